@@ -1,0 +1,1 @@
+"""Benchmarks of Lessonbook, each a subcommand of `python -m bench`."""

@@ -1,0 +1,49 @@
+"""The errors a caller can meet. Each message says what is wrong and what to do; edges translate them once."""
+
+
+class LessonbookError(Exception):
+    """Something went wrong in Lessonbook.
+
+    The docstring of each subclass is its default message.
+    """
+
+    code = "error"
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip().splitlines()[0])
+
+
+class InvalidInput(LessonbookError):
+    """The input does not have the shape that was asked for."""
+
+    code = "invalid_input"
+
+
+class NotFound(LessonbookError):
+    """Nothing of that name exists in this project."""
+
+    code = "not_found"
+
+
+class Conflict(LessonbookError):
+    """The request contradicts what is already recorded."""
+
+    code = "conflict"
+
+
+class Forbidden(LessonbookError):
+    """This caller may not do that."""
+
+    code = "forbidden"
+
+
+class ConfigError(LessonbookError):
+    """The configuration has a wrong key or value."""
+
+    code = "config"
+
+
+class Unavailable(LessonbookError):
+    """The database does not answer. Nothing was changed; try again."""
+
+    code = "unavailable"

@@ -1,0 +1,96 @@
+"""The fixed vocabulary: severities, categories, sources, statuses, and the text types every field is made of."""
+
+import re
+import unicodedata
+from typing import Annotated, Final, Literal, get_args
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+Severity = Literal["critical", "high", "medium", "low"]
+Category = Literal[
+    "security",
+    "correctness",
+    "performance",
+    "reliability",
+    "maintainability",
+    "testing",
+    "api-design",
+    "data",
+    "infrastructure",
+    "ui",
+    "documentation",
+    "other",
+]
+Source = Literal["qa", "ci", "review", "user", "scanner", "agent"]
+Status = Literal["quarantined", "probation", "active", "suspended", "retired", "expired", "superseded", "rejected"]
+Trust = Literal["curated", "approved", "scanner", "imported", "offered", "generated"]
+Evidence = Literal["declared", "verified"]
+IssueAction = Literal["created", "merged", "pending", "quarantined", "rejected"]
+
+SEVERITY_RANK: Final[dict[Severity, int]] = {"critical": 4, "high": 3, "medium": 2, "low": 1}
+SEVERITY_OF_RANK: Final[dict[int, Severity]] = {rank: name for name, rank in SEVERITY_RANK.items()}
+SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
+CATEGORIES: Final[tuple[Category, ...]] = get_args(Category)
+SOURCES: Final[tuple[Source, ...]] = get_args(Source)
+STATUSES: Final[tuple[Status, ...]] = get_args(Status)
+
+SERVABLE: Final[frozenset[Status]] = frozenset({"probation", "active"})
+"""A lesson in one of these statuses has `is_active` true and may be served."""
+
+TOMBSTONES: Final[frozenset[Status]] = frozenset({"rejected", "superseded"})
+"""A lesson in one of these is kept only so that its subject is not learned again."""
+
+SHARED_AGENT: Final = "*"
+"""The agent whose lessons are candidates for every agent of a project."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def storable(text: str) -> str:
+    """Return `text` in Unicode normal form C.
+
+    Raises:
+        PydanticCustomError: `text` holds a NUL or half of a surrogate pair, which no database stores.
+    """
+    if (position := text.find("\x00")) >= 0:
+        raise PydanticCustomError(
+            "nul", "has a NUL character at position {position}; remove it", {"position": position}
+        )
+    if (found := _SURROGATE.search(text)) is not None:
+        raise PydanticCustomError(
+            "surrogate",
+            "has half of a surrogate pair at position {position}; send valid Unicode",
+            {"position": found.start()},
+        )
+    return unicodedata.normalize("NFC", text)
+
+
+def _filled(text: str) -> str:
+    stripped = storable(text).strip()
+    if not stripped:
+        raise PydanticCustomError("empty", "is empty; write at least a word")
+    return stripped
+
+
+def _one_line(text: str) -> str:
+    return " ".join(storable(text).split())
+
+
+_storable = AfterValidator(storable)
+_line = AfterValidator(_one_line)
+
+Text = Annotated[str, _storable]
+"""Text of any length; the field sets the bound."""
+
+AgentName = Annotated[str, Field(max_length=100), _line]
+Project = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_filled)]
+RunId = Annotated[str, Field(max_length=200), _line]
+LessonId = Annotated[str, Field(min_length=1, max_length=40), _line]
+RuleId = Annotated[str, Field(max_length=200), _line]
+FilePath = Annotated[str, Field(max_length=1000), _line]
+IdempotencyKey = Annotated[str, Field(max_length=200), _line]
+Filled = Annotated[str, AfterValidator(_filled)]
+"""Text that must hold at least one visible character."""
+Line = Annotated[str, _line]
+"""Text whose white space is folded to single blanks."""

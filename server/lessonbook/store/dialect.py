@@ -1,0 +1,72 @@
+"""Where the two databases speak differently: upserts, full-text search, announcements."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, assert_never, cast
+
+from sqlalchemy import Connection, Table, TextClause, text
+from sqlalchemy.dialects import postgresql, sqlite
+
+from lessonbook.store.types import Row
+
+Dialect = Literal["sqlite", "postgresql"]
+
+_SEARCH_SQLITE = text("""
+    SELECT d.lesson_id, -bm25(agent_lesson_search) AS score
+    FROM agent_lesson_search JOIN agent_lesson_documents d ON d.document_id = agent_lesson_search.rowid
+    WHERE agent_lesson_search MATCH :query AND d.project = :project
+    ORDER BY score DESC, d.lesson_id LIMIT :most
+""")
+_SEARCH_POSTGRESQL = text("""
+    SELECT d.lesson_id, ts_rank_cd(d.body_vector, q.query, 1) AS score
+    FROM agent_lesson_documents d, to_tsquery('english', :query) AS q(query)
+    WHERE d.body_vector @@ q.query AND d.project = :project
+    ORDER BY score DESC, d.lesson_id LIMIT :most
+""")
+
+
+def name_of(connection: Connection) -> Dialect:
+    """Return which database `connection` leads to."""
+    return cast(Dialect, connection.dialect.name)
+
+
+def insert_of(connection: Connection, table: Table) -> Any:
+    """Return the dialect's INSERT for `table`, which knows ON CONFLICT in the same words on both."""
+    match name_of(connection):
+        case "sqlite":
+            return sqlite.insert(table)
+        case "postgresql":
+            return postgresql.insert(table)
+        case other:
+            assert_never(other)
+
+
+def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> int:
+    """Insert `rows` whose key is not taken yet, and return how many went in."""
+    if not rows:
+        return 0
+    return connection.execute(insert_of(connection, table).values(rows).on_conflict_do_nothing()).rowcount
+
+
+def full_text(connection: Connection, words: Sequence[str]) -> tuple[TextClause, str]:
+    """Return the full-text statement and its `query` for any of `words` (plain words, no operators).
+
+    The statement takes `query`, `project` and `most`, and gives `lesson_id` and `score`, best first.
+    """
+    match name_of(connection):
+        case "sqlite":
+            return _SEARCH_SQLITE, " OR ".join(f'"{word}"' for word in words)
+        case "postgresql":
+            return _SEARCH_POSTGRESQL, " | ".join(f"'{word}'" for word in words)
+        case other:
+            assert_never(other)
+
+
+def announce(connection: Connection, channel: str, payload: str) -> None:
+    """Tell listening replicas at commit. SQLite needs no telling: its file counts commits."""
+    match name_of(connection):
+        case "sqlite":
+            pass
+        case "postgresql":
+            connection.execute(text("SELECT pg_notify(:channel, :payload)"), {"channel": channel, "payload": payload})
+        case other:
+            assert_never(other)

@@ -1,0 +1,89 @@
+"""Connections and transactions: one way to read and one to write, the same on both databases.
+
+Work is a plain function of a SQLAlchemy `Connection`, so that a query is written once. On SQLite it runs on a worker
+thread, a whole transaction in one hop; on PostgreSQL it runs in a greenlet over asyncpg.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, assert_never
+
+from sqlalchemy import Connection
+
+from lessonbook.store.urls import Address, PostgresAddress, SqliteAddress
+
+if TYPE_CHECKING:
+    from lessonbook.store.changes import Changes
+
+T = TypeVar("T")
+Work = Callable[[Connection], T]
+
+STATEMENT_TIMEOUT_S = 8.0
+LOCK_TIMEOUT_S = 10.0
+POOL_TIMEOUT_S = 15.0
+ATTEMPTS = 4
+
+
+class Retry(Exception):  # noqa: N818  # a signal to run the transaction again, not an error
+    """Raised by work that lost a race for a unique key: run the transaction again, it will now see the winner."""
+
+
+class Store(Protocol):
+    """A migrated database."""
+
+    @property
+    def dialect(self) -> Literal["sqlite", "postgresql"]:
+        """Which database this is."""
+        ...
+
+    async def read(self, work: Work[T]) -> T:
+        """Run `work` in a transaction that only reads.
+
+        Raises:
+            Unavailable: the database does not answer, or not in time.
+        """
+        ...
+
+    async def write(self, work: Work[T]) -> T:
+        """Run `work` in a writing transaction and commit it before returning.
+
+        `work` may run again after a lost race or a broken connection, so it must have no other effects.
+
+        Raises:
+            Unavailable: the database does not answer, is read-only or full; nothing was changed.
+        """
+        ...
+
+    def changes(self) -> Changes:
+        """Return a stream that wakes up after commits, this process's and others'."""
+        ...
+
+    async def migrate(self, work: Work[T]) -> T:
+        """Run `work`, a migration, while no other process migrates."""
+        ...
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        ...
+
+
+def connect(address: Address) -> Store:
+    """Return the store at `address`; nothing is opened before its first use."""
+    match address:
+        case SqliteAddress():
+            from lessonbook.store.sqlite import SqliteStore  # noqa: PLC0415  # only the driver that is used
+
+            return SqliteStore(address)
+        case PostgresAddress():
+            from lessonbook.store.postgres import PostgresStore  # noqa: PLC0415  # only the driver that is used
+
+            return PostgresStore(address)
+        case _:
+            assert_never(address)
+
+
+def pause_s(attempt: int) -> float:
+    """Return how long to wait before try number `attempt` + 1: exponential from 20 ms, with full jitter."""
+    return random.uniform(0, 0.02 * 2**attempt)  # noqa: S311  # jitter is no secret

@@ -1,0 +1,49 @@
+"""What the database's folder must be: local, and with one process at a time doing the housekeeping."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "afs", "ncpfs", "glusterfs", "fuse.glusterfs"})
+
+
+def network_filesystem(path: Path, mounts: Path = Path("/proc/mounts")) -> str | None:
+    """Return the kind of network file system `path` is on, or None (also where the system does not tell)."""
+    try:
+        lines = mounts.read_text().splitlines()
+    except OSError:
+        return None
+    place = os.path.realpath(path)
+    best, kind = "", ""
+    for line in lines:
+        _, point, found, *_ = line.split(" ")
+        point = point.replace("\\040", " ")
+        inside = place == point or place.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best):
+            best, kind = point, found
+    return kind if kind in NETWORK else None
+
+
+@contextlib.contextmanager
+def sole_owner(lock: Path) -> Iterator[bool]:
+    """Hold `lock` while the block runs; yields False at once where another process holds it.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+    with lock.open("a") as handle:
+        try:
+            if sys.platform == "win32":
+                import msvcrt  # noqa: PLC0415  # exists there only
+
+                msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                import fcntl  # noqa: PLC0415  # exists there only
+
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True

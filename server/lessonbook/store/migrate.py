@@ -1,0 +1,131 @@
+"""Brings a database to the schema this version needs, whoever comes first."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import Connection, inspect, text
+
+from lessonbook.errors import ConfigError, InvalidInput
+from lessonbook.store.engine import Store
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+HEAD: Final = "0001"
+"""The newest migration. Kept beside the code that needs it, so that a current database costs one query to see."""
+
+_VERSION = text("SELECT version_num FROM alembic_version")
+
+
+def migrations_folder() -> Path:
+    """Return where the migrations are: beside the package when installed, at the checkout's root otherwise."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "migrations"
+    return installed if installed.is_dir() else package.parents[1] / "migrations"
+
+
+async def current(store: Store) -> str | None:
+    """Return the database's migration, or None for a database without one."""
+    return await store.read(_current)
+
+
+async def ensure(store: Store) -> None:
+    """Migrate the database if it is new or behind.
+
+    Raises:
+        ConfigError: the database was migrated by a newer version, or is somebody else's.
+        Unavailable: it does not answer.
+    """
+    found = await current(store)
+    if found != HEAD:
+        await store.migrate(_ensure)
+
+
+async def upgrade(store: Store, revision: str = "head") -> None:
+    """Migrate up to `revision`."""
+    await store.migrate(lambda connection: _run(connection, "upgrade", revision))
+
+
+async def downgrade(store: Store, revision: str) -> None:
+    """Migrate down to `revision` (`base`: nothing left)."""
+    await store.migrate(lambda connection: _run(connection, "downgrade", revision))
+
+
+async def check(store: Store) -> list[str]:
+    """Return how the database differs from what the code expects, a line each; empty when it does not."""
+    return await store.read(_differences)
+
+
+def _current(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(_VERSION).scalar_one_or_none()
+
+
+def _ensure(connection: Connection) -> None:
+    found = _current(connection)  # again, now that nobody else migrates
+    if found == HEAD:
+        return
+    if found is not None and found not in _known(_config(connection)):
+        raise ConfigError(
+            f"The database has schema {found}, which this version of Lessonbook does not know (it knows {HEAD}): "
+            "update Lessonbook, or name another database"
+        )
+    if found is None and inspect(connection).has_table("agent_lessons"):
+        raise ConfigError(
+            "The database already has a table agent_lessons that Lessonbook did not make: name another database"
+        )
+    _run(connection, "upgrade", "head")
+
+
+def _config(connection: Connection) -> Config:
+    from alembic.config import Config  # noqa: PLC0415  # heavy, and needed only when something is to be migrated
+
+    from lessonbook.store.tables import metadata  # noqa: PLC0415  # as above
+
+    config = Config(attributes={"connection": connection, "metadata": metadata})
+    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+    return config
+
+
+def _known(config: Config) -> set[str]:
+    from alembic.script import ScriptDirectory  # noqa: PLC0415  # as above
+
+    return {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+
+
+def _run(connection: Connection, direction: str, revision: str) -> None:
+    from alembic import command  # noqa: PLC0415  # as above
+    from alembic.util.exc import CommandError  # noqa: PLC0415  # as above
+
+    try:
+        getattr(command, direction)(_config(connection), revision)
+    except CommandError as error:
+        raise InvalidInput(f"Migration {revision!r}: {error}") from error
+
+
+def _differences(connection: Connection) -> list[str]:
+    from alembic.autogenerate import compare_metadata  # noqa: PLC0415  # as above
+    from alembic.migration import MigrationContext  # noqa: PLC0415  # as above
+
+    from lessonbook.store.tables import metadata  # noqa: PLC0415  # as above
+
+    found = _current(connection)
+    lines = [] if found == HEAD else [f"schema is {found or 'missing'}, this version needs {HEAD}"]
+    context = MigrationContext.configure(connection, opts={"include_object": _ours, "compare_type": True})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # full-text expression indexes cannot be reflected, and are checked elsewhere
+        differences = compare_metadata(context, metadata)
+    return lines + [str(difference) for difference in differences]
+
+
+def _ours(_thing: Any, name: str | None, kind: str, reflected: bool, _other: Any) -> bool:  # noqa: FBT001  # alembic's own
+    """Leave out what full-text search adds on one database only."""
+    return not (reflected and kind in {"table", "column", "index"} and "search" in (name or "")) and name not in {
+        "body_vector",
+        "alembic_version",
+    }
+

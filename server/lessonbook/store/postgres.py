@@ -1,0 +1,210 @@
+"""PostgreSQL through asyncpg: one pool per process, changes by LISTEN/NOTIFY."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final, Literal, TypeVar
+
+import anyio
+import asyncpg
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from lessonbook.errors import LessonbookError, Unavailable
+from lessonbook.store.engine import (
+    ATTEMPTS,
+    LOCK_TIMEOUT_S,
+    POOL_TIMEOUT_S,
+    STATEMENT_TIMEOUT_S,
+    Retry,
+    Work,
+    pause_s,
+)
+from lessonbook.store.urls import PostgresAddress, without_password
+
+T = TypeVar("T")
+
+CHANNEL: Final = "lessonbook"
+MIGRATION_LOCK: Final = 0x1E550B00C
+POOL_SIZE: Final = 8
+CONNECT_TIMEOUT_S: Final = 10.0
+
+_AGAIN: Final = frozenset({"40001", "40P01"})
+_READ_ONLY: Final = "25006"
+_FULL: Final = "53100"
+_SHUT_DOWN: Final = frozenset({"57P01", "57P02", "57P03", "53300"})
+_SLOW: Final = frozenset({"57014", "55P03"})
+
+
+class PostgresStore:
+    """A PostgreSQL database, shared by any number of replicas."""
+
+    dialect: Literal["postgresql"] = "postgresql"
+
+    def __init__(self, address: PostgresAddress) -> None:
+        self._dsn = address.dsn
+        self._pool: AsyncEngine | None = None
+
+    async def read(self, work: Work[T]) -> T:
+        """Run `work` in a transaction. See `Store.read`."""
+        return await self._transact(work)
+
+    async def write(self, work: Work[T]) -> T:
+        """Run `work` in a transaction. See `Store.write`."""
+        return await self._transact(work)
+
+    async def migrate(self, work: Work[T]) -> T:
+        """Run `work` while holding the advisory lock that every migrating process asks for."""
+
+        def alone(connection: Connection) -> T:
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            connection.execute(text("SET LOCAL lock_timeout = 0"))
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            return work(connection)
+
+        return await self._transact(alone)
+
+    def changes(self) -> _Listening:
+        """Return a stream that wakes up on NOTIFY. See `Store.changes`."""
+        return _Listening(self._dsn)
+
+    async def close(self) -> None:
+        """Close the pool."""
+        if self._pool is not None:
+            with anyio.CancelScope(shield=True):
+                await self._pool.dispose()
+
+    def engine(self) -> AsyncEngine:
+        """Return the asynchronous engine; it connects on first use."""
+        if self._pool is None:
+            self._pool = create_async_engine(
+                "postgresql+asyncpg://",
+                async_creator=self._connect,
+                pool_size=POOL_SIZE,
+                max_overflow=0,
+                pool_timeout=POOL_TIMEOUT_S,
+                pool_use_lifo=True,
+            )
+        return self._pool
+
+    async def _connect(self) -> Any:
+        return await asyncpg.connect(
+            self._dsn,
+            timeout=CONNECT_TIMEOUT_S,
+            server_settings={
+                "application_name": "lessonbook",
+                "statement_timeout": f"{STATEMENT_TIMEOUT_S * 1000:.0f}",
+                "lock_timeout": f"{LOCK_TIMEOUT_S * 1000:.0f}",
+                "timezone": "UTC",
+            },
+        )
+
+    async def _transact(self, work: Work[T]) -> T:
+        for attempt in range(ATTEMPTS):
+            try:
+                # Shielded: a caller that goes away must not leave a connection in mid-protocol.
+                with anyio.CancelScope(shield=True), _translated(self._dsn):
+                    return await self._once(work)
+            except (Retry, _Again) as again:
+                if attempt + 1 == ATTEMPTS:
+                    raise Unavailable("The database is busy; nothing was changed. Try again in a moment.") from again
+            await anyio.sleep(pause_s(attempt))
+        raise Unavailable
+
+    async def _once(self, work: Work[T]) -> T:
+        async with self.engine().connect() as connection:
+            try:
+                result = await connection.run_sync(work)
+            except DBAPIError as error:
+                if error.connection_invalidated:  # broken before COMMIT was sent: nothing happened, so try again
+                    raise _Again from error
+                raise
+            with _committing():
+                await connection.commit()
+            return result
+
+
+class _Again(Exception):  # noqa: N818  # a signal to try again
+    """The transaction was not committed, and may succeed when it is run again."""
+
+
+class _Listening:
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+
+    async def __aiter__(self) -> AsyncIterator[None]:
+        """Yield on every notification; a lost connection is made anew, and counts as a wake-up."""
+        while True:
+            wake = asyncio.Event()
+            connection: Any = None
+            try:
+                connection = await asyncpg.connect(self._dsn, timeout=CONNECT_TIMEOUT_S)
+                connection.add_termination_listener(lambda *_: wake.set())
+                await connection.add_listener(CHANNEL, lambda *_: wake.set())
+                while not connection.is_closed():
+                    await wake.wait()
+                    wake.clear()
+                    yield
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await anyio.sleep(1)
+            finally:
+                if connection is not None:
+                    connection.terminate()
+
+
+@contextlib.contextmanager
+def _committing() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise Unavailable(
+                "The connection broke while the answer was being committed, so it may or may not be recorded. "
+                "Send the same request with the same idempotency_key: it is done at most once."
+            ) from error
+        raise
+
+
+@contextlib.contextmanager
+def _translated(dsn: str) -> Iterator[None]:
+    try:
+        yield
+    except (LessonbookError, Retry, _Again):
+        raise
+    except PoolTimeoutError as error:
+        raise Unavailable("All database connections are busy; nothing was changed. Try again in a moment.") from error
+    except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise _meaning(error, dsn) from error
+
+
+def _meaning(error: Exception, dsn: str) -> Exception:
+    """Return what `error` means to a caller; an error in our own SQL comes back as it is."""
+    state = _sqlstate(error)
+    where = without_password(dsn)
+    if state in _AGAIN:
+        return _Again()
+    if state == _READ_ONLY:
+        return Unavailable("The database is read-only; nothing was changed. Point `database.url` at the primary.")
+    if state == _FULL:
+        return Unavailable("The database's disk is full; nothing was changed. Free some space and try again.")
+    if state in _SLOW:
+        return Unavailable("The database took too long; nothing was changed. Try again in a moment.")
+    if state[:2] in {"28", "3D"}:
+        return Unavailable(f"The database refuses the login to {where}. Check `database.url`.")
+    if state in _SHUT_DOWN or isinstance(error, (OSError, InterfaceError)) or not state or state[:2] == "08":
+        return Unavailable(f"The database at {where} does not answer; nothing was changed. Is it running?")
+    return error
+
+
+def _sqlstate(error: BaseException) -> str:
+    seen: BaseException | None = error
+    while seen is not None:
+        state = getattr(seen, "sqlstate", None) or getattr(getattr(seen, "orig", None), "sqlstate", None)
+        if state:
+            return str(state)
+        seen = seen.__cause__
+    return ""

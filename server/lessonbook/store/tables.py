@@ -1,0 +1,351 @@
+"""The tables as queries see them. `migrations/` makes them; a test compares the two.
+
+Every table carries `project` in its key, so that rows of one project can live together on one shard.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Computed,
+    Double,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    false,
+    text,
+    true,
+)
+
+from lessonbook.store.types import Document, UtcDateTime
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+_SEVERITY_NAME = "CASE severity WHEN 4 THEN 'critical' WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END"
+
+
+def _of_lesson() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["project", "lesson_id"], ["agent_lessons.project", "agent_lessons.id"])
+
+
+def _of_run() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["project", "run_id"], ["agent_runs.project", "agent_runs.run_id"])
+
+
+lessons = Table(
+    "agent_lessons",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("agent_name", Text, nullable=False),
+    Column("lesson_text", Text, nullable=False),
+    Column("rationale", Text, nullable=False),
+    Column("severity", SmallInteger, nullable=False),
+    Column("severity_name", Text, Computed(_SEVERITY_NAME, persisted=True)),
+    Column("category", Text, nullable=False),
+    Column("rule_key", Text, nullable=False, server_default=""),
+    Column("status", Text, nullable=False),
+    Column("is_active", Boolean, nullable=False),
+    Column("pinned", Boolean, nullable=False, server_default=false()),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("trust", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("approved_by", Text),
+    Column("provenance", Document, nullable=False),
+    Column("issue_count", Integer, nullable=False, server_default="0"),
+    Column("times_applied", Integer, nullable=False, server_default="0"),
+    Column("times_verified", Integer, nullable=False, server_default="0"),
+    Column("times_prevented", Integer, nullable=False, server_default="0"),
+    Column("effectiveness_score", Double, nullable=False),
+    Column("effect_low", Double, nullable=False),
+    Column("effect_high", Double, nullable=False),
+    Column("events", Integer, nullable=False, server_default="0"),
+    Column("flags", Integer, nullable=False, server_default="0"),
+    Column("status_reason", Text, nullable=False, server_default=""),
+    Column("last_seen_at", UtcDateTime),
+    Column("last_applied_at", UtcDateTime),
+    Column("expires_at", UtcDateTime),
+    Column("superseded_by", Text),
+    Column("content_hash", Text, nullable=False),
+    Column("token_count", Integer, nullable=False),
+    Column("revision", BigInteger, nullable=False, server_default="0"),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index("ix_agent_lessons_revision", "project", "agent_name", "revision"),
+    Index("ix_agent_lessons_status", "project", "status"),
+)
+
+lesson_keys = Table(
+    "agent_lesson_keys",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("agent_name", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("lesson_id", Text, nullable=False),
+    Index("ix_agent_lesson_keys_lesson", "project", "lesson_id"),
+    _of_lesson(),
+    comment="Every exact name a lesson is matched by: rule keys, catalogue ids, text hashes, issue fingerprints",
+)
+
+lesson_versions = Table(
+    "agent_lesson_versions",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("lesson_id", Text, primary_key=True),
+    Column("change", Integer, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("lesson_text", Text, nullable=False),
+    Column("rationale", Text, nullable=False),
+    Column("severity", SmallInteger, nullable=False),
+    Column("category", Text, nullable=False),
+    Column("numbers", Document, nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
+    _of_lesson(),
+    comment="Append-only history: every change of a lesson, by whom, why, and the numbers at the time",
+)
+
+lesson_documents = Table(
+    "agent_lesson_documents",
+    metadata,
+    Column("document_id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True),
+    Column("project", Text, nullable=False),
+    Column("lesson_id", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("uq_agent_lesson_documents_lesson", "project", "lesson_id", unique=True),
+    _of_lesson(),
+    comment="What full-text search reads: a lesson's text, its keys, and the issues behind it",
+)
+
+lesson_flags = Table(
+    "agent_lesson_flags",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("lesson_id", Text, primary_key=True),
+    Column("principal", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("run_id", Text),
+    Column("flagged_at", UtcDateTime, nullable=False),
+    _of_lesson(),
+)
+
+revisions = Table(
+    "agent_revisions",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("agent_name", Text, primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    comment="One counter per agent; a changed lesson carries its latest value, so that readers fetch only what is new",
+)
+
+runs = Table(
+    "agent_runs",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("run_id", Text, primary_key=True),
+    Column("agent_name", Text, nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("holdout", Boolean, nullable=False, server_default=false()),
+    Column("task_hash", Text, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Index("ix_agent_runs_agent", "project", "agent_name", "started_at"),
+)
+
+deliveries = Table(
+    "agent_lesson_deliveries",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("run_id", Text, primary_key=True),
+    Column("lesson_id", Text, primary_key=True),
+    Column("agent_name", Text, nullable=False),
+    Column("eligible", Boolean, nullable=False, server_default=true()),
+    Column("shown", Boolean, nullable=False),
+    Column("p_show", Double, nullable=False),
+    Column("exempt", Boolean, nullable=False),
+    Column("policy_version", Text, nullable=False),
+    Column("position", SmallInteger, nullable=False),
+    Column("delivered_at", UtcDateTime, nullable=False),
+    Index("ix_agent_lesson_deliveries_time", "project", "delivered_at"),
+    _of_run(),
+    comment="Append-only: a lesson was eligible in a run, and shown or withheld. Committed before the answer is sent",
+)
+
+delivery_folds = Table(
+    "agent_delivery_folds",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("agent_name", Text, primary_key=True),
+    Column("lesson_id", Text, primary_key=True),
+    Column("day", Text, primary_key=True),
+    Column("deliveries", Integer, nullable=False),
+    Column("shown", Integer, nullable=False),
+    Column("last_delivered_at", UtcDateTime, nullable=False),
+    comment="Deliveries counted by day, up to each project's mark in agent_delivery_marks",
+)
+
+delivery_marks = Table(
+    "agent_delivery_marks",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("folded_before", UtcDateTime, nullable=False),
+)
+
+issues = Table(
+    "agent_issues",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("agent_name", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("severity", SmallInteger, nullable=False),
+    Column("category", Text, nullable=False),
+    Column("file", Text, nullable=False, server_default=""),
+    Column("line", Integer),
+    Column("rule_id", Text, nullable=False, server_default=""),
+    Column("source", Text, nullable=False),
+    Column("evidence", Text, nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("run_id", Text),
+    Column("lesson_id", Text),
+    Column("action", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("score", Double),
+    Column("runner_up", Text),
+    Column("runner_up_score", Double),
+    Column("fingerprint", Text, nullable=False),
+    Column("is_new", Boolean, nullable=False, server_default=true()),
+    Column("is_event", Boolean, nullable=False, server_default=false()),
+    Column("refinement_run_id", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_agent_issues_agent", "project", "agent_name", "created_at"),
+    Index(
+        "ix_agent_issues_pending",
+        "project",
+        "created_at",
+        sqlite_where=text("action = 'pending'"),
+        postgresql_where=text("action = 'pending'"),
+    ),
+    Index("ix_agent_issues_lesson", "project", "lesson_id", "created_at"),
+    Index("ix_agent_issues_run", "project", "run_id"),
+    Index(
+        "uq_agent_issues_event",
+        "project",
+        "run_id",
+        "lesson_id",
+        unique=True,
+        sqlite_where=text("is_event"),
+        postgresql_where=text("is_event"),
+    ),
+    _of_run(),
+    _of_lesson(),
+)
+
+applications = Table(
+    "agent_lesson_applications",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("run_id", Text, primary_key=True),
+    Column("lesson_id", Text, primary_key=True),
+    Column("agent_name", Text, nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("self_report", Boolean),
+    Column("verdict", Boolean),
+    Column("verdict_source", Text),
+    Column("verdict_evidence", Text),
+    Column("verdict_by", Text),
+    Column("verdict_at", UtcDateTime),
+    Column("notes", Text, nullable=False, server_default=""),
+    Column("applied_at", UtcDateTime, nullable=False),
+    Index("ix_agent_lesson_applications_lesson", "project", "lesson_id"),
+    Index("ix_agent_lesson_applications_agent", "project", "agent_name", "applied_at"),
+    _of_run(),
+    _of_lesson(),
+)
+
+refinement_runs = Table(
+    "agent_refinement_runs",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("principal", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("refiner", Text, nullable=False),
+    Column("model", Text, nullable=False, server_default=""),
+    Column("prompt_hash", Text, nullable=False, server_default=""),
+    Column("issues", Integer, nullable=False),
+    Column("created", Integer, nullable=False),
+    Column("merged", Integer, nullable=False),
+    Column("pending", Integer, nullable=False),
+    Column("quarantined", Integer, nullable=False),
+    Column("rejected", Integer, nullable=False),
+    Column("tokens", Integer, nullable=False, server_default="0"),
+    Column("cost_usd", Double, nullable=False, server_default="0"),
+    Column("duration_ms", Double, nullable=False),
+    Column("error", Text, nullable=False, server_default=""),
+    Column("started_at", UtcDateTime, nullable=False),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("writer", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("principal", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("details", Document, nullable=False),
+    Column("logged_at", UtcDateTime, nullable=False),
+    Column("previous_hash", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    Index("ix_audit_log_time", "project", "logged_at"),
+    Index("ix_audit_log_subject", "project", "subject"),
+)
+
+audit_heads = Table(
+    "audit_heads",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("writer", Text, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", Text, nullable=False),
+    comment="Where each chain of audit_log ends, so that a cut-off tail shows",
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("principal", Text, primary_key=True),
+    Column("tool", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("request_hash", Text, nullable=False),
+    Column("answer", Document, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_idempotency_keys_created_at", "created_at"),
+)
+
+secrets = Table(
+    "server_secrets",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    comment="Random keys shared by all replicas: what delimiters and coins are derived from",
+)
+
+STATS_VIEW = "agent_learning_stats"
+"""One row per project and agent, always current; see the first migration."""
