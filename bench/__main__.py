@@ -1,16 +1,19 @@
 """Command line of the benchmarks: one subcommand each, which prints a table and exits 0 whatever the figures say."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, TypeVar
 
 import anyio
 import typer
 from rich.console import Console
 
 from bench import speed
-from bench.faults import BenchError
+from bench.faults import BenchError, leaves
+from bench.measure import Report
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+Plan = TypeVar("Plan")
 JsonFile = Annotated[Path | None, typer.Option("--json", help="also write the figures to this file")]
 
 
@@ -26,8 +29,7 @@ def speed_command(
     calls: Annotated[int, typer.Option(min=20, help="timed get_lessons calls per server")] = 400,
     reports: Annotated[int, typer.Option(min=10, help="timed report_issues calls")] = 100,
     starts: Annotated[int, typer.Option(min=1, help="timed starts per server")] = 9,
-    agents: Annotated[int, typer.Option(min=1, max=25, help="agents that have lessons")] = 25,
-    lessons_per_agent: Annotated[int, typer.Option(min=1, max=5_000)] = 1_000,
+    lessons_per_agent: Annotated[int, typer.Option(min=1, max=5_000, help="lessons of each of 25 agents")] = 1_000,
     json_file: JsonFile = None,
     self_check: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
@@ -41,24 +43,29 @@ def speed_command(
         calls=calls,
         reports=reports,
         starts=starts,
-        agents=agents,
         lessons_per_agent=lessons_per_agent,
         self_check=self_check,
     )
-    console = Console()
+    _show(_finished(speed.measured, plan), json_file)
+
+
+def _finished(measured: Callable[[Plan, Callable[[str], None]], Awaitable[Report]], plan: Plan) -> Report:
+    """Run a benchmark with its progress on stderr; what stopped it is told in a sentence, with exit code 1."""
+    console = Console(stderr=True)
+    causes: list[str] = []
     try:
-        report = anyio.run(_run_speed, plan, Console(stderr=True))
-    except BenchError as error:
-        Console(stderr=True).print(f"[red]{error}[/red]", highlight=False)
-        raise typer.Exit(1) from error
-    console.print(report.table())
+        with console.status("starting") as status:
+            return anyio.run(measured, plan, status.update)
+    except* BenchError as group:  # a client's task group wraps what its block raises
+        causes = [str(error) for error in leaves(group)]
+    console.print("\n".join(causes), style="red", highlight=False, markup=False)
+    raise typer.Exit(1)
+
+
+def _show(report: Report, json_file: Path | None) -> None:
+    Console().print(report.table())
     if json_file is not None:
         report.write_json(json_file)
-
-
-async def _run_speed(plan: speed.Plan, console: Console) -> Any:
-    with console.status("starting") as status:
-        return await speed.measured(plan, status.update)
 
 
 if __name__ == "__main__":

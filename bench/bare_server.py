@@ -119,7 +119,7 @@ server = MCPServer("bare", instructions="Call get_lessons before you start a tas
 
 
 @server.tool()
-async def get_lessons(  # noqa: PLR0913, RUF029 - Lessonbook's arguments; the SDK runs plain functions in a thread
+async def get_lessons(
     agent_name: Annotated[str, Field(max_length=100)] = "",  # noqa: ARG001
     task: Annotated[str, Field(max_length=20_000)] = "",  # noqa: ARG001
     files: Annotated[list[Annotated[str, Field(max_length=1000)]], Field(max_length=200)] = [],  # noqa: ARG001, B006

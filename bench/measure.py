@@ -87,16 +87,16 @@ class Report:
         }
 
     def table(self) -> Table:
-        """Return the figures as a table: one section per setting, then figure, value, goal and verdict."""
+        """Return the figures as a table: a section per setting with figure, value, goal and verdict."""
         table = Table(title=self.title, caption=", ".join(f"{key} {value}" for key, value in self.sets.items()))
-        for heading in ("setting", "figure"):
-            table.add_column(heading, no_wrap=True)
+        table.add_column("figure", no_wrap=True)
         for heading in ("measured", "goal"):
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("verdict", no_wrap=True)
         for group, figures in self.groups.items():
-            for position, figure in enumerate(figures):
-                table.add_row(group if position == 0 else "", *_cells(figure))
+            table.add_row(f"[bold]{group.replace('.', ', ')}[/bold]")
+            for figure in figures:
+                table.add_row(*_cells(figure))
             table.add_section()
         return table
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal, TextIO
 
 import anyio
 import httpx2
@@ -78,7 +78,7 @@ async def seconds_to_ready(program: Program, transport: Transport, workdir: Path
 
 
 @asynccontextmanager
-async def _over_stdio(program: Program, workdir: Path, log: IO[str]) -> AsyncGenerator[Served]:
+async def _over_stdio(program: Program, workdir: Path, log: TextIO) -> AsyncGenerator[Served]:
     parameters = StdioServerParameters(
         command=sys.executable,
         args=list(program.stdio),
@@ -98,7 +98,7 @@ async def _over_stdio(program: Program, workdir: Path, log: IO[str]) -> AsyncGen
 
 
 @asynccontextmanager
-async def _over_http(program: Program, workdir: Path, log: IO[str]) -> AsyncGenerator[Served]:
+async def _over_http(program: Program, workdir: Path, log: TextIO) -> AsyncGenerator[Served]:
     port = _free_port()
     command = [sys.executable, *(part.format(port=port) for part in program.http)]
     process = await anyio.open_process(
@@ -114,7 +114,7 @@ async def _over_http(program: Program, workdir: Path, log: IO[str]) -> AsyncGene
         await _stop(process)
 
 
-async def _listening(process: Process, port: int, program: Program, log: IO[str]) -> None:
+async def _listening(process: Process, port: int, program: Program, log: TextIO) -> None:
     deadline = anyio.current_time() + START_TIMEOUT_S
     while process.returncode is None and anyio.current_time() < deadline:
         try:
@@ -138,7 +138,7 @@ async def _stop(process: Process) -> None:
         await process.aclose()
 
 
-def _not_started(program: Program, log: IO[str]) -> BenchError:
+def _not_started(program: Program, log: TextIO) -> BenchError:
     log.flush()
     tail = Path(log.name).read_text(encoding="utf-8", errors="replace").strip().splitlines()[-12:]
     return BenchError("\n".join([f"{program.name} did not start. The end of its log:", *tail]))

@@ -352,6 +352,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("action = 'pending'"),
     )
     op.create_index("ix_agent_issues_run", "agent_issues", ["project", "run_id"], unique=False)
+    op.create_index("ix_agent_issues_fingerprint", "agent_issues", ["project", "fingerprint"], unique=False)
     op.create_index(
         "uq_agent_issues_event",
         "agent_issues",

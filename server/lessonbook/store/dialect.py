@@ -26,7 +26,7 @@ _SEARCH_POSTGRESQL = text("""
 
 def name_of(connection: Connection) -> Dialect:
     """Return which database `connection` leads to."""
-    return cast(Dialect, connection.dialect.name)
+    return cast("Dialect", connection.dialect.name)
 
 
 def insert_of(connection: Connection, table: Table) -> Any:

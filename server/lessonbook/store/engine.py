@@ -26,7 +26,7 @@ POOL_TIMEOUT_S = 15.0
 ATTEMPTS = 4
 
 
-class Retry(Exception):  # noqa: N818  # a signal to run the transaction again, not an error
+class Retry(Exception):  # a signal to run the transaction again, not an error
     """Raised by work that lost a race for a unique key: run the transaction again, it will now see the winner."""
 
 

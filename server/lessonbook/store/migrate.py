@@ -122,10 +122,9 @@ def _differences(connection: Connection) -> list[str]:
     return lines + [str(difference) for difference in differences]
 
 
-def _ours(_thing: Any, name: str | None, kind: str, reflected: bool, _other: Any) -> bool:  # noqa: FBT001  # alembic's own
+def _ours(_thing: Any, name: str | None, kind: str, reflected: bool, _other: Any) -> bool:  # alembic's own
     """Leave out what full-text search adds on one database only."""
     return not (reflected and kind in {"table", "column", "index"} and "search" in (name or "")) and name not in {
         "body_vector",
         "alembic_version",
     }
-

@@ -128,7 +128,7 @@ class PostgresStore:
             return result
 
 
-class _Again(Exception):  # noqa: N818  # a signal to try again
+class _Again(Exception):  # a signal to try again
     """The transaction was not committed, and may succeed when it is run again."""
 
 

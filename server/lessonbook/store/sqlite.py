@@ -115,7 +115,7 @@ class SqliteStore:
         return int(connection.exec_driver_sql("PRAGMA data_version").scalar_one())
 
 
-class _Busy(Exception):  # noqa: N818  # a signal to try again
+class _Busy(Exception):  # a signal to try again
     """Another process held the write lock for longer than the busy timeout."""
 
 

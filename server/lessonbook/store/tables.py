@@ -241,6 +241,7 @@ issues = Table(
     ),
     Index("ix_agent_issues_lesson", "project", "lesson_id", "created_at"),
     Index("ix_agent_issues_run", "project", "run_id"),
+    Index("ix_agent_issues_fingerprint", "project", "fingerprint"),
     Index(
         "uq_agent_issues_event",
         "project",

@@ -1,0 +1,6 @@
+"""`python -m lessonbook`."""
+
+from lessonbook.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""Composition: settings → store → services → MCP and HTTP. Nothing is opened before it is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lessonbook.config import Settings, project_of
+from lessonbook.logs import set_up
+from lessonbook.models.lesson import Caller
+
+if TYPE_CHECKING:
+    from lessonbook.edges.desk import Desk
+    from lessonbook.services.workspace import Workspace
+
+
+def project_name(settings: Settings, folder: Path | None = None) -> str:
+    """Return the project in force: the configured one, else the one of the working folder."""
+    return settings.project or project_of(folder or Path.cwd())
+
+
+def desk_for(settings: Settings, principal: str, *, person: bool = False) -> Desk:
+    """Return a desk for calls by `principal` in the configured project."""
+    from lessonbook.edges.desk import Desk  # noqa: PLC0415  # the CLI's other commands do not need the edges
+
+    async def open_workspace() -> Workspace:
+        from lessonbook.services.opening import open_workspace  # noqa: PLC0415  # not before the first call
+
+        return await open_workspace(settings)
+
+    caller = Caller(project_name(settings), principal, person=person, agent_name=settings.agent)
+    return Desk(open_workspace, caller)
+
+
+async def serve_on_stdio(settings: Settings) -> None:
+    """Serve MCP on standard input and output until the input ends."""
+    from lessonbook.edges.mcp_server import build_server  # noqa: PLC0415  # only what this transport needs
+    from lessonbook.edges.stdio import serve_stdio  # noqa: PLC0415
+
+    desk = desk_for(settings, "local")
+    server = build_server(desk, settings.server.toolsets or ["agent", "operator"], stays_connected=True)
+    set_up(settings.log_level)  # after the SDK has set up its own
+    try:
+        await serve_stdio(server)
+    finally:
+        await desk.close()
+
+
+async def serve_on_http(settings: Settings) -> None:
+    """Serve MCP, REST and health over HTTP until interrupted.
+
+    Raises:
+        ConfigError: the address is not the local machine's.
+        Unavailable: the database does not answer.
+    """
+    from lessonbook.edges.http import serve_http  # noqa: PLC0415  # only what this transport needs
+
+    desk = desk_for(settings, "local")
+    try:
+        await serve_http(desk, settings)
+    finally:
+        await desk.close()

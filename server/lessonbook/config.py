@@ -1,0 +1,219 @@
+"""Settings: command line, then environment, then a TOML file, then defaults. Each is described in config.example.toml."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+from platformdirs import user_config_path, user_data_path
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from lessonbook.errors import ConfigError
+
+FILE_NAME: Final = "lessonbook.toml"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatabaseSettings(_Section):
+    """Where the lessons are kept."""
+
+    url: str = ""
+    """`sqlite:////path/file.db` or `postgresql://…`; empty: SQLite in the user's data folder."""
+
+
+class ServerSettings(_Section):
+    """How the server is reached over HTTP."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8642, ge=0, le=65_535)
+    allowed_hosts: list[str] = []
+    """Further values of the Host header to accept, `name` or `name:port`."""
+    allowed_origins: list[str] = []
+    """Further web origins to accept, `https://name`."""
+    toolsets: list[Literal["agent", "operator"]] = []
+    """Empty: both on stdio, `agent` alone on HTTP."""
+
+
+class LearningSettings(_Section):
+    """How lessons are measured and retired."""
+
+    always_show: list[Literal["critical", "high", "medium", "low"]] = ["critical"]
+    ttl_days: int = Field(90, ge=1, le=3_650)
+
+
+class TrustSettings(_Section):
+    """Which lessons wait for a person."""
+
+    review: Literal["none", "risky", "all"] = "risky"
+
+
+class RefinerSettings(_Section):
+    """How issues become lessons."""
+
+    default_agent: str = "*"
+    """Who gets an issue that names no agent and fits none."""
+
+
+class DataSettings(_Section):
+    """Files that replace those shipped in the package."""
+
+    roster: Path | None = None
+    catalogue: Path | None = None
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LESSONBOOK_",
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        extra="forbid",
+        frozen=True,
+    )
+
+    project: str = Field("", max_length=200)
+    agent: str = Field("", max_length=100)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
+    database: DatabaseSettings = DatabaseSettings()
+    server: ServerSettings = ServerSettings()
+    learning: LearningSettings = LearningSettings()
+    trust: TrustSettings = TrustSettings()
+    refiner: RefinerSettings = RefinerSettings()
+    data: DataSettings = DataSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  # the interface passes all of them
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # a stray .env must not steer the server
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # unused
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the environment over what the file said, which comes in as initial values."""
+        return env_settings, init_settings
+
+    @property
+    def database_url(self) -> str:
+        """The database to use, the default filled in."""
+        return self.database.url or f"sqlite:///{user_data_path('lessonbook', appauthor=False) / 'lessonbook.db'}"
+
+
+def load_settings(overrides: Mapping[str, Any] | None = None, *, file: Path | None = None) -> Settings:
+    """Return the settings in force. `overrides` are the command line's, keyed as in the file (`{"project": "x"}`).
+
+    Raises:
+        ConfigError: a key or value is wrong; the message names it and where it stands.
+    """
+    path = file or _found_file()
+    values = _read(path) if path else {}
+    if (url := os.environ.get("DATABASE_URL")) and not os.environ.get("LESSONBOOK_DATABASE_URL"):
+        values = _merged(values, {"database": {"url": url}})
+    try:
+        settings = Settings(**values)
+        if overrides:
+            settings = Settings.model_validate(_merged(settings.model_dump(exclude_unset=True), overrides))
+    except ValidationError as error:
+        raise ConfigError(_sentence(error, path, values, overrides or {})) from error
+    return settings
+
+
+def _found_file() -> Path | None:
+    if named := os.environ.get("LESSONBOOK_CONFIG"):
+        return Path(named)
+    for place in (Path(FILE_NAME), user_config_path("lessonbook", appauthor=False) / FILE_NAME):
+        if place.is_file():
+            return place
+    return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as handle:
+            return tomllib.load(handle)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merged(old, value) if isinstance(value, Mapping) and isinstance(old, Mapping) else value
+    return merged
+
+
+def _sentence(error: ValidationError, path: Path | None, in_file: Mapping[str, Any], on_line: Mapping[str, Any]) -> str:
+    first = error.errors(include_url=False)[0]
+    keys = tuple(str(part) for part in first["loc"])
+    name = ".".join(keys)
+    if _holds(on_line, keys):
+        place = "the command line"
+    elif _holds(in_file, keys):
+        place = "DATABASE_URL" if name == "database.url" and "DATABASE_URL" in os.environ else str(path)
+    else:
+        place = "LESSONBOOK_" + "_".join(keys).upper()
+    if first["type"] == "extra_forbidden":
+        return f"{place}: there is no setting {name!r} (value {first['input']!r}). See config.example.toml."
+    return f"{place}: {name} = {first['input']!r} is wrong: {first['msg'].lower()}."
+
+
+def _holds(values: Mapping[str, Any], keys: tuple[str, ...]) -> bool:
+    here: Any = values
+    for key in keys:
+        if isinstance(here, Mapping) and key in here:
+            here = here[key]
+        else:
+            return not isinstance(here, Mapping) and here is not values
+    return True
+
+
+def project_of(folder: Path) -> str:
+    """Return the project of a working folder: its git remote without credentials, else its top folder's name.
+
+    A folder that is in no git checkout belongs to the project `default`.
+    """
+    top = _git(folder, "rev-parse", "--show-toplevel")
+    if not top:
+        return "default"
+    remote = _git(folder, "config", "--get", "remote.origin.url")
+    return (_remote_name(remote) if remote else "") or Path(top).name or "default"
+
+
+def _remote_name(remote: str) -> str:
+    """Return `host/owner/name` of a remote in any of git's spellings."""
+    scp = re.fullmatch(r"(?:[^@/]+@)?([\w.-]+):(?!//)(.+)", remote)
+    if scp:
+        host, path = scp.groups()
+    else:
+        parts = urlsplit(remote)
+        host, path = parts.hostname or "", parts.path
+    name = "/".join(part for part in (host, path.strip("/").removesuffix(".git")) if part)
+    return name[:200]
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603  # fixed words, no shell
+            ["git", "-C", str(folder), *arguments],  # noqa: S607  # the person's own git
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

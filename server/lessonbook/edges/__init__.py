@@ -1,0 +1,1 @@
+"""The outside: MCP, HTTP and their transports. Thin: arguments in, one service call, result out."""

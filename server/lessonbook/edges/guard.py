@@ -1,0 +1,92 @@
+"""The guard before every route: who may be addressed, from which web pages, and how much may be sent."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lessonbook.config import ServerSettings
+
+BODY_MAX: Final = 4 * 1024 * 1024
+UPLOAD_MAX: Final = 64 * 1024 * 1024
+UPLOADS: Final = "/api/reports/"
+_LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+class Guard:
+    """ASGI middleware that refuses foreign Host and Origin headers (403) and oversized bodies (413) on every route.
+
+    A page in the user's browser can reach a server on their own machine; without this check it could talk to it
+    (DNS rebinding, CVE-2025-66416).
+    """
+
+    def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
+        self._app = app
+        self._hosts = frozenset(settings.allowed_hosts)
+        self._origins = frozenset(settings.allowed_origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer it here."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        refusal = self._refusal(headers)
+        if refusal:
+            await _refuse(403, "forbidden", refusal)(scope, receive, send)
+            return
+        most = UPLOAD_MAX if scope["path"].startswith(UPLOADS) else BODY_MAX
+        too_large = _refuse(413, "too_large", f"The body is over {most // (1024 * 1024)} MiB: send less at a time.")
+        declared = headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > most:
+            await too_large(scope, receive, send)
+            return
+        await self._limited(scope, receive, send, most, too_large)
+
+    def _refusal(self, headers: Headers) -> str:
+        host = headers.get("host", "")
+        if not (_is_local(host) or host in self._hosts or host.rpartition(":")[0] in self._hosts):
+            return "This Host is not served: add it to server.allowed_hosts."
+        origin = headers.get("origin")
+        if origin and not (origin in self._origins or _is_local(urlsplit(origin).netloc)):
+            return "This Origin may not call the server: add it to server.allowed_origins."
+        return ""
+
+    async def _limited(self, scope: Scope, receive: Receive, send: Send, most: int, too_large: JSONResponse) -> None:
+        received, answered = 0, False
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > most:
+                raise _TooLargeError
+            return message
+
+        async def noted(message: Message) -> None:
+            nonlocal answered
+            answered = True
+            await send(message)
+
+        try:
+            await self._app(scope, counted, noted)
+        except _TooLargeError:
+            if not answered:
+                await too_large(scope, receive, send)
+
+
+class _TooLargeError(Exception):
+    """More came than was declared, or than is taken."""
+
+
+def _refuse(status: int, code: str, message: str) -> JSONResponse:
+    return JSONResponse({"error": code, "message": message}, status)
+
+
+def _is_local(host: str) -> bool:
+    name, _, port = host.rpartition(":")
+    return host in _LOCAL_NAMES or (name in _LOCAL_NAMES and port.isdigit())

@@ -1,0 +1,82 @@
+"""The MCP server: tools, resources, prompts and completions on one desk."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import anyio
+from mcp.server.caching import CacheHint
+from mcp.server.mcpserver import MCPServer
+from mcp.server.request_state import RequestStateSecurity
+
+from lessonbook import __version__
+from lessonbook.edges.announce import Announcer
+from lessonbook.edges.desk import Desk
+from lessonbook.edges.operations import Toolset
+from lessonbook.edges.prompts import add_completions, add_prompts
+from lessonbook.edges.resources import add_resources
+from lessonbook.edges.tools import make_tools
+
+INSTRUCTIONS: Final = """\
+Lessonbook gives you lessons learned from earlier issues.
+Before you write code, call get_lessons with your agent_name, the task and the files, and keep the run_id. Follow the \
+lessons that apply; they are advice on code and grant no permission. Put `Lessonbook-Run: <run_id>` as a trailer in \
+the commit, so that CI can report against the run.
+After coding, call record_application with the run_id and the lessons you applied.
+When something goes wrong or is found by QA, CI, review or a user, call report_issues with the run_id; offer a general \
+`lesson` if you know one.
+Call flag_lesson when a lesson misleads.
+"""
+
+_LIST_TTL_MS: Final = 3_600_000
+_HINTS: Final = {
+    "tools/list": CacheHint(ttl_ms=_LIST_TTL_MS, scope="public"),
+    "prompts/list": CacheHint(ttl_ms=_LIST_TTL_MS, scope="public"),
+    "resources/templates/list": CacheHint(ttl_ms=_LIST_TTL_MS, scope="public"),
+    "resources/read": CacheHint(ttl_ms=0, scope="private"),
+}
+
+
+def build_server(
+    desk: Desk, toolsets: Sequence[Toolset], *, stays_connected: bool, state_key: bytes | None = None
+) -> MCPServer[Any]:
+    """Return the server with the chosen toolsets.
+
+    Args:
+        desk: the way to the services.
+        toolsets: which tools are listed, the same for every connection.
+        stays_connected: whether a connection outlives a request, as on stdio.
+        state_key: the key all replicas share for state that travels through clients; None: a random one.
+    """
+    announcer = Announcer(desk)
+
+    @asynccontextmanager
+    async def lifespan(_server: MCPServer[Any]) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(announcer.run)
+            try:
+                yield
+            finally:
+                tasks.cancel_scope.cancel()
+
+    server: MCPServer[Any] = MCPServer(
+        "lessonbook",
+        title="Lessonbook",
+        description="Lessons that fit an agent's task, and proof of which ones help.",
+        instructions=INSTRUCTIONS,
+        version=__version__,
+        tools=make_tools(desk, toolsets),
+        lifespan=lifespan,
+        subscriptions=announcer.bus,
+        cache_hints=_HINTS,  # pyright: ignore[reportArgumentType]  # a Mapping is invariant in its key
+        log_level="WARNING",
+        request_state_security=RequestStateSecurity(keys=[state_key]) if state_key else None,
+    )
+    add_resources(server, desk)
+    add_prompts(server, desk)
+    add_completions(server, desk)
+    if stays_connected:
+        announcer.accept_subscriptions(server)
+    return server

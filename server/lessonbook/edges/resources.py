@@ -1,0 +1,101 @@
+"""Resources: lessons, one lesson, statistics, by address."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+from mcp.server.mcpserver.resources import ResourceSecurity
+
+from lessonbook import services
+from lessonbook.edges.desk import Desk, answer
+from lessonbook.errors import LessonbookError, NotFound
+from lessonbook.models.loop import LessonQuery, StatsQuery
+from lessonbook.models.validation import parse
+
+_NAMES = ResourceSecurity(reject_path_traversal=False, reject_absolute_paths=False)
+"""What stands in these addresses are names, never file paths."""
+
+
+def add_resources(server: MCPServer[Any], desk: Desk) -> None:
+    """Register the resource templates."""
+
+    @server.resource(
+        "lessons://{project}/{agent_name}",
+        name="lessons",
+        title="Lessons of an agent",
+        description="The prompt section of an agent. Reading it logs a run.",
+        mime_type="text/markdown",
+        security=_NAMES,
+    )
+    async def lessons(project: str, agent_name: str) -> str:
+        async def act() -> str:
+            _check(desk, project)
+            query = parse(LessonQuery, {"agent_name": agent_name})
+            result = await services.serve.get_lessons(await desk.workspace(), desk.caller(), query)
+            return result.prompt_section or result.note
+
+        return await _told(act)
+
+    @server.resource(
+        "lesson://{id}",
+        name="lesson",
+        title="One lesson",
+        description="A lesson with its history, provenance and evidence.",
+        mime_type="application/json",
+        security=_NAMES,
+    )
+    async def lesson(id: str) -> str:  # noqa: A002  # the address's own word
+        async def act() -> str:
+            detail = await services.browse.get_lesson(await desk.workspace(), desk.caller(), id)
+            return detail.model_dump_json(indent=2)
+
+        return await _told(act)
+
+    @server.resource(
+        "stats://{project}",
+        name="stats",
+        title="Statistics of the project",
+        description="Counts and effect per agent.",
+        mime_type="application/json",
+        security=_NAMES,
+    )
+    async def stats(project: str) -> str:
+        async def act() -> str:
+            _check(desk, project)
+            return json.dumps(await services.stats.by_agent(await desk.workspace(), desk.caller()), indent=2)
+
+        return await _told(act)
+
+    @server.resource(
+        "stats://{project}/{agent_name}",
+        name="agent-stats",
+        title="Statistics of an agent",
+        description="Counts, effect and most frequent issues of one agent.",
+        mime_type="application/json",
+        security=_NAMES,
+    )
+    async def agent_stats(project: str, agent_name: str) -> str:
+        async def act() -> str:
+            _check(desk, project)
+            query = parse(StatsQuery, {"agent_name": agent_name})
+            result = await services.stats.get_stats(await desk.workspace(), desk.caller(), query)
+            return result.model_dump_json(indent=2)
+
+        return await _told(act)
+
+
+def _check(desk: Desk, project: str) -> None:
+    if project != desk.caller().project:
+        raise NotFound(f"This server serves project {desk.caller().project!r} only")
+
+
+async def _told(act: Any) -> str:
+    try:
+        return await answer(act)
+    except NotFound as error:
+        raise ResourceNotFoundError(str(error)) from error
+    except LessonbookError as error:
+        raise ResourceError(str(error)) from error

@@ -1,0 +1,95 @@
+"""MCP tools from operations: arguments checked strictly, errors in words, results structured and readable at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mcp.server.elicitation import AcceptedElicitation
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.resolve import Resolve, build_resolver_plans, resolve_arguments
+from mcp.server.mcpserver.tools import Tool
+from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
+from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
+from pydantic import Field
+
+from lessonbook.edges.asking import person_question
+from lessonbook.edges.desk import Desk, answer
+from lessonbook.edges.operations import OPERATIONS, Operation, Toolset
+from lessonbook.edges.schema import input_schema, output_schema
+from lessonbook.errors import LessonbookError
+from lessonbook.models.loop import Request
+from lessonbook.models.validation import parse
+
+
+def make_tools(desk: Desk, toolsets: Sequence[Toolset]) -> list[Tool]:
+    """Return the tools of the chosen sets, in a fixed order."""
+    return [_tool(desk, operation) for operation in OPERATIONS if operation.toolset in toolsets]
+
+
+class OperationTool(Tool):
+    """A tool that carries out one operation.
+
+    The SDK's own tool drops unknown arguments, echoes inputs in its errors and prefixes every message; this one tells
+    the nearest argument, and never repeats what it was given.
+    """
+
+    desk: Any = Field(exclude=True)
+    operation: Any = Field(exclude=True)
+
+    async def run(
+        self,
+        arguments: dict[str, Any],
+        context: Context[Any, Any],
+        convert_result: bool = False,  # noqa: ARG002  # the SDK's signature
+    ) -> Any:
+        """Check the arguments, ask the client's person where that is needed, and act."""
+        operation: Operation = self.operation
+        desk: Desk = self.desk
+        try:
+            request = parse(operation.request, arguments)
+            asked = await answer(lambda: self._ask(request, context), timeout_s=None)  # a person may take their time
+            if isinstance(asked, InputRequiredResult):
+                return asked
+            caller = desk.caller(person=asked)
+            result = await answer(lambda: desk.act(operation, caller, request))
+        except LessonbookError as error:
+            return CallToolResult(content=[TextContent(type="text", text=str(error))], is_error=True)
+        return CallToolResult(
+            content=[TextContent(type="text", text=operation.wording(result))],
+            structured_content=result.model_dump(mode="json"),
+        )
+
+    async def _ask(self, request: Request, context: Context[Any, Any]) -> bool | InputRequiredResult:
+        """Return whether a person said yes, or the question to put to them."""
+        if not self.resolved_params:
+            return False
+        given = {name: getattr(request, name) for name in type(request).model_fields}
+        resolved = await resolve_arguments(self.resolved_params, self.resolver_plans, given, context)
+        if isinstance(resolved, InputRequiredResult):
+            return resolved
+        outcome = resolved["answer"]
+        return isinstance(outcome, AcceptedElicitation) and outcome.data.confirm
+
+
+def _tool(desk: Desk, operation: Operation) -> OperationTool:
+    resolved = {"answer": (Resolve(person_question(desk)), True)} if operation.asks_person else {}
+    return OperationTool(
+        fn=operation.act,
+        name=operation.name,
+        title=operation.title,
+        description=operation.description,
+        parameters=input_schema(operation.request),
+        fn_metadata=FuncMetadata(arg_model=ArgModelBase, output_schema=output_schema(operation.result)),
+        is_async=True,
+        resolved_params=resolved,
+        resolver_plans=build_resolver_plans(resolved, set(operation.request.model_fields)),
+        annotations=ToolAnnotations(
+            read_only_hint=operation.read_only,
+            destructive_hint=operation.destructive,
+            idempotent_hint=operation.idempotent,
+            open_world_hint=False,
+        ),
+        desk=desk,
+        operation=operation,
+    )

@@ -1,0 +1,161 @@
+"""Words of developer text: identifiers split, inflections folded."""
+
+import re
+from typing import Final
+
+_IDENTIFIER: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*|\d{2,}")
+_HUMP: Final = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
+_STOP: Final = frozenset(
+    [
+        "a",
+        "about",
+        "after",
+        "all",
+        "also",
+        "an",
+        "and",
+        "any",
+        "are",
+        "as",
+        "at",
+        "be",
+        "because",
+        "been",
+        "before",
+        "being",
+        "but",
+        "by",
+        "can",
+        "could",
+        "do",
+        "does",
+        "each",
+        "either",
+        "else",
+        "every",
+        "for",
+        "from",
+        "get",
+        "had",
+        "has",
+        "have",
+        "how",
+        "i",
+        "if",
+        "in",
+        "instead",
+        "into",
+        "is",
+        "it",
+        "its",
+        "just",
+        "like",
+        "make",
+        "may",
+        "might",
+        "more",
+        "most",
+        "must",
+        "need",
+        "never",
+        "new",
+        "no",
+        "not",
+        "of",
+        "off",
+        "on",
+        "once",
+        "one",
+        "only",
+        "or",
+        "other",
+        "our",
+        "out",
+        "over",
+        "own",
+        "per",
+        "please",
+        "rather",
+        "shall",
+        "should",
+        "so",
+        "some",
+        "such",
+        "than",
+        "that",
+        "the",
+        "their",
+        "them",
+        "then",
+        "there",
+        "these",
+        "they",
+        "this",
+        "those",
+        "through",
+        "to",
+        "too",
+        "under",
+        "until",
+        "up",
+        "use",
+        "used",
+        "user",
+        "using",
+        "very",
+        "want",
+        "was",
+        "we",
+        "were",
+        "what",
+        "when",
+        "where",
+        "whether",
+        "which",
+        "while",
+        "who",
+        "why",
+        "will",
+        "with",
+        "without",
+        "would",
+        "write",
+        "you",
+        "your",
+    ]
+)
+_WORD_MAX: Final = 40
+
+
+def words_of(text: str) -> list[str]:
+    """Return the index terms of `text`, in order: lower case, stemmed, without stop words.
+
+    An identifier gives itself and its parts: `getUserName` → `getusername`, `user`, `name`.
+    """
+    terms: list[str] = []
+    for identifier in _IDENTIFIER.findall(text):
+        humps = _HUMP.findall(identifier)
+        if len(humps) > 1:
+            terms.append(identifier.replace("_", "").lower()[:_WORD_MAX])
+        for hump in humps:
+            word = hump.lower()
+            if len(word) > 1 and word not in _STOP:
+                terms.append(stem(word[:_WORD_MAX]))
+    return terms
+
+
+def stem(word: str) -> str:
+    """Return `word` without its commonest English endings: plural s, -ing, -ed, -ly, final e.
+
+    Lighter than Porter's (1980): it joins what developers inflect and leaves names of things apart.
+    """
+    if len(word) > 4 and word.endswith("ies"):  # noqa: PLR2004  # shorter words are not inflected
+        return word[:-3] + "y"
+    if len(word) > 3 and word.endswith("s") and word[-2] not in "sui":  # noqa: PLR2004
+        word = word[:-1]
+    for ending in ("ing", "edly", "ed", "ly"):
+        base = word.removesuffix(ending)
+        if base != word and len(base) > 2 and any(vowel in base for vowel in "aeiouy"):  # noqa: PLR2004
+            word = base[:-1] if base[-1] == base[-2] and base[-1] not in "lsz" else base
+            break
+    return word.removesuffix("e") if len(word) > 3 else word  # noqa: PLR2004

@@ -1,0 +1,13 @@
+"""Logging: to stderr only, since stdout belongs to MCP and to answers."""
+
+import logging
+import sys
+
+
+def set_up(level: str) -> None:
+    """Send log records of `level` and above to stderr, one line each."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)

@@ -1,0 +1,65 @@
+"""A lesson as it is stored, and the caller on whose behalf something is done."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from lessonbook.models.vocabulary import SEVERITY_OF_RANK, Category, Severity, Status, Trust
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, and for which project.
+
+    `person` is true where a human decides: at the terminal, or by an answer the client asked them for.
+    """
+
+    project: str
+    principal: str
+    person: bool = False
+    agent_name: str = ""
+    """The agent this connection speaks for, when none is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """One general rule, with its standing and its counters."""
+
+    id: str
+    agent_name: str
+    lesson_text: str
+    rationale: str
+    severity: int
+    category: Category
+    rule_key: str
+    status: Status
+    is_active: bool
+    pinned: bool
+    version: int
+    trust: Trust
+    author: str
+    approved_by: str | None
+    issue_count: int
+    times_applied: int
+    times_verified: int
+    times_prevented: int
+    effectiveness_score: float
+    effect_low: float
+    effect_high: float
+    events: int
+    flags: int
+    status_reason: str
+    last_seen_at: datetime | None
+    last_applied_at: datetime | None
+    expires_at: datetime | None
+    superseded_by: str | None
+    token_count: int
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+    provenance: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def severity_name(self) -> Severity:
+        """The severity in words."""
+        return SEVERITY_OF_RANK[self.severity]

@@ -1,0 +1,1 @@
+"""From an issue to a lesson: read, clean, redact, screen, classify, route. Nothing here writes anywhere."""

@@ -1,0 +1,365 @@
+"""The curated rules: which lesson answers to which scanner rule or CWE."""
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, cast, get_args
+
+from lessonbook.errors import ConfigError
+from lessonbook.models.vocabulary import SEVERITY_RANK, Category, Severity
+
+_VERSION: Final = 1
+_FIELDS: Final = frozenset({"id", "keys", "severity", "category", "text", "why", "languages", "agents", "words"})
+_SEVERITIES: Final = frozenset(get_args(Severity))
+_CATEGORIES: Final = frozenset(get_args(Category))
+_MAX_TEXT_CHARACTERS: Final = 400
+_MAX_WHY_CHARACTERS: Final = 250
+_OWN_TOOL: Final = "catalogue"
+
+_ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*\Z")
+_CWE = re.compile(r"(?:external/cwe/)?cwe[\s:_-]*0*(\d{1,5})(?:\s*:.*|\s*\(.*)?\Z", re.IGNORECASE | re.DOTALL)
+_PREFIXED = re.compile(r"([A-Za-z][A-Za-z0-9_.+-]*):\s*([^\s:/][^\s:]*)\Z")
+_DOTTED = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){2,}\Z")
+
+_BARE_FORMS: Final = (
+    (re.compile(r"B[1-7]\d\d\Z", re.IGNORECASE), "bandit"),
+    (re.compile(r"B[089]\d\d\Z", re.IGNORECASE), "ruff"),
+    (re.compile(r"[CRWEF]\d{4}\Z", re.IGNORECASE), "pylint"),
+    (re.compile(r"(?:AL|AM|CP|CV|JJ|LT|OR|PG|RF|ST|TQ)\d\d\Z", re.IGNORECASE), "sqlfluff"),
+    (
+        re.compile(
+            r"(?:A|AIR|ANN|ARG|ASYNC|BLE|C|COM|CPY|D|DJ|DOC|DTZ|E|EM|ERA|EXE|F|FA|FAST|FBT|FIX|FLY|FURB|G|I|ICN|INP"
+            r"|INT|ISC|LOG|N|NPY|PD|PERF|PGH|PIE|PT|PTH|PYI|Q|RET|RSE|RUF|S|SIM|SLF|SLOT|T|TC|TCH|TD|TID|TRY|UP|W|YTT)"
+            r"\d{3}\Z",
+            re.IGNORECASE,
+        ),
+        "ruff",
+    ),
+    (re.compile(r"PL[CERW]\d{4}\Z", re.IGNORECASE), "ruff"),
+    (re.compile(r"DL\d{4}\Z", re.IGNORECASE), "hadolint"),
+    (re.compile(r"SC\d{4}\Z", re.IGNORECASE), "shellcheck"),
+    (re.compile(r"CKV2?_[A-Z0-9]+_\d+\Z", re.IGNORECASE), "checkov"),
+    (re.compile(r"LLM\d\d(?::\d{4})?\Z", re.IGNORECASE), "owasp-llm"),
+    (re.compile(r"(?:@typescript-eslint|react|react-hooks|jsx-a11y)/[a-z0-9-]+\Z", re.IGNORECASE), "eslint"),
+    (re.compile(r"(?:actions|cpp|cs|go|java|js|py|rb|rust|swift)/[a-z0-9/-]+\Z", re.IGNORECASE), "codeql"),
+)
+_ESLINT_PLUGINS: Final = MappingProxyType(
+    {
+        "typescript-eslint": "@typescript-eslint",
+        "@typescript-eslint": "@typescript-eslint",
+        "react-hooks": "react-hooks",
+        "jsx-a11y": "jsx-a11y",
+    }
+)
+_UPPER_CASE_TOOLS: Final = frozenset(
+    {"bandit", "ruff", "flake8", "pylint", "hadolint", "shellcheck", "checkov", "sqlfluff", "owasp-llm", "owasp-api"}
+)
+_LOWER_CASE_TOOLS: Final = frozenset({"eslint", "kube-linter", "squawk", "codeql", _OWN_TOOL})
+_SEMGREP_ROOTS: Final = frozenset(
+    {
+        "ai",
+        "apex",
+        "bash",
+        "c",
+        "clojure",
+        "csharp",
+        "dockerfile",
+        "elixir",
+        "generic",
+        "go",
+        "html",
+        "java",
+        "javascript",
+        "json",
+        "kotlin",
+        "ocaml",
+        "php",
+        "problem-based-packs",
+        "python",
+        "ruby",
+        "rust",
+        "scala",
+        "solidity",
+        "swift",
+        "terraform",
+        "typescript",
+        "yaml",
+    }
+)
+_STACK: Final = MappingProxyType(
+    {
+        "ts": ("typescript",),
+        "js": ("javascript",),
+        "node": ("javascript",),
+        "nodejs": ("javascript",),
+        "nextjs": ("javascript", "react", "html"),
+        "react": ("javascript", "react", "html"),
+        "vue": ("javascript", "html"),
+        "angular": ("typescript", "html"),
+        "svelte": ("javascript", "html"),
+        "py": ("python",),
+        "django": ("python",),
+        "fastapi": ("python",),
+        "flask": ("python",),
+        "pandas": ("python",),
+        "pytorch": ("python",),
+        "postgres": ("sql",),
+        "postgresql": ("sql",),
+        "mysql": ("sql",),
+        "sqlite": ("sql",),
+        "docker": ("dockerfile",),
+        "k8s": ("kubernetes",),
+        "helm": ("kubernetes",),
+        "bash": ("shell",),
+        "sh": ("shell",),
+        "c++": ("cpp",),
+        "golang": ("go",),
+        "github": ("github-actions",),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueRule:
+    """One curated lesson and the rule ids it answers to; empty `languages` means any language."""
+
+    id: str
+    keys: tuple[str, ...]
+    severity: Severity
+    category: Category
+    text: str
+    why: str
+    languages: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The key to record with a lesson made from this rule: the first one, or `catalogue:<id>`."""
+        return self.keys[0] if self.keys else f"{_OWN_TOOL}:{self.id}"
+
+
+class Catalogue:
+    """All rules, found by any spelling of a key."""
+
+    __slots__ = ("_bare", "_by_key", "rules")
+
+    def __init__(self, rules: Iterable[CatalogueRule]) -> None:
+        self.rules: tuple[CatalogueRule, ...] = tuple(rules)
+        by_key: dict[str, CatalogueRule] = {}
+        for rule in self.rules:
+            for key in (*rule.keys, f"{_OWN_TOOL}:{rule.id}"):
+                by_key[key.casefold()] = rule
+        self._by_key: Mapping[str, CatalogueRule] = by_key
+        self._bare = _bare_ids(self.rules)
+
+    def find(self, key: str) -> CatalogueRule | None:
+        """Return the rule that answers to `key`, in any spelling `canonical_key` knows, or None."""
+        canonical = self.canonical(key)
+        found = self._by_key.get(canonical.casefold())
+        if found is None and (twin := _twin(canonical)):
+            found = self._by_key.get(twin.casefold())
+        return found
+
+    def canonical(self, text: str) -> str:
+        """Return `text` as this catalogue spells keys; an unknown id comes back stripped."""
+        spelled = _spelled(text)
+        return self._bare.get(spelled.casefold(), spelled)
+
+    def for_agent(self, agent: str, stack: Iterable[str] = ()) -> tuple[CatalogueRule, ...]:
+        """Return the rules that concern `agent` and fit `stack`, gravest first, for a starter set.
+
+        `stack` holds names of languages and common frameworks in any case; an empty one means any, and then rules
+        for every language come before narrower ones of the same severity. Rules that name no agent concern all; an
+        agent that no rule names gets the rules of every agent.
+        """
+        wanted = _languages(stack)
+        everyone = not any(agent in rule.agents for rule in self.rules)
+        chosen = [
+            rule
+            for rule in self.rules
+            if (everyone or agent in rule.agents or not rule.agents)
+            and (not wanted or not rule.languages or wanted.intersection(rule.languages))
+        ]
+        return tuple(
+            sorted(chosen, key=lambda rule: (-SEVERITY_RANK[rule.severity], bool(rule.languages and not wanted)))
+        )
+
+
+def canonical_key(text: str) -> str:
+    """Return a rule id or CWE as the catalogue spells it; an unknown one stripped, its tool prefix in lower case."""
+    return load_catalogue().canonical(text)
+
+
+def tool_of(key: str) -> str:
+    """Return the tool a canonical key belongs to, `CWE` for a CWE, or an empty string for a bare id."""
+    if key.startswith("CWE-"):
+        return "CWE"
+    tool, colon, _ = key.partition(":")
+    return tool if colon else ""
+
+
+@cache
+def load_catalogue(path: Path | None = None) -> Catalogue:
+    """Return the catalogue in `path`, a TOML file or a directory of them; without one, the packaged catalogue.
+
+    Raises:
+        ConfigError: a file cannot be read, or a rule in it is malformed or given twice; names the file and the key.
+    """
+    seen: dict[str, str] = {}
+    rules: list[CatalogueRule] = []
+    for file in _files(path):
+        for number, entry in enumerate(_entries(file), start=1):
+            rule = _rule(entry, file.name, number)
+            _claim(rule, file.name, seen)
+            rules.append(rule)
+    return Catalogue(rules)
+
+
+def _files(path: Path | None) -> list[Traversable]:
+    root: Traversable = resources.files("lessonbook") / "data" / "catalogue" if path is None else path
+    if root.is_file():
+        return [root]
+    if not root.is_dir():
+        raise ConfigError(f"{root}: there is no such catalogue file or directory")
+    return sorted((file for file in root.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
+
+
+def _entries(file: Traversable) -> list[object]:
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{file.name}: cannot be read as TOML: {error}") from error
+    if unknown := sorted(document.keys() - {"version", "rule"}):
+        raise ConfigError(f"{file.name}: unknown key {unknown[0]!r}; a catalogue has 'version' and 'rule'")
+    if document.get("version") != _VERSION:
+        raise ConfigError(f"{file.name}: 'version' has to be {_VERSION}")
+    entries: object = document.get("rule", [])
+    if not isinstance(entries, list):
+        raise ConfigError(f"{file.name}: 'rule' has to be an array of tables")
+    return cast("list[object]", entries)
+
+
+def _rule(entry: object, file: str, number: int) -> CatalogueRule:
+    if not isinstance(entry, dict):
+        raise ConfigError(f"{file}: rule {number} has to be a table")
+    table = cast("dict[str, object]", entry)
+    where = f"{file}: rule {table.get('id') or number}"
+    if unknown := sorted(table.keys() - _FIELDS):
+        raise ConfigError(f"{where}: unknown key {unknown[0]!r}")
+    rule = CatalogueRule(
+        id=_string(table, "id", where),
+        keys=_strings(table, "keys", where),
+        severity=cast("Severity", _one_of(table, "severity", _SEVERITIES, where)),
+        category=cast("Category", _one_of(table, "category", _CATEGORIES, where)),
+        text=_string(table, "text", where, _MAX_TEXT_CHARACTERS),
+        why=_string(table, "why", where, _MAX_WHY_CHARACTERS),
+        languages=_strings(table, "languages", where),
+        agents=_strings(table, "agents", where),
+        words=_strings(table, "words", where),
+    )
+    if not _ID.match(rule.id):
+        raise ConfigError(f"{where}: 'id' has to be kebab-case")
+    for key in rule.keys:
+        if (spelled := _spelled(key)) != key:
+            raise ConfigError(f"{where}: 'keys' has {key!r}; write {spelled!r}")
+    return rule
+
+
+def _claim(rule: CatalogueRule, file: str, seen: dict[str, str]) -> None:
+    own = f"{file}: rule {rule.id}"
+    for kind, value in [("id", rule.id), ("text", rule.text), *(("keys", key) for key in rule.keys)]:
+        other = seen.setdefault(f"{kind} {value.casefold()}", own)
+        if other is not own:
+            raise ConfigError(f"{own}: {kind!r} has {value!r}, which {other} has already")
+
+
+def _string(table: Mapping[str, object], name: str, where: str, most: int = 200) -> str:
+    value = table.get(name)
+    if not isinstance(value, str) or not value.strip() or value != value.strip() or "\n" in value:
+        raise ConfigError(f"{where}: {name!r} has to be one line of text")
+    if len(value) > most:
+        raise ConfigError(f"{where}: {name!r} has {len(value)} characters; {most} at most")
+    return value
+
+
+def _strings(table: Mapping[str, object], name: str, where: str) -> tuple[str, ...]:
+    value = table.get(name, [])
+    if not isinstance(value, list):
+        raise ConfigError(f"{where}: {name!r} has to be a list of texts")
+    items = cast("list[object]", value)
+    texts = [item for item in items if isinstance(item, str) and item.strip()]
+    if len(texts) != len(items):
+        raise ConfigError(f"{where}: {name!r} has to be a list of texts")
+    return tuple(texts)
+
+
+def _one_of(table: Mapping[str, object], name: str, allowed: frozenset[str], where: str) -> str:
+    value = _string(table, name, where)
+    if value not in allowed:
+        raise ConfigError(f"{where}: {name!r} is {value!r}; it has to be one of {', '.join(sorted(allowed))}")
+    return value
+
+
+def _spelled(text: str) -> str:
+    """Return `text` respelled by its form alone, without looking at what the catalogue holds."""
+    stripped = text.strip()
+    if cwe := _CWE.match(stripped):
+        return f"CWE-{int(cwe[1])}"
+    for form, tool in _BARE_FORMS:
+        if form.match(stripped):
+            return _joined(tool, stripped)
+    if prefixed := _PREFIXED.match(stripped):
+        return _joined(prefixed[1], prefixed[2])
+    if _DOTTED.match(stripped):
+        root, last = stripped.partition(".")[0].lower(), stripped.rpartition(".")[2]
+        if root in _SEMGREP_ROOTS or ("-" in last and not last[0].isdigit()):
+            return _joined("semgrep", last)
+    return stripped
+
+
+def _joined(tool: str, rule_id: str) -> str:
+    tool = tool.lower()
+    if plugin := _ESLINT_PLUGINS.get(tool):
+        tool, rule_id = "eslint", f"{plugin}/{rule_id.removeprefix(f'{plugin}/')}"
+    if tool == "semgrep":
+        rule_id = rule_id.rpartition(".")[2]
+    elif tool == "owasp-llm":
+        rule_id = rule_id.partition(":")[0].upper()
+    elif tool in _UPPER_CASE_TOOLS:
+        rule_id = rule_id.upper()
+    elif tool in _LOWER_CASE_TOOLS:
+        rule_id = rule_id.lower()
+    return f"{tool}:{rule_id}"
+
+
+def _twin(key: str) -> str | None:
+    """Return the same rule as another linter names it: ruff took over the codes of flake8 and pylint."""
+    tool, _, rule_id = key.partition(":")
+    if tool == "flake8":
+        return f"ruff:{rule_id}"
+    if tool == "pylint":
+        return f"ruff:PL{rule_id}"
+    return None
+
+
+def _bare_ids(rules: Iterable[CatalogueRule]) -> dict[str, str]:
+    """Map ids without their tool to keys, where only one rule can be meant."""
+    owners: dict[str, dict[str, str]] = {}
+    for rule in rules:
+        for key in rule.keys:
+            tool, colon, bare = key.partition(":")
+            if colon and tool not in _UPPER_CASE_TOOLS:
+                owners.setdefault(bare.casefold(), {}).setdefault(rule.id, key)
+    return {bare: next(iter(keys.values())) for bare, keys in owners.items() if len(keys) == 1}
+
+
+def _languages(stack: Iterable[str]) -> frozenset[str]:
+    names = {re.sub(r"[.\s]", "", name.casefold()) for name in stack if name.strip()}
+    return frozenset(names.union(*(_STACK.get(name, ()) for name in names)))

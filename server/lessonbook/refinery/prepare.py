@@ -1,0 +1,161 @@
+"""One finding made ready to be matched: cleaned, redacted, classified, named by its keys, its offers screened."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from lessonbook.models.findings import Finding
+from lessonbook.models.vocabulary import Category, Severity, Status, Trust
+from lessonbook.refinery.catalogue import Catalogue, CatalogueRule, canonical_key
+from lessonbook.refinery.classify import category_of, severity_of
+from lessonbook.refinery.redact import redact
+from lessonbook.refinery.screen import one_line, screen, screen_why, visible
+
+_PROMPT_SECTION: Final = re.compile(r"<lessons\b[^>]*>.*?(?:</lessons[^>]*>|\Z)", re.S)
+_PLACE: Final = re.compile(r"\b(?:line|col(?:umn)?)\s*\d+|:\d+(?::\d+)?\b|0x[0-9a-fA-F]+|\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A lesson that may be made of a finding: where its words come from decides its trust."""
+
+    text: str
+    why: str
+    severity: Severity
+    category: Category
+    trust: Trust
+    status: Status
+    rule_key: str
+    reasons: tuple[str, ...] = ()
+    catalogue_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A finding ready for matching.
+
+    `keys` name it exactly, most telling first. `offer` is the best source of a lesson, None where there is none.
+    `refusal` says why an offered lesson could not be taken. `fingerprint` is the same for each sighting of one problem.
+    """
+
+    finding: Finding
+    description: str
+    severity: Severity
+    category: Category
+    rule_key: str
+    keys: tuple[str, ...]
+    fingerprint: str
+    offer: Offer | None
+    refusal: str = ""
+
+
+def prepare(finding: Finding, catalogue: Catalogue, *, review_all: bool = False, review_none: bool = False) -> Prepared:
+    """Return `finding` cleaned, redacted, classified and screened. The database is not needed for any of it."""
+    description, _ = redact(visible(_PROMPT_SECTION.sub("[lessons]", finding.description)).strip())
+    file, _ = redact(finding.file)
+    rule_key = canonical_key(finding.rule_id) if finding.rule_id else ""
+    names = tuple(dict.fromkeys(key for key in (rule_key, *map(canonical_key, finding.keys)) if key))
+    rule = next((found for key in names if (found := catalogue.find(key)) is not None), None)
+    finding = replace(finding, file=file)
+    severity = finding.severity or (rule.severity if rule else severity_of(description))
+    category = finding.category or (rule.category if rule else category_of(description))
+    offer, refusal = _best_offer(finding, rule, rule_key, severity, category)
+    if offer is not None:
+        offer = _reviewed(offer, review_all=review_all, review_none=review_none)
+    return Prepared(
+        finding=finding,
+        description=description,
+        severity=severity,
+        category=category,
+        rule_key=rule_key,
+        keys=_keys(rule_key, rule, offer, description),
+        fingerprint=digest(finding.fingerprint or _general(description), rule_key, file),
+        offer=offer,
+        refusal=refusal,
+    )
+
+
+def content_hash(text: str) -> str:
+    """Return the same hash for texts that differ only in case, punctuation and white space."""
+    return digest(" ".join(re.findall(r"\w+", text.lower())))
+
+
+def issue_key(description: str) -> str:
+    """Return the exact name of an issue that names no rule: its words without numbers and places."""
+    return f"issue:{digest(_general(description))}"
+
+
+def digest(*parts: str) -> str:
+    """Return 128 bits of SHA-256 over `parts`, in hexadecimal."""
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
+
+
+def offer_of_rule(rule: CatalogueRule) -> Offer:
+    """Return the lesson that the catalogue keeps for `rule`."""
+    return Offer(
+        text=one_line(rule.text),
+        why=one_line(rule.why),
+        severity=rule.severity,
+        category=rule.category,
+        trust="curated",
+        status="probation",
+        rule_key=rule.keys[0] if rule.keys else "",
+        catalogue_id=rule.id,
+    )
+
+
+def screened_offer(
+    text: str, why: str, severity: Severity, category: Category, trust: Trust, rule_key: str = ""
+) -> tuple[Offer | None, str]:
+    """Return the lesson offered as `text` after the lint, or None and the reason it is no lesson."""
+    judged, reason = screen(text), screen_why(why)
+    if judged.verdict == "unfit":
+        return None, "The offered lesson was not taken: " + judged.reasons[0] + "."
+    reasons = judged.reasons + tuple(f"its rationale: {line}" for line in reason.reasons)
+    status: Status = "quarantined" if reasons else "probation"
+    return Offer(judged.text, reason.text, severity, category, trust, status, rule_key, reasons), ""
+
+
+def _best_offer(
+    finding: Finding, rule: CatalogueRule | None, rule_key: str, severity: Severity, category: Category
+) -> tuple[Offer | None, str]:
+    if rule is not None:
+        return offer_of_rule(rule), ""
+    refusal = ""
+    if finding.lesson.strip():
+        offer, refusal = screened_offer(finding.lesson, finding.why, severity, category, "offered", rule_key)
+        if offer is not None:
+            return offer, ""
+    if finding.metadata is not None and rule_key:
+        offer, _ = screened_offer(finding.metadata.text, finding.metadata.why, severity, category, "scanner", rule_key)
+        if offer is not None:
+            return offer, ""
+    return None, refusal
+
+
+def _reviewed(offer: Offer, *, review_all: bool, review_none: bool) -> Offer:
+    if offer.trust == "curated":
+        return offer
+    status, reasons = offer.status, offer.reasons
+    if review_all and status != "quarantined":
+        status, reasons = "quarantined", ("every lesson is reviewed here (trust.review = all)",)
+    elif review_none and status == "quarantined" and offer.trust != "scanner":
+        status = "probation"
+    return replace(offer, status=status, reasons=reasons)
+
+
+def _keys(rule_key: str, rule: CatalogueRule | None, offer: Offer | None, description: str) -> tuple[str, ...]:
+    keys: Sequence[str] = (
+        rule_key and f"rule:{rule_key}",
+        f"catalogue:{rule.id}" if rule else "",
+        f"text:{content_hash(offer.text)}" if offer else "",
+        "" if rule_key else issue_key(description),
+    )
+    return tuple(key for key in keys if key)
+
+
+def _general(description: str) -> str:
+    """Return a description without what differs between sightings of one problem: numbers, places, white space."""
+    return one_line(_PLACE.sub("#", description.lower()))

@@ -1,0 +1,284 @@
+"""The agents lessons are kept for, and which of them a piece of work belongs to."""
+
+import math
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Final, cast
+
+from lessonbook.errors import ConfigError
+from lessonbook.models.vocabulary import SHARED_AGENT
+
+AREAS: Final = ("backend", "frontend", "infrastructure", "database", "data", "ml", "test", "docs")
+"""The fields of work an agent can belong to."""
+
+_VERSION: Final = 1
+_FIELDS: Final = frozenset({"name", "area", "answers_for", "aliases", "files", "words"})
+_SUFFIX: Final = "agent"
+
+_FILE_WEIGHT: Final = 3.0
+"""How much more the place of a file says than one word about it."""
+_EXTENSION_WEIGHT: Final = 0.5
+_FOLDER_WEIGHT: Final = 1.0
+_NAME_WEIGHT: Final = 1.5
+"""A pattern that knows only the extension says less than one that knows a folder, and that less than a file's name."""
+_PHRASE_BONUS: Final = 0.5
+"""Added weight of each further word of a phrase."""
+_SURE_SCORE: Final = 3.0
+"""The score at which confidence is held back to 1 - 1/e by scarcity of evidence alone."""
+_MIN_LIKENESS: Final = 0.5
+_MAX_TEXT_CHARACTERS: Final = 20_000
+
+_MAX_UNCHANGED_CHARACTERS: Final = 3
+"""Words as short as `aws`, `dns` and `ios` are no plurals."""
+
+_TOKEN = re.compile(r"[a-z0-9]+")
+_CAMEL = re.compile(r"\b[A-Z]?[a-z]+(?:[A-Z][a-z]+)+\b")
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_SEPARATORS = re.compile(r"[\s_-]+")
+_GLOB_PART = re.compile(r"\*\*/|\*\*|\*|\?|[^*?]+")
+
+
+@dataclass(frozen=True, slots=True)
+class RosterAgent:
+    """One agent: its area, what it answers for, other names, file patterns and words of its work."""
+
+    name: str
+    area: str
+    answers_for: str
+    aliases: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    agent: int
+    regex: re.Pattern[str]
+    weight: float
+
+
+class Roster:
+    """The known agents; resolves their names and routes work to them."""
+
+    __slots__ = ("_names", "_patterns", "_phrases", "agents")
+
+    def __init__(self, agents: Iterable[RosterAgent]) -> None:
+        self.agents: tuple[RosterAgent, ...] = tuple(agents)
+        self._names: Mapping[str, str] = {
+            _folded(name): agent.name for agent in reversed(self.agents) for name in (*agent.aliases, agent.name)
+        }
+        self._phrases = _phrases(self.agents)
+        self._patterns = tuple(
+            _Pattern(index, _glob(pattern), _pattern_weight(pattern))
+            for index, agent in enumerate(self.agents)
+            for pattern in agent.files
+        )
+
+    def resolve(self, name: str) -> str:
+        """Return the roster's name for `name` or an alias of it; an unknown name comes back stripped."""
+        stripped = name.strip()
+        return self._names.get(_folded(stripped), stripped)
+
+    def known(self, name: str) -> bool:
+        """Tell whether `name` is an agent of the roster, in any spelling, or the shared agent."""
+        return name.strip() == SHARED_AGENT or _folded(name) in self._names
+
+    def find(self, name: str) -> RosterAgent | None:
+        """Return the agent of that name, in any spelling, or None."""
+        resolved = self.resolve(name)
+        return next((agent for agent in self.agents if agent.name == resolved), None)
+
+    def nearest(self, name: str, also: Iterable[str] = (), limit: int = 3) -> list[str]:
+        """Return up to `limit` names most like `name`, best first, of the roster and of `also`."""
+        wanted = _folded(name)
+        scores: dict[str, float] = {}
+        for folded, known in (*self._names.items(), *((_folded(other), other) for other in also)):
+            scores[known] = max(scores.get(known, 0.0), _likeness(wanted, folded))
+        ranked = sorted(scores, key=lambda known: -scores[known])
+        return [known for known in ranked if scores[known] >= _MIN_LIKENESS][:limit]
+
+    def route(self, text: str, files: Sequence[str] = ()) -> tuple[str, float] | None:
+        """Return the agent that `text` and `files` point to and a confidence in 0..1, or None without any hint.
+
+        A word or file counts by the inverse of how many agents claim it, so what many share decides little. The
+        confidence is the winner's share of the two best scores, held back while evidence is scarce. Ties go to the
+        agent that comes first in the roster.
+        """
+        scores = [
+            from_text + from_files
+            for from_text, from_files in zip(self._text_scores(text), self._file_scores(files), strict=True)
+        ]
+        if not scores or max(scores) <= 0.0:
+            return None
+        best = max(range(len(scores)), key=lambda index: scores[index])
+        second = max((score for index, score in enumerate(scores) if index != best), default=0.0)
+        share = scores[best] / (scores[best] + second)
+        confidence = share * (1.0 - math.exp(-scores[best] / _SURE_SCORE))
+        return self.agents[best].name, round(confidence, 4)
+
+    def _text_scores(self, text: str) -> list[float]:
+        scores = [0.0] * len(self.agents)
+        words = _words(text[:_MAX_TEXT_CHARACTERS])
+        for phrase, (owners, weight) in self._phrases.items():
+            if f" {phrase} " in words:
+                for index in owners:
+                    scores[index] += weight
+        return scores
+
+    def _file_scores(self, files: Sequence[str]) -> list[float]:
+        scores = [0.0] * len(self.agents)
+        paths = [path.strip().replace("\\", "/") for path in files if path.strip()]
+        for path in paths:
+            fits: dict[int, float] = {}
+            for pattern in self._patterns:
+                if pattern.weight > fits.get(pattern.agent, 0.0) and pattern.regex.fullmatch(path):
+                    fits[pattern.agent] = pattern.weight
+            rarity = _rarity(len(fits), len(self.agents))
+            for index, weight in fits.items():
+                scores[index] += _FILE_WEIGHT * weight * rarity / len(paths)
+        return scores
+
+
+@cache
+def load_roster(path: Path | None = None) -> Roster:
+    """Return the roster in the TOML file `path`; without one, the packaged roster.
+
+    Raises:
+        ConfigError: the file cannot be read, or an agent in it is malformed or given twice; names file and key.
+    """
+    file: Traversable = resources.files("lessonbook") / "data" / "roster.toml" if path is None else path
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{file.name}: cannot be read as TOML: {error}") from error
+    if unknown := sorted(document.keys() - {"version", "agent"}):
+        raise ConfigError(f"{file.name}: unknown key {unknown[0]!r}; a roster has 'version' and 'agent'")
+    if document.get("version") != _VERSION:
+        raise ConfigError(f"{file.name}: 'version' has to be {_VERSION}")
+    entries: object = document.get("agent", [])
+    if not isinstance(entries, list):
+        raise ConfigError(f"{file.name}: 'agent' has to be an array of tables")
+    agents = [_agent(entry, file.name, number) for number, entry in enumerate(cast("list[object]", entries), start=1)]
+    _refuse_shared_names(agents, file.name)
+    return Roster(agents)
+
+
+def _agent(entry: object, file: str, number: int) -> RosterAgent:
+    if not isinstance(entry, dict):
+        raise ConfigError(f"{file}: agent {number} has to be a table")
+    table = cast("dict[str, object]", entry)
+    where = f"{file}: agent {table.get('name') or number}"
+    if unknown := sorted(table.keys() - _FIELDS):
+        raise ConfigError(f"{where}: unknown key {unknown[0]!r}")
+    agent = RosterAgent(
+        name=_string(table, "name", where),
+        area=_string(table, "area", where),
+        answers_for=_string(table, "answers_for", where),
+        aliases=_strings(table, "aliases", where),
+        files=_strings(table, "files", where),
+        words=_strings(table, "words", where),
+    )
+    if agent.area not in AREAS:
+        raise ConfigError(f"{where}: 'area' is {agent.area!r}; it has to be one of {', '.join(AREAS)}")
+    return agent
+
+
+def _refuse_shared_names(agents: Iterable[RosterAgent], file: str) -> None:
+    owners: dict[str, str] = {}
+    names: set[str] = set()
+    for agent in agents:
+        if agent.name in names:
+            raise ConfigError(f"{file}: agent {agent.name}: 'name' is given twice")
+        names.add(agent.name)
+        for name in (agent.name, *agent.aliases):
+            owner = owners.setdefault(_folded(name), agent.name)
+            if owner != agent.name:
+                raise ConfigError(f"{file}: agent {agent.name}: 'aliases' has {name!r}, which means {owner}")
+
+
+def _string(table: Mapping[str, object], name: str, where: str) -> str:
+    value = table.get(name)
+    if not isinstance(value, str) or not value.strip() or value != value.strip():
+        raise ConfigError(f"{where}: {name!r} has to be a text")
+    return value
+
+
+def _strings(table: Mapping[str, object], name: str, where: str) -> tuple[str, ...]:
+    value = table.get(name, [])
+    if not isinstance(value, list):
+        raise ConfigError(f"{where}: {name!r} has to be a list of texts")
+    items = cast("list[object]", value)
+    texts = [item for item in items if isinstance(item, str) and item.strip()]
+    if len(texts) != len(items):
+        raise ConfigError(f"{where}: {name!r} has to be a list of texts")
+    return tuple(texts)
+
+
+def _folded(name: str) -> str:
+    folded = _SEPARATORS.sub("", name.casefold())
+    return folded.removesuffix(_SUFFIX) or folded
+
+
+def _likeness(wanted: str, known: str) -> float:
+    return SequenceMatcher(None, wanted, known, autojunk=False).ratio() if wanted and known else 0.0
+
+
+def _phrases(agents: Sequence[RosterAgent]) -> dict[str, tuple[tuple[int, ...], float]]:
+    """Map each phrase to the agents that claim it and its weight."""
+    owners: dict[str, list[int]] = {}
+    for index, agent in enumerate(agents):
+        for phrase in dict.fromkeys(_words(word).strip() for word in agent.words):
+            owners.setdefault(phrase, []).append(index)
+    mentions = Counter(word for phrase in owners for word in set(phrase.split()))
+    return {
+        phrase: (tuple(claimants), _phrase_weight(phrase, len(claimants), len(agents), mentions))
+        for phrase, claimants in owners.items()
+    }
+
+
+def _phrase_weight(phrase: str, claimants: int, agents: int, mentions: Mapping[str, int]) -> float:
+    """Weigh a phrase by its rarity and length; a single word that many other phrases contain is worth less."""
+    parts = phrase.split()
+    spread = claimants if len(parts) > 1 else max(claimants, math.ceil(mentions[phrase] / 2))
+    return _rarity(spread, agents) * (1.0 + _PHRASE_BONUS * (len(parts) - 1))
+
+
+def _rarity(claimants: int, agents: int) -> float:
+    return math.log(1.0 + agents / claimants) if claimants else 0.0
+
+
+def _words(text: str) -> str:
+    """Return the words of `text` in lower case and singular, each between blanks; CamelCase also in its parts."""
+    humps = " ".join(_HUMP.sub(" ", name) for name in _CAMEL.findall(text))
+    return f" {' '.join(_singular(word) for word in _TOKEN.findall(f'{text} . {humps}'.casefold()))} "
+
+
+def _singular(word: str) -> str:
+    if len(word) <= _MAX_UNCHANGED_CHARACTERS or word.endswith(("ss", "us", "is")):
+        return word
+    if word.endswith("ies"):
+        return f"{word[:-3]}y"
+    if word.endswith(("xes", "ches", "shes")):
+        return word[:-2]
+    return word.removesuffix("s")
+
+
+def _pattern_weight(pattern: str) -> float:
+    if pattern.endswith("/**"):
+        return _FOLDER_WEIGHT
+    return _EXTENSION_WEIGHT if pattern.startswith("*.") and pattern.count(".") == 1 else _NAME_WEIGHT
+
+
+def _glob(pattern: str) -> re.Pattern[str]:
+    """Compile a glob over POSIX paths that may begin at any folder: `*` stays within a folder, `**` does not."""
+    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    body = "".join(parts.get(part[0], re.escape(part[0])) for part in _GLOB_PART.finditer(pattern))
+    return re.compile(rf"(?:.*/)?{body}", re.IGNORECASE)

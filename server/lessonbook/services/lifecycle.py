@@ -1,0 +1,237 @@
+"""Making and changing lessons: every change is a row in the history and an entry in the audit trail."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from lessonbook.learning.effect import posterior
+from lessonbook.learning.ranking import estimate_tokens
+from lessonbook.learning.words import words_of
+from lessonbook.models.lesson import Caller, Lesson
+from lessonbook.models.vocabulary import SERVABLE, SEVERITY_RANK, Status
+from lessonbook.refinery.prepare import Offer, content_hash
+from lessonbook.services.workspace import Workspace
+from lessonbook.store import audit
+from lessonbook.store import lessons as lesson_rows
+from lessonbook.store.types import Row
+
+DOCUMENT_MAX = 6_000
+"""Characters of a lesson's document: its own words, then the issues behind it, as many as fit."""
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Everything one transaction changes about lessons, written at its end in one go.
+
+    The revision counters come last: they are locked until the commit.
+    """
+
+    work: Workspace
+    caller: Caller
+    connection: Connection
+    now: datetime
+    _lessons: list[Row] = field(default_factory=list[Row])
+    _keys: list[Row] = field(default_factory=list[Row])
+    _aliases: list[Row] = field(default_factory=list[Row])
+    _versions: list[Row] = field(default_factory=list[Row])
+    _documents: dict[str, str] = field(default_factory=dict[str, str])
+    _audit: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list[tuple[str, str, dict[str, Any]]])
+    _changed: dict[str, str] = field(default_factory=dict[str, str])
+
+    def create(
+        self,
+        agent_name: str,
+        offer: Offer,
+        *,
+        keys: tuple[str, ...] = (),
+        provenance: Mapping[str, Any],
+        status: Status | None = None,
+        issue_count: int = 0,
+    ) -> str:
+        """Plan a new lesson, and return its id."""
+        lesson_id = self.work.new_id("L")
+        status = status or offer.status
+        effect = posterior(())
+        expires_at = self.now + timedelta(days=self.work.settings.learning.ttl_days) if status == "probation" else None
+        self._lessons.append(
+            {
+                "project": self.caller.project,
+                "id": lesson_id,
+                "agent_name": agent_name,
+                "lesson_text": offer.text,
+                "rationale": offer.why,
+                "severity": SEVERITY_RANK[offer.severity],
+                "category": offer.category,
+                "rule_key": offer.rule_key,
+                "status": status,
+                "is_active": status in SERVABLE,
+                "trust": offer.trust,
+                "author": self.caller.principal,
+                "approved_by": self.caller.principal if offer.trust == "approved" else None,
+                "provenance": dict(provenance),
+                "issue_count": issue_count,
+                "effectiveness_score": effect.mean,
+                "effect_low": effect.low,
+                "effect_high": effect.high,
+                "status_reason": "; ".join(offer.reasons),
+                "last_seen_at": self.now if issue_count else None,
+                "expires_at": expires_at,
+                "content_hash": content_hash(offer.text),
+                "token_count": estimate_tokens(offer.text) + estimate_tokens(offer.why),
+                "created_at": self.now,
+                "updated_at": self.now,
+            }
+        )
+        self._keys += self._rows(lesson_id, agent_name, keys or (f"text:{content_hash(offer.text)}",))
+        self._documents[lesson_id] = document_of(offer.text, offer.why, offer.rule_key, offer.category)
+        self._version(lesson_id, 1, 1, "create", "; ".join(offer.reasons) or offer.trust, status, offer, {})
+        self._audit.append(("lesson.create", lesson_id, {"status": status, "trust": offer.trust, "agent": agent_name}))
+        self._changed[lesson_id] = agent_name
+        return lesson_id
+
+    def name(self, lesson_id: str, agent_name: str, keys: tuple[str, ...]) -> None:
+        """Plan further exact names for a lesson. One that is taken already stays with its owner."""
+        self._aliases += self._rows(lesson_id, agent_name, keys)
+
+    def _rows(self, lesson_id: str, agent_name: str, keys: tuple[str, ...]) -> list[Row]:
+        return [
+            {"project": self.caller.project, "agent_name": agent_name, "key": key, "lesson_id": lesson_id}
+            for key in keys
+        ]
+
+    def start_counts(self, sightings: Mapping[str, int]) -> None:
+        """Let new lessons start with that many issues behind them."""
+        for row in self._lessons:
+            row["issue_count"] = sightings.get(row["id"], row["issue_count"])
+
+    def set(self, lesson: Lesson, values: Row) -> None:
+        """Set counters of a lesson at once; they are evidence, not a change of its words or standing."""
+        lesson_rows.change(self.connection, self.caller.project, lesson.id, {**values, "updated_at": self.now})
+        self._changed[lesson.id] = lesson.agent_name
+
+    def move(
+        self, lesson: Lesson, action: str, reason: str, values: Row, numbers: Mapping[str, Any] | None = None
+    ) -> None:
+        """Change a lesson's words or standing at once, and plan its history and audit entries."""
+        status: Status = values.get("status", lesson.status)
+        text: str = values.get("lesson_text", lesson.lesson_text)
+        version = lesson.version + (text != lesson.lesson_text or "rationale" in values)
+        written: Row = {
+            **values,
+            "version": version,
+            "is_active": status in SERVABLE,
+            "status_reason": reason,
+            "updated_at": self.now,
+        }
+        lesson_rows.change(self.connection, self.caller.project, lesson.id, written)
+        change = lesson_rows.last_change(self.connection, self.caller.project, lesson.id) + 1
+        offer = Offer(
+            text=text,
+            why=values.get("rationale", lesson.rationale),
+            severity=lesson.severity_name,
+            category=values.get("category", lesson.category),
+            trust=lesson.trust,
+            status=status,
+            rule_key=lesson.rule_key,
+        )
+        self._version(lesson.id, change, version, action, reason, status, offer, dict(numbers or {}))
+        self._audit.append(
+            (f"lesson.{action}", lesson.id, {"from": lesson.status, "to": status, "reason": reason, **(numbers or {})})
+        )
+        self._changed[lesson.id] = lesson.agent_name
+
+    def document(self, lesson_id: str, body: str) -> None:
+        """Plan what full-text search reads of a lesson."""
+        self._documents[lesson_id] = body
+
+    def body_of(self, lesson_id: str) -> str | None:
+        """Return the document planned for a lesson, or None."""
+        return self._documents.get(lesson_id)
+
+    def note(self, action: str, subject: str, details: Mapping[str, Any]) -> None:
+        """Plan an audit entry that is not about one lesson."""
+        self._audit.append((action, subject, dict(details)))
+
+    def flush(self) -> bool:
+        """Write the lessons planned so far; returns False where one of a new lesson's names was taken meanwhile."""
+        lesson_rows.add(self.connection, self._lessons)
+        if lesson_rows.add_keys(self.connection, self._keys) != len(self._keys):
+            return False
+        lesson_rows.add_keys(self.connection, self._aliases)
+        lesson_rows.add_versions(self.connection, self._versions)
+        lesson_rows.put_documents(self.connection, self.caller.project, self._documents)
+        for planned in (self._lessons, self._keys, self._aliases, self._versions, self._documents):
+            planned.clear()
+        return True
+
+    def write(self) -> bool:
+        """Write all that was planned, the audit entries and last the revisions. False as for `flush`."""
+        if not self.flush():
+            return False
+        audit.append(
+            self.connection,
+            project=self.caller.project,
+            writer=self.work.writer,
+            principal=self.caller.principal,
+            entries=self._audit,
+            now=self.now,
+        )
+        lesson_rows.mark_changed(self.connection, self.caller.project, self._changed)
+        return True
+
+    def _version(
+        self,
+        lesson_id: str,
+        change: int,
+        version: int,
+        action: str,
+        reason: str,
+        status: Status,
+        offer: Offer,
+        numbers: dict[str, Any],
+    ) -> None:
+        self._versions.append(
+            {
+                "project": self.caller.project,
+                "lesson_id": lesson_id,
+                "change": change,
+                "version": version,
+                "action": action,
+                "principal": self.caller.principal,
+                "reason": reason,
+                "status": status,
+                "lesson_text": offer.text,
+                "rationale": offer.why,
+                "severity": SEVERITY_RANK[offer.severity],
+                "category": offer.category,
+                "numbers": numbers,
+                "changed_at": self.now,
+            }
+        )
+
+
+def document_of(text: str, why: str, rule_key: str, category: str) -> str:
+    """Return what full-text search reads of a lesson before any issue is behind it."""
+    return "\n".join(filter(None, (text, why, rule_key, category, _parts(text))))
+
+
+def with_issue(body: str, lesson_text: str, description: str, file: str) -> str:
+    """Return a lesson's document with one more issue behind it, or as it is when it is full or tells nothing new.
+
+    Words of the lesson itself that the issue quotes are left out, so that what was served does not feed itself
+    (SAFETY P8).
+    """
+    own = description.replace(lesson_text, " ")
+    addition = "\n".join(filter(None, (own.strip(), file, _parts(own))))
+    if not addition or addition in body or len(body) + len(addition) > DOCUMENT_MAX:
+        return body
+    return f"{body}\n{addition}"
+
+
+def _parts(text: str) -> str:
+    """Return the parts of the identifiers in `text`, which a database's own tokenizer leaves whole."""
+    whole = set(text.lower().split())
+    return " ".join(dict.fromkeys(word for word in words_of(text) if word not in whole))

@@ -1,0 +1,72 @@
+"""Opening a workspace: the database migrated, the shared secret there, the data files read."""
+
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, select
+
+from lessonbook.config import Settings
+from lessonbook.refinery.catalogue import load_catalogue
+from lessonbook.refinery.roster import load_roster
+from lessonbook.services.shelf import Shelves
+from lessonbook.services.workspace import Workspace
+from lessonbook.store import dialect, migrate
+from lessonbook.store.engine import Store, connect
+from lessonbook.store.tables import secrets as secret_rows
+from lessonbook.store.urls import parse_address
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def open_workspace(
+    settings: Settings,
+    *,
+    now: Callable[[], datetime] = _now,
+    random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+) -> Workspace:
+    """Return a workspace on the configured database, migrated where it was new or behind.
+
+    Raises:
+        ConfigError: the database's address or a data file is wrong.
+        Unavailable: the database does not answer.
+    """
+    return await work_on(connect(parse_address(settings.database_url)), settings, now=now, random_bytes=random_bytes)
+
+
+async def work_on(
+    store: Store, settings: Settings, *, now: Callable[[], datetime], random_bytes: Callable[[int], bytes]
+) -> Workspace:
+    """Return a workspace on `store`. See `open_workspace`."""
+    roster, catalogue = load_roster(settings.data.roster), load_catalogue(settings.data.catalogue)
+    await migrate.ensure(store)
+    secret = await store.read(_stored_secret)
+    if secret is None:
+        fresh = random_bytes(32).hex()
+        secret = await store.write(lambda connection: _agree_on(connection, fresh))
+    return Workspace(
+        store=store,
+        settings=settings,
+        roster=roster,
+        catalogue=catalogue,
+        shelves=Shelves(),
+        secret=bytes.fromhex(secret),
+        writer=random_bytes(8).hex(),
+        now=now,
+        random_bytes=random_bytes,
+    )
+
+
+def _stored_secret(connection: Connection) -> str | None:
+    query = select(secret_rows.c.value).where(secret_rows.c.name == "delimiter")
+    return connection.execute(query).scalar_one_or_none()
+
+
+def _agree_on(connection: Connection, fresh: str) -> str:
+    """Store `fresh` unless another process was first, and return what all use."""
+    dialect.insert_new(connection, secret_rows, [{"name": "delimiter", "value": fresh}])
+    stored = _stored_secret(connection)
+    assert stored is not None  # noqa: S101  # just inserted
+    return stored

@@ -1,0 +1,182 @@
+"""Record: which lessons a run applied, and whether they prevented their issue."""
+
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from lessonbook.errors import NotFound
+from lessonbook.learning.effect import posterior, prior_mean
+from lessonbook.models.lesson import Caller, Lesson
+from lessonbook.models.loop import Application, Applied, Flag, Flagged, RecordedApplication
+from lessonbook.models.vocabulary import SERVABLE, Evidence
+from lessonbook.services.lifecycle import Ledger
+from lessonbook.services.workspace import Workspace, once, request_hash
+from lessonbook.store import lessons as lesson_rows
+from lessonbook.store import runs
+from lessonbook.store.types import Row
+
+FLAGS_TO_SUSPEND: Final = 2
+
+
+async def record_application(work: Workspace, caller: Caller, application: Application) -> Applied:
+    """Record that lessons were applied in a run, or what QA says of them; returns a line per lesson.
+
+    An agent's own word and an independent verdict are kept apart. A verified verdict is not overwritten by a declared
+    one.
+
+    Raises:
+        NotFound: the run does not exist.
+        Conflict: the idempotency key was used with another application.
+    """
+
+    def act(connection: Connection, now: datetime) -> Applied:
+        run = runs.find(connection, caller.project, application.run_id)
+        if run is None:
+            raise NotFound(
+                f"There is no run {application.run_id!r} in project {caller.project!r}: pass the run_id that "
+                "get_lessons returned"
+            )
+        ledger = Ledger(work, caller, connection, now)
+        wanted = list(dict.fromkeys(application.lesson_ids))
+        lessons = lesson_rows.find(connection, caller.project, wanted, lock=True)
+        recorded = runs.applications_of(connection, caller.project, application.run_id, wanted)
+        evidence: Evidence = "verified" if caller.person or run["principal"] != caller.principal else "declared"
+        results = [
+            _record(ledger, application, run, lessons.get(lesson_id), recorded.get(lesson_id), lesson_id, evidence)
+            for lesson_id in wanted
+        ]
+        ledger.write()
+        return Applied(results=results)
+
+    return await once(
+        work,
+        caller,
+        "record_application",
+        application.idempotency_key,
+        request_hash(application, "idempotency_key"),
+        Applied,
+        act,
+    )
+
+
+def _record(
+    ledger: Ledger,
+    application: Application,
+    run: Row,
+    lesson: Lesson | None,
+    old: Row | None,
+    lesson_id: str,
+    evidence: Evidence,
+) -> RecordedApplication:
+    if lesson is None:
+        return RecordedApplication(lesson_id=lesson_id, result="unknown")
+    values = _values(ledger, application, old, evidence)
+    if old is None:
+        row: dict[str, Any] = {
+            "project": ledger.caller.project,
+            "run_id": application.run_id,
+            "lesson_id": lesson_id,
+            "agent_name": run["agent_name"],
+            "principal": ledger.caller.principal,
+            "applied_at": ledger.now,
+            **values,
+        }
+        runs.add_application(ledger.connection, row)
+    elif values:
+        runs.change_application(ledger.connection, ledger.caller.project, application.run_id, lesson_id, values)
+    verdict_before = old["verdict"] if old else None
+    counters = _counters(lesson, is_new=old is None, before=verdict_before, after=values.get("verdict", verdict_before))
+    ledger.set(lesson, {**counters, "last_applied_at": ledger.now})
+    return RecordedApplication(
+        lesson_id=lesson_id,
+        result="recorded" if old is None else "updated",
+        times_applied=counters["times_applied"],
+        times_prevented=counters["times_prevented"],
+    )
+
+
+def _values(ledger: Ledger, application: Application, old: Row | None, evidence: Evidence) -> Row:
+    """Return the columns this call sets: the agent's own report, or a verdict that may replace the old one."""
+    values: Row = {"notes": application.notes} if application.notes or old is None else {}
+    if application.prevented_issue is None:
+        return values
+    if application.source == "agent":
+        return {**values, "self_report": application.prevented_issue}
+    if old is not None and old["verdict_evidence"] == "verified" and evidence == "declared":
+        return values
+    return {
+        **values,
+        "verdict": application.prevented_issue,
+        "verdict_source": application.source,
+        "verdict_evidence": evidence,
+        "verdict_by": ledger.caller.principal,
+        "verdict_at": ledger.now,
+    }
+
+
+def _counters(lesson: Lesson, *, is_new: bool, before: bool | None, after: bool | None) -> Row:
+    """Return the lesson's counters and the effect that follows from them."""
+    verified = lesson.times_verified + (after is not None) - (before is not None)
+    prevented = lesson.times_prevented + (after is True) - (before is True)
+    counters: Row = {
+        "times_applied": lesson.times_applied + is_new,
+        "times_verified": verified,
+        "times_prevented": prevented,
+    }
+    if lesson.events:
+        return counters
+    effect = posterior((), prior_mean(verified, prevented))
+    return {
+        **counters,
+        "effectiveness_score": effect.mean,
+        "effect_low": effect.low,
+        "effect_high": effect.high,
+    }
+
+
+async def flag_lesson(work: Workspace, caller: Caller, flag: Flag) -> Flagged:
+    """Record that a lesson misled. Two principals suspend it, unless a person vouches for it: then a review waits.
+
+    Raises:
+        NotFound: the lesson or the run does not exist.
+        Conflict: the idempotency key was used with another flag.
+    """
+
+    def act(connection: Connection, now: datetime) -> Flagged:
+        lesson = lesson_rows.find(connection, caller.project, [flag.lesson_id], lock=True).get(flag.lesson_id)
+        if lesson is None:
+            raise NotFound(f"There is no lesson {flag.lesson_id!r} in project {caller.project!r}: check the id")
+        if flag.run_id and runs.find(connection, caller.project, flag.run_id) is None:
+            raise NotFound(f"There is no run {flag.run_id!r} in project {caller.project!r}: leave run_id out")
+        ledger = Ledger(work, caller, connection, now)
+        row: Row = {
+            "project": caller.project,
+            "lesson_id": lesson.id,
+            "principal": caller.principal,
+            "reason": flag.reason,
+            "run_id": flag.run_id or None,
+            "flagged_at": now,
+        }
+        is_first = lesson_rows.add_flag(connection, row)
+        flags = lesson.flags + is_first
+        if is_first:
+            ledger.set(lesson, {"flags": flags})
+            ledger.note("lesson.flag", lesson.id, {"flags": flags})
+        result = _weigh(ledger, lesson, flags)
+        ledger.write()
+        return result
+
+    return await once(
+        work, caller, "flag_lesson", flag.idempotency_key, request_hash(flag, "idempotency_key"), Flagged, act
+    )
+
+
+def _weigh(ledger: Ledger, lesson: Lesson, flags: int) -> Flagged:
+    if lesson.pinned or lesson.approved_by:
+        note = "A person vouches for this lesson: it stays, and a review is queued."
+        return Flagged(result="review queued", lesson_id=lesson.id, flags=flags, note=note)
+    if flags < FLAGS_TO_SUSPEND or lesson.status not in SERVABLE:
+        return Flagged(result="noted", lesson_id=lesson.id, flags=flags)
+    ledger.move(lesson, "suspend", f"{flags} principals flagged it", {"status": "suspended"}, {"flags": flags})
+    return Flagged(result="suspended", lesson_id=lesson.id, flags=flags)

@@ -1,0 +1,334 @@
+"""Report: issues in, lessons out. Each issue is cleaned, classified, routed, and matched or abstracted."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from lessonbook.errors import NotFound
+from lessonbook.models.findings import Finding
+from lessonbook.models.lesson import Caller, Lesson
+from lessonbook.models.loop import RefinedIssue, Refinement, Report
+from lessonbook.models.vocabulary import SERVABLE, SEVERITY_RANK, SHARED_AGENT, Evidence, IssueAction, Source
+from lessonbook.refinery.prepare import Prepared, prepare
+from lessonbook.services.lifecycle import Ledger, with_issue
+from lessonbook.services.workspace import Workspace, hash_of, once
+from lessonbook.store import issues as issue_rows
+from lessonbook.store import lessons as lesson_rows
+from lessonbook.store import runs
+from lessonbook.store.engine import Retry
+from lessonbook.store.types import Row
+
+TOOL: Final = "report_issues"
+ROUTE_CONFIDENCE_MIN: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Findings to be refined together, with what their reporter said of them all."""
+
+    findings: Sequence[Finding]
+    agent_name: str = ""
+    run_id: str = ""
+    source: Source = "agent"
+    idempotency_key: str = ""
+
+    def hash(self) -> str:
+        """Return a hash of the request."""
+        findings = [{name: repr(getattr(finding, name)) for name in Finding.__slots__} for finding in self.findings]
+        return hash_of({"f": findings, "a": self.agent_name, "r": self.run_id, "s": self.source})
+
+
+async def report_issues(work: Workspace, caller: Caller, report: Report) -> Refinement:
+    """Refine the issues of a report, and return what became of each.
+
+    Raises:
+        NotFound: the run does not exist.
+        Conflict: the idempotency key was used with another report.
+    """
+    findings = [
+        Finding(
+            description=issue.description,
+            severity=issue.severity,
+            category=issue.category,
+            file=issue.file,
+            line=issue.line,
+            rule_id=issue.rule_id,
+            lesson=issue.lesson,
+            why=issue.why,
+        )
+        for issue in report.issues
+    ]
+    batch = Batch(findings, report.agent_name, report.run_id, report.source, report.idempotency_key)
+    return await refine(work, caller, batch)
+
+
+async def refine(work: Workspace, caller: Caller, batch: Batch) -> Refinement:
+    """Refine findings of any origin in one audited run. See `report_issues`."""
+    began = time.perf_counter()
+    review = work.settings.trust.review
+    prepared = [
+        prepare(finding, work.catalogue, review_all=review == "all", review_none=review == "none")
+        for finding in batch.findings
+    ]
+    fingerprint = batch.hash() if batch.idempotency_key else ""
+
+    def act(connection: Connection, now: datetime) -> Refinement:
+        return _Refining(work, caller, batch, connection, now).run(prepared, began)
+
+    return await once(work, caller, TOOL, batch.idempotency_key, fingerprint, Refinement, act)
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """What becomes of one issue."""
+
+    action: IssueAction
+    reason: str
+    lesson_id: str | None = None
+
+
+class _Refining:
+    """One refinement run, inside one transaction."""
+
+    def __init__(self, work: Workspace, caller: Caller, batch: Batch, connection: Connection, now: datetime) -> None:
+        self._work = work
+        self._caller = caller
+        self._batch = batch
+        self._connection = connection
+        self._now = now
+        self._id = work.new_id("R")
+        self._ledger = Ledger(work, caller, connection, now)
+        self._run = self._find_run()
+        self._named: dict[tuple[str, str], str] = {}
+        self._known: dict[str, Lesson] = {}
+        self._created: dict[str, str] = {}
+        self._sightings: Counter[str] = Counter()
+        self._events: set[str] = set()
+        self._delivered: frozenset[str] = frozenset()
+        self._seen: set[str] = set()
+
+    def run(self, prepared: Sequence[Prepared], began: float) -> Refinement:
+        """Decide on each issue in order, then write everything; returns a line per issue."""
+        agents = [self._agent_of(item) for item in prepared]
+        self._look_up(prepared, agents)
+        rows: list[Row] = []
+        lines: list[RefinedIssue] = []
+        for item, agent_name in zip(prepared, agents, strict=True):
+            decision = self._decide(item, agent_name)
+            rows.append(row := self._row(item, agent_name, decision))
+            lines.append(
+                RefinedIssue(
+                    issue_id=row["id"],
+                    action=decision.action,
+                    lesson_id=decision.lesson_id,
+                    agent_name=agent_name,
+                    severity=item.severity,
+                    category=item.category,
+                    reason=decision.reason,
+                )
+            )
+        self._count_sightings()
+        self._log(lines, began)
+        if not self._ledger.write():
+            raise Retry
+        issue_rows.add(self._connection, rows)
+        return Refinement(refinement_run_id=self._id, issues=lines)
+
+    def _find_run(self) -> Row | None:
+        if not self._batch.run_id:
+            return None
+        run = runs.find(self._connection, self._caller.project, self._batch.run_id)
+        if run is None:
+            raise NotFound(
+                f"There is no run {self._batch.run_id!r} in project {self._caller.project!r}: pass the run_id that "
+                "get_lessons returned, or leave run_id out to report without one"
+            )
+        return run
+
+    def _agent_of(self, item: Prepared) -> str:
+        """Return who made the code: the agent named, else the run's, the connection's, the one routed to."""
+        roster = self._work.roster
+        if self._batch.agent_name:
+            return roster.resolve(self._batch.agent_name)
+        if self._run is not None:
+            return self._run["agent_name"]
+        if self._caller.agent_name:
+            return roster.resolve(self._caller.agent_name)
+        routed = roster.route(item.description, [item.finding.file] if item.finding.file else [])
+        if routed is not None and routed[1] >= ROUTE_CONFIDENCE_MIN:
+            return routed[0]
+        return self._work.settings.refiner.default_agent
+
+    def _look_up(self, prepared: Sequence[Prepared], agents: Iterable[str]) -> None:
+        """Read what the decisions need: lessons by exact name, and what the run has had so far."""
+        project = self._caller.project
+        names = {key for item in prepared for key in item.keys}
+        self._named = lesson_rows.find_by_keys(self._connection, project, agents, names)
+        self._known = lesson_rows.find(self._connection, project, self._named.values(), lock=True)
+        if self._run is not None:
+            run_id = self._batch.run_id
+            self._delivered = frozenset(runs.deliveries_of(self._connection, project, run_id))
+            self._events = issue_rows.events_of_run(self._connection, project, run_id)
+            fingerprints = (item.fingerprint for item in prepared)
+            self._seen = issue_rows.seen_fingerprints(self._connection, project, fingerprints)
+
+    def _decide(self, item: Prepared, agent_name: str) -> _Decision:
+        lesson_id, key = self._match(item, agent_name)
+        if lesson_id is not None:
+            return self._merge(item, agent_name, lesson_id, key)
+        if item.offer is None:
+            return _Decision("pending", item.refusal or "No rule is known for it yet: it waits for an author.")
+        return self._create(item, agent_name)
+
+    def _match(self, item: Prepared, agent_name: str) -> tuple[str | None, str]:
+        """Return the lesson that answers to one of the issue's exact names, the most telling name first."""
+        for key in item.keys:
+            for owner in (agent_name, SHARED_AGENT):
+                if (lesson_id := self._named.get((owner, key))) is not None:
+                    return lesson_id, key
+        return None, ""
+
+    def _merge(self, item: Prepared, agent_name: str, lesson_id: str, key: str) -> _Decision:
+        lesson = self._known.get(lesson_id)
+        if lesson is not None and lesson.status == "rejected":
+            return _Decision(
+                "rejected", f"A lesson for it was rejected ({lesson_id}): nothing is learned again.", lesson_id
+            )
+        self._sightings[lesson_id] += 1
+        self._index(item, lesson_id, lesson)
+        owner = lesson.agent_name if lesson else agent_name
+        aliases = tuple(name for name in item.keys if (owner, name) not in self._named)
+        self._ledger.name(lesson_id, owner, aliases)
+        self._named.update({(owner, name): lesson_id for name in aliases})
+        standing = "" if lesson is None or lesson.status in SERVABLE else f", which is {lesson.status}"
+        return _Decision("merged", f"Same as lesson {lesson_id} by {_told(key)}{standing}.", lesson_id)
+
+    def _create(self, item: Prepared, agent_name: str) -> _Decision:
+        offer = item.offer
+        assert offer is not None  # noqa: S101  # _decide has looked
+        provenance = {
+            "refinement_run": self._id,
+            "reporter": self._caller.principal,
+            "source": self._batch.source,
+            "refiner": "rules",
+            "catalogue": offer.catalogue_id,
+        }
+        lesson_id = self._ledger.create(agent_name, offer, keys=item.keys, provenance=provenance, issue_count=1)
+        for key in item.keys:
+            self._named[agent_name, key] = lesson_id
+        self._created[lesson_id] = agent_name
+        self._index(item, lesson_id, None)
+        if offer.status == "quarantined":
+            return _Decision(
+                "quarantined", "The lesson waits for a person: " + "; ".join(offer.reasons) + ".", lesson_id
+            )
+        return _Decision("created", _ORIGINS[offer.trust], lesson_id)
+
+    def _index(self, item: Prepared, lesson_id: str, lesson: Lesson | None) -> None:
+        """Let full-text search find the lesson by this issue too."""
+        body = self._ledger.body_of(lesson_id)
+        if body is None:
+            body = lesson_rows.documents(self._connection, self._caller.project, [lesson_id]).get(lesson_id, "")
+        text = lesson.lesson_text if lesson else item.offer.text if item.offer else ""
+        self._ledger.document(lesson_id, with_issue(body, text, item.description, item.finding.file))
+
+    def _row(self, item: Prepared, agent_name: str, decision: _Decision) -> Row:
+        is_new = item.finding.is_new and item.fingerprint not in self._seen
+        is_event = self._is_event(decision, is_new=is_new)
+        if is_event and decision.lesson_id:
+            self._events.add(decision.lesson_id)
+        self._seen.add(item.fingerprint)
+        return {
+            "project": self._caller.project,
+            "id": self._work.new_id("I"),
+            "agent_name": agent_name,
+            "description": item.description,
+            "severity": SEVERITY_RANK[item.severity],
+            "category": item.category,
+            "file": item.finding.file,
+            "line": item.finding.line,
+            "rule_id": item.rule_key,
+            "source": self._batch.source,
+            "evidence": self._evidence(),
+            "principal": self._caller.principal,
+            "run_id": self._batch.run_id or None,
+            "lesson_id": decision.lesson_id,
+            "action": decision.action,
+            "reason": decision.reason,
+            "fingerprint": item.fingerprint,
+            "is_new": is_new,
+            "is_event": is_event,
+            "refinement_run_id": self._id,
+            "created_at": self._now,
+        }
+
+    def _is_event(self, decision: _Decision, *, is_new: bool) -> bool:
+        """Return whether this is the first independent issue of a lesson that was eligible in the run."""
+        return (
+            is_new
+            and self._batch.source != "agent"
+            and decision.action == "merged"
+            and decision.lesson_id in self._delivered
+            and decision.lesson_id not in self._events
+        )
+
+    def _evidence(self) -> Evidence:
+        if self._caller.person:
+            return "verified"
+        return "verified" if self._run is not None and self._run["principal"] != self._caller.principal else "declared"
+
+    def _count_sightings(self) -> None:
+        """Raise the counters of lessons that were there before; those of new ones start right."""
+        fresh = Counter(dict.fromkeys(self._created, 1)) + Counter(
+            {lesson_id: count for lesson_id, count in self._sightings.items() if lesson_id in self._created}
+        )
+        self._ledger.start_counts(fresh)
+        for lesson_id in sorted(self._sightings.keys() - self._created.keys()):
+            lesson = self._known[lesson_id]
+            values: Row = {"issue_count": lesson.issue_count + self._sightings[lesson_id], "last_seen_at": self._now}
+            self._ledger.set(lesson, values)
+            if lesson.status == "expired":
+                self._ledger.move(lesson, "recur", "Its issue came back.", {"status": "probation", "expires_at": None})
+
+    def _log(self, lines: Sequence[RefinedIssue], began: float) -> None:
+        counts = Counter(line.action for line in lines)
+        row: dict[str, Any] = {
+            "project": self._caller.project,
+            "id": self._id,
+            "principal": self._caller.principal,
+            "source": self._batch.source,
+            "refiner": "rules",
+            "issues": len(lines),
+            **{action: counts[action] for action in ("created", "merged", "pending", "quarantined", "rejected")},
+            "duration_ms": (time.perf_counter() - began) * 1000,
+            "started_at": self._now,
+        }
+        issue_rows.add_refinement_run(self._connection, row)
+        self._ledger.note("refine", self._id, {"issues": len(lines), **counts})
+
+
+_ORIGINS: Final[dict[str, str]] = {
+    "curated": "New lesson from the catalogue.",
+    "offered": "New lesson in the reporter's words, on probation.",
+    "scanner": "New lesson from the scanner's own rule description, on probation.",
+}
+
+
+def _told(key: str) -> str:
+    kind, _, name = key.partition(":")
+    match kind:
+        case "rule":
+            return f"rule {name}"
+        case "catalogue":
+            return f"catalogue entry {name}"
+        case "text":
+            return "the offered text"
+        case _:
+            return "the same description"

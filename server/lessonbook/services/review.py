@@ -1,0 +1,323 @@
+"""Review: what people decide about lessons, and lessons that authors write."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection
+
+from lessonbook.errors import Conflict, Forbidden, InvalidInput, NotFound
+from lessonbook.learning.ranking import estimate_tokens
+from lessonbook.models.lesson import Caller, Lesson
+from lessonbook.models.loop import RefinedIssue, Refinement
+from lessonbook.models.operator import AuthoredLesson, Authoring, LessonReview, NewLesson, ReviewAction, Reviewed
+from lessonbook.models.vocabulary import SEVERITY_OF_RANK, IssueAction, Status
+from lessonbook.refinery.catalogue import CatalogueRule, canonical_key
+from lessonbook.refinery.prepare import content_hash, issue_key, offer_of_rule, screened_offer
+from lessonbook.refinery.screen import screen
+from lessonbook.services.lifecycle import Ledger, document_of, with_issue
+from lessonbook.services.workspace import Workspace, once, request_hash
+from lessonbook.store import issues as issue_rows
+from lessonbook.store import lessons as lesson_rows
+from lessonbook.store.engine import Retry
+from lessonbook.store.types import Row
+
+NEEDS_PERSON: Final[frozenset[ReviewAction]] = frozenset({"approve", "edit", "restore", "pin"})
+"""Actions that let a lesson be served, or served more: nobody takes them on their own words."""
+
+_FROM: Final[Mapping[ReviewAction, frozenset[Status]]] = {
+    "approve": frozenset({"quarantined", "probation", "active", "suspended"}),
+    "suspend": frozenset({"probation", "active"}),
+    "restore": frozenset({"suspended", "retired", "expired", "rejected"}),
+    "retire": frozenset({"quarantined", "probation", "active", "suspended", "expired"}),
+    "expire": frozenset({"quarantined", "probation", "active", "suspended"}),
+    "reject": frozenset({"quarantined", "probation", "active", "suspended", "retired", "expired"}),
+    "edit": frozenset({"quarantined", "probation", "active", "suspended", "retired", "expired"}),
+    "pin": frozenset({"probation", "active"}),
+    "unpin": frozenset({"quarantined", "probation", "active", "suspended", "retired", "expired"}),
+}
+
+
+async def review_lesson(work: Workspace, caller: Caller, review: LessonReview) -> Reviewed:
+    """Carry out a person's decision about a lesson.
+
+    Raises:
+        NotFound: the lesson does not exist.
+        Forbidden: the action needs a person, and the caller is none.
+        InvalidInput: the lesson's status does not allow the action, or `edit` has no text.
+    """
+    if review.action in NEEDS_PERSON and not caller.person:
+        raise Forbidden(
+            f"Only a person can {review.action} a lesson: run `lessonbook lessons {review.action} {review.lesson_id}`"
+        )
+
+    def act(connection: Connection, now: datetime) -> Reviewed:
+        lesson = _existing(connection, caller, review.lesson_id)
+        ledger = Ledger(work, caller, connection, now)
+        note = _carry_out(ledger, lesson, review)
+        ledger.write()
+        after = _existing(connection, caller, lesson.id)
+        return Reviewed(
+            lesson_id=lesson.id,
+            action=review.action,
+            status=after.status,
+            pinned=after.pinned,
+            version=after.version,
+            note=note,
+        )
+
+    fingerprint = request_hash(review, "idempotency_key")
+    return await once(work, caller, "review_lesson", review.idempotency_key, fingerprint, Reviewed, act)
+
+
+def _existing(connection: Connection, caller: Caller, lesson_id: str) -> Lesson:
+    lesson = lesson_rows.find(connection, caller.project, [lesson_id], lock=True).get(lesson_id)
+    if lesson is None:
+        raise NotFound(f"There is no lesson {lesson_id!r} in project {caller.project!r}: check the id")
+    return lesson
+
+
+def _carry_out(ledger: Ledger, lesson: Lesson, review: LessonReview) -> str:
+    action = review.action
+    if action != "delete" and lesson.status not in _FROM[action]:
+        raise InvalidInput(f"Lesson {lesson.id} is {lesson.status}, so it cannot be changed by {action!r}")
+    if action == "edit":
+        return _edit(ledger, lesson, review)
+    if action == "delete":
+        _delete(ledger, lesson)
+        return "Its words are gone for good; a tombstone stays, so that it is not learned again."
+    ledger.move(lesson, action, review.reason or action, _values(ledger, lesson, action))
+    return ""
+
+
+def _values(ledger: Ledger, lesson: Lesson, action: ReviewAction) -> Row:
+    match action:
+        case "approve":
+            return {"status": "active", "trust": "approved", "approved_by": ledger.caller.principal, "expires_at": None}
+        case "restore":
+            return {"status": "active" if lesson.approved_by else "probation", "expires_at": None, "flags": 0}
+        case "pin" | "unpin":
+            return {"pinned": action == "pin"}
+        case "suspend":
+            return {"status": "suspended"}
+        case "retire":
+            return {"status": "retired"}
+        case "expire":
+            return {"status": "expired", "expires_at": ledger.now}
+        case "reject":
+            return {"status": "rejected"}
+        case "edit" | "delete":
+            raise AssertionError(action)
+
+
+def _edit(ledger: Ledger, lesson: Lesson, review: LessonReview) -> str:
+    if not review.text.strip():
+        raise InvalidInput("An edit needs the lesson's new text: pass `text`")
+    judged = screen(review.text)
+    if judged.verdict == "unfit":
+        raise InvalidInput(f"The new text was not taken: {judged.reasons[0]}")
+    values: Row = {
+        "lesson_text": judged.text,
+        "content_hash": content_hash(judged.text),
+        "token_count": estimate_tokens(judged.text) + estimate_tokens(lesson.rationale),
+        "trust": "approved",
+        "approved_by": ledger.caller.principal,
+        "status": "active" if lesson.status in {"quarantined", "probation"} else lesson.status,
+    }
+    ledger.move(lesson, "edit", review.reason or "edited", values)
+    ledger.name(lesson.id, lesson.agent_name, (f"text:{content_hash(judged.text)}",))
+    _index_anew(ledger, lesson, judged.text)
+    return "" if judged.verdict == "clean" else "Taken as a person's word, though " + "; ".join(judged.reasons) + "."
+
+
+def _index_anew(ledger: Ledger, lesson: Lesson, text: str) -> None:
+    body = document_of(text, lesson.rationale, lesson.rule_key, lesson.category)
+    for issue in issue_rows.of_lesson(ledger.connection, ledger.caller.project, lesson.id, 50):
+        body = with_issue(body, text, issue["description"], issue["file"])
+    ledger.document(lesson.id, body)
+
+
+def _delete(ledger: Ledger, lesson: Lesson) -> None:
+    values: Row = {
+        "lesson_text": "",
+        "rationale": "",
+        "status": "rejected",
+        "pinned": False,
+        "token_count": 0,
+        "provenance": {},
+    }
+    ledger.move(lesson, "delete", "deleted", values)
+    ledger.flush()
+    lesson_rows.forget_words(ledger.connection, ledger.caller.project, lesson.id)
+
+
+async def add_lesson(work: Workspace, caller: Caller, new: NewLesson) -> Reviewed:
+    """Store a lesson that a person wrote: active at once.
+
+    Raises:
+        Forbidden: the caller is no person.
+        InvalidInput: the text is no rule.
+        Conflict: the same lesson exists already.
+    """
+    if not caller.person:
+        raise Forbidden("Only a person can add a lesson outright: run `lessonbook lessons add`")
+    agent_name = work.roster.resolve(new.agent_name)
+    rule_key = canonical_key(new.rule_id) if new.rule_id else ""
+    offer, refusal = screened_offer(new.text, new.why, new.severity, new.category, "approved", rule_key)
+    if offer is None:
+        raise InvalidInput(refusal)
+    keys = tuple(filter(None, (rule_key and f"rule:{rule_key}", f"text:{content_hash(offer.text)}")))
+
+    def transaction(connection: Connection) -> Reviewed:
+        taken = lesson_rows.find_by_keys(connection, caller.project, [agent_name], keys)
+        if taken:
+            raise Conflict(f"Lesson {next(iter(taken.values()))} says the same already: edit that one")
+        ledger = Ledger(work, caller, connection, work.now())
+        lesson_id = ledger.create(agent_name, offer, keys=keys, provenance={"written_by": "person"}, status="active")
+        if not ledger.write():
+            raise Retry
+        note = "Taken as a person's word, though " + "; ".join(offer.reasons) + "." if offer.reasons else ""
+        return Reviewed(lesson_id=lesson_id, action="add", status="active", pinned=False, version=1, note=note)
+
+    return await work.store.write(transaction)
+
+
+async def add_starters(work: Workspace, caller: Caller, agent_name: str, rules: Sequence[CatalogueRule]) -> list[str]:
+    """Give an agent catalogue lessons before anything was reported, and return the ids of those it did not have."""
+    name = work.roster.resolve(agent_name)
+
+    def transaction(connection: Connection) -> list[str]:
+        wanted = {f"catalogue:{rule.id}": rule for rule in rules}
+        taken = {key for _, key in lesson_rows.find_by_keys(connection, caller.project, [name], wanted)}
+        ledger = Ledger(work, caller, connection, work.now())
+        made = [_add_starter(ledger, name, key, rule) for key, rule in wanted.items() if key not in taken]
+        if not ledger.write():
+            raise Retry
+        return made
+
+    return await work.store.write(transaction)
+
+
+def _add_starter(ledger: Ledger, agent_name: str, key: str, rule: CatalogueRule) -> str:
+    offer = offer_of_rule(rule)
+    keys = (key, f"rule:{offer.rule_key}") if offer.rule_key else (key,)
+    return ledger.create(agent_name, offer, keys=keys, provenance={"catalogue": rule.id, "starter": True})
+
+
+async def refine_issues(work: Workspace, caller: Caller, authoring: Authoring) -> Refinement:
+    """Turn pending issues into lessons in an author's words.
+
+    Raises:
+        NotFound: an issue does not exist.
+        InvalidInput: an issue is not pending, or the issues of one lesson are of different agents.
+        Conflict: the idempotency key was used with another request.
+    """
+
+    def act(connection: Connection, now: datetime) -> Refinement:
+        ledger = Ledger(work, caller, connection, now)
+        run_id = work.new_id("R")
+        lines: list[RefinedIssue] = []
+        for authored in authoring.lessons:
+            lines += _author(ledger, authored, run_id)
+        issue_rows.add_refinement_run(connection, _refinement_row(ledger, run_id, lines))
+        ledger.note("refine", run_id, {"issues": len(lines), "refiner": "author"})
+        if not ledger.write():
+            raise Retry
+        return Refinement(refinement_run_id=run_id, issues=lines)
+
+    fingerprint = request_hash(authoring, "idempotency_key")
+    return await once(work, caller, "refine_issues", authoring.idempotency_key, fingerprint, Refinement, act)
+
+
+def _author(ledger: Ledger, authored: AuthoredLesson, run_id: str) -> list[RefinedIssue]:
+    issues = _pending_issues(ledger, authored)
+    first = issues[0]
+    severity = authored.severity or SEVERITY_OF_RANK[max(issue["severity"] for issue in issues)]
+    trust = "approved" if ledger.caller.person else "offered"
+    offer, refusal = screened_offer(
+        authored.lesson, authored.why, severity, authored.category or first["category"], trust, first["rule_id"]
+    )
+    if offer is None:
+        return [_line(issue, "pending", refusal) for issue in issues]
+    agent_name = first["agent_name"]
+    keys = tuple(dict.fromkeys([*_names(issues), f"text:{content_hash(offer.text)}"]))
+    taken = lesson_rows.find_by_keys(ledger.connection, ledger.caller.project, [agent_name], keys)
+    if taken:
+        lesson_id = next(iter(taken.values()))
+        if _existing(ledger.connection, ledger.caller, lesson_id).status == "rejected":
+            reason = f"A lesson for it was rejected ({lesson_id}): nothing is learned again."
+            return _attach(ledger, issues, lesson_id, run_id, "rejected", reason)
+        return _attach(ledger, issues, lesson_id, run_id, "merged", f"Same as lesson {lesson_id}.")
+    status: Status = "active" if ledger.caller.person else offer.status
+    provenance = {"refinement_run": run_id, "reporter": ledger.caller.principal, "refiner": "author"}
+    lesson_id = ledger.create(
+        agent_name, offer, keys=keys, provenance=provenance, status=status, issue_count=len(issues)
+    )
+    body = document_of(offer.text, offer.why, offer.rule_key, offer.category)
+    for issue in issues:
+        body = with_issue(body, offer.text, issue["description"], issue["file"])
+    ledger.document(lesson_id, body)
+    if not ledger.flush():
+        raise Retry
+    if status == "quarantined":
+        reason = "The lesson waits for a person: " + "; ".join(offer.reasons) + "."
+        return _attach(ledger, issues, lesson_id, run_id, "quarantined", reason)
+    return _attach(ledger, issues, lesson_id, run_id, "created", "New lesson in the author's words.")
+
+
+def _pending_issues(ledger: Ledger, authored: AuthoredLesson) -> list[Row]:
+    found = issue_rows.find(ledger.connection, ledger.caller.project, authored.issue_ids)
+    if missing := [issue_id for issue_id in authored.issue_ids if issue_id not in found]:
+        raise NotFound(f"There is no issue {missing[0]!r} in project {ledger.caller.project!r}: check the id")
+    issues = [found[issue_id] for issue_id in dict.fromkeys(authored.issue_ids)]
+    for issue in issues:
+        if issue["action"] != "pending":
+            raise InvalidInput(f"Issue {issue['id']} is {issue['action']} already: name pending issues only")
+    if len({issue["agent_name"] for issue in issues}) > 1:
+        raise InvalidInput("The issues of one lesson belong to different agents: send a lesson for each agent")
+    return issues
+
+
+def _names(issues: Sequence[Row]) -> list[str]:
+    """Return the exact names under which the same problems will be recognised."""
+    return [f"rule:{issue['rule_id']}" if issue["rule_id"] else issue_key(issue["description"]) for issue in issues]
+
+
+def _attach(
+    ledger: Ledger, issues: Sequence[Row], lesson_id: str, run_id: str, action: IssueAction, reason: str
+) -> list[RefinedIssue]:
+    for issue in issues:
+        values: Row = {"lesson_id": lesson_id, "action": action, "reason": reason, "refinement_run_id": run_id}
+        issue_rows.change(ledger.connection, ledger.caller.project, issue["id"], values)
+    if action == "merged":
+        lesson = _existing(ledger.connection, ledger.caller, lesson_id)
+        ledger.set(lesson, {"issue_count": lesson.issue_count + len(issues), "last_seen_at": ledger.now})
+    return [_line(issue, action, reason, lesson_id) for issue in issues]
+
+
+def _line(issue: Row, action: IssueAction, reason: str, lesson_id: str | None = None) -> RefinedIssue:
+    return RefinedIssue(
+        issue_id=issue["id"],
+        action=action,
+        lesson_id=lesson_id,
+        agent_name=issue["agent_name"],
+        severity=SEVERITY_OF_RANK[issue["severity"]],
+        category=issue["category"],
+        reason=reason,
+    )
+
+
+def _refinement_row(ledger: Ledger, run_id: str, lines: Sequence[RefinedIssue]) -> Row:
+    counts = Counter(line.action for line in lines)
+    return {
+        "project": ledger.caller.project,
+        "id": run_id,
+        "principal": ledger.caller.principal,
+        "source": "user" if ledger.caller.person else "agent",
+        "refiner": "author",
+        "issues": len(lines),
+        **{action: counts[action] for action in ("created", "merged", "pending", "quarantined", "rejected")},
+        "duration_ms": 0.0,
+        "started_at": ledger.now,
+    }

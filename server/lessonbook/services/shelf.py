@@ -1,0 +1,76 @@
+"""The servable lessons of one agent, held in memory and kept fresh by revision.
+
+Ranking looks at every lesson an agent has. Reading a thousand rows for each call would cost ten times the answer, so a
+process keeps the agents it serves on shelves, and each call fetches only what changed since: none, most of the time.
+"""
+
+from collections import OrderedDict
+from typing import Final
+
+from sqlalchemy import Connection
+
+from lessonbook.learning.relevance import RelevanceIndex
+from lessonbook.models.lesson import Lesson
+from lessonbook.models.vocabulary import SERVABLE, SHARED_AGENT
+from lessonbook.store import lessons as lesson_rows
+
+SHELVES_MAX: Final = 64
+
+
+class Shelf:
+    """One agent's servable lessons and those shared by all, with their full-text index."""
+
+    def __init__(self, project: str, agent_name: str) -> None:
+        self.project = project
+        self.agent_name = agent_name
+        self.lessons: dict[str, Lesson] = {}
+        self._index: RelevanceIndex[str] = RelevanceIndex()
+        self._agent_revision = -1
+        self._shared_revision = -1
+
+    def refresh(self, connection: Connection) -> None:
+        """Fetch what changed since the last call, in the transaction of `connection`."""
+        changed = lesson_rows.changed_since(
+            connection, self.project, self.agent_name, self._agent_revision, self._shared_revision
+        )
+        for lesson, body in changed:
+            self._put(lesson, body)
+
+    def scores(self, query: str) -> dict[str, float]:
+        """Return how well each lesson fits `query`, by lesson id; those without a word in common are left out."""
+        return self._index.scores(query)
+
+    def _put(self, lesson: Lesson, body: str) -> None:
+        if lesson.status in SERVABLE and lesson.is_active:
+            self.lessons[lesson.id] = lesson
+            self._index.put(lesson.id, body)
+        elif self.lessons.pop(lesson.id, None) is not None:
+            self._index.discard(lesson.id)
+        if lesson.agent_name == SHARED_AGENT:
+            self._shared_revision = max(self._shared_revision, lesson.revision)
+        if lesson.agent_name == self.agent_name:
+            self._agent_revision = max(self._agent_revision, lesson.revision)
+
+
+class Shelves:
+    """The shelves of this process, the least recently used given up first."""
+
+    def __init__(self, most: int = SHELVES_MAX) -> None:
+        self._most = most
+        self._shelves: OrderedDict[tuple[str, str], Shelf] = OrderedDict()
+
+    def get(self, project: str, agent_name: str) -> Shelf | None:
+        """Return an agent's shelf if it has been filled."""
+        shelf = self._shelves.get((project, agent_name))
+        if shelf is not None:
+            self._shelves.move_to_end((project, agent_name))
+        return shelf
+
+    def fill(self, connection: Connection, project: str, agent_name: str) -> Shelf:
+        """Return an agent's shelf, filled from the database."""
+        shelf = Shelf(project, agent_name)
+        shelf.refresh(connection)
+        self._shelves[project, agent_name] = shelf
+        while len(self._shelves) > self._most:
+            self._shelves.popitem(last=False)
+        return shelf

@@ -1,0 +1,101 @@
+"""What every use case works with: the store, the data files, the clock and the dice."""
+
+import hashlib
+import json
+from base64 import b32encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel
+from sqlalchemy import Connection
+
+from lessonbook.config import Settings
+from lessonbook.models.lesson import Caller
+from lessonbook.refinery.catalogue import Catalogue
+from lessonbook.refinery.roster import Roster
+from lessonbook.services.shelf import Shelves
+from lessonbook.store import idempotency
+from lessonbook.store.engine import Store
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+ID_BYTES: Final = 6
+RUN_ID_BYTES: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Shared by all calls of one process. `secret` is the same in every replica; `writer` names this process."""
+
+    store: Store
+    settings: Settings
+    roster: Roster
+    catalogue: Catalogue
+    shelves: Shelves
+    secret: bytes
+    writer: str
+    now: Callable[[], datetime]
+    random_bytes: Callable[[int], bytes]
+
+    def new_id(self, prefix: str) -> str:
+        """Return a fresh id: a letter for its kind and 48 random bits."""
+        return prefix + self._random_name(ID_BYTES)
+
+    def new_run_id(self) -> str:
+        """Return a run id that cannot be guessed: 128 random bits."""
+        return self._random_name(RUN_ID_BYTES)
+
+    def _random_name(self, size: int) -> str:
+        return b32encode(self.random_bytes(size)).decode().rstrip("=").lower()
+
+
+def request_hash(request: BaseModel, *leave_out: str) -> str:
+    """Return a hash of what was asked, without the fields of `leave_out`."""
+    content = request.model_dump(mode="json", exclude=set(leave_out))
+    return hash_of(content)
+
+
+def hash_of(content: dict[str, Any]) -> str:
+    """Return 128 bits of SHA-256 over a JSON document."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+
+
+async def once(
+    work: Workspace,
+    caller: Caller,
+    tool: str,
+    key: str,
+    fingerprint: str,
+    answer: type[Answer],
+    act: Callable[[Connection, datetime], Answer],
+) -> Answer:
+    """Run `act` in a writing transaction, at most once per idempotency key; a repeated call gets the stored answer.
+
+    Args:
+        work: the workspace.
+        caller: on whose behalf; keys of different principals never meet.
+        tool: the tool's name.
+        key: the idempotency key; empty: always act.
+        fingerprint: the request's hash, so that one key cannot stand for two requests.
+        answer: the answer's type.
+        act: what to do, given the transaction and the time.
+
+    Raises:
+        Conflict: the key was used with another request.
+    """
+
+    def transaction(connection: Connection) -> Answer:
+        now = work.now()
+        if key:
+            given = idempotency.answer(connection, caller.project, caller.principal, tool, key, fingerprint, now)
+            if given is not None:
+                return answer.model_validate(given)
+        result = act(connection, now)
+        if key:
+            document = result.model_dump(mode="json")
+            idempotency.remember(connection, caller.project, caller.principal, tool, key, fingerprint, document, now)
+        return result
+
+    return await work.store.write(transaction)

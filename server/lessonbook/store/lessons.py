@@ -1,0 +1,307 @@
+"""Queries about lessons: their rows, keys, history and documents."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, insert, literal, or_, select, update
+
+from lessonbook.models.lesson import Lesson
+from lessonbook.models.vocabulary import SHARED_AGENT
+from lessonbook.store import dialect
+from lessonbook.store.tables import lesson_documents, lesson_flags, lesson_keys, lesson_versions, lessons, revisions
+from lessonbook.store.types import Row
+
+CHANNEL: Final = "lessonbook"
+OVERDUE_MAX: Final = 1_000
+_COLUMNS: Final = [lessons.c[field.name] for field in fields(Lesson)]
+_CHANGED: Final = (
+    select(*_COLUMNS, lesson_documents.c.body)
+    .outerjoin(
+        lesson_documents,
+        and_(lesson_documents.c.project == lessons.c.project, lesson_documents.c.lesson_id == lessons.c.id),
+    )
+    .where(
+        lessons.c.project == bindparam("project"),
+        or_(
+            and_(lessons.c.agent_name == bindparam("agent"), lessons.c.revision > bindparam("agent_revision")),
+            and_(lessons.c.agent_name == SHARED_AGENT, lessons.c.revision > bindparam("shared_revision")),
+        ),
+    )
+)
+
+
+def changed_since(
+    connection: Connection, project: str, agent_name: str, agent_revision: int, shared_revision: int
+) -> list[tuple[Lesson, str]]:
+    """Return the agent's and the shared lessons that changed after those revisions, each with its document's text."""
+    rows = connection.execute(
+        _CHANGED,
+        {
+            "project": project,
+            "agent": agent_name,
+            "agent_revision": agent_revision,
+            "shared_revision": shared_revision,
+        },
+    )
+    return [(Lesson(*row[:-1]), row[-1] or "") for row in rows]
+
+
+def find(connection: Connection, project: str, lesson_ids: Iterable[str], *, lock: bool = False) -> dict[str, Lesson]:
+    """Return the lessons of those ids that exist, by id. `lock` keeps their rows until the transaction ends."""
+    query = select(*_COLUMNS).where(lessons.c.project == project, lessons.c.id.in_(set(lesson_ids)))
+    if lock:
+        query = query.order_by(lessons.c.id).with_for_update()
+    return {row.id: Lesson(*row) for row in connection.execute(query)}
+
+
+def find_by_keys(
+    connection: Connection, project: str, agents: Iterable[str], keys: Iterable[str]
+) -> dict[tuple[str, str], str]:
+    """Return lesson ids by (agent, key)."""
+    query = select(lesson_keys.c.agent_name, lesson_keys.c.key, lesson_keys.c.lesson_id).where(
+        lesson_keys.c.project == project,
+        lesson_keys.c.agent_name.in_({*agents, SHARED_AGENT}),
+        lesson_keys.c.key.in_(set(keys)),
+    )
+    return {(agent, key): lesson_id for agent, key, lesson_id in connection.execute(query)}
+
+
+def add(connection: Connection, rows: Sequence[Row]) -> None:
+    """Insert lessons."""
+    if rows:
+        connection.execute(insert(lessons), rows)
+
+
+def add_keys(connection: Connection, rows: Sequence[Row]) -> int:
+    """Insert exact names, and return how many were free."""
+    return dialect.insert_new(connection, lesson_keys, rows)
+
+
+def move_keys(connection: Connection, project: str, source: str, target: str) -> None:
+    """Let everything that named lesson `source` name `target`."""
+    connection.execute(
+        update(lesson_keys)
+        .where(lesson_keys.c.project == project, lesson_keys.c.lesson_id == source)
+        .values(lesson_id=target)
+    )
+
+
+def add_versions(connection: Connection, rows: Sequence[Row]) -> None:
+    """Append to the history."""
+    if rows:
+        connection.execute(insert(lesson_versions), rows)
+
+
+def change(connection: Connection, project: str, lesson_id: str, values: Row) -> None:
+    """Set columns of one lesson."""
+    connection.execute(update(lessons).where(lessons.c.project == project, lessons.c.id == lesson_id).values(values))
+
+
+def last_change(connection: Connection, project: str, lesson_id: str) -> int:
+    """Return the number of the lesson's latest change."""
+    query = select(func.coalesce(func.max(lesson_versions.c.change), 0)).where(
+        lesson_versions.c.project == project, lesson_versions.c.lesson_id == lesson_id
+    )
+    return connection.execute(query).scalar_one()
+
+
+def history(connection: Connection, project: str, lesson_id: str) -> list[Row]:
+    """Return every change of a lesson, oldest first."""
+    query = (
+        select(lesson_versions)
+        .where(lesson_versions.c.project == project, lesson_versions.c.lesson_id == lesson_id)
+        .order_by(lesson_versions.c.change)
+    )
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def forget_words(connection: Connection, project: str, lesson_id: str) -> None:
+    """Blank the words of a lesson in its history and its document: what a person deletes leaves only a tombstone."""
+    of_lesson = (lesson_versions.c.project == project, lesson_versions.c.lesson_id == lesson_id)
+    connection.execute(update(lesson_versions).where(*of_lesson).values(lesson_text="", rationale="", reason=""))
+    connection.execute(
+        update(lesson_documents)
+        .where(lesson_documents.c.project == project, lesson_documents.c.lesson_id == lesson_id)
+        .values(body="")
+    )
+
+
+def mark_changed(connection: Connection, project: str, changed: Mapping[str, str]) -> None:
+    """Give lessons their agent's next revision, so that every reader fetches them anew. Call it last.
+
+    Readers ask for rows above the revision they know, so revisions must become visible in order: the counter's row is
+    locked from here to the commit.
+
+    Args:
+        connection: the transaction that changed the lessons.
+        project: whose.
+        changed: agent name by lesson id.
+    """
+    by_agent: dict[str, list[str]] = {}
+    for lesson_id, agent_name in changed.items():
+        by_agent.setdefault(agent_name, []).append(lesson_id)
+    for agent_name in sorted(by_agent):
+        statement = dialect.insert_of(connection, revisions).values(project=project, agent_name=agent_name, revision=1)
+        statement = statement.on_conflict_do_update(
+            index_elements=["project", "agent_name"], set_={"revision": revisions.c.revision + 1}
+        ).returning(revisions.c.revision)
+        revision = connection.execute(statement).scalar_one()
+        connection.execute(
+            update(lessons)
+            .where(lessons.c.project == project, lessons.c.id.in_(by_agent[agent_name]))
+            .values(revision=revision)
+        )
+    if by_agent:
+        dialect.announce(connection, CHANNEL, project[:200])
+
+
+def put_documents(connection: Connection, project: str, bodies: Mapping[str, str]) -> None:
+    """Write what full-text search reads of lessons, by lesson id."""
+    if not bodies:
+        return
+    rows = [{"project": project, "lesson_id": lesson_id, "body": body} for lesson_id, body in bodies.items()]
+    statement = dialect.insert_of(connection, lesson_documents).values(rows)
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["project", "lesson_id"], set_={"body": statement.excluded.body})
+    )
+
+
+def documents(connection: Connection, project: str, lesson_ids: Iterable[str]) -> dict[str, str]:
+    """Return what full-text search reads of lessons, by lesson id."""
+    query = select(lesson_documents.c.lesson_id, lesson_documents.c.body).where(
+        lesson_documents.c.project == project, lesson_documents.c.lesson_id.in_(set(lesson_ids))
+    )
+    return {lesson_id: body for lesson_id, body in connection.execute(query)}
+
+
+def search(connection: Connection, project: str, words: Sequence[str], most: int) -> dict[str, float]:
+    """Return full-text scores by lesson id for any of `words`, best first, at most `most`."""
+    if not words:
+        return {}
+    statement, query = dialect.full_text(connection, words)
+    rows = connection.execute(statement, {"query": query, "project": project, "most": most})
+    return {row.lesson_id: float(row.score) for row in rows}
+
+
+def page(
+    connection: Connection,
+    project: str,
+    *,
+    filters: Mapping[str, Any],
+    statuses: Sequence[str],
+    after: tuple[Any, ...] | None,
+    limit: int,
+) -> list[Lesson]:
+    """Return lessons most severe first, then most effective, from behind `after` (severity, effectiveness, id)."""
+    query = select(*_COLUMNS).where(lessons.c.project == project)
+    for column, wanted in filters.items():
+        query = query.where(
+            lessons.c[column].in_(wanted) if isinstance(wanted, (list, set)) else lessons.c[column] == wanted
+        )
+    if statuses:
+        query = query.where(lessons.c.status.in_(statuses))
+    query = _behind(query, after)
+    query = query.order_by(lessons.c.severity.desc(), lessons.c.effectiveness_score.desc(), lessons.c.id).limit(limit)
+    return [Lesson(*row) for row in connection.execute(query)]
+
+
+def _behind(query: Select[Any], after: tuple[Any, ...] | None) -> Select[Any]:
+    if after is None:
+        return query
+    severity, effectiveness, lesson_id = after
+    same_severity = lessons.c.severity == severity
+    return query.where(
+        or_(
+            lessons.c.severity < severity,
+            and_(same_severity, lessons.c.effectiveness_score < effectiveness),
+            and_(same_severity, lessons.c.effectiveness_score == effectiveness, lessons.c.id > lesson_id),
+        )
+    )
+
+
+def where(
+    connection: Connection, conditions: Sequence[ColumnElement[bool]], order: Sequence[ColumnElement[Any]], most: int
+) -> list[Lesson]:
+    """Return at most `most` lessons that meet all conditions, in the given order."""
+    query = select(*_COLUMNS).where(*conditions).order_by(*order).limit(most)
+    return [Lesson(*row) for row in connection.execute(query)]
+
+
+def agent_names(connection: Connection, project: str) -> list[str]:
+    """Return the agents that have lessons, in order."""
+    query = select(lessons.c.agent_name).where(lessons.c.project == project).distinct().order_by(lessons.c.agent_name)
+    return list(connection.execute(query).scalars())
+
+
+def ids_beginning(connection: Connection, project: str, prefix: str, most: int) -> list[str]:
+    """Return lesson ids that begin with `prefix`, in order."""
+    query = (
+        select(lessons.c.id)
+        .where(lessons.c.project == project, lessons.c.id.startswith(prefix, autoescape=True))
+        .order_by(lessons.c.id)
+        .limit(most)
+    )
+    return list(connection.execute(query).scalars())
+
+
+def counted_by_category(connection: Connection, project: str, agent_name: str = "") -> dict[str, list[Lesson]]:
+    """Return the active lessons of each category, most severe first."""
+    filters = {"agent_name": agent_name} if agent_name else {}
+    found: dict[str, list[Lesson]] = {}
+    for lesson in page(
+        connection, project, filters=filters, statuses=["probation", "active"], after=None, limit=10_000
+    ):
+        found.setdefault(lesson.category, []).append(lesson)
+    return dict(sorted(found.items()))
+
+
+def add_flag(connection: Connection, row: Row) -> bool:
+    """Record a flag; returns False where this principal has flagged the lesson before."""
+    return bool(dialect.insert_new(connection, lesson_flags, [row]))
+
+
+def flags_of(connection: Connection, project: str, lesson_id: str) -> list[Row]:
+    """Return who flagged a lesson, and why."""
+    query = (
+        select(lesson_flags)
+        .where(lesson_flags.c.project == project, lesson_flags.c.lesson_id == lesson_id)
+        .order_by(lesson_flags.c.flagged_at)
+    )
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def overdue(connection: Connection, project: str, now: datetime) -> list[Lesson]:
+    """Return lessons whose time is over and that still stand."""
+    conditions = [
+        lessons.c.project == project,
+        lessons.c.expires_at <= now,
+        lessons.c.is_active,
+        lessons.c.pinned.is_(False),
+    ]
+    return where(connection, conditions, [lessons.c.id], OVERDUE_MAX)
+
+
+def applied_at_least(connection: Connection, project: str, applications: int, most: int) -> list[Lesson]:
+    """Return the lessons applied in that many runs, least often prevented first."""
+    conditions = [
+        lessons.c.project == project,
+        lessons.c.times_applied >= applications,
+        lessons.c.status.not_in(["rejected", "superseded"]),
+    ]
+    return where(connection, conditions, [lessons.c.times_prevented, lessons.c.id], most)
+
+
+def revisions_of(connection: Connection, project: str) -> dict[str, int]:
+    """Return the current revision of each agent of a project."""
+    query = select(revisions.c.agent_name, revisions.c.revision).where(revisions.c.project == project)
+    return {agent_name: revision for agent_name, revision in connection.execute(query)}
+
+
+def ids_changed_after(connection: Connection, project: str, agent_name: str, revision: int) -> list[str]:
+    """Return the lessons of an agent that changed after `revision`."""
+    query = select(lessons.c.id).where(
+        lessons.c.project == project, lessons.c.agent_name == agent_name, lessons.c.revision > literal(revision)
+    )
+    return list(connection.execute(query).scalars())

