@@ -12,11 +12,20 @@ from lessonbook.models.lesson import Caller
 if TYPE_CHECKING:
     from lessonbook.edges.desk import Desk
     from lessonbook.services.workspace import Workspace
+    from lessonbook.store.engine import Store
 
 
 def project_name(settings: Settings, folder: Path | None = None) -> str:
     """Return the project in force: the configured one, else the one of the working folder."""
     return settings.project or project_of(folder or Path.cwd())
+
+
+def store_for(settings: Settings) -> Store:
+    """Return the configured database as it is, not migrated."""
+    from lessonbook.store.engine import connect  # noqa: PLC0415  # loads SQLAlchemy
+    from lessonbook.store.urls import parse_address  # noqa: PLC0415
+
+    return connect(parse_address(settings.database_url))
 
 
 def desk_for(settings: Settings, principal: str, *, person: bool = False) -> Desk:

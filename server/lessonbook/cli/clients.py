@@ -1,0 +1,85 @@
+"""The MCP configuration files of clients: where they are, and how a server is added to each."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from lessonbook.errors import InvalidInput
+
+_NAME: Final = "lessonbook"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A change to one file."""
+
+    file: Path
+    before: str
+    after: str
+
+    @property
+    def difference(self) -> str:
+        """The change as a unified diff; empty where there is none."""
+        lines = difflib.unified_diff(
+            self.before.splitlines(keepends=True), self.after.splitlines(keepends=True), "now", "then"
+        )
+        return "".join(lines)
+
+    def write(self) -> None:
+        """Write the file, and its folder if need be."""
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        self.file.write_text(self.after, encoding="utf-8")
+
+
+def plan(client: str, arguments: list[str]) -> Plan:
+    """Return the change that lets `client` start this server with `arguments`.
+
+    Raises:
+        InvalidInput: the client's file is there and cannot be read.
+    """
+    command, arguments = sys.executable, ["-m", "lessonbook", *arguments]
+    match client:
+        case "claude-code":
+            entry = {"type": "stdio", "command": command, "args": arguments}
+            return _json_plan(Path(".mcp.json"), "mcpServers", entry)
+        case "cursor":
+            return _json_plan(Path(".cursor/mcp.json"), "mcpServers", {"command": command, "args": arguments})
+        case "vscode":
+            entry = {"type": "stdio", "command": command, "args": arguments}
+            return _json_plan(Path(".vscode/mcp.json"), "servers", entry)
+        case _:
+            return _codex_plan(Path.home() / ".codex" / "config.toml", command, arguments)
+
+
+def _json_plan(file: Path, key: str, entry: dict[str, Any]) -> Plan:
+    before = file.read_text(encoding="utf-8") if file.exists() else ""
+    try:
+        document = json.loads(before) if before.strip() else {}
+    except ValueError as error:
+        raise InvalidInput(f"{file} is not plain JSON ({error}): add the server there by hand") from error
+    if not isinstance(document, dict) or not isinstance(document.get(key, {}), dict):
+        raise InvalidInput(f"{file} has no object {key!r}: add the server there by hand")
+    document.setdefault(key, {})[_NAME] = entry
+    return Plan(file, before, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def _codex_plan(file: Path, command: str, arguments: list[str]) -> Plan:
+    before = file.read_text(encoding="utf-8") if file.exists() else ""
+    try:
+        known = tomllib.loads(before).get("mcp_servers", {}).get(_NAME)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput(f"{file} is not valid TOML ({error}): mend it first") from error
+    if known == {"command": command, "args": arguments}:
+        return Plan(file, before, before)
+    if known is not None:
+        raise InvalidInput(f"{file} has a server {_NAME!r} already: change it there by hand")
+    # JSON strings and lists of strings are valid TOML.
+    block = f"[mcp_servers.{_NAME}]\ncommand = {json.dumps(command)}\nargs = {json.dumps(arguments)}\n"
+    gap = "" if not before or before.endswith("\n\n") else "\n" if before.endswith("\n") else "\n\n"
+    return Plan(file, before, before + gap + block)

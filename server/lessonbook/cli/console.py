@@ -1,0 +1,178 @@
+"""What all commands share: common options, one way to run work, one way to print and to fail."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import json
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+
+import typer
+
+from lessonbook.errors import ConfigError, Conflict, Forbidden, InvalidInput, LessonbookError, NotFound
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lessonbook.config import Settings
+    from lessonbook.models.lesson import Caller
+    from lessonbook.services.workspace import Workspace
+
+T = TypeVar("T")
+
+BAD_INPUT = 2
+FAILED = 1
+_MINDABLE = (InvalidInput, NotFound, Conflict, Forbidden, ConfigError)
+_PANEL = "Options of all commands"
+
+
+_given: ContextVar[dict[str, Any]] = ContextVar("given", default={})  # noqa: B039  # never changed, only replaced
+
+ProjectOption = Annotated[
+    str, typer.Option(help="The project; by default that of the working folder.", rich_help_panel=_PANEL)
+]
+DatabaseOption = Annotated[str, typer.Option(help="The database's URL.", rich_help_panel=_PANEL)]
+ConfigOption = Annotated[
+    Path | None, typer.Option(help="The configuration file.", dir_okay=False, rich_help_panel=_PANEL)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=_PANEL)]
+_COMMON: dict[str, tuple[Any, Any]] = {
+    "project": (ProjectOption, ""),
+    "database": (DatabaseOption, ""),
+    "config": (ConfigOption, None),
+    "json": (JsonOption, False),
+}
+
+
+def command(group: typer.Typer, name: str, help_text: str | None = None) -> Callable[[Callable[..., None]], None]:
+    """Return the decorator that adds a command, with the options that all commands share."""
+
+    def add(act: Callable[..., None]) -> None:
+        own = inspect.signature(act).parameters
+        hints = get_type_hints(act, include_extras=True)
+        shared = {key: value for key, value in _COMMON.items() if key not in own}
+
+        @functools.wraps(act)
+        def whole(**values: Any) -> None:
+            _given.set({key: values.pop(key) for key in shared})
+            act(**values)
+
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        parameters = [parameter.replace(annotation=hints[key], kind=keyword) for key, parameter in own.items()]
+        parameters += [
+            inspect.Parameter(key, keyword, default=default, annotation=hint) for key, (hint, default) in shared.items()
+        ]
+        whole.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue]  # inspect reads it
+        whole.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        group.command(name, help=help_text)(whole)
+
+    return add
+
+
+def options() -> dict[str, Any]:
+    """Return the shared options of the running command."""
+    return _given.get()
+
+
+def load(**overrides: Any) -> Settings:
+    """Return the settings in force, the command line's options on top."""
+    from lessonbook.config import load_settings  # noqa: PLC0415  # `--help` does not need it
+
+    given = options()
+    values: dict[str, Any] = {key: value for key, value in overrides.items() if value not in (None, "", [], {})}
+    if given.get("project"):
+        values["project"] = given["project"]
+    if given.get("database"):
+        values["database"] = {"url": given["database"]}
+    return load_settings(values, file=given.get("config"))
+
+
+def run(act: Callable[[Workspace, Caller], Awaitable[T]], **overrides: Any) -> T:
+    """Open the workspace, run `act` as the person at the terminal, close it, and return what came of it."""
+    import anyio  # noqa: PLC0415  # `--help` does not need them
+
+    from lessonbook.app import desk_for  # noqa: PLC0415
+    from lessonbook.logs import set_up  # noqa: PLC0415
+
+    settings = load(**overrides)
+    set_up(settings.log_level)
+
+    async def whole() -> T:
+        desk = desk_for(settings, "cli", person=True)
+        try:
+            return await act(await desk.workspace(), desk.caller())
+        finally:
+            await desk.close()
+
+    return anyio.run(whole)
+
+
+@contextlib.contextmanager
+def report_errors() -> Iterator[None]:
+    """Turn foreseeable failures into one sentence on stderr and an exit code."""
+    try:
+        yield
+    except LessonbookError as error:
+        typer.secho(f"lessonbook: {error}", err=True, fg="red")
+        sys.exit(BAD_INPUT if isinstance(error, _MINDABLE) else FAILED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def console() -> Console:
+    """Return the terminal to print to."""
+    from rich.console import Console  # noqa: PLC0415  # only commands that print need it
+
+    return Console(highlight=False, soft_wrap=False)
+
+
+def wants_json() -> bool:
+    """Return whether the caller is a program."""
+    return bool(options().get("json"))
+
+
+def print_json(value: Any) -> None:
+    """Print a value, or a model, as JSON."""
+    document = value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table; numbers stand right."""
+    from rich.markup import escape  # noqa: PLC0415  # only commands that print need them
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(title=title, title_justify="left", header_style="bold", show_edge=False, pad_edge=False)
+    cells = [list(row) for row in rows]
+    for index, name in enumerate(columns):
+        numeric = bool(cells) and all(isinstance(row[index], (int, float)) for row in cells)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
+    console().print(table)
+
+
+def say(text: str) -> None:
+    """Print a line for a person, with Rich markup."""
+    console().print(text)
+
+
+@contextlib.contextmanager
+def progress(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar on stderr while the block runs; yields what to call with (done, all)."""
+    from rich.console import Console  # noqa: PLC0415  # only long work needs them
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    terminal = Console(stderr=True)
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,236 @@
+"""demo: the whole loop on real findings, over a real MCP connection."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lessonbook.cli.console import command, console, print_table
+from lessonbook.errors import LessonbookError, Unavailable
+
+if TYPE_CHECKING:
+    from mcp.client import Client
+
+    from lessonbook.models.findings import Finding
+
+AGENT = "BackendDevelopmentAgent"
+TASK = "Add a view that runs the operator's search text against the MySQL metadata database and renders the rows"
+FILES = ["airflow/www/views.py", "airflow/hooks/mysql_hook.py"]
+RUNS = 6
+BATCH = 100
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "demo")(demo)
+
+
+def demo(
+    keep: Annotated[
+        Path | None, typer.Option(help="Keep the database in this folder, to look into.", file_okay=False)
+    ] = None,
+) -> None:
+    """Watch agents learn: real scanner findings in, lessons out, verdicts, and a useless lesson cleaned up."""
+    import anyio  # noqa: PLC0415  # `--help` does not need it
+
+    folder = keep.absolute() if keep else Path(tempfile.mkdtemp(prefix="lessonbook-demo-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    database = folder / "lessonbook.db"
+    if database.exists():
+        raise LessonbookError(f"{database} is there already: name another folder, or remove it")
+    try:
+        anyio.run(_play, database)
+        _say_goodbye(database if keep else None)
+    except BaseExceptionGroup as group:  # the client's tasks; what we raised ourselves is inside
+        ours, _ = group.split(LessonbookError)
+        while isinstance(ours, BaseExceptionGroup):
+            ours = ours.exceptions[0]
+        raise ours or Unavailable("The demo's server stopped; what it wrote above says why.") from group
+    finally:
+        if keep is None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _play(database: Path) -> None:
+    from mcp.client import Client  # noqa: PLC0415  # only the demo is an MCP client
+    from mcp.client.stdio import StdioServerParameters, stdio_client  # noqa: PLC0415
+
+    arguments = ["-m", "lessonbook", "serve", "--project", "demo", "--database", f"sqlite:///{database}"]
+    server = stdio_client(StdioServerParameters(command=sys.executable, args=arguments))
+    async with Client(server) as client:
+        await _Demo(client).play()
+
+
+@dataclass(slots=True)
+class _Demo:
+    client: Client
+
+    async def play(self) -> None:
+        """Go once round the loop."""
+        tools = (await self.client.list_tools()).tools
+        _step("1", "A server on its own database", "started as a subprocess; this is a real MCP client over stdio")
+        _line(f"{len(tools)} tools: " + ", ".join(tool.name for tool in tools))
+        await self._report()
+        await self._show_lessons()
+        run_id, lesson_ids = await self._get_lessons()
+        before = await self._totals()
+        await self._record(run_id, lesson_ids)
+        useless = lesson_ids[-1]
+        await self._more_runs(lesson_ids, useless)
+        await self._show_stats(before)
+        await self._clean_up(useless)
+
+    async def _report(self) -> None:
+        _step(
+            "2",
+            "Issues in",
+            "what bandit and ruff really found in Apache Airflow 1.10.0 (an old release, chosen for its variety)",
+        )
+        table: list[tuple[object, ...]] = []
+        for scanner, agent in (("bandit", AGENT), ("ruff", "")):
+            findings = _findings(scanner)
+            lines: list[dict[str, Any]] = []
+            for start in range(0, len(findings), BATCH):
+                issues = [_issue(finding) for finding in findings[start : start + BATCH]]
+                answer = await self._call("report_issues", agent_name=agent, source="ci", issues=issues)
+                lines += answer["issues"]
+            actions = Counter(line["action"] for line in lines)
+            agents = Counter(line["agent_name"] for line in lines)
+            table.append(
+                (
+                    scanner,
+                    len(findings),
+                    actions["created"],
+                    actions["merged"],
+                    actions["pending"],
+                    ", ".join(f"{name} {count}" for name, count in agents.most_common(3)),
+                )
+            )
+        print_table("", ["scanner", "findings", "new lessons", "seen before", "pending", "for agents (top 3)"], table)
+        _line("No agent was named for ruff's findings: they were routed by file and words.")
+        _line("A finding's text never becomes a lesson's: the words come from the catalogue.")
+
+    async def _show_lessons(self) -> None:
+        _step("3", "Lessons out", f"the ones {AGENT} has now, most severe first")
+        page = await self._call("list_lessons", agent_name=AGENT, limit=8)
+        rows = [(line["severity"], line["issue_count"], line["rule_key"], line["text"]) for line in page["lessons"]]
+        print_table("", ["severity", "seen", "rule", "lesson"], rows)
+
+    async def _get_lessons(self) -> tuple[str, list[str]]:
+        _step("4", "An agent starts a task", f"get_lessons(agent_name={AGENT!r}, task=…, files=…)")
+        _line(f"Task: {TASK}")
+        answer = await self._call("get_lessons", agent_name=AGENT, task=TASK, files=FILES)
+        _panel(answer["prompt_section"], f"what goes into its prompt: {answer['tokens']} tokens")
+        _line(f"The run and its deliveries were committed before this answer; {answer['more_available']} fit less.")
+        return answer["run_id"], [lesson["id"] for lesson in answer["lessons"]]
+
+    async def _record(self, run_id: str, lesson_ids: list[str]) -> None:
+        _step("5", "Applied, and judged", "the agent says what it applied; QA says what came of it")
+        _line("[yellow]The verdicts are enacted[/yellow]: no agent writes code in this demo.")
+        await self._call("record_application", run_id=run_id, lesson_ids=lesson_ids)
+        answer = await self._call(
+            "record_application", run_id=run_id, lesson_ids=lesson_ids, prevented_issue=True, source="qa"
+        )
+        rows = [(line["lesson_id"], line["times_applied"], line["times_prevented"]) for line in answer["results"]]
+        print_table("", ["lesson", "applied", "prevented"], rows)
+
+    async def _more_runs(self, lesson_ids: list[str], useless: str) -> None:
+        for _ in range(RUNS):
+            answer = await self._call("get_lessons", agent_name=AGENT, task=TASK, files=FILES)
+            for lesson_id in lesson_ids:
+                await self._call(
+                    "record_application",
+                    run_id=answer["run_id"],
+                    lesson_ids=[lesson_id],
+                    prevented_issue=lesson_id != useless,
+                    source="qa",
+                )
+
+    async def _show_stats(self, before: dict[str, int]) -> None:
+        _step("6", "The figures move", f"after {RUNS} more runs, in which one lesson never helped (enacted)")
+        after = await self._totals()
+        print_table("", ["", "before", "now"], [(name, before[name], after[name]) for name in after])
+        _line("Effect: not enough data. A ratio of verdicts proves nothing, so none is shown as an effect.")
+
+    async def _clean_up(self, useless: str) -> None:
+        _step("7", "A useless lesson goes", "cleanup_lessons, first as a dry run")
+        plan = await self._call("cleanup_lessons")
+        await self._call("cleanup_lessons", dry_run=False)
+        rows = [
+            ("[red]suspend[/red]" if line["suspended"] else "keep", line["lesson_id"], line["reason"])
+            for line in plan["lessons"]
+        ]
+        _rich_table(["", "lesson", "why"], rows)
+        answer = await self._call("get_lessons", agent_name=AGENT, task=TASK, files=FILES)
+        served = {lesson["id"] for lesson in answer["lessons"]}
+        _line(f"Asked again, the agent gets {len(served)} lessons, and {useless} is {_among(useless, served)}.")
+
+    async def _totals(self) -> dict[str, int]:
+        return (await self._call("get_stats", agent_name=AGENT))["totals"]
+
+    async def _call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        result = await self.client.call_tool(tool, arguments)
+        if result.is_error or result.structured_content is None:
+            raise Unavailable("".join(getattr(block, "text", "") for block in result.content))
+        return result.structured_content
+
+
+def _findings(scanner: str) -> list[Finding]:
+    from lessonbook.refinery.sarif import read_sarif  # noqa: PLC0415  # only the demo and reports need it
+
+    data = (files("lessonbook") / "data" / "demo" / f"{scanner}.sarif").read_bytes()
+    return read_sarif(data, place=f"{scanner}.sarif").findings
+
+
+def _issue(finding: Finding) -> dict[str, Any]:
+    issue: dict[str, Any] = {"description": finding.description, "rule_id": finding.rule_id, "file": finding.file}
+    return issue | {key: value for key, value in (("severity", finding.severity), ("line", finding.line)) if value}
+
+
+def _among(lesson_id: str, served: set[str]) -> str:
+    return "still among them" if lesson_id in served else "not among them"
+
+
+def _step(number: str, title: str, what: str) -> None:
+    from rich.markup import escape  # noqa: PLC0415  # only what prints needs it
+
+    console().print(f"\n[bold reverse] {number} [/bold reverse] [bold]{title}[/bold] — {escape(what)}")
+
+
+def _line(text: str) -> None:
+    console().print(f"  {text}")
+
+
+def _panel(text: str, title: str) -> None:
+    from rich.panel import Panel  # noqa: PLC0415  # as above
+    from rich.text import Text  # noqa: PLC0415
+
+    console().print(Panel(Text(text.rstrip()), title=title, title_align="left", border_style="green"))
+
+
+def _rich_table(columns: list[str], rows: Iterable[tuple[str, ...]]) -> None:
+    from rich.table import Table  # noqa: PLC0415  # as above
+
+    table = Table(*columns, header_style="bold", show_edge=False, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    console().print(table)
+
+
+def _say_goodbye(database: Path | None) -> None:
+    _step("✓", "Once round", "issues became lessons, lessons were served, judged, and one was taken out again")
+    if database is None:
+        _line("The database is gone again. [bold]lessonbook demo --keep DIR[/bold] leaves it to look into.")
+    else:
+        option = f"--project demo --database sqlite:///{database.absolute()}"
+        _line(f"Look into it: [bold]lessonbook lessons list {option}[/bold]")
+    _line("Connect your own agent: [bold]lessonbook install claude-code[/bold]  (or cursor, vscode, codex)")

@@ -1,0 +1,285 @@
+"""lessons …: looking at lessons and deciding about them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lessonbook.cli.console import command, print_json, print_table, run, say, wants_json
+from lessonbook.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lessonbook.models.lesson import Caller
+    from lessonbook.models.operator import LessonDetail, LessonPage, Reviewed
+    from lessonbook.services.workspace import Workspace
+
+LessonIdArgument = Annotated[str, typer.Argument(help="The lesson's id.")]
+ReasonOption = Annotated[str, typer.Option("--reason", "-m", help="Why; kept in the history.")]
+
+_DECISIONS = {
+    "approve": "Vouch for a lesson: it becomes active.",
+    "reject": "Reject a lesson: it is not served, and not learned again.",
+    "suspend": "Stop serving a lesson for now.",
+    "restore": "Serve a suspended, retired, expired or rejected lesson again.",
+    "retire": "Stop serving a lesson for good.",
+    "pin": "Always serve a lesson where it fits, outside any measurement.",
+    "unpin": "Take the pin away.",
+    "expire": "End a lesson's time now.",
+}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(help="Look at lessons and decide about them.", no_args_is_help=True)
+    command(group, "list")(list_lessons)
+    command(group, "show")(show)
+    command(group, "add")(add)
+    command(group, "edit")(edit)
+    command(group, "delete")(delete)
+    command(group, "merge")(merge)
+    command(group, "split")(split)
+    command(group, "starter")(starter)
+    for action, help_text in _DECISIONS.items():
+        command(group, action, help_text)(_decision(action))
+    app.add_typer(group, name="lessons")
+
+
+def list_lessons(
+    agent: Annotated[str, typer.Argument(help="One agent; otherwise all.")] = "",
+    query: Annotated[str, typer.Option("--query", "-q", help="Full-text search; best first.")] = "",
+    status: Annotated[list[str] | None, typer.Option(help="Only this status; repeatable.")] = None,
+    severity: Annotated[str, typer.Option(help="Only this severity.")] = "",
+    category: Annotated[str, typer.Option(help="Only this category.")] = "",
+    limit: Annotated[int, typer.Option(help="At most so many.")] = 50,
+    cursor: Annotated[str, typer.Option(help="Go on from there.")] = "",
+) -> None:
+    """List lessons, most severe and most effective first."""
+    from lessonbook import services  # noqa: PLC0415  # `--help` does not need them
+    from lessonbook.models.operator import LessonListing  # noqa: PLC0415
+    from lessonbook.models.validation import parse  # noqa: PLC0415
+
+    listing = parse(
+        LessonListing,
+        {
+            "agent_name": agent,
+            "query": query,
+            "status": status or [],
+            "severity": severity or None,
+            "category": category or None,
+            "limit": limit,
+            "cursor": cursor,
+        },
+    )
+
+    async def act(work: Workspace, caller: Caller) -> LessonPage:
+        return await services.browse.list_lessons(work, caller, listing)
+
+    page = run(act)
+    if wants_json():
+        print_json(page)
+        return
+    print_table(
+        "Lessons",
+        ["lesson", "agent", "severity", "status", "seen", "applied", "prevented", "text"],
+        [
+            (
+                lesson.id,
+                lesson.agent_name,
+                lesson.severity,
+                lesson.status + (" 📌" if lesson.pinned else ""),
+                lesson.issue_count,
+                lesson.times_applied,
+                f"{lesson.times_prevented}/{lesson.times_verified}",
+                lesson.text,
+            )
+            for lesson in page.lessons
+        ],
+    )
+    if page.next_cursor:
+        say(f"More: --cursor {page.next_cursor}")
+
+
+def show(lesson_id: LessonIdArgument) -> None:
+    """Show a lesson with its history, provenance and evidence."""
+    from lessonbook import services  # noqa: PLC0415  # `--help` does not need it
+
+    async def act(work: Workspace, caller: Caller) -> LessonDetail:
+        return await services.browse.get_lesson(work, caller, lesson_id)
+
+    detail = run(act)
+    if wants_json():
+        print_json(detail)
+        return
+    from rich.markup import escape  # noqa: PLC0415
+
+    lesson = detail.lesson
+    say(f"[bold]{escape(lesson.text)}[/bold]\n{escape(lesson.why)}\n")
+    facts = {
+        "agent": lesson.agent_name,
+        "severity": lesson.severity,
+        "category": lesson.category,
+        "status": f"{lesson.status} {lesson.status_reason}".strip(),
+        "trust": lesson.trust,
+        "rule": lesson.rule_key,
+        "author": detail.author,
+        "approved by": detail.approved_by,
+        "superseded by": detail.superseded_by,
+        "issues": lesson.issue_count,
+        "applied": lesson.times_applied,
+        "prevented": f"{lesson.times_prevented} of {lesson.times_verified} verdicts",
+        "flags": lesson.flags,
+        "provenance": ", ".join(f"{key}={value}" for key, value in detail.provenance.items() if value),
+    }
+    print_table("Facts", ["", ""], [(key, value) for key, value in facts.items() if value not in (None, "")])
+    print_table(
+        "History",
+        ["when", "what", "who", "why"],
+        [(line["changed_at"][:16], line["action"], line["principal"], line["reason"]) for line in detail.history],
+    )
+    if detail.issues:
+        print_table(
+            "Issues behind it (latest)",
+            ["issue", "source", "evidence", "where", "description"],
+            [
+                (line["issue_id"], line["source"], line["evidence"], line["file"], line["description"][:160])
+                for line in detail.issues
+            ],
+        )
+
+
+def add(
+    text: Annotated[str, typer.Argument(help="The rule: what to do, and when.")],
+    agent: Annotated[str, typer.Option(help="For whom; * for all agents.")] = "*",
+    why: Annotated[str, typer.Option(help="Why that rule.")] = "",
+    severity: Annotated[str, typer.Option(help="critical, high, medium or low.")] = "medium",
+    category: Annotated[str, typer.Option(help="The category.")] = "other",
+    rule: Annotated[str, typer.Option(help="The scanner rule or CWE it answers to.")] = "",
+) -> None:
+    """Write a lesson: it is active at once."""
+    from lessonbook import services  # noqa: PLC0415  # `--help` does not need them
+    from lessonbook.models.operator import NewLesson  # noqa: PLC0415
+    from lessonbook.models.validation import parse  # noqa: PLC0415
+
+    values = {
+        "text": text,
+        "agent_name": agent,
+        "why": why,
+        "severity": severity,
+        "category": category,
+        "rule_id": rule,
+    }
+    new = parse(NewLesson, values)
+
+    async def act(work: Workspace, caller: Caller) -> Reviewed:
+        return await services.review.add_lesson(work, caller, new)
+
+    _show_review(run(act))
+
+
+def _review(lesson_id: str, action: str, reason: str = "", text: str = "") -> None:
+    from lessonbook import services  # noqa: PLC0415  # `--help` does not need them
+    from lessonbook.models.operator import LessonReview  # noqa: PLC0415
+    from lessonbook.models.validation import parse  # noqa: PLC0415
+
+    review = parse(LessonReview, {"lesson_id": lesson_id, "action": action, "reason": reason, "text": text})
+
+    async def act(work: Workspace, caller: Caller) -> Reviewed:
+        return await services.review.review_lesson(work, caller, review)
+
+    _show_review(run(act))
+
+
+def _show_review(result: Reviewed) -> None:
+    if wants_json():
+        print_json(result)
+        return
+    pinned = ", pinned" if result.pinned else ""
+    say(f"[bold]{result.lesson_id}[/bold] is {result.status}{pinned}. {result.note}".rstrip())
+
+
+def _decision(action: str) -> Callable[[str, str], None]:
+    def decide(lesson_id: LessonIdArgument, reason: ReasonOption = "") -> None:
+        _review(lesson_id, action, reason)
+
+    return decide
+
+
+def edit(
+    lesson_id: LessonIdArgument,
+    text: Annotated[str, typer.Argument(help="The new text.")],
+    reason: ReasonOption = "",
+) -> None:
+    """Give a lesson other words; the old ones stay in its history."""
+    _review(lesson_id, "edit", reason, text)
+
+
+def delete(
+    lesson_id: LessonIdArgument,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Remove a lesson's words for good, from its history too; a tombstone stays."""
+    if not yes and not typer.confirm(f"Remove the words of {lesson_id} for good?"):
+        raise typer.Exit(1)
+    _review(lesson_id, "delete")
+
+
+def merge(
+    source: Annotated[str, typer.Argument(help="The lesson that goes.")],
+    target: Annotated[str, typer.Argument(help="The lesson that stays.")],
+    reason: ReasonOption = "they say the same",
+) -> None:
+    """Let one lesson stand for another too."""
+    from lessonbook import services  # noqa: PLC0415  # `--help` does not need it
+
+    async def act(work: Workspace, caller: Caller) -> Reviewed:
+        return await services.merge.merge_lessons(work, caller, source, target, reason)
+
+    _show_review(run(act))
+
+
+def split(
+    lesson_id: LessonIdArgument,
+    issues: Annotated[list[str], typer.Argument(help="The issues that go to the new lesson.")],
+    text: Annotated[str, typer.Option(help="The new lesson's text.")],
+    why: Annotated[str, typer.Option(help="Why that rule.")] = "",
+) -> None:
+    """Give some of a lesson's issues a lesson of their own."""
+    from lessonbook import services  # noqa: PLC0415  # `--help` does not need it
+
+    async def act(work: Workspace, caller: Caller) -> Reviewed:
+        return await services.merge.split_lesson(work, caller, lesson_id, issues, text, why)
+
+    _show_review(run(act))
+
+
+def starter(
+    agent: Annotated[str, typer.Argument(help="The agent to start with lessons.")],
+    stack: Annotated[list[str] | None, typer.Option(help="A language or framework; repeatable.")] = None,
+    limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=200)] = 10,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show them.")] = False,
+) -> None:
+    """Give an agent catalogue lessons before anything was reported."""
+    from lessonbook import services  # noqa: PLC0415  # `--help` does not need it
+
+    async def act(work: Workspace, caller: Caller) -> tuple[list[str], list[tuple[str, str, str]]]:
+        if not work.roster.known(agent):
+            near = ", ".join(work.roster.nearest(agent))
+            raise InvalidInput(f"The roster knows no agent {agent!r}" + (f"; nearest: {near}" if near else ""))
+        rules = work.catalogue.for_agent(work.roster.resolve(agent), stack or [])[:limit]
+        made = [] if dry_run else await services.review.add_starters(work, caller, agent, rules)
+        return made, [(rule.severity, rule.category, rule.text) for rule in rules]
+
+    made, rows = run(act)
+    if wants_json():
+        print_json(
+            {
+                "created": made,
+                "lessons": [dict(zip(("severity", "category", "text"), row, strict=True)) for row in rows],
+            }
+        )
+        return
+    print_table("Catalogue lessons", ["severity", "category", "text"], rows)
+    say("Only shown." if dry_run else f"{len(made)} added, {len(rows) - len(made)} were there.")

@@ -1,0 +1,321 @@
+"""get, report, record, stats, pending, refine, cleanup: the loop from the terminal."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lessonbook.cli.console import command, print_json, print_table, progress, run, say, wants_json
+from lessonbook.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from lessonbook.models.lesson import Caller
+    from lessonbook.models.operator import FileReport
+    from lessonbook.services.workspace import Workspace
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "get")(get)
+    command(app, "report")(report)
+    command(app, "record")(record)
+    command(app, "stats")(stats)
+    command(app, "pending")(pending)
+    command(app, "refine")(refine)
+    command(app, "cleanup")(cleanup)
+
+
+def get(
+    task: Annotated[str, typer.Argument(help="What is about to be done.")] = "",
+    agent: Annotated[str, typer.Option(help="The agent; otherwise routed by task and files.")] = "",
+    files: Annotated[list[str] | None, typer.Option("--file", help="A file that will be touched; repeatable.")] = None,
+    category: Annotated[list[str] | None, typer.Option(help="Only this category; repeatable.")] = None,
+    max_lessons: Annotated[int, typer.Option(help="At most so many lessons.")] = 5,
+    max_tokens: Annotated[int, typer.Option(help="At most so many tokens.")] = 600,
+    run_id: Annotated[str, typer.Option("--run", help="The run: a branch, a pull request.")] = "",
+) -> None:
+    """Print the prompt section for a task, and log the run. For hooks and scripts."""
+    from lessonbook import services  # noqa: PLC0415  # `--help` does not need them
+    from lessonbook.models.loop import LessonQuery, Lessons  # noqa: PLC0415
+    from lessonbook.models.validation import parse  # noqa: PLC0415
+
+    query = parse(
+        LessonQuery,
+        {
+            "agent_name": agent,
+            "task": task,
+            "files": files or [],
+            "categories": category or [],
+            "max_lessons": max_lessons,
+            "max_tokens": max_tokens,
+            "run_id": run_id,
+        },
+    )
+
+    async def act(work: Workspace, caller: Caller) -> Lessons:
+        return await services.serve.get_lessons(work, caller, query)
+
+    result = run(act)
+    if wants_json():
+        print_json(result)
+        return
+    typer.echo(result.prompt_section, nl=False)
+    if result.note:
+        typer.secho(result.note, err=True, fg="yellow")
+
+
+def report(
+    text: Annotated[str, typer.Argument(help="The issue in words; - reads standard input.")] = "",
+    sarif: Annotated[Path | None, typer.Option(help="A scanner's SARIF 2.1.0 file; - for standard input.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="A test run's JUnit XML file; - for standard input.")] = None,
+    agent: Annotated[str, typer.Option(help="Who made the code; otherwise routed.")] = "",
+    run_id: Annotated[str, typer.Option("--run", help="The run the issues were seen in.")] = "",
+    run_from_git: Annotated[
+        bool, typer.Option("--run-from-git", help="Read the run from the last commit's Lessonbook-Run trailer.")
+    ] = False,
+    source: Annotated[str, typer.Option(help="qa, ci, review, user, scanner or agent.")] = "",
+    severity: Annotated[str, typer.Option(help="Of an issue in words.")] = "",
+    rule: Annotated[str, typer.Option(help="The rule an issue in words breaks: CWE-89, bandit:B608.")] = "",
+    lesson: Annotated[str, typer.Option(help="A general rule that would have avoided an issue in words.")] = "",
+    server: Annotated[str, typer.Option(help="Send to this server instead of the database: https://host.")] = "",
+    token: Annotated[
+        str, typer.Option(envvar="LESSONBOOK_TOKEN", help="The token for --server.", show_envvar=True)
+    ] = "",
+) -> None:
+    """Report issues: a text, a scanner's file or a test run's file."""
+    from lessonbook.cli import reporting  # noqa: PLC0415  # `--help` does not need it
+
+    wanted = reporting.Wanted(
+        agent_name=agent,
+        run_id=run_id or (reporting.run_from_git() if run_from_git else ""),
+        source=source or ("ci" if sarif or junit else "user"),
+    )
+    if run_from_git and not wanted.run_id:
+        typer.secho("The last commit has no Lessonbook-Run trailer: reported without a run.", err=True, fg="yellow")
+    kind, data, place = _input(text, sarif, junit)
+    single = {"severity": severity, "rule_id": rule, "lesson": lesson}
+    with progress("Reporting") as told:
+        if server:
+            result = reporting.send(server, token, kind, data, wanted, single)
+        elif any(single.values()):
+            result = run(reporting.one_issue(data, wanted, single))
+        else:
+            result = run(reporting.whole_file(kind, data, place, wanted, told))
+    _show_report(result)
+
+
+def _input(text: str, sarif: Path | None, junit: Path | None) -> tuple[str, bytes, str]:
+    if sum(map(bool, (text, sarif, junit))) != 1:
+        raise InvalidInput("Say what to report: a text, --sarif FILE or --junit FILE, one of them")
+    if text and text != "-":
+        return "text", text.encode("utf-8", "surrogatepass"), "the text"
+    file = sarif or junit or Path("-")
+    kind = "sarif" if sarif else "junit" if junit else "auto"
+    if str(file) == "-":
+        return kind, sys.stdin.buffer.read(), "standard input"
+    try:
+        return kind, file.read_bytes(), str(file)
+    except OSError as error:
+        raise InvalidInput(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _show_report(result: FileReport) -> None:
+    if wants_json():
+        print_json(result)
+        return
+    say(
+        f"[bold]{result.findings}[/bold] findings: [green]{result.created} new lessons[/green], "
+        f"{result.merged} seen before, {result.pending} pending, {result.quarantined} quarantined"
+        + (f", {result.rejected} of rejected lessons" if result.rejected else "")
+        + "."
+    )
+    if result.refused:
+        print_table("Refused", ["place", "why"], [(line.place, line.reason) for line in result.refused])
+
+
+def record(
+    run_id: Annotated[str, typer.Option("--run", help="The run, from get_lessons.")],
+    lessons: Annotated[list[str], typer.Argument(help="The lessons that were applied.")],
+    prevented: Annotated[
+        bool | None, typer.Option("--prevented/--not-prevented", help="Whether each prevented its issue.")
+    ] = None,
+    source: Annotated[str, typer.Option(help="Who says so: qa, ci, review, user, scanner or agent.")] = "user",
+    notes: Annotated[str, typer.Option(help="Anything to add.")] = "",
+) -> None:
+    """Record that lessons were applied in a run, and whether they helped."""
+    from lessonbook import services  # noqa: PLC0415  # `--help` does not need them
+    from lessonbook.models.loop import Application, Applied  # noqa: PLC0415
+    from lessonbook.models.validation import parse  # noqa: PLC0415
+
+    application = parse(
+        Application,
+        {
+            "run_id": run_id,
+            "lesson_ids": lessons,
+            "prevented_issue": prevented,
+            "source": source,
+            "notes": notes,
+        },
+    )
+
+    async def act(work: Workspace, caller: Caller) -> Applied:
+        return await services.record.record_application(work, caller, application)
+
+    result = run(act)
+    if wants_json():
+        print_json(result)
+        return
+    print_table(
+        "Applications",
+        ["lesson", "result", "applied", "prevented"],
+        [(line.lesson_id, line.result, line.times_applied, line.times_prevented) for line in result.results],
+    )
+
+
+def stats(
+    agent: Annotated[str, typer.Argument(help="One agent; otherwise all.")] = "",
+    days: Annotated[int, typer.Option(help="Only evidence of the last days.")] = 0,
+) -> None:
+    """Show counts and measured effect, per agent."""
+    from lessonbook import services  # noqa: PLC0415  # `--help` does not need them
+    from lessonbook.models.loop import Stats, StatsQuery  # noqa: PLC0415
+    from lessonbook.models.validation import parse  # noqa: PLC0415
+
+    query = parse(StatsQuery, {"agent_name": agent, "days": days})
+
+    async def act(work: Workspace, caller: Caller) -> tuple[Stats, list[dict[str, Any]]]:
+        figures = await services.stats.get_stats(work, caller, query)
+        return figures, await services.stats.by_agent(work, caller, agent)
+
+    figures, rows = run(act)
+    if wants_json():
+        print_json({**figures.model_dump(mode="json"), "agents": rows})
+        return
+    show_stats(rows)
+    effect = figures.effect if isinstance(figures.effect, str) else f"{figures.effect.estimate:.0%}"
+    say(f"Measured effect: {effect}.")
+    if figures.top_recurring:
+        recurring = [(line.issues, line.severity, line.lesson_id, line.text) for line in figures.top_recurring]
+        print_table("Keeps coming back", ["seen", "severity", "lesson", "text"], recurring)
+
+
+def show_stats(rows: list[dict[str, Any]]) -> None:
+    """Print the statistics of each agent."""
+    columns = ["agent_name", "total_lessons", "active_lessons", "issues", "pending_issues", "runs", "deliveries"]
+    columns += ["applications", "verified", "prevented"]
+    heads = [
+        "agent",
+        "lessons",
+        "served",
+        "issues",
+        "pending",
+        "runs",
+        "deliveries",
+        "applied",
+        "verified",
+        "prevented",
+    ]
+    print_table("Agents", heads, [[row[column] for column in columns] for row in rows])
+
+
+def pending(
+    agent: Annotated[str, typer.Argument(help="One agent; otherwise all.")] = "",
+    limit: Annotated[int, typer.Option(help="At most so many.")] = 50,
+) -> None:
+    """List what waits for a person: issues without a lesson, lessons in quarantine, lessons that were flagged."""
+    from lessonbook import services  # noqa: PLC0415  # `--help` does not need them
+    from lessonbook.models.operator import LessonListing, PendingListing, PendingPage  # noqa: PLC0415
+    from lessonbook.models.validation import parse  # noqa: PLC0415
+
+    listing = parse(PendingListing, {"agent_name": agent, "limit": limit})
+    quarantine = parse(LessonListing, {"agent_name": agent, "limit": limit, "status": ["quarantined"]})
+    every = parse(LessonListing, {"agent_name": agent, "limit": 200})
+
+    async def act(work: Workspace, caller: Caller) -> tuple[PendingPage, list[Any], list[Any]]:
+        issues = await services.browse.list_pending_issues(work, caller, listing)
+        waiting = await services.browse.list_lessons(work, caller, quarantine)
+        flagged = await services.browse.list_lessons(work, caller, every)
+        return issues, waiting.lessons, [lesson for lesson in flagged.lessons if lesson.flags]
+
+    issues, waiting, flagged = run(act)
+    if wants_json():
+        document = {"issues": issues.issues, "quarantined": waiting, "flagged": flagged}
+        print_json({key: [item.model_dump(mode="json") for item in items] for key, items in document.items()})
+        return
+    print_table(
+        "Issues without a lesson",
+        ["issue", "agent", "severity", "description"],
+        [(line.issue_id, line.agent_name, line.severity, line.description[:200]) for line in issues.issues],
+    )
+    for title, lessons in (("Quarantined lessons", waiting), ("Flagged lessons", flagged)):
+        rows = [(lesson.id, lesson.agent_name, lesson.text, lesson.status_reason) for lesson in lessons]
+        if rows:
+            print_table(title, ["lesson", "agent", "text", "why"], rows)
+    say(
+        "Write a lesson for an issue with [bold]lessonbook refine[/bold]; judge one with [bold]lessonbook lessons[/bold]."
+    )
+
+
+def refine(
+    issues: Annotated[list[str], typer.Argument(help="The pending issues that one lesson answers.")],
+    lesson: Annotated[str, typer.Option(help="The general rule, in your own words.")],
+    why: Annotated[str, typer.Option(help="Why that rule.")] = "",
+    severity: Annotated[str, typer.Option(help="critical, high, medium or low.")] = "",
+    category: Annotated[str, typer.Option(help="The category.")] = "",
+) -> None:
+    """Write a lesson for pending issues."""
+    from lessonbook import services  # noqa: PLC0415  # `--help` does not need them
+    from lessonbook.models.loop import Refinement  # noqa: PLC0415
+    from lessonbook.models.operator import Authoring  # noqa: PLC0415
+    from lessonbook.models.validation import parse  # noqa: PLC0415
+
+    authored: dict[str, Any] = {"issue_ids": issues, "lesson": lesson, "why": why}
+    authored |= {key: value for key, value in (("severity", severity), ("category", category)) if value}
+    authoring = parse(Authoring, {"lessons": [authored]})
+
+    async def act(work: Workspace, caller: Caller) -> Refinement:
+        return await services.review.refine_issues(work, caller, authoring)
+
+    result = run(act)
+    if wants_json():
+        print_json(result)
+        return
+    rows = [(line.issue_id, line.action, line.lesson_id, line.reason) for line in result.issues]
+    print_table("Refined", ["issue", "action", "lesson", "why"], rows)
+
+
+def cleanup(
+    threshold: Annotated[float, typer.Option(help="Useless: prevented ÷ verified below this.")] = 0.3,
+    min_applications: Annotated[int, typer.Option(help="Only lessons applied that often.")] = 5,
+    execute: Annotated[bool, typer.Option("--execute", help="Suspend them; without it, only tell.")] = False,
+) -> None:
+    """Suspend lessons that were applied often and prevented little."""
+    from lessonbook import services  # noqa: PLC0415  # `--help` does not need them
+    from lessonbook.models.operator import CleanedUp, Cleanup  # noqa: PLC0415
+    from lessonbook.models.validation import parse  # noqa: PLC0415
+
+    asked = parse(Cleanup, {"threshold": threshold, "min_applications": min_applications, "dry_run": not execute})
+
+    async def act(work: Workspace, caller: Caller) -> CleanedUp:
+        if execute:
+            await services.maintain.keep_up(work, caller)
+        return await services.maintain.cleanup_lessons(work, caller, asked)
+
+    result = run(act)
+    if wants_json():
+        print_json(result)
+        return
+    show_cleanup(result)
+
+
+def show_cleanup(result: Any) -> None:
+    """Print what a clean-up takes and spares."""
+    verb = "would suspend" if result.dry_run else "suspended"
+    rows = [
+        (verb if line.suspended else "keeps", line.lesson_id, line.agent_name, line.text, line.reason)
+        for line in result.lessons
+    ]
+    print_table(f"Clean-up {verb} {result.suspended} lessons", ["", "lesson", "agent", "text", "why"], rows)

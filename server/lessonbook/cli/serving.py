@@ -1,0 +1,67 @@
+"""serve, install: being reached by agents."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from lessonbook.cli.console import command, load, options, print_json, say, wants_json
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "serve")(serve)
+    command(app, "install")(install)
+
+
+def serve(
+    agent: Annotated[str, typer.Option(help="The agent this server speaks for, when none is named.")] = "",
+    http: Annotated[bool, typer.Option("--http", help="Serve over HTTP instead of stdio.")] = False,
+    host: Annotated[str, typer.Option(help="HTTP: the address to bind.")] = "",
+    port: Annotated[int | None, typer.Option(help="HTTP: the port.", min=0, max=65_535)] = None,
+    toolsets: Annotated[str, typer.Option(help="agent, operator, or both with a comma.")] = "",
+) -> None:
+    """Serve MCP over stdio, or MCP and REST over HTTP."""
+    import anyio  # noqa: PLC0415  # `--help` does not need it
+
+    from lessonbook.app import serve_on_http, serve_on_stdio  # noqa: PLC0415
+
+    server: dict[str, object] = {}
+    if host:
+        server["host"] = host
+    if port is not None:
+        server["port"] = port
+    if toolsets:
+        server["toolsets"] = [name.strip() for name in toolsets.split(",")]
+    settings = load(agent=agent, server=server)
+    anyio.run(serve_on_http if http else serve_on_stdio, settings)
+
+
+def install(
+    client: Annotated[Literal["claude-code", "cursor", "vscode", "codex"], typer.Argument(help="Whose config.")],
+    agent: Annotated[str, typer.Option(help="The agent the client speaks for.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")] = False,
+) -> None:
+    """Write a client's MCP configuration for this project; shows the change first."""
+    from lessonbook.app import project_name  # noqa: PLC0415  # `--help` does not need them
+    from lessonbook.cli import clients  # noqa: PLC0415
+
+    settings = load(agent=agent)
+    arguments = ["serve", "--project", project_name(settings)]
+    if agent:
+        arguments += ["--agent", agent]
+    if database := options().get("database"):
+        arguments += ["--database", database]
+    plan = clients.plan(client, arguments)
+    if wants_json():
+        print_json({"file": str(plan.file), "change": plan.difference, "written": yes and bool(plan.difference)})
+    elif not plan.difference:
+        say(f"{plan.file} is as it should be.")
+    else:
+        say(f"[bold]{plan.file}[/bold]")
+        typer.echo(plan.difference)
+    if plan.difference and (yes or (not wants_json() and typer.confirm("Write this?", default=True))):
+        plan.write()
+        if not wants_json():
+            say(f"Written. Restart {client}, and ask it for the lessonbook tools.")
