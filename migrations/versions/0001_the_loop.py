@@ -247,7 +247,7 @@ def upgrade() -> None:
         sa.Column("agent_name", sa.Text(), nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("project", "agent_name", name="pk_agent_revisions"),
-        comment="One counter per agent; a changed lesson carries its latest value, so that readers fetch only what is new",
+        comment="One counter per agent; a changed lesson carries its value, so that readers fetch only what is new",
     )
     op.create_table(
         "agent_runs",
@@ -416,7 +416,7 @@ def upgrade() -> None:
             name="fk_agent_lesson_deliveries_agent_runs",
         ),
         sa.PrimaryKeyConstraint("project", "run_id", "lesson_id", name="pk_agent_lesson_deliveries"),
-        comment="Append-only: a lesson was eligible in a run, and shown or withheld. Committed before the answer is sent",
+        comment="Append-only: a lesson was eligible in a run, and shown or withheld; committed before the answer",
     )
     op.create_index(
         "ix_agent_lesson_deliveries_time", "agent_lesson_deliveries", ["project", "delivered_at"], unique=False

@@ -2,10 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
+from lessonbook import about
+
 if TYPE_CHECKING:
     from lessonbook.facade import AgentRefiner, get_agent_refiner
 
-__version__ = "0.1.0"
+__version__ = about.VERSION
 __all__ = ["AgentRefiner", "__version__", "get_agent_refiner"]
 
 

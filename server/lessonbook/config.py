@@ -1,4 +1,4 @@
-"""Settings: command line, then environment, then a TOML file, then defaults. Each is described in config.example.toml."""
+"""Settings: command line, then environment, then a TOML file, then defaults. config.example.toml describes them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 from urllib.parse import urlsplit
 
 from platformdirs import user_config_path, user_data_path
@@ -35,7 +35,7 @@ class ServerSettings(_Section):
     """How the server is reached over HTTP."""
 
     host: str = "127.0.0.1"
-    port: int = Field(8642, ge=0, le=65_535)
+    port: int = Field(default=8642, ge=0, le=65_535)
     allowed_hosts: list[str] = []
     """Further values of the Host header to accept, `name` or `name:port`."""
     allowed_origins: list[str] = []
@@ -48,7 +48,7 @@ class LearningSettings(_Section):
     """How lessons are measured and retired."""
 
     always_show: list[Literal["critical", "high", "medium", "low"]] = ["critical"]
-    ttl_days: int = Field(90, ge=1, le=3_650)
+    ttl_days: int = Field(default=90, ge=1, le=3_650)
 
 
 class TrustSettings(_Section):
@@ -82,8 +82,8 @@ class Settings(BaseSettings):
         frozen=True,
     )
 
-    project: str = Field("", max_length=200)
-    agent: str = Field("", max_length=100)
+    project: str = Field(default="", max_length=200)
+    agent: str = Field(default="", max_length=100)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
     database: DatabaseSettings = DatabaseSettings()
     server: ServerSettings = ServerSettings()
@@ -151,9 +151,17 @@ def _read(path: Path) -> dict[str, Any]:
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
-        old = merged.get(key)
-        merged[key] = _merged(old, value) if isinstance(value, Mapping) and isinstance(old, Mapping) else value
+        both = _is_table(merged.get(key)) and _is_table(value)
+        merged[key] = _merged(_table(merged[key]), _table(value)) if both else value
     return merged
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
 
 
 def _sentence(error: ValidationError, path: Path | None, in_file: Mapping[str, Any], on_line: Mapping[str, Any]) -> str:
@@ -172,12 +180,15 @@ def _sentence(error: ValidationError, path: Path | None, in_file: Mapping[str, A
 
 
 def _holds(values: Mapping[str, Any], keys: tuple[str, ...]) -> bool:
-    here: Any = values
+    """Return whether `values` has the setting that `keys` lead to, or the table it belongs to has another type."""
+    here: object = values
     for key in keys:
-        if isinstance(here, Mapping) and key in here:
-            here = here[key]
-        else:
-            return not isinstance(here, Mapping) and here is not values
+        if not _is_table(here):
+            return True
+        table = _table(here)
+        if key not in table:
+            return False
+        here = table[key]
     return True
 
 

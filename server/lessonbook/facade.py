@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import threading
+from collections.abc import Coroutine
 from typing import Any, TypeVar
-
-import anyio.from_thread
 
 from lessonbook.app import desk_for
 from lessonbook.config import load_settings
+from lessonbook.errors import Unavailable
 from lessonbook.models.loop import LessonQuery, Report
 from lessonbook.models.validation import parse
 
@@ -18,20 +20,28 @@ T = TypeVar("T")
 class AgentRefiner:
     """Lessons in, issues out, for code that runs in the same process.
 
-    Its work happens on an event loop of its own in another thread, so it may be called from anywhere.
+    Its work happens on an event loop of its own in another thread, so it may be called from anywhere. The thread ends
+    with the process, closed or not.
     """
 
     def __init__(self, **settings: Any) -> None:
         self._desk = desk_for(load_settings(settings or None), "local")
-        self._portal_context = anyio.from_thread.start_blocking_portal("asyncio")
-        self._portal = self._portal_context.__enter__()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="lessonbook-refiner", daemon=True)
+        self._thread.start()
+        self._closing = threading.Lock()
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` has been called."""
+        return self._loop.is_closed()
 
     def load_lessons_for_agent(self, agent_name: str, task: str = "") -> list[str]:
         """Return the texts of the lessons that fit, best first; `[]` where nothing is known.
 
         Raises:
             InvalidInput: an argument is out of bounds.
-            Unavailable: the database does not answer.
+            Unavailable: the database does not answer, or the refiner is closed.
         """
         from lessonbook import services  # noqa: PLC0415  # loads the store, which importing the package must not
 
@@ -41,7 +51,7 @@ class AgentRefiner:
             answer = await services.serve.get_lessons(await self._desk.workspace(), self._desk.caller(), query)
             return [lesson.text for lesson in answer.lessons]
 
-        return self._portal.call(act)
+        return self._call(act())
 
     def analyze_and_refine(
         self, agent_name: str | None, issues: list[dict[str, Any] | str], run_id: str | None = None
@@ -51,7 +61,7 @@ class AgentRefiner:
         Raises:
             InvalidInput: an issue is empty or out of bounds.
             NotFound: the run does not exist.
-            Unavailable: the database does not answer.
+            Unavailable: the database does not answer, or the refiner is closed.
         """
         from lessonbook import services  # noqa: PLC0415  # as above
 
@@ -62,12 +72,26 @@ class AgentRefiner:
             result = await services.report.report_issues(await self._desk.workspace(), self._desk.caller(), report)
             return result.model_dump(mode="json")
 
-        return self._portal.call(act)
+        return self._call(act())
 
     def close(self) -> None:
-        """Close the database and end the thread."""
-        self._portal.call(self._desk.close)
-        self._portal_context.__exit__(None, None, None)
+        """Close the database and end the thread. A second call does nothing."""
+        with self._closing:
+            if self.closed:
+                return
+            self._call(self._desk.close())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run `work` on the refiner's own loop, and wait for its end."""
+        try:
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError as error:  # the loop is closed
+            work.close()
+            raise Unavailable("This refiner is closed: get_agent_refiner() gives a new one.") from error
+        return future.result()
 
 
 _refiner: AgentRefiner | None = None
@@ -75,9 +99,23 @@ _making = threading.Lock()
 
 
 def get_agent_refiner() -> AgentRefiner:
-    """Return this process's refiner, with the settings of the environment and the configuration file."""
+    """Return this process's refiner, with the settings of the environment and the configuration file.
+
+    Raises:
+        ConfigError: a setting is wrong.
+    """
     global _refiner  # noqa: PLW0603  # one per process is what the name promises
     with _making:
-        if _refiner is None:
+        if _refiner is None or _refiner.closed:
             _refiner = AgentRefiner()
         return _refiner
+
+
+def _forget() -> None:
+    """Let a forked process make a refiner of its own: threads and connections stay with the parent."""
+    global _refiner, _making
+    _refiner, _making = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

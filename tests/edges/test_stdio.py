@@ -19,7 +19,8 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters
 
-from lessonbook.edges.stdio import GRACE_S, MAX_LINE_BYTES
+from lessonbook.edges.lines import MAX_LINE_BYTES
+from lessonbook.edges.stdio import GRACE_S
 
 pytestmark = pytest.mark.anyio
 

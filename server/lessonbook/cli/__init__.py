@@ -2,7 +2,7 @@
 
 import typer
 
-from lessonbook import __version__
+from lessonbook.about import VERSION
 from lessonbook.cli import database, demo, lessons, loop, serving, transfer
 from lessonbook.cli.console import report_errors
 
@@ -19,7 +19,7 @@ for module in (serving, demo, loop, lessons, transfer, database):
 
 def _version(value: bool) -> None:  # Typer's callback
     if value:
-        typer.echo(f"lessonbook {__version__}")
+        typer.echo(f"lessonbook {VERSION}")
         raise typer.Exit
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lessonbook.errors import InvalidInput
+from lessonbook.refinery.documents import object_of
 
 _NAME: Final = "lessonbook"
 
@@ -60,13 +61,15 @@ def plan(client: str, arguments: list[str]) -> Plan:
 def _json_plan(file: Path, key: str, entry: dict[str, Any]) -> Plan:
     before = file.read_text(encoding="utf-8") if file.exists() else ""
     try:
-        document = json.loads(before) if before.strip() else {}
+        document: object = json.loads(before or "{}")
     except ValueError as error:
         raise InvalidInput(f"{file} is not plain JSON ({error}): add the server there by hand") from error
-    if not isinstance(document, dict) or not isinstance(document.get(key, {}), dict):
+    whole = object_of(document)
+    servers = object_of(whole.setdefault(key, {}))
+    if whole is not document or servers is not whole[key]:
         raise InvalidInput(f"{file} has no object {key!r}: add the server there by hand")
-    document.setdefault(key, {})[_NAME] = entry
-    return Plan(file, before, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    servers[_NAME] = entry
+    return Plan(file, before, json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
 
 
 def _codex_plan(file: Path, command: str, arguments: list[str]) -> Plan:

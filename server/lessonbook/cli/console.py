@@ -7,7 +7,7 @@ import functools
 import inspect
 import json
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
@@ -81,7 +81,7 @@ def options() -> dict[str, Any]:
 
 def load(**overrides: Any) -> Settings:
     """Return the settings in force, the command line's options on top."""
-    from lessonbook.config import load_settings  # noqa: PLC0415  # `--help` does not need it
+    from lessonbook.config import load_settings
 
     given = options()
     values: dict[str, Any] = {key: value for key, value in overrides.items() if value not in (None, "", [], {})}
@@ -94,10 +94,10 @@ def load(**overrides: Any) -> Settings:
 
 def run(act: Callable[[Workspace, Caller], Awaitable[T]], **overrides: Any) -> T:
     """Open the workspace, run `act` as the person at the terminal, close it, and return what came of it."""
-    import anyio  # noqa: PLC0415  # `--help` does not need them
+    import anyio
 
-    from lessonbook.app import desk_for  # noqa: PLC0415
-    from lessonbook.logs import set_up  # noqa: PLC0415
+    from lessonbook.app import desk_for
+    from lessonbook.logs import set_up
 
     settings = load(**overrides)
     set_up(settings.log_level)
@@ -113,7 +113,7 @@ def run(act: Callable[[Workspace, Caller], Awaitable[T]], **overrides: Any) -> T
 
 
 @contextlib.contextmanager
-def report_errors() -> Iterator[None]:
+def report_errors() -> Generator[None]:
     """Turn foreseeable failures into one sentence on stderr and an exit code."""
     try:
         yield
@@ -129,7 +129,7 @@ def report_errors() -> Iterator[None]:
 
 def console() -> Console:
     """Return the terminal to print to."""
-    from rich.console import Console  # noqa: PLC0415  # only commands that print need it
+    from rich.console import Console
 
     return Console(highlight=False, soft_wrap=False)
 
@@ -147,8 +147,8 @@ def print_json(value: Any) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table; numbers stand right."""
-    from rich.markup import escape  # noqa: PLC0415  # only commands that print need them
-    from rich.table import Table  # noqa: PLC0415
+    from rich.markup import escape
+    from rich.table import Table
 
     table = Table(title=title, title_justify="left", header_style="bold", show_edge=False, pad_edge=False)
     cells = [list(row) for row in rows]
@@ -166,10 +166,10 @@ def say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def progress(label: str) -> Iterator[Callable[[int, int], None]]:
+def progress(label: str) -> Generator[Callable[[int, int], None]]:
     """Show a progress bar on stderr while the block runs; yields what to call with (done, all)."""
-    from rich.console import Console  # noqa: PLC0415  # only long work needs them
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     terminal = Console(stderr=True)
     columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

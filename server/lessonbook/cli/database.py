@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from lessonbook.cli.console import FAILED, command, load, print_json, run, say, wants_json
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -29,15 +31,15 @@ def add_to(app: typer.Typer) -> None:
     command(app, "doctor")(doctor)
 
 
-def _on_store(act: Callable[[Store], Awaitable[object]]) -> object:
+def _on_store(act: Callable[[Store], Awaitable[T]]) -> T:
     """Run `act` on the database as it is: the server's own start would migrate it first."""
-    import anyio  # noqa: PLC0415  # `--help` does not need them
+    import anyio
 
-    from lessonbook.app import store_for  # noqa: PLC0415
+    from lessonbook.app import store_for
 
     settings = load()
 
-    async def whole() -> object:
+    async def whole() -> T:
         store = store_for(settings)
         try:
             return await act(store)
@@ -49,9 +51,9 @@ def _on_store(act: Callable[[Store], Awaitable[object]]) -> object:
 
 def upgrade(revision: Annotated[str, typer.Argument(help="How far.")] = "head") -> None:
     """Migrate the database up."""
-    from lessonbook.store import migrate  # noqa: PLC0415  # `--help` does not need it
+    from lessonbook.store import migrate
 
-    async def act(store: Store) -> object:
+    async def act(store: Store) -> str | None:
         await migrate.upgrade(store, revision)
         return await migrate.current(store)
 
@@ -63,12 +65,12 @@ def downgrade(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Migrate the database down. What older schemas cannot hold is lost."""
-    from lessonbook.store import migrate  # noqa: PLC0415  # `--help` does not need it
+    from lessonbook.store import migrate
 
     if not yes and not typer.confirm(f"Go down to {revision}? What that schema cannot hold is lost."):
         raise typer.Exit(FAILED)
 
-    async def act(store: Store) -> object:
+    async def act(store: Store) -> str | None:
         await migrate.downgrade(store, revision)
         return await migrate.current(store)
 
@@ -77,17 +79,16 @@ def downgrade(
 
 def current() -> None:
     """Show the database's schema revision."""
-    from lessonbook.store import migrate  # noqa: PLC0415  # `--help` does not need it
+    from lessonbook.store import migrate
 
     _tell("schema", _on_store(migrate.current) or "none")
 
 
 def check() -> None:
     """Compare the database with what this version expects; exits with 1 where they differ."""
-    from lessonbook.store import migrate  # noqa: PLC0415  # `--help` does not need it
+    from lessonbook.store import migrate
 
-    found = _on_store(migrate.check)
-    differences = list(found) if isinstance(found, list) else []
+    differences = _on_store(migrate.check)
     if wants_json():
         print_json({"differences": differences})
     elif differences:
@@ -108,7 +109,7 @@ def _tell(name: str, value: object) -> None:
 
 def doctor() -> None:
     """Count everything anew from the evidence, check the audit chains and the file; exits with 1 on a fault."""
-    from lessonbook import services  # noqa: PLC0415  # `--help` does not need it
+    from lessonbook import services
 
     async def act(work: Workspace, _caller: Caller) -> Diagnosis:
         return await services.maintain.diagnose(work)

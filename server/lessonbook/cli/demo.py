@@ -40,7 +40,7 @@ def demo(
     ] = None,
 ) -> None:
     """Watch agents learn: real scanner findings in, lessons out, verdicts, and a useless lesson cleaned up."""
-    import anyio  # noqa: PLC0415  # `--help` does not need it
+    import anyio
 
     folder = keep.absolute() if keep else Path(tempfile.mkdtemp(prefix="lessonbook-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,8 +61,8 @@ def demo(
 
 
 async def _play(database: Path) -> None:
-    from mcp.client import Client  # noqa: PLC0415  # only the demo is an MCP client
-    from mcp.client.stdio import StdioServerParameters, stdio_client  # noqa: PLC0415
+    from mcp.client import Client
+    from mcp.client.stdio import StdioServerParameters, stdio_client
 
     arguments = ["-m", "lessonbook", "serve", "--project", "demo", "--database", f"sqlite:///{database}"]
     server = stdio_client(StdioServerParameters(command=sys.executable, args=arguments))
@@ -185,7 +185,7 @@ class _Demo:
 
 
 def _findings(scanner: str) -> list[Finding]:
-    from lessonbook.refinery.sarif import read_sarif  # noqa: PLC0415  # only the demo and reports need it
+    from lessonbook.refinery.sarif import read_sarif
 
     data = (files("lessonbook") / "data" / "demo" / f"{scanner}.sarif").read_bytes()
     return read_sarif(data, place=f"{scanner}.sarif").findings
@@ -201,7 +201,7 @@ def _among(lesson_id: str, served: set[str]) -> str:
 
 
 def _step(number: str, title: str, what: str) -> None:
-    from rich.markup import escape  # noqa: PLC0415  # only what prints needs it
+    from rich.markup import escape
 
     console().print(f"\n[bold reverse] {number} [/bold reverse] [bold]{title}[/bold] — {escape(what)}")
 
@@ -211,14 +211,14 @@ def _line(text: str) -> None:
 
 
 def _panel(text: str, title: str) -> None:
-    from rich.panel import Panel  # noqa: PLC0415  # as above
-    from rich.text import Text  # noqa: PLC0415
+    from rich.panel import Panel
+    from rich.text import Text
 
     console().print(Panel(Text(text.rstrip()), title=title, title_align="left", border_style="green"))
 
 
 def _rich_table(columns: list[str], rows: Iterable[tuple[str, ...]]) -> None:
-    from rich.table import Table  # noqa: PLC0415  # as above
+    from rich.table import Table
 
     table = Table(*columns, header_style="bold", show_edge=False, pad_edge=False)
     for row in rows:

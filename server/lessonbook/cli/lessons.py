@@ -57,9 +57,9 @@ def list_lessons(
     cursor: Annotated[str, typer.Option(help="Go on from there.")] = "",
 ) -> None:
     """List lessons, most severe and most effective first."""
-    from lessonbook import services  # noqa: PLC0415  # `--help` does not need them
-    from lessonbook.models.operator import LessonListing  # noqa: PLC0415
-    from lessonbook.models.validation import parse  # noqa: PLC0415
+    from lessonbook import services
+    from lessonbook.models.operator import LessonListing
+    from lessonbook.models.validation import parse
 
     listing = parse(
         LessonListing,
@@ -104,7 +104,7 @@ def list_lessons(
 
 def show(lesson_id: LessonIdArgument) -> None:
     """Show a lesson with its history, provenance and evidence."""
-    from lessonbook import services  # noqa: PLC0415  # `--help` does not need it
+    from lessonbook import services
 
     async def act(work: Workspace, caller: Caller) -> LessonDetail:
         return await services.browse.get_lesson(work, caller, lesson_id)
@@ -113,7 +113,7 @@ def show(lesson_id: LessonIdArgument) -> None:
     if wants_json():
         print_json(detail)
         return
-    from rich.markup import escape  # noqa: PLC0415
+    from rich.markup import escape
 
     lesson = detail.lesson
     say(f"[bold]{escape(lesson.text)}[/bold]\n{escape(lesson.why)}\n")
@@ -159,9 +159,9 @@ def add(
     rule: Annotated[str, typer.Option(help="The scanner rule or CWE it answers to.")] = "",
 ) -> None:
     """Write a lesson: it is active at once."""
-    from lessonbook import services  # noqa: PLC0415  # `--help` does not need them
-    from lessonbook.models.operator import NewLesson  # noqa: PLC0415
-    from lessonbook.models.validation import parse  # noqa: PLC0415
+    from lessonbook import services
+    from lessonbook.models.operator import NewLesson
+    from lessonbook.models.validation import parse
 
     values = {
         "text": text,
@@ -180,9 +180,9 @@ def add(
 
 
 def _review(lesson_id: str, action: str, reason: str = "", text: str = "") -> None:
-    from lessonbook import services  # noqa: PLC0415  # `--help` does not need them
-    from lessonbook.models.operator import LessonReview  # noqa: PLC0415
-    from lessonbook.models.validation import parse  # noqa: PLC0415
+    from lessonbook import services
+    from lessonbook.models.operator import LessonReview
+    from lessonbook.models.validation import parse
 
     review = parse(LessonReview, {"lesson_id": lesson_id, "action": action, "reason": reason, "text": text})
 
@@ -232,7 +232,7 @@ def merge(
     reason: ReasonOption = "they say the same",
 ) -> None:
     """Let one lesson stand for another too."""
-    from lessonbook import services  # noqa: PLC0415  # `--help` does not need it
+    from lessonbook import services
 
     async def act(work: Workspace, caller: Caller) -> Reviewed:
         return await services.merge.merge_lessons(work, caller, source, target, reason)
@@ -247,7 +247,7 @@ def split(
     why: Annotated[str, typer.Option(help="Why that rule.")] = "",
 ) -> None:
     """Give some of a lesson's issues a lesson of their own."""
-    from lessonbook import services  # noqa: PLC0415  # `--help` does not need it
+    from lessonbook import services
 
     async def act(work: Workspace, caller: Caller) -> Reviewed:
         return await services.merge.split_lesson(work, caller, lesson_id, issues, text, why)
@@ -262,7 +262,7 @@ def starter(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show them.")] = False,
 ) -> None:
     """Give an agent catalogue lessons before anything was reported."""
-    from lessonbook import services  # noqa: PLC0415  # `--help` does not need it
+    from lessonbook import services
 
     async def act(work: Workspace, caller: Caller) -> tuple[list[str], list[tuple[str, str, str]]]:
         if not work.roster.known(agent):

@@ -38,9 +38,9 @@ def get(
     run_id: Annotated[str, typer.Option("--run", help="The run: a branch, a pull request.")] = "",
 ) -> None:
     """Print the prompt section for a task, and log the run. For hooks and scripts."""
-    from lessonbook import services  # noqa: PLC0415  # `--help` does not need them
-    from lessonbook.models.loop import LessonQuery, Lessons  # noqa: PLC0415
-    from lessonbook.models.validation import parse  # noqa: PLC0415
+    from lessonbook import services
+    from lessonbook.models.loop import LessonQuery, Lessons
+    from lessonbook.models.validation import parse
 
     query = parse(
         LessonQuery,
@@ -86,7 +86,7 @@ def report(
     ] = "",
 ) -> None:
     """Report issues: a text, a scanner's file or a test run's file."""
-    from lessonbook.cli import reporting  # noqa: PLC0415  # `--help` does not need it
+    from lessonbook.cli import reporting
 
     wanted = reporting.Wanted(
         agent_name=agent,
@@ -146,9 +146,9 @@ def record(
     notes: Annotated[str, typer.Option(help="Anything to add.")] = "",
 ) -> None:
     """Record that lessons were applied in a run, and whether they helped."""
-    from lessonbook import services  # noqa: PLC0415  # `--help` does not need them
-    from lessonbook.models.loop import Application, Applied  # noqa: PLC0415
-    from lessonbook.models.validation import parse  # noqa: PLC0415
+    from lessonbook import services
+    from lessonbook.models.loop import Application, Applied
+    from lessonbook.models.validation import parse
 
     application = parse(
         Application,
@@ -180,9 +180,9 @@ def stats(
     days: Annotated[int, typer.Option(help="Only evidence of the last days.")] = 0,
 ) -> None:
     """Show counts and measured effect, per agent."""
-    from lessonbook import services  # noqa: PLC0415  # `--help` does not need them
-    from lessonbook.models.loop import Stats, StatsQuery  # noqa: PLC0415
-    from lessonbook.models.validation import parse  # noqa: PLC0415
+    from lessonbook import services
+    from lessonbook.models.loop import Stats, StatsQuery
+    from lessonbook.models.validation import parse
 
     query = parse(StatsQuery, {"agent_name": agent, "days": days})
 
@@ -226,9 +226,9 @@ def pending(
     limit: Annotated[int, typer.Option(help="At most so many.")] = 50,
 ) -> None:
     """List what waits for a person: issues without a lesson, lessons in quarantine, lessons that were flagged."""
-    from lessonbook import services  # noqa: PLC0415  # `--help` does not need them
-    from lessonbook.models.operator import LessonListing, PendingListing, PendingPage  # noqa: PLC0415
-    from lessonbook.models.validation import parse  # noqa: PLC0415
+    from lessonbook import services
+    from lessonbook.models.operator import LessonListing, PendingListing, PendingPage
+    from lessonbook.models.validation import parse
 
     listing = parse(PendingListing, {"agent_name": agent, "limit": limit})
     quarantine = parse(LessonListing, {"agent_name": agent, "limit": limit, "status": ["quarantined"]})
@@ -254,9 +254,7 @@ def pending(
         rows = [(lesson.id, lesson.agent_name, lesson.text, lesson.status_reason) for lesson in lessons]
         if rows:
             print_table(title, ["lesson", "agent", "text", "why"], rows)
-    say(
-        "Write a lesson for an issue with [bold]lessonbook refine[/bold]; judge one with [bold]lessonbook lessons[/bold]."
-    )
+    say("Write a lesson with [bold]lessonbook refine[/bold]; judge one with [bold]lessonbook lessons[/bold].")
 
 
 def refine(
@@ -267,10 +265,10 @@ def refine(
     category: Annotated[str, typer.Option(help="The category.")] = "",
 ) -> None:
     """Write a lesson for pending issues."""
-    from lessonbook import services  # noqa: PLC0415  # `--help` does not need them
-    from lessonbook.models.loop import Refinement  # noqa: PLC0415
-    from lessonbook.models.operator import Authoring  # noqa: PLC0415
-    from lessonbook.models.validation import parse  # noqa: PLC0415
+    from lessonbook import services
+    from lessonbook.models.loop import Refinement
+    from lessonbook.models.operator import Authoring
+    from lessonbook.models.validation import parse
 
     authored: dict[str, Any] = {"issue_ids": issues, "lesson": lesson, "why": why}
     authored |= {key: value for key, value in (("severity", severity), ("category", category)) if value}
@@ -293,9 +291,9 @@ def cleanup(
     execute: Annotated[bool, typer.Option("--execute", help="Suspend them; without it, only tell.")] = False,
 ) -> None:
     """Suspend lessons that were applied often and prevented little."""
-    from lessonbook import services  # noqa: PLC0415  # `--help` does not need them
-    from lessonbook.models.operator import CleanedUp, Cleanup  # noqa: PLC0415
-    from lessonbook.models.validation import parse  # noqa: PLC0415
+    from lessonbook import services
+    from lessonbook.models.operator import CleanedUp, Cleanup
+    from lessonbook.models.validation import parse
 
     asked = parse(Cleanup, {"threshold": threshold, "min_applications": min_applications, "dry_run": not execute})
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lessonbook.errors import InvalidInput, Unavailable
 from lessonbook.models.operator import FileReport
+from lessonbook.refinery.documents import object_of
 
 if TYPE_CHECKING:
     from lessonbook.models.lesson import Caller
@@ -57,9 +58,9 @@ def whole_file(
     kind: str, data: bytes, place: str, wanted: Wanted, progress: Callable[[int, int], None]
 ) -> Callable[[Workspace, Caller], Awaitable[FileReport]]:
     """Return the work of refining everything in a file."""
-    from lessonbook import services  # noqa: PLC0415  # loads the store
-    from lessonbook.models.loop import Report  # noqa: PLC0415
-    from lessonbook.models.validation import parse  # noqa: PLC0415
+    from lessonbook import services
+    from lessonbook.models.loop import Report
+    from lessonbook.models.validation import parse
 
     fields = {"agent_name": wanted.agent_name, "run_id": wanted.run_id, "source": wanted.source}
     checked = parse(Report, {**fields, "issues": [{"description": "checked below"}]})
@@ -84,10 +85,10 @@ def one_issue(
     data: bytes, wanted: Wanted, fields: dict[str, str]
 ) -> Callable[[Workspace, Caller], Awaitable[FileReport]]:
     """Return the work of reporting one issue with a severity, a rule or a lesson."""
-    from lessonbook import services  # noqa: PLC0415  # loads the store
-    from lessonbook.models.findings import Intake  # noqa: PLC0415
-    from lessonbook.models.loop import Report  # noqa: PLC0415
-    from lessonbook.models.validation import parse  # noqa: PLC0415
+    from lessonbook import services
+    from lessonbook.models.findings import Intake
+    from lessonbook.models.loop import Report
+    from lessonbook.models.validation import parse
 
     report = parse(Report, _single(data, wanted, fields))
 
@@ -105,7 +106,7 @@ def send(server: str, token: str, kind: str, data: bytes, wanted: Wanted, fields
         InvalidInput: the server refuses the report.
         Unavailable: the server does not answer.
     """
-    import httpx2  # noqa: PLC0415  # only where a server is named
+    import httpx2
 
     key = uuid.uuid4().hex
     headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -142,7 +143,7 @@ def _single(data: bytes, wanted: Wanted, fields: dict[str, str]) -> dict[str, An
 
 def _checked(response: Any) -> dict[str, Any]:
     try:
-        document = response.json()
+        document: dict[str, Any] = object_of(response.json())
     except ValueError:
         document = {}
     if response.is_success:

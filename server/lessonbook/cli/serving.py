@@ -23,9 +23,9 @@ def serve(
     toolsets: Annotated[str, typer.Option(help="agent, operator, or both with a comma.")] = "",
 ) -> None:
     """Serve MCP over stdio, or MCP and REST over HTTP."""
-    import anyio  # noqa: PLC0415  # `--help` does not need it
+    import anyio
 
-    from lessonbook.app import serve_on_http, serve_on_stdio  # noqa: PLC0415
+    from lessonbook.app import serve_on_http, serve_on_stdio
 
     server: dict[str, object] = {}
     if host:
@@ -44,8 +44,8 @@ def install(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")] = False,
 ) -> None:
     """Write a client's MCP configuration for this project; shows the change first."""
-    from lessonbook.app import project_name  # noqa: PLC0415  # `--help` does not need them
-    from lessonbook.cli import clients  # noqa: PLC0415
+    from lessonbook.app import project_name
+    from lessonbook.cli import clients
 
     settings = load(agent=agent)
     arguments = ["serve", "--project", project_name(settings)]

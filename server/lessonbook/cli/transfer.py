@@ -32,7 +32,7 @@ def import_(
     ] = "probation",
 ) -> None:
     """Import lessons: old JSON memories, or the export of another database."""
-    from lessonbook import services  # noqa: PLC0415  # `--help` does not need it
+    from lessonbook import services
 
     lessons, refused = _read_export(source) if source.suffix == ".jsonl" else _read_memories(source)
 
@@ -59,9 +59,9 @@ def import_(
 
 
 def _read_memories(source: Path) -> Readings:
-    from lessonbook.models.operator import PortableLesson, RefusedRecord  # noqa: PLC0415  # as above
-    from lessonbook.models.validation import parse  # noqa: PLC0415
-    from lessonbook.refinery.memories import find_memories, read_memory  # noqa: PLC0415
+    from lessonbook.models.operator import PortableLesson, RefusedRecord
+    from lessonbook.models.validation import parse
+    from lessonbook.refinery.memories import find_memories, read_memory
 
     lessons: list[tuple[str, PortableLesson]] = []
     refused: list[RefusedRecord] = []
@@ -84,8 +84,9 @@ def _read_memories(source: Path) -> Readings:
 
 
 def _read_export(source: Path) -> Readings:
-    from lessonbook.models.operator import PortableLesson, RefusedRecord  # noqa: PLC0415  # as above
-    from lessonbook.models.validation import parse  # noqa: PLC0415
+    from lessonbook.models.operator import PortableLesson, RefusedRecord
+    from lessonbook.models.validation import parse
+    from lessonbook.refinery.documents import object_of
 
     try:
         lines = source.read_text(encoding="utf-8").splitlines()
@@ -98,9 +99,7 @@ def _read_export(source: Path) -> Readings:
             continue
         place = f"{source}:{number}"
         try:
-            values = json.loads(line)
-            if not isinstance(values, dict):
-                raise InvalidInput("it is no JSON object")
+            values = object_of(json.loads(line))
             known = {key: value for key, value in values.items() if key in PortableLesson.model_fields}
             lessons.append((place, parse(PortableLesson, known)))
         except (ValueError, RecursionError):
@@ -116,7 +115,7 @@ def export(
     markdown: Annotated[bool, typer.Option("--markdown", help="Markdown instead of JSONL.")] = False,
 ) -> None:
     """Export the lessons that stand: JSONL for another database, Markdown for people."""
-    from lessonbook import services  # noqa: PLC0415  # `--help` does not need it
+    from lessonbook import services
 
     async def act(work: Workspace, caller: Caller) -> list[Lesson]:
         return await services.transfer.export_lessons(work, caller, agent)

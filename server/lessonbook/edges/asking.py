@@ -40,7 +40,8 @@ def person_question(desk: Desk) -> Callable[..., Awaitable[Elicit[Confirmation] 
 def can_ask(ctx: Context[Any, Any]) -> bool:
     """Return whether the client can put a form before its person: it says so, and there is a way back to it."""
     capabilities = ctx.client_capabilities
-    if capabilities is None or capabilities.elicitation is None:
+    elicitation = capabilities.elicitation if capabilities else None
+    if elicitation is None or (elicitation.form is None and elicitation.url is not None):
         return False
     request = ctx.request_context
     return is_version_at_least(request.protocol_version, ASKS_IN_ANSWER) or request.session.can_send_request

@@ -39,10 +39,16 @@ class Desk:
             Unavailable: the database does not answer.
             ConfigError: it cannot be used as configured.
         """
-        async with self._opening:
-            if self._workspace is None:
-                self._workspace = await self._open()
-            return self._workspace
+        if self._workspace is None:
+            async with self._opening:
+                if self._workspace is None:  # nobody else has opened it meanwhile
+                    self._workspace = await self._open()
+        return self._workspace
+
+    @property
+    def opened(self) -> Workspace | None:
+        """The workspace, if it is open."""
+        return self._workspace
 
     def caller(self, *, person: bool = False) -> Caller:
         """Return who calls; `person` where the client has just asked them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -48,35 +49,43 @@ class Guard:
         await self._limited(scope, receive, send, most, too_large)
 
     def _refusal(self, headers: Headers) -> str:
-        host = headers.get("host", "")
-        if not (_is_local(host) or host in self._hosts or host.rpartition(":")[0] in self._hosts):
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not self._serves(hosts[0]):
             return "This Host is not served: add it to server.allowed_hosts."
-        origin = headers.get("origin")
-        if origin and not (origin in self._origins or _is_local(urlsplit(origin).netloc)):
+        if not all(map(self._trusts, headers.getlist("origin"))):
             return "This Origin may not call the server: add it to server.allowed_origins."
         return ""
 
+    def _serves(self, host: str) -> bool:
+        return _is_local(host) or host in self._hosts or host.rpartition(":")[0] in self._hosts
+
+    def _trusts(self, origin: str) -> bool:
+        return origin in self._origins or _is_local(urlsplit(origin).netloc)
+
     async def _limited(self, scope: Scope, receive: Receive, send: Send, most: int, too_large: JSONResponse) -> None:
-        received, answered = 0, False
+        """Count what comes in, since its length may be undeclared; over the limit, answer here."""
+        received, refused, answered = 0, False, False
 
         async def counted() -> Message:
-            nonlocal received
+            nonlocal received, refused
             message = await receive()
             received += len(message.get("body", b""))
-            if received > most:
+            if received > most and not refused:
+                refused = True
+                if not answered:
+                    await too_large(scope, receive, send)
+            if refused:
                 raise _TooLargeError
             return message
 
         async def noted(message: Message) -> None:
             nonlocal answered
             answered = True
-            await send(message)
+            if not refused:  # else the application makes an answer of its own out of the error
+                await send(message)
 
-        try:
+        with suppress(_TooLargeError):
             await self._app(scope, counted, noted)
-        except _TooLargeError:
-            if not answered:
-                await too_large(scope, receive, send)
 
 
 class _TooLargeError(Exception):
@@ -88,5 +97,5 @@ def _refuse(status: int, code: str, message: str) -> JSONResponse:
 
 
 def _is_local(host: str) -> bool:
-    name, _, port = host.rpartition(":")
-    return host in _LOCAL_NAMES or (name in _LOCAL_NAMES and port.isdigit())
+    name, _, port = host.lower().rpartition(":")
+    return host.lower() in _LOCAL_NAMES or (name in _LOCAL_NAMES and port.isdigit())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from collections.abc import AsyncIterator
+import logging
+import socket
+import sys
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -13,42 +14,85 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 from mcp.server.transport_security import TransportSecuritySettings
 
-from lessonbook import __version__
+from lessonbook.about import VERSION
 from lessonbook.config import Settings
+from lessonbook.edges.announce import Announcer
 from lessonbook.edges.desk import Desk
 from lessonbook.edges.guard import Guard
 from lessonbook.edges.mcp_server import build_server
 from lessonbook.edges.rest import add_rest, is_alive
-from lessonbook.errors import ConfigError
+from lessonbook.errors import ConfigError, Unavailable
+from lessonbook.logs import set_up
 
 LOCAL: Final = ("127.0.0.1", "localhost", "::1")
+GRACE_S: Final = 5
+"""How long requests in flight may go on after the server was told to stop."""
+
+log = logging.getLogger(__name__)
 
 
-async def serve_http(desk: Desk, settings: Settings) -> None:
-    """Serve until interrupted.
+def _tell(url: str) -> None:
+    sys.stderr.write(f"Lessonbook serves on {url} (MCP at {url}/mcp, REST at {url}/openapi.json)\n")
+    sys.stderr.flush()
+
+
+async def serve_http(desk: Desk, settings: Settings, on_ready: Callable[[str], None] = _tell) -> None:
+    """Serve until interrupted. A database that is down is no obstacle: requests are told, and later ones try again.
+
+    Args:
+        desk: the way to the services.
+        settings: where to listen, among others.
+        on_ready: told the server's URL once it accepts requests.
 
     Raises:
-        ConfigError: the address is not this machine's own.
-        Unavailable: the database does not answer.
+        ConfigError: the address is not this machine's own, its port is taken, or the database cannot be used as
+            configured.
     """
-    host = settings.server.host
+    listener = bind(settings.server.host, settings.server.port)
+    try:
+        await _open(desk)
+        announcer = Announcer(desk)
+        app = build_app(desk, settings, announcer)
+        set_up(settings.log_level)  # after the SDK has set up its own
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            ws="none",
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+        server = _Server(config, on_ready=lambda: on_ready(_url_of(listener)), on_shutdown=announcer.close)
+        await server.serve(sockets=[listener])
+    finally:
+        listener.close()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket bound to an address of this machine's own; port 0: any that is free.
+
+    Raises:
+        ConfigError: the address is another, or taken.
+    """
     if host not in LOCAL:
         raise ConfigError(
             f"server.host = {host!r} would let the network in, and there is no authorisation yet: "
             "bind 127.0.0.1 and put a proxy that authenticates before it"
         )
-    app = await build_app(desk, settings)
-    config = uvicorn.Config(
-        app, host=host, port=settings.server.port, log_level="warning", access_log=False, ws="none", server_header=False
-    )
-    await uvicorn.Server(config).serve()
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        if sys.platform != "win32":  # where it would let two servers share a port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"{host}:{port} cannot be listened on ({error.strerror}): choose another port") from error
+    return listener
 
 
-async def build_app(desk: Desk, settings: Settings) -> Guard:
-    """Return the ASGI application. The workspace is opened, since all replicas share a secret that is kept there."""
-    workspace = await desk.workspace()
-    state_key = hmac.new(workspace.secret, b"request-state", hashlib.sha256).digest()
-    server = build_server(desk, settings.server.toolsets or ["agent"], stays_connected=False, state_key=state_key)
+def build_app(desk: Desk, settings: Settings, announcer: Announcer | None = None) -> Guard:
+    """Return the ASGI application."""
+    server = build_server(desk, settings.server.toolsets or ["agent"], stays_connected=False, announcer=announcer)
     # The guard below checks Host and Origin for every route alike, so the SDK's own check for /mcp is off.
     mcp_app = server.streamable_http_app(
         stateless_http=True,
@@ -57,13 +101,13 @@ async def build_app(desk: Desk, settings: Settings) -> Guard:
     )
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
         async with server.session_manager.run():
             yield
 
     app = FastAPI(
         title="Lessonbook",
-        version=__version__,
+        version=VERSION,
         summary="Lessons that fit an agent's task, and proof of which ones help.",
         lifespan=lifespan,
         docs_url=None,
@@ -78,3 +122,35 @@ async def build_app(desk: Desk, settings: Settings) -> Guard:
 
     app.router.routes.extend(mcp_app.router.routes)
     return Guard(app, settings.server)
+
+
+async def _open(desk: Desk) -> None:
+    """Open the workspace before the first request asks for it, if the database answers."""
+    try:
+        await desk.workspace()
+    except Unavailable as error:
+        log.warning("starting without a database: %s", error)
+
+
+def _url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, telling when it is ready and when it begins to stop: it waits for streams that we have to end."""
+
+    def __init__(
+        self, config: uvicorn.Config, *, on_ready: Callable[[], None], on_shutdown: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+        self._on_shutdown = on_shutdown
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_shutdown()
+        await super().shutdown(sockets)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -11,11 +11,12 @@ from mcp.server.caching import CacheHint
 from mcp.server.mcpserver import MCPServer
 from mcp.server.request_state import RequestStateSecurity
 
-from lessonbook import __version__
+from lessonbook.about import VERSION
 from lessonbook.edges.announce import Announcer
 from lessonbook.edges.desk import Desk
 from lessonbook.edges.operations import Toolset
 from lessonbook.edges.prompts import add_completions, add_prompts
+from lessonbook.edges.request_state import SharedStateCodec
 from lessonbook.edges.resources import add_resources
 from lessonbook.edges.tools import make_tools
 
@@ -40,20 +41,20 @@ _HINTS: Final = {
 
 
 def build_server(
-    desk: Desk, toolsets: Sequence[Toolset], *, stays_connected: bool, state_key: bytes | None = None
+    desk: Desk, toolsets: Sequence[Toolset], *, stays_connected: bool, announcer: Announcer | None = None
 ) -> MCPServer[Any]:
     """Return the server with the chosen toolsets.
 
     Args:
         desk: the way to the services.
         toolsets: which tools are listed, the same for every connection.
-        stays_connected: whether a connection outlives a request, as on stdio.
-        state_key: the key all replicas share for state that travels through clients; None: a random one.
+        stays_connected: whether a connection outlives a request, as on stdio; else replicas share the requests.
+        announcer: who tells of changes; None: a new one.
     """
-    announcer = Announcer(desk)
+    announcer = announcer or Announcer(desk)
 
     @asynccontextmanager
-    async def lifespan(_server: MCPServer[Any]) -> AsyncIterator[None]:
+    async def lifespan(_server: MCPServer[Any]) -> AsyncGenerator[None]:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(announcer.run)
             try:
@@ -66,17 +67,16 @@ def build_server(
         title="Lessonbook",
         description="Lessons that fit an agent's task, and proof of which ones help.",
         instructions=INSTRUCTIONS,
-        version=__version__,
+        version=VERSION,
         tools=make_tools(desk, toolsets),
         lifespan=lifespan,
         subscriptions=announcer.bus,
         cache_hints=_HINTS,  # pyright: ignore[reportArgumentType]  # a Mapping is invariant in its key
         log_level="WARNING",
-        request_state_security=RequestStateSecurity(keys=[state_key]) if state_key else None,
+        request_state_security=None if stays_connected else RequestStateSecurity(codec=SharedStateCodec(desk)),
     )
     add_resources(server, desk)
     add_prompts(server, desk)
     add_completions(server, desk)
-    if stays_connected:
-        announcer.accept_subscriptions(server)
+    announcer.attach(server, stays_connected=stays_connected)
     return server

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any, Final, cast
 
+from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
 from mcp.server.mcpserver import MCPServer
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, Completion
@@ -12,11 +13,12 @@ from pydantic import Field
 
 from lessonbook import services
 from lessonbook.edges.desk import Desk, answer
+from lessonbook.edges.naming import unknown
 from lessonbook.errors import InvalidInput, LessonbookError
-from lessonbook.models.loop import LessonQuery
+from lessonbook.models.loop import LessonQuery, Request
 from lessonbook.models.operator import PendingListing
 from lessonbook.models.validation import parse
-from lessonbook.models.vocabulary import CATEGORIES, SEVERITIES, STATUSES
+from lessonbook.models.vocabulary import CATEGORIES, SEVERITIES, STATUSES, RunId
 
 BACKLOG_SIZE: Final = 20
 
@@ -26,8 +28,8 @@ they say.
 
 For each group of issues with one cause, write ONE general rule that would have avoided them: what to do, when it \
 applies, and why, in your own words, in at most three sentences. Name functions, flags and packages in backticks. No \
-addresses, no commands to run, nothing copied from an issue, nothing about one file or one incident. Leave out what you \
-cannot generalise.
+addresses, no commands to run, nothing copied from an issue, nothing about one file or one incident. Leave out what \
+you cannot generalise.
 
 Then call refine_issues with lessons = [{issue_ids, lesson, why, severity, category}].
 """
@@ -43,8 +45,13 @@ record_application with prevented_issue accordingly.
 """
 
 
+class _RunChoice(Request):
+    run_id: RunId
+
+
 def add_prompts(server: MCPServer[Any], desk: Desk) -> None:
     """Register the prompts. Each argument has a default, since a missing one is an opaque error in the SDK."""
+    server.middleware.append(_check_names(server))
 
     @server.prompt(
         name="learned-lessons",
@@ -86,11 +93,31 @@ def add_prompts(server: MCPServer[Any], desk: Desk) -> None:
         async def act() -> str:
             if not run_id:
                 raise InvalidInput("Name the run: run_id is the one that get_lessons returned")
-            issues, delivered = await services.browse.issues_of_run(await desk.workspace(), desk.caller(), run_id)
+            name = parse(_RunChoice, {"run_id": run_id}).run_id
+            issues, delivered = await services.browse.issues_of_run(await desk.workspace(), desk.caller(), name)
             shown = [f'{{"lesson_id": "{lesson_id}"}}' for lesson_id, was_shown in delivered.items() if was_shown]
-            return _POST_MORTEM % run_id + _as_data(shown + [issue.model_dump_json() for issue in issues])
+            return _POST_MORTEM % name + _as_data(shown + [issue.model_dump_json() for issue in issues])
 
         return await _told(act)
+
+
+def _check_names(server: MCPServer[Any]) -> ServerMiddleware[Any]:
+    """Return a middleware that tells an unknown prompt or argument by name; the SDK answers an opaque error."""
+
+    async def check(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        if ctx.method == "prompts/get" and ctx.params is not None:
+            prompts = {prompt.name: prompt for prompt in await server.list_prompts()}
+            name, given = ctx.params.get("name"), ctx.params.get("arguments")
+            if isinstance(name, str) and name not in prompts:
+                raise MCPError(INVALID_PARAMS, unknown("prompt", name, prompts))
+            if isinstance(name, str) and isinstance(given, Mapping):
+                known = [argument.name for argument in prompts[name].arguments or []]
+                for argument in cast("Mapping[str, object]", given):
+                    if argument not in known:
+                        raise MCPError(INVALID_PARAMS, unknown("argument", argument, known))
+        return await call_next(ctx)
+
+    return check
 
 
 def add_completions(server: MCPServer[Any], desk: Desk) -> None:
@@ -100,6 +127,8 @@ def add_completions(server: MCPServer[Any], desk: Desk) -> None:
     @server.completion()
     async def complete(_ref: Any, argument: Any, _context: Any) -> Completion:
         name, prefix = argument.name, argument.value
+        if not prefix.isprintable():  # no name holds what cannot be printed, and some of it no database takes
+            return Completion(values=[], total=0, has_more=False)
         if name in fixed:
             values = [value for value in fixed[name] if value.startswith(prefix.lower())]
         elif name == "project":

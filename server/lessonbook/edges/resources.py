@@ -13,6 +13,7 @@ from lessonbook import services
 from lessonbook.edges.desk import Desk, answer
 from lessonbook.errors import LessonbookError, NotFound
 from lessonbook.models.loop import LessonQuery, StatsQuery
+from lessonbook.models.operator import LessonChoice
 from lessonbook.models.validation import parse
 
 _NAMES = ResourceSecurity(reject_path_traversal=False, reject_absolute_paths=False)
@@ -49,7 +50,8 @@ def add_resources(server: MCPServer[Any], desk: Desk) -> None:
     )
     async def lesson(id: str) -> str:  # noqa: A002  # the address's own word
         async def act() -> str:
-            detail = await services.browse.get_lesson(await desk.workspace(), desk.caller(), id)
+            lesson_id = parse(LessonChoice, {"lesson_id": id}).lesson_id
+            detail = await services.browse.get_lesson(await desk.workspace(), desk.caller(), lesson_id)
             return detail.model_dump_json(indent=2)
 
         return await _told(act)

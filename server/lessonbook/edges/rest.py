@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar, cast
 
-from fastapi import APIRouter, FastAPI, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
 
-from lessonbook import __version__, services
-from lessonbook.edges.desk import Desk, answer
+from lessonbook import services
+from lessonbook.about import VERSION
+from lessonbook.edges.desk import TOOL_TIMEOUT_S, Desk, answer
+from lessonbook.edges.naming import unknown
 from lessonbook.edges.operations import OPERATIONS, Operation
+from lessonbook.edges.schema import input_schema
 from lessonbook.errors import InvalidInput, LessonbookError
 from lessonbook.models import loop
-from lessonbook.models.operator import Cleanup, FileReport, LessonListing, ListedLesson
+from lessonbook.models.operator import CleanedUp, Cleanup, FileReport, LessonListing, LessonPage, ListedLesson
 from lessonbook.models.validation import parse
-from lessonbook.models.vocabulary import AgentName, Category, Filled, Severity, Source
+from lessonbook.models.vocabulary import AgentName, Category, Filled, IdempotencyKey, RunId, Severity, Source
+
+if TYPE_CHECKING:
+    from lessonbook.services.workspace import Workspace
 
 T = TypeVar("T")
 
@@ -31,10 +39,12 @@ STATUS_OF = {
     "internal": 500,
     "error": 400,
 }
-_PREFIX = "/api/agent-learning"
+HEALTH_TIMEOUT_S: Final = 5.0
+_PREFIX: Final = "/api/agent-learning"
+_TOLD_MAX: Final = 3
 
 
-class Rework(BaseModel):
+class Rework(loop.Request):
     """An issue that sends work back."""
 
     issue: Annotated[Filled, Field(max_length=20_000)]
@@ -51,24 +61,60 @@ class Problem(BaseModel):
 def add_rest(app: FastAPI, desk: Desk) -> None:
     """Register every REST route and the translation of errors."""
     responses: dict[int | str, dict[str, Any]] = {status: {"model": Problem} for status in (403, 404, 409, 422, 503)}
-    router = APIRouter(responses=responses)
+    router = APIRouter(responses=responses, dependencies=[Depends(_check_parameters)])
     _add_kept_routes(router, desk)
     _add_twins(router, desk)
     _add_files(router, desk)
     app.include_router(router)
     app.add_exception_handler(LessonbookError, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(Exception, _unexpected)
 
 
 async def _problem(_request: Request, error: Exception) -> JSONResponse:
     code = getattr(error, "code", "error")
-    return JSONResponse({"error": code, "message": str(error)}, STATUS_OF.get(code, 400))
+    return _told(STATUS_OF.get(code, 400), code, str(error))
 
 
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:
-    faults = error.errors() if isinstance(error, RequestValidationError) else []
-    told = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults[:3])
-    return JSONResponse({"error": "invalid_input", "message": told}, 422)
+    faults = cast("list[dict[str, Any]]", error.errors()) if isinstance(error, RequestValidationError) else []
+    places = (".".join(map(str, fault["loc"][1:])) or "the body" for fault in faults[:_TOLD_MAX])
+    sentences = [f"{place}: {_lowered(fault['msg'])}" for place, fault in zip(places, faults, strict=False)]
+    return _told(422, "invalid_input", "; ".join(sentences))
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    """Answer what the framework refuses before any of our functions is reached."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    match status:
+        case 404:
+            return _told(404, "not_found", "There is nothing at this address: see /openapi.json for what there is.")
+        case 405:
+            return _told(405, "wrong_method", f"This address does not take {request.method}: see /openapi.json.")
+        case _:
+            return _told(status, "error", "The request was not understood: see /openapi.json.")
+
+
+async def _unexpected(_request: Request, _error: Exception) -> JSONResponse:
+    return _told(500, "internal", "Something went wrong inside the server; its log explains it.")
+
+
+def _told(status: int, code: str, message: str) -> JSONResponse:
+    return JSONResponse({"error": code, "message": message}, status)
+
+
+def _lowered(message: str) -> str:
+    return message[:1].lower() + message[1:]
+
+
+def _check_parameters(request: Request) -> None:
+    """Refuse query parameters that the route does not know: a misspelt run_id would lose the evidence."""
+    route = request.scope.get("route")
+    known = [field.alias for field in route.dependant.query_params] if isinstance(route, APIRoute) else []
+    for name in request.query_params:
+        if name not in known:
+            raise InvalidInput(unknown("parameter", name, known))
 
 
 def _add_kept_routes(router: APIRouter, desk: Desk) -> None:
@@ -81,7 +127,7 @@ def _add_kept_routes(router: APIRouter, desk: Desk) -> None:
         cursor: Annotated[str, Query(max_length=500)] = "",
         *,
         active_only: bool = True,
-    ) -> dict[str, Any]:
+    ) -> LessonPage:
         listing = LessonListing(
             agent_name=agent_name,
             status=["probation", "active"] if active_only else [],
@@ -90,7 +136,7 @@ def _add_kept_routes(router: APIRouter, desk: Desk) -> None:
             limit=limit,
             cursor=cursor,
         )
-        return (await _do(desk, lambda work: services.browse.list_lessons(work, desk.caller(), listing))).model_dump()
+        return await _do(desk, lambda work: services.browse.list_lessons(work, desk.caller(), listing))
 
     @router.get(f"{_PREFIX}/lessons/by-category")
     async def lessons_by_category(agent_name: AgentName = "") -> dict[str, list[ListedLesson]]:
@@ -112,11 +158,9 @@ def _add_kept_routes(router: APIRouter, desk: Desk) -> None:
         min_applications: Annotated[int, Query(ge=1, le=1_000_000)] = 5,
         *,
         dry_run: bool = False,
-    ) -> dict[str, Any]:
+    ) -> CleanedUp:
         asked = Cleanup(threshold=threshold, min_applications=min_applications, dry_run=dry_run)
-        return (
-            await _do(desk, lambda work: services.maintain.cleanup_lessons(work, desk.caller(), asked))
-        ).model_dump()
+        return await _do(desk, lambda work: services.maintain.cleanup_lessons(work, desk.caller(), asked))
 
     @router.get(f"{_PREFIX}/health")
     async def health() -> JSONResponse:
@@ -125,12 +169,13 @@ def _add_kept_routes(router: APIRouter, desk: Desk) -> None:
             "status": "healthy" if connected else "unhealthy",
             "database": "connected" if connected else "disconnected",
             "service": "AgentRefiner",
-            "version": __version__,
+            "version": VERSION,
         }
         return JSONResponse(body, 200 if connected else 503)
 
-    @router.post("/api/rework")
-    async def rework(body: Rework) -> loop.Refinement:
+    @router.post("/api/rework", openapi_extra=_json_body(Rework))
+    async def rework(request: Request) -> loop.Refinement:
+        body = parse(Rework, await _json_object(request))
         issue = loop.ReportedIssue(description=body.issue, severity=body.severity)
         report = loop.Report(issues=[issue], source="user")
         return await _do(desk, lambda work: services.report.report_issues(work, desk.caller(), report))
@@ -147,13 +192,13 @@ def _add_twins(router: APIRouter, desk: Desk) -> None:
             summary=operation.title,
             description=operation.description,
             tags=[operation.toolset],
-            openapi_extra={
-                "requestBody": {
-                    "required": True,
-                    "content": {"application/json": {"schema": operation.request.model_json_schema()}},
-                }
-            },
+            openapi_extra=_json_body(operation.request),
         )
+
+
+def _json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the OpenAPI description of a body that we read ourselves, for the sake of better errors."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": input_schema(model)}}}}
 
 
 def _twin(desk: Desk, operation: Operation) -> Callable[..., Awaitable[loop.Result]]:
@@ -166,13 +211,16 @@ def _twin(desk: Desk, operation: Operation) -> Callable[..., Awaitable[loop.Resu
 
 
 async def _json_object(request: Request) -> dict[str, Any]:
+    # A web page may send other types to any server without asking it first.
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise InvalidInput("The body is not marked as JSON: send it with Content-Type: application/json")
     try:
-        values = await request.json()
+        values: object = await request.json()
     except (ValueError, RecursionError) as error:
         raise InvalidInput("The body is no JSON: send the tool's arguments as a JSON object") from error
     if not isinstance(values, dict):
         raise InvalidInput("The body is no JSON object: send the tool's arguments by name")
-    return values
+    return cast("dict[str, Any]", values)
 
 
 def _add_files(router: APIRouter, desk: Desk) -> None:
@@ -189,9 +237,9 @@ def _add_files(router: APIRouter, desk: Desk) -> None:
         kind: Literal["sarif", "junit", "text", "auto"],
         request: Request,
         agent_name: AgentName = "",
-        run_id: Annotated[str, Query(max_length=200)] = "",
+        run_id: RunId = "",
         source: Source = "ci",
-        idempotency_key: Annotated[str, Query(max_length=200)] = "",
+        idempotency_key: IdempotencyKey = "",
     ) -> FileReport:
         data = await request.body()
         return await _do(
@@ -212,12 +260,13 @@ def _add_files(router: APIRouter, desk: Desk) -> None:
 async def is_alive(desk: Desk) -> bool:
     """Return whether the database answers."""
     try:
-        workspace = await desk.workspace()
-        return await answer(lambda: services.maintain.is_alive(workspace))
+        return await _do(desk, services.maintain.is_alive, HEALTH_TIMEOUT_S)
     except LessonbookError:
         return False
 
 
-async def _do(desk: Desk, act: Callable[[Any], Awaitable[T]]) -> T:
-    workspace = await desk.workspace()
-    return await answer(lambda: act(workspace))
+async def _do(desk: Desk, act: Callable[[Workspace], Awaitable[T]], timeout_s: float = TOOL_TIMEOUT_S) -> T:
+    async def opened() -> T:
+        return await act(await desk.workspace())
+
+    return await answer(opened, timeout_s)

@@ -1,48 +1,63 @@
 """JSON schemas as small as they can be: every byte of them is in every agent's prompt."""
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pydantic import BaseModel
+
+Schema = dict[str, Any]
 
 _DROPPED: Final = frozenset({"title", "default", "$defs"})
 
 
-def input_schema(model: type[BaseModel]) -> dict[str, Any]:
+def input_schema(model: type[BaseModel]) -> Schema:
     """Return the schema of a tool's arguments: no titles, references inlined, nullables flattened."""
     schema = model.model_json_schema()
-    compact = _compact(schema, schema.get("$defs", {}), keep=("description",))
+    compact = _compact(schema, schema.get("$defs", {}), is_input=True)
     compact.pop("description", None)
     return compact
 
 
-def output_schema(model: type[BaseModel]) -> dict[str, Any]:
+def output_schema(model: type[BaseModel]) -> Schema:
     """Return the schema of a tool's result: its shape only, since clients check every answer against it."""
     schema = model.model_json_schema(mode="serialization")
-    return _compact(schema, schema.get("$defs", {}), keep=())
+    return _compact(schema, schema.get("$defs", {}), is_input=False)
 
 
-def _compact(schema: Any, definitions: dict[str, Any], keep: tuple[str, ...]) -> Any:
-    if isinstance(schema, list):
-        return [_compact(item, definitions, keep) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if "$ref" in schema:
-        target = dict(definitions[schema["$ref"].rpartition("/")[2]])
-        target.pop("description", None)
-        return _compact({**target, **{key: value for key, value in schema.items() if key != "$ref"}}, definitions, keep)
-    if "anyOf" in schema and (flat := _not_null(schema["anyOf"])) is not None and keep:
+def _compact(schema: Schema, definitions: dict[str, Schema], *, is_input: bool) -> Schema:
+    """Return `schema` without what a reader can do without; descriptions are kept for arguments only."""
+    schema = _inlined(schema, definitions)
+    if is_input and (flat := _not_null(schema)) is not None:
         rest = {key: value for key, value in schema.items() if key != "anyOf"}
-        return _compact({**flat, **rest}, definitions, keep)
-    compact: dict[str, Any] = {}
+        return _compact({**flat, **rest}, definitions, is_input=True)
+    compact: Schema = {}
     for key, value in schema.items():
         if key == "properties":
-            compact[key] = {name: _compact(item, definitions, keep) for name, item in value.items()}
-        elif key not in _DROPPED and (key != "description" or key in keep):
-            compact[key] = _compact(value, definitions, keep)
+            fields = cast("dict[str, Schema]", value)
+            compact[key] = {name: _compact(field, definitions, is_input=is_input) for name, field in fields.items()}
+        elif key not in _DROPPED and (key != "description" or is_input):
+            compact[key] = _compact_value(value, definitions, is_input=is_input)
     return compact
 
 
-def _not_null(options: list[Any]) -> Any:
-    """Return the one alternative beside null, or None."""
+def _compact_value(value: object, definitions: dict[str, Schema], *, is_input: bool) -> object:
+    if isinstance(value, list):
+        return [_compact_value(item, definitions, is_input=is_input) for item in cast("list[object]", value)]
+    if isinstance(value, dict):
+        return _compact(cast("Schema", value), definitions, is_input=is_input)
+    return value
+
+
+def _inlined(schema: Schema, definitions: dict[str, Schema]) -> Schema:
+    """Return `schema` with its reference, if it is one, replaced by what it refers to."""
+    if "$ref" not in schema:
+        return schema
+    target = definitions[cast("str", schema["$ref"]).rpartition("/")[2]]
+    own = {key: value for key, value in schema.items() if key != "$ref"}
+    return {**{key: value for key, value in target.items() if key != "description"}, **own}
+
+
+def _not_null(schema: Schema) -> Schema | None:
+    """Return the one alternative that `schema` leaves beside null, or None."""
+    options = cast("list[Schema]", schema.get("anyOf", []))
     others = [option for option in options if option.get("type") != "null"]
-    return others[0] if len(others) == 1 and len(others) < len(options) else None
+    return others[0] if len(others) == 1 < len(options) else None

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from mcp.server.elicitation import AcceptedElicitation
 from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.resolve import Resolve, build_resolver_plans, resolve_arguments
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetadata
+from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import Field
 
-from lessonbook.edges.asking import person_question
+from lessonbook.edges.asking import Confirmation, person_question
 from lessonbook.edges.desk import Desk, answer
 from lessonbook.edges.operations import OPERATIONS, Operation, Toolset
 from lessonbook.edges.schema import input_schema, output_schema
 from lessonbook.errors import LessonbookError
 from lessonbook.models.loop import Request
 from lessonbook.models.validation import parse
+
+log = logging.getLogger(__name__)
 
 
 def make_tools(desk: Desk, toolsets: Sequence[Toolset]) -> list[Tool]:
@@ -65,17 +70,25 @@ class OperationTool(Tool):
         if not self.resolved_params:
             return False
         given = {name: getattr(request, name) for name in type(request).model_fields}
-        resolved = await resolve_arguments(self.resolved_params, self.resolver_plans, given, context)
+        try:
+            resolved = await resolve_arguments(self.resolved_params, self.resolver_plans, given, context)
+        except (ToolError, MCPError) as error:
+            log.info("the client did not put the question to its person: %s", error)
+            return False
         if isinstance(resolved, InputRequiredResult):
             return resolved
-        outcome = resolved["answer"]
-        return isinstance(outcome, AcceptedElicitation) and outcome.data.confirm
+        outcome: object = resolved["answer"]
+        if not isinstance(outcome, AcceptedElicitation):
+            return False
+        data = cast("object", outcome.data)  # pyright: ignore[reportUnknownMemberType]  # whatever the resolver gave
+        return isinstance(data, Confirmation) and data.confirm
 
 
 def _tool(desk: Desk, operation: Operation) -> OperationTool:
     resolved = {"answer": (Resolve(person_question(desk)), True)} if operation.asks_person else {}
     return OperationTool(
         fn=operation.act,
+        context_kwarg=None,
         name=operation.name,
         title=operation.title,
         description=operation.description,

@@ -60,7 +60,7 @@ class RelevanceIndex(Generic[Key]):
         mean_length = self._total_length / count or 1.0
         lengths = self._lengths
         base, slope = K1 * (1 - B), K1 * B / mean_length
-        for term, posting in self._telling(words_of(query), count):
+        for _, posting in self._telling(words_of(query), count):
             idf = log(1 + (count - len(posting) + 0.5) / (len(posting) + 0.5)) * (K1 + 1)
             for key, tf in posting.items():
                 scores[key] = scores.get(key, 0.0) + idf * tf / (tf + base + slope * lengths[key])

@@ -12,6 +12,7 @@ from lessonbook.models.vocabulary import (
     IdempotencyKey,
     IssueAction,
     LessonId,
+    Line,
     RuleId,
     RunId,
     Severity,
@@ -177,7 +178,7 @@ class StatsQuery(Request):
     """Figures of the project, an agent or a lesson."""
 
     agent_name: AgentName = ""
-    lesson_id: Annotated[str, Field(max_length=40)] = ""
+    lesson_id: Annotated[Line, Field(max_length=40)] = ""
     days: Annotated[int, Field(ge=0, le=3_650, description="0: all time")] = 0
 
 

@@ -27,7 +27,7 @@ class LessonListing(Request):
     """Which lessons to list."""
 
     agent_name: AgentName = ""
-    status: Annotated[list[Status], Field(max_length=8, description="default: every status but rejected")] = []
+    status: Annotated[list[Status], Field(max_length=8, description="default: all but rejected")] = []
     query: Annotated[Text, Field(max_length=2_000, description="full-text search; best first")] = ""
     severity: Severity | None = None
     category: Category | None = None
@@ -203,7 +203,7 @@ class CleanedUp(Result):
 class AuditQuery(Request):
     """Which audit entries to read."""
 
-    subject: Annotated[str, Field(max_length=200, description="a lesson or refinement run")] = ""
+    subject: Annotated[Line, Field(max_length=200, description="a lesson or refinement run")] = ""
     before: Annotated[str, Field(max_length=40, description="ISO time: older entries")] = ""
     limit: Annotated[int, Field(ge=1, le=500)] = 50
 

@@ -18,9 +18,9 @@ _SEVERITIES: Final[tuple[tuple[Severity, re.Pattern[str]], ...]] = (
     (
         "high",
         re.compile(
-            r"\b(?:injection|xss|cross-site|csrf|ssrf|path traversal|vulnerab\w+|insecure|crash\w*|deadlock\w*|race "
-            r"condition|corrupt\w*|unauthori[sz]ed|segfault|memory leak|unbounded|data leak\w*|outage|infinite loop|weak "
-            r"(?:hash|cipher|crypto\w*))\b",
+            r"\b(?:injection|xss|cross-site|csrf|ssrf|path traversal|vulnerab\w+|insecure|crash\w*|deadlock\w*|race"
+            r" condition|corrupt\w*|unauthori[sz]ed|segfault|memory leak|unbounded|data leak\w*|outage|infinite loop"
+            r"|weak (?:hash|cipher|crypto\w*))\b",
             re.I,
         ),
     ),
@@ -87,9 +87,15 @@ _CATEGORIES: Final[tuple[tuple[Category, re.Pattern[str]], ...]] = (
 
 def severity_of(text: str) -> Severity:
     """Return the severity that the words of an issue suggest; `medium` where they suggest none."""
-    return next((severity for severity, pattern in _SEVERITIES if pattern.search(text)), "medium")
+    for severity, pattern in _SEVERITIES:
+        if pattern.search(text):
+            return severity
+    return "medium"
 
 
 def category_of(text: str) -> Category:
     """Return the category that the words of an issue suggest; `other` where they suggest none."""
-    return next((category for category, pattern in _CATEGORIES if pattern.search(text)), "other")
+    for category, pattern in _CATEGORIES:
+        if pattern.search(text):
+            return category
+    return "other"

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 from lessonbook.models.findings import Finding
 from lessonbook.models.vocabulary import Category, Severity, Status, Trust
@@ -12,6 +12,9 @@ from lessonbook.refinery.catalogue import Catalogue, CatalogueRule, canonical_ke
 from lessonbook.refinery.classify import category_of, severity_of
 from lessonbook.refinery.redact import redact
 from lessonbook.refinery.screen import one_line, screen, screen_why, visible
+
+ReviewMode = Literal["none", "risky", "all"]
+"""Which lessons wait for a person: `trust.review` of the settings."""
 
 _PROMPT_SECTION: Final = re.compile(r"<lessons\b[^>]*>.*?(?:</lessons[^>]*>|\Z)", re.S)
 _PLACE: Final = re.compile(r"\b(?:line|col(?:umn)?)\s*\d+|:\d+(?::\d+)?\b|0x[0-9a-fA-F]+|\d+")
@@ -51,7 +54,7 @@ class Prepared:
     refusal: str = ""
 
 
-def prepare(finding: Finding, catalogue: Catalogue, *, review_all: bool = False, review_none: bool = False) -> Prepared:
+def prepare(finding: Finding, catalogue: Catalogue, *, review: ReviewMode = "risky") -> Prepared:
     """Return `finding` cleaned, redacted, classified and screened. The database is not needed for any of it."""
     description, _ = redact(visible(_PROMPT_SECTION.sub("[lessons]", finding.description)).strip())
     file, _ = redact(finding.file)
@@ -63,7 +66,7 @@ def prepare(finding: Finding, catalogue: Catalogue, *, review_all: bool = False,
     category = finding.category or (rule.category if rule else category_of(description))
     offer, refusal = _best_offer(finding, rule, rule_key, severity, category)
     if offer is not None:
-        offer = _reviewed(offer, review_all=review_all, review_none=review_none)
+        offer = reviewed(offer, review)
     return Prepared(
         finding=finding,
         description=description,
@@ -135,13 +138,14 @@ def _best_offer(
     return None, refusal
 
 
-def _reviewed(offer: Offer, *, review_all: bool, review_none: bool) -> Offer:
+def reviewed(offer: Offer, review: ReviewMode) -> Offer:
+    """Return `offer` with the status it has where `trust.review` is `review`; curated words are never held back."""
     if offer.trust == "curated":
         return offer
     status, reasons = offer.status, offer.reasons
-    if review_all and status != "quarantined":
+    if review == "all" and status != "quarantined":
         status, reasons = "quarantined", ("every lesson is reviewed here (trust.review = all)",)
-    elif review_none and status == "quarantined" and offer.trust != "scanner":
+    elif review == "none" and status == "quarantined" and offer.trust != "scanner":
         status = "probation"
     return replace(offer, status=status, reasons=reasons)
 

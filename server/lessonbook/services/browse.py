@@ -3,9 +3,10 @@
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Any, Final, cast
 
+from pydantic_core import PydanticCustomError
 from sqlalchemy import Connection
 
 from lessonbook.errors import InvalidInput, NotFound
@@ -22,7 +23,7 @@ from lessonbook.models.operator import (
     PendingListing,
     PendingPage,
 )
-from lessonbook.models.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, STATUSES
+from lessonbook.models.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, STATUSES, storable
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import audit, runs
 from lessonbook.store import issues as issue_rows
@@ -32,6 +33,7 @@ from lessonbook.store.types import Row
 SEARCHED_MAX: Final = 1_000
 EVIDENCE_MAX: Final = 20
 COMPLETIONS_MAX: Final = 100
+_NO_CURSOR: Final = "The cursor is not one of ours: pass next_cursor of the page before, or nothing"
 
 
 async def list_lessons(work: Workspace, caller: Caller, listing: LessonListing) -> LessonPage:
@@ -44,7 +46,7 @@ async def list_lessons(work: Workspace, caller: Caller, listing: LessonListing) 
     def read(connection: Connection) -> LessonPage:
         if listing.query.strip():
             return _search(connection, caller, listing, _filters(work, listing))
-        after = _decode(listing.cursor)
+        after = _lesson_position(listing.cursor)
         found = lesson_rows.page(
             connection,
             caller.project,
@@ -88,8 +90,7 @@ def _search(connection: Connection, caller: Caller, listing: LessonListing, filt
         and lesson.status in statuses
         and all(getattr(lesson, name) == wanted for name, wanted in filters.items())
     ]
-    start = _decode(listing.cursor)
-    begin = int(start[0]) if start else 0
+    begin = _search_position(listing.cursor)
     end = begin + listing.limit
     cursor = _encode([end]) if end < len(kept) else ""
     return LessonPage(lessons=[listed(lesson) for lesson in kept[begin:end]], next_cursor=cursor)
@@ -173,8 +174,7 @@ async def list_pending_issues(work: Workspace, caller: Caller, listing: PendingL
     Raises:
         InvalidInput: the cursor is not one of ours.
     """
-    position = _decode(listing.cursor)
-    after = (_moment(position[0]), str(position[1])) if position else None
+    after = _issue_position(listing.cursor)
     name = work.roster.resolve(listing.agent_name) if listing.agent_name else ""
     rows = await work.store.read(
         lambda connection: issue_rows.pending(connection, caller.project, name, after, listing.limit + 1)
@@ -244,6 +244,8 @@ async def get_audit(work: Workspace, caller: Caller, query: AuditQuery) -> Audit
 
 async def complete(work: Workspace, caller: Caller, argument: str, prefix: str) -> list[str]:
     """Return values an argument could take, that begin with `prefix`: agent names, lesson ids or run ids."""
+    if not _is_storable(prefix):
+        return []
 
     def read(connection: Connection) -> Sequence[str]:
         if argument == "run_id":
@@ -262,21 +264,63 @@ def _encode(position: list[Any]) -> str:
     return urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
 
 
-def _decode(cursor: str) -> tuple[Any, ...] | None:
+def _lesson_position(cursor: str) -> tuple[int, float, str] | None:
+    match _decode(cursor):
+        case []:
+            return None
+        case [int(severity), float(effectiveness), str(lesson_id)] if severity in SEVERITY_OF_RANK:
+            return severity, effectiveness, lesson_id
+        case _:
+            raise InvalidInput(_NO_CURSOR)
+
+
+def _search_position(cursor: str) -> int:
+    match _decode(cursor):
+        case []:
+            return 0
+        case [int(begin)] if 0 < begin < SEARCHED_MAX:
+            return begin
+        case _:
+            raise InvalidInput(_NO_CURSOR)
+
+
+def _issue_position(cursor: str) -> tuple[datetime, str] | None:
+    match _decode(cursor):
+        case []:
+            return None
+        case [str(moment), str(issue_id)]:
+            return _moment(moment), issue_id
+        case _:
+            raise InvalidInput(_NO_CURSOR)
+
+
+def _decode(cursor: str) -> list[object]:
+    """Return what a cursor holds; nothing where there is none."""
     if not cursor:
-        return None
+        return []
     try:
-        position = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        position: object = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except ValueError as error:
-        raise InvalidInput("The cursor is not one of ours: pass next_cursor of the page before, or nothing") from error
-    if not isinstance(position, list) or len(position) not in {1, 2, 3}:
-        raise InvalidInput("The cursor is not one of ours: pass next_cursor of the page before, or nothing")
-    return tuple(position)
+        raise InvalidInput(_NO_CURSOR) from error
+    if not isinstance(position, list) or not position:
+        raise InvalidInput(_NO_CURSOR)
+    held = cast("list[object]", position)
+    if any(isinstance(part, bool) or (isinstance(part, str) and not _is_storable(part)) for part in held):
+        raise InvalidInput(_NO_CURSOR)
+    return held
 
 
-def _moment(text: Any) -> datetime:
+def _is_storable(text: str) -> bool:
     try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError as error:
-        raise InvalidInput(f"{str(text)[:40]!r} is no time: write it as 2026-01-31T12:00:00+00:00") from error
-    return moment.astimezone()
+        storable(text)
+    except PydanticCustomError:
+        return False
+    return True
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidInput(f"{text[:40]!r} is no time: write it as 2026-01-31T12:00:00+00:00") from error

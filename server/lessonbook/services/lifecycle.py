@@ -55,7 +55,6 @@ class Ledger:
         lesson_id = self.work.new_id("L")
         status = status or offer.status
         effect = posterior(())
-        expires_at = self.now + timedelta(days=self.work.settings.learning.ttl_days) if status == "probation" else None
         self._lessons.append(
             {
                 "project": self.caller.project,
@@ -78,7 +77,7 @@ class Ledger:
                 "effect_high": effect.high,
                 "status_reason": "; ".join(offer.reasons),
                 "last_seen_at": self.now if issue_count else None,
-                "expires_at": expires_at,
+                "expires_at": self.expiry() if status == "probation" else None,
                 "content_hash": content_hash(offer.text),
                 "token_count": estimate_tokens(offer.text) + estimate_tokens(offer.why),
                 "created_at": self.now,
@@ -91,6 +90,10 @@ class Ledger:
         self._audit.append(("lesson.create", lesson_id, {"status": status, "trust": offer.trust, "agent": agent_name}))
         self._changed[lesson_id] = agent_name
         return lesson_id
+
+    def expiry(self) -> datetime:
+        """Return until when a lesson on probation stands if nobody sees its issue or gives a verdict."""
+        return self.now + timedelta(days=self.work.settings.learning.ttl_days)
 
     def name(self, lesson_id: str, agent_name: str, keys: tuple[str, ...]) -> None:
         """Plan further exact names for a lesson. One that is taken already stays with its owner."""
@@ -224,7 +227,7 @@ def with_issue(body: str, lesson_text: str, description: str, file: str) -> str:
     Words of the lesson itself that the issue quotes are left out, so that what was served does not feed itself
     (SAFETY P8).
     """
-    own = description.replace(lesson_text, " ")
+    own = description.replace(lesson_text, " ") if lesson_text else description
     addition = "\n".join(filter(None, (own.strip(), file, _parts(own))))
     if not addition or addition in body or len(body) + len(addition) > DOCUMENT_MAX:
         return body

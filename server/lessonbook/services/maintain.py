@@ -14,6 +14,7 @@ from lessonbook.services.lifecycle import Ledger
 from lessonbook.services.workspace import Workspace, once, request_hash
 from lessonbook.store import audit, idempotency, migrate, upkeep
 from lessonbook.store import lessons as lesson_rows
+from lessonbook.store.types import Row
 
 EXAMINED_MAX: Final = 10_000
 
@@ -106,8 +107,10 @@ async def keep_up(work: Workspace, caller: Caller) -> Upkeep:
         ledger = Ledger(work, caller, connection, now)
         overdue = lesson_rows.overdue(connection, caller.project, now)
         for lesson in overdue:
-            status = "probation" if lesson.status == "active" else "expired"
-            ledger.move(lesson, "expire", "Neither verified nor seen in time.", {"status": status, "expires_at": None})
+            values: Row = {"status": "expired", "expires_at": None}
+            if lesson.status == "active":
+                values = {"status": "probation", "expires_at": ledger.expiry()}
+            ledger.move(lesson, "expire", "Neither verified nor seen in time.", values)
         ledger.write()
         return Upkeep(
             expired=len(overdue),

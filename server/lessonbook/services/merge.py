@@ -9,6 +9,7 @@ from lessonbook.errors import Forbidden, InvalidInput, NotFound
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.operator import Reviewed
 from lessonbook.refinery.prepare import content_hash, screened_offer
+from lessonbook.refinery.redact import redact
 from lessonbook.services.lifecycle import Ledger, document_of, with_issue
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import issues as issue_rows
@@ -40,13 +41,14 @@ async def merge_lessons(work: Workspace, caller: Caller, source_id: str, target_
         ledger.set(
             target,
             {
-                "issue_count": target.issue_count + moved,
+                "issue_count": target.issue_count + source.issue_count,
                 "last_seen_at": _later(target.last_seen_at, source.last_seen_at),
             },
         )
-        ledger.set(source, {"issue_count": source.issue_count - moved})
-        ledger.move(source, "merge", reason, {"status": "superseded", "superseded_by": target.id})
-        ledger.move(target, "merge", reason, {}, {"merged": source.id, "issues": moved})
+        ledger.set(source, {"issue_count": 0})
+        told = redact(reason)[0]
+        ledger.move(source, "merge", told, {"status": "superseded", "superseded_by": target.id})
+        ledger.move(target, "merge", told, {}, {"merged": source.id, "issues": moved})
         _index(ledger, target)
         ledger.write()
         note = f"{moved} issues moved from {source.id}."
@@ -74,6 +76,8 @@ async def split_lesson(
     """
     if not caller.person:
         raise Forbidden("Only a person can split a lesson: run `lessonbook lessons split`")
+    if not issue_ids:
+        raise InvalidInput("A split needs the issues that go: name at least one")
 
     def transaction(connection: Connection) -> Reviewed:
         lesson = lesson_rows.find(connection, caller.project, [lesson_id], lock=True).get(lesson_id)
@@ -82,6 +86,10 @@ async def split_lesson(
         offer, refusal = screened_offer(text, why, lesson.severity_name, lesson.category, "approved")
         if offer is None:
             raise InvalidInput(refusal)
+        found = issue_rows.find(connection, caller.project, issue_ids).values()
+        if len(found) != len(set(issue_ids)) or any(issue["lesson_id"] != lesson.id for issue in found):
+            raise NotFound(f"Not all of these issues are behind lesson {lesson.id}: see `lessonbook lessons show`")
+        moved = sum(issue["action"] != "rejected" for issue in found)  # those were never counted
         ledger = Ledger(work, caller, connection, work.now())
         new_id = ledger.create(
             lesson.agent_name,
@@ -89,13 +97,11 @@ async def split_lesson(
             keys=(f"text:{content_hash(offer.text)}",),
             provenance={"split_from": lesson.id},
             status="active",
-            issue_count=len(set(issue_ids)),
+            issue_count=moved,
         )
         if not ledger.flush():
             raise InvalidInput("A lesson with that text exists already: name another text")
-        moved = issue_rows.move(connection, caller.project, lesson.id, new_id, issue_ids)
-        if moved != len(set(issue_ids)):
-            raise NotFound(f"Not all of these issues are behind lesson {lesson.id}: see `lessonbook lessons show`")
+        issue_rows.move(connection, caller.project, lesson.id, new_id, issue_ids)
         ledger.set(lesson, {"issue_count": lesson.issue_count - moved})
         ledger.move(lesson, "split", f"{moved} issues went to {new_id}", {}, {"into": new_id, "issues": moved})
         _index(ledger, lesson)

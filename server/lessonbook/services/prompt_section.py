@@ -39,6 +39,11 @@ def cost_of(lesson: Lesson) -> int:
     return estimate_tokens(line_of(lesson))
 
 
+def overhead(run_id: str) -> int:
+    """Return the tokens of a section beside its lessons."""
+    return estimate_tokens(frame(run_id, "x" * DELIMITER_CHARACTERS, ""))
+
+
 def section(run_id: str, mark: str, lessons: Sequence[Lesson]) -> str:
     """Return the prompt section for `lessons`; empty where there are none."""
     return frame(run_id, mark, "".join(map(line_of, lessons))) if lessons else ""

@@ -10,6 +10,7 @@ from lessonbook.learning.effect import posterior, prior_mean
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.loop import Application, Applied, Flag, Flagged, RecordedApplication
 from lessonbook.models.vocabulary import SERVABLE, Evidence
+from lessonbook.refinery.redact import redact
 from lessonbook.services.lifecycle import Ledger
 from lessonbook.services.workspace import Workspace, once, request_hash
 from lessonbook.store import lessons as lesson_rows
@@ -87,7 +88,8 @@ def _record(
         runs.change_application(ledger.connection, ledger.caller.project, application.run_id, lesson_id, values)
     verdict_before = old["verdict"] if old else None
     counters = _counters(lesson, is_new=old is None, before=verdict_before, after=values.get("verdict", verdict_before))
-    ledger.set(lesson, {**counters, "last_applied_at": ledger.now})
+    renewed: Row = {"expires_at": ledger.expiry()} if lesson.status == "probation" and "verdict" in values else {}
+    ledger.set(lesson, {**counters, **renewed, "last_applied_at": ledger.now})
     return RecordedApplication(
         lesson_id=lesson_id,
         result="recorded" if old is None else "updated",
@@ -98,7 +100,7 @@ def _record(
 
 def _values(ledger: Ledger, application: Application, old: Row | None, evidence: Evidence) -> Row:
     """Return the columns this call sets: the agent's own report, or a verdict that may replace the old one."""
-    values: Row = {"notes": application.notes} if application.notes or old is None else {}
+    values: Row = {"notes": redact(application.notes)[0]} if application.notes or old is None else {}
     if application.prevented_issue is None:
         return values
     if application.source == "agent":
@@ -154,7 +156,7 @@ async def flag_lesson(work: Workspace, caller: Caller, flag: Flag) -> Flagged:
             "project": caller.project,
             "lesson_id": lesson.id,
             "principal": caller.principal,
-            "reason": flag.reason,
+            "reason": redact(flag.reason)[0],
             "run_id": flag.run_id or None,
             "flagged_at": now,
         }
@@ -172,11 +174,22 @@ async def flag_lesson(work: Workspace, caller: Caller, flag: Flag) -> Flagged:
     )
 
 
+def _unsettled(ledger: Ledger, lesson: Lesson, flags: int) -> int:
+    """Return how many flags came after a person last restored the lesson: those before are dealt with."""
+    if flags < FLAGS_TO_SUSPEND:
+        return flags
+    project = ledger.caller.project
+    history = lesson_rows.history(ledger.connection, project, lesson.id)
+    settled = max((row["changed_at"] for row in history if row["action"] == "restore"), default=None)
+    found = lesson_rows.flags_of(ledger.connection, project, lesson.id)
+    return sum(settled is None or row["flagged_at"] > settled for row in found)
+
+
 def _weigh(ledger: Ledger, lesson: Lesson, flags: int) -> Flagged:
     if lesson.pinned or lesson.approved_by:
         note = "A person vouches for this lesson: it stays, and a review is queued."
         return Flagged(result="review queued", lesson_id=lesson.id, flags=flags, note=note)
-    if flags < FLAGS_TO_SUSPEND or lesson.status not in SERVABLE:
+    if lesson.status not in SERVABLE or _unsettled(ledger, lesson, flags) < FLAGS_TO_SUSPEND:
         return Flagged(result="noted", lesson_id=lesson.id, flags=flags)
     ledger.move(lesson, "suspend", f"{flags} principals flagged it", {"status": "suspended"}, {"flags": flags})
     return Flagged(result="suspended", lesson_id=lesson.id, flags=flags)

@@ -16,6 +16,7 @@ from lessonbook.models.findings import Finding
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.loop import RefinedIssue, Refinement, Report
 from lessonbook.models.vocabulary import SERVABLE, SEVERITY_RANK, SHARED_AGENT, Evidence, IssueAction, Source
+from lessonbook.refinery.catalogue import tool_of
 from lessonbook.refinery.prepare import Prepared, prepare
 from lessonbook.services.lifecycle import Ledger, with_issue
 from lessonbook.services.workspace import Workspace, hash_of, once
@@ -72,17 +73,21 @@ async def report_issues(work: Workspace, caller: Caller, report: Report) -> Refi
 async def refine(work: Workspace, caller: Caller, batch: Batch) -> Refinement:
     """Refine findings of any origin in one audited run. See `report_issues`."""
     began = time.perf_counter()
-    review = work.settings.trust.review
-    prepared = [
-        prepare(finding, work.catalogue, review_all=review == "all", review_none=review == "none")
-        for finding in batch.findings
-    ]
+    prepared = [prepare(finding, work.catalogue, review=work.settings.trust.review) for finding in batch.findings]
     fingerprint = batch.hash() if batch.idempotency_key else ""
 
     def act(connection: Connection, now: datetime) -> Refinement:
         return _Refining(work, caller, batch, connection, now).run(prepared, began)
 
     return await once(work, caller, TOOL, batch.idempotency_key, fingerprint, Refinement, act)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A lesson that this refinement run makes."""
+
+    agent_name: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,7 @@ class _Refining:
         self._run = self._find_run()
         self._named: dict[tuple[str, str], str] = {}
         self._known: dict[str, Lesson] = {}
-        self._created: dict[str, str] = {}
+        self._created: dict[str, _Made] = {}
         self._sightings: Counter[str] = Counter()
         self._events: set[str] = set()
         self._delivered: frozenset[str] = frozenset()
@@ -182,7 +187,7 @@ class _Refining:
     def _decide(self, item: Prepared, agent_name: str) -> _Decision:
         lesson_id, key = self._match(item, agent_name)
         if lesson_id is not None:
-            return self._merge(item, agent_name, lesson_id, key)
+            return self._merge(item, lesson_id, key)
         if item.offer is None:
             return _Decision("pending", item.refusal or "No rule is known for it yet: it waits for an author.")
         return self._create(item, agent_name)
@@ -191,11 +196,28 @@ class _Refining:
         """Return the lesson that answers to one of the issue's exact names, the most telling name first."""
         for key in item.keys:
             for owner in (agent_name, SHARED_AGENT):
-                if (lesson_id := self._named.get((owner, key))) is not None:
+                lesson_id = self._named.get((owner, key))
+                if lesson_id is not None and not (key.startswith("text:") and self._is_other_rule(item, lesson_id)):
                     return lesson_id, key
         return None, ""
 
-    def _merge(self, item: Prepared, agent_name: str, lesson_id: str, key: str) -> _Decision:
+    def _is_other_rule(self, item: Prepared, lesson_id: str) -> bool:
+        """Tell whether a lesson answers to another rule of the tool that named this issue's.
+
+        Scanners give many rules the same help text, and two rules of one tool are two lessons.
+        """
+        if not item.rule_key:
+            return False
+        names = {name for (_, name), owner in self._named.items() if owner == lesson_id}
+        rules = {name.removeprefix("rule:") for name in names if name.startswith("rule:")}
+        if (lesson := self._known.get(lesson_id)) is not None:
+            if lesson.status == "rejected":
+                return False
+            curated = self._work.catalogue.find(f"catalogue:{lesson.provenance.get('catalogue')}")
+            rules.update(filter(None, (lesson.rule_key, *(curated.keys if curated else ()))))
+        return any(tool_of(rule) == tool_of(item.rule_key) for rule in rules)
+
+    def _merge(self, item: Prepared, lesson_id: str, key: str) -> _Decision:
         lesson = self._known.get(lesson_id)
         if lesson is not None and lesson.status == "rejected":
             return _Decision(
@@ -203,7 +225,7 @@ class _Refining:
             )
         self._sightings[lesson_id] += 1
         self._index(item, lesson_id, lesson)
-        owner = lesson.agent_name if lesson else agent_name
+        owner = lesson.agent_name if lesson else self._created[lesson_id].agent_name
         aliases = tuple(name for name in item.keys if (owner, name) not in self._named)
         self._ledger.name(lesson_id, owner, aliases)
         self._named.update({(owner, name): lesson_id for name in aliases})
@@ -220,10 +242,10 @@ class _Refining:
             "refiner": "rules",
             "catalogue": offer.catalogue_id,
         }
-        lesson_id = self._ledger.create(agent_name, offer, keys=item.keys, provenance=provenance, issue_count=1)
-        for key in item.keys:
-            self._named[agent_name, key] = lesson_id
-        self._created[lesson_id] = agent_name
+        keys = tuple(key for key in item.keys if (agent_name, key) not in self._named)
+        lesson_id = self._ledger.create(agent_name, offer, keys=keys, provenance=provenance, issue_count=1)
+        self._named.update({(agent_name, key): lesson_id for key in keys})
+        self._created[lesson_id] = _Made(agent_name, offer.text)
         self._index(item, lesson_id, None)
         if offer.status == "quarantined":
             return _Decision(
@@ -236,7 +258,7 @@ class _Refining:
         body = self._ledger.body_of(lesson_id)
         if body is None:
             body = lesson_rows.documents(self._connection, self._caller.project, [lesson_id]).get(lesson_id, "")
-        text = lesson.lesson_text if lesson else item.offer.text if item.offer else ""
+        text = lesson.lesson_text if lesson else self._created[lesson_id].text
         self._ledger.document(lesson_id, with_issue(body, text, item.description, item.finding.file))
 
     def _row(self, item: Prepared, agent_name: str, decision: _Decision) -> Row:
@@ -293,9 +315,12 @@ class _Refining:
         for lesson_id in sorted(self._sightings.keys() - self._created.keys()):
             lesson = self._known[lesson_id]
             values: Row = {"issue_count": lesson.issue_count + self._sightings[lesson_id], "last_seen_at": self._now}
+            if lesson.status == "probation":
+                values["expires_at"] = self._ledger.expiry()
             self._ledger.set(lesson, values)
             if lesson.status == "expired":
-                self._ledger.move(lesson, "recur", "Its issue came back.", {"status": "probation", "expires_at": None})
+                back: Row = {"status": "probation", "expires_at": self._ledger.expiry()}
+                self._ledger.move(lesson, "recur", "Its issue came back.", back)
 
     def _log(self, lines: Sequence[RefinedIssue], began: float) -> None:
         counts = Counter(line.action for line in lines)

@@ -14,7 +14,8 @@ from lessonbook.models.loop import RefinedIssue, Refinement
 from lessonbook.models.operator import AuthoredLesson, Authoring, LessonReview, NewLesson, ReviewAction, Reviewed
 from lessonbook.models.vocabulary import SEVERITY_OF_RANK, IssueAction, Status
 from lessonbook.refinery.catalogue import CatalogueRule, canonical_key
-from lessonbook.refinery.prepare import content_hash, issue_key, offer_of_rule, screened_offer
+from lessonbook.refinery.prepare import content_hash, issue_key, offer_of_rule, reviewed, screened_offer
+from lessonbook.refinery.redact import redact
 from lessonbook.refinery.screen import screen
 from lessonbook.services.lifecycle import Ledger, document_of, with_issue
 from lessonbook.services.workspace import Workspace, once, request_hash
@@ -82,12 +83,14 @@ def _carry_out(ledger: Ledger, lesson: Lesson, review: LessonReview) -> str:
     action = review.action
     if action != "delete" and lesson.status not in _FROM[action]:
         raise InvalidInput(f"Lesson {lesson.id} is {lesson.status}, so it cannot be changed by {action!r}")
+    if action == "restore" and not lesson.lesson_text:
+        raise InvalidInput(f"Lesson {lesson.id} was deleted: its words are gone, so there is nothing to restore")
     if action == "edit":
         return _edit(ledger, lesson, review)
     if action == "delete":
         _delete(ledger, lesson)
         return "Its words are gone for good; a tombstone stays, so that it is not learned again."
-    ledger.move(lesson, action, review.reason or action, _values(ledger, lesson, action))
+    ledger.move(lesson, action, redact(review.reason)[0] or action, _values(ledger, lesson, action))
     return ""
 
 
@@ -96,7 +99,9 @@ def _values(ledger: Ledger, lesson: Lesson, action: ReviewAction) -> Row:
         case "approve":
             return {"status": "active", "trust": "approved", "approved_by": ledger.caller.principal, "expires_at": None}
         case "restore":
-            return {"status": "active" if lesson.approved_by else "probation", "expires_at": None, "flags": 0}
+            if lesson.approved_by:
+                return {"status": "active", "expires_at": None}
+            return {"status": "probation", "expires_at": ledger.expiry()}
         case "pin" | "unpin":
             return {"pinned": action == "pin"}
         case "suspend":
@@ -123,9 +128,10 @@ def _edit(ledger: Ledger, lesson: Lesson, review: LessonReview) -> str:
         "token_count": estimate_tokens(judged.text) + estimate_tokens(lesson.rationale),
         "trust": "approved",
         "approved_by": ledger.caller.principal,
-        "status": "active" if lesson.status in {"quarantined", "probation"} else lesson.status,
     }
-    ledger.move(lesson, "edit", review.reason or "edited", values)
+    if lesson.status in {"quarantined", "probation"}:
+        values |= {"status": "active", "expires_at": None}
+    ledger.move(lesson, "edit", redact(review.reason)[0] or "edited", values)
     ledger.name(lesson.id, lesson.agent_name, (f"text:{content_hash(judged.text)}",))
     _index_anew(ledger, lesson, judged.text)
     return "" if judged.verdict == "clean" else "Taken as a person's word, though " + "; ".join(judged.reasons) + "."
@@ -240,6 +246,8 @@ def _author(ledger: Ledger, authored: AuthoredLesson, run_id: str) -> list[Refin
     )
     if offer is None:
         return [_line(issue, "pending", refusal) for issue in issues]
+    if not ledger.caller.person:
+        offer = reviewed(offer, ledger.work.settings.trust.review)
     agent_name = first["agent_name"]
     keys = tuple(dict.fromkeys([*_names(issues), f"text:{content_hash(offer.text)}"]))
     taken = lesson_rows.find_by_keys(ledger.connection, ledger.caller.project, [agent_name], keys)

@@ -12,13 +12,13 @@ from sqlalchemy import Connection
 
 from lessonbook.learning import policy
 from lessonbook.learning.effect import EVENTS_MIN
-from lessonbook.learning.ranking import estimate_tokens, fill, value
+from lessonbook.learning.ranking import Choice, estimate_tokens, fill, value
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.loop import Effect, LessonQuery, Lessons, NotEnough, ServedLesson
 from lessonbook.models.vocabulary import SHARED_AGENT
 from lessonbook.services import prompt_section
 from lessonbook.services.shelf import Shelf
-from lessonbook.services.workspace import Workspace, request_hash
+from lessonbook.services.workspace import Workspace, hash_of, request_hash
 from lessonbook.store import idempotency, runs
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.engine import Retry
@@ -26,7 +26,6 @@ from lessonbook.store.types import Row
 
 TOOL = "get_lessons"
 _NOTHING = "No lesson fits yet. Report issues with this run_id and lessons will follow."
-_TRAILER_OVERHEAD_ID = "x" * 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ async def get_lessons(work: Workspace, caller: Caller, query: LessonQuery) -> Le
     if shelf is None:
         shelf = await work.store.read(lambda connection: work.shelves.fill(connection, caller.project, agent_name))
     run_id = query.run_id or work.new_run_id()
-    fingerprint = request_hash(query, "run_id")
+    fingerprint = hash_of({"agent": agent_name, "query": request_hash(query, "run_id")})
 
     def transaction(connection: Connection) -> _Pick:
         now = work.now()
@@ -60,14 +59,14 @@ async def get_lessons(work: Workspace, caller: Caller, query: LessonQuery) -> Le
                 return given
             deliveries = runs.deliveries_of(connection, caller.project, run_id)
         pick, rows = _choose(shelf, query, caller, run_id, deliveries, now)
-        _log(connection, caller, query, run_id, agent_name, pick, rows, fingerprint, now)
+        _log(connection, caller, query, run_id, agent_name, pick, rows, fingerprint=fingerprint, now=now)
         return pick
 
     pick = await work.store.write(transaction)
     note = how
-    if not shelf.lessons and not work.roster.known(agent_name):
+    if not work.roster.known(agent_name) and not shelf.has_own():
         note = await _nearest(work, caller, agent_name) or how
-    return _answer(work, caller, shelf, run_id, pick, note)
+    return _answer(work, caller, shelf, query, run_id, pick, note)
 
 
 def _agent_of(work: Workspace, caller: Caller, query: LessonQuery) -> tuple[str, str]:
@@ -96,14 +95,7 @@ def _choose(
 ) -> tuple[_Pick, list[Row]]:
     """Return what to serve, and the deliveries to log for it."""
     ranked = _rank(shelf, query)
-    overhead = estimate_tokens(prompt_section.frame(run_id, _TRAILER_OVERHEAD_ID[:12], ""))
-    choice = fill(
-        ranked,
-        most=query.max_lessons,
-        max_tokens=query.max_tokens,
-        overhead=overhead,
-        cost=prompt_section.cost_of,
-    )
+    choice = _fitting(ranked, query, run_id)
     shown: list[str] = []
     rows: list[Row] = []
     for position, lesson in enumerate(choice.chosen):
@@ -132,6 +124,17 @@ def _choose(
     return _Pick(shown, len(choice.chosen) - len(shown), choice.left_over), rows
 
 
+def _fitting(lessons: Sequence[Lesson], query: LessonQuery, run_id: str) -> Choice[Lesson]:
+    """Return which of `lessons` fit the budget, in order."""
+    return fill(
+        lessons,
+        most=query.max_lessons,
+        max_tokens=query.max_tokens,
+        overhead=prompt_section.overhead(run_id),
+        cost=prompt_section.cost_of,
+    )
+
+
 def _rank(shelf: Shelf, query: LessonQuery) -> list[Lesson]:
     """Return the candidates, most valuable first."""
     wanted = set(query.categories)
@@ -157,6 +160,7 @@ def _log(
     agent_name: str,
     pick: _Pick,
     rows: Sequence[Row],
+    *,
     fingerprint: str,
     now: datetime,
 ) -> None:
@@ -187,12 +191,18 @@ def _log(
 
 async def _nearest(work: Workspace, caller: Caller, agent_name: str) -> str:
     names = await work.store.read(lambda connection: lesson_rows.agent_names(connection, caller.project))
+    if agent_name in names:
+        return ""
     nearest = work.roster.nearest(agent_name, also=[name for name in names if name != SHARED_AGENT])
     return f"No lessons for an agent {agent_name!r}. Nearest known: {', '.join(nearest)}." if nearest else ""
 
 
-def _answer(work: Workspace, caller: Caller, shelf: Shelf, run_id: str, pick: _Pick, note: str) -> Lessons:
-    lessons = [lesson for lesson_id in pick.lesson_ids if (lesson := shelf.lessons.get(lesson_id)) is not None]
+def _answer(
+    work: Workspace, caller: Caller, shelf: Shelf, query: LessonQuery, run_id: str, pick: _Pick, note: str
+) -> Lessons:
+    known = [lesson for lesson_id in pick.lesson_ids if (lesson := shelf.lessons.get(lesson_id)) is not None]
+    # A lesson may have been reworded since it was picked, and a budget is a budget.
+    lessons = _fitting(known, query, run_id).chosen
     mark = prompt_section.delimiter(work.secret, caller.project, run_id)
     text = prompt_section.section(run_id, mark, lessons)
     notes = [note, "" if lessons else _NOTHING, "Something was withheld, to measure it." if pick.withheld else ""]

@@ -5,6 +5,7 @@ process keeps the agents it serves on shelves, and each call fetches only what c
 """
 
 from collections import OrderedDict
+from contextlib import suppress
 from typing import Final
 
 from sqlalchemy import Connection
@@ -33,8 +34,15 @@ class Shelf:
         changed = lesson_rows.changed_since(
             connection, self.project, self.agent_name, self._agent_revision, self._shared_revision
         )
+        # While this call waited for its rows, another may have put newer ones: those stay.
+        agent_revision, shared_revision = self._agent_revision, self._shared_revision
         for lesson, body in changed:
-            self._put(lesson, body)
+            if lesson.revision > (shared_revision if lesson.agent_name == SHARED_AGENT else agent_revision):
+                self._put(lesson, body)
+
+    def has_own(self) -> bool:
+        """Tell whether a lesson here is the agent's own, not one shared by all."""
+        return any(lesson.agent_name == self.agent_name for lesson in self.lessons.values())
 
     def scores(self, query: str) -> dict[str, float]:
         """Return how well each lesson fits `query`, by lesson id; those without a word in common are left out."""
@@ -63,7 +71,8 @@ class Shelves:
         """Return an agent's shelf if it has been filled."""
         shelf = self._shelves.get((project, agent_name))
         if shelf is not None:
-            self._shelves.move_to_end((project, agent_name))
+            with suppress(KeyError):  # given up on another thread just now: it is still good
+                self._shelves.move_to_end((project, agent_name))
         return shelf
 
     def fill(self, connection: Connection, project: str, agent_name: str) -> Shelf:

@@ -1,6 +1,6 @@
 """Stats: figures as proof allows. A ratio never stands without its interval, and below ten events none is told."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -30,7 +30,7 @@ async def get_stats(work: Workspace, caller: Caller, query: StatsQuery) -> Stats
 
     def read(connection: Connection) -> Stats:
         if query.lesson_id:
-            return _of_lesson(connection, caller, query.lesson_id)
+            return _of_lesson(connection, caller, query.lesson_id, since)
         rows = figures.by_agent(connection, caller.project, agent_name)
         counted = (
             figures.counted_since(connection, caller.project, agent_name, "", since)
@@ -65,24 +65,26 @@ def _plain(row: Row) -> dict[str, Any]:
     return {**rounded, "last_activity_at": moment.isoformat() if moment else None}
 
 
-def _of_lesson(connection: Connection, caller: Caller, lesson_id: str) -> Stats:
+def _of_lesson(connection: Connection, caller: Caller, lesson_id: str, since: datetime | None) -> Stats:
     lesson = lesson_rows.find(connection, caller.project, [lesson_id]).get(lesson_id)
     if lesson is None:
         raise NotFound(f"There is no lesson {lesson_id!r} in project {caller.project!r}: check the id")
     delivered, shown = figures.deliveries_of_lesson(connection, caller.project, lesson_id)
-    totals = Totals(
-        lessons=1,
-        active=int(lesson.is_active),
-        issues=lesson.issue_count,
-        pending=0,
-        runs=delivered,
-        deliveries=delivered,
-        applications=lesson.times_applied,
-        verified=lesson.times_verified,
-        prevented=lesson.times_prevented,
+    counted = (
+        figures.counted_since(connection, caller.project, "", lesson_id, since)
+        if since
+        else {
+            "issues": lesson.issue_count,
+            "pending": 0,
+            "runs": delivered,
+            "deliveries": delivered,
+            "applications": lesson.times_applied,
+            "verified": lesson.times_verified,
+            "prevented": lesson.times_prevented,
+        }
     )
     return Stats(
-        totals=totals,
+        totals=Totals(lessons=1, active=int(lesson.is_active), **counted),
         effect=effect_of(lesson),
         lift=_NO_LIFT,
         top_recurring=[_recurring(lesson)] if lesson.issue_count > 1 else [],

@@ -10,7 +10,7 @@ from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.operator import Imported, PortableLesson, RefusedRecord
 from lessonbook.models.vocabulary import Status
 from lessonbook.refinery.catalogue import canonical_key
-from lessonbook.refinery.prepare import Offer, content_hash, screened_offer
+from lessonbook.refinery.prepare import Offer, content_hash, reviewed, screened_offer
 from lessonbook.services.lifecycle import Ledger
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import lessons as lesson_rows
@@ -76,6 +76,8 @@ def _import(
         if offer is None:
             refused.append(RefusedRecord(place=place, reason=refusal))
             continue
+        if not active:
+            offer = reviewed(offer, work.settings.trust.review)
         name = f"text:{content_hash(offer.text)}"
         keys = tuple(filter(None, (rule_key and f"rule:{rule_key}", name)))
         offers.setdefault((work.roster.resolve(lesson.agent_name), name), (offer, keys, place))

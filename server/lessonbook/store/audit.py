@@ -5,7 +5,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
 from lessonbook.store import dialect
 from lessonbook.store.tables import audit_heads, audit_log
@@ -26,12 +26,15 @@ def append(
     """Append `entries` (action, subject, details) to the writer's chain of the project."""
     if not entries:
         return
-    head = connection.execute(
-        select(audit_heads.c.seq, audit_heads.c.hash)
-        .where(audit_heads.c.project == project, audit_heads.c.writer == writer)
-        .with_for_update()
-    ).one_or_none()
-    seq, previous = (head.seq, head.hash) if head else (0, GENESIS)
+    of_writer = (audit_heads.c.project == project, audit_heads.c.writer == writer)
+    # Held to the commit, so that transactions of one writer take turns, those that begin its chain too.
+    ending = select(audit_heads.c.seq, audit_heads.c.hash).where(*of_writer).with_for_update()
+    head = connection.execute(ending).one_or_none()
+    if head is None:
+        start: Row = {"project": project, "writer": writer, "seq": 0, "hash": GENESIS}
+        dialect.insert_new(connection, audit_heads, [start])
+        head = connection.execute(ending).one()
+    seq, previous = head
     rows: list[Row] = []
     for action, subject, details in entries:
         seq += 1
@@ -49,15 +52,7 @@ def append(
         row["hash"] = previous = chain_hash(row)
         rows.append(row)
     connection.execute(insert(audit_log), rows)
-    statement = dialect.insert_of(connection, audit_heads).values(
-        project=project, writer=writer, seq=seq, hash=previous
-    )
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["project", "writer"],
-            set_={"seq": statement.excluded.seq, "hash": statement.excluded.hash},
-        )
-    )
+    connection.execute(update(audit_heads).where(*of_writer).values(seq=seq, hash=previous))
 
 
 def chain_hash(row: Row) -> str:
@@ -97,9 +92,11 @@ def verify(connection: Connection, project: str) -> list[str]:
         if row["hash"] != chain_hash(dict(row)):
             wrong.append(f"audit chain {writer}: entry {row['seq']} was changed")
         ends[writer] = (row["seq"], row["hash"])
-    for writer in sorted(heads.keys() | ends.keys()):
-        if heads.get(writer) != ends.get(writer):
-            wrong.append(f"audit chain {writer}: its end was cut off or moved")
+    wrong += [
+        f"audit chain {writer}: its end was cut off or moved"
+        for writer in sorted(heads.keys() | ends.keys())
+        if heads.get(writer) != ends.get(writer)
+    ]
     return wrong
 
 

@@ -31,13 +31,14 @@ def name_of(connection: Connection) -> Dialect:
 
 def insert_of(connection: Connection, table: Table) -> Any:
     """Return the dialect's INSERT for `table`, which knows ON CONFLICT in the same words on both."""
-    match name_of(connection):
+    name = name_of(connection)
+    match name:
         case "sqlite":
             return sqlite.insert(table)
         case "postgresql":
             return postgresql.insert(table)
-        case other:
-            assert_never(other)
+        case _:
+            assert_never(name)
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> int:
@@ -52,21 +53,23 @@ def full_text(connection: Connection, words: Sequence[str]) -> tuple[TextClause,
 
     The statement takes `query`, `project` and `most`, and gives `lesson_id` and `score`, best first.
     """
-    match name_of(connection):
+    name = name_of(connection)
+    match name:
         case "sqlite":
             return _SEARCH_SQLITE, " OR ".join(f'"{word}"' for word in words)
         case "postgresql":
             return _SEARCH_POSTGRESQL, " | ".join(f"'{word}'" for word in words)
-        case other:
-            assert_never(other)
+        case _:
+            assert_never(name)
 
 
 def announce(connection: Connection, channel: str, payload: str) -> None:
     """Tell listening replicas at commit. SQLite needs no telling: its file counts commits."""
-    match name_of(connection):
+    name = name_of(connection)
+    match name:
         case "sqlite":
             pass
         case "postgresql":
             connection.execute(text("SELECT pg_notify(:channel, :payload)"), {"channel": channel, "payload": payload})
-        case other:
-            assert_never(other)
+        case _:
+            assert_never(name)

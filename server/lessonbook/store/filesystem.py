@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 NETWORK = frozenset(
@@ -29,7 +29,7 @@ def network_filesystem(path: Path, mounts: Path = Path("/proc/mounts")) -> str |
 
 
 @contextlib.contextmanager
-def sole_owner(lock: Path) -> Iterator[bool]:
+def sole_owner(lock: Path) -> Generator[bool]:
     """Hold `lock` while the block runs; yields False at once where another process holds it.
 
     Raises:

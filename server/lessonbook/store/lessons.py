@@ -32,6 +32,10 @@ _CHANGED: Final = (
 )
 
 
+def _lesson(values: Sequence[Any]) -> Lesson:
+    return Lesson(*values)
+
+
 def changed_since(
     connection: Connection, project: str, agent_name: str, agent_revision: int, shared_revision: int
 ) -> list[tuple[Lesson, str]]:
@@ -45,7 +49,7 @@ def changed_since(
             "shared_revision": shared_revision,
         },
     )
-    return [(Lesson(*row[:-1]), row[-1] or "") for row in rows]
+    return [(_lesson(row[:-1]), row[-1] or "") for row in rows]
 
 
 def find(connection: Connection, project: str, lesson_ids: Iterable[str], *, lock: bool = False) -> dict[str, Lesson]:
@@ -173,7 +177,7 @@ def documents(connection: Connection, project: str, lesson_ids: Iterable[str]) -
     query = select(lesson_documents.c.lesson_id, lesson_documents.c.body).where(
         lesson_documents.c.project == project, lesson_documents.c.lesson_id.in_(set(lesson_ids))
     )
-    return {lesson_id: body for lesson_id, body in connection.execute(query)}
+    return dict(connection.execute(query).tuples())
 
 
 def search(connection: Connection, project: str, words: Sequence[str], most: int) -> dict[str, float]:
@@ -197,9 +201,7 @@ def page(
     """Return lessons most severe first, then most effective, from behind `after` (severity, effectiveness, id)."""
     query = select(*_COLUMNS).where(lessons.c.project == project)
     for column, wanted in filters.items():
-        query = query.where(
-            lessons.c[column].in_(wanted) if isinstance(wanted, (list, set)) else lessons.c[column] == wanted
-        )
+        query = query.where(lessons.c[column] == wanted)
     if statuses:
         query = query.where(lessons.c.status.in_(statuses))
     query = _behind(query, after)
@@ -296,7 +298,7 @@ def applied_at_least(connection: Connection, project: str, applications: int, mo
 def revisions_of(connection: Connection, project: str) -> dict[str, int]:
     """Return the current revision of each agent of a project."""
     query = select(revisions.c.agent_name, revisions.c.revision).where(revisions.c.project == project)
-    return {agent_name: revision for agent_name, revision in connection.execute(query)}
+    return dict(connection.execute(query).tuples())
 
 
 def ids_changed_after(connection: Connection, project: str, agent_name: str, revision: int) -> list[str]:

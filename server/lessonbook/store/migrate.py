@@ -74,11 +74,19 @@ def _ensure(connection: Connection) -> None:
             f"The database has schema {found}, which this version of Lessonbook does not know (it knows {HEAD}): "
             "update Lessonbook, or name another database"
         )
-    if found is None and inspect(connection).has_table("agent_lessons"):
+    if found is None and (foreign := _taken_names(connection)):
         raise ConfigError(
-            "The database already has a table agent_lessons that Lessonbook did not make: name another database"
+            f"The database already has a table {foreign[0]} that Lessonbook did not make: name another database"
         )
     _run(connection, "upgrade", "head")
+
+
+def _taken_names(connection: Connection) -> list[str]:
+    """Return which of our names a database that we never migrated has already."""
+    from lessonbook.store.tables import STATS_VIEW, metadata  # noqa: PLC0415  # as below
+
+    seen = inspect(connection)
+    return sorted({*metadata.tables, STATS_VIEW} & {*seen.get_table_names(), *seen.get_view_names()})
 
 
 def _config(connection: Connection) -> Config:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Mapping
 from typing import Any, Final, Literal, TypeVar
 
 import anyio
@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from lessonbook.errors import LessonbookError, Unavailable
+from lessonbook.errors import ConfigError, LessonbookError, Unavailable
 from lessonbook.store.engine import (
     ATTEMPTS,
     LOCK_TIMEOUT_S,
@@ -28,10 +28,15 @@ from lessonbook.store.urls import PostgresAddress, without_password
 
 T = TypeVar("T")
 
+_connect: Any = asyncpg.connect  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # untyped
+
 CHANNEL: Final = "lessonbook"
 MIGRATION_LOCK: Final = 0x1E550B00C
 POOL_SIZE: Final = 8
 CONNECT_TIMEOUT_S: Final = 10.0
+
+_READING: Final[Mapping[str, Any]] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+_WRITING: Final[Mapping[str, Any]] = {}
 
 _AGAIN: Final = frozenset({"40001", "40P01"})
 _READ_ONLY: Final = "25006"
@@ -50,12 +55,12 @@ class PostgresStore:
         self._pool: AsyncEngine | None = None
 
     async def read(self, work: Work[T]) -> T:
-        """Run `work` in a transaction. See `Store.read`."""
-        return await self._transact(work)
+        """Run `work` in a transaction that sees one moment. See `Store.read`."""
+        return await self._transact(work, _READING)
 
     async def write(self, work: Work[T]) -> T:
         """Run `work` in a transaction. See `Store.write`."""
-        return await self._transact(work)
+        return await self._transact(work, _WRITING)
 
     async def migrate(self, work: Work[T]) -> T:
         """Run `work` while holding the advisory lock that every migrating process asks for."""
@@ -66,7 +71,7 @@ class PostgresStore:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
             return work(connection)
 
-        return await self._transact(alone)
+        return await self._transact(alone, _WRITING)
 
     def changes(self) -> _Listening:
         """Return a stream that wakes up on NOTIFY. See `Store.changes`."""
@@ -92,32 +97,39 @@ class PostgresStore:
         return self._pool
 
     async def _connect(self) -> Any:
-        return await asyncpg.connect(
-            self._dsn,
-            timeout=CONNECT_TIMEOUT_S,
-            server_settings={
-                "application_name": "lessonbook",
-                "statement_timeout": f"{STATEMENT_TIMEOUT_S * 1000:.0f}",
-                "lock_timeout": f"{LOCK_TIMEOUT_S * 1000:.0f}",
-                "timezone": "UTC",
-            },
-        )
+        try:
+            return await _connect(
+                self._dsn,
+                timeout=CONNECT_TIMEOUT_S,
+                server_settings={
+                    "application_name": "lessonbook",
+                    "statement_timeout": f"{STATEMENT_TIMEOUT_S * 1000:.0f}",
+                    "lock_timeout": f"{LOCK_TIMEOUT_S * 1000:.0f}",
+                    "timezone": "UTC",
+                },
+            )
+        except (ValueError, asyncpg.SyntaxOrAccessError) as error:  # an address or a parameter nobody understands
+            raise ConfigError(
+                f"The address {without_password(self._dsn)} is not understood: check the port, the parameters, and "
+                "that special characters of the password are written as %40 and the like"
+            ) from error
 
-    async def _transact(self, work: Work[T]) -> T:
+    async def _transact(self, work: Work[T], options: Mapping[str, Any]) -> T:
         for attempt in range(ATTEMPTS):
             try:
                 # Shielded: a caller that goes away must not leave a connection in mid-protocol.
                 with anyio.CancelScope(shield=True), _translated(self._dsn):
-                    return await self._once(work)
+                    return await self._once(work, options)
             except (Retry, _Again) as again:
                 if attempt + 1 == ATTEMPTS:
                     raise Unavailable("The database is busy; nothing was changed. Try again in a moment.") from again
             await anyio.sleep(pause_s(attempt))
         raise Unavailable
 
-    async def _once(self, work: Work[T]) -> T:
+    async def _once(self, work: Work[T], options: Mapping[str, Any]) -> T:
         async with self.engine().connect() as connection:
             try:
+                await connection.execution_options(**options)
                 result = await connection.run_sync(work)
             except DBAPIError as error:
                 if error.connection_invalidated:  # broken before COMMIT was sent: nothing happened, so try again
@@ -137,27 +149,34 @@ class _Listening:
         self._dsn = dsn
 
     async def __aiter__(self) -> AsyncIterator[None]:
-        """Yield on every notification; a lost connection is made anew, and counts as a wake-up."""
+        """Yield on every notification, and once when a lost connection is there again, for what was missed."""
+        wake = asyncio.Event()
+
+        def woken(*_: object) -> None:
+            wake.set()
+
         while True:
-            wake = asyncio.Event()
             connection: Any = None
             try:
-                connection = await asyncpg.connect(self._dsn, timeout=CONNECT_TIMEOUT_S)
-                connection.add_termination_listener(lambda *_: wake.set())
-                await connection.add_listener(CHANNEL, lambda *_: wake.set())
-                while not connection.is_closed():
+                connection = await _connect(self._dsn, timeout=CONNECT_TIMEOUT_S)
+                connection.add_termination_listener(woken)
+                await connection.add_listener(CHANNEL, woken)
+                while True:
                     await wake.wait()
                     wake.clear()
+                    if connection.is_closed():
+                        break
                     yield
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await anyio.sleep(1)
             finally:
                 if connection is not None:
                     connection.terminate()
+            wake.set()
 
 
 @contextlib.contextmanager
-def _committing() -> Iterator[None]:
+def _committing() -> Generator[None]:
     try:
         yield
     except DBAPIError as error:
@@ -170,7 +189,7 @@ def _committing() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _translated(dsn: str) -> Iterator[None]:
+def _translated(dsn: str) -> Generator[None]:
     try:
         yield
     except (LessonbookError, Retry, _Again):

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 import anyio
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
 from lessonbook.errors import ConfigError, LessonbookError, Unavailable
@@ -24,7 +26,7 @@ from lessonbook.store.urls import SqliteAddress
 T = TypeVar("T")
 
 READERS: Final = 3
-WAL_PAGES_MAX: Final = 1000
+WAL_BYTES_MAX: Final = 4_000_000
 WAL_CHECK_EVERY: Final = 64
 POLL_S: Final = 0.25
 
@@ -40,6 +42,7 @@ class SqliteStore:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="lessonbook-write")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="lessonbook-read")
         self._writes = 0
+        self._opening = threading.Lock()
 
     async def read(self, work: Work[T]) -> T:
         """Run `work` in a deferred transaction. See `Store.read`."""
@@ -68,9 +71,10 @@ class SqliteStore:
 
     def engine(self) -> Engine:
         """Return the synchronous engine; it opens the file on first use."""
-        if self._engine is None:
-            self._engine = _make_engine(self._path)
-        return self._engine
+        with self._opening:  # several threads may be the first
+            if self._engine is None:
+                self._engine = _make_engine(self._path)
+            return self._engine
 
     def _transact(self, work: Work[T], begin: str, *, foreign_keys: bool = True) -> T:
         for attempt in range(ATTEMPTS):
@@ -101,22 +105,57 @@ class SqliteStore:
                     raw.execute("PRAGMA foreign_keys = ON")
 
     def _bound_wal(self) -> None:
-        """Move the log into the file now and then. One process at a time: see R1 in the README's notes on SQLite."""
+        """Move the log into the file now and then. One process at a time: see R1 in the README's notes on SQLite.
+
+        The log's size is looked at too, since many processes may write a little each. What goes wrong here is left to
+        the next time: the transaction is committed.
+        """
         self._writes += 1
-        if self._path is None or self._writes % WAL_CHECK_EVERY:
+        if self._path is None or (self._writes % WAL_CHECK_EVERY and not _is_long(Path(f"{self._path}-wal"))):
             return
-        with contextlib.suppress(OSError, DatabaseError), sole_owner(Path(f"{self._path}.checkpoint")) as owned:
+        with (
+            contextlib.suppress(OSError, DatabaseError, PoolTimeoutError),
+            sole_owner(Path(f"{self._path}.checkpoint")) as owned,
+        ):
             if owned:
                 with self.engine().connect() as connection:
                     connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
 
-    def data_version(self, connection: Connection) -> int:
-        """Return a number that changes when another connection has committed."""
-        return int(connection.exec_driver_sql("PRAGMA data_version").scalar_one())
+    def watched(self) -> contextlib.closing[_Watched]:
+        """Return what tells whether something was committed: a connection of its own, none where there is no file."""
+        return contextlib.closing(_Watched(None if self._path is None else _open(self._path), self))
+
+    @property
+    def writes(self) -> int:
+        """How many transactions this store has written."""
+        return self._writes
+
+
+def _is_long(log: Path) -> bool:
+    try:
+        return log.stat().st_size > WAL_BYTES_MAX
+    except OSError:
+        return False
 
 
 class _Busy(Exception):  # a signal to try again
     """Another process held the write lock for longer than the busy timeout."""
+
+
+class _Watched:
+    def __init__(self, connection: sqlite3.Connection | None, store: SqliteStore) -> None:
+        self._connection = connection
+        self._store = store
+
+    def version(self) -> int:
+        """Return a number that changes when another connection has committed."""
+        if self._connection is None:
+            return self._store.writes
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
 
 
 class _Polling:
@@ -124,25 +163,19 @@ class _Polling:
         self._store = store
 
     async def __aiter__(self) -> AsyncIterator[None]:
-        """Yield when the file changed, looking every quarter of a second on a connection of its own."""
-        store = self._store
-        connection = await store.read(lambda _: store.engine().connect().execution_options(isolation_level=None))
-        try:
-            seen = store.data_version(connection)
+        """Yield when the file changed, looking every quarter of a second."""
+        with self._store.watched() as watched:
+            seen = watched.version()
             while True:
                 await anyio.sleep(POLL_S)
-                now = store.data_version(connection)
+                now = watched.version()
                 if now != seen:
                     seen = now
                     yield
-        finally:
-            connection.close()
 
 
 def _make_engine(path: Path | None) -> Engine:
-    if path is None:
-        target = ":memory:"
-    else:
+    if path is not None:
         if (kind := network_filesystem(path)) is not None:
             raise ConfigError(
                 f"{path} is on a network file system ({kind}), where SQLite loses data: "
@@ -151,19 +184,14 @@ def _make_engine(path: Path | None) -> Engine:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise Unavailable(f"The folder {path.parent} cannot be made: {error.strerror}.") from error
-        target = str(path)
-
-    def opened() -> sqlite3.Connection:
-        connection = sqlite3.connect(target, timeout=LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "wal_autocheckpoint = 0"):
-            connection.execute(f"PRAGMA {pragma}")
-        return connection
+            raise Unavailable(
+                f"The folder {path.parent} cannot be made ({error.strerror}): name another place in `database.url`."
+            ) from error
 
     # The driver stays in autocommit mode: `SqliteStore` says BEGIN itself, since writers need BEGIN IMMEDIATE.
     return create_engine(
         "sqlite://",
-        creator=opened,
+        creator=lambda: _open(path),
         poolclass=QueuePool,
         pool_size=1 if path is None else READERS + 2,
         max_overflow=0,
@@ -171,12 +199,36 @@ def _make_engine(path: Path | None) -> Engine:
     )
 
 
+_PRAGMAS: Final = (
+    "journal_mode = WAL",
+    "synchronous = NORMAL",
+    "foreign_keys = ON",
+    "wal_autocheckpoint = 0",
+    f"journal_size_limit = {WAL_BYTES_MAX}",
+)
+
+
+def _open(path: Path | None) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path or ":memory:", timeout=LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False
+    )
+    try:
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
 @contextlib.contextmanager
-def _translated(path: Path | None) -> Iterator[None]:
+def _translated(path: Path | None) -> Generator[None]:
     try:
         yield
     except LessonbookError:
         raise
+    except PoolTimeoutError as error:
+        raise Unavailable("All database connections are busy; nothing was changed. Try again in a moment.") from error
     except (OperationalError, sqlite3.OperationalError, DatabaseError, sqlite3.DatabaseError) as error:
         raw = error.orig if isinstance(error, DatabaseError) else error
         code = getattr(raw, "sqlite_errorcode", 0) & 0xFF

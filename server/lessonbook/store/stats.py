@@ -1,9 +1,9 @@
 """Queries behind the figures."""
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Table, case, column, func, select, table
+from sqlalchemy import ColumnClause, ColumnElement, Connection, Table, case, column, func, select, table
 
 from lessonbook.models.lesson import Lesson
 from lessonbook.store import lessons as lesson_rows
@@ -39,7 +39,8 @@ VIEW_COLUMNS: Final = (
     "effectiveness_low",
     "effectiveness_high",
 )
-_view = table(STATS_VIEW, *(column(name) for name in VIEW_COLUMNS), column("last_activity_at", UtcDateTime()))
+_columns: list[ColumnClause[Any]] = [column(name) for name in VIEW_COLUMNS]
+_view = table(STATS_VIEW, *_columns, column("last_activity_at", UtcDateTime()))
 
 
 def by_agent(connection: Connection, project: str, agent_name: str = "") -> list[Row]:
@@ -47,7 +48,8 @@ def by_agent(connection: Connection, project: str, agent_name: str = "") -> list
     query = select(_view).where(_view.c.project == project)
     if agent_name:
         query = query.where(_view.c.agent_name == agent_name)
-    return [dict(row) for row in connection.execute(query.order_by(_view.c.agent_name)).mappings()]
+    rows = connection.execute(query.order_by(_view.c.agent_name)).mappings()
+    return [{**row, "deliveries": int(row["deliveries"])} for row in rows]  # PostgreSQL's sum of sums is a NUMERIC
 
 
 def counted_since(connection: Connection, project: str, agent_name: str, lesson_id: str, since: datetime) -> Row:

@@ -149,7 +149,7 @@ revisions = Table(
     Column("project", Text, primary_key=True),
     Column("agent_name", Text, primary_key=True),
     Column("revision", BigInteger, nullable=False),
-    comment="One counter per agent; a changed lesson carries its latest value, so that readers fetch only what is new",
+    comment="One counter per agent; a changed lesson carries its value, so that readers fetch only what is new",
 )
 
 runs = Table(
@@ -181,7 +181,7 @@ deliveries = Table(
     Column("delivered_at", UtcDateTime, nullable=False),
     Index("ix_agent_lesson_deliveries_time", "project", "delivered_at"),
     _of_run(),
-    comment="Append-only: a lesson was eligible in a run, and shown or withheld. Committed before the answer is sent",
+    comment="Append-only: a lesson was eligible in a run, and shown or withheld; committed before the answer",
 )
 
 delivery_folds = Table(

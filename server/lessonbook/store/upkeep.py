@@ -1,9 +1,9 @@
 """Queries of the housekeeping: folding deliveries, counting anew from the evidence, looking at the file."""
 
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
-from sqlalchemy import Connection, Integer, cast, delete, func, insert, select, text
+from sqlalchemy import ColumnElement, Connection, Integer, Select, cast, func, insert, select, text, update
 
 from lessonbook.store import dialect
 from lessonbook.store.tables import (
@@ -20,32 +20,35 @@ from lessonbook.store.types import Row
 FOLD_AFTER: Final = timedelta(days=2)
 """Deliveries are counted by day once no transaction of that day can still be open."""
 
+NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""The mark of a project whose deliveries were never counted."""
+
 SAFE_SQLITE: Final = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 """The first releases of their lines without the WAL-reset fault."""
 
 
 def projects(connection: Connection) -> list[str]:
-    """Return every project that has lessons, issues or runs."""
+    """Return every project that has lessons, issues, runs or an audit trail."""
     query = text(
         "SELECT project FROM agent_lessons UNION SELECT project FROM agent_issues "
-        "UNION SELECT project FROM agent_runs ORDER BY 1"
+        "UNION SELECT project FROM agent_runs UNION SELECT project FROM audit_heads "
+        "UNION SELECT project FROM audit_log ORDER BY 1"
     )
     return list(connection.execute(query).scalars())
 
 
 def fold_deliveries(connection: Connection, project: str, now: datetime) -> int:
     """Count deliveries older than two days by day, and return how many day rows were written."""
-    mark = connection.execute(
-        select(delivery_marks.c.folded_before).where(delivery_marks.c.project == project)
-    ).scalar_one_or_none()
+    of_project = delivery_marks.c.project == project
+    # The mark is made first, and held to the commit: two processes that keep up at once take turns.
+    dialect.insert_new(connection, delivery_marks, [{"project": project, "folded_before": NEVER}])
+    mark = connection.execute(select(delivery_marks.c.folded_before).where(of_project).with_for_update()).scalar_one()
     until = (now - FOLD_AFTER).replace(hour=0, minute=0, second=0, microsecond=0)
-    if mark is not None and mark >= until:
+    if mark >= until:
         return 0
     query = select(
         deliveries.c.agent_name, deliveries.c.lesson_id, deliveries.c.shown, deliveries.c.delivered_at
-    ).where(deliveries.c.project == project, deliveries.c.delivered_at < until)
-    if mark is not None:
-        query = query.where(deliveries.c.delivered_at >= mark)
+    ).where(deliveries.c.project == project, deliveries.c.delivered_at >= mark, deliveries.c.delivered_at < until)
     counts: dict[tuple[str, str, str], Row] = {}
     for agent_name, lesson_id, shown, moment in connection.execute(query.execution_options(yield_per=5_000)):
         day = moment.date().isoformat()
@@ -66,8 +69,7 @@ def fold_deliveries(connection: Connection, project: str, now: datetime) -> int:
         row["last_delivered_at"] = max(row["last_delivered_at"], moment)
     if counts:
         connection.execute(insert(delivery_folds), list(counts.values()))
-    connection.execute(delete(delivery_marks).where(delivery_marks.c.project == project))
-    connection.execute(insert(delivery_marks).values(project=project, folded_before=until))
+    connection.execute(update(delivery_marks).where(of_project).values(folded_before=until))
     return len(counts)
 
 
@@ -79,19 +81,17 @@ def miscounted(connection: Connection, project: str) -> list[str]:
         "times_prevented": _counted(
             connection, project, func.coalesce(func.sum(cast(applications.c.verdict, Integer)), 0)
         ),
-        "issue_count": dict(
-            connection.execute(
-                select(issues.c.lesson_id, func.count())
-                .where(issues.c.project == project, issues.c.lesson_id.is_not(None), issues.c.action != "rejected")
-                .group_by(issues.c.lesson_id)
-            ).tuples()
+        "issue_count": _by_lesson(
+            connection,
+            select(issues.c.lesson_id, func.count())
+            .where(issues.c.project == project, issues.c.lesson_id.is_not(None), issues.c.action != "rejected")
+            .group_by(issues.c.lesson_id),
         ),
-        "flags": dict(
-            connection.execute(
-                select(lesson_flags.c.lesson_id, func.count())
-                .where(lesson_flags.c.project == project)
-                .group_by(lesson_flags.c.lesson_id)
-            ).tuples()
+        "flags": _by_lesson(
+            connection,
+            select(lesson_flags.c.lesson_id, func.count())
+            .where(lesson_flags.c.project == project)
+            .group_by(lesson_flags.c.lesson_id),
         ),
     }
     wrong: list[str] = []
@@ -103,12 +103,16 @@ def miscounted(connection: Connection, project: str) -> list[str]:
     return wrong
 
 
-def _counted(connection: Connection, project: str, what: object) -> dict[str, int]:
-    query = (
-        select(applications.c.lesson_id, what)  # pyright: ignore[reportCallIssue, reportArgumentType]
+def _counted(connection: Connection, project: str, what: ColumnElement[int]) -> dict[str, int]:
+    return _by_lesson(
+        connection,
+        select(applications.c.lesson_id, what)
         .where(applications.c.project == project)
-        .group_by(applications.c.lesson_id)
+        .group_by(applications.c.lesson_id),
     )
+
+
+def _by_lesson(connection: Connection, query: Select[Any, int]) -> dict[str, int]:
     return {row[0]: int(row[1]) for row in connection.execute(query)}
 
 
@@ -137,6 +141,6 @@ def sqlite_warning(connection: Connection) -> str:
     if safe:
         return ""
     return (
-        f"SQLite {version} has a rare fault when two processes checkpoint at once; Lessonbook lets one at a time do it. "
+        f"SQLite {version} has a rare fault when two processes checkpoint at once, so Lessonbook lets one at a time. "
         "A Python built with SQLite 3.51.3 or later has it mended."
     )

@@ -1,8 +1,8 @@
 """Database addresses as people write them."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 from lessonbook.errors import ConfigError
 
@@ -47,12 +47,6 @@ def parse_address(url: str) -> Address:
 
 
 def without_password(url: str) -> str:
-    """Return `url` fit to be shown: its password replaced by asterisks."""
-    try:
-        parts = urlsplit(url)
-        if parts.password is None:
-            return url
-        user, host = parts.username or "", parts.netloc.rpartition("@")[2]
-        return urlunsplit(parts._replace(netloc=f"{user}:***@{host}"))
-    except ValueError:
-        return url.partition("://")[0] + "://…"
+    """Return `url` fit to be shown: asterisks for its password, wherever it stands and however it is written."""
+    shown = re.sub(r"(://[^:@]*):.*@", r"\1:***@", url, count=1, flags=re.DOTALL)
+    return re.sub(r"([?&](?:ssl)?password=)[^&]*", r"\1***", shown, flags=re.IGNORECASE)

@@ -1,0 +1,5 @@
+"""What this is, for whoever asks over the wire."""
+
+from typing import Final
+
+VERSION: Final = "0.1.0"

@@ -1,0 +1,473 @@
+TABLE agent_delivery_folds -- Deliveries counted by day, up to each project's mark in agent_delivery_marks (
+    project text NOT NULL,
+    agent_name text NOT NULL,
+    lesson_id text NOT NULL,
+    day text NOT NULL,
+    deliveries integer NOT NULL,
+    shown integer NOT NULL,
+    last_delivered_at timestamp with time zone NOT NULL,
+    CONSTRAINT pk_agent_delivery_folds PRIMARY KEY (project, agent_name, lesson_id, day)
+);
+
+TABLE agent_delivery_marks (
+    project text NOT NULL,
+    folded_before timestamp with time zone NOT NULL,
+    CONSTRAINT pk_agent_delivery_marks PRIMARY KEY (project)
+);
+
+TABLE agent_issues (
+    project text NOT NULL,
+    id text NOT NULL,
+    agent_name text NOT NULL,
+    description text NOT NULL,
+    severity smallint NOT NULL,
+    category text NOT NULL,
+    file text NOT NULL DEFAULT ''::text,
+    line integer,
+    rule_id text NOT NULL DEFAULT ''::text,
+    source text NOT NULL,
+    evidence text NOT NULL,
+    principal text NOT NULL,
+    run_id text,
+    lesson_id text,
+    action text NOT NULL,
+    reason text NOT NULL,
+    score double precision,
+    runner_up text,
+    runner_up_score double precision,
+    fingerprint text NOT NULL,
+    is_new boolean NOT NULL DEFAULT true,
+    is_event boolean NOT NULL DEFAULT false,
+    refinement_run_id text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT fk_agent_issues_agent_lessons FOREIGN KEY (project, lesson_id) REFERENCES agent_lessons(project, id),
+    CONSTRAINT fk_agent_issues_agent_runs FOREIGN KEY (project, run_id) REFERENCES agent_runs(project, run_id),
+    CONSTRAINT pk_agent_issues PRIMARY KEY (project, id)
+);
+
+TABLE agent_lesson_applications (
+    project text NOT NULL,
+    run_id text NOT NULL,
+    lesson_id text NOT NULL,
+    agent_name text NOT NULL,
+    principal text NOT NULL,
+    self_report boolean,
+    verdict boolean,
+    verdict_source text,
+    verdict_evidence text,
+    verdict_by text,
+    verdict_at timestamp with time zone,
+    notes text NOT NULL DEFAULT ''::text,
+    applied_at timestamp with time zone NOT NULL,
+    CONSTRAINT fk_agent_lesson_applications_agent_lessons FOREIGN KEY (project, lesson_id) REFERENCES agent_lessons(project, id),
+    CONSTRAINT fk_agent_lesson_applications_agent_runs FOREIGN KEY (project, run_id) REFERENCES agent_runs(project, run_id),
+    CONSTRAINT pk_agent_lesson_applications PRIMARY KEY (project, run_id, lesson_id)
+);
+
+TABLE agent_lesson_deliveries -- Append-only: a lesson was eligible in a run, and shown or withheld. Committed before the answer is sent (
+    project text NOT NULL,
+    run_id text NOT NULL,
+    lesson_id text NOT NULL,
+    agent_name text NOT NULL,
+    eligible boolean NOT NULL DEFAULT true,
+    shown boolean NOT NULL,
+    p_show double precision NOT NULL,
+    exempt boolean NOT NULL,
+    policy_version text NOT NULL,
+    position smallint NOT NULL,
+    delivered_at timestamp with time zone NOT NULL,
+    CONSTRAINT fk_agent_lesson_deliveries_agent_runs FOREIGN KEY (project, run_id) REFERENCES agent_runs(project, run_id),
+    CONSTRAINT pk_agent_lesson_deliveries PRIMARY KEY (project, run_id, lesson_id)
+);
+
+TABLE agent_lesson_documents -- What full-text search reads: a lesson's text, its keys, and the issues behind it (
+    document_id bigint NOT NULL DEFAULT nextval('agent_lesson_documents_document_id_seq'::regclass),
+    project text NOT NULL,
+    lesson_id text NOT NULL,
+    body text NOT NULL,
+    body_vector tsvector GENERATED AS to_tsvector('english'::regconfig, body) STORED,
+    CONSTRAINT fk_agent_lesson_documents_agent_lessons FOREIGN KEY (project, lesson_id) REFERENCES agent_lessons(project, id),
+    CONSTRAINT pk_agent_lesson_documents PRIMARY KEY (document_id)
+);
+
+TABLE agent_lesson_flags (
+    project text NOT NULL,
+    lesson_id text NOT NULL,
+    principal text NOT NULL,
+    reason text NOT NULL,
+    run_id text,
+    flagged_at timestamp with time zone NOT NULL,
+    CONSTRAINT fk_agent_lesson_flags_agent_lessons FOREIGN KEY (project, lesson_id) REFERENCES agent_lessons(project, id),
+    CONSTRAINT pk_agent_lesson_flags PRIMARY KEY (project, lesson_id, principal)
+);
+
+TABLE agent_lesson_keys -- Every exact name a lesson is matched by: rule keys, catalogue ids, text hashes, issue fingerprints (
+    project text NOT NULL,
+    agent_name text NOT NULL,
+    key text NOT NULL,
+    lesson_id text NOT NULL,
+    CONSTRAINT fk_agent_lesson_keys_agent_lessons FOREIGN KEY (project, lesson_id) REFERENCES agent_lessons(project, id),
+    CONSTRAINT pk_agent_lesson_keys PRIMARY KEY (project, agent_name, key)
+);
+
+TABLE agent_lesson_versions -- Append-only history: every change of a lesson, by whom, why, and the numbers at the time (
+    project text NOT NULL,
+    lesson_id text NOT NULL,
+    change integer NOT NULL,
+    version integer NOT NULL,
+    action text NOT NULL,
+    principal text NOT NULL,
+    reason text NOT NULL,
+    status text NOT NULL,
+    lesson_text text NOT NULL,
+    rationale text NOT NULL,
+    severity smallint NOT NULL,
+    category text NOT NULL,
+    numbers jsonb NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    CONSTRAINT fk_agent_lesson_versions_agent_lessons FOREIGN KEY (project, lesson_id) REFERENCES agent_lessons(project, id),
+    CONSTRAINT pk_agent_lesson_versions PRIMARY KEY (project, lesson_id, change)
+);
+
+TABLE agent_lessons (
+    project text NOT NULL,
+    id text NOT NULL,
+    agent_name text NOT NULL,
+    lesson_text text NOT NULL,
+    rationale text NOT NULL,
+    severity smallint NOT NULL,
+    severity_name text GENERATED AS
+CASE severity
+    WHEN 4 THEN 'critical'::text
+    WHEN 3 THEN 'high'::text
+    WHEN 2 THEN 'medium'::text
+    ELSE 'low'::text
+END STORED,
+    category text NOT NULL,
+    rule_key text NOT NULL DEFAULT ''::text,
+    status text NOT NULL,
+    is_active boolean NOT NULL,
+    pinned boolean NOT NULL DEFAULT false,
+    version integer NOT NULL DEFAULT 1,
+    trust text NOT NULL,
+    author text NOT NULL,
+    approved_by text,
+    provenance jsonb NOT NULL,
+    issue_count integer NOT NULL DEFAULT 0,
+    times_applied integer NOT NULL DEFAULT 0,
+    times_verified integer NOT NULL DEFAULT 0,
+    times_prevented integer NOT NULL DEFAULT 0,
+    effectiveness_score double precision NOT NULL,
+    effect_low double precision NOT NULL,
+    effect_high double precision NOT NULL,
+    events integer NOT NULL DEFAULT 0,
+    flags integer NOT NULL DEFAULT 0,
+    status_reason text NOT NULL DEFAULT ''::text,
+    last_seen_at timestamp with time zone,
+    last_applied_at timestamp with time zone,
+    expires_at timestamp with time zone,
+    superseded_by text,
+    content_hash text NOT NULL,
+    token_count integer NOT NULL,
+    revision bigint NOT NULL DEFAULT '0'::bigint,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT pk_agent_lessons PRIMARY KEY (project, id)
+);
+
+TABLE agent_refinement_runs (
+    project text NOT NULL,
+    id text NOT NULL,
+    principal text NOT NULL,
+    source text NOT NULL,
+    refiner text NOT NULL,
+    model text NOT NULL DEFAULT ''::text,
+    prompt_hash text NOT NULL DEFAULT ''::text,
+    issues integer NOT NULL,
+    created integer NOT NULL,
+    merged integer NOT NULL,
+    pending integer NOT NULL,
+    quarantined integer NOT NULL,
+    rejected integer NOT NULL,
+    tokens integer NOT NULL DEFAULT 0,
+    cost_usd double precision NOT NULL DEFAULT '0'::double precision,
+    duration_ms double precision NOT NULL,
+    error text NOT NULL DEFAULT ''::text,
+    started_at timestamp with time zone NOT NULL,
+    CONSTRAINT pk_agent_refinement_runs PRIMARY KEY (project, id)
+);
+
+TABLE agent_revisions -- One counter per agent; a changed lesson carries its latest value, so that readers fetch only what is new (
+    project text NOT NULL,
+    agent_name text NOT NULL,
+    revision bigint NOT NULL,
+    CONSTRAINT pk_agent_revisions PRIMARY KEY (project, agent_name)
+);
+
+TABLE agent_runs (
+    project text NOT NULL,
+    run_id text NOT NULL,
+    agent_name text NOT NULL,
+    principal text NOT NULL,
+    holdout boolean NOT NULL DEFAULT false,
+    task_hash text NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    CONSTRAINT pk_agent_runs PRIMARY KEY (project, run_id)
+);
+
+TABLE alembic_version (
+    version_num character varying(32) NOT NULL,
+    CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
+
+TABLE audit_heads -- Where each chain of audit_log ends, so that a cut-off tail shows (
+    project text NOT NULL,
+    writer text NOT NULL,
+    seq bigint NOT NULL,
+    hash text NOT NULL,
+    CONSTRAINT pk_audit_heads PRIMARY KEY (project, writer)
+);
+
+TABLE audit_log (
+    project text NOT NULL,
+    writer text NOT NULL,
+    seq bigint NOT NULL,
+    principal text NOT NULL,
+    action text NOT NULL,
+    subject text NOT NULL,
+    details jsonb NOT NULL,
+    logged_at timestamp with time zone NOT NULL,
+    previous_hash text NOT NULL,
+    hash text NOT NULL,
+    CONSTRAINT pk_audit_log PRIMARY KEY (project, writer, seq)
+);
+
+TABLE idempotency_keys (
+    project text NOT NULL,
+    principal text NOT NULL,
+    tool text NOT NULL,
+    key text NOT NULL,
+    request_hash text NOT NULL,
+    answer jsonb NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT pk_idempotency_keys PRIMARY KEY (project, principal, tool, key)
+);
+
+TABLE server_secrets -- Random keys shared by all replicas: what delimiters and coins are derived from (
+    name text NOT NULL,
+    value text NOT NULL,
+    CONSTRAINT pk_server_secrets PRIMARY KEY (name)
+);
+
+SEQUENCE agent_lesson_documents_document_id_seq;
+
+CREATE UNIQUE INDEX alembic_version_pkc ON public.alembic_version USING btree (version_num);
+
+CREATE INDEX ix_agent_issues_agent ON public.agent_issues USING btree (project, agent_name, created_at);
+
+CREATE INDEX ix_agent_issues_fingerprint ON public.agent_issues USING btree (project, fingerprint);
+
+CREATE INDEX ix_agent_issues_lesson ON public.agent_issues USING btree (project, lesson_id, created_at);
+
+CREATE INDEX ix_agent_issues_pending ON public.agent_issues USING btree (project, created_at) WHERE (action = 'pending'::text);
+
+CREATE INDEX ix_agent_issues_run ON public.agent_issues USING btree (project, run_id);
+
+CREATE INDEX ix_agent_lesson_applications_agent ON public.agent_lesson_applications USING btree (project, agent_name, applied_at);
+
+CREATE INDEX ix_agent_lesson_applications_lesson ON public.agent_lesson_applications USING btree (project, lesson_id);
+
+CREATE INDEX ix_agent_lesson_deliveries_time ON public.agent_lesson_deliveries USING btree (project, delivered_at);
+
+CREATE INDEX ix_agent_lesson_documents_search ON public.agent_lesson_documents USING gin (body_vector);
+
+CREATE INDEX ix_agent_lesson_keys_lesson ON public.agent_lesson_keys USING btree (project, lesson_id);
+
+CREATE INDEX ix_agent_lessons_revision ON public.agent_lessons USING btree (project, agent_name, revision);
+
+CREATE INDEX ix_agent_lessons_status ON public.agent_lessons USING btree (project, status);
+
+CREATE INDEX ix_agent_runs_agent ON public.agent_runs USING btree (project, agent_name, started_at);
+
+CREATE INDEX ix_audit_log_subject ON public.audit_log USING btree (project, subject);
+
+CREATE INDEX ix_audit_log_time ON public.audit_log USING btree (project, logged_at);
+
+CREATE INDEX ix_idempotency_keys_created_at ON public.idempotency_keys USING btree (created_at);
+
+CREATE UNIQUE INDEX pk_agent_delivery_folds ON public.agent_delivery_folds USING btree (project, agent_name, lesson_id, day);
+
+CREATE UNIQUE INDEX pk_agent_delivery_marks ON public.agent_delivery_marks USING btree (project);
+
+CREATE UNIQUE INDEX pk_agent_issues ON public.agent_issues USING btree (project, id);
+
+CREATE UNIQUE INDEX pk_agent_lesson_applications ON public.agent_lesson_applications USING btree (project, run_id, lesson_id);
+
+CREATE UNIQUE INDEX pk_agent_lesson_deliveries ON public.agent_lesson_deliveries USING btree (project, run_id, lesson_id);
+
+CREATE UNIQUE INDEX pk_agent_lesson_documents ON public.agent_lesson_documents USING btree (document_id);
+
+CREATE UNIQUE INDEX pk_agent_lesson_flags ON public.agent_lesson_flags USING btree (project, lesson_id, principal);
+
+CREATE UNIQUE INDEX pk_agent_lesson_keys ON public.agent_lesson_keys USING btree (project, agent_name, key);
+
+CREATE UNIQUE INDEX pk_agent_lesson_versions ON public.agent_lesson_versions USING btree (project, lesson_id, change);
+
+CREATE UNIQUE INDEX pk_agent_lessons ON public.agent_lessons USING btree (project, id);
+
+CREATE UNIQUE INDEX pk_agent_refinement_runs ON public.agent_refinement_runs USING btree (project, id);
+
+CREATE UNIQUE INDEX pk_agent_revisions ON public.agent_revisions USING btree (project, agent_name);
+
+CREATE UNIQUE INDEX pk_agent_runs ON public.agent_runs USING btree (project, run_id);
+
+CREATE UNIQUE INDEX pk_audit_heads ON public.audit_heads USING btree (project, writer);
+
+CREATE UNIQUE INDEX pk_audit_log ON public.audit_log USING btree (project, writer, seq);
+
+CREATE UNIQUE INDEX pk_idempotency_keys ON public.idempotency_keys USING btree (project, principal, tool, key);
+
+CREATE UNIQUE INDEX pk_server_secrets ON public.server_secrets USING btree (name);
+
+CREATE UNIQUE INDEX uq_agent_issues_event ON public.agent_issues USING btree (project, run_id, lesson_id) WHERE is_event;
+
+CREATE UNIQUE INDEX uq_agent_lesson_documents_lesson ON public.agent_lesson_documents USING btree (project, lesson_id);
+
+VIEW agent_learning_stats AS
+ WITH names AS (
+         SELECT agent_lessons.project,
+            agent_lessons.agent_name
+           FROM agent_lessons
+        UNION
+         SELECT agent_issues.project,
+            agent_issues.agent_name
+           FROM agent_issues
+        UNION
+         SELECT agent_runs.project,
+            agent_runs.agent_name
+           FROM agent_runs
+        ), by_lesson AS (
+         SELECT agent_lessons.project,
+            agent_lessons.agent_name,
+            sum(
+                CASE
+                    WHEN (agent_lessons.status <> 'rejected'::text) THEN 1
+                    ELSE 0
+                END) AS total_lessons,
+            sum(
+                CASE
+                    WHEN agent_lessons.is_active THEN 1
+                    ELSE 0
+                END) AS active_lessons,
+            sum(
+                CASE
+                    WHEN ((agent_lessons.severity = 4) AND (agent_lessons.status <> 'rejected'::text)) THEN 1
+                    ELSE 0
+                END) AS critical_lessons,
+            sum(
+                CASE
+                    WHEN ((agent_lessons.severity = 3) AND (agent_lessons.status <> 'rejected'::text)) THEN 1
+                    ELSE 0
+                END) AS high_lessons,
+            sum(
+                CASE
+                    WHEN ((agent_lessons.severity = 2) AND (agent_lessons.status <> 'rejected'::text)) THEN 1
+                    ELSE 0
+                END) AS medium_lessons,
+            sum(
+                CASE
+                    WHEN ((agent_lessons.severity = 1) AND (agent_lessons.status <> 'rejected'::text)) THEN 1
+                    ELSE 0
+                END) AS low_lessons,
+            sum(agent_lessons.times_applied) AS applications,
+            sum(agent_lessons.times_verified) AS verified,
+            sum(agent_lessons.times_prevented) AS prevented,
+            avg(
+                CASE
+                    WHEN agent_lessons.is_active THEN agent_lessons.effectiveness_score
+                    ELSE NULL::double precision
+                END) AS effectiveness,
+            avg(
+                CASE
+                    WHEN agent_lessons.is_active THEN agent_lessons.effect_low
+                    ELSE NULL::double precision
+                END) AS effectiveness_low,
+            avg(
+                CASE
+                    WHEN agent_lessons.is_active THEN agent_lessons.effect_high
+                    ELSE NULL::double precision
+                END) AS effectiveness_high,
+            max(agent_lessons.updated_at) AS changed_at
+           FROM agent_lessons
+          GROUP BY agent_lessons.project, agent_lessons.agent_name
+        ), by_issue AS (
+         SELECT agent_issues.project,
+            agent_issues.agent_name,
+            count(*) AS issues,
+            sum(
+                CASE
+                    WHEN (agent_issues.action = 'pending'::text) THEN 1
+                    ELSE 0
+                END) AS pending_issues,
+            max(agent_issues.created_at) AS reported_at
+           FROM agent_issues
+          GROUP BY agent_issues.project, agent_issues.agent_name
+        ), by_run AS (
+         SELECT agent_runs.project,
+            agent_runs.agent_name,
+            count(*) AS runs,
+            max(agent_runs.started_at) AS started_at
+           FROM agent_runs
+          GROUP BY agent_runs.project, agent_runs.agent_name
+        ), by_delivery AS (
+         SELECT counted.project,
+            counted.agent_name,
+            sum(counted.deliveries) AS deliveries
+           FROM ( SELECT agent_delivery_folds.project,
+                    agent_delivery_folds.agent_name,
+                    agent_delivery_folds.deliveries
+                   FROM agent_delivery_folds
+                UNION ALL
+                 SELECT d_1.project,
+                    d_1.agent_name,
+                    count(*) AS deliveries
+                   FROM (agent_lesson_deliveries d_1
+                     LEFT JOIN agent_delivery_marks m ON ((m.project = d_1.project)))
+                  WHERE ((m.project IS NULL) OR (d_1.delivered_at >= m.folded_before))
+                  GROUP BY d_1.project, d_1.agent_name) counted
+          GROUP BY counted.project, counted.agent_name
+        )
+ SELECT n.project,
+    n.agent_name,
+    COALESCE(l.total_lessons, (0)::bigint) AS total_lessons,
+    COALESCE(l.active_lessons, (0)::bigint) AS active_lessons,
+    COALESCE(l.critical_lessons, (0)::bigint) AS critical_lessons,
+    COALESCE(l.high_lessons, (0)::bigint) AS high_lessons,
+    COALESCE(l.medium_lessons, (0)::bigint) AS medium_lessons,
+    COALESCE(l.low_lessons, (0)::bigint) AS low_lessons,
+    COALESCE(i.issues, (0)::bigint) AS issues,
+    COALESCE(i.pending_issues, (0)::bigint) AS pending_issues,
+    COALESCE(r.runs, (0)::bigint) AS runs,
+    COALESCE(d.deliveries, (0)::numeric) AS deliveries,
+    COALESCE(l.applications, (0)::bigint) AS applications,
+    COALESCE(l.verified, (0)::bigint) AS verified,
+    COALESCE(l.prevented, (0)::bigint) AS prevented,
+    l.effectiveness,
+    l.effectiveness_low,
+    l.effectiveness_high,
+    GREATEST(l.changed_at, i.reported_at, r.started_at) AS last_activity_at
+   FROM ((((names n
+     LEFT JOIN by_lesson l ON (((l.project = n.project) AND (l.agent_name = n.agent_name))))
+     LEFT JOIN by_issue i ON (((i.project = n.project) AND (i.agent_name = n.agent_name))))
+     LEFT JOIN by_run r ON (((r.project = n.project) AND (r.agent_name = n.agent_name))))
+     LEFT JOIN by_delivery d ON (((d.project = n.project) AND (d.agent_name = n.agent_name))));
+
+CREATE TRIGGER agent_lesson_versions_kept BEFORE DELETE ON public.agent_lesson_versions FOR EACH ROW EXECUTE FUNCTION agent_lesson_versions_refuse();
+
+CREATE TRIGGER agent_lesson_versions_unchanged BEFORE UPDATE ON public.agent_lesson_versions FOR EACH ROW WHEN ((new.lesson_text <> ''::text)) EXECUTE FUNCTION agent_lesson_versions_refuse();
+
+CREATE OR REPLACE FUNCTION public.agent_lesson_versions_refuse()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+            BEGIN RAISE EXCEPTION 'agent_lesson_versions is append-only'; END $function$;

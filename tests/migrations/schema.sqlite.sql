@@ -1,0 +1,376 @@
+CREATE INDEX ix_agent_issues_agent ON agent_issues (project, agent_name, created_at);
+
+CREATE INDEX ix_agent_issues_fingerprint ON agent_issues (project, fingerprint);
+
+CREATE INDEX ix_agent_issues_lesson ON agent_issues (project, lesson_id, created_at);
+
+CREATE INDEX ix_agent_issues_pending ON agent_issues (project, created_at) WHERE action = 'pending';
+
+CREATE INDEX ix_agent_issues_run ON agent_issues (project, run_id);
+
+CREATE INDEX ix_agent_lesson_applications_agent ON agent_lesson_applications (project, agent_name, applied_at);
+
+CREATE INDEX ix_agent_lesson_applications_lesson ON agent_lesson_applications (project, lesson_id);
+
+CREATE INDEX ix_agent_lesson_deliveries_time ON agent_lesson_deliveries (project, delivered_at);
+
+CREATE INDEX ix_agent_lesson_keys_lesson ON agent_lesson_keys (project, lesson_id);
+
+CREATE INDEX ix_agent_lessons_revision ON agent_lessons (project, agent_name, revision);
+
+CREATE INDEX ix_agent_lessons_status ON agent_lessons (project, status);
+
+CREATE INDEX ix_agent_runs_agent ON agent_runs (project, agent_name, started_at);
+
+CREATE INDEX ix_audit_log_subject ON audit_log (project, subject);
+
+CREATE INDEX ix_audit_log_time ON audit_log (project, logged_at);
+
+CREATE INDEX ix_idempotency_keys_created_at ON idempotency_keys (created_at);
+
+CREATE UNIQUE INDEX uq_agent_issues_event ON agent_issues (project, run_id, lesson_id) WHERE is_event;
+
+CREATE UNIQUE INDEX uq_agent_lesson_documents_lesson ON agent_lesson_documents (project, lesson_id);
+
+CREATE TABLE agent_delivery_folds (
+    project TEXT NOT NULL,
+    agent_name TEXT NOT NULL,
+    lesson_id TEXT NOT NULL,
+    day TEXT NOT NULL,
+    deliveries INTEGER NOT NULL,
+    shown INTEGER NOT NULL,
+    last_delivered_at DATETIME NOT NULL,
+    CONSTRAINT pk_agent_delivery_folds PRIMARY KEY (project, agent_name, lesson_id, day)
+);
+
+CREATE TABLE agent_delivery_marks (
+    project TEXT NOT NULL,
+    folded_before DATETIME NOT NULL,
+    CONSTRAINT pk_agent_delivery_marks PRIMARY KEY (project)
+);
+
+CREATE TABLE agent_issues (
+    project TEXT NOT NULL,
+    id TEXT NOT NULL,
+    agent_name TEXT NOT NULL,
+    description TEXT NOT NULL,
+    severity SMALLINT NOT NULL,
+    category TEXT NOT NULL,
+    file TEXT DEFAULT '' NOT NULL,
+    line INTEGER,
+    rule_id TEXT DEFAULT '' NOT NULL,
+    source TEXT NOT NULL,
+    evidence TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    run_id TEXT,
+    lesson_id TEXT,
+    action TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    score DOUBLE,
+    runner_up TEXT,
+    runner_up_score DOUBLE,
+    fingerprint TEXT NOT NULL,
+    is_new BOOLEAN DEFAULT 1 NOT NULL,
+    is_event BOOLEAN DEFAULT 0 NOT NULL,
+    refinement_run_id TEXT NOT NULL,
+    created_at DATETIME NOT NULL,
+    CONSTRAINT pk_agent_issues PRIMARY KEY (project, id),
+    CONSTRAINT fk_agent_issues_agent_lessons FOREIGN KEY(project, lesson_id) REFERENCES agent_lessons (project, id),
+    CONSTRAINT fk_agent_issues_agent_runs FOREIGN KEY(project, run_id) REFERENCES agent_runs (project, run_id)
+);
+
+CREATE TABLE agent_lesson_applications (
+    project TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    lesson_id TEXT NOT NULL,
+    agent_name TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    self_report BOOLEAN,
+    verdict BOOLEAN,
+    verdict_source TEXT,
+    verdict_evidence TEXT,
+    verdict_by TEXT,
+    verdict_at DATETIME,
+    notes TEXT DEFAULT '' NOT NULL,
+    applied_at DATETIME NOT NULL,
+    CONSTRAINT pk_agent_lesson_applications PRIMARY KEY (project, run_id, lesson_id),
+    CONSTRAINT fk_agent_lesson_applications_agent_lessons FOREIGN KEY(project, lesson_id) REFERENCES agent_lessons (project, id),
+    CONSTRAINT fk_agent_lesson_applications_agent_runs FOREIGN KEY(project, run_id) REFERENCES agent_runs (project, run_id)
+);
+
+CREATE TABLE agent_lesson_deliveries (
+    project TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    lesson_id TEXT NOT NULL,
+    agent_name TEXT NOT NULL,
+    eligible BOOLEAN DEFAULT 1 NOT NULL,
+    shown BOOLEAN NOT NULL,
+    p_show DOUBLE NOT NULL,
+    exempt BOOLEAN NOT NULL,
+    policy_version TEXT NOT NULL,
+    position SMALLINT NOT NULL,
+    delivered_at DATETIME NOT NULL,
+    CONSTRAINT pk_agent_lesson_deliveries PRIMARY KEY (project, run_id, lesson_id),
+    CONSTRAINT fk_agent_lesson_deliveries_agent_runs FOREIGN KEY(project, run_id) REFERENCES agent_runs (project, run_id)
+);
+
+CREATE TABLE agent_lesson_documents (
+    document_id INTEGER NOT NULL,
+    project TEXT NOT NULL,
+    lesson_id TEXT NOT NULL,
+    body TEXT NOT NULL,
+    CONSTRAINT pk_agent_lesson_documents PRIMARY KEY (document_id),
+    CONSTRAINT fk_agent_lesson_documents_agent_lessons FOREIGN KEY(project, lesson_id) REFERENCES agent_lessons (project, id)
+);
+
+CREATE TABLE agent_lesson_flags (
+    project TEXT NOT NULL,
+    lesson_id TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    run_id TEXT,
+    flagged_at DATETIME NOT NULL,
+    CONSTRAINT pk_agent_lesson_flags PRIMARY KEY (project, lesson_id, principal),
+    CONSTRAINT fk_agent_lesson_flags_agent_lessons FOREIGN KEY(project, lesson_id) REFERENCES agent_lessons (project, id)
+);
+
+CREATE TABLE agent_lesson_keys (
+    project TEXT NOT NULL,
+    agent_name TEXT NOT NULL,
+    "key" TEXT NOT NULL,
+    lesson_id TEXT NOT NULL,
+    CONSTRAINT pk_agent_lesson_keys PRIMARY KEY (project, agent_name, "key"),
+    CONSTRAINT fk_agent_lesson_keys_agent_lessons FOREIGN KEY(project, lesson_id) REFERENCES agent_lessons (project, id)
+);
+
+CREATE VIRTUAL TABLE agent_lesson_search USING fts5(
+            body, content='agent_lesson_documents', content_rowid='document_id', tokenize='porter unicode61');
+
+CREATE TABLE agent_lesson_versions (
+    project TEXT NOT NULL,
+    lesson_id TEXT NOT NULL,
+    change INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    action TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    status TEXT NOT NULL,
+    lesson_text TEXT NOT NULL,
+    rationale TEXT NOT NULL,
+    severity SMALLINT NOT NULL,
+    category TEXT NOT NULL,
+    numbers JSON NOT NULL,
+    changed_at DATETIME NOT NULL,
+    CONSTRAINT pk_agent_lesson_versions PRIMARY KEY (project, lesson_id, change),
+    CONSTRAINT fk_agent_lesson_versions_agent_lessons FOREIGN KEY(project, lesson_id) REFERENCES agent_lessons (project, id)
+);
+
+CREATE TABLE agent_lessons (
+    project TEXT NOT NULL,
+    id TEXT NOT NULL,
+    agent_name TEXT NOT NULL,
+    lesson_text TEXT NOT NULL,
+    rationale TEXT NOT NULL,
+    severity SMALLINT NOT NULL,
+    severity_name TEXT GENERATED ALWAYS AS (CASE severity WHEN 4 THEN 'critical' WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END) STORED,
+    category TEXT NOT NULL,
+    rule_key TEXT DEFAULT '' NOT NULL,
+    status TEXT NOT NULL,
+    is_active BOOLEAN NOT NULL,
+    pinned BOOLEAN DEFAULT 0 NOT NULL,
+    version INTEGER DEFAULT '1' NOT NULL,
+    trust TEXT NOT NULL,
+    author TEXT NOT NULL,
+    approved_by TEXT,
+    provenance JSON NOT NULL,
+    issue_count INTEGER DEFAULT '0' NOT NULL,
+    times_applied INTEGER DEFAULT '0' NOT NULL,
+    times_verified INTEGER DEFAULT '0' NOT NULL,
+    times_prevented INTEGER DEFAULT '0' NOT NULL,
+    effectiveness_score DOUBLE NOT NULL,
+    effect_low DOUBLE NOT NULL,
+    effect_high DOUBLE NOT NULL,
+    events INTEGER DEFAULT '0' NOT NULL,
+    flags INTEGER DEFAULT '0' NOT NULL,
+    status_reason TEXT DEFAULT '' NOT NULL,
+    last_seen_at DATETIME,
+    last_applied_at DATETIME,
+    expires_at DATETIME,
+    superseded_by TEXT,
+    content_hash TEXT NOT NULL,
+    token_count INTEGER NOT NULL,
+    revision BIGINT DEFAULT '0' NOT NULL,
+    created_at DATETIME NOT NULL,
+    updated_at DATETIME NOT NULL,
+    CONSTRAINT pk_agent_lessons PRIMARY KEY (project, id)
+);
+
+CREATE TABLE agent_refinement_runs (
+    project TEXT NOT NULL,
+    id TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    source TEXT NOT NULL,
+    refiner TEXT NOT NULL,
+    model TEXT DEFAULT '' NOT NULL,
+    prompt_hash TEXT DEFAULT '' NOT NULL,
+    issues INTEGER NOT NULL,
+    created INTEGER NOT NULL,
+    merged INTEGER NOT NULL,
+    pending INTEGER NOT NULL,
+    quarantined INTEGER NOT NULL,
+    rejected INTEGER NOT NULL,
+    tokens INTEGER DEFAULT '0' NOT NULL,
+    cost_usd DOUBLE DEFAULT '0' NOT NULL,
+    duration_ms DOUBLE NOT NULL,
+    error TEXT DEFAULT '' NOT NULL,
+    started_at DATETIME NOT NULL,
+    CONSTRAINT pk_agent_refinement_runs PRIMARY KEY (project, id)
+);
+
+CREATE TABLE agent_revisions (
+    project TEXT NOT NULL,
+    agent_name TEXT NOT NULL,
+    revision BIGINT NOT NULL,
+    CONSTRAINT pk_agent_revisions PRIMARY KEY (project, agent_name)
+);
+
+CREATE TABLE agent_runs (
+    project TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    agent_name TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    holdout BOOLEAN DEFAULT 0 NOT NULL,
+    task_hash TEXT NOT NULL,
+    started_at DATETIME NOT NULL,
+    CONSTRAINT pk_agent_runs PRIMARY KEY (project, run_id)
+);
+
+CREATE TABLE alembic_version (
+    version_num VARCHAR(32) NOT NULL,
+    CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
+
+CREATE TABLE audit_heads (
+    project TEXT NOT NULL,
+    writer TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    hash TEXT NOT NULL,
+    CONSTRAINT pk_audit_heads PRIMARY KEY (project, writer)
+);
+
+CREATE TABLE audit_log (
+    project TEXT NOT NULL,
+    writer TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    principal TEXT NOT NULL,
+    action TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    details JSON NOT NULL,
+    logged_at DATETIME NOT NULL,
+    previous_hash TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    CONSTRAINT pk_audit_log PRIMARY KEY (project, writer, seq)
+);
+
+CREATE TABLE idempotency_keys (
+    project TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    tool TEXT NOT NULL,
+    "key" TEXT NOT NULL,
+    request_hash TEXT NOT NULL,
+    answer JSON NOT NULL,
+    created_at DATETIME NOT NULL,
+    CONSTRAINT pk_idempotency_keys PRIMARY KEY (project, principal, tool, "key")
+);
+
+CREATE TABLE server_secrets (
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    CONSTRAINT pk_server_secrets PRIMARY KEY (name)
+);
+
+CREATE TRIGGER agent_lesson_documents_deleted AFTER DELETE ON agent_lesson_documents BEGIN
+            INSERT INTO agent_lesson_search(agent_lesson_search, rowid, body)
+                VALUES ('delete', old.document_id, old.body);
+        END;
+
+CREATE TRIGGER agent_lesson_documents_inserted AFTER INSERT ON agent_lesson_documents BEGIN
+            INSERT INTO agent_lesson_search(rowid, body) VALUES (new.document_id, new.body);
+        END;
+
+CREATE TRIGGER agent_lesson_documents_updated AFTER UPDATE ON agent_lesson_documents BEGIN
+            INSERT INTO agent_lesson_search(agent_lesson_search, rowid, body)
+                VALUES ('delete', old.document_id, old.body);
+            INSERT INTO agent_lesson_search(rowid, body) VALUES (new.document_id, new.body);
+        END;
+
+CREATE TRIGGER agent_lesson_versions_kept BEFORE DELETE ON agent_lesson_versions BEGIN
+            SELECT RAISE(ABORT, 'agent_lesson_versions is append-only');
+        END;
+
+CREATE TRIGGER agent_lesson_versions_unchanged BEFORE UPDATE ON agent_lesson_versions
+            WHEN new.lesson_text <> '' BEGIN
+            SELECT RAISE(ABORT, 'agent_lesson_versions is append-only');
+        END;
+
+CREATE VIEW agent_learning_stats AS
+WITH names AS (
+    SELECT project, agent_name FROM agent_lessons
+    UNION SELECT project, agent_name FROM agent_issues
+    UNION SELECT project, agent_name FROM agent_runs
+), by_lesson AS (
+    SELECT project, agent_name,
+        SUM(CASE WHEN status <> 'rejected' THEN 1 ELSE 0 END) AS total_lessons,
+        SUM(CASE WHEN is_active THEN 1 ELSE 0 END) AS active_lessons,
+        SUM(CASE WHEN severity = 4 AND status <> 'rejected' THEN 1 ELSE 0 END) AS critical_lessons,
+        SUM(CASE WHEN severity = 3 AND status <> 'rejected' THEN 1 ELSE 0 END) AS high_lessons,
+        SUM(CASE WHEN severity = 2 AND status <> 'rejected' THEN 1 ELSE 0 END) AS medium_lessons,
+        SUM(CASE WHEN severity = 1 AND status <> 'rejected' THEN 1 ELSE 0 END) AS low_lessons,
+        SUM(times_applied) AS applications,
+        SUM(times_verified) AS verified,
+        SUM(times_prevented) AS prevented,
+        AVG(CASE WHEN is_active THEN effectiveness_score END) AS effectiveness,
+        AVG(CASE WHEN is_active THEN effect_low END) AS effectiveness_low,
+        AVG(CASE WHEN is_active THEN effect_high END) AS effectiveness_high,
+        MAX(updated_at) AS changed_at
+    FROM agent_lessons GROUP BY project, agent_name
+), by_issue AS (
+    SELECT project, agent_name, COUNT(*) AS issues,
+        SUM(CASE WHEN action = 'pending' THEN 1 ELSE 0 END) AS pending_issues,
+        MAX(created_at) AS reported_at
+    FROM agent_issues GROUP BY project, agent_name
+), by_run AS (
+    SELECT project, agent_name, COUNT(*) AS runs, MAX(started_at) AS started_at
+    FROM agent_runs GROUP BY project, agent_name
+), by_delivery AS (
+    SELECT project, agent_name, SUM(deliveries) AS deliveries FROM (
+        SELECT project, agent_name, deliveries FROM agent_delivery_folds
+        UNION ALL
+        SELECT d.project, d.agent_name, COUNT(*) AS deliveries
+        FROM agent_lesson_deliveries d LEFT JOIN agent_delivery_marks m ON m.project = d.project
+        WHERE m.project IS NULL OR d.delivered_at >= m.folded_before
+        GROUP BY d.project, d.agent_name
+    ) counted GROUP BY project, agent_name
+)
+SELECT n.project, n.agent_name,
+    COALESCE(l.total_lessons, 0) AS total_lessons,
+    COALESCE(l.active_lessons, 0) AS active_lessons,
+    COALESCE(l.critical_lessons, 0) AS critical_lessons,
+    COALESCE(l.high_lessons, 0) AS high_lessons,
+    COALESCE(l.medium_lessons, 0) AS medium_lessons,
+    COALESCE(l.low_lessons, 0) AS low_lessons,
+    COALESCE(i.issues, 0) AS issues,
+    COALESCE(i.pending_issues, 0) AS pending_issues,
+    COALESCE(r.runs, 0) AS runs,
+    COALESCE(d.deliveries, 0) AS deliveries,
+    COALESCE(l.applications, 0) AS applications,
+    COALESCE(l.verified, 0) AS verified,
+    COALESCE(l.prevented, 0) AS prevented,
+    l.effectiveness, l.effectiveness_low, l.effectiveness_high,
+    NULLIF(MAX(
+        COALESCE(l.changed_at, ''), COALESCE(i.reported_at, ''), COALESCE(r.started_at, '')), '') AS last_activity_at
+FROM names n
+LEFT JOIN by_lesson l ON l.project = n.project AND l.agent_name = n.agent_name
+LEFT JOIN by_issue i ON i.project = n.project AND i.agent_name = n.agent_name
+LEFT JOIN by_run r ON r.project = n.project AND r.agent_name = n.agent_name
+LEFT JOIN by_delivery d ON d.project = n.project AND d.agent_name = n.agent_name;

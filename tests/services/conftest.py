@@ -1,0 +1,130 @@
+"""The steps of the loop, a line each."""
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from sqlalchemy import Table, select
+
+from lessonbook.config import Settings
+from lessonbook.models.lesson import Caller, Lesson
+from lessonbook.models.loop import (
+    Application,
+    Applied,
+    Flag,
+    Flagged,
+    LessonQuery,
+    Lessons,
+    Refinement,
+    Report,
+    ReportedIssue,
+    Stats,
+    StatsQuery,
+)
+from lessonbook.models.operator import CleanedUp, Cleanup, LessonListing, LessonReview, ListedLesson, Reviewed
+from lessonbook.services import browse, maintain, record, report, review, serve, stats
+from lessonbook.services.opening import work_on
+from lessonbook.services.workspace import Workspace
+from lessonbook.store import lessons as lesson_rows
+from lessonbook.store.engine import connect
+from lessonbook.store.urls import parse_address
+
+AGENT = "BackendDevelopmentAgent"
+
+
+@dataclass(frozen=True)
+class Loop:
+    """One workspace, spoken to in short."""
+
+    work: Workspace
+
+    async def get(self, caller: Caller, **query: Any) -> Lessons:
+        return await serve.get_lessons(self.work, caller, LessonQuery.model_validate({"agent_name": AGENT, **query}))
+
+    async def report(self, caller: Caller, *issues: str | dict[str, Any], **about: Any) -> Refinement:
+        listed = [ReportedIssue(description=issue) if isinstance(issue, str) else issue for issue in issues]
+        return await report.report_issues(
+            self.work, caller, Report.model_validate({"agent_name": AGENT, "issues": listed, **about})
+        )
+
+    async def learn(self, caller: Caller, lesson: str, description: str = "", **issue: Any) -> str:
+        """Report an issue that offers `lesson`, and return the lesson's id."""
+        about = {name: issue.pop(name) for name in ("agent_name", "run_id", "source") if name in issue}
+        given = {"description": description or f"Somebody missed this: {lesson}", "lesson": lesson, **issue}
+        refined = (await self.report(caller, given, **about)).issues[0]
+        assert refined.action == "created", refined
+        assert refined.lesson_id is not None
+        return refined.lesson_id
+
+    async def record(self, caller: Caller, run_id: str, *lesson_ids: str, **about: Any) -> Applied:
+        asked = Application.model_validate({"run_id": run_id, "lesson_ids": list(lesson_ids), **about})
+        return await record.record_application(self.work, caller, asked)
+
+    async def flag(self, caller: Caller, lesson_id: str, reason: str = "It misled me.", **about: Any) -> Flagged:
+        asked = Flag.model_validate({"lesson_id": lesson_id, "reason": reason, **about})
+        return await record.flag_lesson(self.work, caller, asked)
+
+    async def review(self, caller: Caller, lesson_id: str, action: str, **about: Any) -> Reviewed:
+        asked = LessonReview.model_validate({"lesson_id": lesson_id, "action": action, **about})
+        return await review.review_lesson(self.work, caller, asked)
+
+    async def cleanup(self, caller: Caller, **about: Any) -> CleanedUp:
+        return await maintain.cleanup_lessons(self.work, caller, Cleanup.model_validate(about))
+
+    async def stats(self, caller: Caller, **query: Any) -> Stats:
+        return await stats.get_stats(self.work, caller, StatsQuery.model_validate(query))
+
+    async def found(self, caller: Caller, **listing: Any) -> list[ListedLesson]:
+        page = await browse.list_lessons(self.work, caller, LessonListing.model_validate(listing))
+        return page.lessons
+
+    async def lesson(self, lesson_id: str, project: str = "demo") -> Lesson:
+        """Return a lesson as it is stored."""
+        return await self.work.store.read(
+            lambda connection: lesson_rows.find(connection, project, [lesson_id])[lesson_id]
+        )
+
+    async def rows(self, table: Table, *columns: str) -> list[Any]:
+        """Return a table's rows: dictionaries, or bare values where one column is named."""
+        wanted = [table.c[column] for column in columns] or [table]
+
+        def read(connection: Any) -> Sequence[Any]:
+            found = connection.execute(select(*wanted))
+            return list(found.scalars()) if len(columns) == 1 else [dict(row) for row in found.mappings()]
+
+        return list(await self.work.store.read(read))
+
+    async def count(self, *tables: Table) -> list[int]:
+        return [len(await self.rows(table)) for table in tables]
+
+    async def assert_healthy(self) -> None:
+        diagnosis = await maintain.diagnose(self.work)
+        assert diagnosis.faults == []
+        assert diagnosis.healthy
+
+
+@pytest.fixture
+def loop(work: Workspace) -> Loop:
+    return Loop(work)
+
+
+@pytest.fixture
+async def other_process(work: Workspace, settings: Settings) -> AsyncIterator[Loop]:
+    """A second workspace on the same database, with caches and dice of its own."""
+    store = connect(parse_address(settings.database_url))
+    yield Loop(await work_on(store, settings, now=work.now, random_bytes=os.urandom))
+    await store.close()
+
+
+@pytest.fixture
+def stranger() -> Caller:
+    """Somebody of another project in the same database."""
+    return Caller("elsewhere", "local")
+
+
+@pytest.fixture
+def reviewer() -> Caller:
+    """A second independent source, beside QA."""
+    return Caller("demo", "review-bot")

@@ -1,0 +1,137 @@
+"""A small life of a lesson book: every step of the loop once, so that every table has rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Connection, text
+
+from lessonbook.models.lesson import Caller
+from lessonbook.models.loop import Application, Flag, LessonQuery, Refinement, Report, ReportedIssue
+from lessonbook.models.operator import LessonReview, NewLesson
+from lessonbook.services import maintain, record, report, review, serve
+from lessonbook.services.workspace import Workspace
+from lessonbook.store.engine import Store
+
+T = TypeVar("T")
+
+AGENT = "BackendDevelopmentAgent"
+PROJECT = "demo"
+TABLES = (
+    "agent_delivery_folds",
+    "agent_delivery_marks",
+    "agent_issues",
+    "agent_lesson_applications",
+    "agent_lesson_deliveries",
+    "agent_lesson_documents",
+    "agent_lesson_flags",
+    "agent_lesson_keys",
+    "agent_lesson_versions",
+    "agent_lessons",
+    "agent_refinement_runs",
+    "agent_revisions",
+    "agent_runs",
+    "audit_heads",
+    "audit_log",
+    "idempotency_keys",
+    "server_secrets",
+)
+
+
+class GoesOn(Protocol):
+    """A clock that is told how much time has passed."""
+
+    def go_on(self, **duration: float) -> None: ...
+
+
+@dataclass(frozen=True)
+class Played:
+    """What came of the scenario, by the names the steps gave it."""
+
+    run_id: str
+    injection: str
+    requests: str
+    written: str
+
+
+def issue(number: int = 0, **fields: Any) -> ReportedIssue:
+    """A made-up issue. Each number is another problem, with a rule that would have avoided it."""
+    words = {
+        "description": f"Handler {number} trusts the length header of upload {number}",
+        "lesson": f"Check the length of upload kind {number} against its limit before reading the body.",
+    }
+    return ReportedIssue(**{**words, **fields})
+
+
+async def tell(work: Workspace, caller: Caller, *issues: ReportedIssue, **fields: Any) -> Refinement:
+    return await report.report_issues(work, caller, Report(issues=list(issues), **{"agent_name": AGENT, **fields}))
+
+
+async def play(work: Workspace, clock: GoesOn, agent: Caller, qa: Caller, person: Caller) -> Played:
+    """Report, serve, report again in the run, apply, judge, flag, review, author, pass three days, keep up."""
+    first = await tell(
+        work,
+        agent,
+        issue(description="SQL text from an f-string", rule_id="bandit:B608", severity="critical"),
+        issue(description="requests.get without a timeout", rule_id="bandit:B113", severity="medium"),
+        idempotency_key="first-report",
+    )
+    injection, requests = (line.lesson_id for line in first.issues)
+    assert injection
+    assert requests
+    await tell(work, agent, ReportedIssue(description="the totals on page seven look odd"))
+    served = await serve.get_lessons(work, agent, LessonQuery(agent_name=AGENT, task="write a SQL query", run_id="run-1"))
+    assert {lesson.id for lesson in served.lessons} == {injection, requests}
+    clock.go_on(minutes=5)
+    again = issue(description="SQL text from a format call", rule_id="bandit:B608")
+    await tell(work, qa, again, run_id="run-1", source="qa")
+    await record.record_application(work, agent, Application(run_id="run-1", lesson_ids=[injection, requests]))
+    verdict = Application(run_id="run-1", lesson_ids=[requests], prevented_issue=True, source="qa")
+    await record.record_application(work, qa, verdict)
+    verdict = Application(run_id="run-1", lesson_ids=[injection], prevented_issue=False, source="qa")
+    await record.record_application(work, qa, verdict)
+    await record.flag_lesson(work, agent, Flag(lesson_id=requests, reason="it misled me", run_id="run-1"))
+    await review.review_lesson(work, person, LessonReview(lesson_id=injection, action="approve", reason="true"))
+    new = NewLesson(text="Close every file in the block that opened it.", agent_name=AGENT, severity="low")
+    written = await review.add_lesson(work, person, new)
+    clock.go_on(days=3)
+    await maintain.keep_up(work, person)  # folds the run of three days ago
+    await serve.get_lessons(work, agent, LessonQuery(agent_name=AGENT, run_id="run-2"))
+    await tell(work, agent, issue(1), idempotency_key="second-report")
+    return Played("run-1", injection, requests, written.lesson_id)
+
+
+async def ask(store: Store, sql: str, **values: Any) -> list[Any]:
+    """Return the rows of a query."""
+    return await store.read(lambda connection: list(connection.execute(text(sql), values).all()))
+
+
+async def scalar(store: Store, sql: str, **values: Any) -> Any:
+    """Return the one value of a query."""
+    return await store.read(lambda connection: connection.execute(text(sql), values).scalar_one())
+
+
+async def tamper(store: Store, sql: str, **values: Any) -> int:
+    """Change rows behind the services' back, and return how many."""
+    return await store.write(lambda connection: connection.execute(text(sql), values).rowcount)
+
+
+async def counted(store: Store) -> dict[str, int]:
+    """Return the number of rows by table."""
+
+    def count(connection: Connection) -> dict[str, int]:
+        return {name: connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one() for name in TABLES}
+
+    return await store.read(count)
+
+
+def checked_out(store: Any) -> int:
+    """Return how many connections of the store's pool are in use."""
+    return store.engine().pool.checkedout()
+
+
+def by_hand(action: Callable[[Connection], Any]) -> Callable[[Connection], Any]:
+    """Name a piece of work that a test wrote itself."""
+    return action
