@@ -1,5 +1,7 @@
 """Reporting: what becomes of an issue, what it is evidence of, and what is never stored."""
 
+import dataclasses
+
 import pytest
 
 from lessonbook.errors import Conflict, NotFound
@@ -30,8 +32,6 @@ async def refine(work: Workspace, caller: Caller, *findings: Finding, **about):
 
 
 def with_settings(work: Workspace, **settings) -> Workspace:
-    import dataclasses  # noqa: PLC0415  # only here
-
     merged = {**work.settings.model_dump(exclude_unset=True), **settings}
     return dataclasses.replace(work, settings=type(work.settings).model_validate(merged))
 
@@ -143,7 +143,7 @@ async def test_a_shared_lesson_answers_for_every_agent(loop, agent: Caller) -> N
 
 
 async def test_a_shared_lesson_made_in_the_same_report_keeps_its_names_shared(loop, agent: Caller) -> None:
-    offered = {"description": "The upload never ends", "lesson": RULE}
+    offered = {"description": "xyzzy", "lesson": RULE}
     routed = {"description": "Terraform and Kubernetes cluster hang", "lesson": RULE, "file": "infra/main.tf"}
     refined = await loop.report(agent, offered, routed, agent_name="")
     assert [(line.agent_name, line.action) for line in refined.issues] == [

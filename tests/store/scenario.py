@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, text
 
@@ -15,10 +14,9 @@ from lessonbook.services import maintain, record, report, review, serve
 from lessonbook.services.workspace import Workspace
 from lessonbook.store.engine import Store
 
-T = TypeVar("T")
-
 AGENT = "BackendDevelopmentAgent"
 PROJECT = "demo"
+_SYLLABLES = ("ba", "ce", "di", "fo", "gu", "ha", "ke", "li", "mo", "nu")
 TABLES = (
     "agent_delivery_folds",
     "agent_delivery_marks",
@@ -58,9 +56,10 @@ class Played:
 
 def issue(number: int = 0, **fields: Any) -> ReportedIssue:
     """A made-up issue. Each number is another problem, with a rule that would have avoided it."""
+    name = "".join(_SYLLABLES[int(digit)] for digit in str(number))  # digits alone would not make it another problem
     words = {
-        "description": f"Handler {number} trusts the length header of upload {number}",
-        "lesson": f"Check the length of upload kind {number} against its limit before reading the body.",
+        "description": f"Handler {name} trusts the length header of its uploads",
+        "lesson": f"Check the length of {name} uploads against their limit before reading the body.",
     }
     return ReportedIssue(**{**words, **fields})
 
@@ -131,7 +130,3 @@ def checked_out(store: Any) -> int:
     """Return how many connections of the store's pool are in use."""
     return store.engine().pool.checkedout()
 
-
-def by_hand(action: Callable[[Connection], Any]) -> Callable[[Connection], Any]:
-    """Name a piece of work that a test wrote itself."""
-    return action

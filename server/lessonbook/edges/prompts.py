@@ -14,6 +14,7 @@ from pydantic import Field
 from lessonbook import services
 from lessonbook.edges.desk import Desk, answer
 from lessonbook.edges.naming import unknown
+from lessonbook.edges.wording import of_lessons
 from lessonbook.errors import InvalidInput, LessonbookError
 from lessonbook.models.loop import LessonQuery, Request
 from lessonbook.models.operator import PendingListing
@@ -65,7 +66,7 @@ def add_prompts(server: MCPServer[Any], desk: Desk) -> None:
         async def act() -> str:
             query = parse(LessonQuery, {"agent_name": agent_name, "task": task})
             result = await services.serve.get_lessons(await desk.workspace(), desk.caller(), query)
-            return result.prompt_section or result.note
+            return of_lessons(result)
 
         return await _told(act)
 

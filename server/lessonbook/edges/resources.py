@@ -11,6 +11,7 @@ from mcp.server.mcpserver.resources import ResourceSecurity
 
 from lessonbook import services
 from lessonbook.edges.desk import Desk, answer
+from lessonbook.edges.wording import of_lessons
 from lessonbook.errors import LessonbookError, NotFound
 from lessonbook.models.loop import LessonQuery, StatsQuery
 from lessonbook.models.operator import LessonChoice
@@ -36,7 +37,7 @@ def add_resources(server: MCPServer[Any], desk: Desk) -> None:
             _check(desk, project)
             query = parse(LessonQuery, {"agent_name": agent_name})
             result = await services.serve.get_lessons(await desk.workspace(), desk.caller(), query)
-            return result.prompt_section or result.note
+            return of_lessons(result)
 
         return await _told(act)
 

@@ -24,6 +24,7 @@ class RelevanceIndex(Generic[Key]):
 
     def __init__(self) -> None:
         self._postings: dict[str, dict[Key, int]] = {}
+        self._texts: dict[Key, int] = {}
         self._terms: dict[Key, Counter[str]] = {}
         self._lengths: dict[Key, int] = {}
         self._total_length = 0
@@ -34,7 +35,10 @@ class RelevanceIndex(Generic[Key]):
 
     def put(self, key: Key, text: str) -> None:
         """Index `text` under `key`, in place of what was there."""
+        if self._texts.get(key) == (seen := hash(text)):
+            return
         self.discard(key)
+        self._texts[key] = seen
         terms = Counter(words_of(text))
         self._terms[key] = terms
         self._lengths[key] = length = terms.total()
@@ -44,6 +48,7 @@ class RelevanceIndex(Generic[Key]):
 
     def discard(self, key: Key) -> None:
         """Forget what is indexed under `key`, if anything."""
+        self._texts.pop(key, None)
         for term in self._terms.pop(key, ()):
             posting = self._postings[term]
             del posting[key]

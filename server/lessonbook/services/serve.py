@@ -4,7 +4,7 @@ Every prompt section anybody gets comes from `get_lessons`.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from lessonbook.learning import policy
 from lessonbook.learning.effect import EVENTS_MIN
-from lessonbook.learning.ranking import Choice, estimate_tokens, fill, value
+from lessonbook.learning.ranking import estimate_tokens, fill
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.loop import Effect, LessonQuery, Lessons, NotEnough, ServedLesson
 from lessonbook.models.vocabulary import SHARED_AGENT
@@ -94,11 +94,11 @@ def _choose(
     shelf: Shelf, query: LessonQuery, caller: Caller, run_id: str, deliveries: Mapping[str, Row], now: datetime
 ) -> tuple[_Pick, list[Row]]:
     """Return what to serve, and the deliveries to log for it."""
-    ranked = _rank(shelf, query)
-    choice = _fitting(ranked, query, run_id)
+    text = " ".join((query.task, *query.files)).strip()
+    chosen = _fitting(shelf.ranked(text, query.categories), query, run_id)
     shown: list[str] = []
     rows: list[Row] = []
-    for position, lesson in enumerate(choice.chosen):
+    for position, lesson in enumerate(chosen):
         if (first := deliveries.get(lesson.id)) is not None:
             if first["shown"]:
                 shown.append(lesson.id)
@@ -121,10 +121,10 @@ def _choose(
                 "delivered_at": now,
             }
         )
-    return _Pick(shown, len(choice.chosen) - len(shown), choice.left_over), rows
+    return _Pick(shown, len(chosen) - len(shown), shelf.count(query.categories) - len(chosen)), rows
 
 
-def _fitting(lessons: Sequence[Lesson], query: LessonQuery, run_id: str) -> Choice[Lesson]:
+def _fitting(lessons: Iterable[Lesson], query: LessonQuery, run_id: str) -> list[Lesson]:
     """Return which of `lessons` fit the budget, in order."""
     return fill(
         lessons,
@@ -133,23 +133,6 @@ def _fitting(lessons: Sequence[Lesson], query: LessonQuery, run_id: str) -> Choi
         overhead=prompt_section.overhead(run_id),
         cost=prompt_section.cost_of,
     )
-
-
-def _rank(shelf: Shelf, query: LessonQuery) -> list[Lesson]:
-    """Return the candidates, most valuable first."""
-    wanted = set(query.categories)
-    text = " ".join((query.task, *query.files)).strip()
-    scores = shelf.scores(text) if text else None
-    candidates = [lesson for lesson in shelf.lessons.values() if not wanted or lesson.category in wanted]
-    worth = {
-        lesson.id: value(
-            lesson.severity,
-            lesson.effectiveness_score,
-            None if scores is None else scores.get(lesson.id, 0.0),
-        )
-        for lesson in candidates
-    }
-    return sorted(candidates, key=lambda lesson: (-worth[lesson.id], -lesson.issue_count, lesson.id))
 
 
 def _log(
@@ -202,7 +185,7 @@ def _answer(
 ) -> Lessons:
     known = [lesson for lesson_id in pick.lesson_ids if (lesson := shelf.lessons.get(lesson_id)) is not None]
     # A lesson may have been reworded since it was picked, and a budget is a budget.
-    lessons = _fitting(known, query, run_id).chosen
+    lessons = _fitting(known, query, run_id)
     mark = prompt_section.delimiter(work.secret, caller.project, run_id)
     text = prompt_section.section(run_id, mark, lessons)
     notes = [note, "" if lessons else _NOTHING, "Something was withheld, to measure it." if pick.withheld else ""]

@@ -4,18 +4,25 @@ Ranking looks at every lesson an agent has. Reading a thousand rows for each cal
 process keeps the agents it serves on shelves, and each call fetches only what changed since: none, most of the time.
 """
 
+from bisect import bisect_left, insort
 from collections import OrderedDict
+from collections.abc import Collection, Iterator
 from contextlib import suppress
+from heapq import heapify, heappop, merge
 from typing import Final
 
 from sqlalchemy import Connection
 
+from lessonbook.learning.ranking import standing, value
 from lessonbook.learning.relevance import RelevanceIndex
 from lessonbook.models.lesson import Lesson
-from lessonbook.models.vocabulary import SERVABLE, SHARED_AGENT
+from lessonbook.models.vocabulary import SERVABLE, SHARED_AGENT, Category
 from lessonbook.store import lessons as lesson_rows
 
 SHELVES_MAX: Final = 64
+
+_Place = tuple[float, int, str]
+"""Where a lesson stands: its standing and its issue count, both negative so that the best sort first, and its id."""
 
 
 class Shelf:
@@ -26,6 +33,8 @@ class Shelf:
         self.agent_name = agent_name
         self.lessons: dict[str, Lesson] = {}
         self._index: RelevanceIndex[str] = RelevanceIndex()
+        self._places: dict[str, _Place] = {}
+        self._order: list[_Place] = []
         self._agent_revision = -1
         self._shared_revision = -1
 
@@ -44,14 +53,45 @@ class Shelf:
         """Tell whether a lesson here is the agent's own, not one shared by all."""
         return any(lesson.agent_name == self.agent_name for lesson in self.lessons.values())
 
-    def scores(self, query: str) -> dict[str, float]:
-        """Return how well each lesson fits `query`, by lesson id; those without a word in common are left out."""
-        return self._index.scores(query)
+    def count(self, categories: Collection[Category]) -> int:
+        """Return how many lessons there are, of `categories` where some are named."""
+        if not categories:
+            return len(self.lessons)
+        return sum(lesson.category in categories for lesson in self.lessons.values())
+
+    def ranked(self, task: str, categories: Collection[Category]) -> Iterator[Lesson]:
+        """Yield lessons, the most valuable for `task` first; without a task those of the highest standing.
+
+        Only lessons that share a word with the task are weighed anew; the others keep their order, and few are ever
+        looked at.
+        """
+        places = self._weighed(task) if task else iter(self._order)
+        for *_, lesson_id in places:
+            lesson = self.lessons[lesson_id]
+            if not categories or lesson.category in categories:
+                yield lesson
+
+    def _weighed(self, task: str) -> Iterator[_Place]:
+        scores = self._index.scores(task)
+        fitting: list[_Place] = []
+        for lesson_id, score in scores.items():
+            loss, seen, _ = self._places[lesson_id]
+            fitting.append((-value(-loss, score), seen, lesson_id))
+        heapify(fitting)
+        others = (
+            (-value(-loss, 0.0), seen, lesson_id) for loss, seen, lesson_id in self._order if lesson_id not in scores
+        )
+        return merge((heappop(fitting) for _ in range(len(fitting))), others)
 
     def _put(self, lesson: Lesson, body: str) -> None:
+        if (place := self._places.pop(lesson.id, None)) is not None:
+            del self._order[bisect_left(self._order, place)]
         if lesson.status in SERVABLE and lesson.is_active:
             self.lessons[lesson.id] = lesson
             self._index.put(lesson.id, body)
+            place = (-standing(lesson.severity, lesson.effectiveness_score), -lesson.issue_count, lesson.id)
+            self._places[lesson.id] = place
+            insort(self._order, place)
         elif self.lessons.pop(lesson.id, None) is not None:
             self._index.discard(lesson.id)
         if lesson.agent_name == SHARED_AGENT:

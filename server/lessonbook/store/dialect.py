@@ -1,6 +1,7 @@
 """Where the two databases speak differently: upserts, full-text search, announcements."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Literal, assert_never, cast
 
 from sqlalchemy import Connection, Table, TextClause, text
@@ -45,7 +46,17 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> int
     """Insert `rows` whose key is not taken yet, and return how many went in."""
     if not rows:
         return 0
-    return connection.execute(insert_of(connection, table).values(rows).on_conflict_do_nothing()).rowcount
+    if len(rows) == 1:
+        return connection.execute(_insert_or_skip(name_of(connection), table), rows[0]).rowcount
+    return len(connection.execute(_insert_or_skip(name_of(connection), table, tells=True), rows).all())
+
+
+@cache
+def _insert_or_skip(name: Dialect, table: Table, *, tells: bool = False) -> Any:
+    """Return the statement, made once: SQLAlchemy then compiles it once, too. `tells` lets it return a key a row."""
+    kind = sqlite if name == "sqlite" else postgresql
+    statement = kind.insert(table).on_conflict_do_nothing()
+    return statement.returning(next(iter(table.primary_key.columns))) if tells else statement
 
 
 def full_text(connection: Connection, words: Sequence[str]) -> tuple[TextClause, str]:

@@ -177,7 +177,7 @@ def documents(connection: Connection, project: str, lesson_ids: Iterable[str]) -
     query = select(lesson_documents.c.lesson_id, lesson_documents.c.body).where(
         lesson_documents.c.project == project, lesson_documents.c.lesson_id.in_(set(lesson_ids))
     )
-    return dict(connection.execute(query).tuples())
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def search(connection: Connection, project: str, words: Sequence[str], most: int) -> dict[str, float]:
@@ -298,7 +298,7 @@ def applied_at_least(connection: Connection, project: str, applications: int, mo
 def revisions_of(connection: Connection, project: str) -> dict[str, int]:
     """Return the current revision of each agent of a project."""
     query = select(revisions.c.agent_name, revisions.c.revision).where(revisions.c.project == project)
-    return dict(connection.execute(query).tuples())
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def ids_changed_after(connection: Connection, project: str, agent_name: str, revision: int) -> list[str]:

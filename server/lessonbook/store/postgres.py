@@ -108,7 +108,11 @@ class PostgresStore:
                     "timezone": "UTC",
                 },
             )
-        except (ValueError, asyncpg.SyntaxOrAccessError) as error:  # an address or a parameter nobody understands
+        except (
+            ValueError,
+            OverflowError,
+            asyncpg.SyntaxOrAccessError,
+        ) as error:  # an address or a parameter nobody understands
             raise ConfigError(
                 f"The address {without_password(self._dsn)} is not understood: check the port, the parameters, and "
                 "that special characters of the password are written as %40 and the like"
