@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from platformdirs import user_config_path, user_data_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from lessonbook.errors import ConfigError
 
@@ -97,12 +97,12 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],  # noqa: ARG003  # the interface passes all of them
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # read by `load_settings`, between file and line
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # a stray .env must not steer the server
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # unused
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read the environment over what the file said, which comes in as initial values."""
-        return env_settings, init_settings
+        """Take the values given and nothing else: `load_settings` has put them in order."""
+        return (init_settings,)
 
     @property
     def database_url(self) -> str:
@@ -117,15 +117,14 @@ def load_settings(overrides: Mapping[str, Any] | None = None, *, file: Path | No
         ConfigError: a key or value is wrong; the message names it and where it stands.
     """
     path = file or _found_file()
-    values = _read(path) if path else {}
-    if (url := os.environ.get("DATABASE_URL")) and not os.environ.get("LESSONBOOK_DATABASE_URL"):
-        values = _merged(values, {"database": {"url": url}})
+    below = _read(path) if path else {}
+    if url := os.environ.get("DATABASE_URL"):
+        below = _merged(below, {"database": {"url": url}})
     try:
-        settings = Settings(**values)
-        if overrides:
-            settings = Settings.model_validate(_merged(settings.model_dump(exclude_unset=True), overrides))
+        environment = EnvSettingsSource(Settings)()
+        settings = Settings(**_merged(_merged(below, environment), overrides or {}))
     except ValidationError as error:
-        raise ConfigError(_sentence(error, path, values, overrides or {})) from error
+        raise ConfigError(_sentence(error, path, below, overrides or {})) from error
     return settings
 
 
@@ -168,12 +167,13 @@ def _sentence(error: ValidationError, path: Path | None, in_file: Mapping[str, A
     first = error.errors(include_url=False)[0]
     keys = tuple(str(part) for part in first["loc"])
     name = ".".join(keys)
+    variable = "LESSONBOOK_" + "_".join(keys).upper()
     if _holds(on_line, keys):
         place = "the command line"
-    elif _holds(in_file, keys):
-        place = "DATABASE_URL" if name == "database.url" and "DATABASE_URL" in os.environ else str(path)
+    elif variable in os.environ or not _holds(in_file, keys):
+        place = variable
     else:
-        place = "LESSONBOOK_" + "_".join(keys).upper()
+        place = "DATABASE_URL" if name == "database.url" and "DATABASE_URL" in os.environ else str(path)
     if first["type"] == "extra_forbidden":
         return f"{place}: there is no setting {name!r} (value {first['input']!r}). See config.example.toml."
     return f"{place}: {name} = {first['input']!r} is wrong: {first['msg'].lower()}."

@@ -1,0 +1,264 @@
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+AGENT = "BackendDevelopmentAgent"
+
+
+def _one_lesson(run: Run) -> str:
+    done = run("report", "SQL from an f-string", "--rule", "bandit:B608", "--agent", AGENT, "--json")
+    assert done.code == 0, done.err
+    return done.json["lesson_ids"][0]
+
+
+def test_a_reported_issue_becomes_a_lesson_that_get_prints(run: Run) -> None:
+    lesson_id = _one_lesson(run)
+    got = run("get", "look up a user in SQL", "--agent", AGENT)
+    assert got.code == 0
+    assert lesson_id in got.out
+    assert "Lessonbook-Run:" in got.out
+
+
+def test_the_loop_works_on_both_databases_by_their_url(run: Run, database: str) -> None:
+    options = ("--database", database, "--project", "p", "--json")
+    made = run("report", "--sarif", str(FIXTURES / "bandit.sarif"), "--agent", AGENT, *options)
+    assert made.json["findings"] == 21
+    assert made.json["created"] + made.json["merged"] == 21
+    got = run("get", "--agent", AGENT, *options).json
+    lesson_ids = [lesson["id"] for lesson in got["lessons"]]
+    assert lesson_ids
+    recorded = run("record", *lesson_ids, "--run", got["run_id"], "--prevented", *options).json
+    assert {line["times_prevented"] for line in recorded["results"]} == {1}
+    stats = run("stats", *options).json
+    assert stats["totals"]["prevented"] == len(lesson_ids)
+    assert stats["effect"] == "not enough data"
+    assert run("doctor", *options).json["healthy"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("report",), "Say what to report"),
+        (("report", "x", "--severity", "fatal"), "severity"),
+        (("report", "--sarif", "missing.sarif"), "cannot be read"),
+        (("record", "Lxyz", "--run", "nope"), "There is no run 'nope'"),
+        (("lessons", "show", "Lnone"), "There is no lesson 'Lnone'"),
+        (("lessons", "approve", "Lnone"), "There is no lesson 'Lnone'"),
+        (("lessons", "list", "--cursor", "?!"), "cursor"),
+        (("lessons", "list", "--status", "asleep"), "status"),
+        (("lessons", "add", "no"), "not a rule"),
+        (("lessons", "starter", "Bakend"), "BackendDevelopmentAgent"),
+        (("get", "--max-tokens", "3"), "max_tokens"),
+        (("import", "nowhere"), "nowhere"),
+        (("stats", "--config", "missing.toml"), "missing.toml"),
+        (("stats", "--database", "mysql://x"), "mysql://x"),
+        (("cleanup", "--threshold", "7"), "threshold"),
+        (("serve", "--http", "--host", "0.0.0.0"), "authorisation"),
+        (("serve", "--toolsets", "admin"), "toolsets"),
+        (("db", "upgrade", "9999"), "9999"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(run: Run, arguments: tuple[str, ...], sentence: str) -> None:
+    done = run(*arguments)
+    assert done.code == 2
+    assert sentence in done.err
+    assert "Traceback" not in done.err
+    assert len(done.err.strip().splitlines()) == 1
+
+
+def test_a_database_that_is_down_is_one_sentence_and_exit_code_1(run: Run) -> None:
+    done = run("stats", "--database", "postgresql://nobody@127.0.0.1:1/none")
+    assert done.code == 1
+    assert "does not answer" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_wrong_setting_names_key_value_and_file(run: Run) -> None:
+    Path("lessonbook.toml").write_text('[learning]\nttl_days = "soon"\n')
+    done = run("stats")
+    assert done.code == 2
+    assert "lessonbook.toml: learning.ttl_days = 'soon'" in done.err
+
+
+def test_lessons_are_added_edited_judged_and_deleted(run: Run) -> None:
+    added = run("lessons", "add", "Close files with a `with` block.", "--agent", AGENT, "--json").json
+    lesson_id = added["lesson_id"]
+    assert added["status"] == "active"
+    assert run("lessons", "edit", lesson_id, "Open files in a `with` block.", "--json").json["version"] == 2
+    for action, status in (
+        ("suspend", "suspended"),
+        ("restore", "active"),
+        ("pin", "active"),
+        ("unpin", "active"),
+        ("retire", "retired"),
+        ("restore", "active"),
+        ("expire", "expired"),
+        ("restore", "active"),
+        ("approve", "active"),
+        ("reject", "rejected"),
+    ):
+        assert run("lessons", action, lesson_id, "-m", "because", "--json").json["status"] == status
+    shown = run("lessons", "show", lesson_id, "--json").json
+    assert [line["action"] for line in shown["history"]][:3] == ["create", "edit", "suspend"]
+    assert run("lessons", "delete", lesson_id, "--yes", "--json").json["status"] == "rejected"
+    assert run("lessons", "show", lesson_id, "--json").json["lesson"]["text"] == ""
+
+
+def test_tables_show_lessons_to_a_person(run: Run) -> None:
+    lesson_id = _one_lesson(run)
+    listed = run("lessons", "list", "--query", "sql")
+    assert lesson_id in listed.out
+    assert "bound parameters" in listed.out
+    shown = run("lessons", "show", lesson_id)
+    assert "catalogue=sql-injection" in shown.out
+    assert "SQL from an f-string" in shown.out
+    assert AGENT in run("stats").out
+
+
+def test_lessons_merge_and_split(run: Run) -> None:
+    first = run("report", "a", "--lesson", "Close every file that you open.", "--agent", AGENT, "--json").json
+    second = run("report", "b", "--lesson", "Close all the files you have opened.", "--agent", AGENT, "--json").json
+    source, target = first["lesson_ids"][0], second["lesson_ids"][0]
+    merged = run("lessons", "merge", source, target, "--json").json
+    assert merged["lesson_id"] == target
+    detail = run("lessons", "show", target, "--json").json
+    assert detail["lesson"]["issue_count"] == 2
+    issue = next(line["issue_id"] for line in detail["issues"] if line["description"] == "a")
+    split = run("lessons", "split", target, issue, "--text", "Close sockets in a `finally` block.", "--json").json
+    assert run("lessons", "show", split["lesson_id"], "--json").json["lesson"]["issue_count"] == 1
+    assert run("doctor", "--json").json["healthy"]
+
+
+def test_pending_issues_are_listed_and_refined(run: Run) -> None:
+    run("report", "the export forgets the header", "--agent", AGENT)
+    issue = run("pending", "--json").json["issues"][0]["issue_id"]
+    assert "forgets the header" in run("pending").out
+    refined = run("refine", issue, "--lesson", "Write a header row into every exported table.", "--json").json
+    assert refined["issues"][0]["action"] == "created"
+    assert run("pending", "--json").json["issues"] == []
+
+
+def test_a_clean_up_tells_first_and_suspends_when_told(run: Run) -> None:
+    lesson_id = _one_lesson(run)
+    for _ in range(5):
+        run_id = run("get", "--agent", AGENT, "--json").json["run_id"]
+        run("record", lesson_id, "--run", run_id, "--not-prevented")
+    told = run("cleanup", "--json").json
+    assert (told["dry_run"], told["suspended"]) == (True, 1)
+    assert lesson_id in run("cleanup", "--execute").out
+    assert run("lessons", "show", lesson_id, "--json").json["lesson"]["status"] == "suspended"
+
+
+def test_starters_come_from_the_catalogue_once(run: Run) -> None:
+    shown = run("lessons", "starter", AGENT, "--stack", "python", "--limit", "5", "--dry-run", "--json").json
+    assert shown["created"] == []
+    made = run("lessons", "starter", AGENT, "--stack", "python", "--limit", "5", "--json").json
+    assert len(made["created"]) == 5
+    assert run("lessons", "starter", AGENT, "--stack", "python", "--limit", "5", "--json").json["created"] == []
+    assert len(run("get", "--agent", AGENT, "--json").json["lessons"]) > 0
+
+
+def test_old_memories_come_in_and_broken_ones_are_told_with_their_place(run: Run) -> None:
+    done = run("import", str(FIXTURES / "agent_memories"), "--json")
+    assert done.code == 0, done.err
+    assert done.json["created"] > 0
+    assert any("memory.json" in line["place"] for line in done.json["refused"])
+    again = run("import", str(FIXTURES / "agent_memories"), "--json").json
+    assert (again["created"], again["known"]) == (
+        0,
+        done.json["created"] + done.json["known"] + done.json["quarantined"],
+    )
+
+
+def test_an_export_comes_back_into_another_project(run: Run) -> None:
+    _one_lesson(run)
+    run("lessons", "add", "Close files with a `with` block.", "--agent", AGENT)
+    assert run("export", "all.jsonl").code == 0
+    assert len(Path("all.jsonl").read_text().splitlines()) == 2
+    assert run("import", "all.jsonl", "--project", "other", "--json").json["created"] == 2
+    assert "Close files" in run("export", "--markdown").out
+
+
+def test_a_broken_line_of_an_export_is_refused_and_the_rest_comes_in(run: Run) -> None:
+    Path("in.jsonl").write_text('{"text": "Close files with a with block."}\n{broken\n{"why": "no text"}\n')
+    done = run("import", "in.jsonl", "--json").json
+    assert done["created"] == 1
+    assert [line["place"] for line in done["refused"]] == ["in.jsonl:2", "in.jsonl:3"]
+
+
+def test_the_run_is_read_from_the_last_commits_trailer(run: Run) -> None:
+    for command in (
+        ("git", "init", "-q"),
+        ("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "--allow-empty", "-m", "first"),
+    ):
+        subprocess.run(command, check=True)
+    run_id = run("get", "--agent", AGENT, "--json").json["run_id"]
+    message = f"work\n\nLessonbook-Run: {run_id}\n"
+    commit = ("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "--allow-empty", "-m", message)
+    subprocess.run(commit, check=True)
+    done = run("report", "--junit", str(FIXTURES / "junit.xml"), "--run-from-git", "--json")
+    assert done.code == 0, done.err
+    pending = run("pending", "--json").json["issues"]
+    assert {issue["agent_name"] for issue in pending} == {AGENT}
+
+
+def test_without_a_trailer_the_report_is_taken_without_a_run(run: Run) -> None:
+    subprocess.run(("git", "init", "-q"), check=True)
+    commit = ("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "--allow-empty", "-m", "first")
+    subprocess.run(commit, check=True)
+    done = run("report", "something broke", "--run-from-git")
+    assert done.code == 0
+    assert "no Lessonbook-Run trailer" in done.err
+
+
+@pytest.mark.parametrize(
+    ("client", "file"),
+    [
+        ("claude-code", ".mcp.json"),
+        ("cursor", ".cursor/mcp.json"),
+        ("vscode", ".vscode/mcp.json"),
+        ("codex", "{home}/.codex/config.toml"),
+    ],
+)
+def test_install_writes_each_clients_configuration_and_keeps_what_was_there(
+    run: Run, client: str, file: str, tmp_path: Path
+) -> None:
+    path = Path(file.format(home=tmp_path / "home"))
+    if path.suffix == ".json":
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('{"other": 1}')
+    done = run("install", client, "--yes", "--agent", AGENT, "--project", "p")
+    assert done.code == 0, done.err
+    text = path.read_text()
+    assert '"lessonbook"' in text or "[mcp_servers.lessonbook]" in text
+    assert '"serve", "--project", "p", "--agent"' in " ".join(text.split())
+    if path.suffix == ".json":
+        assert json.loads(text)["other"] == 1
+    assert "as it should be" in run("install", client, "--yes", "--agent", AGENT, "--project", "p").out
+
+
+def test_install_leaves_a_file_it_cannot_read_alone(run: Run) -> None:
+    Path(".mcp.json").write_text("// not json\n{}")
+    done = run("install", "claude-code", "--yes")
+    assert done.code == 2
+    assert Path(".mcp.json").read_text() == "// not json\n{}"
+
+
+def test_the_schema_goes_up_and_down_and_is_checked(run: Run, empty_url: str) -> None:
+    database = ("--database", empty_url, "--json")
+    assert run("db", "current", *database).json == {"schema": "none"}
+    assert run("db", "upgrade", *database).json == {"schema": "0001"}
+    assert run("db", "check", *database).json == {"differences": []}
+    assert run("db", "downgrade", "base", "--yes", *database).json == {"schema": "none"}
+    assert run("db", "check", *database).code == 1
+
+
+def test_help_and_version_need_no_database(run: Run) -> None:
+    assert "lessonbook 0." in run("--version").out
+    for command in ("serve", "demo", "get", "report", "lessons", "db", "import"):
+        assert run(command, "--help").code == 0
