@@ -57,7 +57,8 @@ async def http_server(database_url: str, *options: str, project: str = PROJECT) 
             with anyio.fail_after(DEADLINE_S):
                 url = await url_of(log)
             yield HttpServer(url, process)
-            process.terminate()
+            if process.returncode is None:
+                process.terminate()
             with anyio.fail_after(DEADLINE_S):
                 rest = b"".join([chunk async for chunk in log])
                 await process.wait()

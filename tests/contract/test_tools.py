@@ -5,13 +5,13 @@ from typing import Any
 
 import jsonschema
 import pytest
-from processes import PROJECT
 
 from lessonbook.app import desk_for
 from lessonbook.config import Settings
 from lessonbook.edges.mcp_server import INSTRUCTIONS
 from lessonbook.edges.operations import OPERATIONS
 from lessonbook.edges.tools import make_tools
+from tests.contract.processes import PROJECT
 
 pytestmark = pytest.mark.anyio
 
@@ -193,7 +193,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "no issues": ("report_issues", {"issues": []}, "issues: "),
     "too many issues": ("report_issues", {"issues": [ISSUE] * 101}, "issues: "),
     "empty text": ("report_issues", {"issues": [{"description": " \n"}]}, "is empty"),
-    "very long text": ("report_issues", {"issues": [{"description": SECRET * 70_000}]}, "at most 20000"),
+    "very long text": ("report_issues", {"issues": [{"description": SECRET * 70_000}]}, "20000 characters"),
     "NUL": ("report_issues", {"issues": [{"description": f"{SECRET}\0"}]}, "has a NUL character at position 14"),
     "NUL in a run": ("get_lessons", {"run_id": f"{SECRET}\0"}, "has a NUL"),
     "words for a number": ("get_lessons", {"max_lessons": SECRET}, "max_lessons: "),

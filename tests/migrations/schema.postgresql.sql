@@ -64,7 +64,7 @@ TABLE agent_lesson_applications (
     CONSTRAINT pk_agent_lesson_applications PRIMARY KEY (project, run_id, lesson_id)
 );
 
-TABLE agent_lesson_deliveries -- Append-only: a lesson was eligible in a run, and shown or withheld. Committed before the answer is sent (
+TABLE agent_lesson_deliveries -- Append-only: a lesson was eligible in a run, and shown or withheld; committed before the answer (
     project text NOT NULL,
     run_id text NOT NULL,
     lesson_id text NOT NULL,
@@ -197,7 +197,7 @@ TABLE agent_refinement_runs (
     CONSTRAINT pk_agent_refinement_runs PRIMARY KEY (project, id)
 );
 
-TABLE agent_revisions -- One counter per agent; a changed lesson carries its latest value, so that readers fetch only what is new (
+TABLE agent_revisions -- One counter per agent; a changed lesson carries its value, so that readers fetch only what is new (
     project text NOT NULL,
     agent_name text NOT NULL,
     revision bigint NOT NULL,

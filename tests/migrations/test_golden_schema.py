@@ -9,10 +9,10 @@ import os
 from pathlib import Path
 
 import pytest
-from store.scenario import ask, scalar
 
 from lessonbook.services.workspace import Workspace
 from lessonbook.store.engine import Store
+from tests.store.scenario import ask, scalar
 
 pytestmark = pytest.mark.anyio
 

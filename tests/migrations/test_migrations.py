@@ -10,7 +10,6 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from store.scenario import AGENT, TABLES, ask, counted, play, scalar, tamper
 
 from lessonbook.config import Settings
 from lessonbook.errors import ConfigError, InvalidInput
@@ -25,6 +24,7 @@ from lessonbook.store import migrate
 from lessonbook.store.engine import Store, connect
 from lessonbook.store.tables import metadata
 from lessonbook.store.urls import parse_address
+from tests.store.scenario import AGENT, TABLES, ask, counted, play, scalar, tamper
 
 pytestmark = pytest.mark.anyio
 
@@ -193,8 +193,11 @@ async def test_words_in_the_history_can_be_blanked(
     played = await play(work, clock, agent, qa, person)
     blank = "UPDATE agent_lesson_versions SET lesson_text = '', rationale = '', reason = '' WHERE lesson_id = :id"
     assert await tamper(work.store, blank, id=played.injection) == 2
-    words = await ask(work.store, "SELECT DISTINCT lesson_text, rationale, reason FROM agent_lesson_versions "
-                      "WHERE lesson_id = :id", id=played.injection)
+    words = await ask(
+        work.store,
+        "SELECT DISTINCT lesson_text, rationale, reason FROM agent_lesson_versions WHERE lesson_id = :id",
+        id=played.injection,
+    )
     assert words == [("", "", "")]
 
 

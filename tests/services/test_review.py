@@ -7,7 +7,7 @@ import pytest
 
 from lessonbook.errors import Conflict, Forbidden, InvalidInput, NotFound
 from lessonbook.models.lesson import Caller
-from lessonbook.models.operator import Authoring, NewLesson
+from lessonbook.models.operator import AuditQuery, Authoring, NewLesson
 from lessonbook.services import browse, review
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import tables
@@ -431,8 +431,6 @@ async def test_a_refinement_by_an_author_under_the_same_key_is_done_once(loop, w
 
 
 async def test_audit_entries_can_be_read_back_by_subject(loop, work: Workspace, agent: Caller, person: Caller) -> None:
-    from lessonbook.models.operator import AuditQuery  # noqa: PLC0415  # only here
-
     lesson_id = await loop.learn(agent, RULE)
     await loop.review(person, lesson_id, "suspend", reason="Because.")
     trail = await browse.get_audit(work, person, AuditQuery(subject=lesson_id))

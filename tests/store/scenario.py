@@ -81,7 +81,9 @@ async def play(work: Workspace, clock: GoesOn, agent: Caller, qa: Caller, person
     assert injection
     assert requests
     await tell(work, agent, ReportedIssue(description="the totals on page seven look odd"))
-    served = await serve.get_lessons(work, agent, LessonQuery(agent_name=AGENT, task="write a SQL query", run_id="run-1"))
+    served = await serve.get_lessons(
+        work, agent, LessonQuery(agent_name=AGENT, task="write a SQL query", run_id="run-1")
+    )
     assert {lesson.id for lesson in served.lessons} == {injection, requests}
     clock.go_on(minutes=5)
     again = issue(description="SQL text from a format call", rule_id="bandit:B608")
@@ -129,4 +131,3 @@ async def counted(store: Store) -> dict[str, int]:
 def checked_out(store: Any) -> int:
     """Return how many connections of the store's pool are in use."""
     return store.engine().pool.checkedout()
-

@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from store.scenario import scalar
 
 from lessonbook.errors import ConfigError, LessonbookError
 from lessonbook.store.engine import connect
 from lessonbook.store.urls import PostgresAddress, SqliteAddress, parse_address, without_password
+from tests.store.scenario import scalar
 
 SECRET = "hunter2"
 
@@ -33,7 +33,9 @@ def test_a_sqlite_address_names_a_file_or_memory(url: str, path: str | None) -> 
     assert parse_address(url) == SqliteAddress(Path(path) if path else None)
 
 
-@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg", "postgresql+psycopg2", "PostgreSQL"])
+@pytest.mark.parametrize(
+    "scheme", ["postgres", "postgresql", "postgresql+asyncpg", "postgresql+psycopg2", "PostgreSQL"]
+)
 def test_a_postgresql_address_is_known_by_any_of_its_schemes(scheme: str) -> None:
     assert parse_address(f"{scheme}://me@host:5433/db?sslmode=disable") == PostgresAddress(
         "postgresql://me@host:5433/db?sslmode=disable"

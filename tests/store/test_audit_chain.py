@@ -2,12 +2,12 @@ import asyncio
 from typing import Any
 
 import pytest
-from store.scenario import PROJECT, ask, counted, issue, play, scalar, tamper, tell
 
 from lessonbook.models.lesson import Caller
 from lessonbook.services.maintain import diagnose
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import audit
+from tests.store.scenario import PROJECT, ask, counted, issue, play, scalar, tamper, tell
 
 pytestmark = pytest.mark.anyio
 
@@ -173,8 +173,6 @@ async def test_numbers_and_words_of_the_details_keep_their_hash(work: Workspace,
 async def test_nothing_to_say_makes_no_entry(work: Workspace, clock: Any) -> None:
     before = await counted(work.store)
     await work.store.write(
-        lambda connection: audit.append(
-            connection, project=PROJECT, writer="w", principal="p", entries=[], now=clock()
-        )
+        lambda connection: audit.append(connection, project=PROJECT, writer="w", principal="p", entries=[], now=clock())
     )
     assert await counted(work.store) == before

@@ -3,7 +3,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from store.scenario import AGENT, ask, checked_out, counted, issue, scalar, tell
 
 from lessonbook.errors import Conflict, NotFound
 from lessonbook.models.lesson import Caller
@@ -12,6 +11,7 @@ from lessonbook.services import record, serve
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import idempotency
 from lessonbook.store.engine import Retry
+from tests.store.scenario import AGENT, ask, checked_out, counted, issue, scalar, tell
 
 pytestmark = pytest.mark.anyio
 
@@ -137,10 +137,6 @@ async def test_a_key_that_was_taken_meanwhile_asks_for_another_try(work: Workspa
 async def test_the_stored_answer_keeps_its_shape(work: Workspace) -> None:
     now = datetime(2026, 3, 1, tzinfo=UTC)
     given = {"list": [1, None, {"ü": "\u2028"}], "text": "a 'quote'", "number": 0.1}
-    await work.store.write(
-        lambda connection: idempotency.remember(connection, *KEPT.values(), "k", "hash", given, now)
-    )
-    found = await work.store.write(
-        lambda connection: idempotency.answer(connection, *KEPT.values(), "k", "hash", now)
-    )
+    await work.store.write(lambda connection: idempotency.remember(connection, *KEPT.values(), "k", "hash", given, now))
+    found = await work.store.write(lambda connection: idempotency.answer(connection, *KEPT.values(), "k", "hash", now))
     assert found == given

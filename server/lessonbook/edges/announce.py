@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import anyio
+from mcp.server.connection import Connection
 from mcp.server.context import ServerRequestContext
-from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated, ServerEvent
-from mcp.shared.exceptions import MCPError
-from mcp_types import EmptyResult, SubscribeRequestParams, SubscriptionsListenRequestParams, UnsubscribeRequestParams
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated
+from mcp_types import (
+    EmptyResult,
+    SubscribeRequestParams,
+    SubscriptionsListenRequestParams,
+    SubscriptionsListenResult,
+    UnsubscribeRequestParams,
+)
 
 from lessonbook import services
 from lessonbook.edges.desk import Desk, answer
@@ -20,12 +26,13 @@ from lessonbook.models.vocabulary import SHARED_AGENT
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
-    from mcp.server.session import ServerSession
 
     from lessonbook.services.watch import Changed
 
 log = logging.getLogger(__name__)
 RETRY_S: Final = 5.0
+READY_S: Final = 1.0
+"""How long a listener is kept waiting for the watch to begin; where the database is down it listens all the same."""
 
 
 class Announcer:
@@ -36,17 +43,18 @@ class Announcer:
     """
 
     def __init__(self, desk: Desk) -> None:
-        self.bus = _WatchedBus(self._wake)
+        self.bus = InMemorySubscriptionBus()
         self._listeners = ListenHandler(self.bus)
         self._desk = desk
-        self._subscribed: dict[str, set[ServerSession]] = {}
+        self._subscribed: dict[str, set[Connection]] = {}
         self._wanted = anyio.Event()
+        self._following = anyio.Event()
 
     def attach(self, server: MCPServer[Any], *, stays_connected: bool) -> None:
         """Serve `subscriptions/listen`; where connections stay, `resources/subscribe` and `unsubscribe` as well."""
         lowlevel = server._lowlevel_server  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the SDK offers no other way
         # In the place of the SDK's own listeners, which nobody could end.
-        lowlevel.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, self._listeners)
+        lowlevel.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, self._listen)
         if stays_connected:
             lowlevel.add_request_handler("resources/subscribe", SubscribeRequestParams, self._subscribe)
             lowlevel.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, self._unsubscribe)
@@ -59,6 +67,7 @@ class Announcer:
                 await answer(self._watch, timeout_s=None)
             except LessonbookError as error:  # a server that cannot watch can still serve
                 log.warning("changes cannot be followed now: %s", error)
+            self._following = anyio.Event()
             await anyio.sleep(RETRY_S)
 
     def close(self) -> None:
@@ -70,7 +79,8 @@ class Announcer:
 
         workspace = await self._desk.workspace()
         async for changed in watch.changes(workspace, self._desk.caller()):
-            for uri in _uris(self._desk.caller().project, await self._affected(changed)):
+            self._following.set()
+            for uri in _uris(self._desk.caller().project, await self._affected(changed)) if changed else ():
                 await self._tell(uri)
 
     async def _affected(self, changed: Changed) -> Changed:
@@ -83,35 +93,42 @@ class Announcer:
 
     async def _tell(self, uri: str) -> None:
         await self.bus.publish(ResourceUpdated(uri=uri))
-        for session in list(self._subscribed.get(uri, ())):
-            try:
-                await session.send_resource_updated(uri)
-            except (anyio.ClosedResourceError, anyio.BrokenResourceError, MCPError):
-                self._subscribed[uri].discard(session)
+        for connection in list(self._subscribed.get(uri, ())):
+            await connection.send_resource_updated(uri)  # never fails: a lost connection hears nothing
 
-    def _wake(self) -> None:
+    async def _listen(
+        self, ctx: ServerRequestContext[Any, Any], params: SubscriptionsListenRequestParams
+    ) -> SubscriptionsListenResult:
+        await self._begin()
+        return await self._listeners(ctx, params)
+
+    async def _begin(self) -> None:
+        """Wait until the watch has begun, so that what changes after the acknowledgement is heard."""
         self._wanted.set()
+        with anyio.move_on_after(READY_S):
+            await self._following.wait()
+        self._following.set()  # whoever comes next need not wait again for what does not come
 
     async def _subscribe(self, ctx: ServerRequestContext[Any, Any], params: SubscribeRequestParams) -> EmptyResult:
-        self._subscribed.setdefault(str(params.uri), set()).add(ctx.session)
-        self._wake()
+        connection = _connection_of(ctx)
+        if not any(connection in others for others in self._subscribed.values()):
+            connection.exit_stack.callback(self._forget, connection)
+        self._subscribed.setdefault(str(params.uri), set()).add(connection)
+        await self._begin()
         return EmptyResult()
 
     async def _unsubscribe(self, ctx: ServerRequestContext[Any, Any], params: UnsubscribeRequestParams) -> EmptyResult:
-        self._subscribed.get(str(params.uri), set()).discard(ctx.session)
+        self._subscribed.get(str(params.uri), set[Connection]()).discard(_connection_of(ctx))
         return EmptyResult()
 
+    def _forget(self, connection: Connection) -> None:
+        for connections in self._subscribed.values():
+            connections.discard(connection)
 
-class _WatchedBus(InMemorySubscriptionBus):
-    """A bus that says when its first listener comes."""
 
-    def __init__(self, woken: Callable[[], None]) -> None:
-        super().__init__()
-        self._woken = woken
-
-    def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
-        self._woken()
-        return super().subscribe(listener)
+def _connection_of(ctx: ServerRequestContext[Any, Any]) -> Connection:
+    """Return what lasts: a session is made for each request."""
+    return ctx.session._connection  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the SDK offers no other way
 
 
 def _uris(project: str, changed: Changed) -> Iterable[str]:

@@ -8,14 +8,14 @@ from typing import Annotated, Any, Final, cast
 from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
 from mcp.server.mcpserver import MCPServer
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS, Completion
+from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, Completion
 from pydantic import Field
 
 from lessonbook import services
 from lessonbook.edges.desk import Desk, answer
 from lessonbook.edges.naming import unknown
 from lessonbook.edges.wording import of_lessons
-from lessonbook.errors import InvalidInput, LessonbookError
+from lessonbook.errors import InvalidInput, LessonbookError, NotFound
 from lessonbook.models.loop import LessonQuery, Request
 from lessonbook.models.operator import PendingListing
 from lessonbook.models.validation import parse
@@ -139,7 +139,7 @@ def add_completions(server: MCPServer[Any], desk: Desk) -> None:
                 workspace = await desk.workspace()
                 values = await answer(lambda: services.browse.complete(workspace, desk.caller(), name, prefix))
             except LessonbookError as error:
-                raise MCPError(INVALID_PARAMS, str(error)) from error
+                raise _as_mcp(error) from error
         else:
             values = []
         return Completion(values=values, total=len(values), has_more=False)
@@ -155,4 +155,8 @@ async def _told(act: Callable[[], Awaitable[str]]) -> str:
     try:
         return await answer(act)
     except LessonbookError as error:
-        raise MCPError(INVALID_PARAMS, str(error)) from error
+        raise _as_mcp(error) from error
+
+
+def _as_mcp(error: LessonbookError) -> MCPError:
+    return MCPError(INVALID_PARAMS if isinstance(error, (InvalidInput, NotFound)) else INTERNAL_ERROR, str(error))

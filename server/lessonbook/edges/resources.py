@@ -12,7 +12,7 @@ from mcp.server.mcpserver.resources import ResourceSecurity
 from lessonbook import services
 from lessonbook.edges.desk import Desk, answer
 from lessonbook.edges.wording import of_lessons
-from lessonbook.errors import LessonbookError, NotFound
+from lessonbook.errors import InvalidInput, LessonbookError, NotFound
 from lessonbook.models.loop import LessonQuery, StatsQuery
 from lessonbook.models.operator import LessonChoice
 from lessonbook.models.validation import parse
@@ -98,7 +98,7 @@ def _check(desk: Desk, project: str) -> None:
 async def _told(act: Any) -> str:
     try:
         return await answer(act)
-    except NotFound as error:
+    except (NotFound, InvalidInput) as error:
         raise ResourceNotFoundError(str(error)) from error
     except LessonbookError as error:
         raise ResourceError(str(error)) from error

@@ -57,12 +57,19 @@ def _sentence(fault: ErrorDetails, model: type[BaseModel] | None) -> str:
             return f"unknown argument {_short(place)!r}: {hint}"
         case "missing":
             return f"{place} is missing"
-        case "string_too_long" | "too_long" | "string_too_short" | "too_short":
-            return f"{place}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+        case "string_too_long" | "too_long" if _is_of_text(fault):
+            return f"{place} has more than {fault.get('ctx', {}).get('max_length')} characters; shorten it"
+        case "string_too_short" | "too_short" if _is_of_text(fault):
+            return f"{place} is empty; write at least a word"
         case "nul" | "surrogate" | "empty":
             return f"{place} {fault['msg']}"
         case _:
             return f"{place}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+
+
+def _is_of_text(fault: ErrorDetails) -> bool:
+    """Tell whether a length is that of a text, which pydantic calls a value where a validator of ours ran first."""
+    return fault["type"].startswith("string") or fault.get("ctx", {}).get("field_type") == "Value"
 
 
 def _short(place: str) -> str:

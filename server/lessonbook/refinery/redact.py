@@ -21,7 +21,7 @@ _PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ("model-key", re.compile(r"\bsk-(?:ant-|proj-|or-)?[\w-]{20,}")),
     ("registry-token", re.compile(r"\b(?:npm_[A-Za-z0-9]{36}|pypi-AgE[\w-]{50,})")),
     ("sendgrid-key", re.compile(r"\bSG\.[\w-]{20,}\.[\w-]{30,}")),
-    ("url-password", re.compile(r"(?<=://)[^\s/:@'\"]{0,100}:[^\s/@'\"]{1,200}(?=@)")),
+    ("url-password", re.compile(r"(?<=://)(?!\[redacted:)[^\s/:@'\"]{0,100}:[^\s/@'\"]{1,200}(?=@)")),
     ("bearer-token", re.compile(r"(?<=\bBearer )[A-Za-z0-9._~+/-]{16,}=*", re.I)),
     (
         "password",

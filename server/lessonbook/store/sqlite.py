@@ -64,8 +64,9 @@ class SqliteStore:
     async def close(self) -> None:
         """Close all connections."""
         with anyio.CancelScope(shield=True):
-            if self._engine is not None:
-                await _on_thread(self._writer, self._engine.dispose)
+            engine, self._engine = self._engine, None
+            if engine is not None:
+                await _on_thread(self._writer, engine.dispose)
             self._writer.shutdown(wait=False)
             self._readers.shutdown(wait=False)
 

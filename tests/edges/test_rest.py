@@ -1,0 +1,396 @@
+"""The REST API on both databases, called within the process."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import jsonschema
+import pytest
+from mcp.client import Client
+
+from lessonbook import __version__
+from lessonbook.app import desk_for
+from lessonbook.config import Settings
+from lessonbook.edges.desk import Desk
+from lessonbook.edges.http import build_app
+from lessonbook.edges.mcp_server import build_server
+from lessonbook.edges.operations import OPERATIONS
+
+pytestmark = pytest.mark.anyio
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+KEPT = "/api/agent-learning"
+AGENT = "BackendDevelopmentAgent"
+ISSUE = {"description": "Built the query from user input", "rule_id": "bandit:B608"}
+
+
+@pytest.fixture
+async def desk(settings: Settings) -> AsyncIterator[Desk]:
+    desk = desk_for(settings, "local")
+    yield desk
+    await desk.close()
+
+
+@pytest.fixture
+async def web(desk: Desk, settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
+    transport = httpx2.ASGITransport(build_app(desk, settings))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        yield client
+
+
+async def tool(web: httpx2.AsyncClient, name: str, **arguments: Any) -> dict[str, Any]:
+    answer = await web.post(f"/api/{name}", json=arguments)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def learn(web: httpx2.AsyncClient, **issue: Any) -> str:
+    report = await tool(web, "report_issues", agent_name=AGENT, issues=[{**ISSUE, **issue}])
+    return report["issues"][0]["lesson_id"]
+
+
+async def make_useless(web: httpx2.AsyncClient) -> str:
+    """Return a lesson that was applied in five runs and prevented nothing."""
+    lesson_id = await learn(web)
+    for number in range(5):
+        run_id = (await tool(web, "get_lessons", agent_name=AGENT, run_id=f"branch/{number}"))["run_id"]
+        await tool(web, "record_application", run_id=run_id, lesson_ids=[lesson_id], prevented_issue=False, source="qa")
+    return lesson_id
+
+
+sqlite_alone = pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
+"""For what never reaches the database, or the same in both."""
+
+
+def check_problem(answer: httpx2.Response, status: int, code: str, told: str = "") -> None:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    body = answer.json()
+    assert body.keys() == {"error", "message"}
+    assert body["error"] == code
+    assert told in body["message"]
+    assert "Traceback" not in answer.text
+
+
+async def test_health_is_told_in_the_words_of_the_system_before(web):
+    answer = await web.get(f"{KEPT}/health")
+    assert answer.status_code == 200
+    assert answer.text == json.dumps(
+        {"status": "healthy", "database": "connected", "service": "AgentRefiner", "version": __version__},
+        separators=(",", ":"),
+    )
+    assert (await web.get("/healthz")).json() == {"ok": True}
+
+
+async def test_lessons_are_listed_by_agent_severity_category_and_page(web):
+    first, second = await learn(web), await learn(web, rule_id="bandit:B301")
+    await tool(web, "review_lesson", lesson_id=second, action="suspend")
+    active = (await web.get(f"{KEPT}/lessons", params={"agent_name": AGENT})).json()
+    assert [lesson["id"] for lesson in active["lessons"]] == [first]
+    everything = (await web.get(f"{KEPT}/lessons", params={"active_only": "false"})).json()
+    assert {lesson["id"] for lesson in everything["lessons"]} == {first, second}
+    assert active["lessons"][0]["category"] == "security"
+
+    page = (await web.get(f"{KEPT}/lessons", params={"active_only": "false", "limit": 1})).json()
+    assert len(page["lessons"]) == 1
+    rest = (await web.get(f"{KEPT}/lessons", params={"active_only": "false", "cursor": page["next_cursor"]})).json()
+    assert [lesson["id"] for lesson in page["lessons"] + rest["lessons"]] == [
+        lesson["id"] for lesson in everything["lessons"]
+    ]
+    for name, value in (("agent_name", "NobodyAgent"), ("severity", "low"), ("category", "ui")):
+        assert (await web.get(f"{KEPT}/lessons", params={name: value})).json()["lessons"] == []
+    severity = active["lessons"][0]["severity"]
+    assert (await web.get(f"{KEPT}/lessons", params={"severity": severity, "category": "security"})).json() == active
+
+
+async def test_lessons_are_grouped_by_category(web):
+    lesson_id = await learn(web)
+    groups = (await web.get(f"{KEPT}/lessons/by-category")).json()
+    assert {category: [lesson["id"] for lesson in lessons] for category, lessons in groups.items()} == {
+        "security": [lesson_id]
+    }
+    assert (await web.get(f"{KEPT}/lessons/by-category", params={"agent_name": "DatabaseAgent"})).json() == {}
+
+
+async def test_statistics_are_told_for_all_agents_and_for_one(web):
+    await learn(web)
+    (row,) = (await web.get(f"{KEPT}/stats")).json()["agents"]
+    assert (row["agent_name"], row["total_lessons"], row["issues"]) == (AGENT, 1, 1)
+    one = (await web.get(f"{KEPT}/stats/{AGENT}")).json()
+    assert one == await tool(web, "get_stats", agent_name=AGENT)
+    assert one["totals"]["lessons"] == 1
+
+
+async def test_cleanup_executes_unless_it_is_a_dry_run(web):
+    lesson_id = await make_useless(web)
+    path = f"{KEPT}/maintenance/cleanup-low-effectiveness"
+    dry = (await web.post(path, params={"threshold": 0.3, "min_applications": 5, "dry_run": True})).json()
+    assert (dry["dry_run"], dry["suspended"]) == (True, 1)
+    assert (await tool(web, "get_lesson", lesson_id=lesson_id))["lesson"]["status"] == "probation"
+    assert (await web.post(path, params={"min_applications": 6})).json()["lessons"] == []
+    done = (await web.post(path)).json()
+    assert (done["dry_run"], done["suspended"]) == (False, 1)
+    assert [line["lesson_id"] for line in done["lessons"]] == [lesson_id]
+    assert (await tool(web, "get_lesson", lesson_id=lesson_id))["lesson"]["status"] == "suspended"
+
+
+async def test_the_cleanup_tool_is_a_dry_run_unless_told_otherwise(web):
+    lesson_id = await make_useless(web)
+    assert (await tool(web, "cleanup_lessons"))["dry_run"] is True
+    assert (await tool(web, "get_lesson", lesson_id=lesson_id))["lesson"]["status"] == "probation"
+
+
+@pytest.mark.parametrize("severity", [None, "critical"])
+async def test_rework_is_routed_to_an_agent_and_keeps_its_severity(web, severity):
+    body = {"issue": "The SQL query of the REST endpoint joins user input into the statement"}
+    answer = await web.post("/api/rework", json={**body, "severity": severity} if severity else body)
+    assert answer.status_code == 200
+    (line,) = answer.json()["issues"]
+    assert line["agent_name"].endswith("Agent")
+    assert severity is None or line["severity"] == severity
+    assert line["action"] in {"created", "pending"}
+    assert answer.json()["refinement_run_id"]
+
+
+@sqlite_alone
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({}, "issue is missing"),
+        ({"issue": ""}, "is empty"),
+        ({"issue": "a\0b"}, "NUL"),
+        ({"issue": "x" * 20_001}, "20000"),
+        ({"issue": "x", "severity": "urgent"}, "severity"),
+        ({"issue": "x", "sevrity": "high"}, "did you mean 'severity'?"),
+        ([], "JSON object"),
+    ],
+)
+async def test_rework_names_what_is_wrong(web, body, told):
+    check_problem(await web.post("/api/rework", json=body), 422, "invalid_input", told)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+async def test_every_tool_has_a_twin_with_the_same_result(web, desk, operation):
+    lesson_id = await learn(web)
+    run_id = (await tool(web, "get_lessons", agent_name=AGENT))["run_id"]
+    pending = (await tool(web, "report_issues", issues=[{"description": "A thing nobody knows"}]))["issues"][0]
+    given: dict[str, dict[str, Any]] = {
+        "get_lessons": {"agent_name": AGENT, "run_id": "branch/x"},
+        "report_issues": {"issues": [ISSUE], "agent_name": AGENT, "idempotency_key": "k"},
+        "record_application": {"run_id": run_id, "lesson_ids": [lesson_id], "idempotency_key": "k"},
+        "flag_lesson": {"lesson_id": lesson_id, "reason": "misleads", "idempotency_key": "k"},
+        "get_lesson": {"lesson_id": lesson_id},
+        "review_lesson": {"lesson_id": lesson_id, "action": "suspend", "idempotency_key": "k"},
+        "refine_issues": {
+            "idempotency_key": "k",
+            "lessons": [{"issue_ids": [pending["issue_id"]], "lesson": "Check a list's length before indexing it."}],
+        },
+    }
+    arguments = given.get(operation.name, {})
+    over_rest = await tool(web, operation.name, **arguments)
+    async with Client(build_server(desk, ["agent", "operator"], stays_connected=True)) as client:
+        over_mcp = await client.call_tool(operation.name, arguments)
+    assert not over_mcp.is_error, over_mcp.content
+    assert over_mcp.structured_content == over_rest
+
+
+@pytest.mark.parametrize("action", ["approve", "edit", "restore", "pin"])
+async def test_what_only_a_person_may_do_is_refused_and_changes_nothing(web, action):
+    lesson_id = await learn(web)
+    before = await tool(web, "get_lesson", lesson_id=lesson_id)
+    answer = await web.post("/api/review_lesson", json={"lesson_id": lesson_id, "action": action, "text": "Do it."})
+    check_problem(answer, 403, "forbidden", f"lessonbook lessons {action} {lesson_id}")
+    assert await tool(web, "get_lesson", lesson_id=lesson_id) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "status", "code", "told"),
+    [
+        ("get_lessons", {"runid": "x"}, 422, "invalid_input", "did you mean 'run_id'?"),
+        ("get_lessons", {"max_lessons": "many"}, 422, "invalid_input", "max_lessons"),
+        ("get_lesson", {"lesson_id": "Lnope"}, 404, "not_found", "There is no lesson"),
+        ("record_application", {"run_id": "no", "lesson_ids": ["L1"]}, 404, "not_found", "There is no run"),
+        ("report_issues", {"issues": [{"description": "a\0"}]}, 422, "invalid_input", "NUL"),
+        ("review_lesson", {"lesson_id": "L1", "action": "approve", "confirm": True}, 422, "invalid_input", "confirm"),
+    ],
+)
+async def test_a_twin_refuses_as_the_tool_does(web, desk, name, arguments, status, code, told):
+    answer = await web.post(f"/api/{name}", json=arguments)
+    check_problem(answer, status, code, told)
+    async with Client(build_server(desk, ["agent", "operator"], stays_connected=True)) as client:
+        over_mcp = await client.call_tool(name, arguments)
+    assert over_mcp.is_error
+    assert over_mcp.content[0].text == answer.json()["message"]
+
+
+async def test_a_key_used_for_another_request_is_a_conflict(web):
+    await tool(web, "report_issues", issues=[ISSUE], idempotency_key="k")
+    answer = await web.post("/api/report_issues", json={"issues": [ISSUE, ISSUE], "idempotency_key": "k"})
+    check_problem(answer, 409, "conflict", "already used")
+
+
+@sqlite_alone
+@pytest.mark.parametrize("body", ["", "{", "[]", "17", '"x"', "[" * 100_000])
+async def test_a_body_that_is_no_json_object_is_told_so(web, body):
+    answer = await web.post("/api/get_lessons", content=body, headers={"Content-Type": "application/json"})
+    check_problem(answer, 422, "invalid_input", "JSON")
+
+
+@sqlite_alone
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", None])
+async def test_a_body_of_another_type_is_refused(web, kind):
+    headers = {"Content-Type": kind} if kind else {}
+    for path in ("/api/get_lessons", "/api/rework"):
+        answer = await web.post(path, content="{}", headers=headers)
+        check_problem(answer, 422, "invalid_input", "Content-Type: application/json")
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        (f"{KEPT}/lessons?severity=urgent", "severity"),
+        (f"{KEPT}/lessons?limit=0", "limit"),
+        (f"{KEPT}/lessons?cursor=zzz", "cursor"),
+        (f"{KEPT}/lessons?agentname=x", "did you mean 'agent_name'?"),
+        (f"{KEPT}/lessons?agent_name=%00", "NUL"),
+        (f"{KEPT}/stats/{'x' * 101}", "agent_name"),
+    ],
+)
+async def test_a_wrong_parameter_is_named(web, path, told):
+    answer = await web.get(path)
+    check_problem(answer, 422, "invalid_input", told)
+    assert "urgent" not in answer.text
+
+
+async def test_a_sarif_file_is_posted_and_its_findings_become_lessons(web):
+    run_id = (await tool(web, "get_lessons", agent_name=AGENT))["run_id"]
+    data = (FIXTURES / "bandit.sarif").read_bytes()
+    answer = await web.post(f"/api/reports/sarif?run_id={run_id}&source=scanner", content=data)
+    assert answer.status_code == 200, answer.text
+    report = answer.json()
+    assert report["findings"] == sum(len(run["results"]) for run in json.loads(data)["runs"])
+    assert report["created"] > 0
+    assert report["merged"] > 0
+    counted = sum(report[action] for action in ("created", "merged", "pending", "quarantined", "rejected"))
+    assert counted == report["findings"]
+    assert (await web.get(f"{KEPT}/stats/{AGENT}")).json()["totals"]["issues"] == report["findings"]
+
+
+@sqlite_alone
+@pytest.mark.parametrize(("kind", "name"), [("junit", "junit.xml"), ("auto", "junit.xml"), ("auto", "ruff.sarif")])
+async def test_test_results_are_posted_and_recognised(web, kind, name):
+    answer = await web.post(f"/api/reports/{kind}", content=(FIXTURES / name).read_bytes())
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["findings"] > 0
+
+
+@sqlite_alone
+async def test_plain_text_is_posted_as_one_issue_or_more(web):
+    answer = await web.post(f"/api/reports/text?agent_name={AGENT}", content=b"The page is blank on a phone")
+    assert answer.json()["findings"] >= 1
+    pending = await tool(web, "list_pending_issues", agent_name=AGENT)
+    assert "blank" in pending["issues"][0]["description"]
+
+
+async def test_a_file_posted_twice_under_one_key_counts_once(web):
+    data = (FIXTURES / "bandit.sarif").read_bytes()
+    first = (await web.post("/api/reports/sarif?idempotency_key=k", content=data)).json()
+    again = (await web.post("/api/reports/sarif?idempotency_key=k", content=data)).json()
+    assert again == first
+    (totals,) = [sum(row["issues"] for row in (await web.get(f"{KEPT}/stats")).json()["agents"])]
+    assert totals == first["findings"]
+
+
+@sqlite_alone
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/api/reports/sarif", b"{", 422),
+        ("/api/reports/sarif", b'{"version": "1.0"}', 422),
+        ("/api/reports/junit", b"<testsuite", 422),
+        ("/api/reports/junit", b'<!DOCTYPE x [<!ENTITY a "b">]><testsuite name="&a;"/>', 422),
+        ("/api/reports/coverage", b"x", 422),
+        ("/api/reports/text?run_id=no-such-run", b"It broke", 404),
+        ("/api/reports/text?runid=x", b"It broke", 422),
+    ],
+)
+async def test_a_file_that_cannot_be_read_is_told_and_changes_nothing(web, path, body, status):
+    check_problem(await web.post(path, content=body), status, "invalid_input" if status == 422 else "not_found")
+    assert (await web.get(f"{KEPT}/stats")).json() == {"agents": []}
+
+
+FIXED_ROUTES = {
+    ("get", f"{KEPT}/lessons"): {"agent_name", "active_only", "severity", "category", "limit", "cursor"},
+    ("get", f"{KEPT}/lessons/by-category"): {"agent_name"},
+    ("get", f"{KEPT}/stats"): set[str](),
+    ("get", f"{KEPT}/stats/{{agent_name}}"): {"agent_name"},
+    ("post", f"{KEPT}/maintenance/cleanup-low-effectiveness"): {"threshold", "min_applications", "dry_run"},
+    ("get", f"{KEPT}/health"): set[str](),
+    ("post", "/api/rework"): set[str](),
+    ("post", "/api/reports/{kind}"): {"kind", "agent_name", "run_id", "source", "idempotency_key"},
+    ("get", "/healthz"): set[str](),
+}
+
+
+@sqlite_alone
+async def test_openapi_names_every_route_with_its_parameters(web):
+    document = (await web.get("/openapi.json")).json()
+    named = {
+        (method, path): {parameter["name"] for parameter in operation.get("parameters", [])}
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+    twins = {("post", f"/api/{operation.name}"): set[str]() for operation in OPERATIONS}
+    assert named == {**FIXED_ROUTES, **twins}
+
+
+@sqlite_alone
+async def test_openapi_is_valid(web):
+    document = (await web.get("/openapi.json")).json()
+    assert document["openapi"].startswith("3.1")
+    assert document["info"]["version"] == __version__
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    ids = [operation["operationId"] for operation in operations]
+    assert len(set(ids)) == len(ids)
+    for operation in operations:
+        assert operation["responses"]["200"]["description"]
+        for schema in schemas_in(operation):
+            jsonschema.Draft202012Validator.check_schema(schema)
+    for reference in re.findall(r'"\$ref": "([^"]+)"', json.dumps(document)):
+        place: Any = document
+        for part in reference.removeprefix("#/").split("/"):
+            place = place[part]
+        jsonschema.Draft202012Validator.check_schema(place)
+
+
+def schemas_in(node: Any) -> list[dict[str, Any]]:
+    if isinstance(node, list):
+        return [found for item in node for found in schemas_in(item)]
+    if not isinstance(node, dict):
+        return []
+    own = [node["schema"]] if isinstance(node.get("schema"), dict) else []
+    return own + [found for value in node.values() for found in schemas_in(value)]
+
+
+async def test_a_database_that_is_down_is_told_in_a_sentence(settings: Settings, dialect: str, tmp_path: Path):
+    (tmp_path / "file").write_text("in the way")
+    url = {
+        "sqlite": f"sqlite:///{tmp_path / 'file' / 'lessonbook.db'}",
+        "postgresql": "postgresql://nobody:secret@127.0.0.1:9/nothing",
+    }[dialect]
+    down = desk_for(Settings.model_validate({"project": "demo", "database": {"url": url}}), "local")
+    transport = httpx2.ASGITransport(build_app(down, settings))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as web:
+        check_problem(await web.post("/api/get_lessons", json={}), 503, "unavailable")
+        check_problem(await web.get(f"{KEPT}/stats"), 503, "unavailable")
+        answer = await web.get("/healthz")
+        assert (answer.status_code, answer.json()) == (503, {"ok": False})
+        answer = await web.get(f"{KEPT}/health")
+        assert answer.status_code == 503
+        assert (answer.json()["status"], answer.json()["database"]) == ("unhealthy", "disconnected")
+        assert "secret" not in (await web.post("/api/get_lessons", json={})).text
+        assert (await web.get("/openapi.json")).status_code == 200
+    await down.close()

@@ -1,0 +1,109 @@
+"""Many processes on one database, some of them killed: what was acknowledged is there, once, and adds up."""
+
+import contextlib
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from lessonbook.config import Settings
+from lessonbook.services.maintain import diagnose
+from lessonbook.services.opening import open_workspace
+from lessonbook.services.workspace import Workspace
+from lessonbook.store import migrate
+from tests.store.scenario import ask, counted, scalar
+
+pytestmark = pytest.mark.anyio
+
+WORKER = [sys.executable, str(Path(__file__).with_name("worker.py"))]
+PATIENCE_S = 240
+
+
+def said_by(*arguments: object) -> list[str]:
+    """Run the worker to its end, and return what was acknowledged."""
+    command = [*WORKER, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@contextlib.asynccontextmanager
+async def afterwards(url: str) -> AsyncIterator[Workspace]:
+    """Open the database to look at what the processes left in it."""
+    work = await open_workspace(Settings.model_validate({"project": "demo", "database": {"url": url}}))
+    yield work
+    await work.store.close()
+
+
+async def assert_sound(work: Workspace) -> None:
+    """Every report is whole, there once, and all counters and chains follow from the evidence."""
+    assert await migrate.current(work.store) == migrate.HEAD
+    assert await ask(work.store, "SELECT description FROM agent_issues GROUP BY description HAVING count(*) > 1") == []
+    rows = await counted(work.store)
+    keys = await scalar(work.store, "SELECT count(*) FROM idempotency_keys WHERE tool = 'report_issues'")
+    assert keys == rows["agent_issues"] == rows["agent_refinement_runs"] == rows["agent_lessons"]
+    assert rows["agent_lessons"] == rows["agent_lesson_versions"] == rows["agent_lesson_documents"]
+    assert rows["agent_lesson_keys"] >= rows["agent_lessons"]
+    diagnosis = await diagnose(work)
+    assert diagnosis.faults == []
+    assert diagnosis.healthy
+
+
+async def stored_keys(work: Workspace, tool: str, principal: str = "worker") -> set[str]:
+    query = "SELECT key FROM idempotency_keys WHERE tool = :tool AND principal = :principal"
+    return {row[0] for row in await ask(work.store, query, tool=tool, principal=principal)}
+
+
+async def test_two_processes_started_at_once_on_nothing_write_a_hundred_each(empty_url: str) -> None:
+    writers = [
+        subprocess.Popen(  # noqa: ASYNC220  # nothing else runs on this loop
+            [*WORKER, "write", empty_url, str(first), "100"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for first in (1_000, 2_000)
+    ]
+    ended = [writer.communicate(timeout=PATIENCE_S) for writer in writers]
+    assert [writer.returncode for writer in writers] == [0, 0], [error for _, error in ended]
+    acknowledged = {line.split()[1] for said, _ in ended for line in said.splitlines()}
+    assert len(acknowledged) == 200
+    async with afterwards(empty_url) as work:
+        assert await stored_keys(work, "report_issues") == acknowledged
+        assert (await counted(work.store))["agent_issues"] == 200
+        await assert_sound(work)
+
+
+async def test_sixty_four_processes_at_once_on_nothing_all_get_through(empty_url: str) -> None:
+    said = said_by("crowd", empty_url, 64, 4)
+    assert [line for line in said if not line.startswith("report ")] == []
+    assert len(set(said)) == 64 * 4
+    async with afterwards(empty_url) as work:
+        assert await stored_keys(work, "report_issues") == {line.split()[1] for line in said}
+        assert await scalar(work.store, "SELECT count(DISTINCT writer) FROM audit_heads") == 64
+        await assert_sound(work)
+
+
+@pytest.mark.parametrize("seed", [1])
+async def test_forty_processes_killed_in_mid_write_lose_nothing_they_acknowledged(empty_url: str, seed: int) -> None:
+    said = said_by("killed", empty_url, 40, seed)
+    assert [line for line in said if not re.match(r"(report|run|verdict) kind\w+", line)] == []
+    acknowledged = {
+        kind: [line.split()[1] for line in said if line.startswith(f"{kind} ")] for kind in ("report", "run", "verdict")
+    }
+    assert len(acknowledged["verdict"]) > 40  # enough was going on to be interrupted
+    async with afterwards(empty_url) as work:
+        assert set(acknowledged["report"]) <= await stored_keys(work, "report_issues")
+        assert set(acknowledged["verdict"]) <= await stored_keys(work, "record_application", "qa")
+        shown = Counter(
+            row[0] for row in await ask(work.store, "SELECT run_id FROM agent_lesson_deliveries WHERE shown")
+        )
+        for line in said:
+            if line.startswith("run "):
+                _, name, count = line.split()
+                assert shown[name] == int(count)
+        await assert_sound(work)
+        unfinished = await scalar(work.store, "SELECT count(*) FROM agent_issues") - len(set(acknowledged["verdict"]))
+        assert 0 <= unfinished <= 1  # each one cut short was taken up by the next process, under the same key

@@ -1,0 +1,173 @@
+"""A process that uses a lesson book hard, told by its arguments how. It says on stdout what was acknowledged.
+
+    worker.py write URL NAME COUNT           one process: COUNT reports, each with a key of its own
+    worker.py crowd URL PROCESSES COUNT      that many processes at once, forked before any has opened the database
+    worker.py killed URL ROUNDS SEED         in each round, a process that works until it is killed at some moment
+
+What is forked was warmed first: importing costs more than all the rest. The parent never opens the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator
+
+from lessonbook.config import Settings
+from lessonbook.models.lesson import Caller
+from lessonbook.models.loop import Application, LessonQuery, Report, ReportedIssue
+from lessonbook.services import record, report, serve
+from lessonbook.services.opening import open_workspace
+from lessonbook.services.workspace import Workspace
+from lessonbook.store import postgres, sqlite  # noqa: F401  # warm, whichever it will be
+
+AGENT = "BackendDevelopmentAgent"
+LETTERS = "abcdefghij"
+KILLED_AFTER_S = 0.12
+"""The latest moment of a kill, counted from the first acknowledgement."""
+KILLED_AT_START_S = 0.4
+"""The same of every fourth one, counted from the start: while it migrates or opens the database."""
+
+
+def named(number: int) -> str:
+    """Return a word for a number: digits alone would not make another problem of an issue."""
+    return "kind" + "".join(LETTERS[int(digit)] for digit in str(number))
+
+
+def an_issue(name: str) -> ReportedIssue:
+    return ReportedIssue(
+        description=f"The handler of {name} trusts the length header",
+        lesson=f"Check the length of every {name} upload against its limit before reading it.",
+    )
+
+
+async def opened(url: str) -> Workspace:
+    return await open_workspace(Settings.model_validate({"project": "demo", "database": {"url": url}}))
+
+
+async def report_one(work: Workspace, caller: Caller, name: str, say: Callable[[str], None]) -> str:
+    wanted = Report(agent_name=AGENT, issues=[an_issue(name)], idempotency_key=name)
+    made = await report.report_issues(work, caller, wanted)
+    say(f"report {name}")
+    lesson_id = made.issues[0].lesson_id
+    assert lesson_id
+    return lesson_id
+
+
+async def write(url: str, first: int, count: int, say: Callable[[str], None]) -> None:
+    """Report `count` issues, numbered from `first`."""
+    work = await opened(url)
+    for number in range(first, first + count):
+        await report_one(work, Caller("demo", "worker"), named(number), say)
+    await work.store.close()
+
+
+async def turn(url: str, first: int, say: Callable[[str], None]) -> None:
+    """Turn the loop for ever, beginning again with what the process before may have left undone."""
+    work = await opened(url)
+    agent, qa = Caller("demo", "worker"), Caller("demo", "qa")
+    number = first
+    while True:
+        name = named(number)
+        lesson_id = await report_one(work, agent, name, say)
+        served = await serve.get_lessons(work, agent, LessonQuery(agent_name=AGENT, task=name, run_id=name))
+        say(f"run {name} {len(served.lessons)}")
+        applied = Application(run_id=name, lesson_ids=[lesson_id], idempotency_key=name)
+        await record.record_application(work, agent, applied)
+        verdict = Application(
+            run_id=name, lesson_ids=[lesson_id], prevented_issue=number % 2 == 0, source="qa", idempotency_key=name
+        )
+        await record.record_application(work, qa, verdict)
+        say(f"verdict {name}")
+        number += 1
+
+
+def forked(act: Callable[[Callable[[str], None]], Coroutine[None, None, None]]) -> tuple[int, int]:
+    """Start a process that does `act`; returns its id and the pipe on which it says what it has done."""
+    reading, writing = os.pipe()
+    process = os.fork()
+    if process:
+        os.close(writing)
+        return process, reading
+    os.close(reading)
+    status = 1
+    try:
+        asyncio.run(act(lambda line: tell(writing, line)))
+        status = 0
+    except BaseException as error:  # noqa: BLE001  # told to the parent, whatever it is
+        tell(writing, f"error {error!r}")
+    finally:
+        os._exit(status)
+
+
+def tell(pipe: int, line: str) -> None:
+    """Say a line on a pipe, at once."""
+    os.write(pipe, f"{line}\n".encode())
+
+
+def lines_of(pipe: int, until: float | None = None) -> Iterator[str]:
+    """Yield what is said on a pipe: to its end, or as long as `until` (a moment of the monotonic clock) allows."""
+    rest = b""
+    while True:
+        left = None if until is None else max(0.0, until - time.monotonic())
+        if not select.select([pipe], [], [], left)[0]:
+            return
+        content = os.read(pipe, 65_536)
+        if not content:
+            return
+        *whole, rest = (rest + content).split(b"\n")
+        yield from (line.decode() for line in whole)
+
+
+def crowd(url: str, processes: int, count: int) -> list[str]:
+    """Let many processes write at once, and return what all of them said."""
+    started = [
+        forked(lambda say, number=number: write(url, number * 1_000, count, say)) for number in range(1, processes + 1)
+    ]
+    said: list[str] = []
+    for process, pipe in started:
+        said += lines_of(pipe)
+        os.close(pipe)
+        os.waitpid(process, 0)
+    return said
+
+
+def killed(url: str, rounds: int, seed: int) -> list[str]:
+    """Kill a working process in each round, and return what all of them had said."""
+    moments = random.Random(seed)
+    said: list[str] = []
+    number = 10
+    for round_number in range(rounds):
+        process, pipe = forked(lambda say, number=number: turn(url, number, say))
+        if round_number % 4:
+            said.append(next(lines_of(pipe)))
+            longest_s = KILLED_AFTER_S
+        else:
+            longest_s = KILLED_AT_START_S
+        said += lines_of(pipe, time.monotonic() + moments.uniform(0, longest_s))
+        os.kill(process, signal.SIGKILL)
+        said += lines_of(pipe)  # what it had said before it died
+        os.close(pipe)
+        os.waitpid(process, 0)
+        done = [line.split()[1] for line in said if line.startswith("verdict ")]
+        number = 10 + len(done)  # the one after: it was cut short, and is sent again under the same key
+    return said
+
+
+def main() -> None:
+    command, url, *rest = sys.argv[1:]
+    if command == "write":
+        asyncio.run(write(url, int(rest[0]), int(rest[1]), print))
+        return
+    said = crowd(url, int(rest[0]), int(rest[1])) if command == "crowd" else killed(url, int(rest[0]), int(rest[1]))
+    json.dump(said, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

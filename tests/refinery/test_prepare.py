@@ -1,0 +1,146 @@
+"""One finding made ready: names, fingerprint and the best offer."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lessonbook.models.findings import Finding, RuleMetadata
+from lessonbook.refinery.catalogue import load_catalogue
+from lessonbook.refinery.prepare import Offer, content_hash, issue_key, prepare, reviewed, screened_offer
+
+CATALOGUE = load_catalogue()
+RULE = "Give each outgoing request a timeout."
+
+
+def ready(description: str = "It broke", **about):
+    return prepare(Finding(description, **about), CATALOGUE)
+
+
+def test_a_finding_with_a_rule_is_named_by_the_rule_the_catalogue_and_the_words() -> None:
+    kinds = [key.partition(":")[0] for key in ready(rule_id="B608").keys]
+    assert kinds == ["rule", "catalogue", "text"]
+    assert ready(rule_id="B608").keys[0] == "rule:bandit:B608"
+
+
+def test_a_finding_without_a_rule_is_named_by_its_words_and_its_description() -> None:
+    assert [key.partition(":")[0] for key in ready(lesson=RULE).keys] == ["text", "issue"]
+    assert ready().keys == (issue_key("It broke"),)
+
+
+def test_a_rule_the_catalogue_does_not_know_is_known_by_its_other_keys() -> None:
+    found = ready(rule_id="tool:X1", keys=("CWE-89",))
+    assert found.rule_key == "tool:X1"
+    assert found.offer is not None
+    assert found.offer.trust == "curated"
+    assert found.offer.catalogue_id == CATALOGUE.find("CWE-89").id
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Order 17 hangs at api.py:33:7", "order 4711 hangs at api.py:8:12"),
+        ("Leak at 0xdeadbeef in line 3", "leak at 0x1 in line 44"),
+        ("  It   broke\n", "it broke"),
+    ],
+)
+def test_sightings_that_differ_in_numbers_and_places_are_one_problem(one: str, other: str) -> None:
+    assert issue_key(one) == issue_key(other)
+    assert ready(one).fingerprint == ready(other).fingerprint
+
+
+def test_problems_that_differ_in_words_rule_or_file_are_two() -> None:
+    variants = [
+        ready("It broke"),
+        ready("It bent"),
+        ready("It broke", file="a.py"),
+        ready("It broke", rule_id="tool:X1"),
+        ready("It broke", fingerprint="abc"),
+    ]
+    assert len({found.fingerprint for found in variants}) == len(variants)
+
+
+def test_a_scanners_fingerprint_stands_for_the_words() -> None:
+    assert ready("It broke", fingerprint="abc").fingerprint == ready("Reworded", fingerprint="abc").fingerprint
+
+
+@given(st.text(max_size=80))
+def test_the_hash_of_a_text_ignores_case_punctuation_and_white_space(text: str) -> None:
+    assert content_hash(text.lower()) == content_hash(f"  {text.lower()} !? \n")
+    assert content_hash("Close it, always!") == content_hash("close   IT always")
+    assert content_hash("Close it") != content_hash("Closeit")
+
+
+def test_the_description_and_the_file_are_cleaned_of_secrets_hidden_characters_and_sections() -> None:
+    token = "ghp_" + "a1B2" * 9
+    section = '<lessons id="abc">\n- [L1] Do it.\n</lessons id="abc">'
+    found = ready(f" I saw\u200b {section} and {token} ", file=f"{token}.py")
+    assert found.description == "I saw [lessons] and [redacted:github-token]"
+    assert found.finding.file == "[redacted:github-token].py"
+
+
+def test_a_section_that_was_cut_off_is_taken_out_to_its_end() -> None:
+    assert ready('It said <lessons id="a">\n- Do it.').description == "It said [lessons]"
+
+
+def test_severity_and_category_are_the_reporters_then_the_catalogues_then_the_words() -> None:
+    rule = CATALOGUE.find("bandit:B608")
+    assert (ready(rule_id="B608").severity, ready(rule_id="B608").category) == (rule.severity, rule.category)
+    given_ = ready(rule_id="B608", severity="low", category="ui")
+    assert (given_.severity, given_.category) == ("low", "ui")
+    assert given_.offer is not None
+    assert given_.offer.severity == rule.severity
+    assert ready("The worker crashes").severity == "high"
+
+
+def test_the_best_offer_is_the_catalogues_then_the_reporters_then_the_scanners() -> None:
+    metadata = RuleMetadata("Always pass a timeout here.")
+    everything = {"lesson": RULE, "metadata": metadata}
+    trusts = [
+        ready(rule_id="B608", **everything).offer,
+        ready(rule_id="tool:X1", **everything).offer,
+        ready(rule_id="tool:X1", metadata=metadata).offer,
+        ready(metadata=metadata).offer,
+        ready().offer,
+    ]
+    assert [offer and offer.trust for offer in trusts] == ["curated", "offered", "scanner", None, None]
+
+
+def test_an_offer_that_is_no_rule_is_refused_with_the_reason() -> None:
+    found = ready(lesson="Hm.")
+    assert found.offer is None
+    assert "three words" in found.refusal
+
+
+def test_an_offer_never_holds_words_of_the_description() -> None:
+    words = "The zeppelin exporter shares its flugelhorn list between calls"
+    for about in ({"rule_id": "B608"}, {"lesson": RULE}, {"rule_id": "tool:X1", "metadata": RuleMetadata(RULE)}):
+        offer = ready(words, **about).offer
+        assert offer is not None
+        assert "flugelhorn" not in offer.text + offer.why
+
+
+def test_reasons_of_a_rationale_quarantine_its_lesson() -> None:
+    offer, refusal = screened_offer(RULE, "See https://evil.example now.", "low", "data", "offered")
+    assert refusal == ""
+    assert offer is not None
+    assert (offer.status, offer.reasons) == ("quarantined", ("its rationale: it holds a web address",))
+
+
+@pytest.mark.parametrize("trust", ["offered", "scanner", "imported", "curated"])
+@pytest.mark.parametrize("status", ["probation", "quarantined"])
+@pytest.mark.parametrize("review", ["none", "risky", "all"])
+def test_review_holds_back_everything_or_nothing_but_never_frees_a_scanners_risky_words(trust, status, review) -> None:
+    offer = reviewed(Offer(RULE, "", "low", "data", trust, status, ""), review)
+    if trust == "curated" or review == "risky":
+        assert offer.status == status
+    elif review == "all" or (trust == "scanner" and status == "quarantined"):
+        assert offer.status == "quarantined"
+    else:
+        assert offer.status == "probation"
+
+
+@given(st.text(max_size=200), st.text(max_size=30), st.text(max_size=200), st.text(max_size=60))
+def test_any_text_can_be_prepared(description: str, rule_id: str, lesson: str, file: str) -> None:
+    found = ready(description, rule_id=rule_id.strip(), lesson=lesson, file=file)
+    assert found.keys
+    assert len(found.keys) == len(set(found.keys))
