@@ -334,7 +334,24 @@ CREATE UNIQUE INDEX uq_agent_issues_event ON public.agent_issues USING btree (pr
 CREATE UNIQUE INDEX uq_agent_lesson_documents_lesson ON public.agent_lesson_documents USING btree (project, lesson_id);
 
 VIEW agent_learning_stats AS
- WITH names AS (
+ WITH by_delivery AS (
+         SELECT counted.project,
+            counted.agent_name,
+            sum(counted.deliveries) AS deliveries
+           FROM ( SELECT agent_delivery_folds.project,
+                    agent_delivery_folds.agent_name,
+                    agent_delivery_folds.deliveries
+                   FROM agent_delivery_folds
+                UNION ALL
+                 SELECT d_1.project,
+                    d_1.agent_name,
+                    count(*) AS deliveries
+                   FROM (agent_lesson_deliveries d_1
+                     LEFT JOIN agent_delivery_marks m ON ((m.project = d_1.project)))
+                  WHERE ((m.project IS NULL) OR (d_1.delivered_at >= m.folded_before))
+                  GROUP BY d_1.project, d_1.agent_name) counted
+          GROUP BY counted.project, counted.agent_name
+        ), names AS (
          SELECT agent_lessons.project,
             agent_lessons.agent_name
            FROM agent_lessons
@@ -346,6 +363,10 @@ VIEW agent_learning_stats AS
          SELECT agent_runs.project,
             agent_runs.agent_name
            FROM agent_runs
+        UNION
+         SELECT by_delivery.project,
+            by_delivery.agent_name
+           FROM by_delivery
         ), by_lesson AS (
          SELECT agent_lessons.project,
             agent_lessons.agent_name,
@@ -419,23 +440,6 @@ VIEW agent_learning_stats AS
             max(agent_runs.started_at) AS started_at
            FROM agent_runs
           GROUP BY agent_runs.project, agent_runs.agent_name
-        ), by_delivery AS (
-         SELECT counted.project,
-            counted.agent_name,
-            sum(counted.deliveries) AS deliveries
-           FROM ( SELECT agent_delivery_folds.project,
-                    agent_delivery_folds.agent_name,
-                    agent_delivery_folds.deliveries
-                   FROM agent_delivery_folds
-                UNION ALL
-                 SELECT d_1.project,
-                    d_1.agent_name,
-                    count(*) AS deliveries
-                   FROM (agent_lesson_deliveries d_1
-                     LEFT JOIN agent_delivery_marks m ON ((m.project = d_1.project)))
-                  WHERE ((m.project IS NULL) OR (d_1.delivered_at >= m.folded_before))
-                  GROUP BY d_1.project, d_1.agent_name) counted
-          GROUP BY counted.project, counted.agent_name
         )
  SELECT n.project,
     n.agent_name,

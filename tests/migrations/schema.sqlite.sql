@@ -314,10 +314,20 @@ CREATE TRIGGER agent_lesson_versions_unchanged BEFORE UPDATE ON agent_lesson_ver
         END;
 
 CREATE VIEW agent_learning_stats AS
-WITH names AS (
+WITH by_delivery AS (
+    SELECT project, agent_name, SUM(deliveries) AS deliveries FROM (
+        SELECT project, agent_name, deliveries FROM agent_delivery_folds
+        UNION ALL
+        SELECT d.project, d.agent_name, COUNT(*) AS deliveries
+        FROM agent_lesson_deliveries d LEFT JOIN agent_delivery_marks m ON m.project = d.project
+        WHERE m.project IS NULL OR d.delivered_at >= m.folded_before
+        GROUP BY d.project, d.agent_name
+    ) counted GROUP BY project, agent_name
+), names AS (
     SELECT project, agent_name FROM agent_lessons
     UNION SELECT project, agent_name FROM agent_issues
     UNION SELECT project, agent_name FROM agent_runs
+    UNION SELECT project, agent_name FROM by_delivery
 ), by_lesson AS (
     SELECT project, agent_name,
         SUM(CASE WHEN status <> 'rejected' THEN 1 ELSE 0 END) AS total_lessons,
@@ -342,15 +352,6 @@ WITH names AS (
 ), by_run AS (
     SELECT project, agent_name, COUNT(*) AS runs, MAX(started_at) AS started_at
     FROM agent_runs GROUP BY project, agent_name
-), by_delivery AS (
-    SELECT project, agent_name, SUM(deliveries) AS deliveries FROM (
-        SELECT project, agent_name, deliveries FROM agent_delivery_folds
-        UNION ALL
-        SELECT d.project, d.agent_name, COUNT(*) AS deliveries
-        FROM agent_lesson_deliveries d LEFT JOIN agent_delivery_marks m ON m.project = d.project
-        WHERE m.project IS NULL OR d.delivered_at >= m.folded_before
-        GROUP BY d.project, d.agent_name
-    ) counted GROUP BY project, agent_name
 )
 SELECT n.project, n.agent_name,
     COALESCE(l.total_lessons, 0) AS total_lessons,

@@ -274,7 +274,6 @@ async def test_the_statistics_view_has_a_row_per_agent_with_all_that_happened(
     assert str(latest).startswith("2026-03-04 12:05:00")
 
 
-@pytest.mark.xfail(strict=True, reason="the view takes its names from lessons, issues and runs, not from deliveries")
 async def test_an_agent_that_was_only_served_shared_lessons_in_anothers_run_is_in_the_view(
     work: Workspace, person: Caller, agent: Caller
 ) -> None:

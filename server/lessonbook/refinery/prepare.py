@@ -85,6 +85,11 @@ def content_hash(text: str) -> str:
     return digest(" ".join(re.findall(r"\w+", text.lower())))
 
 
+def name_of_issue(rule_key: str, description: str) -> str:
+    """Return the most telling exact name of an issue: its rule, else its words."""
+    return f"rule:{rule_key}" if rule_key else issue_key(description)
+
+
 def issue_key(description: str) -> str:
     """Return the exact name of an issue that names no rule: its words without numbers and places."""
     return f"issue:{digest(_general(description))}"

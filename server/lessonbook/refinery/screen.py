@@ -93,7 +93,8 @@ _CLAUSE_START: Final = re.compile(r"[.,;:!?](?=\s)|\b(?:and|but|then|just)\b", r
 _ASIDE: Final = re.compile(r"\b(never|not|don't)\s*,[^,.;:!?]{1,40},\s*", re.I)
 _HIDDEN: Final = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f\ufff9-\ufffb]")
 _ENCODED: Final = re.compile(r"[A-Za-z0-9+/]{48,}={0,2}|(?:\\x[0-9a-fA-F]{2}){6,}|(?:%[0-9a-fA-F]{2}){8,}")
-_WORD: Final = re.compile(r"[^\W\d_]{2,}")
+_WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2}|[^\W\d_]{2,}")
+"""A word; where words are not spaced (Chinese, Japanese, Korean), two characters count as one."""
 
 
 def visible(text: str) -> str:

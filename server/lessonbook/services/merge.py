@@ -1,5 +1,6 @@
 """Merge and split: two lessons that say the same become one, one that says two things becomes two."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Final
 
@@ -8,13 +9,14 @@ from sqlalchemy import Connection
 from lessonbook.errors import Forbidden, InvalidInput, NotFound
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.operator import Reviewed
-from lessonbook.refinery.prepare import content_hash, screened_offer
+from lessonbook.refinery.prepare import content_hash, name_of_issue, screened_offer
 from lessonbook.refinery.redact import redact
 from lessonbook.services.lifecycle import Ledger, document_of, with_issue
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.engine import Retry
+from lessonbook.store.types import Row
 
 ISSUES_MAX: Final = 200
 
@@ -102,6 +104,9 @@ async def split_lesson(
         if not ledger.flush():
             raise InvalidInput("A lesson with that text exists already: name another text")
         issue_rows.move(connection, caller.project, lesson.id, new_id, issue_ids)
+        lesson_rows.move_keys(
+            connection, caller.project, lesson.id, new_id, _names_that_go(connection, caller.project, lesson, found)
+        )
         ledger.set(lesson, {"issue_count": lesson.issue_count - moved})
         ledger.move(lesson, "split", f"{moved} issues went to {new_id}", {}, {"into": new_id, "issues": moved})
         _index(ledger, lesson)
@@ -127,6 +132,17 @@ def _both(found: dict[str, Lesson], caller: Caller, source_id: str, target_id: s
     if target.status in {"superseded", "rejected"}:
         raise InvalidInput(f"Lesson {target.id} is {target.status}: merge into a lesson that stands")
     return source, target
+
+
+def _names_that_go(connection: Connection, project: str, lesson: Lesson, moved: Collection[Row]) -> set[str]:
+    """Return the exact names that only moved issues have: further reports under them belong to the new lesson."""
+    staying = issue_rows.of_lesson(connection, project, lesson.id, ISSUES_MAX)
+    own = {f"rule:{lesson.rule_key}"}
+    return (
+        {name_of_issue(issue["rule_id"], issue["description"]) for issue in moved}
+        - {name_of_issue(issue["rule_id"], issue["description"]) for issue in staying}
+        - own
+    )
 
 
 def _index(ledger: Ledger, lesson: Lesson) -> None:

@@ -181,8 +181,8 @@ class _Refining:
             run_id = self._batch.run_id
             self._delivered = frozenset(runs.deliveries_of(self._connection, project, run_id))
             self._events = issue_rows.events_of_run(self._connection, project, run_id)
-            fingerprints = (item.fingerprint for item in prepared)
-            self._seen = issue_rows.seen_fingerprints(self._connection, project, fingerprints)
+        fingerprints = (item.fingerprint for item in prepared)
+        self._seen = issue_rows.seen_fingerprints(self._connection, project, fingerprints)
 
     def _decide(self, item: Prepared, agent_name: str) -> _Decision:
         lesson_id, key = self._match(item, agent_name)
@@ -266,7 +266,8 @@ class _Refining:
         is_event = self._is_event(decision, is_new=is_new)
         if is_event and decision.lesson_id:
             self._events.add(decision.lesson_id)
-        self._seen.add(item.fingerprint)
+        if self._batch.source != "agent":
+            self._seen.add(item.fingerprint)
         return {
             "project": self._caller.project,
             "id": self._work.new_id("I"),

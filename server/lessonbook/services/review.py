@@ -14,7 +14,7 @@ from lessonbook.models.loop import RefinedIssue, Refinement
 from lessonbook.models.operator import AuthoredLesson, Authoring, LessonReview, NewLesson, ReviewAction, Reviewed
 from lessonbook.models.vocabulary import SEVERITY_OF_RANK, IssueAction, Status
 from lessonbook.refinery.catalogue import CatalogueRule, canonical_key
-from lessonbook.refinery.prepare import content_hash, issue_key, offer_of_rule, reviewed, screened_offer
+from lessonbook.refinery.prepare import content_hash, name_of_issue, offer_of_rule, reviewed, screened_offer
 from lessonbook.refinery.redact import redact
 from lessonbook.refinery.screen import screen
 from lessonbook.services.lifecycle import Ledger, document_of, with_issue
@@ -289,7 +289,7 @@ def _pending_issues(ledger: Ledger, authored: AuthoredLesson) -> list[Row]:
 
 def _names(issues: Sequence[Row]) -> list[str]:
     """Return the exact names under which the same problems will be recognised."""
-    return [f"rule:{issue['rule_id']}" if issue["rule_id"] else issue_key(issue["description"]) for issue in issues]
+    return [name_of_issue(issue["rule_id"], issue["description"]) for issue in issues]
 
 
 def _attach(

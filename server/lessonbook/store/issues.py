@@ -22,8 +22,13 @@ def add_refinement_run(connection: Connection, row: Row) -> None:
 
 
 def seen_fingerprints(connection: Connection, project: str, fingerprints: Iterable[str]) -> set[str]:
-    """Return which of the fingerprints the project has met before."""
-    query = select(issues.c.fingerprint).where(issues.c.project == project, issues.c.fingerprint.in_(set(fingerprints)))
+    """Return which of the fingerprints the project has met before.
+
+    What an agent said of its own work does not count: else it could keep QA's report from being evidence.
+    """
+    query = select(issues.c.fingerprint).where(
+        issues.c.project == project, issues.c.fingerprint.in_(set(fingerprints)), issues.c.source != "agent"
+    )
     return set(connection.execute(query).scalars())
 
 

@@ -1,6 +1,6 @@
 """Queries about lessons: their rows, keys, history and documents."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any, Final
@@ -83,13 +83,14 @@ def add_keys(connection: Connection, rows: Sequence[Row]) -> int:
     return dialect.insert_new(connection, lesson_keys, rows)
 
 
-def move_keys(connection: Connection, project: str, source: str, target: str) -> None:
-    """Let everything that named lesson `source` name `target`."""
-    connection.execute(
-        update(lesson_keys)
-        .where(lesson_keys.c.project == project, lesson_keys.c.lesson_id == source)
-        .values(lesson_id=target)
-    )
+def move_keys(
+    connection: Connection, project: str, source: str, target: str, only: Collection[str] | None = None
+) -> None:
+    """Let everything that named lesson `source`, or those names of `only`, name `target`."""
+    statement = update(lesson_keys).where(lesson_keys.c.project == project, lesson_keys.c.lesson_id == source)
+    if only is not None:
+        statement = statement.where(lesson_keys.c.key.in_(only))
+    connection.execute(statement.values(lesson_id=target))
 
 
 def add_versions(connection: Connection, rows: Sequence[Row]) -> None:
@@ -260,8 +261,13 @@ def counted_by_category(connection: Connection, project: str, agent_name: str = 
 
 
 def add_flag(connection: Connection, row: Row) -> bool:
-    """Record a flag; returns False where this principal has flagged the lesson before."""
-    return bool(dialect.insert_new(connection, lesson_flags, [row]))
+    """Record a flag; returns False where this principal has flagged the lesson before, whose flag is renewed."""
+    if dialect.insert_new(connection, lesson_flags, [row]):
+        return True
+    key = ("project", "lesson_id", "principal")
+    statement = update(lesson_flags).where(*(lesson_flags.c[name] == row[name] for name in key))
+    connection.execute(statement.values({name: value for name, value in row.items() if name not in key}))
+    return False
 
 
 def flags_of(connection: Connection, project: str, lesson_id: str) -> list[Row]:
