@@ -59,8 +59,7 @@ async def serve_on_http(settings: Settings) -> None:
     """Serve MCP, REST and health over HTTP until interrupted.
 
     Raises:
-        ConfigError: the address is not the local machine's.
-        Unavailable: the database does not answer.
+        ConfigError: the address is not the local machine's, or its port is taken.
     """
     from lessonbook.edges.http import serve_http  # noqa: PLC0415  # only what this transport needs
 

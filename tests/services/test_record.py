@@ -223,7 +223,7 @@ async def test_flags_of_one_principal_count_once(loop, lesson_id: str, agent: Ca
     for reason in ("It misled me.", "Again.", "And again."):
         flagged = await loop.flag(agent, lesson_id, reason)
         assert (flagged.result, flagged.flags) == ("noted", 1)
-    assert await loop.rows(tables.lesson_flags, "reason") == ["It misled me."]
+    assert await loop.rows(tables.lesson_flags, "reason") == ["And again."]
     assert (await loop.lesson(lesson_id)).status == "probation"
 
 

@@ -33,14 +33,9 @@ async def other(work: Workspace) -> AsyncIterator[Workspace]:
 
 @contextlib.asynccontextmanager
 async def listening(work: Workspace, caller: Caller) -> AsyncIterator[AsyncIterator[watch.Changed]]:
-    """Watch a project, once the watcher is surely at its place."""
-    stream = watch.changes(work, caller)
-    first = asyncio.ensure_future(anext(stream))
-    number = 0
-    while not first.done():  # until it hears something, it may not have begun to listen
-        await tell(work, caller, issue(100_000 + number))
-        await asyncio.wait([first], timeout=0.05)
-        number += 1
+    """Watch a project, from the moment the watcher says that it has begun."""
+    stream = watch.Watch(work, caller).changes()
+    assert await anext(stream) == {}
     yield stream
     await stream.aclose()
 

@@ -207,12 +207,15 @@ async def test_a_socket_that_is_not_there_is_named(tmp_path: Path) -> None:
         await opened(f"postgresql://me@/db?host={tmp_path}")
 
 
-@pytest.mark.parametrize("wrong", ["database", "role"])
-async def test_a_database_or_role_that_does_not_exist_is_a_refused_login(postgres_url: str, wrong: str) -> None:
+async def test_a_database_that_does_not_exist_is_named(postgres_url: str) -> None:
     url = re.sub(r"/\w+(\?|$)", r"/no_such_database\1", postgres_url, count=1)
-    if wrong == "role":
-        mark = "&" if "?" in postgres_url else "?"
-        url = f"{re.sub(r'//[^/@]*@', '//', postgres_url)}{mark}user=no_such_role"
+    with told(Unavailable, "There is no such database", "/no_such_database", "Make it, or check `database.url`"):
+        await opened(url)
+
+
+async def test_a_role_that_does_not_exist_is_a_refused_login(postgres_url: str) -> None:
+    mark = "&" if "?" in postgres_url else "?"
+    url = f"{re.sub(r'//[^/@]*@', '//', postgres_url)}{mark}user=no_such_role"
     with told(Unavailable, "refuses the login", "Check `database.url`"):
         await opened(url)
 

@@ -27,7 +27,7 @@ from lessonbook.models.vocabulary import SHARED_AGENT
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
 
-    from lessonbook.services.watch import Changed
+    from lessonbook.services.watch import Changed, Watch
 
 log = logging.getLogger(__name__)
 RETRY_S: Final = 5.0
@@ -47,6 +47,7 @@ class Announcer:
         self._listeners = ListenHandler(self.bus)
         self._desk = desk
         self._subscribed: dict[str, set[Connection]] = {}
+        self._watched: Watch | None = None
         self._wanted = anyio.Event()
         self._following = anyio.Event()
 
@@ -75,10 +76,9 @@ class Announcer:
         self._listeners.close()
 
     async def _watch(self) -> None:
-        from lessonbook.services import watch  # noqa: PLC0415  # pulls in the store, which may never be needed
-
-        workspace = await self._desk.workspace()
-        async for changed in watch.changes(workspace, self._desk.caller()):
+        if self._watched is None:
+            self._watched = services.watch.Watch(await self._desk.workspace(), self._desk.caller())
+        async for changed in self._watched.changes():
             self._following.set()
             for uri in _uris(self._desk.caller().project, await self._affected(changed)) if changed else ():
                 await self._tell(uri)

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import sys
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Final
 
+import anyio
+import anyio.to_thread
 import uvicorn
-from fastapi import FastAPI
-from fastapi.responses import JSONResponse
 from mcp.server.transport_security import TransportSecuritySettings
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lessonbook.about import VERSION
 from lessonbook.config import Settings
 from lessonbook.edges.announce import Announcer
 from lessonbook.edges.desk import Desk
 from lessonbook.edges.guard import Guard
 from lessonbook.edges.mcp_server import build_server
-from lessonbook.edges.rest import add_rest, is_alive
-from lessonbook.errors import ConfigError, Unavailable
+from lessonbook.errors import ConfigError
 from lessonbook.logs import set_up
 
 LOCAL: Final = ("127.0.0.1", "localhost", "::1")
 GRACE_S: Final = 5
 """How long requests in flight may go on after the server was told to stop."""
-
-log = logging.getLogger(__name__)
 
 
 def _tell(url: str) -> None:
@@ -50,7 +45,6 @@ async def serve_http(desk: Desk, settings: Settings, on_ready: Callable[[str], N
     """
     listener = bind(settings.server.host, settings.server.port)
     try:
-        await _open(desk)
         announcer = Announcer(desk)
         app = build_app(desk, settings, announcer)
         set_up(settings.log_level)  # after the SDK has set up its own
@@ -93,45 +87,43 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def build_app(desk: Desk, settings: Settings, announcer: Announcer | None = None) -> Guard:
-    """Return the ASGI application."""
+    """Return the ASGI application: `/mcp` at once, everything else when it is first asked for."""
     server = build_server(desk, settings.server.toolsets or ["agent"], stays_connected=False, announcer=announcer)
-    # The guard below checks Host and Origin for every route alike, so the SDK's own check for /mcp is off.
+    # The guard checks Host and Origin for every route alike, so the SDK's own check for /mcp is off.
     mcp_app = server.streamable_http_app(
         stateless_http=True,
         json_response=True,
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
-
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
-        async with server.session_manager.run():
-            yield
-
-    app = FastAPI(
-        title="Lessonbook",
-        version=VERSION,
-        summary="Lessons that fit an agent's task, and proof of which ones help.",
-        lifespan=lifespan,
-        docs_url=None,
-        redoc_url=None,
-    )
-    add_rest(app, desk)
-
-    @app.get("/healthz", tags=["health"])
-    async def healthz() -> JSONResponse:
-        alive = await is_alive(desk)
-        return JSONResponse({"ok": alive}, 200 if alive else 503)
-
-    app.router.routes.extend(mcp_app.router.routes)
-    return Guard(app, settings.server)
+    return Guard(Site(mcp_app, desk), settings.server)
 
 
-async def _open(desk: Desk) -> None:
-    """Open the workspace before the first request asks for it, if the database answers."""
-    try:
-        await desk.workspace()
-    except Unavailable as error:
-        log.warning("starting without a database: %s", error)
+class Site:
+    """MCP at `/mcp`, and REST at every other address: made on its first request, as few servers need it."""
+
+    def __init__(self, mcp_app: ASGIApp, desk: Desk) -> None:
+        self._mcp_app = mcp_app
+        self._desk = desk
+        self._rest_app: ASGIApp | None = None
+        self._making = anyio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on to whom it is for."""
+        # The MCP application's lifespan is the server's: it starts and ends the session manager.
+        is_mcp = scope["type"] != "http" or scope["path"].rstrip("/") == "/mcp"
+        app = self._mcp_app if is_mcp else await self._rest()
+        await app(scope, receive, send)
+
+    async def _rest(self) -> ASGIApp:
+        async with self._making:
+            if self._rest_app is None:
+                self._rest_app = await anyio.to_thread.run_sync(self._make_rest)
+            return self._rest_app
+
+    def _make_rest(self) -> ASGIApp:
+        from lessonbook.edges.rest import build_rest  # noqa: PLC0415  # FastAPI takes as long to load as the store
+
+        return build_rest(self._desk)
 
 
 def _url_of(listener: socket.socket) -> str:

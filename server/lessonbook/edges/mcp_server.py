@@ -19,6 +19,7 @@ from lessonbook.edges.prompts import add_completions, add_prompts
 from lessonbook.edges.request_state import SharedStateCodec
 from lessonbook.edges.resources import add_resources
 from lessonbook.edges.tools import make_tools
+from lessonbook.edges.upkeep import Housekeeper
 
 INSTRUCTIONS: Final = """\
 Lessonbook gives you lessons learned from earlier issues.
@@ -52,11 +53,13 @@ def build_server(
         announcer: who tells of changes; None: a new one.
     """
     announcer = announcer or Announcer(desk)
+    housekeeper = Housekeeper(desk)
 
     @asynccontextmanager
     async def lifespan(_server: MCPServer[Any]) -> AsyncGenerator[None]:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(announcer.run)
+            tasks.start_soon(housekeeper.run)
             try:
                 yield
             finally:
@@ -73,6 +76,7 @@ def build_server(
         subscriptions=announcer.bus,
         cache_hints=_HINTS,  # pyright: ignore[reportArgumentType]  # a Mapping is invariant in its key
         log_level="WARNING",
+        middleware=[housekeeper.notice],
         request_state_security=None if stays_connected else RequestStateSecurity(codec=SharedStateCodec(desk)),
     )
     add_resources(server, desk)

@@ -58,8 +58,15 @@ class Problem(BaseModel):
     message: str
 
 
-def add_rest(app: FastAPI, desk: Desk) -> None:
-    """Register every REST route and the translation of errors."""
+def build_rest(desk: Desk) -> FastAPI:
+    """Return the application with every REST route and the translation of errors."""
+    app = FastAPI(
+        title="Lessonbook",
+        version=VERSION,
+        summary="Lessons that fit an agent's task, and proof of which ones help.",
+        docs_url=None,
+        redoc_url=None,
+    )
     responses: dict[int | str, dict[str, Any]] = {status: {"model": Problem} for status in (403, 404, 409, 422, 503)}
     router = APIRouter(responses=responses, dependencies=[Depends(_check_parameters)])
     _add_kept_routes(router, desk)
@@ -70,6 +77,13 @@ def add_rest(app: FastAPI, desk: Desk) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(Exception, _unexpected)
+
+    @app.get("/healthz", tags=["health"])
+    async def healthz() -> JSONResponse:
+        alive = await is_alive(desk)
+        return JSONResponse({"ok": alive}, 200 if alive else 503)
+
+    return app
 
 
 async def _problem(_request: Request, error: Exception) -> JSONResponse:

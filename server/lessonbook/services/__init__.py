@@ -8,9 +8,21 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lessonbook.services import browse, files, maintain, merge, record, report, review, serve, stats, transfer
+    from lessonbook.services import (
+        browse,
+        files,
+        maintain,
+        merge,
+        record,
+        report,
+        review,
+        serve,
+        stats,
+        transfer,
+        watch,
+    )
 
-__all__ = ["browse", "files", "maintain", "merge", "record", "report", "review", "serve", "stats", "transfer"]
+__all__ = ["browse", "files", "maintain", "merge", "record", "report", "review", "serve", "stats", "transfer", "watch"]
 
 
 def __getattr__(name: str) -> ModuleType:

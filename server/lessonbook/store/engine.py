@@ -57,7 +57,7 @@ class Store(Protocol):
         ...
 
     def changes(self) -> Changes:
-        """Return a stream that wakes up after commits, this process's and others'."""
+        """Return a stream that wakes up once it has begun, then after commits, this process's and others'."""
         ...
 
     async def migrate(self, work: Work[T]) -> T:

@@ -153,7 +153,7 @@ class _Listening:
         self._dsn = dsn
 
     async def __aiter__(self) -> AsyncIterator[None]:
-        """Yield on every notification, and once when a lost connection is there again, for what was missed."""
+        """Yield once at the beginning, on every notification, and when a lost connection is there again."""
         wake = asyncio.Event()
 
         def woken(*_: object) -> None:
@@ -165,6 +165,7 @@ class _Listening:
                 connection = await _connect(self._dsn, timeout=CONNECT_TIMEOUT_S)
                 connection.add_termination_listener(woken)
                 await connection.add_listener(CHANNEL, woken)
+                wake.set()
                 while True:
                     await wake.wait()
                     wake.clear()
@@ -176,7 +177,6 @@ class _Listening:
             finally:
                 if connection is not None:
                     connection.terminate()
-            wake.set()
 
 
 @contextlib.contextmanager
@@ -216,7 +216,9 @@ def _meaning(error: Exception, dsn: str) -> Exception:
         return Unavailable("The database's disk is full; nothing was changed. Free some space and try again.")
     if state in _SLOW:
         return Unavailable("The database took too long; nothing was changed. Try again in a moment.")
-    if state[:2] in {"28", "3D"}:
+    if state[:2] == "3D":
+        return Unavailable(f"There is no such database at {where}. Make it, or check `database.url`.")
+    if state[:2] == "28":
         return Unavailable(f"The database refuses the login to {where}. Check `database.url`.")
     if state in _SHUT_DOWN or isinstance(error, (OSError, InterfaceError)) or not state or state[:2] == "08":
         return Unavailable(f"The database at {where} does not answer; nothing was changed. Is it running?")

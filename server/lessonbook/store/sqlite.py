@@ -164,9 +164,10 @@ class _Polling:
         self._store = store
 
     async def __aiter__(self) -> AsyncIterator[None]:
-        """Yield when the file changed, looking every quarter of a second."""
+        """Yield once at the beginning, then when the file changed, looking every quarter of a second."""
         with self._store.watched() as watched:
             seen = watched.version()
+            yield
             while True:
                 await anyio.sleep(POLL_S)
                 now = watched.version()
