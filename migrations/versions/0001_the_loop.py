@@ -38,7 +38,7 @@ TABLES = (
 STATS_VIEW = """
 CREATE VIEW agent_learning_stats AS
 WITH by_delivery AS (
-    SELECT project, agent_name, SUM(deliveries) AS deliveries FROM (
+    SELECT project, agent_name, CAST(SUM(deliveries) AS BIGINT) AS deliveries FROM (
         SELECT project, agent_name, deliveries FROM agent_delivery_folds
         UNION ALL
         SELECT d.project, d.agent_name, COUNT(*) AS deliveries
@@ -130,13 +130,17 @@ FULL_TEXT = {
 }
 
 # What a person deletes must go from the history too: blanking the words is the one change that is let through.
+HISTORY = ("project", "lesson_id", "change", "version", "action", "principal", "status", "severity", "category")
+HISTORY += ("numbers", "changed_at")
+SQLITE_ALTERED = " OR ".join(f"new.{name} IS NOT old.{name}" for name in HISTORY)
+POSTGRESQL_ALTERED = " OR ".join(f"NEW.{name} IS DISTINCT FROM OLD.{name}" for name in HISTORY)
 APPEND_ONLY = {
     "sqlite": (
         """CREATE TRIGGER agent_lesson_versions_kept BEFORE DELETE ON agent_lesson_versions BEGIN
             SELECT RAISE(ABORT, 'agent_lesson_versions is append-only');
         END""",
-        """CREATE TRIGGER agent_lesson_versions_unchanged BEFORE UPDATE ON agent_lesson_versions
-            WHEN new.lesson_text <> '' BEGIN
+        f"""CREATE TRIGGER agent_lesson_versions_unchanged BEFORE UPDATE ON agent_lesson_versions
+            WHEN new.lesson_text <> '' OR new.rationale <> '' OR new.reason <> '' OR {SQLITE_ALTERED} BEGIN
             SELECT RAISE(ABORT, 'agent_lesson_versions is append-only');
         END""",
     ),
@@ -145,8 +149,9 @@ APPEND_ONLY = {
             BEGIN RAISE EXCEPTION 'agent_lesson_versions is append-only'; END $$""",
         """CREATE TRIGGER agent_lesson_versions_kept BEFORE DELETE ON agent_lesson_versions
             FOR EACH ROW EXECUTE FUNCTION agent_lesson_versions_refuse()""",
-        """CREATE TRIGGER agent_lesson_versions_unchanged BEFORE UPDATE ON agent_lesson_versions
-            FOR EACH ROW WHEN (NEW.lesson_text <> '') EXECUTE FUNCTION agent_lesson_versions_refuse()""",
+        f"""CREATE TRIGGER agent_lesson_versions_unchanged BEFORE UPDATE ON agent_lesson_versions FOR EACH ROW
+            WHEN (NEW.lesson_text <> '' OR NEW.rationale <> '' OR NEW.reason <> '' OR {POSTGRESQL_ALTERED})
+            EXECUTE FUNCTION agent_lesson_versions_refuse()""",
     ),
 }
 

@@ -337,7 +337,7 @@ VIEW agent_learning_stats AS
  WITH by_delivery AS (
          SELECT counted.project,
             counted.agent_name,
-            sum(counted.deliveries) AS deliveries
+            (sum(counted.deliveries))::bigint AS deliveries
            FROM ( SELECT agent_delivery_folds.project,
                     agent_delivery_folds.agent_name,
                     agent_delivery_folds.deliveries
@@ -452,7 +452,7 @@ VIEW agent_learning_stats AS
     COALESCE(i.issues, (0)::bigint) AS issues,
     COALESCE(i.pending_issues, (0)::bigint) AS pending_issues,
     COALESCE(r.runs, (0)::bigint) AS runs,
-    COALESCE(d.deliveries, (0)::numeric) AS deliveries,
+    COALESCE(d.deliveries, (0)::bigint) AS deliveries,
     COALESCE(l.applications, (0)::bigint) AS applications,
     COALESCE(l.verified, (0)::bigint) AS verified,
     COALESCE(l.prevented, (0)::bigint) AS prevented,
@@ -468,7 +468,7 @@ VIEW agent_learning_stats AS
 
 CREATE TRIGGER agent_lesson_versions_kept BEFORE DELETE ON public.agent_lesson_versions FOR EACH ROW EXECUTE FUNCTION agent_lesson_versions_refuse();
 
-CREATE TRIGGER agent_lesson_versions_unchanged BEFORE UPDATE ON public.agent_lesson_versions FOR EACH ROW WHEN ((new.lesson_text <> ''::text)) EXECUTE FUNCTION agent_lesson_versions_refuse();
+CREATE TRIGGER agent_lesson_versions_unchanged BEFORE UPDATE ON public.agent_lesson_versions FOR EACH ROW WHEN (((new.lesson_text <> ''::text) OR (new.rationale <> ''::text) OR (new.reason <> ''::text) OR (new.project IS DISTINCT FROM old.project) OR (new.lesson_id IS DISTINCT FROM old.lesson_id) OR (new.change IS DISTINCT FROM old.change) OR (new.version IS DISTINCT FROM old.version) OR (new.action IS DISTINCT FROM old.action) OR (new.principal IS DISTINCT FROM old.principal) OR (new.status IS DISTINCT FROM old.status) OR (new.severity IS DISTINCT FROM old.severity) OR (new.category IS DISTINCT FROM old.category) OR (new.numbers IS DISTINCT FROM old.numbers) OR (new.changed_at IS DISTINCT FROM old.changed_at))) EXECUTE FUNCTION agent_lesson_versions_refuse();
 
 CREATE OR REPLACE FUNCTION public.agent_lesson_versions_refuse()
  RETURNS trigger

@@ -309,13 +309,13 @@ CREATE TRIGGER agent_lesson_versions_kept BEFORE DELETE ON agent_lesson_versions
         END;
 
 CREATE TRIGGER agent_lesson_versions_unchanged BEFORE UPDATE ON agent_lesson_versions
-            WHEN new.lesson_text <> '' BEGIN
+            WHEN new.lesson_text <> '' OR new.rationale <> '' OR new.reason <> '' OR new.project IS NOT old.project OR new.lesson_id IS NOT old.lesson_id OR new.change IS NOT old.change OR new.version IS NOT old.version OR new.action IS NOT old.action OR new.principal IS NOT old.principal OR new.status IS NOT old.status OR new.severity IS NOT old.severity OR new.category IS NOT old.category OR new.numbers IS NOT old.numbers OR new.changed_at IS NOT old.changed_at BEGIN
             SELECT RAISE(ABORT, 'agent_lesson_versions is append-only');
         END;
 
 CREATE VIEW agent_learning_stats AS
 WITH by_delivery AS (
-    SELECT project, agent_name, SUM(deliveries) AS deliveries FROM (
+    SELECT project, agent_name, CAST(SUM(deliveries) AS BIGINT) AS deliveries FROM (
         SELECT project, agent_name, deliveries FROM agent_delivery_folds
         UNION ALL
         SELECT d.project, d.agent_name, COUNT(*) AS deliveries

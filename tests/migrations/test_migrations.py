@@ -179,6 +179,7 @@ async def test_history_cannot_be_changed_or_deleted(
     for statement in (
         "UPDATE agent_lesson_versions SET lesson_text = 'it always said so'",
         "UPDATE agent_lesson_versions SET principal = 'somebody else'",
+        "UPDATE agent_lesson_versions SET lesson_text = '', rationale = '', reason = '', principal = 'somebody else'",
         "DELETE FROM agent_lesson_versions",
         "DELETE FROM agent_lesson_versions WHERE change = 1",
     ):

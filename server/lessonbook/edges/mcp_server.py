@@ -54,6 +54,7 @@ def build_server(
     """
     announcer = announcer or Announcer(desk)
     housekeeper = Housekeeper(desk)
+    state = SharedStateCodec(desk)
 
     @asynccontextmanager
     async def lifespan(_server: MCPServer[Any]) -> AsyncGenerator[None]:
@@ -77,8 +78,10 @@ def build_server(
         cache_hints=_HINTS,  # pyright: ignore[reportArgumentType]  # a Mapping is invariant in its key
         log_level="WARNING",
         middleware=[housekeeper.notice],
-        request_state_security=None if stays_connected else RequestStateSecurity(codec=SharedStateCodec(desk)),
+        request_state_security=None if stays_connected else RequestStateSecurity(codec=state),
     )
+    if not stays_connected:
+        server.middleware.insert(0, state.open_first)
     add_resources(server, desk)
     add_prompts(server, desk)
     add_completions(server, desk)

@@ -35,7 +35,11 @@ def parse_address(url: str) -> Address:
     scheme, separator, rest = url.partition("://")
     match scheme.lower().split("+", 1)[0] if separator else "":
         case "sqlite":
-            path = rest.removeprefix("/")
+            path, _, parameters = rest.removeprefix("/").partition("?")
+            if parameters:
+                raise ConfigError(
+                    f"database URL {without_password(url)!r} has parameters: leave them out, SQLite takes none here"
+                )
             return SqliteAddress(None if path in {"", ":memory:"} else Path(path).expanduser())
         case "postgresql" | "postgres":
             return PostgresAddress(f"postgresql://{rest}")
