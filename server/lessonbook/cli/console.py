@@ -145,16 +145,30 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
+SHORT = 34
+"""Names of at most so many characters are never broken over two lines."""
+
+
+def brief(text: str, most: int = 200) -> str:
+    """Return `text` on one line, cut where it is longer than `most` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table; numbers stand right."""
+    """Print a table; numbers stand right, and short cells stay whole."""
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", header_style="bold", show_edge=False, pad_edge=False)
     cells = [list(row) for row in rows]
+    if not cells:
+        console().print(f"{title}: none." if title else "None.")
+        return
+    table = Table(title=title, title_justify="left", header_style="bold", show_edge=False, pad_edge=False)
     for index, name in enumerate(columns):
-        numeric = bool(cells) and all(isinstance(row[index], (int, float)) for row in cells)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        numeric = all(isinstance(row[index], (int, float)) for row in cells)
+        short = all(len(str(row[index])) <= SHORT for row in cells)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=short)
     for row in cells:
         table.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
     console().print(table)

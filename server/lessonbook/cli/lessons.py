@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lessonbook.cli.console import command, print_json, print_table, run, say, wants_json
+from lessonbook.cli.console import brief, command, print_json, print_table, run, say, wants_json
 from lessonbook.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def list_lessons(
         return
     print_table(
         "Lessons",
-        ["lesson", "agent", "severity", "status", "seen", "applied", "prevented", "text"],
+        ["lesson", "agent", "severity", "status", "seen", "prevented", "text"],
         [
             (
                 lesson.id,
@@ -91,7 +91,6 @@ def list_lessons(
                 lesson.severity,
                 lesson.status + (" 📌" if lesson.pinned else ""),
                 lesson.issue_count,
-                lesson.times_applied,
                 f"{lesson.times_prevented}/{lesson.times_verified}",
                 lesson.text,
             )
@@ -144,7 +143,7 @@ def show(lesson_id: LessonIdArgument) -> None:
             "Issues behind it (latest)",
             ["issue", "source", "evidence", "where", "description"],
             [
-                (line["issue_id"], line["source"], line["evidence"], line["file"], line["description"][:160])
+                (line["issue_id"], line["source"], line["evidence"], line["file"], brief(line["description"]))
                 for line in detail.issues
             ],
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lessonbook.cli.console import command, print_json, print_table, progress, run, say, wants_json
+from lessonbook.cli.console import brief, command, print_json, print_table, progress, run, say, wants_json
 from lessonbook.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -204,21 +204,11 @@ def stats(
 
 def show_stats(rows: list[dict[str, Any]]) -> None:
     """Print the statistics of each agent."""
+    heads = ["agent", "lessons", "served", "issues", "pending", "runs", "deliveries", "applied", "prevented"]
     columns = ["agent_name", "total_lessons", "active_lessons", "issues", "pending_issues", "runs", "deliveries"]
-    columns += ["applications", "verified", "prevented"]
-    heads = [
-        "agent",
-        "lessons",
-        "served",
-        "issues",
-        "pending",
-        "runs",
-        "deliveries",
-        "applied",
-        "verified",
-        "prevented",
-    ]
-    print_table("Agents", heads, [[row[column] for column in columns] for row in rows])
+    columns += ["applications"]
+    cells = [[*(row[column] for column in columns), f"{row['prevented']} of {row['verified']}"] for row in rows]
+    print_table("Agents", heads, cells)
 
 
 def pending(
@@ -248,7 +238,7 @@ def pending(
     print_table(
         "Issues without a lesson",
         ["issue", "agent", "severity", "description"],
-        [(line.issue_id, line.agent_name, line.severity, line.description[:200]) for line in issues.issues],
+        [(line.issue_id, line.agent_name, line.severity, brief(line.description)) for line in issues.issues],
     )
     for title, lessons in (("Quarantined lessons", waiting), ("Flagged lessons", flagged)):
         rows = [(lesson.id, lesson.agent_name, lesson.text, lesson.status_reason) for lesson in lessons]
@@ -312,6 +302,9 @@ def cleanup(
 def show_cleanup(result: Any) -> None:
     """Print what a clean-up takes and spares."""
     verb = "would suspend" if result.dry_run else "suspended"
+    if not result.lessons:
+        say("No lesson was applied often enough to be judged.")
+        return
     rows = [
         (verb if line.suspended else "keeps", line.lesson_id, line.agent_name, line.text, line.reason)
         for line in result.lessons

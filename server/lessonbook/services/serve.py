@@ -25,6 +25,7 @@ from lessonbook.store.engine import Retry
 from lessonbook.store.types import Row
 
 TOOL = "get_lessons"
+KNOWN_MAX = 5
 _NOTHING = "No lesson fits yet. Report issues with this run_id and lessons will follow."
 
 
@@ -176,8 +177,10 @@ async def _nearest(work: Workspace, caller: Caller, agent_name: str) -> str:
     names = await work.store.read(lambda connection: lesson_rows.agent_names(connection, caller.project))
     if agent_name in names:
         return ""
-    nearest = work.roster.nearest(agent_name, also=[name for name in names if name != SHARED_AGENT])
-    return f"No lessons for an agent {agent_name!r}. Nearest known: {', '.join(nearest)}." if nearest else ""
+    known = [name for name in names if name != SHARED_AGENT]
+    if nearest := work.roster.nearest(agent_name, also=known):
+        return f"No lessons for an agent {agent_name!r}. Nearest known: {', '.join(nearest)}."
+    return f"No lessons for an agent {agent_name!r}. Known here: {', '.join(known[:KNOWN_MAX]) or 'none yet'}."
 
 
 def _answer(
