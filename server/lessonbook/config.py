@@ -176,7 +176,12 @@ def _sentence(error: ValidationError, path: Path | None, in_file: Mapping[str, A
         place = "DATABASE_URL" if name == "database.url" and "DATABASE_URL" in os.environ else str(path)
     if first["type"] == "extra_forbidden":
         return f"{place}: there is no setting {name!r} (value {first['input']!r}). See config.example.toml."
-    return f"{place}: {name} = {first['input']!r} is wrong: {first['msg'].lower()}."
+    if first["type"] in {"model_type", "dict_type"}:
+        return (
+            f"{place}: {name} = {first['input']!r} is wrong: it is a table of settings. "
+            f"Write [{name}] and its keys below it, as in config.example.toml."
+        )
+    return f"{place}: {name} = {first['input']!r} is wrong: {first['msg'][:1].lower()}{first['msg'][1:]}."
 
 
 def _holds(values: Mapping[str, Any], keys: tuple[str, ...]) -> bool:

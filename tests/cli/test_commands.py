@@ -54,6 +54,9 @@ def test_the_loop_works_on_both_databases_by_their_url(run: Run, database: str) 
         (("lessons", "add", "no"), "not a rule"),
         (("lessons", "starter", "Bakend"), "BackendDevelopmentAgent"),
         (("get", "--max-tokens", "3"), "max_tokens"),
+        (("report", "--junit", "x.xml", "--severity", "high"), "leave them out with a file"),
+        (("report", "x", "--server", "127.0.0.1:1"), "http://"),
+        (("report", "x" * 30_000), "20000"),
         (("import", "nowhere"), "nowhere"),
         (("stats", "--config", "missing.toml"), "missing.toml"),
         (("stats", "--database", "mysql://x"), "mysql://x"),
@@ -69,6 +72,18 @@ def test_bad_input_is_one_sentence_and_exit_code_2(run: Run, arguments: tuple[st
     assert sentence in done.err
     assert "Traceback" not in done.err
     assert len(done.err.strip().splitlines()) == 1
+
+
+def test_an_issue_in_words_is_one_issue_and_its_line_says_what_became_of_it(run: Run) -> None:
+    done = run("report", "First paragraph.\n\nSecond paragraph.", "--agent", AGENT)
+    assert done.out.startswith("I")
+    assert "pending" in done.out
+    assert len(run("pending", "--json").json["issues"]) == 1
+
+
+def test_a_cwe_named_in_the_words_finds_its_lesson(run: Run) -> None:
+    done = run("report", "The search view builds SQL by hand (CWE-89).", "--agent", AGENT, "--json").json
+    assert (done["findings"], done["created"]) == (1, 1)
 
 
 def test_a_database_that_is_down_is_one_sentence_and_exit_code_1(run: Run) -> None:

@@ -13,7 +13,7 @@ from mcp.client import Client
 
 from lessonbook import __version__
 from lessonbook.app import desk_for
-from lessonbook.config import Settings
+from lessonbook.config import ServerSettings, Settings
 from lessonbook.edges.desk import Desk
 from lessonbook.edges.http import build_app
 from lessonbook.edges.mcp_server import build_server
@@ -36,9 +36,17 @@ async def desk(settings: Settings) -> AsyncIterator[Desk]:
 
 @pytest.fixture
 async def web(desk: Desk, settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
-    transport = httpx2.ASGITransport(build_app(desk, settings))
+    both = settings.model_copy(update={"server": ServerSettings(toolsets=["agent", "operator"])})
+    transport = httpx2.ASGITransport(build_app(desk, both))
     async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
         yield client
+
+
+async def test_operators_operations_are_served_only_when_asked_for(desk: Desk, settings: Settings):
+    transport = httpx2.ASGITransport(build_app(desk, settings))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as web:
+        assert (await web.post("/api/get_lessons", json={})).status_code == 200
+        check_problem(await web.post("/api/review_lesson", json={}), 404, "not_found")
 
 
 async def tool(web: httpx2.AsyncClient, name: str, **arguments: Any) -> dict[str, Any]:

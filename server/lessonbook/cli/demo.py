@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lessonbook.cli.console import command, console, print_table
-from lessonbook.errors import LessonbookError, Unavailable
+from lessonbook.errors import InvalidInput, LessonbookError, Unavailable
 
 if TYPE_CHECKING:
     from mcp.client import Client
@@ -43,15 +43,18 @@ def demo(
     import anyio
 
     folder = keep.absolute() if keep else Path(tempfile.mkdtemp(prefix="lessonbook-demo-"))
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(f"{folder} cannot be made ({error.strerror}): name another folder") from error
     database = folder / "lessonbook.db"
     if database.exists():
-        raise LessonbookError(f"{database} is there already: name another folder, or remove it")
+        raise InvalidInput(f"{database} is there already: name another folder, or remove it")
     try:
         anyio.run(_play, database)
         _say_goodbye(database if keep else None)
     except BaseExceptionGroup as group:  # the client's tasks; what we raised ourselves is inside
-        ours, _ = group.split(LessonbookError)
+        ours, _ = group.split((LessonbookError, BrokenPipeError))
         while isinstance(ours, BaseExceptionGroup):
             ours = ours.exceptions[0]
         raise ours or Unavailable("The demo's server stopped; what it wrote above says why.") from group

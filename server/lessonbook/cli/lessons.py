@@ -120,7 +120,7 @@ def show(lesson_id: LessonIdArgument) -> None:
         "agent": lesson.agent_name,
         "severity": lesson.severity,
         "category": lesson.category,
-        "status": f"{lesson.status} {lesson.status_reason}".strip(),
+        "status": f"{lesson.status}: {lesson.status_reason}".removesuffix(": "),
         "trust": lesson.trust,
         "rule": lesson.rule_key,
         "author": detail.author,
@@ -138,6 +138,9 @@ def show(lesson_id: LessonIdArgument) -> None:
         ["when", "what", "who", "why"],
         [(line["changed_at"][:16], line["action"], line["principal"], line["reason"]) for line in detail.history],
     )
+    if detail.flags:
+        flags = [(line["flagged_at"][:16], line["principal"], line["reason"]) for line in detail.flags]
+        print_table("Flags", ["when", "who", "why"], flags)
     if detail.issues:
         print_table(
             "Issues behind it (latest)",

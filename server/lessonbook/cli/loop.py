@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lessonbook.cli.console import brief, command, print_json, print_table, progress, run, say, wants_json
+from lessonbook.cli.console import BAD_INPUT, brief, command, print_json, print_table, progress, run, say, wants_json
 from lessonbook.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def get(
 
 
 def report(
-    text: Annotated[str, typer.Argument(help="The issue in words; - reads standard input.")] = "",
+    text: Annotated[str, typer.Argument(help="The issue in words; - reads a file or paragraphs.")] = "",
     sarif: Annotated[Path | None, typer.Option(help="A scanner's SARIF 2.1.0 file; - for standard input.")] = None,
     junit: Annotated[Path | None, typer.Option(help="A test run's JUnit XML file; - for standard input.")] = None,
     agent: Annotated[str, typer.Option(help="Who made the code; otherwise routed.")] = "",
@@ -97,14 +97,19 @@ def report(
         typer.secho("The last commit has no Lessonbook-Run trailer: reported without a run.", err=True, fg="yellow")
     kind, data, place = _input(text, sarif, junit)
     single = {"severity": severity, "rule_id": rule, "lesson": lesson}
+    if any(single.values()) and (sarif or junit):
+        raise InvalidInput("--severity, --rule and --lesson go with an issue in words: leave them out with a file")
+    one = kind == "text" or any(single.values())
     with progress("Reporting") as told:
         if server:
-            result = reporting.send(server, token, kind, data, wanted, single)
-        elif any(single.values()):
+            result = reporting.send(server, token, kind, data, wanted, single if one else None)
+        elif one:
             result = run(reporting.one_issue(data, wanted, single))
         else:
             result = run(reporting.whole_file(kind, data, place, wanted, told))
     _show_report(result)
+    if result.refused and not result.findings:
+        raise typer.Exit(BAD_INPUT)
 
 
 def _input(text: str, sarif: Path | None, junit: Path | None) -> tuple[str, bytes, str]:
@@ -126,6 +131,10 @@ def _show_report(result: FileReport) -> None:
     if wants_json():
         print_json(result)
         return
+    if len(result.issues) == 1:
+        line = result.issues[0]
+        typer.echo(f"{line.issue_id} {line.action} for {line.agent_name}: {line.reason}")
+        return
     say(
         f"[bold]{result.findings}[/bold] findings: [green]{result.created} new lessons[/green], "
         f"{result.merged} seen before, {result.pending} pending, {result.quarantined} quarantined"
@@ -134,6 +143,8 @@ def _show_report(result: FileReport) -> None:
     )
     if result.refused:
         print_table("Refused", ["place", "why"], [(line.place, line.reason) for line in result.refused])
+    if result.pending:
+        say("See what waits with [bold]lessonbook pending[/bold].")
 
 
 def record(
@@ -173,6 +184,8 @@ def record(
         ["lesson", "result", "applied", "prevented"],
         [(line.lesson_id, line.result, line.times_applied, line.times_prevented) for line in result.results],
     )
+    if all(line.result == "unknown" for line in result.results):
+        raise InvalidInput("None of these lessons exists in this project: check the ids")
 
 
 def stats(
@@ -204,7 +217,7 @@ def stats(
 
 def show_stats(rows: list[dict[str, Any]]) -> None:
     """Print the statistics of each agent."""
-    heads = ["agent", "lessons", "served", "issues", "pending", "runs", "deliveries", "applied", "prevented"]
+    heads = ["agent", "lessons", "active", "issues", "pending", "runs", "served", "applied", "prevented"]
     columns = ["agent_name", "total_lessons", "active_lessons", "issues", "pending_issues", "runs", "deliveries"]
     columns += ["applications"]
     cells = [[*(row[column] for column in columns), f"{row['prevented']} of {row['verified']}"] for row in rows]

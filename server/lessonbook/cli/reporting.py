@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import uuid
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -84,9 +83,8 @@ def whole_file(
 def one_issue(
     data: bytes, wanted: Wanted, fields: dict[str, str]
 ) -> Callable[[Workspace, Caller], Awaitable[FileReport]]:
-    """Return the work of reporting one issue with a severity, a rule or a lesson."""
+    """Return the work of reporting one issue in words."""
     from lessonbook import services
-    from lessonbook.models.findings import Intake
     from lessonbook.models.loop import Report
     from lessonbook.models.validation import parse
 
@@ -94,13 +92,15 @@ def one_issue(
 
     async def act(work: Workspace, caller: Caller) -> FileReport:
         result = await services.report.report_issues(work, caller, report)
-        return services.files.summary(result.issues, Intake(), [result.refinement_run_id])
+        return services.files.summary(result.issues, [], [result.refinement_run_id])
 
     return act
 
 
-def send(server: str, token: str, kind: str, data: bytes, wanted: Wanted, fields: dict[str, str]) -> FileReport:
+def send(server: str, token: str, kind: str, data: bytes, wanted: Wanted, fields: dict[str, str] | None) -> FileReport:
     """Send to a server, at most once however often the connection breaks, and return its answer.
+
+    `fields` are those of one issue in words; None: the data is a file.
 
     Raises:
         InvalidInput: the server refuses the report.
@@ -108,13 +108,15 @@ def send(server: str, token: str, kind: str, data: bytes, wanted: Wanted, fields
     """
     import httpx2
 
+    if not server.startswith(("http://", "https://")):
+        raise InvalidInput(f"--server {server!r} is no address: write http://host:port or https://host")
     key = uuid.uuid4().hex
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     base = server.rstrip("/")
     try:
         transport = httpx2.HTTPTransport(retries=CONNECT_ATTEMPTS)
         with httpx2.Client(transport=transport, timeout=SEND_TIMEOUT_S, headers=headers) as client:
-            if any(fields.values()):
+            if fields is not None:
                 body = {**_single(data, wanted, fields), "idempotency_key": key}
                 return _counted(_checked(client.post(f"{base}/api/report_issues", json=body)))
             parameters = {
@@ -155,15 +157,8 @@ def _checked(response: Any) -> dict[str, Any]:
 
 
 def _counted(document: dict[str, Any]) -> FileReport:
-    actions = Counter(line["action"] for line in document["issues"])
-    return FileReport(
-        findings=len(document["issues"]),
-        created=actions["created"],
-        merged=actions["merged"],
-        pending=actions["pending"],
-        quarantined=actions["quarantined"],
-        rejected=actions["rejected"],
-        refused=[],
-        refinement_run_ids=[document["refinement_run_id"]],
-        lesson_ids=[line["lesson_id"] for line in document["issues"] if line["action"] == "created"],
-    )
+    from lessonbook import services
+    from lessonbook.models.loop import Refinement
+
+    refinement = Refinement.model_validate(document)
+    return services.files.summary(refinement.issues, [], [refinement.refinement_run_id])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import anyio
@@ -18,6 +18,7 @@ from lessonbook.edges.announce import Announcer
 from lessonbook.edges.desk import Desk
 from lessonbook.edges.guard import Guard
 from lessonbook.edges.mcp_server import build_server
+from lessonbook.edges.operations import Toolset
 from lessonbook.errors import ConfigError
 from lessonbook.logs import set_up
 
@@ -88,21 +89,23 @@ def bind(host: str, port: int) -> socket.socket:
 
 def build_app(desk: Desk, settings: Settings, announcer: Announcer | None = None) -> Guard:
     """Return the ASGI application: `/mcp` at once, everything else when it is first asked for."""
-    server = build_server(desk, settings.server.toolsets or ["agent"], stays_connected=False, announcer=announcer)
+    toolsets: list[Toolset] = settings.server.toolsets or ["agent"]
+    server = build_server(desk, toolsets, stays_connected=False, announcer=announcer)
     # The guard checks Host and Origin for every route alike, so the SDK's own check for /mcp is off.
     mcp_app = server.streamable_http_app(
         stateless_http=True,
         json_response=True,
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
-    return Guard(Site(mcp_app, desk), settings.server)
+    return Guard(Site(mcp_app, desk, toolsets), settings.server)
 
 
 class Site:
     """MCP at `/mcp`, and REST at every other address: made on its first request, as few servers need it."""
 
-    def __init__(self, mcp_app: ASGIApp, desk: Desk) -> None:
+    def __init__(self, mcp_app: ASGIApp, desk: Desk, toolsets: Sequence[Toolset]) -> None:
         self._mcp_app = mcp_app
+        self._toolsets = toolsets
         self._desk = desk
         self._rest_app: ASGIApp | None = None
         self._making = anyio.Lock()
@@ -123,7 +126,7 @@ class Site:
     def _make_rest(self) -> ASGIApp:
         from lessonbook.edges.rest import build_rest  # noqa: PLC0415  # FastAPI takes as long to load as the store
 
-        return build_rest(self._desk)
+        return build_rest(self._desk, self._toolsets)
 
 
 def _url_of(listener: socket.socket) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar, cast
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
@@ -16,7 +16,7 @@ from lessonbook import services
 from lessonbook.about import VERSION
 from lessonbook.edges.desk import TOOL_TIMEOUT_S, Desk, answer
 from lessonbook.edges.naming import unknown
-from lessonbook.edges.operations import OPERATIONS, Operation
+from lessonbook.edges.operations import OPERATIONS, Operation, Toolset
 from lessonbook.edges.schema import input_schema
 from lessonbook.errors import InvalidInput, LessonbookError
 from lessonbook.models import loop
@@ -58,7 +58,7 @@ class Problem(BaseModel):
     message: str
 
 
-def build_rest(desk: Desk) -> FastAPI:
+def build_rest(desk: Desk, toolsets: Sequence[Toolset]) -> FastAPI:
     """Return the application with every REST route and the translation of errors."""
     app = FastAPI(
         title="Lessonbook",
@@ -70,7 +70,7 @@ def build_rest(desk: Desk) -> FastAPI:
     responses: dict[int | str, dict[str, Any]] = {status: {"model": Problem} for status in (403, 404, 409, 422, 503)}
     router = APIRouter(responses=responses, dependencies=[Depends(_check_parameters)])
     _add_kept_routes(router, desk)
-    _add_twins(router, desk)
+    _add_twins(router, desk, toolsets)
     _add_files(router, desk)
     app.include_router(router)
     app.add_exception_handler(LessonbookError, _problem)
@@ -195,9 +195,9 @@ def _add_kept_routes(router: APIRouter, desk: Desk) -> None:
         return await _do(desk, lambda work: services.report.report_issues(work, desk.caller(), report))
 
 
-def _add_twins(router: APIRouter, desk: Desk) -> None:
-    """Register `POST /api/{tool}` for every MCP tool: the tool's arguments as body, its structured result as answer."""
-    for operation in OPERATIONS:
+def _add_twins(router: APIRouter, desk: Desk, toolsets: Sequence[Toolset]) -> None:
+    """Register `POST /api/{tool}` for every tool served: its arguments as body, its structured result as answer."""
+    for operation in (operation for operation in OPERATIONS if operation.toolset in toolsets):
         router.add_api_route(
             f"/api/{operation.name}",
             _twin(desk, operation),

@@ -16,7 +16,7 @@ from lessonbook.models.operator import (
 
 def of_lessons(result: Lessons) -> str:
     """Return the prompt section; where it is empty, what to do instead."""
-    return result.prompt_section or f"{result.note} run_id: {result.run_id}"
+    return result.prompt_section or result.note
 
 
 def of_refinement(result: Refinement) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from lessonbook.models.loop import Request, Result
+from lessonbook.models.loop import RefinedIssue, Request, Result
 from lessonbook.models.vocabulary import (
     AgentName,
     Category,
@@ -233,6 +233,8 @@ class FileReport(Result):
     refused: list[RefusedRecord]
     refinement_run_ids: list[str]
     lesson_ids: list[str]
+    issues: list[RefinedIssue] = []
+    """What became of each, the first hundred."""
 
 
 class Imported(Result):

@@ -80,11 +80,11 @@ def _read_text(text: str, place: str) -> Intake:
     intake = Intake()
     for number, paragraph in enumerate(paragraphs[:MAX_PARAGRAPHS]):
         try:
-            described = checked(paragraph, "text")
+            described = checked(paragraph, "text", max_chars=MAX_DESCRIPTION_CHARS)
         except Unreadable as error:
             intake.refused.append(Refused(f"paragraphs[{number}]", str(error)))
         else:
-            intake.findings.append(Finding(description=described[:MAX_DESCRIPTION_CHARS]))
+            intake.findings.append(Finding(description=described))
     if (left := len(paragraphs) - MAX_PARAGRAPHS) > 0:
         beyond = f"paragraphs[{MAX_PARAGRAPHS}:{len(paragraphs)}]"
         reason = f"{left} beyond the first {MAX_PARAGRAPHS} are not read; report them separately"

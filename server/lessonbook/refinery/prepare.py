@@ -17,6 +17,8 @@ ReviewMode = Literal["none", "risky", "all"]
 """Which lessons wait for a person: `trust.review` of the settings."""
 
 _PROMPT_SECTION: Final = re.compile(r"<lessons\b[^>]*>.*?(?:</lessons[^>]*>|\Z)", re.S)
+_NAMED: Final = re.compile(r"\b(?:CWE-\d{1,5}|(?:bandit|ruff|eslint|semgrep|hadolint|checkov):[\w./-]*\w)", re.I)
+"""A rule that an issue names in its words: a CWE, or a scanner's rule with the scanner's name before it."""
 _PLACE: Final = re.compile(r"\b(?:line|col(?:umn)?)\s*\d+|:\d+(?::\d+)?\b|0x[0-9a-fA-F]+|\d+")
 
 
@@ -59,7 +61,8 @@ def prepare(finding: Finding, catalogue: Catalogue, *, review: ReviewMode = "ris
     description, _ = redact(visible(_PROMPT_SECTION.sub("[lessons]", finding.description)).strip())
     file, _ = redact(finding.file)
     rule_key = canonical_key(finding.rule_id) if finding.rule_id else ""
-    names = tuple(dict.fromkeys(key for key in (rule_key, *map(canonical_key, finding.keys)) if key))
+    told = () if rule_key else _NAMED.findall(description)
+    names = tuple(dict.fromkeys(key for key in (rule_key, *map(canonical_key, (*finding.keys, *told))) if key))
     rule = next((found for key in names if (found := catalogue.find(key)) is not None), None)
     finding = replace(finding, file=file)
     severity = finding.severity or (rule.severity if rule else severity_of(description))

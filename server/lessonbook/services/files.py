@@ -1,10 +1,10 @@
 """Files: what scanners and test runs wrote, refined like any report."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from lessonbook.models.findings import Intake
+from lessonbook.models.findings import Intake, Refused
 from lessonbook.models.lesson import Caller
 from lessonbook.models.loop import RefinedIssue
 from lessonbook.models.operator import FileReport, RefusedRecord
@@ -13,6 +13,7 @@ from lessonbook.refinery.intake import ReportKind, read_report
 from lessonbook.services.report import Batch, refine
 from lessonbook.services.workspace import Workspace
 
+TOLD_MAX: Final = 100
 CHUNK: Final = 500
 """Findings a transaction: large files must not hold the write lock for long."""
 
@@ -53,21 +54,22 @@ async def report_file(
         lines += refinement.issues
         run_ids.append(refinement.refinement_run_id)
         progress(len(lines), len(intake.findings))
-    return summary(lines, intake, run_ids)
+    return summary(lines, intake.refused, run_ids)
 
 
-def summary(lines: list[RefinedIssue], intake: Intake, run_ids: list[str]) -> FileReport:
+def summary(lines: list[RefinedIssue], refused: Sequence[Refused], run_ids: list[str]) -> FileReport:
     """Return what became of a file's findings, in counts."""
     counts = Counter(line.action for line in lines)
     made = dict.fromkeys(line.lesson_id for line in lines if line.action == "created" and line.lesson_id)
     return FileReport(
-        findings=len(intake.findings),
+        findings=len(lines),
         created=counts["created"],
         merged=counts["merged"],
         pending=counts["pending"],
         quarantined=counts["quarantined"],
         rejected=counts["rejected"],
-        refused=[RefusedRecord(place=refused.place, reason=refused.reason) for refused in intake.refused],
+        refused=[RefusedRecord(place=record.place, reason=record.reason) for record in refused],
         refinement_run_ids=run_ids,
         lesson_ids=list(made),
+        issues=lines[:TOLD_MAX],
     )

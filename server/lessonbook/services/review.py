@@ -271,7 +271,8 @@ def _author(ledger: Ledger, authored: AuthoredLesson, run_id: str) -> list[Refin
     if status == "quarantined":
         reason = "The lesson waits for a person: " + "; ".join(offer.reasons) + "."
         return _attach(ledger, issues, lesson_id, run_id, "quarantined", reason)
-    return _attach(ledger, issues, lesson_id, run_id, "created", "New lesson in the author's words.")
+    doubts = f", though {'; '.join(offer.reasons)}" if offer.reasons else ""
+    return _attach(ledger, issues, lesson_id, run_id, "created", f"New lesson in the author's words{doubts}.")
 
 
 def _pending_issues(ledger: Ledger, authored: AuthoredLesson) -> list[Row]:

@@ -26,7 +26,7 @@ from lessonbook.store.types import Row
 
 TOOL = "get_lessons"
 KNOWN_MAX = 5
-_NOTHING = "No lesson fits yet. Report issues with this run_id and lessons will follow."
+_NOTHING = "No lesson fits yet. Report issues of this run, and lessons will follow; run_id: {run_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,11 @@ def _answer(
     lessons = _fitting(known, query, run_id)
     mark = prompt_section.delimiter(work.secret, caller.project, run_id)
     text = prompt_section.section(run_id, mark, lessons)
-    notes = [note, "" if lessons else _NOTHING, "Something was withheld, to measure it." if pick.withheld else ""]
+    notes = [
+        note,
+        "" if lessons else _NOTHING.format(run_id=run_id),
+        "Something was withheld, to measure it." if pick.withheld else "",
+    ]
     return Lessons(
         run_id=run_id,
         agent_name=shelf.agent_name,
