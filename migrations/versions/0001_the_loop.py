@@ -53,12 +53,12 @@ WITH by_delivery AS (
     UNION SELECT project, agent_name FROM by_delivery
 ), by_lesson AS (
     SELECT project, agent_name,
-        SUM(CASE WHEN status <> 'rejected' THEN 1 ELSE 0 END) AS total_lessons,
+        SUM(CASE WHEN status NOT IN ('rejected', 'superseded') THEN 1 ELSE 0 END) AS total_lessons,
         SUM(CASE WHEN is_active THEN 1 ELSE 0 END) AS active_lessons,
-        SUM(CASE WHEN severity = 4 AND status <> 'rejected' THEN 1 ELSE 0 END) AS critical_lessons,
-        SUM(CASE WHEN severity = 3 AND status <> 'rejected' THEN 1 ELSE 0 END) AS high_lessons,
-        SUM(CASE WHEN severity = 2 AND status <> 'rejected' THEN 1 ELSE 0 END) AS medium_lessons,
-        SUM(CASE WHEN severity = 1 AND status <> 'rejected' THEN 1 ELSE 0 END) AS low_lessons,
+        SUM(CASE WHEN severity = 4 AND status NOT IN ('rejected', 'superseded') THEN 1 ELSE 0 END) AS critical_lessons,
+        SUM(CASE WHEN severity = 3 AND status NOT IN ('rejected', 'superseded') THEN 1 ELSE 0 END) AS high_lessons,
+        SUM(CASE WHEN severity = 2 AND status NOT IN ('rejected', 'superseded') THEN 1 ELSE 0 END) AS medium_lessons,
+        SUM(CASE WHEN severity = 1 AND status NOT IN ('rejected', 'superseded') THEN 1 ELSE 0 END) AS low_lessons,
         SUM(times_applied) AS applications,
         SUM(times_verified) AS verified,
         SUM(times_prevented) AS prevented,

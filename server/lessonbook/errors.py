@@ -9,8 +9,10 @@ class LessonbookError(Exception):
 
     code = "error"
 
-    def __init__(self, message: str = "") -> None:
+    def __init__(self, message: str = "", *, place: str = "") -> None:
         super().__init__(message or (type(self).__doc__ or "").strip().splitlines()[0])
+        self.place = place
+        """Where it happened on this machine: for the person at the terminal and the log, never for a caller."""
 
 
 class InvalidInput(LessonbookError):

@@ -372,7 +372,7 @@ VIEW agent_learning_stats AS
             agent_lessons.agent_name,
             sum(
                 CASE
-                    WHEN (agent_lessons.status <> 'rejected'::text) THEN 1
+                    WHEN (agent_lessons.status <> ALL (ARRAY['rejected'::text, 'superseded'::text])) THEN 1
                     ELSE 0
                 END) AS total_lessons,
             sum(
@@ -382,22 +382,22 @@ VIEW agent_learning_stats AS
                 END) AS active_lessons,
             sum(
                 CASE
-                    WHEN ((agent_lessons.severity = 4) AND (agent_lessons.status <> 'rejected'::text)) THEN 1
+                    WHEN ((agent_lessons.severity = 4) AND (agent_lessons.status <> ALL (ARRAY['rejected'::text, 'superseded'::text]))) THEN 1
                     ELSE 0
                 END) AS critical_lessons,
             sum(
                 CASE
-                    WHEN ((agent_lessons.severity = 3) AND (agent_lessons.status <> 'rejected'::text)) THEN 1
+                    WHEN ((agent_lessons.severity = 3) AND (agent_lessons.status <> ALL (ARRAY['rejected'::text, 'superseded'::text]))) THEN 1
                     ELSE 0
                 END) AS high_lessons,
             sum(
                 CASE
-                    WHEN ((agent_lessons.severity = 2) AND (agent_lessons.status <> 'rejected'::text)) THEN 1
+                    WHEN ((agent_lessons.severity = 2) AND (agent_lessons.status <> ALL (ARRAY['rejected'::text, 'superseded'::text]))) THEN 1
                     ELSE 0
                 END) AS medium_lessons,
             sum(
                 CASE
-                    WHEN ((agent_lessons.severity = 1) AND (agent_lessons.status <> 'rejected'::text)) THEN 1
+                    WHEN ((agent_lessons.severity = 1) AND (agent_lessons.status <> ALL (ARRAY['rejected'::text, 'superseded'::text]))) THEN 1
                     ELSE 0
                 END) AS low_lessons,
             sum(agent_lessons.times_applied) AS applications,

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import anyio
 import pytest
@@ -87,10 +88,16 @@ async def test_fifty_cancelled_callers_leave_no_half_transaction_and_no_connecti
 
 
 async def test_a_caller_that_is_cancelled_in_mid_write_is_told_so_only_after_the_commit(
-    work: Workspace, agent: Caller
+    work: Workspace, agent: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with anyio.CancelScope() as scope:
+    write = work.store.write
+
+    async def cancelled_write(act: Any) -> Any:
         asyncio.get_running_loop().call_soon(scope.cancel)
+        return await write(act)
+
+    with anyio.CancelScope() as scope, monkeypatch.context() as patch:
+        patch.setattr(work.store, "write", cancelled_write)
         await tell(work, agent, issue(1), idempotency_key="k")
         await anyio.lowlevel.checkpoint()
     assert scope.cancelled_caught

@@ -46,10 +46,14 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextlib.contextmanager
 def told(kind: type[LessonbookError], *parts: str) -> Iterator[None]:
-    """Expect an error of exactly that kind, whose sentence has all `parts` and no SQL."""
+    """Expect an error of exactly that kind, whose sentence has all `parts` and no SQL.
+
+    The file's place is told apart from the sentence: it is for the person at the terminal only.
+    """
     with pytest.raises(LessonbookError) as caught:
         yield
-    sentence = str(caught.value)
+    sentence = f"{caught.value} ({caught.value.place})"
+    assert not caught.value.place or caught.value.place not in str(caught.value)
     assert type(caught.value) is kind, sentence
     for part in parts:
         assert part in sentence
@@ -86,7 +90,7 @@ async def test_a_damaged_file_is_named(sqlite_template: Path, tmp_path: Path) ->
 
 async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with told(Unavailable, f"The folder {tmp_path / 'file' / 'folder'} cannot be made", "name another place"):
+    with told(Unavailable, "folder cannot be made", "name another place", str(tmp_path / "file" / "folder")):
         await opened(f"sqlite:///{tmp_path}/file/folder/lessonbook.db")
 
 

@@ -118,7 +118,8 @@ def report_errors() -> Generator[None]:
     try:
         yield
     except LessonbookError as error:
-        typer.secho(f"lessonbook: {error}", err=True, fg="red")
+        where = f" ({error.place})" if error.place else ""
+        typer.secho(f"lessonbook: {error}{where}", err=True, fg="red")
         sys.exit(BAD_INPUT if isinstance(error, _MINDABLE) else FAILED)
     except BrokenPipeError:
         sys.stderr.close()

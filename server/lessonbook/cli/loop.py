@@ -95,10 +95,10 @@ def report(
     )
     if run_from_git and not wanted.run_id:
         typer.secho("The last commit has no Lessonbook-Run trailer: reported without a run.", err=True, fg="yellow")
-    kind, data, place = _input(text, sarif, junit)
     single = {"severity": severity, "rule_id": rule, "lesson": lesson}
     if any(single.values()) and (sarif or junit):
         raise InvalidInput("--severity, --rule and --lesson go with an issue in words: leave them out with a file")
+    kind, data, place = _input(text, sarif, junit)
     one = kind == "text" or any(single.values())
     with progress("Reporting") as told:
         if server:

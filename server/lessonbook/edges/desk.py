@@ -75,7 +75,9 @@ async def answer(act: Callable[[], Awaitable[T]], timeout_s: float | None = TOOL
     try:
         with anyio.fail_after(timeout_s):
             return await act()
-    except LessonbookError:
+    except LessonbookError as error:
+        if error.place:
+            log.warning("%s (%s)", error, error.place)
         raise
     except TimeoutError as error:
         raise Unavailable("That took too long and was given up. Try again in a moment.") from error

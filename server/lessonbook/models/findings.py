@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from lessonbook.models.vocabulary import Category, Severity
 
+REFUSED_MAX = 1_000
+
 
 @dataclass(frozen=True, slots=True)
 class RuleMetadata:
@@ -55,3 +57,10 @@ class Intake:
 
     findings: list[Finding] = field(default_factory=list[Finding])
     refused: list[Refused] = field(default_factory=list[Refused])
+
+    def refuse(self, place: str, reason: str) -> None:
+        """Note a record that was not read; of very many only the first are told one by one."""
+        if len(self.refused) < REFUSED_MAX:
+            self.refused.append(Refused(place, reason))
+        elif len(self.refused) == REFUSED_MAX:
+            self.refused.append(Refused(place, "this record and others after it were refused too"))

@@ -85,7 +85,7 @@ Text = Annotated[str, _storable]
 
 AgentName = Annotated[str, Field(max_length=100), _line]
 Project = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_filled)]
-RunId = Annotated[str, Field(max_length=200), _line]
+RunId = Annotated[str, Field(max_length=200, pattern=r"^[^<>`]*$"), _line]
 LessonId = Annotated[str, Field(min_length=1, max_length=40), _line]
 RuleId = Annotated[str, Field(max_length=200), _line]
 FilePath = Annotated[str, Field(max_length=1000), _line]

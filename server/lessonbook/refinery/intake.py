@@ -6,7 +6,7 @@ import re
 from typing import Final, Literal
 
 from lessonbook.errors import InvalidInput
-from lessonbook.models.findings import Finding, Intake, Refused
+from lessonbook.models.findings import Finding, Intake
 from lessonbook.refinery.documents import Unreadable, checked
 from lessonbook.refinery.junit import read_junit
 from lessonbook.refinery.sarif import read_sarif
@@ -82,11 +82,11 @@ def _read_text(text: str, place: str) -> Intake:
         try:
             described = checked(paragraph, "text", max_chars=MAX_DESCRIPTION_CHARS)
         except Unreadable as error:
-            intake.refused.append(Refused(f"paragraphs[{number}]", str(error)))
+            intake.refuse(f"paragraphs[{number}]", str(error))
         else:
             intake.findings.append(Finding(description=described))
     if (left := len(paragraphs) - MAX_PARAGRAPHS) > 0:
         beyond = f"paragraphs[{MAX_PARAGRAPHS}:{len(paragraphs)}]"
         reason = f"{left} beyond the first {MAX_PARAGRAPHS} are not read; report them separately"
-        intake.refused.append(Refused(beyond, reason))
+        intake.refuse(beyond, reason)
     return intake

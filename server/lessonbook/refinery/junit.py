@@ -9,7 +9,7 @@ from defusedxml import DefusedXmlException
 from defusedxml import ElementTree as DefusedTree
 
 from lessonbook.errors import InvalidInput
-from lessonbook.models.findings import Finding, Intake, Refused
+from lessonbook.models.findings import Finding, Intake
 from lessonbook.models.vocabulary import Severity
 from lessonbook.refinery.documents import Unreadable, checked
 
@@ -35,7 +35,7 @@ def read_junit(data: bytes | str, *, place: str = "JUnit") -> Intake:
         try:
             finding = _finding(case, suite_file)
         except Unreadable as error:
-            intake.refused.append(Refused(f"testcase[{number}]", str(error)))
+            intake.refuse(f"testcase[{number}]", str(error))
         else:
             intake.findings.extend([finding] if finding else [])
     return intake

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from lessonbook.errors import InvalidInput
-from lessonbook.models.findings import Finding, Intake, Refused
+from lessonbook.models.findings import Finding, Intake
 from lessonbook.models.vocabulary import CATEGORIES, SEVERITIES, SEVERITY_OF_RANK, Category, Severity
 from lessonbook.refinery.documents import Unreadable, checked, index_of, is_list, is_object, load_json, text_of
 
@@ -80,7 +80,7 @@ def read_memory(path: Path) -> tuple[str, Intake]:
         try:
             intake.findings.append(_finding(entry))
         except Unreadable as error:
-            intake.refused.append(Refused(f"{path.name}: lessons[{number}]", str(error)))
+            intake.refuse(f"{path.name}: lessons[{number}]", str(error))
     return agent, intake
 
 

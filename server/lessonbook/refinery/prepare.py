@@ -16,6 +16,9 @@ from lessonbook.refinery.screen import one_line, screen, screen_why, visible
 ReviewMode = Literal["none", "risky", "all"]
 """Which lessons wait for a person: `trust.review` of the settings."""
 
+COPIED: Final = "it copies the words of the issue"
+COPIED_RUN: Final = 8
+_WORDS: Final = re.compile(r"\w+")
 _PROMPT_SECTION: Final = re.compile(r"<lessons\b[^>]*>.*?(?:</lessons[^>]*>|\Z)", re.S)
 _NAMED: Final = re.compile(r"\b(?:CWE-\d{1,5}|(?:bandit|ruff|eslint|semgrep|hadolint|checkov):[\w./-]*\w)", re.I)
 """A rule that an issue names in its words: a CWE, or a scanner's rule with the scanner's name before it."""
@@ -139,11 +142,19 @@ def _best_offer(
         offer, refusal = screened_offer(finding.lesson, finding.why, severity, category, "offered", rule_key)
         if offer is not None:
             return offer, ""
-    if finding.metadata is not None and rule_key:
-        offer, _ = screened_offer(finding.metadata.text, finding.metadata.why, severity, category, "scanner", rule_key)
+    metadata = finding.metadata
+    if metadata is not None and rule_key and not copies(metadata.text, finding.description):
+        offer, _ = screened_offer(metadata.text, metadata.why, severity, category, "scanner", rule_key)
         if offer is not None:
             return offer, ""
     return None, refusal
+
+
+def copies(lesson_text: str, description: str) -> bool:
+    """Return whether a lesson has a run of eight words or more from an issue: such words are evidence, no rule."""
+    words = _WORDS.findall(lesson_text.lower())
+    issue = f" {' '.join(_WORDS.findall(description.lower()))} "
+    return any(f" {' '.join(words[at : at + COPIED_RUN])} " in issue for at in range(len(words) - COPIED_RUN + 1))
 
 
 def reviewed(offer: Offer, review: ReviewMode) -> Offer:

@@ -10,7 +10,7 @@ _PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
             r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----.*?(?:-----END (?:[A-Z0-9]+ )*PRIVATE KEY-----|\Z)", re.S
         ),
     ),
-    ("jwt", re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*")),
+    ("jwt", re.compile(r"(?<![\w-])eyJ[\w-]{8,4000}\.[\w-]{8,8000}\.[\w-]{0,4000}")),
     ("aws-key", re.compile(r"\b(?:AKIA|ASIA|AGPA|AROA|AIDA|ANPA)[A-Z0-9]{16}\b")),
     ("github-token", re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{40,})")),
     ("gitlab-token", re.compile(r"\bglpat-[\w-]{20,}")),
@@ -35,7 +35,7 @@ _PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
         "password",
         re.compile(
             r"(?:(?<=PASSWORD)|(?<=SECRET)|(?<=TOKEN)|(?<=API_KEY)|(?<=ACCESS_KEY)|(?<=SECRET_KEY))="
-            r"(?P<value>(?=[^\s]*\d)[^\s'\"(){}\[\];,]{8,200})"
+            r"(?P<value>(?=[^\s]{0,200}\d)[^\s'\"(){}\[\];,]{8,200})"
         ),
     ),
 )

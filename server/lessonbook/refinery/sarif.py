@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from lessonbook.errors import InvalidInput
-from lessonbook.models.findings import Finding, Intake, Refused
+from lessonbook.models.findings import Finding, Intake
 from lessonbook.models.vocabulary import Severity
 from lessonbook.refinery.documents import (
     Unreadable,
@@ -84,17 +84,17 @@ def read_sarif(data: bytes | str, *, place: str = "SARIF") -> Intake:
 
 def _read_run(content: object, place: str, intake: Intake) -> None:
     if not is_object(content):
-        intake.refused.append(Refused(place, "is no object"))
+        intake.refuse(place, "is no object")
         return
     results = content.get("results")
     if results is not None and not is_list(results):
-        intake.refused.append(Refused(f"{place}.results", "is no list"))
+        intake.refuse(f"{place}.results", "is no list")
     run = _Run(RuleBook(content), list_of(content.get("artifacts")), object_of(content.get("originalUriBaseIds")))
     for number, result in enumerate(list_of(results)):
         try:
             finding = _finding(result, run)
         except Unreadable as error:
-            intake.refused.append(Refused(f"{place}.results[{number}]", str(error)))
+            intake.refuse(f"{place}.results[{number}]", str(error))
         else:
             intake.findings.extend([finding] if finding else [])
 

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
+import anyio.to_thread
+
 from lessonbook.models.findings import Intake, Refused
 from lessonbook.models.lesson import Caller
 from lessonbook.models.loop import RefinedIssue
@@ -44,7 +46,7 @@ async def report_file(
         InvalidInput: the file is of no known kind, or broken.
         NotFound: the run does not exist.
     """
-    intake = read_file(data, kind, place)
+    intake = await anyio.to_thread.run_sync(read_file, data, kind, place)  # a large file must not hold up others
     lines: list[RefinedIssue] = []
     run_ids: list[str] = []
     for start in range(0, len(intake.findings), CHUNK):

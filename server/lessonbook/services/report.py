@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+import anyio.to_thread
 from sqlalchemy import Connection
 
 from lessonbook.errors import NotFound
@@ -73,7 +74,12 @@ async def report_issues(work: Workspace, caller: Caller, report: Report) -> Refi
 async def refine(work: Workspace, caller: Caller, batch: Batch) -> Refinement:
     """Refine findings of any origin in one audited run. See `report_issues`."""
     began = time.perf_counter()
-    prepared = [prepare(finding, work.catalogue, review=work.settings.trust.review) for finding in batch.findings]
+    review = work.settings.trust.review
+
+    def ready() -> list[Prepared]:
+        return [prepare(finding, work.catalogue, review=review) for finding in batch.findings]
+
+    prepared = await anyio.to_thread.run_sync(ready)  # long texts must not hold up other callers
     fingerprint = batch.hash() if batch.idempotency_key else ""
 
     def act(connection: Connection, now: datetime) -> Refinement:
@@ -118,6 +124,7 @@ class _Refining:
         self._events: set[str] = set()
         self._delivered: frozenset[str] = frozenset()
         self._seen: set[str] = set()
+        self._buried: dict[str, str] = {}
 
     def run(self, prepared: Sequence[Prepared], began: float) -> Refinement:
         """Decide on each issue in order, then write everything; returns a line per issue."""
@@ -176,6 +183,7 @@ class _Refining:
         project = self._caller.project
         names = {key for item in prepared for key in item.keys}
         self._named = lesson_rows.find_by_keys(self._connection, project, agents, names)
+        self._buried = lesson_rows.rejected_texts(self._connection, project, names)
         self._known = lesson_rows.find(self._connection, project, self._named.values(), lock=True)
         if self._run is not None:
             run_id = self._batch.run_id
@@ -235,6 +243,9 @@ class _Refining:
     def _create(self, item: Prepared, agent_name: str) -> _Decision:
         offer = item.offer
         assert offer is not None  # noqa: S101  # _decide has looked
+        buried = next((self._buried[key] for key in item.keys if key in self._buried), None)
+        if buried is not None and offer.trust != "curated":
+            return _Decision("rejected", f"These words were rejected ({buried}): nothing is learned again.", buried)
         provenance = {
             "refinement_run": self._id,
             "reporter": self._caller.principal,

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -14,7 +15,15 @@ from lessonbook.models.loop import RefinedIssue, Refinement
 from lessonbook.models.operator import AuthoredLesson, Authoring, LessonReview, NewLesson, ReviewAction, Reviewed
 from lessonbook.models.vocabulary import SEVERITY_OF_RANK, IssueAction, Status
 from lessonbook.refinery.catalogue import CatalogueRule, canonical_key
-from lessonbook.refinery.prepare import content_hash, name_of_issue, offer_of_rule, reviewed, screened_offer
+from lessonbook.refinery.prepare import (
+    COPIED,
+    content_hash,
+    copies,
+    name_of_issue,
+    offer_of_rule,
+    reviewed,
+    screened_offer,
+)
 from lessonbook.refinery.redact import redact
 from lessonbook.refinery.screen import screen
 from lessonbook.services.lifecycle import Ledger, document_of, with_issue
@@ -27,12 +36,17 @@ from lessonbook.store.types import Row
 NEEDS_PERSON: Final[frozenset[ReviewAction]] = frozenset({"approve", "edit", "restore", "pin"})
 """Actions that let a lesson be served, or served more: nobody takes them on their own words."""
 
+TAKES_AWAY: Final[frozenset[ReviewAction]] = frozenset({"reject", "retire", "expire", "unpin", "delete"})
+"""Actions that need a person, too, where a person vouches for the lesson: it is pinned or approved."""
+
 _FROM: Final[Mapping[ReviewAction, frozenset[Status]]] = {
     "approve": frozenset({"quarantined", "probation", "active", "suspended"}),
     "suspend": frozenset({"probation", "active"}),
     "restore": frozenset({"suspended", "retired", "expired", "rejected"}),
     "retire": frozenset({"quarantined", "probation", "active", "suspended", "expired"}),
-    "expire": frozenset({"quarantined", "probation", "active", "suspended"}),
+    "expire": frozenset(
+        {"probation", "active"}
+    ),  # an expired lesson comes back with its issue: only what was served may
     "reject": frozenset({"quarantined", "probation", "active", "suspended", "retired", "expired"}),
     "edit": frozenset({"quarantined", "probation", "active", "suspended", "retired", "expired"}),
     "pin": frozenset({"probation", "active"}),
@@ -55,6 +69,11 @@ async def review_lesson(work: Workspace, caller: Caller, review: LessonReview) -
 
     def act(connection: Connection, now: datetime) -> Reviewed:
         lesson = _existing(connection, caller, review.lesson_id)
+        if review.action in TAKES_AWAY and (lesson.pinned or lesson.approved_by) and not caller.person:
+            raise Forbidden(
+                f"A person vouches for lesson {lesson.id}, so only a person can {review.action} it: "
+                f"run `lessonbook lessons {review.action} {lesson.id}`"
+            )
         ledger = Ledger(work, caller, connection, now)
         note = _carry_out(ledger, lesson, review)
         ledger.write()
@@ -194,10 +213,12 @@ async def add_starters(work: Workspace, caller: Caller, agent_name: str, rules: 
     name = work.roster.resolve(agent_name)
 
     def transaction(connection: Connection) -> list[str]:
-        wanted = {f"catalogue:{rule.id}": rule for rule in rules}
-        taken = {key for _, key in lesson_rows.find_by_keys(connection, caller.project, [name], wanted)}
+        wanted = {rule.id: (f"catalogue:{rule.id}", f"rule:{offer_of_rule(rule).rule_key}") for rule in rules}
+        names = [key for keys in wanted.values() for key in keys]
+        taken = {key for _, key in lesson_rows.find_by_keys(connection, caller.project, [name], names)}
         ledger = Ledger(work, caller, connection, work.now())
-        made = [_add_starter(ledger, name, key, rule) for key, rule in wanted.items() if key not in taken]
+        fresh = [rule for rule in rules if not taken.intersection(wanted[rule.id])]
+        made = [_add_starter(ledger, name, wanted[rule.id], rule) for rule in fresh]
         if not ledger.write():
             raise Retry
         return made
@@ -205,9 +226,9 @@ async def add_starters(work: Workspace, caller: Caller, agent_name: str, rules: 
     return await work.store.write(transaction)
 
 
-def _add_starter(ledger: Ledger, agent_name: str, key: str, rule: CatalogueRule) -> str:
+def _add_starter(ledger: Ledger, agent_name: str, names: tuple[str, str], rule: CatalogueRule) -> str:
     offer = offer_of_rule(rule)
-    keys = (key, f"rule:{offer.rule_key}") if offer.rule_key else (key,)
+    keys = names if offer.rule_key else names[:1]
     return ledger.create(agent_name, offer, keys=keys, provenance={"catalogue": rule.id, "starter": True})
 
 
@@ -248,6 +269,8 @@ def _author(ledger: Ledger, authored: AuthoredLesson, run_id: str) -> list[Refin
         return [_line(issue, "pending", refusal) for issue in issues]
     if not ledger.caller.person:
         offer = reviewed(offer, ledger.work.settings.trust.review)
+    if not ledger.caller.person and any(copies(offer.text, issue["description"]) for issue in issues):
+        offer = replace(offer, status="quarantined", reasons=(*offer.reasons, COPIED))
     agent_name = first["agent_name"]
     keys = tuple(dict.fromkeys([*_names(issues), f"text:{content_hash(offer.text)}"]))
     taken = lesson_rows.find_by_keys(ledger.connection, ledger.caller.project, [agent_name], keys)

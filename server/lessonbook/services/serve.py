@@ -177,7 +177,7 @@ async def _nearest(work: Workspace, caller: Caller, agent_name: str) -> str:
     names = await work.store.read(lambda connection: lesson_rows.agent_names(connection, caller.project))
     if agent_name in names:
         return ""
-    known = [name for name in names if name != SHARED_AGENT]
+    known = [name for name in names if name != SHARED_AGENT and name.isidentifier()]  # a name is shown: no sentences
     if nearest := work.roster.nearest(agent_name, also=known):
         return f"No lessons for an agent {agent_name!r}. Nearest known: {', '.join(nearest)}."
     return f"No lessons for an agent {agent_name!r}. Known here: {', '.join(known[:KNOWN_MAX]) or 'none yet'}."

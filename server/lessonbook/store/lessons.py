@@ -72,6 +72,19 @@ def find_by_keys(
     return {(agent, key): lesson_id for agent, key, lesson_id in connection.execute(query)}
 
 
+def rejected_texts(connection: Connection, project: str, keys: Iterable[str]) -> dict[str, str]:
+    """Return which of the keys are texts of rejected lessons, of whatever agent, with the lesson's id."""
+    texts = {key for key in keys if key.startswith("text:")}
+    if not texts:
+        return {}
+    query = (
+        select(lesson_keys.c.key, lesson_keys.c.lesson_id)
+        .join(lessons, and_(lessons.c.project == lesson_keys.c.project, lessons.c.id == lesson_keys.c.lesson_id))
+        .where(lesson_keys.c.project == project, lesson_keys.c.key.in_(texts), lessons.c.status == "rejected")
+    )
+    return {key: lesson_id for key, lesson_id in connection.execute(query)}  # noqa: C416  # rows are no pairs to the type checker
+
+
 def add(connection: Connection, rows: Sequence[Row]) -> None:
     """Insert lessons."""
     if rows:

@@ -187,7 +187,8 @@ def _make_engine(path: Path | None) -> Engine:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise Unavailable(
-                f"The folder {path.parent} cannot be made ({error.strerror}): name another place in `database.url`."
+                f"The database's folder cannot be made ({error.strerror}): name another place in `database.url`.",
+                place=str(path.parent),
             ) from error
 
     # The driver stays in autocommit mode: `SqliteStore` says BEGIN itself, since writers need BEGIN IMMEDIATE.
@@ -238,7 +239,7 @@ def _translated(path: Path | None) -> Generator[None]:
             raise _Busy from error
         if (sentence := _SENTENCES.get(code)) is None:
             raise
-        raise Unavailable(f"{sentence} ({path}) Nothing was changed.") from error
+        raise Unavailable(f"{sentence} Nothing was changed.", place=str(path)) from error
 
 
 _SENTENCES: Final[dict[int, str]] = {
