@@ -472,6 +472,7 @@ def upgrade() -> None:
         comment="Every exact name a lesson is matched by: rule keys, catalogue ids, text hashes, issue fingerprints",
     )
     op.create_index("ix_agent_lesson_keys_lesson", "agent_lesson_keys", ["project", "lesson_id"], unique=False)
+    op.create_index("ix_agent_lesson_keys_key", "agent_lesson_keys", ["project", "key"], unique=False)
     op.create_table(
         "agent_lesson_versions",
         sa.Column("project", sa.Text(), nullable=False),

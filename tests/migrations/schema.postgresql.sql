@@ -281,6 +281,8 @@ CREATE INDEX ix_agent_lesson_deliveries_time ON public.agent_lesson_deliveries U
 
 CREATE INDEX ix_agent_lesson_documents_search ON public.agent_lesson_documents USING gin (body_vector);
 
+CREATE INDEX ix_agent_lesson_keys_key ON public.agent_lesson_keys USING btree (project, key);
+
 CREATE INDEX ix_agent_lesson_keys_lesson ON public.agent_lesson_keys USING btree (project, lesson_id);
 
 CREATE INDEX ix_agent_lessons_revision ON public.agent_lessons USING btree (project, agent_name, revision);

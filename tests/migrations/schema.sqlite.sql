@@ -14,6 +14,8 @@ CREATE INDEX ix_agent_lesson_applications_lesson ON agent_lesson_applications (p
 
 CREATE INDEX ix_agent_lesson_deliveries_time ON agent_lesson_deliveries (project, delivered_at);
 
+CREATE INDEX ix_agent_lesson_keys_key ON agent_lesson_keys (project, "key");
+
 CREATE INDEX ix_agent_lesson_keys_lesson ON agent_lesson_keys (project, lesson_id);
 
 CREATE INDEX ix_agent_lessons_revision ON agent_lessons (project, agent_name, revision);

@@ -94,6 +94,7 @@ lesson_keys = Table(
     Column("key", Text, primary_key=True),
     Column("lesson_id", Text, nullable=False),
     Index("ix_agent_lesson_keys_lesson", "project", "lesson_id"),
+    Index("ix_agent_lesson_keys_key", "project", "key"),
     _of_lesson(),
     comment="Every exact name a lesson is matched by: rule keys, catalogue ids, text hashes, issue fingerprints",
 )
