@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import anyio.to_thread
 
-from lessonbook.models.findings import Intake, Refused
+from lessonbook.models.findings import Refused
 from lessonbook.models.lesson import Caller
 from lessonbook.models.loop import RefinedIssue
 from lessonbook.models.operator import FileReport, RefusedRecord
@@ -18,11 +19,6 @@ from lessonbook.services.workspace import Workspace
 TOLD_MAX: Final = 100
 CHUNK: Final = 500
 """Findings a transaction: large files must not hold the write lock for long."""
-
-
-def read_file(data: bytes, kind: ReportKind, place: str) -> Intake:
-    """Return the findings of a file. See `refinery.intake.read_report`."""
-    return read_report(data, kind=kind, place=place)
 
 
 async def report_file(
@@ -46,7 +42,8 @@ async def report_file(
         InvalidInput: the file is of no known kind, or broken.
         NotFound: the run does not exist.
     """
-    intake = await anyio.to_thread.run_sync(read_file, data, kind, place)  # a large file must not hold up others
+    reading = partial(read_report, data, kind=kind, place=place)
+    intake = await anyio.to_thread.run_sync(reading)  # a large file must not hold up other callers
     lines: list[RefinedIssue] = []
     run_ids: list[str] = []
     for start in range(0, len(intake.findings), CHUNK):
