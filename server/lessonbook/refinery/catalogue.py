@@ -13,6 +13,7 @@ from typing import Final, cast, get_args
 
 from lessonbook.errors import ConfigError
 from lessonbook.models.vocabulary import SEVERITY_RANK, Category, Severity
+from lessonbook.refinery.documents import texts_in
 
 _VERSION: Final = 1
 _FIELDS: Final = frozenset({"id", "keys", "severity", "category", "text", "why", "languages", "agents", "words"})
@@ -255,14 +256,14 @@ def _rule(entry: object, file: str, number: int) -> CatalogueRule:
         raise ConfigError(f"{where}: unknown key {unknown[0]!r}")
     rule = CatalogueRule(
         id=_string(table, "id", where),
-        keys=_strings(table, "keys", where),
+        keys=texts_in(table, "keys", where),
         severity=cast("Severity", _one_of(table, "severity", _SEVERITIES, where)),
         category=cast("Category", _one_of(table, "category", _CATEGORIES, where)),
         text=_string(table, "text", where, _MAX_TEXT_CHARACTERS),
         why=_string(table, "why", where, _MAX_WHY_CHARACTERS),
-        languages=_strings(table, "languages", where),
-        agents=_strings(table, "agents", where),
-        words=_strings(table, "words", where),
+        languages=texts_in(table, "languages", where),
+        agents=texts_in(table, "agents", where),
+        words=texts_in(table, "words", where),
     )
     if not _ID.match(rule.id):
         raise ConfigError(f"{where}: 'id' has to be kebab-case")
@@ -287,17 +288,6 @@ def _string(table: Mapping[str, object], name: str, where: str, most: int = 200)
     if len(value) > most:
         raise ConfigError(f"{where}: {name!r} has {len(value)} characters; {most} at most")
     return value
-
-
-def _strings(table: Mapping[str, object], name: str, where: str) -> tuple[str, ...]:
-    value = table.get(name, [])
-    if not isinstance(value, list):
-        raise ConfigError(f"{where}: {name!r} has to be a list of texts")
-    items = cast("list[object]", value)
-    texts = [item for item in items if isinstance(item, str) and item.strip()]
-    if len(texts) != len(items):
-        raise ConfigError(f"{where}: {name!r} has to be a list of texts")
-    return tuple(texts)
 
 
 def _one_of(table: Mapping[str, object], name: str, allowed: frozenset[str], where: str) -> str:

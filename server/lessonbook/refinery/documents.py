@@ -1,11 +1,12 @@
-"""JSON that strangers wrote: decoding it, and reaching into it without trusting its shape."""
+"""Data that others wrote: decoding it, and reaching into it without trusting its shape."""
 
 import json
-from typing import TypeGuard
+from collections.abc import Mapping
+from typing import TypeGuard, cast
 
 from pydantic_core import PydanticCustomError
 
-from lessonbook.errors import InvalidInput
+from lessonbook.errors import ConfigError, InvalidInput
 from lessonbook.models.vocabulary import storable
 
 
@@ -82,3 +83,19 @@ def checked(text: str, what: str, *, max_chars: int | None = None) -> str:
     if max_chars is not None and len(stored) > max_chars:
         raise Unreadable(f"{what} has {len(stored)} characters; at most {max_chars} are kept")
     return stored
+
+
+def texts_in(table: Mapping[str, object], name: str, where: str) -> tuple[str, ...]:
+    """Return the list of texts under `name` of a data file's table; empty where there is none.
+
+    Raises:
+        ConfigError: it is no list, or holds something else than texts. `where` names the table.
+    """
+    value = table.get(name, [])
+    if not isinstance(value, list):
+        raise ConfigError(f"{where}: {name!r} has to be a list of texts")
+    items = cast("list[object]", value)
+    texts = [item for item in items if isinstance(item, str) and item.strip()]
+    if len(texts) != len(items):
+        raise ConfigError(f"{where}: {name!r} has to be a list of texts")
+    return tuple(texts)

@@ -15,6 +15,7 @@ from typing import Final, cast
 
 from lessonbook.errors import ConfigError
 from lessonbook.models.vocabulary import SHARED_AGENT
+from lessonbook.refinery.documents import texts_in
 
 AREAS: Final = ("backend", "frontend", "infrastructure", "database", "data", "ml", "test", "docs")
 """The fields of work an agent can belong to."""
@@ -182,9 +183,9 @@ def _agent(entry: object, file: str, number: int) -> RosterAgent:
         name=_string(table, "name", where),
         area=_string(table, "area", where),
         answers_for=_string(table, "answers_for", where),
-        aliases=_strings(table, "aliases", where),
-        files=_strings(table, "files", where),
-        words=_strings(table, "words", where),
+        aliases=texts_in(table, "aliases", where),
+        files=texts_in(table, "files", where),
+        words=texts_in(table, "words", where),
     )
     if agent.area not in AREAS:
         raise ConfigError(f"{where}: 'area' is {agent.area!r}; it has to be one of {', '.join(AREAS)}")
@@ -209,17 +210,6 @@ def _string(table: Mapping[str, object], name: str, where: str) -> str:
     if not isinstance(value, str) or not value.strip() or value != value.strip():
         raise ConfigError(f"{where}: {name!r} has to be a text")
     return value
-
-
-def _strings(table: Mapping[str, object], name: str, where: str) -> tuple[str, ...]:
-    value = table.get(name, [])
-    if not isinstance(value, list):
-        raise ConfigError(f"{where}: {name!r} has to be a list of texts")
-    items = cast("list[object]", value)
-    texts = [item for item in items if isinstance(item, str) and item.strip()]
-    if len(texts) != len(items):
-        raise ConfigError(f"{where}: {name!r} has to be a list of texts")
-    return tuple(texts)
 
 
 def _folded(name: str) -> str:
