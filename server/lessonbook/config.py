@@ -12,12 +12,15 @@ from typing import Any, Final, Literal, cast
 from urllib.parse import urlsplit
 
 from platformdirs import user_config_path, user_data_path
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from lessonbook.errors import ConfigError
 
 FILE_NAME: Final = "lessonbook.toml"
+_SECRET: Final = re.compile(r"key|token|secret|password|base_url", re.I)
+"""Settings whose value may be, by mistake, a secret: it is never repeated in an error."""
 
 
 class _Section(BaseModel):
@@ -58,10 +61,51 @@ class TrustSettings(_Section):
 
 
 class RefinerSettings(_Section):
-    """How issues become lessons."""
+    """How issues become lessons, and the language model that may word them."""
 
     default_agent: str = "*"
     """Who gets an issue that names no agent and fits none."""
+    model: str = Field(default="", max_length=200)
+    """`anthropic:NAME`, `openai:NAME`, …; with `base_url` the name that server knows. Empty: no model."""
+    base_url: str = ""
+    """An OpenAI-compatible server, `https://host/v1`; empty: the provider's own."""
+    api_key_env: str = ""
+    """The environment variable that holds the key; empty: the provider's usual one, and none for `base_url`."""
+    timeout_s: float = Field(default=60.0, gt=0, le=600)
+    """How long one attempt may take."""
+    retries: int = Field(default=2, ge=0, le=5)
+    """How often a failed attempt is repeated, with growing pauses or those the provider asks for."""
+    batch_size: int = Field(default=10, ge=1, le=50)
+    """Issues in one request."""
+    max_output_tokens: int = Field(default=4_000, ge=200, le=64_000)
+    """What one answer may hold at most."""
+    daily_tokens: int = Field(default=500_000, ge=0)
+    """What a project may spend in a UTC day, in and out; 0: no ceiling."""
+    daily_cost_usd: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """The same in US dollars, where the price is known; 0: no ceiling."""
+    input_usd_per_million: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """The price of a million tokens in; 0 for both prices: the published one, if there is one."""
+    output_usd_per_million: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """The price of a million tokens out."""
+    background: bool = True
+    """Whether a server with a model works on pending issues by itself."""
+    every_s: float = Field(default=300.0, ge=1, le=86_400)
+    """How long a server waits before it looks for pending issues again."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_address(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and (parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc):
+            raise PydanticCustomError("address", "write it as https://host/v1, without a name or key in it")
+        return url
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _is_variable(cls, name: str) -> str:
+        if name and not re.fullmatch(r"[A-Za-z_]\w{0,99}", name):
+            raise PydanticCustomError("variable", "name an environment variable, not the key itself")
+        return name
 
 
 class DataSettings(_Section):
@@ -174,14 +218,15 @@ def _sentence(error: ValidationError, path: Path | None, in_file: Mapping[str, A
         place = variable
     else:
         place = "DATABASE_URL" if name == "database.url" and "DATABASE_URL" in os.environ else str(path)
+    value = "…" if _SECRET.search(name) else repr(first["input"])
     if first["type"] == "extra_forbidden":
-        return f"{place}: there is no setting {name!r} (value {first['input']!r}). See config.example.toml."
+        return f"{place}: there is no setting {name!r} (value {value}). See config.example.toml."
     if first["type"] in {"model_type", "dict_type"}:
         return (
-            f"{place}: {name} = {first['input']!r} is wrong: it is a table of settings. "
+            f"{place}: {name} = {value} is wrong: it is a table of settings. "
             f"Write [{name}] and its keys below it, as in config.example.toml."
         )
-    return f"{place}: {name} = {first['input']!r} is wrong: {first['msg'][:1].lower()}{first['msg'][1:]}."
+    return f"{place}: {name} = {value} is wrong: {first['msg'][:1].lower()}{first['msg'][1:]}."
 
 
 def _holds(values: Mapping[str, Any], keys: tuple[str, ...]) -> bool:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from lessonbook.errors import InvalidInput
 from lessonbook.refinery.intake import read_report
-from lessonbook.refinery.junit import read_junit
-from lessonbook.refinery.sarif import read_sarif
+from lessonbook.refinery.intake.junit import read_junit
+from lessonbook.refinery.intake.sarif import read_sarif
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 SARIF = (FIXTURES / "bandit.sarif").read_bytes()

@@ -1,5 +1,6 @@
 """Failing tests become findings."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import strategies as st
 
 from lessonbook.errors import InvalidInput
 from lessonbook.models.findings import Finding, Intake, Refused
-from lessonbook.refinery.junit import read_junit
+from lessonbook.refinery.intake.junit import open_junit, read_junit
+from lessonbook.refinery.intake.report_file import ReportFile
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "junit.xml"
 
@@ -107,6 +109,33 @@ class TestShapes:
         assert len(read_junit(deep).findings) == 1
 
 
+class TestStreaming:
+    def test_memory_does_not_grow_with_the_number_of_tests(self):
+        def peak(count: int) -> int:
+            passed = f'<testcase name="p"><system-out>{"x" * 1_000}</system-out></testcase>'
+            failed = f'<testcase name="t"><failure message="m">{"y" * 1_000}</failure></testcase>'
+            content = f"<testsuites><testsuite>{(passed + failed) * count}</testsuite></testsuites>".encode()
+            tracemalloc.start()
+            try:
+                outcomes = open_junit(ReportFile(content, "-")).outcomes
+                assert sum(isinstance(outcome, Finding) for outcome in outcomes) == count
+                return tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+
+        assert peak(4_000) < 1.5 * peak(400)
+
+    def test_a_file_that_breaks_off_is_refused_before_anything_of_it_is_read(self):
+        whole = FIXTURE.read_bytes()
+        with pytest.raises(InvalidInput, match="is not valid XML"):
+            open_junit(ReportFile(whole[: len(whole) * 3 // 4], "out.xml"))
+
+    def test_passed_tests_count_among_the_records(self):
+        reading = open_junit(ReportFile(FIXTURE, "out.xml"))
+        assert (reading.kind, reading.records) == ("junit", 11)
+        reading.outcomes.close()
+
+
 LAUGHS = "".join(f'<!ENTITY b{n} "{f"&b{n - 1};" * 10}">' for n in range(1, 12))
 LAUGHS = f'<!DOCTYPE a [<!ENTITY b0 "ha">{LAUGHS}]><testsuite name="&b11;"/>'
 
@@ -123,7 +152,7 @@ class TestRefusals:
             (b"<testcase/>", "no JUnit report"),
             (b'<?xml version="1.0" encoding="klingon"?><testsuite/>', "encoding that cannot be read"),
             (b'<?xml version="1.0" encoding="shift_jis"?><testsuite/>', "encoding that cannot be read"),
-            ("<testsuite name='\ud800'/>", "encoding that cannot be read"),
+            ("<testsuite name='\ud800'/>", "is not valid XML (line 1, column 18)"),
             (LAUGHS, "declares a document type or entities"),
             ('<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><testsuite name="x">&b;</testsuite>', "declares"),
             ('<!DOCTYPE a SYSTEM "http://localhost:1/a.dtd"><testsuite/>', "declares"),

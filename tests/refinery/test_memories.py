@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lessonbook.errors import InvalidInput
 from lessonbook.models.findings import Finding, Refused
-from lessonbook.refinery.memories import category_named, find_memories, read_memory, severity_named
+from lessonbook.refinery.intake.memories import category_named, find_memories, read_memory, severity_named
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 MEMORIES = FIXTURES / "agent_memories"

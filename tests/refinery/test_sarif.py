@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,11 @@ from hypothesis import strategies as st
 
 from lessonbook.errors import InvalidInput
 from lessonbook.models.findings import Finding, Intake, Refused
-from lessonbook.refinery.sarif import read_sarif
-from lessonbook.refinery.sarif_rules import canonical_rule_id, tool_prefix
+from lessonbook.refinery.intake import sarif as sarif_reader
+from lessonbook.refinery.intake.json_events import open_json
+from lessonbook.refinery.intake.report_file import ReportFile
+from lessonbook.refinery.intake.sarif import open_sarif, read_sarif
+from lessonbook.refinery.intake.sarif_rules import canonical_rule_id, tool_prefix
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 DEMO = Path(__file__).parents[2] / "server" / "lessonbook" / "data" / "demo"
@@ -303,7 +307,9 @@ class TestLeftOut:
         [
             ([{"kind": "inSource"}], 0),
             ([{"kind": "external", "status": "accepted"}], 0),
-            ([{"status": "rejected"}, {"status": "accepted"}], 0),
+            ([{"status": "accepted"}, {}], 0),
+            ([{"status": "rejected"}, {"status": "accepted"}], 1),
+            ([{"status": "accepted"}, {"status": "underReview"}], 1),
             ([{"status": "rejected"}], 1),
             ([{"status": "underReview"}], 1),
             ([], 1),
@@ -314,10 +320,24 @@ class TestLeftOut:
         assert len(read_sarif(sarif(result(suppressions=suppressions))).findings) == kept
 
     @pytest.mark.parametrize(
-        ("state", "is_new"), [("new", True), (None, True), ("unchanged", False), ("updated", False), ("absent", False)]
+        ("state", "is_new"), [("new", True), (None, True), ("unchanged", False), ("updated", False), ("odd", True)]
     )
     def test_results_known_before_are_marked(self, state: str | None, is_new: bool):
         assert read_one(result(baselineState=state)).is_new is is_new
+
+    def test_results_that_are_gone_are_left_out(self):
+        assert read_sarif(sarif(result(baselineState="absent"))) == Intake()
+
+    def test_what_is_left_out_counts_among_the_records_of_the_file(self):
+        content = sarif(result(), result(kind="pass"), result(baselineState="absent"), 7)
+        reading = open_sarif(ReportFile(content, "scan"))
+        assert (reading.kind, reading.records) == ("sarif", 4)
+        assert [type(outcome).__name__ for outcome in reading.outcomes] == [
+            "Finding",
+            "NoneType",
+            "NoneType",
+            "Refused",
+        ]
 
 
 class TestMessages:
@@ -407,7 +427,7 @@ class TestRefusals:
             (result(ruleId="a/" * 1_000_000), "rule id has 2000000 characters; at most 1000 are read"),
             (result(ruleId="x" * 300), "rule id has 307 characters; at most 200 are kept"),
             (result("a\x00b"), "message has a NUL character at position 1; remove it"),
-            (result("\ud800"), "message has half of a surrogate pair at position 0; send valid Unicode"),
+            (result("x" * 5_000_000), "takes more than 4 MiB"),
             (result(locations=at("a%00.py")), "file path has a NUL character at position 1; remove it"),
             (result(locations=at("a" * 2_000)), "file path has 2000 characters; at most 1000 are kept"),
         ],
@@ -438,8 +458,12 @@ class TestRefusals:
             (b'{"runs": {}, "version": "2.1.0"}', "has no list of `runs`"),
             (b'{"runs": [], "version": "2.0.0"}', "is not SARIF 2.1.0"),
             (b'{"runs": []}', "is not SARIF 2.1.0"),
-            (b"[" * 200_000, "nested too deeply"),
-            (b'{"a":' * 200_000, "nested too deeply"),
+            (b"[" * 200_000, "is not valid JSON (line 1, column 200001)"),
+            (b'{"a":' * 200_000, "is not valid JSON"),
+            (b'{"version": "2.1.0",\n "runs": [NaN]}', "is not valid JSON (line 2, column 11)"),
+            ('{"é": "ü",\r\n "ß" 1}'.encode(), "is not valid JSON (line 2, column 6)"),
+            (b'{"version": "2.1.0", "runs": []} {}', "is not valid JSON (line 1, column 34)"),
+            (b'{"a": [1e99999999999999999999999]}', "does not allow"),
         ],
     )
     def test_what_is_no_sarif_is_refused_in_one_sentence(self, data: bytes, problem: str):
@@ -451,6 +475,121 @@ class TestRefusals:
         assert "; give the file a scanner wrote" in message
         assert "secret" not in message
         assert caught.value.__cause__ is None
+
+
+class TestStreaming:
+    def test_rules_artifacts_and_taxonomies_may_stand_behind_the_results(self):
+        content = json.loads((FIXTURES / "ruff.sarif").read_text("utf-8"))
+        run = content["runs"][0]
+        run["taxonomies"] = [{"name": "CWE", "taxa": [{"id": "89"}]}]
+        run["artifacts"] = [{"location": {"uri": "src/listed.py"}}]
+        run["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"] = {"index": 0}
+        run["results"][0]["taxa"] = [{"index": 0, "toolComponent": {"index": 0}}]
+        behind = {"runs": [{"results": run["results"], **run}], "version": content["version"]}
+        before = {"version": content["version"], "runs": [{**{k: run[k] for k in run if k != "results"}, **run}]}
+        before["runs"][0]["results"] = before["runs"][0].pop("results")
+        assert next(iter(behind["runs"][0])) == "results"
+        assert list(before["runs"][0])[-1] == "results"
+        read = read_sarif(json.dumps(behind))
+        assert read == read_sarif(json.dumps(before))
+        assert read.findings[0].file == "src/listed.py"
+        assert "CWE-89" in read.findings[0].keys
+        assert read.findings[0].metadata
+
+    def test_each_of_several_runs_is_read_by_its_own_rules(self):
+        runs = [
+            json.loads(sarif(result(), tool=tool, rules=[{"id": "B1", "defaultConfiguration": {"level": level}}]))
+            for tool, level in (("one", "error"), ("two", "note"))
+        ]
+        log = {"version": "2.1.0", "runs": [run["runs"][0] for run in runs] + [{"results": [3]}]}
+        intake = read_sarif(json.dumps(log))
+        assert [(found.rule_id, found.severity) for found in intake.findings] == [("one:B1", "high"), ("two:B1", "low")]
+        assert intake.refused == [Refused("runs[2].results[0]", "is no object")]
+
+    @pytest.mark.parametrize("cut", [0.5, 0.8, 0.999])
+    def test_a_file_that_breaks_off_is_refused_before_anything_of_it_is_read(self, cut: float):
+        whole = (FIXTURES / "bandit.sarif").read_bytes().rstrip()
+        with pytest.raises(InvalidInput, match=r"is not valid JSON \(line \d+, column \d+\)"):
+            open_sarif(ReportFile(whole[: int(len(whole) * cut)], "scan"))
+
+    def test_results_are_read_as_they_are_asked_for(self, tmp_path: Path):
+        path = tmp_path / "scan.sarif"
+        path.write_bytes(sarif(*[result(f"Number {number}.") for number in range(2_000)]))
+        outcomes = open_sarif(ReportFile(path, "scan")).outcomes
+        first = next(outcomes)
+        assert isinstance(first, Finding)
+        assert first.description == "Number 0."
+        outcomes.close()
+
+    def test_memory_does_not_grow_with_the_number_of_results(self, tmp_path: Path):
+        def peak(count: int) -> int:
+            path = tmp_path / "scan.sarif"
+            path.write_bytes(sarif(*[result("x" * 1_000)] * count))
+            tracemalloc.start()
+            try:
+                assert (
+                    sum(isinstance(found, Finding) for found in open_sarif(ReportFile(path, "scan")).outcomes) == count
+                )
+                return tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+
+        assert peak(4_000) < 1.5 * peak(400)
+
+    def test_a_file_that_changes_while_it_is_read_is_told(self, tmp_path: Path):
+        path = tmp_path / "scan.sarif"
+        path.write_bytes(sarif(*[result("x" * 1_000)] * 400))
+        outcomes = open_sarif(ReportFile(path, "scan")).outcomes
+        path.write_bytes(sarif(result())[:-9])
+        with pytest.raises(InvalidInput, match="scan was changed while it was read"):
+            list(outcomes)
+
+    def test_references_that_are_too_large_are_told_and_results_are_read_without_them(
+        self, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(sarif_reader, "_REFERENCES_MAX", 2_000)
+        rules = [{"id": f"B{number}", "defaultConfiguration": {"level": "error"}} for number in range(100)]
+        intake = read_sarif(sarif(result(), result(ruleId="B99"), rules=rules))
+        assert [finding.severity for finding in intake.findings] == ["high", "medium"]
+        assert [refused.place for refused in intake.refused] == ["runs[0].tool"]
+
+    def test_runs_beyond_the_bound_are_told(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(sarif_reader, "_RUNS_MAX", 1)
+        log = json.loads(sarif(result()))
+        log["runs"] *= 2
+        intake = read_sarif(json.dumps(log))
+        assert len(intake.findings) == 1
+        assert intake.refused == [Refused("runs[1]", "is beyond the first 1")]
+
+    @pytest.mark.parametrize("huge", [2**64, 10**400, "1e999", "-1E-999", 0.1])
+    def test_numbers_of_any_size_lose_no_result(self, huge: object):
+        content = sarif(result("one"), result("two", properties={"n": "HUGE"}), result("three")).replace(
+            b'"HUGE"', str(huge).encode()
+        )
+        assert [finding.description for finding in read_sarif(content).findings] == ["one", "two", "three"]
+
+    @pytest.mark.parametrize("escape", [r"\ud800", r"\uDFFF", r"\udc00\ud800", r"\ud83d\u0041", r"\\\ud800"])
+    @pytest.mark.parametrize("before", [0, 65_500, 65_525, 65_530, 65_534])
+    def test_half_a_surrogate_pair_is_replaced_wherever_it_stands(self, escape: str, before: int):
+        content = sarif(result("one"), result("HERE"), result(r"C:\users\udo \U0001f600"))
+        content = content.replace(b"HERE", b"x" * before + escape.encode() + b" end")
+        found = [finding.description for finding in read_sarif(content).findings]
+        whole = json.loads(f'"{"x" * before + escape} end"')
+        assert found == ["one", re.sub("[\ud800-\udfff]", "\ufffd", whole)[:20_000], r"C:\users\udo \U0001f600"]
+
+    @given(st.text(st.characters(), max_size=40), st.integers(0, 30))
+    def test_every_text_is_read_as_json_reads_it(self, text: str, before: int):
+        monkeypatched = pytest.MonkeyPatch()
+        monkeypatched.setattr("lessonbook.refinery.intake.json_events.CHUNK_BYTES", 16)
+        try:
+            content = " " * before + json.dumps([text])
+            file = open_json(ReportFile(content.encode(), "-"), "")
+            with file.events() as events:
+                read = [value for kind, value in events if kind == "string"]
+        finally:
+            monkeypatched.undo()
+        pairs = json.loads(json.dumps(text))  # two halves beside each other become one character
+        assert read == [re.sub("[\ud800-\udfff]", "\ufffd", pairs)]
 
 
 ANYTHING = st.recursive(
@@ -478,6 +617,17 @@ SAMPLE["runs"][0]["tool"]["driver"]["rules"][0] |= {
     "messageStrings": {"m": {"text": "{0}"}},
     "defaultConfiguration": {"level": "error"},
     "relationships": [{"target": {"id": "89", "toolComponent": {"name": "CWE"}}}],
+}
+
+
+RECORD: dict[str, Any] = SAMPLE["runs"][0]["results"][0] | {
+    "ruleId": "B1",
+    "ruleIndex": 0,
+    "kind": "fail",
+    "level": "error",
+    "baselineState": "new",
+    "fingerprints": {"a": "b"},
+    "codeFlows": [{}],
 }
 
 
@@ -509,6 +659,19 @@ class TestAnything:
     @given(st.binary(max_size=64))
     def test_any_bytes_are_read_or_invalid(self, data: bytes):
         reads_or_is_invalid(data)
+
+    @settings(max_examples=200, deadline=None)
+    @given(
+        st.sampled_from(list(RECORD)),
+        ANYTHING.filter(lambda value: "NaN" not in (text := json.dumps(value)) and "Infinity" not in text),
+    )
+    def test_whatever_a_result_holds_the_others_are_read(self, member: str, value: object):
+        content = sarif(result("one"), {**RECORD, member: value}, result("two"), rules=[{"id": "B1"}])
+        intake = read_sarif(content)
+        told = [finding.description for finding in intake.findings]
+        assert (told[0], told[-1]) == ("one", "two")
+        assert len(told) + len(intake.refused) <= 3
+        assert {refused.place for refused in intake.refused} <= {"runs[0].results[1]"}
 
     @settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow], deadline=None)
     @given(st.lists(st.tuples(st.sampled_from(PLACES), ANYTHING), min_size=1, max_size=4))

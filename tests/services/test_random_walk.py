@@ -10,7 +10,7 @@ import pytest
 from lessonbook.errors import InvalidInput
 from lessonbook.models.lesson import Caller
 from lessonbook.models.operator import Authoring
-from lessonbook.services import maintain, merge, review
+from lessonbook.services import authoring, maintain, merge
 from lessonbook.store import tables
 
 pytestmark = pytest.mark.anyio
@@ -179,7 +179,7 @@ class Walk:
             lesson = {"issue_ids": [issue["id"]], "lesson": self.dice.choice([*OFFERS, RISKY])}
             asked = Authoring.model_validate({"lessons": [lesson]})
             caller = self.dice.choice([self.callers[0], self.person])
-            self.model.refined((await review.refine_issues(self.loop.work, caller, asked)).issues)
+            self.model.refined((await authoring.refine_issues(self.loop.work, caller, asked)).issues)
 
     async def wait(self) -> None:
         self.clock.go_on(days=self.dice.choice([1, 20, 60]))

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from lessonbook.models.lesson import Caller
 from lessonbook.models.loop import Flag, LessonQuery, StatsQuery
 from lessonbook.models.operator import AuthoredLesson, Authoring, LessonReview
-from lessonbook.services import maintain, merge, record, review, serve, stats
+from lessonbook.services import authoring, maintain, merge, record, review, serve, stats
 from lessonbook.services.maintain import diagnose
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import upkeep
@@ -83,7 +83,7 @@ async def test_counters_stay_right_through_merging_splitting_and_authoring(
     )
     pending = await scalar(work.store, "SELECT id FROM agent_issues WHERE action = 'pending'")
     lesson = AuthoredLesson(issue_ids=[pending], lesson="Round money once, at the end of the sum.")
-    await review.refine_issues(work, agent, Authoring(lessons=[lesson]))
+    await authoring.refine_issues(work, agent, Authoring(lessons=[lesson]))
     assert (await diagnose(work)).faults == []
 
 

@@ -188,7 +188,7 @@ class _Demo:
 
 
 def _findings(scanner: str) -> list[Finding]:
-    from lessonbook.refinery.sarif import read_sarif
+    from lessonbook.refinery.intake.sarif import read_sarif
 
     data = (files("lessonbook") / "data" / "demo" / f"{scanner}.sarif").read_bytes()
     return read_sarif(data, place=f"{scanner}.sarif").findings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +9,7 @@ import typer
 
 from lessonbook.cli.console import BAD_INPUT, brief, command, print_json, print_table, progress, run, say, wants_json
 from lessonbook.errors import InvalidInput
+from lessonbook.models.findings import ReportKind
 
 if TYPE_CHECKING:
     from lessonbook.models.lesson import Caller
@@ -69,6 +69,12 @@ def get(
 
 def report(
     text: Annotated[str, typer.Argument(help="The issue in words; - reads a file or paragraphs.")] = "",
+    file: Annotated[
+        Path | None, typer.Option(help="A file of any kind that --format names; - for standard input.")
+    ] = None,
+    kind: Annotated[
+        ReportKind | None, typer.Option("--format", help="What --file or - is; otherwise its content tells.")
+    ] = None,
     sarif: Annotated[Path | None, typer.Option(help="A scanner's SARIF 2.1.0 file; - for standard input.")] = None,
     junit: Annotated[Path | None, typer.Option(help="A test run's JUnit XML file; - for standard input.")] = None,
     agent: Annotated[str, typer.Option(help="Who made the code; otherwise routed.")] = "",
@@ -80,51 +86,38 @@ def report(
     severity: Annotated[str, typer.Option(help="Of an issue in words.")] = "",
     rule: Annotated[str, typer.Option(help="The rule an issue in words breaks: CWE-89, bandit:B608.")] = "",
     lesson: Annotated[str, typer.Option(help="A general rule that would have avoided an issue in words.")] = "",
+    key: Annotated[str, typer.Option(help="The same key on a retry: what was done is not done again.")] = "",
     server: Annotated[str, typer.Option(help="Send to this server instead of the database: https://host.")] = "",
     token: Annotated[
         str, typer.Option(envvar="LESSONBOOK_TOKEN", help="The token for --server.", show_envvar=True)
     ] = "",
 ) -> None:
-    """Report issues: a text, a scanner's file or a test run's file."""
+    """Report issues: a text, or the file of a scanner, a test run or a review."""
     from lessonbook.cli import reporting
 
+    single = {"severity": severity, "rule_id": rule, "lesson": lesson}
+    if any(single.values()) and (file or sarif or junit):
+        raise InvalidInput("--severity, --rule and --lesson go with an issue in words: leave them out with a file")
+    reported = reporting.choose(text, {"sarif": sarif, "junit": junit}, file, kind)
     wanted = reporting.Wanted(
         agent_name=agent,
         run_id=run_id or (reporting.run_from_git() if run_from_git else ""),
-        source=source or ("ci" if sarif or junit else "user"),
+        source=source or ("user" if text and not kind else ""),
+        idempotency_key=key,
     )
     if run_from_git and not wanted.run_id:
         typer.secho("The last commit has no Lessonbook-Run trailer: reported without a run.", err=True, fg="yellow")
-    single = {"severity": severity, "rule_id": rule, "lesson": lesson}
-    if any(single.values()) and (sarif or junit):
-        raise InvalidInput("--severity, --rule and --lesson go with an issue in words: leave them out with a file")
-    kind, data, place = _input(text, sarif, junit)
-    one = kind == "text" or any(single.values())
-    with progress("Reporting") as told:
+    one = reported.in_words or any(single.values())
+    with progress("Sending, KiB" if server else "Reporting") as told:
         if server:
-            result = reporting.send(server, token, kind, data, wanted, single if one else None)
+            result = reporting.send(server, token, reported, wanted, single if one else None, told)
         elif one:
-            result = run(reporting.one_issue(data, wanted, single))
+            result = run(reporting.one_issue(reported, wanted, single))
         else:
-            result = run(reporting.whole_file(kind, data, place, wanted, told))
+            result = run(reporting.whole_file(reported, wanted, told))
     _show_report(result)
     if result.refused and not result.findings:
         raise typer.Exit(BAD_INPUT)
-
-
-def _input(text: str, sarif: Path | None, junit: Path | None) -> tuple[str, bytes, str]:
-    if sum(map(bool, (text, sarif, junit))) != 1:
-        raise InvalidInput("Say what to report: a text, --sarif FILE or --junit FILE, one of them")
-    if text and text != "-":
-        return "text", text.encode("utf-8", "surrogatepass"), "the text"
-    file = sarif or junit or Path("-")
-    kind = "sarif" if sarif else "junit" if junit else "auto"
-    if str(file) == "-":
-        return kind, sys.stdin.buffer.read(), "standard input"
-    try:
-        return kind, file.read_bytes(), str(file)
-    except OSError as error:
-        raise InvalidInput(f"{file} cannot be read: {error.strerror}") from error
 
 
 def _show_report(result: FileReport) -> None:
@@ -278,7 +271,7 @@ def refine(
     authoring = parse(Authoring, {"lessons": [authored]})
 
     async def act(work: Workspace, caller: Caller) -> Refinement:
-        return await services.review.refine_issues(work, caller, authoring)
+        return await services.authoring.refine_issues(work, caller, authoring)
 
     result = run(act)
     if wants_json():

@@ -2,32 +2,67 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import sys
+import tempfile
 import uuid
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from lessonbook.errors import InvalidInput, Unavailable
 from lessonbook.models.operator import FileReport
 from lessonbook.refinery.documents import object_of
 
 if TYPE_CHECKING:
+    from lessonbook.models.findings import ReportKind
     from lessonbook.models.lesson import Caller
     from lessonbook.services.workspace import Workspace
 
 TRAILER = "Lessonbook-Run"
 SEND_TIMEOUT_S = 60.0
+REFINE_TIMEOUT_S = 630.0
+"""How long to wait for the answer to a file: a little longer than a server takes at most."""
+IN_MEMORY_MAX = 1024 * 1024
 CONNECT_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the reporter said of all findings."""
+    """What the reporter said of all findings. An empty source is told by what is reported."""
 
     agent_name: str
     run_id: str
     source: str
+    idempotency_key: str = ""
+
+    def fields(self) -> dict[str, str]:
+        """Return what was said, by name."""
+        said = {
+            "agent_name": self.agent_name,
+            "run_id": self.run_id,
+            "source": self.source,
+            "idempotency_key": self.idempotency_key,
+        }
+        return {name: value for name, value in said.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What is reported: a file of some kind, or an issue in words."""
+
+    kind: ReportKind
+    content: bytes | Path | BinaryIO
+    place: str
+    in_words: bool = False
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the bytes."""
+        from lessonbook.refinery.intake.report_file import ReportFile
+
+        yield from ReportFile(self.content, self.place).chunks()
 
 
 def run_from_git() -> str:
@@ -53,27 +88,60 @@ def run_from_git() -> str:
     return lines[-1] if lines else ""
 
 
+def choose(text: str, named: Mapping[ReportKind, Path | None], file: Path | None, kind: ReportKind | None) -> Reported:
+    """Return what the command line names: an issue in words, a file, or standard input.
+
+    Args:
+        text: the issue in words; `-` is standard input.
+        named: the files given by an option of their kind.
+        file: the file given by `--file`.
+        kind: what `--format` says of it.
+
+    Raises:
+        InvalidInput: nothing was named, or more than one thing.
+    """
+    files: list[ReportKind] = [of for of, path in named.items() if path]
+    if len(files) + bool(file) + bool(text) != 1:
+        raise InvalidInput("Say what to report: a text, --file FILE, --sarif FILE or --junit FILE, one of them")
+    if kind and not (file or text == "-"):
+        raise InvalidInput("--format goes with --file FILE or -: leave it out")
+    if text and text != "-":
+        return Reported("text", text.encode("utf-8", "surrogatepass"), "the text", in_words=True)
+    of: ReportKind = files[0] if files else kind or "auto"
+    path = (named[of] if files else file) or Path("-")
+    if str(path) == "-":
+        return Reported(of, _held(sys.stdin.buffer), "standard input")
+    return Reported(of, path, str(path))
+
+
+def _held(stream: BinaryIO) -> BinaryIO:
+    """Return what a stream gives as a file that can be rewound, and that nobody finds by name."""
+    held = cast("BinaryIO", tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_MAX))  # noqa: SIM115  # ends with the command
+    shutil.copyfileobj(stream, held)
+    return held
+
+
 def whole_file(
-    kind: str, data: bytes, place: str, wanted: Wanted, progress: Callable[[int, int], None]
+    reported: Reported, wanted: Wanted, progress: Callable[[int, int], None]
 ) -> Callable[[Workspace, Caller], Awaitable[FileReport]]:
     """Return the work of refining everything in a file."""
     from lessonbook import services
     from lessonbook.models.loop import Report
     from lessonbook.models.validation import parse
 
-    fields = {"agent_name": wanted.agent_name, "run_id": wanted.run_id, "source": wanted.source}
-    checked = parse(Report, {**fields, "issues": [{"description": "checked below"}]})
+    checked = parse(Report, {**wanted.fields(), "issues": [{"description": "checked below"}]})
 
     async def act(work: Workspace, caller: Caller) -> FileReport:
         return await services.files.report_file(
             work,
             caller,
-            data,
-            kind=kind,  # pyright: ignore[reportArgumentType]  # one of the kinds the command knows
-            place=place,
+            reported.content,
+            kind=reported.kind,
+            place=reported.place,
             agent_name=checked.agent_name,
             run_id=checked.run_id,
-            source=checked.source,
+            source=checked.source if wanted.source else None,
+            idempotency_key=checked.idempotency_key,
             progress=progress,
         )
 
@@ -81,14 +149,14 @@ def whole_file(
 
 
 def one_issue(
-    data: bytes, wanted: Wanted, fields: dict[str, str]
+    reported: Reported, wanted: Wanted, fields: dict[str, str]
 ) -> Callable[[Workspace, Caller], Awaitable[FileReport]]:
     """Return the work of reporting one issue in words."""
     from lessonbook import services
     from lessonbook.models.loop import Report
     from lessonbook.models.validation import parse
 
-    report = parse(Report, _single(data, wanted, fields))
+    report = parse(Report, _single(reported, wanted, fields))
 
     async def act(work: Workspace, caller: Caller) -> FileReport:
         result = await services.report.report_issues(work, caller, report)
@@ -97,10 +165,18 @@ def one_issue(
     return act
 
 
-def send(server: str, token: str, kind: str, data: bytes, wanted: Wanted, fields: dict[str, str] | None) -> FileReport:
+def send(
+    server: str,
+    token: str,
+    reported: Reported,
+    wanted: Wanted,
+    fields: dict[str, str] | None,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> FileReport:
     """Send to a server, at most once however often the connection breaks, and return its answer.
 
-    `fields` are those of one issue in words; None: the data is a file.
+    `fields` are those of one issue in words; None: it is a file, which is sent as it is read. `progress` is told how
+    many KiB of it were sent, of how many.
 
     Raises:
         InvalidInput: the server refuses the report.
@@ -110,22 +186,23 @@ def send(server: str, token: str, kind: str, data: bytes, wanted: Wanted, fields
 
     if not server.startswith(("http://", "https://")):
         raise InvalidInput(f"--server {server!r} is no address: write http://host:port or https://host")
-    key = uuid.uuid4().hex
+    wanted = replace(wanted, idempotency_key=wanted.idempotency_key or uuid.uuid4().hex)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     base = server.rstrip("/")
     try:
         transport = httpx2.HTTPTransport(retries=CONNECT_ATTEMPTS)
         with httpx2.Client(transport=transport, timeout=SEND_TIMEOUT_S, headers=headers) as client:
             if fields is not None:
-                body = {**_single(data, wanted, fields), "idempotency_key": key}
+                body = _single(reported, wanted, fields)
                 return _counted(_checked(client.post(f"{base}/api/report_issues", json=body)))
-            parameters = {
-                "agent_name": wanted.agent_name,
-                "run_id": wanted.run_id,
-                "source": wanted.source,
-                "idempotency_key": key,
-            }
-            answer = client.post(f"{base}/api/reports/{kind}", params=parameters, content=data)
+            size = sum(map(len, reported.pieces()))
+            answer = client.post(
+                f"{base}/api/reports/{reported.kind}",
+                params=wanted.fields(),
+                content=_told(reported.pieces(), size, progress),
+                headers={"Content-Length": str(size)},
+                timeout=httpx2.Timeout(SEND_TIMEOUT_S, read=REFINE_TIMEOUT_S),
+            )
             return FileReport.model_validate(_checked(answer))
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise Unavailable(
@@ -133,14 +210,18 @@ def send(server: str, token: str, kind: str, data: bytes, wanted: Wanted, fields
         ) from error
 
 
-def _single(data: bytes, wanted: Wanted, fields: dict[str, str]) -> dict[str, Any]:
-    issue = {"description": data.decode("utf-8", "surrogatepass"), **{k: v for k, v in fields.items() if v}}
-    return {
-        "issues": [issue],
-        "agent_name": wanted.agent_name,
-        "run_id": wanted.run_id,
-        "source": wanted.source,
-    }
+def _told(pieces: Iterator[bytes], size: int, progress: Callable[[int, int], None]) -> Iterator[bytes]:
+    sent = 0
+    for piece in pieces:
+        yield piece
+        sent += len(piece)
+        progress(sent // 1024, size // 1024)
+
+
+def _single(reported: Reported, wanted: Wanted, fields: dict[str, str]) -> dict[str, Any]:
+    words = b"".join(reported.pieces()).decode("utf-8", "surrogatepass")
+    issue = {"description": words, **{name: value for name, value in fields.items() if value}}
+    return {"source": "user", **wanted.fields(), "issues": [issue]}
 
 
 def _checked(response: Any) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def import_(
 def _read_memories(source: Path) -> Readings:
     from lessonbook.models.operator import PortableLesson, RefusedRecord
     from lessonbook.models.validation import parse
-    from lessonbook.refinery.memories import find_memories, read_memory
+    from lessonbook.refinery.intake.memories import find_memories, read_memory
 
     lessons: list[tuple[str, PortableLesson]] = []
     refused: list[RefusedRecord] = []

@@ -146,10 +146,10 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation(
         name="refine_issues",
         title="Refine pending issues",
-        description="Write general lessons, in your own words, for pending issues.",
+        description="Write general lessons, in your own words, for pending issues, or join them to a lesson that fits.",
         request=operator.Authoring,
         result=loop.Refinement,
-        act=lambda work, caller, authoring: services.review.refine_issues(work, caller, authoring),
+        act=lambda work, caller, authoring: services.authoring.refine_issues(work, caller, authoring),
         wording=wording.of_refinement,
         toolset="operator",
     ),

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, cast
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from lessonbook import services
 from lessonbook.about import VERSION
 from lessonbook.edges.desk import TOOL_TIMEOUT_S, Desk, answer
-from lessonbook.edges.naming import unknown
 from lessonbook.edges.operations import OPERATIONS, Operation, Toolset
+from lessonbook.edges.rest_input import KeyHeader, check_parameters, json_object, one_key, received
 from lessonbook.edges.schema import input_schema
-from lessonbook.errors import InvalidInput, LessonbookError
+from lessonbook.errors import LessonbookError
 from lessonbook.models import loop
+from lessonbook.models.findings import Finding, ReportKind
 from lessonbook.models.operator import CleanedUp, Cleanup, FileReport, LessonListing, LessonPage, ListedLesson
 from lessonbook.models.validation import parse
 from lessonbook.models.vocabulary import AgentName, Category, Filled, IdempotencyKey, RunId, Severity, Source
@@ -40,6 +40,8 @@ STATUS_OF = {
     "error": 400,
 }
 HEALTH_TIMEOUT_S: Final = 5.0
+UPLOAD_TIMEOUT_S: Final = 600.0
+"""How long a file may be refined; one that takes longer goes on where it stopped under the same idempotency key."""
 _PREFIX: Final = "/api/agent-learning"
 _TOLD_MAX: Final = 3
 
@@ -49,6 +51,7 @@ class Rework(loop.Request):
 
     issue: Annotated[Filled, Field(max_length=20_000)]
     severity: Severity | None = None
+    idempotency_key: IdempotencyKey = ""
 
 
 class Problem(BaseModel):
@@ -68,7 +71,7 @@ def build_rest(desk: Desk, toolsets: Sequence[Toolset]) -> FastAPI:
         redoc_url=None,
     )
     responses: dict[int | str, dict[str, Any]] = {status: {"model": Problem} for status in (403, 404, 409, 422, 503)}
-    router = APIRouter(responses=responses, dependencies=[Depends(_check_parameters)])
+    router = APIRouter(responses=responses, dependencies=[Depends(check_parameters)])
     _add_kept_routes(router, desk)
     _add_twins(router, desk, toolsets)
     _add_files(router, desk)
@@ -122,15 +125,6 @@ def _lowered(message: str) -> str:
     return message[:1].lower() + message[1:]
 
 
-def _check_parameters(request: Request) -> None:
-    """Refuse query parameters that the route does not know: a misspelt run_id would lose the evidence."""
-    route = request.scope.get("route")
-    known = [field.alias for field in route.dependant.query_params] if isinstance(route, APIRoute) else []
-    for name in request.query_params:
-        if name not in known:
-            raise InvalidInput(unknown("parameter", name, known))
-
-
 def _add_kept_routes(router: APIRouter, desk: Desk) -> None:
     @router.get(f"{_PREFIX}/lessons")
     async def lessons(
@@ -170,10 +164,17 @@ def _add_kept_routes(router: APIRouter, desk: Desk) -> None:
     async def cleanup(
         threshold: Annotated[float, Query(ge=0, le=1)] = 0.3,
         min_applications: Annotated[int, Query(ge=1, le=1_000_000)] = 5,
+        idempotency_key: IdempotencyKey = "",
+        key_header: KeyHeader = "",
         *,
         dry_run: bool = False,
     ) -> CleanedUp:
-        asked = Cleanup(threshold=threshold, min_applications=min_applications, dry_run=dry_run)
+        asked = Cleanup(
+            threshold=threshold,
+            min_applications=min_applications,
+            dry_run=dry_run,
+            idempotency_key=one_key(idempotency_key, key_header),
+        )
         return await _do(desk, lambda work: services.maintain.cleanup_lessons(work, desk.caller(), asked))
 
     @router.get(f"{_PREFIX}/health")
@@ -188,11 +189,16 @@ def _add_kept_routes(router: APIRouter, desk: Desk) -> None:
         return JSONResponse(body, 200 if connected else 503)
 
     @router.post("/api/rework", openapi_extra=_json_body(Rework))
-    async def rework(request: Request) -> loop.Refinement:
-        body = parse(Rework, await _json_object(request))
-        issue = loop.ReportedIssue(description=body.issue, severity=body.severity)
-        report = loop.Report(issues=[issue], source="user")
-        return await _do(desk, lambda work: services.report.report_issues(work, desk.caller(), report))
+    async def rework(request: Request, key_header: KeyHeader = "") -> loop.Refinement:
+        body = parse(Rework, await json_object(request))
+        key = one_key(body.idempotency_key, key_header)
+        finding = Finding(description=body.issue, severity=body.severity)
+
+        async def act(work: Workspace) -> loop.Refinement:
+            batch = services.report.Batch([finding], source="user", idempotency_key=key, tool="rework")
+            return await services.report.refine(work, desk.caller(), batch)
+
+        return await _do(desk, act)
 
 
 def _add_twins(router: APIRouter, desk: Desk, toolsets: Sequence[Toolset]) -> None:
@@ -217,24 +223,11 @@ def _json_body(model: type[BaseModel]) -> dict[str, Any]:
 
 def _twin(desk: Desk, operation: Operation) -> Callable[..., Awaitable[loop.Result]]:
     async def twin(request: Request) -> loop.Result:
-        values = await _json_object(request)
+        values = await json_object(request)
         asked = parse(operation.request, values)
         return await answer(lambda: desk.act(operation, desk.caller(), asked))
 
     return twin
-
-
-async def _json_object(request: Request) -> dict[str, Any]:
-    # A web page may send other types to any server without asking it first.
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise InvalidInput("The body is not marked as JSON: send it with Content-Type: application/json")
-    try:
-        values: object = await request.json()
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput("The body is no JSON: send the tool's arguments as a JSON object") from error
-    if not isinstance(values, dict):
-        raise InvalidInput("The body is no JSON object: send the tool's arguments by name")
-    return cast("dict[str, Any]", values)
 
 
 def _add_files(router: APIRouter, desk: Desk) -> None:
@@ -248,27 +241,30 @@ def _add_files(router: APIRouter, desk: Desk) -> None:
         },
     )
     async def post_file(
-        kind: Literal["sarif", "junit", "text", "auto"],
+        kind: ReportKind,
         request: Request,
         agent_name: AgentName = "",
         run_id: RunId = "",
-        source: Source = "ci",
+        source: Source | None = None,
         idempotency_key: IdempotencyKey = "",
+        key_header: KeyHeader = "",
     ) -> FileReport:
-        data = await request.body()
-        return await _do(
-            desk,
-            lambda work: services.files.report_file(
-                work,
-                desk.caller(),
-                data,
-                kind=kind,
-                agent_name=agent_name,
-                run_id=run_id,
-                source=source,
-                idempotency_key=idempotency_key,
-            ),
-        )
+        key = one_key(idempotency_key, key_header)
+        async with received(request) as data:
+            return await _do(
+                desk,
+                lambda work: services.files.report_file(
+                    work,
+                    desk.caller(),
+                    data,
+                    kind=kind,
+                    agent_name=agent_name,
+                    run_id=run_id,
+                    source=source,
+                    idempotency_key=key,
+                ),
+                UPLOAD_TIMEOUT_S,
+            )
 
 
 async def is_alive(desk: Desk) -> bool:

@@ -1,10 +1,13 @@
-"""Upkeep: once a client is there, the store is opened before it is needed, and looked after once a day."""
+"""Upkeep: once a client is there, the store is opened before it is needed, and looked after once a day.
+
+Where a language model is configured, pending issues are worked on in the background, one round at a time.
+"""
 
 from __future__ import annotations
 
 import logging
 from importlib import import_module
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.to_thread
@@ -12,12 +15,18 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 
 from lessonbook import services
 from lessonbook.edges.desk import Desk, answer
-from lessonbook.errors import LessonbookError
+from lessonbook.errors import ConfigError, LessonbookError
 from lessonbook.models.lesson import Caller
+
+if TYPE_CHECKING:
+    from lessonbook.services.workspace import Workspace
 
 WARM_AFTER_S: Final = 0.5
 """The first answers go out before the store is loaded, which takes a fifth of a second of the processor."""
 EVERY_S: Final = 86_400.0
+AGAIN_S: Final = 60.0
+PAUSE_MAX_S: Final = 3_600.0
+"""While the model fails its rounds come ever more seldom, until they are this far apart."""
 log = logging.getLogger(__name__)
 
 
@@ -39,6 +48,11 @@ class Housekeeper:
         await self._met.wait()
         await anyio.sleep(WARM_AFTER_S)
         await anyio.to_thread.run_sync(import_module, "lessonbook.services.opening")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._keep_up)
+            tasks.start_soon(self._refine)
+
+    async def _keep_up(self) -> None:
         caller = Caller(self._desk.caller().project, "upkeep")
         while True:
             try:
@@ -47,3 +61,37 @@ class Housekeeper:
             except LessonbookError as error:  # a server that cannot keep up can still serve
                 log.warning("the database cannot be looked after now: %s", error)
             await anyio.sleep(EVERY_S)
+
+    async def _refine(self) -> None:
+        """Let the configured model, if there is one, work on pending issues; a server without it serves on."""
+        rules, pause_s = True, AGAIN_S
+        while True:
+            try:
+                workspace = await self._desk.workspace()
+            except LessonbookError:  # told by whoever keeps up
+                await anyio.sleep(AGAIN_S)
+                continue
+            settings = workspace.settings.refiner
+            if not settings.model or not settings.background:
+                return
+            try:
+                went_well = await self._refined(workspace, rules=rules)
+            except ConfigError as error:
+                log.warning("pending issues wait, all else goes on: %s", error)
+                return
+            except LessonbookError as error:
+                log.warning("pending issues cannot be refined now: %s", error)
+                went_well = False
+            rules = False
+            pause_s = settings.every_s if went_well else max(min(2 * pause_s, PAUSE_MAX_S), settings.every_s)
+            await anyio.sleep(pause_s)
+
+    async def _refined(self, workspace: Workspace, *, rules: bool) -> bool:
+        """Do one round, and return whether the model did its part."""
+        services.backlog.check_extra(workspace.settings.refiner)
+        wanted = services.backlog.Wanted(rules=rules)
+        caller = Caller(self._desk.caller().project, "refiner")
+        report = await answer(lambda: services.backlog.refine_backlog(workspace, caller, wanted), timeout_s=None)
+        if report.stopped:
+            log.warning("refining pending issues stopped: %s", report.stopped)
+        return not report.failed

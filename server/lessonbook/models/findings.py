@@ -1,8 +1,19 @@
-"""What the readers of scanner and test files hand to the refinery."""
+"""What the readers of report files hand to the refinery."""
 
+from __future__ import annotations
+
+from collections.abc import Generator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
-from lessonbook.models.vocabulary import Category, Severity
+if TYPE_CHECKING:  # the command line knows the kinds of files before it needs pydantic
+    from lessonbook.models.vocabulary import Category, Severity
+
+FileKind = Literal["sarif", "junit", "pytest", "ruff", "bandit", "review", "text"]
+"""What a report file may be."""
+
+ReportKind = Literal["auto", "sarif", "junit", "pytest", "ruff", "bandit", "review", "text"]
+"""What a report file may be said to be; `auto`: its content tells."""
 
 REFUSED_MAX = 1_000
 
@@ -51,6 +62,23 @@ class Refused:
     reason: str
 
 
+Outcome = Finding | Refused | None
+"""What became of one record of a file; None: it is no problem, or was settled before, and is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A report file that was found whole, and is now read record by record as `outcomes` is asked for more.
+
+    `records` is how many outcomes are to come, for a progress bar; a note on a part that is not read may add to them.
+    Whoever does not read to the end closes `outcomes`, and with it the file.
+    """
+
+    kind: FileKind
+    records: int
+    outcomes: Generator[Outcome]
+
+
 @dataclass(frozen=True, slots=True)
 class Intake:
     """Everything one file held: what was read, in order, and what was refused."""
@@ -60,7 +88,23 @@ class Intake:
 
     def refuse(self, place: str, reason: str) -> None:
         """Note a record that was not read; of very many only the first are told one by one."""
-        if len(self.refused) < REFUSED_MAX:
-            self.refused.append(Refused(place, reason))
-        elif len(self.refused) == REFUSED_MAX:
-            self.refused.append(Refused(place, "this record and others after it were refused too"))
+        note_refused(self.refused, Refused(place, reason))
+
+
+def note_refused(refused: list[Refused], record: Refused) -> None:
+    """Append a refused record; of very many only the first are told one by one."""
+    if len(refused) < REFUSED_MAX:
+        refused.append(record)
+    elif len(refused) == REFUSED_MAX:
+        refused.append(Refused(record.place, "this record and others after it were refused too"))
+
+
+def collect(reading: Reading) -> Intake:
+    """Return everything a file holds, at once: for files that are known to be small."""
+    intake = Intake()
+    for outcome in reading.outcomes:
+        if isinstance(outcome, Finding):
+            intake.findings.append(outcome)
+        elif outcome is not None:
+            note_refused(intake.refused, outcome)
+    return intake

@@ -14,6 +14,7 @@ from typing import Final, cast, get_args
 from lessonbook.errors import ConfigError
 from lessonbook.models.vocabulary import SEVERITY_RANK, Category, Severity
 from lessonbook.refinery.documents import texts_in
+from lessonbook.refinery.rule_keys import OWN_TOOL, UPPER_CASE_TOOLS, spelled, twin_of
 
 _VERSION: Final = 1
 _FIELDS: Final = frozenset({"id", "keys", "severity", "category", "text", "why", "languages", "agents", "words"})
@@ -21,102 +22,56 @@ _SEVERITIES: Final = frozenset(get_args(Severity))
 _CATEGORIES: Final = frozenset(get_args(Category))
 _MAX_TEXT_CHARACTERS: Final = 400
 _MAX_WHY_CHARACTERS: Final = 250
-_OWN_TOOL: Final = "catalogue"
 
 _ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*\Z")
-_CWE = re.compile(r"(?:external/cwe/)?cwe[\s:_-]*0*(\d{1,5})(?:\s*:.*|\s*\(.*)?\Z", re.IGNORECASE | re.DOTALL)
-_PREFIXED = re.compile(r"([A-Za-z][A-Za-z0-9_.+-]*):\s*([^\s:/][^\s:]*)\Z")
-_DOTTED = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){2,}\Z")
 
-_BARE_FORMS: Final = (
-    (re.compile(r"B[1-7]\d\d\Z", re.IGNORECASE), "bandit"),
-    (re.compile(r"B[089]\d\d\Z", re.IGNORECASE), "ruff"),
-    (re.compile(r"[CRWEF]\d{4}\Z", re.IGNORECASE), "pylint"),
-    (re.compile(r"(?:AL|AM|CP|CV|JJ|LT|OR|PG|RF|ST|TQ)\d\d\Z", re.IGNORECASE), "sqlfluff"),
-    (
-        re.compile(
-            r"(?:A|AIR|ANN|ARG|ASYNC|BLE|C|COM|CPY|D|DJ|DOC|DTZ|E|EM|ERA|EXE|F|FA|FAST|FBT|FIX|FLY|FURB|G|I|ICN|INP"
-            r"|INT|ISC|LOG|N|NPY|PD|PERF|PGH|PIE|PT|PTH|PYI|Q|RET|RSE|RUF|S|SIM|SLF|SLOT|T|TC|TCH|TD|TID|TRY|UP|W|YTT)"
-            r"\d{3}\Z",
-            re.IGNORECASE,
-        ),
-        "ruff",
-    ),
-    (re.compile(r"PL[CERW]\d{4}\Z", re.IGNORECASE), "ruff"),
-    (re.compile(r"DL\d{4}\Z", re.IGNORECASE), "hadolint"),
-    (re.compile(r"SC\d{4}\Z", re.IGNORECASE), "shellcheck"),
-    (re.compile(r"CKV2?_[A-Z0-9]+_\d+\Z", re.IGNORECASE), "checkov"),
-    (re.compile(r"LLM\d\d(?::\d{4})?\Z", re.IGNORECASE), "owasp-llm"),
-    (re.compile(r"(?:@typescript-eslint|react|react-hooks|jsx-a11y)/[a-z0-9-]+\Z", re.IGNORECASE), "eslint"),
-    (re.compile(r"(?:actions|cpp|cs|go|java|js|py|rb|rust|swift)/[a-z0-9/-]+\Z", re.IGNORECASE), "codeql"),
-)
-_ESLINT_PLUGINS: Final = MappingProxyType(
-    {
-        "typescript-eslint": "@typescript-eslint",
-        "@typescript-eslint": "@typescript-eslint",
-        "react-hooks": "react-hooks",
-        "jsx-a11y": "jsx-a11y",
-    }
-)
-_UPPER_CASE_TOOLS: Final = frozenset(
-    {"bandit", "ruff", "flake8", "pylint", "hadolint", "shellcheck", "checkov", "sqlfluff", "owasp-llm", "owasp-api"}
-)
-_LOWER_CASE_TOOLS: Final = frozenset({"eslint", "kube-linter", "squawk", "codeql", _OWN_TOOL})
-_SEMGREP_ROOTS: Final = frozenset(
-    {
-        "ai",
-        "apex",
-        "bash",
-        "c",
-        "clojure",
-        "csharp",
-        "dockerfile",
-        "elixir",
-        "generic",
-        "go",
-        "html",
-        "java",
-        "javascript",
-        "json",
-        "kotlin",
-        "ocaml",
-        "php",
-        "problem-based-packs",
-        "python",
-        "ruby",
-        "rust",
-        "scala",
-        "solidity",
-        "swift",
-        "terraform",
-        "typescript",
-        "yaml",
-    }
-)
 _STACK: Final = MappingProxyType(
     {
         "ts": ("typescript",),
         "js": ("javascript",),
         "node": ("javascript",),
         "nodejs": ("javascript",),
-        "nextjs": ("javascript", "react", "html"),
-        "react": ("javascript", "react", "html"),
-        "vue": ("javascript", "html"),
-        "angular": ("typescript", "html"),
-        "svelte": ("javascript", "html"),
+        "express": ("javascript",),
+        "nestjs": ("javascript", "typescript"),
+        "nextjs": ("javascript", "react", "html", "css"),
+        "react": ("javascript", "html", "css"),
+        "reactnative": ("javascript", "react", "android", "ios"),
+        "react-native": ("javascript", "react", "android", "ios"),
+        "vue": ("javascript", "html", "css"),
+        "angular": ("typescript", "html", "css"),
+        "svelte": ("javascript", "html", "css"),
         "py": ("python",),
         "django": ("python",),
         "fastapi": ("python",),
         "flask": ("python",),
+        "airflow": ("python",),
+        "numpy": ("python",),
         "pandas": ("python",),
         "pytorch": ("python",),
+        "tensorflow": ("python",),
+        "sqlalchemy": ("python", "sql"),
+        "android": ("java", "kotlin"),
+        "ios": ("swift",),
+        "flutter": ("android", "ios"),
+        "spring": ("java",),
+        "springboot": ("java",),
+        "spring-boot": ("java",),
+        "kotlin": ("java",),
+        "rails": ("ruby",),
+        "laravel": ("php",),
+        "aspnet": ("csharp",),
+        "dotnet": ("csharp",),
+        "c#": ("csharp",),
         "postgres": ("sql",),
         "postgresql": ("sql",),
         "mysql": ("sql",),
         "sqlite": ("sql",),
         "docker": ("dockerfile",),
+        "compose": ("dockerfile",),
         "k8s": ("kubernetes",),
         "helm": ("kubernetes",),
+        "openshift": ("kubernetes",),
+        "opentofu": ("terraform",),
         "bash": ("shell",),
         "sh": ("shell",),
         "c++": ("cpp",),
@@ -143,7 +98,7 @@ class CatalogueRule:
     @property
     def key(self) -> str:
         """The key to record with a lesson made from this rule: the first one, or `catalogue:<id>`."""
-        return self.keys[0] if self.keys else f"{_OWN_TOOL}:{self.id}"
+        return self.keys[0] if self.keys else f"{OWN_TOOL}:{self.id}"
 
 
 class Catalogue:
@@ -155,7 +110,7 @@ class Catalogue:
         self.rules: tuple[CatalogueRule, ...] = tuple(rules)
         by_key: dict[str, CatalogueRule] = {}
         for rule in self.rules:
-            for key in (*rule.keys, f"{_OWN_TOOL}:{rule.id}"):
+            for key in (*rule.keys, f"{OWN_TOOL}:{rule.id}"):
                 by_key[key.casefold()] = rule
         self._by_key: Mapping[str, CatalogueRule] = by_key
         self._bare = _bare_ids(self.rules)
@@ -164,21 +119,21 @@ class Catalogue:
         """Return the rule that answers to `key`, in any spelling `canonical_key` knows, or None."""
         canonical = self.canonical(key)
         found = self._by_key.get(canonical.casefold())
-        if found is None and (twin := _twin(canonical)):
+        if found is None and (twin := twin_of(canonical)):
             found = self._by_key.get(twin.casefold())
         return found
 
     def canonical(self, text: str) -> str:
         """Return `text` as this catalogue spells keys; an unknown id comes back stripped."""
-        spelled = _spelled(text)
-        return self._bare.get(spelled.casefold(), spelled)
+        by_form = spelled(text)
+        return self._bare.get(by_form.casefold(), by_form)
 
     def for_agent(self, agent: str, stack: Iterable[str] = ()) -> tuple[CatalogueRule, ...]:
         """Return the rules that concern `agent` and fit `stack`, gravest first, for a starter set.
 
-        `stack` holds names of languages and common frameworks in any case; an empty one means any, and then rules
-        for every language come before narrower ones of the same severity. Rules that name no agent concern all; an
-        agent that no rule names gets the rules of every agent.
+        `stack` holds names of languages and common frameworks in any case; an empty one means any. Of the same
+        severity the rules made for a stack come first where one is given, and last where none is. Rules that name no
+        agent concern all; an agent that no rule names gets the rules of every agent.
         """
         wanted = _languages(stack)
         everyone = not any(agent in rule.agents for rule in self.rules)
@@ -189,21 +144,13 @@ class Catalogue:
             and (not wanted or not rule.languages or wanted.intersection(rule.languages))
         ]
         return tuple(
-            sorted(chosen, key=lambda rule: (-SEVERITY_RANK[rule.severity], bool(rule.languages and not wanted)))
+            sorted(chosen, key=lambda rule: (-SEVERITY_RANK[rule.severity], bool(rule.languages) is not bool(wanted)))
         )
 
 
 def canonical_key(text: str) -> str:
     """Return a rule id or CWE as the catalogue spells it; an unknown one stripped, its tool prefix in lower case."""
     return load_catalogue().canonical(text)
-
-
-def tool_of(key: str) -> str:
-    """Return the tool a canonical key belongs to, `CWE` for a CWE, or an empty string for a bare id."""
-    if key.startswith("CWE-"):
-        return "CWE"
-    tool, colon, _ = key.partition(":")
-    return tool if colon else ""
 
 
 @cache
@@ -268,8 +215,8 @@ def _rule(entry: object, file: str, number: int) -> CatalogueRule:
     if not _ID.match(rule.id):
         raise ConfigError(f"{where}: 'id' has to be kebab-case")
     for key in rule.keys:
-        if (spelled := _spelled(key)) != key:
-            raise ConfigError(f"{where}: 'keys' has {key!r}; write {spelled!r}")
+        if (by_form := spelled(key)) != key:
+            raise ConfigError(f"{where}: 'keys' has {key!r}; write {by_form!r}")
     return rule
 
 
@@ -297,55 +244,13 @@ def _one_of(table: Mapping[str, object], name: str, allowed: frozenset[str], whe
     return value
 
 
-def _spelled(text: str) -> str:
-    """Return `text` respelled by its form alone, without looking at what the catalogue holds."""
-    stripped = text.strip()
-    if cwe := _CWE.match(stripped):
-        return f"CWE-{int(cwe[1])}"
-    for form, tool in _BARE_FORMS:
-        if form.match(stripped):
-            return _joined(tool, stripped)
-    if prefixed := _PREFIXED.match(stripped):
-        return _joined(prefixed[1], prefixed[2])
-    if _DOTTED.match(stripped):
-        root, last = stripped.partition(".")[0].lower(), stripped.rpartition(".")[2]
-        if root in _SEMGREP_ROOTS or ("-" in last and not last[0].isdigit()):
-            return _joined("semgrep", last)
-    return stripped
-
-
-def _joined(tool: str, rule_id: str) -> str:
-    tool = tool.lower()
-    if plugin := _ESLINT_PLUGINS.get(tool):
-        tool, rule_id = "eslint", f"{plugin}/{rule_id.removeprefix(f'{plugin}/')}"
-    if tool == "semgrep":
-        rule_id = rule_id.rpartition(".")[2]
-    elif tool == "owasp-llm":
-        rule_id = rule_id.partition(":")[0].upper()
-    elif tool in _UPPER_CASE_TOOLS:
-        rule_id = rule_id.upper()
-    elif tool in _LOWER_CASE_TOOLS:
-        rule_id = rule_id.lower()
-    return f"{tool}:{rule_id}"
-
-
-def _twin(key: str) -> str | None:
-    """Return the same rule as another linter names it: ruff took over the codes of flake8 and pylint."""
-    tool, _, rule_id = key.partition(":")
-    if tool == "flake8":
-        return f"ruff:{rule_id}"
-    if tool == "pylint":
-        return f"ruff:PL{rule_id}"
-    return None
-
-
 def _bare_ids(rules: Iterable[CatalogueRule]) -> dict[str, str]:
     """Map ids without their tool to keys, where only one rule can be meant."""
     owners: dict[str, dict[str, str]] = {}
     for rule in rules:
         for key in rule.keys:
             tool, colon, bare = key.partition(":")
-            if colon and tool not in _UPPER_CASE_TOOLS:
+            if colon and tool not in UPPER_CASE_TOOLS:
                 owners.setdefault(bare.casefold(), {}).setdefault(rule.id, key)
     return {bare: next(iter(keys.values())) for bare, keys in owners.items() if len(keys) == 1}
 

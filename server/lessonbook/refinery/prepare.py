@@ -7,17 +7,21 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from lessonbook.models.findings import Finding
-from lessonbook.models.vocabulary import Category, Severity, Status, Trust
+from lessonbook.models.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, Category, Severity, Status, Trust
 from lessonbook.refinery.catalogue import Catalogue, CatalogueRule, canonical_key
 from lessonbook.refinery.classify import category_of, severity_of
+from lessonbook.refinery.likeness import READ_MAX
 from lessonbook.refinery.redact import redact
 from lessonbook.refinery.screen import one_line, screen, screen_why, visible
+from lessonbook.refinery.weaknesses import weaknesses_in
 
 ReviewMode = Literal["none", "risky", "all"]
 """Which lessons wait for a person: `trust.review` of the settings."""
 
 COPIED: Final = "it copies the words of the issue"
 COPIED_RUN: Final = 8
+TOLD_MIN: Final = 0.9
+"""The least strength at which a weakness that an issue does not name decides."""
 _WORDS: Final = re.compile(r"\w+")
 _PROMPT_SECTION: Final = re.compile(r"<lessons\b[^>]*>.*?(?:</lessons[^>]*>|\Z)", re.S)
 _NAMED: Final = re.compile(r"\b(?:CWE-\d{1,5}|(?:bandit|ruff|eslint|semgrep|hadolint|checkov):[\w./-]*\w)", re.I)
@@ -41,10 +45,25 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """The curated lesson for the weakness that an issue's words surely tell, though it names no rule."""
+
+    cwe: str
+    strength: float
+    rule: CatalogueRule
+
+    @property
+    def key(self) -> str:
+        """The exact name of the lesson."""
+        return f"catalogue:{self.rule.id}"
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """A finding ready for matching.
 
-    `keys` name it exactly, most telling first. `offer` is the best source of a lesson, None where there is none.
+    `keys` name it exactly, most telling first; `is_named`: one of them is a rule of the catalogue. `offer` is the best
+    source of a lesson, None where there is none; `told` where no rule is named, but the words tell a weakness.
     `refusal` says why an offered lesson could not be taken. `fingerprint` is the same for each sighting of one problem.
     """
 
@@ -57,6 +76,8 @@ class Prepared:
     fingerprint: str
     offer: Offer | None
     refusal: str = ""
+    is_named: bool = False
+    told: Told | None = None
 
 
 def prepare(finding: Finding, catalogue: Catalogue, *, review: ReviewMode = "risky") -> Prepared:
@@ -64,13 +85,19 @@ def prepare(finding: Finding, catalogue: Catalogue, *, review: ReviewMode = "ris
     description, _ = redact(visible(_PROMPT_SECTION.sub("[lessons]", finding.description)).strip())
     file, _ = redact(finding.file)
     rule_key = canonical_key(finding.rule_id) if finding.rule_id else ""
-    told = () if rule_key else _NAMED.findall(description)
-    names = tuple(dict.fromkeys(key for key in (rule_key, *map(canonical_key, (*finding.keys, *told))) if key))
+    in_words = () if rule_key else _NAMED.findall(description)
+    names = tuple(dict.fromkeys(key for key in (rule_key, *map(canonical_key, (*finding.keys, *in_words))) if key))
     rule = next((found for key in names if (found := catalogue.find(key)) is not None), None)
     finding = replace(finding, file=file)
-    severity = finding.severity or (rule.severity if rule else severity_of(description))
-    category = finding.category or (rule.category if rule else category_of(description))
-    offer, refusal = _best_offer(finding, rule, rule_key, severity, category)
+    told = None if rule or rule_key else _told(description, catalogue)
+    known = rule or (told.rule if told else None)
+    suggested = known.severity if known else severity_of(description)
+    severity = finding.severity or suggested
+    category = finding.category or (known.category if known else category_of(description))
+    offer, refusal = _best_offer(finding, rule, rule_key, _capped(severity, suggested), category)
+    keys = _keys(rule_key, rule, offer, description)
+    if offer is None and told is not None:
+        offer = offer_of_rule(told.rule)
     if offer is not None:
         offer = reviewed(offer, review)
     return Prepared(
@@ -79,11 +106,38 @@ def prepare(finding: Finding, catalogue: Catalogue, *, review: ReviewMode = "ris
         severity=severity,
         category=category,
         rule_key=rule_key,
-        keys=_keys(rule_key, rule, offer, description),
+        keys=keys,
         fingerprint=digest(finding.fingerprint or _general(description), rule_key, file),
         offer=offer,
         refusal=refusal,
+        is_named=rule is not None,
+        told=told,
     )
+
+
+def names_of_lesson(item: Prepared) -> tuple[str, ...]:
+    """Return every exact name of the lesson that is made of an issue's offer."""
+    offer = item.offer
+    curated = f"catalogue:{offer.catalogue_id}" if offer and offer.catalogue_id else ""
+    text = f"text:{content_hash(offer.text)}" if offer else ""
+    return tuple(dict.fromkeys(key for key in (*item.keys, curated, text) if key))
+
+
+def _told(description: str, catalogue: Catalogue) -> Told | None:
+    """Return the weakness that a description's words surely tell, if the catalogue has a lesson for it."""
+    sighting = next(iter(weaknesses_in(description[:READ_MAX])), None)
+    if sighting is None or sighting.strength < TOLD_MIN:
+        return None
+    rule = catalogue.find(sighting.cwe)
+    return Told(sighting.cwe, sighting.strength, rule) if rule else None
+
+
+def _capped(declared: Severity, suggested: Severity) -> Severity:
+    """Return how severe a lesson may be that somebody offers: at most a step above what the issue's words suggest.
+
+    A self-declared severity must not lift a lesson over others (SAFETY P14); the issue keeps what was declared.
+    """
+    return SEVERITY_OF_RANK[min(SEVERITY_RANK[declared], SEVERITY_RANK[suggested] + 1)]
 
 
 def content_hash(text: str) -> str:

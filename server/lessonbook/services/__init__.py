@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lessonbook.services import (
+        authoring,
+        backlog,
         browse,
         files,
         maintain,
@@ -22,7 +24,21 @@ if TYPE_CHECKING:
         watch,
     )
 
-__all__ = ["browse", "files", "maintain", "merge", "record", "report", "review", "serve", "stats", "transfer", "watch"]
+__all__ = [
+    "authoring",
+    "backlog",
+    "browse",
+    "files",
+    "maintain",
+    "merge",
+    "record",
+    "report",
+    "review",
+    "serve",
+    "stats",
+    "transfer",
+    "watch",
+]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -22,8 +22,9 @@ from lessonbook.models.operator import (
     PendingIssue,
     PendingListing,
     PendingPage,
+    SuggestedMatch,
 )
-from lessonbook.models.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, STATUSES, storable
+from lessonbook.models.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, STATUSES, Status, storable
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import audit, runs
 from lessonbook.store import issues as issue_rows
@@ -33,6 +34,8 @@ from lessonbook.store.types import Row
 SEARCHED_MAX: Final = 1_000
 EVIDENCE_MAX: Final = 20
 COMPLETIONS_MAX: Final = 100
+SUGGESTED: Final[frozenset[Status]] = frozenset({"probation", "active", "suspended", "expired"})
+"""Lessons in one of these are suggested for an issue: those that stand, and whose words passed the lint."""
 _NO_CURSOR: Final = "The cursor is not one of ours: pass next_cursor of the page before, or nothing"
 
 
@@ -169,23 +172,26 @@ async def lessons_by_category(work: Workspace, caller: Caller, agent_name: str =
 
 
 async def list_pending_issues(work: Workspace, caller: Caller, listing: PendingListing) -> PendingPage:
-    """Return a page of issues that no lesson answers yet, oldest first.
+    """Return a page of issues that no lesson answers yet, oldest first, each with the lesson it may belong to.
 
     Raises:
         InvalidInput: the cursor is not one of ours.
     """
     after = _issue_position(listing.cursor)
     name = work.roster.resolve(listing.agent_name) if listing.agent_name else ""
-    rows = await work.store.read(
-        lambda connection: issue_rows.pending(connection, caller.project, name, after, listing.limit + 1)
-    )
-    shown = rows[: listing.limit]
-    more = len(rows) > listing.limit
-    cursor = _encode([shown[-1]["created_at"].isoformat(), shown[-1]["id"]]) if more else ""
-    return PendingPage(issues=[_pending(row) for row in shown], next_cursor=cursor)
+
+    def read(connection: Connection) -> PendingPage:
+        rows = issue_rows.pending(connection, caller.project, name, after, listing.limit + 1)
+        shown = rows[: listing.limit]
+        near = lesson_rows.find(connection, caller.project, filter(None, (row["runner_up"] for row in shown)))
+        more = len(rows) > listing.limit
+        cursor = _encode([shown[-1]["created_at"].isoformat(), shown[-1]["id"]]) if more else ""
+        return PendingPage(issues=[_pending(row, near.get(row["runner_up"])) for row in shown], next_cursor=cursor)
+
+    return await work.store.read(read)
 
 
-def _pending(row: Row) -> PendingIssue:
+def _pending(row: Row, near: Lesson | None = None) -> PendingIssue:
     return PendingIssue(
         issue_id=row["id"],
         agent_name=row["agent_name"],
@@ -199,6 +205,9 @@ def _pending(row: Row) -> PendingIssue:
         evidence=row["evidence"],
         reason=row["reason"],
         created_at=row["created_at"].isoformat(),
+        suggestion=SuggestedMatch(lesson_id=near.id, text=near.lesson_text, score=round(row["runner_up_score"] or 0, 3))
+        if near is not None and near.status in SUGGESTED
+        else None,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,11 +16,11 @@ from lessonbook.errors import NotFound
 from lessonbook.models.findings import Finding
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.loop import RefinedIssue, Refinement, Report
-from lessonbook.models.vocabulary import SERVABLE, SEVERITY_RANK, SHARED_AGENT, Evidence, IssueAction, Source
-from lessonbook.refinery.catalogue import tool_of
-from lessonbook.refinery.prepare import Prepared, prepare
+from lessonbook.models.vocabulary import SERVABLE, SEVERITY_RANK, Evidence, IssueAction, Source
+from lessonbook.refinery.prepare import Offer, Prepared, names_of_lesson, prepare
 from lessonbook.services.lifecycle import Ledger, with_issue
-from lessonbook.services.workspace import Workspace, hash_of, once
+from lessonbook.services.matching import EXACT, Matching, Verdict
+from lessonbook.services.workspace import Workspace, hash_of, is_lesson_id, once
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store import runs
@@ -33,16 +33,28 @@ ROUTE_CONFIDENCE_MIN: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Findings to be refined together, with what their reporter said of them all."""
+    """Findings to be refined together, with what their reporter said of them all.
+
+    `tool` is under whose name the idempotency key counts. `request` stands for the findings where they are a part of
+    something larger; empty: they stand for themselves.
+    """
 
     findings: Sequence[Finding]
     agent_name: str = ""
     run_id: str = ""
     source: Source = "agent"
     idempotency_key: str = ""
+    tool: str = TOOL
+    request: str = ""
+
+    def part(self, findings: Sequence[Finding], tool: str) -> Batch:
+        """Return a batch of some of the findings that `request` stands for."""
+        return replace(self, findings=findings, tool=tool)
 
     def hash(self) -> str:
         """Return a hash of the request."""
+        if self.request:
+            return hash_of({"q": self.request, "a": self.agent_name, "r": self.run_id, "s": self.source})
         findings = [{name: repr(getattr(finding, name)) for name in Finding.__slots__} for finding in self.findings]
         return hash_of({"f": findings, "a": self.agent_name, "r": self.run_id, "s": self.source})
 
@@ -85,7 +97,7 @@ async def refine(work: Workspace, caller: Caller, batch: Batch) -> Refinement:
     def act(connection: Connection, now: datetime) -> Refinement:
         return _Refining(work, caller, batch, connection, now).run(prepared, began)
 
-    return await once(work, caller, TOOL, batch.idempotency_key, fingerprint, Refinement, act)
+    return await once(work, caller, batch.tool, batch.idempotency_key, fingerprint, Refinement, act)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +114,7 @@ class _Decision:
 
     action: IssueAction
     reason: str
+    verdict: Verdict
     lesson_id: str | None = None
 
 
@@ -117,14 +130,12 @@ class _Refining:
         self._id = work.new_id("R")
         self._ledger = Ledger(work, caller, connection, now)
         self._run = self._find_run()
-        self._named: dict[tuple[str, str], str] = {}
-        self._known: dict[str, Lesson] = {}
+        self._matching = Matching(work, caller.project, connection)
         self._created: dict[str, _Made] = {}
         self._sightings: Counter[str] = Counter()
         self._events: set[str] = set()
         self._delivered: frozenset[str] = frozenset()
         self._seen: set[str] = set()
-        self._buried: dict[str, str] = {}
 
     def run(self, prepared: Sequence[Prepared], began: float) -> Refinement:
         """Decide on each issue in order, then write everything; returns a line per issue."""
@@ -133,8 +144,9 @@ class _Refining:
         rows: list[Row] = []
         lines: list[RefinedIssue] = []
         for item, agent_name in zip(prepared, agents, strict=True):
-            decision = self._decide(item, agent_name)
-            rows.append(row := self._row(item, agent_name, decision))
+            issue_id = self._work.new_id("I")
+            decision = self._decide(item, agent_name, issue_id)
+            rows.append(row := self._row(item, agent_name, decision, issue_id))
             lines.append(
                 RefinedIssue(
                     issue_id=row["id"],
@@ -181,10 +193,7 @@ class _Refining:
     def _look_up(self, prepared: Sequence[Prepared], agents: Iterable[str]) -> None:
         """Read what the decisions need: lessons by exact name, and what the run has had so far."""
         project = self._caller.project
-        names = {key for item in prepared for key in item.keys}
-        self._named = lesson_rows.find_by_keys(self._connection, project, agents, names)
-        self._buried = lesson_rows.rejected_texts(self._connection, project, names)
-        self._known = lesson_rows.find(self._connection, project, self._named.values(), lock=True)
+        self._matching.look_up(prepared, agents)
         if self._run is not None:
             run_id = self._batch.run_id
             self._delivered = frozenset(runs.deliveries_of(self._connection, project, run_id))
@@ -192,60 +201,46 @@ class _Refining:
         fingerprints = (item.fingerprint for item in prepared)
         self._seen = issue_rows.seen_fingerprints(self._connection, project, fingerprints)
 
-    def _decide(self, item: Prepared, agent_name: str) -> _Decision:
-        lesson_id, key = self._match(item, agent_name)
-        if lesson_id is not None:
-            return self._merge(item, lesson_id, key)
-        if item.offer is None:
-            return _Decision("pending", item.refusal or "No rule is known for it yet: it waits for an author.")
-        return self._create(item, agent_name)
+    def _decide(self, item: Prepared, agent_name: str, issue_id: str) -> _Decision:
+        verdict = self._matching.match(item, agent_name)
+        if verdict.lesson_id is not None:
+            decision = self._merge(item, verdict, verdict.lesson_id)
+        elif item.offer is None:
+            reason = item.refusal or "No rule is known for it yet: it waits for an author."
+            decision = _Decision("pending", reason + _alike(verdict), verdict)
+        else:
+            decision = self._create(item, agent_name, item.offer, verdict)
+        self._matching.learn(item, agent_name, issue_id, decision.lesson_id)
+        return decision
 
-    def _match(self, item: Prepared, agent_name: str) -> tuple[str | None, str]:
-        """Return the lesson that answers to one of the issue's exact names, the most telling name first."""
-        for key in item.keys:
-            for owner in (agent_name, SHARED_AGENT):
-                lesson_id = self._named.get((owner, key))
-                if lesson_id is not None and not (key.startswith("text:") and self._is_other_rule(item, lesson_id)):
-                    return lesson_id, key
-        return None, ""
-
-    def _is_other_rule(self, item: Prepared, lesson_id: str) -> bool:
-        """Tell whether a lesson answers to another rule of the tool that named this issue's.
-
-        Scanners give many rules the same help text, and two rules of one tool are two lessons.
-        """
-        if not item.rule_key:
-            return False
-        names = {name for (_, name), owner in self._named.items() if owner == lesson_id}
-        rules = {name.removeprefix("rule:") for name in names if name.startswith("rule:")}
-        if (lesson := self._known.get(lesson_id)) is not None:
-            if lesson.status == "rejected":
-                return False
-            curated = self._work.catalogue.find(f"catalogue:{lesson.provenance.get('catalogue')}")
-            rules.update(filter(None, (lesson.rule_key, *(curated.keys if curated else ()))))
-        return any(tool_of(rule) == tool_of(item.rule_key) for rule in rules)
-
-    def _merge(self, item: Prepared, lesson_id: str, key: str) -> _Decision:
-        lesson = self._known.get(lesson_id)
+    def _merge(self, item: Prepared, verdict: Verdict, lesson_id: str) -> _Decision:
+        lesson = self._matching.lesson(lesson_id)
         if lesson is not None and lesson.status == "rejected":
-            return _Decision(
-                "rejected", f"A lesson for it was rejected ({lesson_id}): nothing is learned again.", lesson_id
-            )
+            reason = f"A lesson for it was rejected ({lesson_id}): nothing is learned again."
+            return _Decision("rejected", reason, verdict, lesson_id)
         self._sightings[lesson_id] += 1
         self._index(item, lesson_id, lesson)
         owner = lesson.agent_name if lesson else self._created[lesson_id].agent_name
-        aliases = tuple(name for name in item.keys if (owner, name) not in self._named)
-        self._ledger.name(lesson_id, owner, aliases)
-        self._named.update({(owner, name): lesson_id for name in aliases})
+        if verdict.score == EXACT:
+            self._name(lesson_id, owner, item.keys)
         standing = "" if lesson is None or lesson.status in SERVABLE else f", which is {lesson.status}"
-        return _Decision("merged", f"Same as lesson {lesson_id} by {_told(key)}{standing}.", lesson_id)
+        surely = "" if verdict.score == EXACT else f" ({verdict.score:.2f})"
+        reason = f"Same as lesson {lesson_id} by {verdict.how}{surely}{standing}."
+        return _Decision("merged", reason, verdict, lesson_id)
 
-    def _create(self, item: Prepared, agent_name: str) -> _Decision:
-        offer = item.offer
-        assert offer is not None  # noqa: S101  # _decide has looked
-        buried = next((self._buried[key] for key in item.keys if key in self._buried), None)
+    def _name(self, lesson_id: str, owner: str, names: Iterable[str]) -> None:
+        """Let a lesson answer to further exact names. What a likeness says gives none: it may be wrong."""
+        named = self._matching.named
+        aliases = tuple(name for name in names if (owner, name) not in named)
+        self._ledger.name(lesson_id, owner, aliases)
+        named.update({(owner, name): lesson_id for name in aliases})
+
+    def _create(self, item: Prepared, agent_name: str, offer: Offer, verdict: Verdict) -> _Decision:
+        matching = self._matching
+        buried = next((matching.buried[key] for key in item.keys if key in matching.buried), None)
         if buried is not None and offer.trust != "curated":
-            return _Decision("rejected", f"These words were rejected ({buried}): nothing is learned again.", buried)
+            reason = f"These words were rejected ({buried}): nothing is learned again."
+            return _Decision("rejected", reason, verdict, buried)
         provenance = {
             "refinement_run": self._id,
             "reporter": self._caller.principal,
@@ -253,16 +248,16 @@ class _Refining:
             "refiner": "rules",
             "catalogue": offer.catalogue_id,
         }
-        keys = tuple(key for key in item.keys if (agent_name, key) not in self._named)
+        keys = tuple(key for key in names_of_lesson(item) if (agent_name, key) not in matching.named)
         lesson_id = self._ledger.create(agent_name, offer, keys=keys, provenance=provenance, issue_count=1)
-        self._named.update({(agent_name, key): lesson_id for key in keys})
+        matching.named.update({(agent_name, key): lesson_id for key in keys})
         self._created[lesson_id] = _Made(agent_name, offer.text)
         self._index(item, lesson_id, None)
         if offer.status == "quarantined":
-            return _Decision(
-                "quarantined", "The lesson waits for a person: " + "; ".join(offer.reasons) + ".", lesson_id
-            )
-        return _Decision("created", _ORIGINS[offer.trust], lesson_id)
+            reason = "The lesson waits for a person: " + "; ".join(offer.reasons) + "."
+            return _Decision("quarantined", reason + _alike(verdict), verdict, lesson_id)
+        told = f" Its words tell {item.told.cwe}." if item.told and offer.trust == "curated" else ""
+        return _Decision("created", _ORIGINS[offer.trust] + told + _alike(verdict), verdict, lesson_id)
 
     def _index(self, item: Prepared, lesson_id: str, lesson: Lesson | None) -> None:
         """Let full-text search find the lesson by this issue too."""
@@ -272,7 +267,7 @@ class _Refining:
         text = lesson.lesson_text if lesson else self._created[lesson_id].text
         self._ledger.document(lesson_id, with_issue(body, text, item.description, item.finding.file))
 
-    def _row(self, item: Prepared, agent_name: str, decision: _Decision) -> Row:
+    def _row(self, item: Prepared, agent_name: str, decision: _Decision, issue_id: str) -> Row:
         is_new = item.finding.is_new and item.fingerprint not in self._seen
         is_event = self._is_event(decision, is_new=is_new)
         if is_event and decision.lesson_id:
@@ -281,7 +276,7 @@ class _Refining:
             self._seen.add(item.fingerprint)
         return {
             "project": self._caller.project,
-            "id": self._work.new_id("I"),
+            "id": issue_id,
             "agent_name": agent_name,
             "description": item.description,
             "severity": SEVERITY_RANK[item.severity],
@@ -296,6 +291,9 @@ class _Refining:
             "lesson_id": decision.lesson_id,
             "action": decision.action,
             "reason": decision.reason,
+            "score": decision.verdict.score,
+            "runner_up": decision.verdict.runner_up,
+            "runner_up_score": decision.verdict.runner_up_score,
             "fingerprint": item.fingerprint,
             "is_new": is_new,
             "is_event": is_event,
@@ -325,7 +323,7 @@ class _Refining:
         )
         self._ledger.start_counts(fresh)
         for lesson_id in sorted(self._sightings.keys() - self._created.keys()):
-            lesson = self._known[lesson_id]
+            lesson = self._matching.known[lesson_id]
             values: Row = {"issue_count": lesson.issue_count + self._sightings[lesson_id], "last_seen_at": self._now}
             if lesson.status == "probation":
                 values["expires_at"] = self._ledger.expiry()
@@ -358,14 +356,9 @@ _ORIGINS: Final[dict[str, str]] = {
 }
 
 
-def _told(key: str) -> str:
-    kind, _, name = key.partition(":")
-    match kind:
-        case "rule":
-            return f"rule {name}"
-        case "catalogue":
-            return f"catalogue entry {name}"
-        case "text":
-            return "the offered text"
-        case _:
-            return "the same description"
+def _alike(verdict: Verdict) -> str:
+    """Return a sentence about what else the issue may be, for the reviewer."""
+    if verdict.runner_up is None:
+        return ""
+    kind = "lesson" if is_lesson_id(verdict.runner_up) else "issue, which waits, too,"
+    return f" It is a little like {kind} {verdict.runner_up} ({verdict.runner_up_score:.2f})."

@@ -1,8 +1,6 @@
-"""Review: what people decide about lessons, and lessons that authors write."""
+"""Review: what people decide about lessons, and lessons that they add."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -11,17 +9,12 @@ from sqlalchemy import Connection
 from lessonbook.errors import Conflict, Forbidden, InvalidInput, NotFound
 from lessonbook.learning.ranking import estimate_tokens
 from lessonbook.models.lesson import Caller, Lesson
-from lessonbook.models.loop import RefinedIssue, Refinement
-from lessonbook.models.operator import AuthoredLesson, Authoring, LessonReview, NewLesson, ReviewAction, Reviewed
-from lessonbook.models.vocabulary import SEVERITY_OF_RANK, IssueAction, Status
+from lessonbook.models.operator import LessonReview, NewLesson, ReviewAction, Reviewed
+from lessonbook.models.vocabulary import Status
 from lessonbook.refinery.catalogue import CatalogueRule, canonical_key
 from lessonbook.refinery.prepare import (
-    COPIED,
     content_hash,
-    copies,
-    name_of_issue,
     offer_of_rule,
-    reviewed,
     screened_offer,
 )
 from lessonbook.refinery.redact import redact
@@ -230,126 +223,3 @@ def _add_starter(ledger: Ledger, agent_name: str, names: tuple[str, str], rule: 
     offer = offer_of_rule(rule)
     keys = names if offer.rule_key else names[:1]
     return ledger.create(agent_name, offer, keys=keys, provenance={"catalogue": rule.id, "starter": True})
-
-
-async def refine_issues(work: Workspace, caller: Caller, authoring: Authoring) -> Refinement:
-    """Turn pending issues into lessons in an author's words.
-
-    Raises:
-        NotFound: an issue does not exist.
-        InvalidInput: an issue is not pending, or the issues of one lesson are of different agents.
-        Conflict: the idempotency key was used with another request.
-    """
-
-    def act(connection: Connection, now: datetime) -> Refinement:
-        ledger = Ledger(work, caller, connection, now)
-        run_id = work.new_id("R")
-        lines: list[RefinedIssue] = []
-        for authored in authoring.lessons:
-            lines += _author(ledger, authored, run_id)
-        issue_rows.add_refinement_run(connection, _refinement_row(ledger, run_id, lines))
-        ledger.note("refine", run_id, {"issues": len(lines), "refiner": "author"})
-        if not ledger.write():
-            raise Retry
-        return Refinement(refinement_run_id=run_id, issues=lines)
-
-    fingerprint = request_hash(authoring, "idempotency_key")
-    return await once(work, caller, "refine_issues", authoring.idempotency_key, fingerprint, Refinement, act)
-
-
-def _author(ledger: Ledger, authored: AuthoredLesson, run_id: str) -> list[RefinedIssue]:
-    issues = _pending_issues(ledger, authored)
-    first = issues[0]
-    severity = authored.severity or SEVERITY_OF_RANK[max(issue["severity"] for issue in issues)]
-    trust = "approved" if ledger.caller.person else "offered"
-    offer, refusal = screened_offer(
-        authored.lesson, authored.why, severity, authored.category or first["category"], trust, first["rule_id"]
-    )
-    if offer is None:
-        return [_line(issue, "pending", refusal) for issue in issues]
-    if not ledger.caller.person:
-        offer = reviewed(offer, ledger.work.settings.trust.review)
-    if not ledger.caller.person and any(copies(offer.text, issue["description"]) for issue in issues):
-        offer = replace(offer, status="quarantined", reasons=(*offer.reasons, COPIED))
-    agent_name = first["agent_name"]
-    keys = tuple(dict.fromkeys([*_names(issues), f"text:{content_hash(offer.text)}"]))
-    taken = lesson_rows.find_by_keys(ledger.connection, ledger.caller.project, [agent_name], keys)
-    if taken:
-        lesson_id = next(iter(taken.values()))
-        if _existing(ledger.connection, ledger.caller, lesson_id).status == "rejected":
-            reason = f"A lesson for it was rejected ({lesson_id}): nothing is learned again."
-            return _attach(ledger, issues, lesson_id, run_id, "rejected", reason)
-        return _attach(ledger, issues, lesson_id, run_id, "merged", f"Same as lesson {lesson_id}.")
-    status: Status = "active" if ledger.caller.person else offer.status
-    provenance = {"refinement_run": run_id, "reporter": ledger.caller.principal, "refiner": "author"}
-    lesson_id = ledger.create(
-        agent_name, offer, keys=keys, provenance=provenance, status=status, issue_count=len(issues)
-    )
-    body = document_of(offer.text, offer.why, offer.rule_key, offer.category)
-    for issue in issues:
-        body = with_issue(body, offer.text, issue["description"], issue["file"])
-    ledger.document(lesson_id, body)
-    if not ledger.flush():
-        raise Retry
-    if status == "quarantined":
-        reason = "The lesson waits for a person: " + "; ".join(offer.reasons) + "."
-        return _attach(ledger, issues, lesson_id, run_id, "quarantined", reason)
-    doubts = f", though {'; '.join(offer.reasons)}" if offer.reasons else ""
-    return _attach(ledger, issues, lesson_id, run_id, "created", f"New lesson in the author's words{doubts}.")
-
-
-def _pending_issues(ledger: Ledger, authored: AuthoredLesson) -> list[Row]:
-    found = issue_rows.find(ledger.connection, ledger.caller.project, authored.issue_ids)
-    if missing := [issue_id for issue_id in authored.issue_ids if issue_id not in found]:
-        raise NotFound(f"There is no issue {missing[0]!r} in project {ledger.caller.project!r}: check the id")
-    issues = [found[issue_id] for issue_id in dict.fromkeys(authored.issue_ids)]
-    for issue in issues:
-        if issue["action"] != "pending":
-            raise InvalidInput(f"Issue {issue['id']} is {issue['action']} already: name pending issues only")
-    if len({issue["agent_name"] for issue in issues}) > 1:
-        raise InvalidInput("The issues of one lesson belong to different agents: send a lesson for each agent")
-    return issues
-
-
-def _names(issues: Sequence[Row]) -> list[str]:
-    """Return the exact names under which the same problems will be recognised."""
-    return [name_of_issue(issue["rule_id"], issue["description"]) for issue in issues]
-
-
-def _attach(
-    ledger: Ledger, issues: Sequence[Row], lesson_id: str, run_id: str, action: IssueAction, reason: str
-) -> list[RefinedIssue]:
-    for issue in issues:
-        values: Row = {"lesson_id": lesson_id, "action": action, "reason": reason, "refinement_run_id": run_id}
-        issue_rows.change(ledger.connection, ledger.caller.project, issue["id"], values)
-    if action == "merged":
-        lesson = _existing(ledger.connection, ledger.caller, lesson_id)
-        ledger.set(lesson, {"issue_count": lesson.issue_count + len(issues), "last_seen_at": ledger.now})
-    return [_line(issue, action, reason, lesson_id) for issue in issues]
-
-
-def _line(issue: Row, action: IssueAction, reason: str, lesson_id: str | None = None) -> RefinedIssue:
-    return RefinedIssue(
-        issue_id=issue["id"],
-        action=action,
-        lesson_id=lesson_id,
-        agent_name=issue["agent_name"],
-        severity=SEVERITY_OF_RANK[issue["severity"]],
-        category=issue["category"],
-        reason=reason,
-    )
-
-
-def _refinement_row(ledger: Ledger, run_id: str, lines: Sequence[RefinedIssue]) -> Row:
-    counts = Counter(line.action for line in lines)
-    return {
-        "project": ledger.caller.project,
-        "id": run_id,
-        "principal": ledger.caller.principal,
-        "source": "user" if ledger.caller.person else "agent",
-        "refiner": "author",
-        "issues": len(lines),
-        **{action: counts[action] for action in ("created", "merged", "pending", "quarantined", "rejected")},
-        "duration_ms": 0.0,
-        "started_at": ledger.now,
-    }

@@ -15,6 +15,7 @@ from lessonbook.config import Settings
 from lessonbook.models.lesson import Caller
 from lessonbook.refinery.catalogue import Catalogue
 from lessonbook.refinery.roster import Roster
+from lessonbook.services.recall import Recalls
 from lessonbook.services.shelf import Shelves
 from lessonbook.store import idempotency
 from lessonbook.store.engine import Store
@@ -34,6 +35,7 @@ class Workspace:
     roster: Roster
     catalogue: Catalogue
     shelves: Shelves
+    recalls: Recalls
     secret: bytes
     writer: str
     now: Callable[[], datetime]
@@ -49,6 +51,11 @@ class Workspace:
 
     def _random_name(self, size: int) -> str:
         return b32encode(self.random_bytes(size)).decode().rstrip("=").lower()
+
+
+def is_lesson_id(name: str) -> bool:
+    """Tell whether `name` is a lesson's id, not an issue's: the first letter of an id names its kind."""
+    return name.startswith("L")
 
 
 def request_hash(request: BaseModel, *leave_out: str) -> str:

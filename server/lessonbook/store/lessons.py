@@ -1,7 +1,7 @@
 """Queries about lessons: their rows, keys, history and documents."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 
@@ -50,6 +50,26 @@ def changed_since(
         },
     )
     return [(_lesson(row[:-1]), row[-1] or "") for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A lesson's words and status at one revision."""
+
+    id: str
+    status: str
+    lesson_text: str
+    revision: int
+
+
+def standing_since(connection: Connection, project: str, agent_name: str, revision: int) -> list[Standing]:
+    """Return an agent's lessons of every status that changed after `revision`, in the order of their revisions."""
+    query = (
+        select(lessons.c.id, lessons.c.status, lessons.c.lesson_text, lessons.c.revision)
+        .where(lessons.c.project == project, lessons.c.agent_name == agent_name, lessons.c.revision > revision)
+        .order_by(lessons.c.revision, lessons.c.id)
+    )
+    return [Standing(*row) for row in connection.execute(query)]
 
 
 def find(connection: Connection, project: str, lesson_ids: Iterable[str], *, lock: bool = False) -> dict[str, Lesson]:

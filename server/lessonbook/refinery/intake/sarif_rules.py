@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from lessonbook.models.findings import RuleMetadata
 from lessonbook.models.vocabulary import Severity, storable
 from lessonbook.refinery.documents import Unreadable, index_of, item_at, list_of, object_of, text_of
-from lessonbook.refinery.rule_text import choose_words
+from lessonbook.refinery.intake.rule_text import choose_words
 
 _CWE = re.compile(r"\bcwe[-_ /:]{0,3}0{0,6}([1-9]\d{0,5})\b", re.IGNORECASE)
 _CWE_ADDRESS = re.compile(r"cwe\.mitre\.org/data/definitions/0{0,6}([1-9]\d{0,5})\b", re.IGNORECASE)
@@ -19,6 +19,8 @@ _BARE_NUMBER = re.compile(r"0{0,6}([1-9]\d{0,5})")
 _CWE_PROPERTIES: Final = frozenset({"cwe", "cwes", "cwe_id", "cwe-id", "cweid", "cweids"})
 _MAX_ID_CHARS: Final = 1_000
 _FAMILIES: Final = ("semgrep", "codeql", "eslint")
+_NAMES: Final = ("guid", "name")
+"""The members a component of a tool goes by."""
 _NOT_IN_A_PREFIX = re.compile(r"[^a-z0-9.+_]+")
 
 SECURITY_SEVERITY: Final = "security-severity"
@@ -53,7 +55,9 @@ class RuleBook:
         self._components = [driver, *extensions]
         self._descriptors = [[object_of(rule) for rule in list_of(part.get("rules"))] for part in self._components]
         self._places = _places_by_id(self._descriptors)
+        self._component_named = _named(self._components)
         self._taxonomies = [object_of(taxonomy) for taxonomy in list_of(run.get("taxonomies"))]
+        self._taxonomy_named = _named(self._taxonomies)
         self._known: dict[tuple[int, int], Rule] = {}
 
     def rule_of(self, result: dict[str, object]) -> Rule:
@@ -97,10 +101,8 @@ class RuleBook:
         index = index_of(reference.get("index"))
         if index is not None and index + 1 < len(self._components):
             return index + 1
-        for key in ("guid", "name"):
-            if wanted := text_of(reference.get(key)):
-                return next((n for n, part in enumerate(self._components) if part.get(key) == wanted), 0)
-        return 0
+        key = next((key for key in _NAMES if text_of(reference.get(key))), "name")
+        return self._component_named.get((key, text_of(reference.get(key))), 0)
 
     def _rule_at(self, place: tuple[int, int]) -> Rule:
         if place not in self._known:
@@ -140,9 +142,9 @@ class RuleBook:
         index = index_of(component.get("index"))
         if index is not None and index < len(self._taxonomies):
             return self._taxonomies[index]
-        wanted = {text_of(component.get("guid")), text_of(component.get("name"))} - {""}
-        named = [part for part in self._taxonomies if wanted & {text_of(part.get("guid")), text_of(part.get("name"))}]
-        return named[0] if named else {}
+        places = (self._taxonomy_named.get((key, text_of(component.get(key)))) for key in _NAMES)
+        place = next((place for place in places if place is not None), None)
+        return {} if place is None else self._taxonomies[place]
 
 
 def tool_prefix(name: str) -> str:
@@ -210,6 +212,16 @@ def _places_by_id(descriptors: list[list[dict[str, object]]]) -> dict[tuple[int 
             rule_id = text_of(rule.get("id"))
             places.setdefault((component, rule_id), (component, index))
             places.setdefault((None, rule_id), (component, index))
+    return places
+
+
+def _named(parts: list[dict[str, object]]) -> dict[tuple[str, str], int]:
+    """Return where the first component of each GUID and of each name stands."""
+    places: dict[tuple[str, str], int] = {}
+    for place, part in enumerate(parts):
+        for key in _NAMES:
+            if name := text_of(part.get(key)):
+                places.setdefault((key, name), place)
     return places
 
 

@@ -1,4 +1,4 @@
-"""Findings of scanners, read from SARIF 2.1.0 files."""
+"""What one result of a SARIF file says: the problem, how grave it is, and where."""
 
 import hashlib
 import re
@@ -6,22 +6,19 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
-from lessonbook.errors import InvalidInput
-from lessonbook.models.findings import Finding, Intake
+from lessonbook.models.findings import Finding
 from lessonbook.models.vocabulary import Severity
 from lessonbook.refinery.documents import (
     Unreadable,
     checked,
     index_of,
-    is_list,
     is_object,
     item_at,
     list_of,
-    load_json,
     object_of,
     text_of,
 )
-from lessonbook.refinery.sarif_rules import (
+from lessonbook.refinery.intake.sarif_rules import (
     Rule,
     RuleBook,
     canonical_rule_id,
@@ -32,14 +29,14 @@ from lessonbook.refinery.sarif_rules import (
     unique,
 )
 
-VERSION: Final = "2.1.0"
 MAX_DESCRIPTION_CHARS: Final = 20_000
 
-_ADVICE: Final = "give the file a scanner wrote with its SARIF 2.1.0 output"
 _SEVERITIES: Final[dict[str, Severity]] = {"error": "high", "warning": "medium", "note": "low"}
 _UNGRADED_TOOLS: Final = frozenset({"ruff"})
 """Tools that write one level for every rule, so that it says nothing of a rule's weight."""
-_KNOWN_BEFORE: Final = frozenset({"unchanged", "updated", "absent"})
+_KNOWN_BEFORE: Final = frozenset({"unchanged", "updated"})
+_STILL_OPEN: Final = frozenset({"underReview", "rejected"})
+"""Where a suppression stands that does not suppress."""
 _PLACE_IN_TEMPLATE = re.compile(r"\{(\d{1,4})\}|\{\{|\}\}")
 _LINK_TO_LOCATION = re.compile(r"\[([^\[\]]+)\]\(\d+\)")
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
@@ -52,54 +49,21 @@ _MAX_LINE: Final = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class Run:
+    """What the results of a run refer to. `clipped` names the member that was too large to be read whole."""
+
     rules: RuleBook
     artifacts: list[object]
     bases: dict[str, object]
+    clipped: str
 
 
-def read_sarif(data: bytes | str, *, place: str = "SARIF") -> Intake:
-    """Return the findings of a SARIF 2.1.0 file, in order, and the results that could not be read.
-
-    Left out are results that are no failures, have the level `none` or are suppressed. A file path is relative where
-    the scanner wrote a relative address: bases on the scanner's machine are not put before it. Tools that give every
-    rule the same level (ruff) leave the severity open. `place` names the file in errors.
+def finding_of(result: object, run: Run) -> Finding | None:
+    """Return the finding that a result is; None where it is left out.
 
     Raises:
-        InvalidInput: this is no SARIF 2.1.0 file.
+        Unreadable: the result has no message, or what cannot be stored.
     """
-    log = load_json(data, place=place, advice=_ADVICE)
-    if not is_object(log):
-        raise InvalidInput(f"{place} is JSON, but no SARIF object; {_ADVICE}")
-    runs = log.get("runs")
-    if not is_list(runs):
-        raise InvalidInput(f"{place} has no list of `runs`; {_ADVICE}")
-    if log.get("version") != VERSION:
-        raise InvalidInput(f"{place} is not SARIF {VERSION}; {_ADVICE}")
-    intake = Intake()
-    for number, run in enumerate(runs):
-        _read_run(run, f"runs[{number}]", intake)
-    return intake
-
-
-def _read_run(content: object, place: str, intake: Intake) -> None:
-    if not is_object(content):
-        intake.refuse(place, "is no object")
-        return
-    results = content.get("results")
-    if results is not None and not is_list(results):
-        intake.refuse(f"{place}.results", "is no list")
-    run = _Run(RuleBook(content), list_of(content.get("artifacts")), object_of(content.get("originalUriBaseIds")))
-    for number, result in enumerate(list_of(results)):
-        try:
-            finding = _finding(result, run)
-        except Unreadable as error:
-            intake.refuse(f"{place}.results[{number}]", str(error))
-        else:
-            intake.findings.extend([finding] if finding else [])
-
-
-def _finding(result: object, run: _Run) -> Finding | None:
     if not is_object(result):
         raise Unreadable("is no object")
     rule = run.rules.rule_of(result)
@@ -128,18 +92,19 @@ def _finding(result: object, run: _Run) -> Finding | None:
 
 
 def _is_left_out(result: dict[str, object]) -> bool:
-    suppressions = [object_of(suppression) for suppression in list_of(result.get("suppressions"))]
-    is_suppressed = any(suppression.get("status") in (None, "accepted") for suppression in suppressions)
-    return is_suppressed or result.get("kind") not in (None, "fail")
+    standings = [text_of(object_of(each).get("status")) for each in list_of(result.get("suppressions"))]
+    is_suppressed = bool(standings) and not _STILL_OPEN.intersection(standings)
+    is_failure = result.get("kind") in (None, "fail")
+    return is_suppressed or not is_failure or result.get("baselineState") == "absent"
 
 
-def _severity(level: str, score: float | None, run: _Run) -> Severity | None:
+def _severity(level: str, score: float | None, run: Run) -> Severity | None:
     if score is not None:
         return severity_of_score(score)
     return None if run.rules.tool in _UNGRADED_TOOLS else _SEVERITIES.get(level)
 
 
-def _description(result: dict[str, object], rule: Rule, run: _Run) -> str:
+def _description(result: dict[str, object], rule: Rule, run: Run) -> str:
     message = object_of(result.get("message"))
     text = text_of(message.get("text"))
     if not text and (key := text_of(message.get("id"))):
@@ -174,7 +139,7 @@ def _inserted(match: re.Match[str], arguments: list[str]) -> str:
     return arguments[number] if number < len(arguments) else match[0]
 
 
-def _location(result: dict[str, object], run: _Run) -> tuple[str, int | None]:
+def _location(result: dict[str, object], run: Run) -> tuple[str, int | None]:
     first = object_of(item_at(list_of(result.get("locations")), 0))
     physical = object_of(first.get("physicalLocation"))
     artifact = object_of(physical.get("artifactLocation"))

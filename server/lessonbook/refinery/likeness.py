@@ -1,0 +1,263 @@
+"""How likely it is that an issue is an instance of what others described: features of two texts, and a small model."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from importlib import resources
+from itertools import pairwise
+from math import exp, log, log1p, sqrt
+from sys import intern
+from typing import Final, cast
+
+from lessonbook.learning.words import words_of
+from lessonbook.refinery.weaknesses import weaknesses_in
+
+HEADLINE_MAX: Final = 240
+"""Characters of a report that say what it is about."""
+
+READ_MAX: Final = 1_500
+"""Characters of a text in which weaknesses are looked for."""
+
+_SENTENCE_FROM: Final = 40
+_SENTENCE_END: Final = re.compile(r"[.!?:](?=\s)")
+_CODE: Final = re.compile(r"`[^`]*`|\"[^\"]*\"|'[^']*'")
+_GRAM_SIZES: Final = (3, 4, 5)
+_LEAST_IDF: Final = 0.05
+_THEME_SHARE: Final = 0.4
+_THEME_DAMPING: Final = 3.0
+_STALE: Final = 1.25
+"""A vector's length is computed anew once the collection has grown by this factor."""
+
+_SURE_WEAKNESS: Final = 0.8
+
+FEATURES: Final = (
+    "words",
+    "characters",
+    "words_x_characters",
+    "plain",
+    "centre",
+    "mean_of_best",
+    "sum",
+    "theme",
+    "information",
+    "covered",
+    "uncovered",
+    "others_uncovered",
+    "length",
+    "has_code",
+    "weakness",
+    "weakness_conflict",
+)
+"""What the model weighs, in order; see `Collection.features`."""
+
+
+@dataclass(slots=True)
+class Sketch:
+    """What is compared of one text: its `headline`, the stemmed `words` and word pairs of that, and what it tells."""
+
+    headline: str
+    words: frozenset[str]
+    _text: str
+    _weaknesses: dict[str, float] | None = None
+    _length: float = 0.0
+    _length_at: int = 0
+
+    @property
+    def has_code(self) -> bool:
+        """Whether the headline quotes code."""
+        return _CODE.search(self.headline) is not None
+
+    @property
+    def weaknesses(self) -> dict[str, float]:
+        """The CWEs that the beginning of the text tells, with their strength; looked for when first asked."""
+        if self._weaknesses is None:
+            self._weaknesses = {sighting.cwe: sighting.strength for sighting in weaknesses_in(self._text)}
+        return self._weaknesses
+
+    def length(self, collection: "Collection") -> float:
+        """Return the length of the word vector in `collection`, which may be a little out of date."""
+        if not self._length or collection.size > _STALE * self._length_at:
+            self._length = collection.length(self.words)
+            self._length_at = collection.size
+        return self._length
+
+
+@lru_cache(maxsize=2_048)
+def sketch(text: str) -> Sketch:
+    """Return what is compared of `text`."""
+    head = headline(text)
+    return Sketch(head, terms_of(head), text[:READ_MAX])
+
+
+def headline(text: str) -> str:
+    """Return what a report says first: its first line, of a long line the first sentence."""
+    line = text.strip().split("\n", 1)[0]
+    if len(line) <= HEADLINE_MAX:
+        return line
+    end = _SENTENCE_END.search(line, _SENTENCE_FROM, HEADLINE_MAX)
+    return line[: end.end() if end else HEADLINE_MAX]
+
+
+class Collection:
+    """The texts among which words are rare or common.
+
+    A background of other texts stands in while there are few.
+    """
+
+    def __init__(self, background: "Collection | None" = None) -> None:
+        self._background = background
+        self._counts: Counter[str] = Counter()
+        self._own = 0
+
+    @property
+    def size(self) -> int:
+        """How many texts there are, those of the background included."""
+        return self._own + (self._background.size if self._background else 0)
+
+    def add(self, terms: Iterable[str], times: int = 1) -> None:
+        """Count a text of these words and word pairs, each named once; `times` -1 takes it back."""
+        self._own += times
+        for term in terms:
+            self._counts[term] += times
+
+    def count(self, term: str) -> int:
+        """Return how many texts have a word or word pair, those of the background included."""
+        return self._counts[term] + (self._background.count(term) if self._background else 0)
+
+    def idf(self, term: str) -> float:
+        """Return the inverse document frequency of a word or word pair, in nats."""
+        return max(log((self.size + 1) / (self.count(term) + 0.5)), _LEAST_IDF)
+
+    def length(self, terms: Iterable[str]) -> float:
+        """Return the length of the vector of `terms`, each weighted by its idf; 1 where there are none."""
+        return sqrt(sum(self.idf(term) ** 2 for term in terms)) or 1.0
+
+    def cosine(self, one: Sketch, other: Sketch) -> float:
+        """Return the cosine of two word vectors, 0 to 1."""
+        product = sum(self.idf(term) ** 2 for term in one.words & other.words)
+        return product / (one.length(self) * other.length(self))
+
+    def features(self, issue: Sketch, members: Sequence[Sketch]) -> list[float]:
+        """Return how `issue` compares with the texts of one group, in the order of `FEATURES`.
+
+        Beside the nearest member, the group as a whole tells: the cosine with its centre, the mean of the three best,
+        and how much of what its members have in common the issue has, too.
+        """
+        cosines = [self.cosine(issue, member) for member in members]
+        best = max(range(len(members)), key=cosines.__getitem__)
+        nearest = members[best]
+        words, characters = cosines[best], _cosine(_grams(issue.headline), _grams(nearest.headline))
+        counts = Counter(term for member in members for term in member.words)
+        known = {term for term in issue.words if " " not in term}
+        whole = sum(map(self.idf, known)) or 1.0
+        shared = sum(self.idf(term) for term in known if term in counts)
+        missing = sum(self.idf(term) for term in nearest.words if " " not in term and term not in issue.words)
+        top = sorted(cosines, reverse=True)[:3]
+        return [
+            words,
+            characters,
+            words * characters,
+            self._plain_cosine(issue, nearest),
+            self._centre(issue, members),
+            sum(top) / len(top),
+            log1p(sum(cosines)),
+            self._theme(issue, counts, len(members)),
+            min(shared, 40.0) / 10,
+            shared / whole,
+            min(whole - shared, 60.0) / 10,
+            min(missing, 60.0) / 10,
+            log1p(len(known)),
+            float(issue.has_code or nearest.has_code),
+            *_weakness_features(issue, members),
+        ]
+
+    def _plain_cosine(self, one: Sketch, other: Sketch) -> float:
+        """Return the cosine of the headlines without the code they quote."""
+        mine, others = _plain_terms(one.headline), _plain_terms(other.headline)
+        product = sum(self.idf(term) ** 2 for term in mine & others)
+        return product / (self.length(mine) * self.length(others))
+
+    def _centre(self, issue: Sketch, members: Sequence[Sketch]) -> float:
+        """Return the cosine of the issue with the mean of the members' vectors."""
+        centre: dict[str, float] = {}
+        for member in members:
+            length = member.length(self)
+            for term in member.words:
+                centre[term] = centre.get(term, 0.0) + self.idf(term) / length
+        length = sqrt(sum(value * value for value in centre.values())) or 1.0
+        product = sum(self.idf(term) * centre[term] for term in issue.words if term in centre)
+        return product / (issue.length(self) * length)
+
+    def _theme(self, issue: Sketch, counts: Mapping[str, int], members: int) -> float:
+        least = max(2.0, _THEME_SHARE * members)
+        theme = {term: self.idf(term) * (count - 0.5) / members for term, count in counts.items() if count >= least}
+        has = sum(weight for term, weight in theme.items() if term in issue.words)
+        return has / (sum(theme.values()) + _THEME_DAMPING)
+
+
+def _weakness_features(issue: Sketch, members: Sequence[Sketch]) -> tuple[float, float]:
+    """Return how strongly issue and group tell the same weakness, and whether they surely tell different ones."""
+    if not issue.weaknesses:
+        return 0.0, 0.0
+    same = max(
+        (
+            strength * member.weaknesses.get(cwe, 0.0)
+            for member in members
+            for cwe, strength in issue.weaknesses.items()
+        ),
+        default=0.0,
+    )
+    told = [member.weaknesses for member in members if max(member.weaknesses.values(), default=0.0) >= _SURE_WEAKNESS]
+    sure = max(issue.weaknesses.values()) >= _SURE_WEAKNESS
+    conflict = sure and bool(told) and same < _SURE_WEAKNESS * _SURE_WEAKNESS
+    return same, float(conflict)
+
+
+def terms_of(text: str) -> frozenset[str]:
+    """Return the stemmed words and word pairs of `text`."""
+    words = [intern(word) for word in words_of(text)]
+    return frozenset([*words, *(intern(f"{one} {two}") for one, two in pairwise(words))])
+
+
+@lru_cache(maxsize=2_048)
+def _plain_terms(text: str) -> frozenset[str]:
+    return terms_of(_CODE.sub(" ", text))
+
+
+@lru_cache(maxsize=512)
+def _grams(text: str) -> dict[str, float]:
+    padded = f" {' '.join(text.lower().split())} "
+    grams = Counter(padded[at : at + size] for size in _GRAM_SIZES for at in range(len(padded) - size + 1))
+    return {gram: 1.0 + log(count) for gram, count in grams.items()}
+
+
+def _cosine(one: Mapping[str, float], other: Mapping[str, float]) -> float:
+    small, large = sorted((one, other), key=len)
+    product = sum(value * large[term] for term, value in small.items() if term in large)
+    lengths = sum(value * value for value in one.values()) * sum(value * value for value in other.values())
+    return product / sqrt(lengths) if lengths else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """Logistic regression over `FEATURES`: the probability that an issue is an instance of what a group describes."""
+
+    bias: float
+    weights: tuple[float, ...]
+
+    def probability(self, features: Sequence[float]) -> float:
+        """Return a probability, 0 to 1."""
+        score = self.bias + sum(weight * value for weight, value in zip(self.weights, features, strict=True))
+        return 1 / (1 + exp(-max(min(score, 500.0), -500.0)))
+
+
+@cache
+def load_likeness() -> Likeness:
+    """Return the packaged model `data/models/likeness.json`, written by `bench/train_likeness.py`."""
+    text = (resources.files("lessonbook") / "data" / "models" / "likeness.json").read_text(encoding="utf-8")
+    content = cast("dict[str, object]", json.loads(text))
+    weights = cast("dict[str, float]", content["weights"])
+    return Likeness(cast("float", content["bias"]), tuple(weights[name] for name in FEATURES))

@@ -1,0 +1,80 @@
+"""What is no rule at all: questions, chat, tasks, program code, texts in a language the lint does not read."""
+
+import re
+from typing import Final
+
+_SPAN: Final = re.compile(r"`[^`]*`")
+_QUOTED: Final = re.compile(r"\"[^\"]{1,200}\"|“[^”]{1,200}”|«[^»]{1,200}»")
+_LETTERS: Final = re.compile(r"[^\W\d_]")
+_LATIN_WORD: Final = re.compile(r"[a-zà-öø-ÿāăąćčďęěğĺľłńňőœřśšşťůűźżž]+", re.I)
+_FOREIGN: Final = frozenset(
+    "der das und nicht ist wird werden sie eine einen einem einer für mit auf oder wenn vor nach alle jede jeder jedes"
+    " nur auch bei zum zur vom bitte kein keine sind wie les une pas est dans pour avec vous votre sur qui que ne"
+    " au aux sont être avant après toutes tous il elle el los las una para con por como es su sus todos todas más"
+    " cuando antes si lo della delle degli gli che non per con sono ogni prima dopo tutti tutte nel nella di il um uma"
+    " não para em das dos seu sua todos antes het een niet voor van op met zijn wordt alle elke och att är inte"
+    " som på för med alla ikke og til det er alle nie się jest dla przed przez które wszystkie ve bir bu için tüm".split()
+)
+_ENGLISH: Final = frozenset(
+    "the and of to in is are be for with not on that this it as by or from when use never always do an at before after"
+    " each every all no without instead into than only if must should so its their which can has have one".split()
+)
+_SHARED: Final = frozenset("in on at an as no do so or if is met es nie op per si um com die me he".split())
+
+_FORMS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
+    ("it asks instead of telling", re.compile(r"[\w)'’…]\s?[?？؟](?=\s|$|[)\"'”])")),
+    (
+        "it is somebody talking, not a rule",
+        re.compile(
+            r"\b(?:I|I['’](?:m|ll|ve|d))(?=\s+[a-z']|[,.]?$)|\b(?:I['’](?:m|ll|ve|d))\b|(?<![\w-])(?:[Mm]e|[Mm]y|mine"
+            r"|myself|MY|ME)(?=[\s.,;!:]|$)(?!\s+[A-Z]{2})|(?:^|[.!]\s+)(?:Hello|Hi|Hey|Dear|Thanks|Thank you|Greetings|Sorry"
+            r"|Sincerely|Regards)\b|\b(?i:let['’]s|let us)\b|(?:^|[.!]\s+)Please\b",
+        ),
+    ),
+    ("it is a note of work to do, not a rule", re.compile(r"(?:^|[.!]\s+)(?:TODO|FIXME|REMINDER|TASK)\b", re.I)),
+    (
+        "it tells the reader to put given code in",
+        re.compile(
+            r"\b(?:following|below|subsequent|next|given|provided) (?:\w+ ){0,2}(?:code|snippet|script|block|lines?"
+            r"|function|excerpt|fragment|payload)s?\b(?=.{0,80}:)|\b(?:code|snippet|script) (?:block |snippet )?below\b",
+            re.I,
+        ),
+    ),
+    ("it names somebody's bank account", re.compile(r"\b[A-Z]{2}\d{12,30}\b|\b(?:bank|my|his|her) account\b")),
+)
+
+_CODE: Final = re.compile(
+    r"```|~~~|(?:^|[\s;])(?:import \w|from [\w.]+ import|const \w+ ?=|let \w+ ?=|var \w+ ?=|def \w+\(|function\b.{0,30}\(|require\()"
+    r"|\w+ = [\w.]+\(|;\s\w+[\w.]*\("
+)
+_ACTING_CODE: Final = re.compile(
+    r"\b(?:socket\.|smtplib|urlopen|urlretrieve|requests\.(?:get|post|put)\(|http\.client|httpx\.\w+\(|axios|fetch\("
+    r"|XMLHttpRequest|subprocess\.|os\.(?:system|popen|exec\w*|environ\b.{0,40}\b(?:post|send))|child_process|exec\(|eval\("
+    r"|Runtime\.getRuntime|pynput|keyboard\.|pyperclip|psutil|ctypes|getpass|paramiko|ftplib|telnetlib|pyautogui|winreg"
+    r"|shutil\.rmtree|os\.remove|yagmail|scapy|wget\.download|cryptography\.fernet|Fernet\()"
+)
+
+FOREIGN_WORDS_MIN: Final = 2
+FOREIGN_LETTERS: Final = 0.2
+"""Share of letters outside the Latin alphabet from which a text is taken to be in another language."""
+
+
+def forms(text: str) -> list[str]:
+    """Return what makes `text` no rule, as parts of a sentence. Quotations and code spans are not its own words."""
+    prose = _QUOTED.sub(" quotation ", _SPAN.sub(" span ", text))
+    found = [reason for reason, pattern in _FORMS if pattern.search(prose)]
+    if _ACTING_CODE.search(_SPAN.sub(" span ", text)) and _CODE.search(text):
+        found.append("it holds program code that acts on the network or the system")
+    if is_foreign(prose):
+        found.append("it is not in English, which alone can be judged here")
+    return found
+
+
+def is_foreign(text: str) -> bool:
+    """Return whether `text` is in another language than English."""
+    letters = _LETTERS.findall(text)
+    if sum(letter > "\u024f" for letter in letters) > FOREIGN_LETTERS * len(letters):
+        return True
+    words = [word.lower() for word in _LATIN_WORD.findall(text)]
+    foreign = sum(word in _FOREIGN and word not in _SHARED for word in words)
+    return foreign >= FOREIGN_WORDS_MIN and foreign > sum(word in _ENGLISH for word in words)

@@ -1,0 +1,153 @@
+"""What was dealt with before, searched for what a new issue is an instance of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+from lessonbook.refinery.catalogue import Catalogue
+from lessonbook.refinery.likeness import Collection, Likeness, Sketch, load_likeness, sketch, terms_of
+
+MERGE: Final = 0.5
+"""The least probability at which an issue joins a group: at most one new thing in twenty is taken for a known one."""
+AMBIGUOUS: Final = 0.2
+"""From here on a likeness is told to the reviewer."""
+MEMBERS_MAX: Final = 8
+"""Texts of one group that are compared."""
+GROUPS_MAX: Final = 6
+"""Groups that are weighed in full, of those that share the most telling words with an issue."""
+
+_COMMON_SHARE: Final = 0.3
+_COMMON_FROM: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A group an issue may be an instance of, the member most like it, and how probable that is."""
+
+    group: str
+    member: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A text of a group."""
+
+    group: str
+    sketch: Sketch
+
+
+class Precedents:
+    """Texts in groups: those of one group are instances of one lesson.
+
+    `parent` lends its texts without being changed: what a transaction adds is seen by it alone.
+    """
+
+    def __init__(self, background: Collection | None = None, *, parent: Precedents | None = None) -> None:
+        self._parent = parent
+        self.collection = Collection(parent.collection if parent else background)
+        self._members: dict[str, Member] = {}
+        self._groups: dict[str, list[str]] = {}
+        self._postings: dict[str, set[str]] = {}
+
+    def __len__(self) -> int:
+        """Return how many texts there are, those of the parent included."""
+        return len(self._members) + (len(self._parent) if self._parent else 0)
+
+    def put(self, member: str, group: str, text: str) -> None:
+        """Remember a text as a member of a group, in place of what was known of that member."""
+        sketched = sketch(text)
+        known = self._members.get(member)
+        if known is not None and known.group == group and known.sketch is sketched:
+            return
+        self.discard(member)
+        self._members[member] = Member(group, sketched)
+        self._groups.setdefault(group, []).append(member)
+        self.collection.add(sketched.words)
+        for term in sketched.words:
+            self._postings.setdefault(term, set()).add(member)
+
+    def discard(self, member: str) -> None:
+        """Forget a text, if it is known here."""
+        known = self._members.pop(member, None)
+        if known is None:
+            return
+        self._groups[known.group].remove(member)
+        if not self._groups[known.group]:
+            del self._groups[known.group]
+        self.collection.add(known.sketch.words, -1)
+        for term in known.sketch.words:
+            self._postings[term].discard(member)
+            if not self._postings[term]:
+                del self._postings[term]
+
+    def forget(self, group: str) -> None:
+        """Forget all texts of a group that are known here."""
+        for member in tuple(self._groups.get(group, ())):
+            self.discard(member)
+
+    def members_of(self, group: str) -> list[str]:
+        """Return the members of a group, oldest first."""
+        return (self._parent.members_of(group) if self._parent else []) + self._groups.get(group, [])
+
+    def matches(self, text: str, model: Likeness | None = None) -> list[Match]:
+        """Return the groups that `text` may be an instance of, the most probable first."""
+        model = model or load_likeness()
+        found = [Match(group, nearest, model.probability(features)) for group, nearest, features in self.compared(text)]
+        return sorted(found, key=lambda match: -match.probability)
+
+    def compared(self, text: str) -> Iterator[tuple[str, str, list[float]]]:
+        """Yield each candidate group of `text`, its member most like it, and the features the model weighs."""
+        issue = sketch(text)
+        for group, nearest in self._candidates(issue):
+            members = [self.find(member).sketch for member in self.members_of(group)[-MEMBERS_MAX:]]
+            yield group, nearest, self.collection.features(issue, members)
+
+    def _candidates(self, issue: Sketch) -> list[tuple[str, str]]:
+        """Return the groups whose words are most like the issue's, each with its member most like it, best first."""
+        best: dict[str, tuple[float, str]] = {}
+        for member, product in self._products(issue).items():
+            known = self.find(member)
+            likeness = product / known.sketch.length(self.collection)
+            if likeness > best.get(known.group, (0.0, ""))[0]:
+                best[known.group] = (likeness, member)
+        ranked = sorted(best.items(), key=lambda item: (-item[1][0], item[0]))
+        return [(group, nearest) for group, (_, nearest) in ranked[:GROUPS_MAX]]
+
+    def _products(self, issue: Sketch) -> dict[str, float]:
+        """Return the product of word vectors of each member that shares a telling word with the issue."""
+        products: dict[str, float] = {}
+        most = max(_COMMON_FROM, _COMMON_SHARE * len(self))
+        for term in issue.words:
+            posting = tuple(self.holders(term))
+            if len(posting) > most:
+                continue
+            weight = self.collection.idf(term) ** 2
+            for member in posting:
+                products[member] = products.get(member, 0.0) + weight
+        return products
+
+    def holders(self, term: str) -> Iterable[str]:
+        """Return the members that have a word or word pair."""
+        own = self._postings.get(term, ())
+        return (*self._parent.holders(term), *own) if self._parent else own
+
+    def find(self, member: str) -> Member:
+        """Return a member; it has to be known."""
+        known = self._members.get(member)
+        if known is not None:
+            return known
+        assert self._parent is not None  # noqa: S101  # postings and groups name members only
+        return self._parent.find(member)
+
+
+@cache
+def words_of_catalogue(catalogue: Catalogue) -> Collection:
+    """Return the words of the curated lessons: they tell rare from common while an agent has few issues."""
+    collection = Collection()
+    for rule in catalogue.rules:
+        collection.add(terms_of(rule.text))
+    return collection

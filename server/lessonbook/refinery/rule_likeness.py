@@ -1,0 +1,65 @@
+"""How much a text reads like what is written about software, rather than like a prompt, a chat or a story."""
+
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from itertools import pairwise
+from math import exp, log, sqrt
+from typing import Final, cast
+
+from lessonbook.learning.words import stem
+
+NAME: Final = "rule_likeness"
+LIKENESS_MIN: Final = 0.3
+"""Below this a text waits for a person. Higher values stop more prompts and hold up more rules."""
+
+_READ_MAX: Final = 1_200
+_VERSION: Final = 1
+_WORD: Final = re.compile(r"[^\W\d_]+(?:['’][a-z]+)?|[?!]")
+
+
+def features_of(text: str) -> dict[str, float]:
+    """Return the stemmed words of `text` and their pairs, each weighted 1 + ln(count).
+
+    Words that an index leaves out ("you", "please", "what") are kept: they tell talk from rules.
+    """
+    words = ["^", *(stem(word.lower()) for word in _WORD.findall(text[:_READ_MAX]))]
+    counts = Counter([*words, *(f"{one} {two}" for one, two in pairwise(words))])
+    return {term: 1.0 + log(count) for term, count in counts.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """Logistic regression over `features_of`, scaled to unit length. A term has its rarity and its weight."""
+
+    bias: float
+    terms: dict[str, tuple[float, float]]
+
+    def of(self, text: str) -> float:
+        """Return the probability that `text` was written about software."""
+        score = length = 0.0
+        for term, value in features_of(text).items():
+            if (known := self.terms.get(term)) is not None:
+                rarity, weight = known
+                length += (value * rarity) ** 2
+                score += value * rarity * weight
+        return 1.0 / (1.0 + exp(-self.bias - score / (sqrt(length) or 1.0)))
+
+
+def reads_like_a_rule(text: str) -> bool:
+    """Return whether `text` reads like a rule about software."""
+    return load_likeness().of(text) >= LIKENESS_MIN
+
+
+@cache
+def load_likeness() -> Likeness:
+    """Return the packaged model, written by `bench/train_rule_likeness.py`."""
+    text = (resources.files("lessonbook") / "data" / "models" / f"{NAME}.json").read_text(encoding="utf-8")
+    content = cast("dict[str, object]", json.loads(text))
+    if content.get("version") != _VERSION:
+        raise ValueError(f"model {NAME}: version has to be {_VERSION}")
+    terms = cast("dict[str, list[float]]", content["terms"])
+    return Likeness(cast("float", content["bias"]), {term: (rarity, weight) for term, (rarity, weight) in terms.items()})

@@ -1,0 +1,149 @@
+"""Whether a value looks like a secret that somebody was given, like a word that somebody wrote, or like a stand-in."""
+
+import re
+from collections import Counter
+from itertools import pairwise
+from math import log2
+from typing import Final
+
+
+def words(text: str) -> frozenset[str]:
+    """Return the words of `text`, as a set to look them up in."""
+    return frozenset(text.split())
+
+
+TOKEN_MIN: Final = 8
+"""Fewest characters of a token that a name announces."""
+RANDOM_MIN: Final = 16
+"""Fewest characters of a token that nothing but its look announces."""
+
+_HEX = re.compile(r"[0-9a-fA-F]+")
+UUID: Final = re.compile(r"[0-9A-Za-z]{8}(?:-[0-9A-Za-z]{4}){3}-[0-9A-Za-z]{12}")
+_MASK = re.compile(
+    r"[xX]{4}|\*{3}|\.{3}|…|#{4}|0{10}|\?{5}|_{4}|12345678901|EXAMPLE(?:KEY)?$"
+    r"|(?i:redacted|your[_\W]|your(?:api|access|auth|secret|token|key|pass|user)|placeholder|change.?me|replace.?me"
+    r"|insert.?(?:your|here)|goes.?here|dummy|abcdefghijklmnopqrst|<[a-z]|&lt;)"
+    r"|^[v^~<>=]{0,2}\d+(?:\.\d+){1,3}(?:[-+.]\w{1,12})?$"
+)
+_TEMPLATE = re.compile(
+    r"\$[{(]|\{\{|#\{|<%|%\(|%s|^%\w{2,40}%$|^\$(?:env:)?[A-Za-z_]\w*$|^\{[\w.:!]*\}$|^\[[^\]]*\]$|^<[^>]*>$|^@\w+@$"
+)
+_STAND_INS: Final = words(
+    "password passwd pass pwd secret token key apikey api_key value string none null nil undefined true false empty"
+    " test testing example sample foo bar baz user username admin root default unset hidden masked text str bytes any"
+    " optional required login auth credentials credential bearer basic xxx yyy"
+)
+_PIECES = re.compile(r"[A-Za-z]+|[0-9]+")
+_LETTERS = re.compile(r"[A-Za-z]{4,}")
+_COMMON_PAIRS: Final = words(
+    # The letter pairs that make up nine tenths of English in reports of defects, counted over such reports.
+    "ab ac ad af ag ai al am an ap ar as at au av ba be bi bl bu ca ce ch ci ck cl co cr ct cu da dd de di do ds du ea"
+    " ec ed ee ef el em en ep er es et ev ex ey fa fe ff fi fo fr ge gi ha he hi ho ht ia ib ic id ie if ig il im in io"
+    " ir is it iv ke la ld le li ll lo ls lt lu ly ma me mi mm mo mp na nc nd ne nf ng ni nk no ns nt ob oc od ol om on"
+    " oo op or os ot ou ov ow pa pe pl po pp pr ps pt pu qu ra rc re rg ri rk rm rn ro rr rs rt ru ry sa sc se sh si so"
+    " sp ss st su ta te th ti to tp tr ts tt tu ty ub uc ue ug ui ul um un up ur us ut va ve vi wa we wh wi wo ws xp"
+    " yp"
+)
+
+
+def is_stand_in(value: str) -> bool:
+    """Return whether `value` stands for a secret: masked, a template or a variable, or a word such as `changeme`."""
+    return (
+        len(set(value)) < 3  # noqa: PLR2004 - `--------`, `0000`, `xyxyxy`
+        or _MASK.search(value) is not None
+        or is_template(value)
+    )
+
+
+def is_template(value: str) -> bool:
+    """Return whether `value` is filled in by a shell, a template or a formatter."""
+    return _TEMPLATE.search(value) is not None
+
+
+def is_word(value: str) -> bool:
+    """Return whether `value` is one of the words that people write where a secret would be."""
+    return value.casefold().strip("_-:") in _STAND_INS
+
+
+def entropy(value: str) -> float:
+    """Return Shannon's entropy of the characters of `value`, in bits a character."""
+    size = len(value)
+    return -sum(count / size * log2(count / size) for count in Counter(value).values()) if size else 0.0
+
+
+def is_hex(value: str, shortest: int) -> bool:
+    """Return whether `value` is at least `shortest` mixed hexadecimal digits."""
+    return (
+        len(value) >= shortest
+        and _HEX.fullmatch(value) is not None
+        and not value.isdigit()
+        and not value.isalpha()
+        and entropy(value) > 2.2  # noqa: PLR2004 - drawn digits have 3 bits or more; `a1a1a1a1` has 1
+    )
+
+
+def unlike_words(value: str) -> float:
+    """Return which share of the letter pairs of `value` is rare in words, from 0 to 1; 0 if it has no pairs."""
+    pairs = [
+        (first + second).lower() in _COMMON_PAIRS
+        for run in _LETTERS.findall(value)
+        for first, second in pairwise(run)
+        if not (first.islower() and second.isupper())  # where camel-case words meet
+    ]
+    return 1 - sum(pairs) / len(pairs) if pairs else 0.0
+
+
+def changes(value: str) -> int:
+    """Return how often `value` changes between small letters, capitals and digits; a capitalised word counts once."""
+    return len(re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+|[A-Z]", value)) - 1
+
+
+def is_scattered(value: str, shortest: int = RANDOM_MIN) -> bool:
+    """Return whether `value` is at least `shortest` letters and digits in no order that a person would choose."""
+    core = re.sub(r"[^A-Za-z0-9]", "", value)
+    if len(core) < shortest or core.isdigit():
+        return False
+    if core.isalpha():
+        if len(core) < RANDOM_MIN:
+            return False
+        mixed = not core.islower() and not core.isupper()
+        return (mixed and changes(core) >= len(core) * 0.4) or unlike_words(core) > 0.45  # noqa: PLR2004
+    varied = entropy(core) >= min(3.0, log2(len(core)) * 0.8)
+    return varied and (changes(core) >= max(2, len(core) * 0.2) or unlike_words(core) > 0.45)  # noqa: PLR2004
+
+
+def is_wordless(value: str, shortest: int) -> bool:
+    """Return whether `value`, which nothing announces, can hardly be anything but drawn.
+
+    Names of classes and files mix letters and digits as well, so more is asked than of `is_scattered`.
+    """
+    core = re.sub(r"[^A-Za-z0-9]", "", value)
+    if not is_scattered(core, shortest) or sum(char.isdigit() for char in core) < 2:  # noqa: PLR2004
+        return False
+    rate = changes(core) / len(core)
+    if rate >= 0.45:  # noqa: PLR2004 - half of the characters differ in kind from the one before
+        return True
+    return unlike_words(core) > 0.4 if rate < 0.3 or _has_words(core) else True  # noqa: PLR2004
+
+
+def _has_words(value: str) -> bool:
+    return sum(map(len, _LETTERS.findall(value))) > 8  # noqa: PLR2004 - fewer letters in a row say little
+
+
+def is_token(value: str) -> bool:
+    """Return whether `value`, which a name announces as a token, looks drawn rather than written."""
+    if len(value) < TOKEN_MIN or is_stand_in(value):
+        return False
+    return is_hex(value, TOKEN_MIN) or UUID.search(value) is not None or is_scattered(value, TOKEN_MIN)
+
+
+def is_noise(value: str) -> bool:
+    """Return whether `value` is a long string of letters, digits and signs of all sorts, as salts of sessions are."""
+    signs = {char for char in value if not char.isalnum() and not char.isspace()}
+    return len(value) >= 32 and len(signs) >= 6 and entropy(value) >= 4.5  # noqa: PLR2004 - prose has about 4.2
+
+
+def has_mixture(value: str) -> bool:
+    """Return whether `value` mixes letters with digits or signs, as passwords do and words do not."""
+    letters = any(char.isalpha() for char in value)
+    return letters and any(char.isdigit() or char in "!@#$%^&*+=?~" for char in value)

@@ -1,0 +1,93 @@
+"""What an agent's lessons and their issues say, held in memory and kept fresh by revision, for matching new issues.
+
+Like a shelf (`services/shelf`), but for refining: lessons of every standing are recalled, so that nothing rejected is
+learned again, and issues that wait for an author, so that their like is told together.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Connection
+
+from lessonbook.refinery.catalogue import Catalogue
+from lessonbook.refinery.precedents import MEMBERS_MAX, Precedents, words_of_catalogue
+from lessonbook.store import issues as issue_rows
+from lessonbook.store import lessons as lesson_rows
+
+RECALLS_MAX: Final = 64
+PENDING_MAX: Final = 2_000
+"""Issues without a lesson that are recalled: the latest."""
+_OVERLAP: Final = timedelta(minutes=1)
+"""Issues of transactions that began earlier may show later."""
+
+
+class Recall:
+    """The precedents of one agent."""
+
+    def __init__(self, project: str, agent_name: str, catalogue: Catalogue) -> None:
+        self.project = project
+        self.agent_name = agent_name
+        self.precedents = Precedents(words_of_catalogue(catalogue))
+        self._revision = -1
+        self._seen_until: datetime | None = None
+        self._waiting: set[str] = set()
+
+    def refresh(self, connection: Connection) -> None:
+        """Fetch what changed since the last call, in the transaction of `connection`."""
+        since = self._revision
+        changed = lesson_rows.standing_since(connection, self.project, self.agent_name, since)
+        open_groups = [self._put_lesson(lesson) for lesson in changed]
+        self._put_issues(connection, [lesson_id for lesson_id in open_groups if lesson_id])
+        self._put_pending(connection)
+        self._revision = max([self._revision, *(lesson.revision for lesson in changed)])
+
+    def _put_lesson(self, lesson: lesson_rows.Standing) -> str:
+        """Take in a changed lesson's words, and return its id if more of its issues are wanted."""
+        if lesson.status == "superseded":  # its issues went to its successor
+            self.precedents.forget(lesson.id)
+            return ""
+        if lesson.lesson_text:
+            self.precedents.put(lesson.id, lesson.id, lesson.lesson_text)
+        else:
+            self.precedents.discard(lesson.id)
+        return lesson.id if len(self.precedents.members_of(lesson.id)) < MEMBERS_MAX else ""
+
+    def _put_issues(self, connection: Connection, lesson_ids: Sequence[str]) -> None:
+        for issue_id, lesson_id, description in issue_rows.latest_of_each(
+            connection, self.project, lesson_ids, MEMBERS_MAX
+        ):
+            self.precedents.put(issue_id, lesson_id, description)
+            self._waiting.discard(issue_id)
+
+    def _put_pending(self, connection: Connection) -> None:
+        rows = issue_rows.pending_since(connection, self.project, self.agent_name, self._seen_until, PENDING_MAX)
+        for issue_id, description, created_at in rows:
+            if issue_id not in self._waiting:
+                self._waiting.add(issue_id)
+                self.precedents.put(issue_id, issue_id, description)
+            self._seen_until = max(self._seen_until or created_at, created_at - _OVERLAP)
+
+
+class Recalls:
+    """The recalls of this process, the least recently used given up first."""
+
+    def __init__(self, catalogue: Catalogue, most: int = RECALLS_MAX) -> None:
+        self._catalogue = catalogue
+        self._most = most
+        self._recalls: OrderedDict[tuple[str, str], Recall] = OrderedDict()
+
+    def fresh(self, connection: Connection, project: str, agent_name: str) -> Precedents:
+        """Return the precedents of an agent as the transaction sees them, to be added to by it alone."""
+        recall = self._recalls.get((project, agent_name))
+        if recall is None:
+            recall = Recall(project, agent_name, self._catalogue)
+        recall.refresh(connection)
+        self._recalls[project, agent_name] = recall
+        with suppress(KeyError):  # given up on another thread just now: it is still good
+            self._recalls.move_to_end((project, agent_name))
+        while len(self._recalls) > self._most:
+            self._recalls.popitem(last=False)
+        return Precedents(parent=recall.precedents)

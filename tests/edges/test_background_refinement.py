@@ -1,0 +1,129 @@
+"""A server with a language model works on pending issues by itself, and serves whatever becomes of that."""
+
+import logging
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+
+import anyio
+import pytest
+from mcp.client import Client
+from sqlalchemy import select
+
+from lessonbook.app import desk_for
+from lessonbook.config import Settings
+from lessonbook.edges.desk import Desk
+from lessonbook.edges.mcp_server import build_server
+from lessonbook.models.lesson import Caller
+from lessonbook.models.loop import Report
+from lessonbook.services import report
+from lessonbook.services.workspace import Workspace
+from lessonbook.store import issues as issue_rows
+from lessonbook.store.tables import delivery_marks
+from lessonbook.store.types import Row
+from tests.fake_provider import KEY, FakeProvider, fails, fake_provider, fits_all
+
+pytestmark = pytest.mark.anyio
+
+DEADLINE_S = 30
+KEPT_UP = select(delivery_marks.c.project)
+
+
+@pytest.fixture
+def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProvider]:
+    monkeypatch.setenv("TEST_KEY", KEY)
+    with fake_provider() as provider:
+        yield provider
+
+
+@pytest.fixture
+async def waiting(work: Workspace, agent: Caller) -> Workspace:
+    """A workspace with an issue that no rule is known for."""
+    asked = Report.model_validate({"issues": [{"description": "The zeppelin stalls"}]})
+    assert (await report.report_issues(work, agent, asked)).issues[0].action == "pending"
+    return work
+
+
+def desk_with(settings: Settings, provider: FakeProvider, **refiner: object) -> Desk:
+    given = {**settings.model_dump(exclude_unset=True), "refiner": provider.settings(**refiner)}
+    return desk_for(Settings.model_validate(given), "local")
+
+
+async def serve_until(desk: Desk, is_done: Callable[[], Awaitable[bool]]) -> None:
+    """Answer a client's questions until something has happened in the background."""
+    async with Client(build_server(desk, ["agent"], stays_connected=True)) as client:
+        with anyio.fail_after(DEADLINE_S):
+            while not await is_done():
+                assert not (await client.call_tool("get_stats", {})).is_error
+    await desk.close()
+
+
+async def runs_of(work: Workspace) -> list[Row]:
+    runs = await work.store.read(lambda connection: issue_rows.refinement_runs_of(connection, "demo", 9))
+    return [run for run in runs if run["refiner"] == "llm"]
+
+
+async def test_pending_issues_are_refined_once_a_client_is_there(
+    settings: Settings, waiting: Workspace, provider: FakeProvider
+) -> None:
+    provider.will(fits_all())
+    desk = desk_with(settings, provider)
+
+    async def is_done() -> bool:
+        return any(run["created"] for run in await runs_of(waiting))
+
+    await serve_until(desk, is_done)
+    (run,) = await runs_of(waiting)
+    assert (run["principal"], run["created"], run["error"]) == ("refiner", 1, "")
+    assert len(provider.asked) == 1
+
+
+async def test_a_server_whose_provider_fails_tries_again_later(
+    settings: Settings, waiting: Workspace, provider: FakeProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider.will(fails(500), fits_all())
+    desk = desk_with(settings, provider)
+
+    async def is_done() -> bool:
+        return any(run["created"] for run in await runs_of(waiting))
+
+    await serve_until(desk, is_done)
+    assert sorted((run["created"], "HTTP 500" in run["error"]) for run in await runs_of(waiting)) == [
+        (0, True),
+        (1, False),
+    ]
+    assert "HTTP 500" in caplog.text
+    assert KEY not in caplog.text
+
+
+async def test_a_server_that_lacks_the_extra_says_so_once_and_serves(
+    settings: Settings,
+    waiting: Workspace,
+    provider: FakeProvider,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    caplog.set_level(logging.WARNING)
+    monkeypatch.setitem(sys.modules, "pydantic_ai", None)
+    desk = desk_with(settings, provider)
+    told: list[str] = []
+
+    async def is_told() -> bool:
+        told[:] = [record.message for record in caplog.records if "lessonbook[llm]" in record.message]
+        return bool(told)
+
+    await serve_until(desk, is_told)
+    assert len(told) == 1
+    assert "pip install" in told[0]
+
+
+async def test_nothing_is_sent_where_the_background_is_switched_off(
+    settings: Settings, waiting: Workspace, provider: FakeProvider
+) -> None:
+    provider.will(fits_all())
+    desk = desk_with(settings, provider, background=False)
+
+    async def has_kept_up() -> bool:
+        return bool(await waiting.store.read(lambda connection: connection.execute(KEPT_UP).scalars().all()))
+
+    await serve_until(desk, has_kept_up)
+    assert provider.asked == []
