@@ -8,7 +8,8 @@ import anyio
 import typer
 from rich.console import Console
 
-from bench import speed
+from bench import dedup, injection, routing, secret_finding, severity, speed
+from bench.evaluation import Evaluation
 from bench.faults import BenchError, leaves
 from bench.measure import Report
 
@@ -47,6 +48,28 @@ def speed_command(
         self_check=self_check,
     )
     _show(_finished(speed.measured, plan), json_file)
+
+
+DataFolder = Annotated[Path, typer.Option(help="folder of the labelled (or unlabelled) rows, a .jsonl file each")]
+PredictionsFile = Annotated[Path | None, typer.Option("--predictions", help="write what was predicted, a line each")]
+
+
+def _evaluation(name: str, evaluate: Callable[[Path], Evaluation], sentence: str) -> None:
+    """Add the command of one task on labelled data."""
+
+    def command(data: DataFolder, predictions_file: PredictionsFile = None, json_file: JsonFile = None) -> None:
+        evaluation = evaluate(data)
+        Console().print(evaluation.table())
+        evaluation.write(predictions_file, json_file)
+
+    app.command(name=name, help=sentence)(command)
+
+
+_evaluation("dedup", dedup.evaluate, "Tell which issues of a stream are repeats, and how many new ones are taken for one.")
+_evaluation("severity", severity.evaluate, "Grade advisories by their words alone.")
+_evaluation("routing", routing.evaluate, "Tell whose work a commit message speaks of.")
+_evaluation("injection", injection.evaluate, "Plant attacks through every channel and look at what agents are served.")
+_evaluation("secrets", secret_finding.evaluate, "Look for secrets in code and reports.")
 
 
 def _finished(measured: Callable[[Plan, Callable[[str], None]], Awaitable[Report]], plan: Plan) -> Report:

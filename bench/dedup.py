@@ -6,6 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+import anyio
+
 from bench.evaluation import Evaluation, Goal, Row, read_rows
 from lessonbook.config import Settings, load_settings
 from lessonbook.models.lesson import Caller
@@ -22,7 +24,7 @@ _LONGEST: Final = 20_000
 _NEAREST = re.compile(r"likeness to issue (I\w+)")
 
 
-async def evaluate(data: Path) -> Evaluation:
+def evaluate(data: Path) -> Evaluation:
     """Report `dedup_stream` in order, each kind as a project of its own, and tell what was taken for a repeat.
 
     An author words a lesson for each issue that waits, at once; its text says nothing of the issue, so that issues are
@@ -35,7 +37,8 @@ async def evaluate(data: Path) -> Evaluation:
     for kind in dict.fromkeys(row["kind"] for row in rows):
         stream = [row for row in rows if row["kind"] == kind]
         with TemporaryDirectory() as folder:
-            predictions = await merged(stream, load_settings({"database": {"url": f"sqlite:///{folder}/dedup.db"}}))
+            settings = load_settings({"database": {"url": f"sqlite:///{folder}/dedup.db"}})
+            predictions = anyio.run(merged, stream, settings)
         evaluation.predictions += predictions
         if all("label" in row for row in stream):
             figures = scored(stream, predictions)

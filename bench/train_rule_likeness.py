@@ -1,4 +1,4 @@
-"""Fits the packaged model of how much a text reads like a rule about software: `python -m bench.train_rule_likeness DIR`.
+"""Fits the packaged model of how much a text reads like a rule: `python -m bench.train_rule_likeness DIR`.
 
 It learns from public attacks and prompts on one side, and from rules, security guidance, advisories, commit messages
 and bug reports on the other, with the packaged catalogue. With `--leave-out` it first tells how much it would have
@@ -106,7 +106,9 @@ def _collection(row: Row) -> str:
 def main(
     data: Annotated[Path, typer.Argument(help="folder of the labelled data")],
     *,
-    leave_out: Annotated[bool, typer.Option("--leave-out", help="first tell what it does to what it never saw")] = False,
+    leave_out: Annotated[
+        bool, typer.Option("--leave-out", help="first tell what it does to what it never saw")
+    ] = False,
 ) -> None:
     """Fit the model and write it where the package finds it."""
     if leave_out:

@@ -1,7 +1,9 @@
 """The REST API on both databases, called within the process."""
 
+import errno
 import json
 import re
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,12 @@ from mcp.client import Client
 from lessonbook import __version__
 from lessonbook.app import desk_for
 from lessonbook.config import ServerSettings, Settings
+from lessonbook.edges import rest_input
 from lessonbook.edges.desk import Desk
 from lessonbook.edges.http import build_app
 from lessonbook.edges.mcp_server import build_server
 from lessonbook.edges.operations import OPERATIONS
+from lessonbook.refinery.intake import report_file
 
 pytestmark = pytest.mark.anyio
 
@@ -288,11 +292,102 @@ async def test_a_sarif_file_is_posted_and_its_findings_become_lessons(web):
 
 
 @sqlite_alone
-@pytest.mark.parametrize(("kind", "name"), [("junit", "junit.xml"), ("auto", "junit.xml"), ("auto", "ruff.sarif")])
-async def test_test_results_are_posted_and_recognised(web, kind, name):
-    answer = await web.post(f"/api/reports/{kind}", content=(FIXTURES / name).read_bytes())
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["findings"] > 0
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("sarif", "ruff.sarif"),
+        ("junit", "junit.xml"),
+        ("pytest", "pytest_json_report.json"),
+        ("pytest", "pytest_reportlog.jsonl"),
+        ("ruff", "ruff.json"),
+        ("bandit", "bandit.json"),
+        ("review", "review_comments.json"),
+        ("review", "review_webhook.json"),
+    ],
+)
+async def test_files_of_every_kind_are_posted_and_recognised(web, kind, name):
+    data = (FIXTURES / name).read_bytes()
+    answers = [await web.post(f"/api/reports/{posted}", content=data) for posted in (kind, "auto")]
+    assert [answer.status_code for answer in answers] == [200, 200], answers
+    first, again = (answer.json()["findings"] for answer in answers)
+    assert first == again > 0
+
+
+@sqlite_alone
+async def test_a_large_file_is_not_held_in_memory_and_leaves_nothing_behind(web, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(rest_input, "IN_MEMORY_MAX", 1_000)
+    rolled: list[bool] = []
+    whole = report_file.ReportFile.open
+
+    def watched(self):
+        rolled.append(self.content._rolled)
+        return whole(self)
+
+    monkeypatch.setattr(report_file.ReportFile, "open", watched)
+    answer = await web.post("/api/reports/auto", content=(FIXTURES / "bandit.sarif").read_bytes())
+    assert answer.json()["findings"] == 21
+    assert set(rolled) == {True}
+    assert list(tmp_path.glob("tmp*")) == []
+
+
+@sqlite_alone
+async def test_an_upload_that_finds_no_room_is_told(web, monkeypatch):
+    def full(_held: object, _piece: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "write", full)
+    answer = await web.post("/api/reports/auto", content=b"It broke")
+    check_problem(answer, 503, "unavailable", "no room")
+
+
+@pytest.mark.parametrize("header", ["k", '"k"'])
+@pytest.mark.parametrize(
+    ("path", "body", "other"),
+    [
+        ("/api/rework", {"issue": "The page is blank"}, {"issue": "The page is grey"}),
+        ("/api/reports/text", b"The page is blank", b"The page is grey"),
+    ],
+)
+async def test_a_key_may_come_in_the_header(web, path, body, other, header):
+    async def post(content: Any, **more: Any) -> httpx2.Response:
+        sent = {"json": content} if isinstance(content, dict) else {"content": content}
+        return await web.post(path, headers={"Idempotency-Key": header}, **sent, **more)
+
+    first = await post(body)
+    assert first.status_code == 200, first.text
+    assert (await post(body)).json() == first.json()
+    check_problem(await post(other), 409, "conflict", "already used")
+    (row,) = (await web.get(f"{KEPT}/stats")).json()["agents"]
+    assert row["issues"] == 1
+
+
+async def test_rework_under_one_key_counts_once(web):
+    body = {"issue": "The page is blank", "idempotency_key": "k"}
+    first = await web.post("/api/rework", json=body)
+    assert (await web.post("/api/rework", json=body)).json() == first.json()
+    await tool(web, "report_issues", issues=[ISSUE], idempotency_key="k")  # a key of another tool is another
+    check_problem(await web.post("/api/rework", json={**body, "severity": "low"}), 409, "conflict")
+    assert sum(row["issues"] for row in (await web.get(f"{KEPT}/stats")).json()["agents"]) == 2
+
+
+async def test_a_clean_up_under_one_key_is_done_once(web):
+    await make_useless(web)
+    path = f"{KEPT}/maintenance/cleanup-low-effectiveness"
+    first = (await web.post(path, params={"idempotency_key": "k"})).json()
+    assert first["suspended"] == 1
+    assert (await web.post(path, headers={"Idempotency-Key": "k"})).json() == first
+    assert (await web.post(path)).json()["suspended"] == 0
+
+
+@sqlite_alone
+async def test_two_keys_that_differ_are_refused(web):
+    for path in (
+        "/api/reports/text?idempotency_key=a",
+        f"{KEPT}/maintenance/cleanup-low-effectiveness?idempotency_key=a",
+    ):
+        answer = await web.post(path, content=b"x", headers={"Idempotency-Key": "b"})
+        check_problem(answer, 422, "invalid_input", "send one of them")
 
 
 @sqlite_alone
@@ -318,6 +413,9 @@ async def test_a_file_posted_twice_under_one_key_counts_once(web):
     [
         ("/api/reports/sarif", b"{", 422),
         ("/api/reports/sarif", b'{"version": "1.0"}', 422),
+        ("/api/reports/sarif", (FIXTURES / "bandit.sarif").read_bytes()[:-9], 422),
+        ("/api/reports/auto", b'{"results": []}', 422),
+        ("/api/reports/ruff", b"{}", 422),
         ("/api/reports/junit", b"<testsuite", 422),
         ("/api/reports/junit", b'<!DOCTYPE x [<!ENTITY a "b">]><testsuite name="&a;"/>', 422),
         ("/api/reports/coverage", b"x", 422),
@@ -330,15 +428,21 @@ async def test_a_file_that_cannot_be_read_is_told_and_changes_nothing(web, path,
     assert (await web.get(f"{KEPT}/stats")).json() == {"agents": []}
 
 
+KEY = ("idempotency_key", "Idempotency-Key")
 FIXED_ROUTES = {
     ("get", f"{KEPT}/lessons"): {"agent_name", "active_only", "severity", "category", "limit", "cursor"},
     ("get", f"{KEPT}/lessons/by-category"): {"agent_name"},
     ("get", f"{KEPT}/stats"): set[str](),
     ("get", f"{KEPT}/stats/{{agent_name}}"): {"agent_name"},
-    ("post", f"{KEPT}/maintenance/cleanup-low-effectiveness"): {"threshold", "min_applications", "dry_run"},
+    ("post", f"{KEPT}/maintenance/cleanup-low-effectiveness"): {
+        "threshold",
+        "min_applications",
+        "dry_run",
+        *KEY,
+    },
     ("get", f"{KEPT}/health"): set[str](),
-    ("post", "/api/rework"): set[str](),
-    ("post", "/api/reports/{kind}"): {"kind", "agent_name", "run_id", "source", "idempotency_key"},
+    ("post", "/api/rework"): {"Idempotency-Key"},
+    ("post", "/api/reports/{kind}"): {"kind", "agent_name", "run_id", "source", *KEY},
     ("get", "/healthz"): set[str](),
 }
 

@@ -1,5 +1,6 @@
 """Reports of any kind come in through one door."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lessonbook.errors import InvalidInput
-from lessonbook.refinery.intake import read_report
+from lessonbook.models.findings import FileKind, Intake, ReportKind, collect
+from lessonbook.refinery.intake import open_report, read_report
 from lessonbook.refinery.intake.junit import read_junit
+from lessonbook.refinery.intake.report_file import ReportFile
 from lessonbook.refinery.intake.sarif import read_sarif
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -21,8 +24,71 @@ def descriptions(data: bytes) -> list[str]:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
-def test_an_object_in_json_is_read_as_sarif(encoding: str):
+def test_sarif_is_known_in_every_encoding(encoding: str):
     assert read_report(SARIF.decode().encode(encoding), place="-") == read_sarif(SARIF)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "findings"),
+    [
+        ("bandit.sarif", "sarif", 21),
+        ("ruff.sarif", "sarif", 25),
+        ("junit.xml", "junit", 7),
+        ("pytest_json_report.json", "pytest", 6),
+        ("pytest_reportlog.jsonl", "pytest", 6),
+        ("ruff.json", "ruff", 8),
+        ("bandit.json", "bandit", 6),
+        ("review_comments.json", "review", 3),
+        ("review_webhook.json", "review", 1),
+    ],
+)
+def test_a_file_is_known_by_its_content_alone(name: str, kind: FileKind, findings: int):
+    file = ReportFile((FIXTURES / name).read_bytes(), "-")
+    reading = open_report(file)
+    assert reading.kind == kind
+    assert len(collect(reading).findings) == findings
+    assert collect(open_report(file)) == collect(open_report(file, kind))
+
+
+def test_a_scanner_that_found_nothing_is_no_error():
+    assert read_report(b"[]", place="-") == read_report(b" [ ]\n", place="-", kind="ruff") == Intake()
+
+
+def test_a_list_is_known_though_its_first_record_is_broken():
+    records = [None, {"code": "F401"}, *json.loads((FIXTURES / "ruff.json").read_bytes())]
+    intake = read_report(json.dumps(records).encode(), place="-")
+    assert (len(intake.findings), len(intake.refused)) == (8, 2)
+
+
+def test_brackets_make_no_json():
+    for text in ("[BUG] the page is blank", "[1] is not shown", "[", "[]]"):
+        assert descriptions(text.encode()) == [text]
+
+
+@pytest.mark.parametrize(
+    "name", ["bandit.sarif", "pytest_json_report.json", "ruff.json", "bandit.json", "review_comments.json", "junit.xml"]
+)
+def test_a_file_that_breaks_off_is_refused_whole(name: str):
+    whole = (FIXTURES / name).read_bytes().rstrip()
+    for kind in ("auto", open_report(ReportFile(whole, "-")).kind):
+        if kind == "auto" and whole.startswith(b"["):
+            continue  # for all anybody knows a text
+        with pytest.raises(InvalidInput, match=r"^scan is not valid (JSON|XML) \(line \d+, column \d+\)"):
+            open_report(ReportFile(whole[: len(whole) * 3 // 4], "scan"), kind)
+
+
+def test_a_file_on_disk_and_an_open_one_read_like_bytes(tmp_path: Path):
+    path = tmp_path / "scan"
+    path.write_bytes(SARIF)
+    with path.open("rb") as opened:
+        opened.read(10)
+        for content in (path, opened):
+            file = ReportFile(content, "-")
+            assert collect(open_report(file)) == read_report(SARIF, place="-")
+            assert file.digest() == ReportFile(SARIF, "-").digest()
+        assert not opened.closed
+    with pytest.raises(InvalidInput, match="gone cannot be read"):
+        open_report(ReportFile(tmp_path / "gone", "gone"))
 
 
 def test_xml_is_read_as_junit():
@@ -81,7 +147,10 @@ def test_a_paragraph_that_is_too_long_is_refused_and_the_others_are_taken():
         (b"\xff\xfe", "is empty"),
         (b"\x00\x00\x00", "is empty"),
         ("\u2028 \n".encode(), "is empty"),
-        (b'{"results": []}', "has no list of `runs`"),
+        (b'{"results": []}', "is a JSON object that no reader takes; say what it is (sarif, junit, pytest, ruff"),
+        (b'{"version": "2.1.0"}', "is a JSON object that no reader takes"),
+        (b"{}", "is a JSON object that no reader takes"),
+        (b"[1, 2]", "is a JSON list"),
         (b'{"runs": [', "is not valid JSON"),
         (b'[{"ruleId": "no-eval"}]', "is a JSON list"),
         (b"<testsuite>", "is not valid XML"),
@@ -108,3 +177,24 @@ def test_any_bytes_are_read_or_invalid(data: bytes):
     except InvalidInput:
         return
     assert all(finding.description.strip() for finding in intake.findings)
+
+
+NAMES = ["runs", "results", "version", "metrics", "tests", "outcome", "nodeid", "comment", "body", "path", "diff_hunk"]
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | st.just("2.1.0"),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from([*NAMES, "code", "filename", "location", "message", "$report_type"]), inner)
+    ),
+    max_leaves=12,
+)
+
+
+@given(ANY_JSON, st.sampled_from(["auto", "sarif", "pytest", "ruff", "bandit", "review"]))
+def test_any_json_is_read_or_invalid(value: object, kind: ReportKind):
+    for data in (json.dumps(value), f"{json.dumps({'$report_type': 'TestReport'})}\n{json.dumps(value)}"):
+        try:
+            intake = read_report(data.encode(), kind=kind, place="-")
+        except InvalidInput:
+            continue
+        assert all(finding.description.strip() for finding in intake.findings)

@@ -236,6 +236,8 @@ async def test_neither_key_nor_issue_is_logged_even_where_everything_is(
     await reason(model)
     assert KEY not in caplog.text
     assert "bank" not in caplog.text
+    speakers = {record.name.partition(".")[0] for record in caplog.records}
+    assert speakers.isdisjoint({"openai", "httpx2", "httpcore2"}), "what these say is for their makers to decide"
     await model.close()
 
 

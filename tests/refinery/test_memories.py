@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from lessonbook.errors import InvalidInput
 from lessonbook.models.findings import Finding, Refused
+from lessonbook.refinery.intake import memories
 from lessonbook.refinery.intake.memories import category_named, find_memories, read_memory, severity_named
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -95,6 +96,13 @@ def test_a_file_that_names_no_agent_is_refused(tmp_path: Path):
 def test_a_file_that_is_gone_is_refused(tmp_path: Path):
     with pytest.raises(InvalidInput, match="cannot be read"):
         read_memory(tmp_path / "A_memory.json")
+
+
+def test_a_file_that_is_too_large_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(memories, "MAX_BYTES", 1 << 20)
+    with pytest.raises(InvalidInput, match=r"^A_memory\.json has more than 1 MiB; split it"):
+        read_memory(written(tmp_path, ["x" * (1 << 20)]))
+    assert len(read_memory(written(tmp_path, ["x" * 2_000]))[1].findings) == 1
 
 
 def test_texts_that_cannot_be_kept_are_refused_alone(tmp_path: Path):

@@ -153,8 +153,10 @@ PASSWORDS = [
     ),
     ("The default Password is 'blooberry'", "The default Password is '[redacted:password]'"),
     ("machine example.org login bob password pass123", "machine example.org login bob password [redacted:password]"),
-    ("curl -u elastic:P@ssw0rd$1 https://localhost", "curl -u [redacted:password] https://localhost"),
-    ("curl --user 'j.smith:dB2y@L9#4J' x", "curl --user [redacted:password] x"),
+    ("curl -u elastic:P@ssw0rd$1 https://localhost", "curl -u elastic:[redacted:password] https://localhost"),
+    ("curl --user 'j.smith:dB2y@L9#4J' x", "curl --user 'j.smith:[redacted:password]' x"),
+    ('curl -u "d2LkV78zLx!t:" x', 'curl -u "[redacted:password]:" x'),
+    ("curl --user kevin:'pRf7vG2h' x", "curl --user kevin:'[redacted:password]' x"),
     ("sshpass -p hunter22 ssh root@host", "sshpass -p [redacted:password] ssh root@host"),
     ("mysql -u root -phunter22 app", "mysql -u root -p[redacted:password] app"),
     ("net use \\\\fs\\x /user:bob horse9!", "net use \\\\fs\\x /user:bob [redacted:password]"),
@@ -223,6 +225,7 @@ ORDINARY = [
     "Authorization: Bearer $TOKEN and Authorization: Basic ...",
     "api_key: ${API_KEY} password: {{ vault_password }} pwd=#{pwd} token=%TOKEN%",
     'curl -u "${USER}:${PASS}" https://x && curl -u user:password https://y',
+    "see https://example.org, then docker run -u 1000:2000 x",
     "https://<user>:<password>@host and mysql://user:****@host and http://user:pass@host",
     "http://localhost:8080/?email=a@b.example and ssh://git@example.org:7999/x.git",
     "ghp_" + "x" * 36 + " AKIAIOSFODNN7EXAMPLE",
@@ -231,6 +234,9 @@ ORDINARY = [
     f'"integrity": "sha512-{drawn(86)}=="',
     "uuid 3f2504e0-4f89-11d3-9a0c-0305e82c3301",
     f"request_id={uuid()} trace_id: {hexes(32)} vpc-{hexes(17)}",
+    f"[redacted:token] came with commit {hexes(40)} and [redacted:password] = 'x9y8z7w6'",
+    f"the token file has the checksum {A}",
+    f"see notes_{drawn(24)}.js",
     f"cache_key = '{hexes(40)}' and public_key = '{A}'",
     'primaryKey = "customer42" sort_key="created_at" key="Escape"',
     "The bearer of this message has a sk- prefix and an npm_ one",
@@ -321,6 +327,11 @@ def test_several_secrets_are_all_replaced_and_each_kind_named_once() -> None:
     text, kinds = redact(f"{token} {key} {token}")
     assert text == "[redacted:github-token] [redacted:aws-key] [redacted:github-token]"
     assert sorted(kinds) == ["aws-key", "github-token"]
+
+
+def test_a_secret_that_shows_only_once_another_is_gone_is_redacted_as_well() -> None:
+    text, _ = redact(f"Authorization: Bearer {A}==unknown_{drawn(32)} leaked")
+    assert text == "Authorization: Bearer [redacted:token][redacted:token] leaked"
 
 
 def test_a_secret_in_a_path_is_redacted() -> None:

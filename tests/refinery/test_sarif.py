@@ -428,6 +428,7 @@ class TestRefusals:
             (result(ruleId="x" * 300), "rule id has 307 characters; at most 200 are kept"),
             (result("a\x00b"), "message has a NUL character at position 1; remove it"),
             (result("x" * 5_000_000), "takes more than 4 MiB"),
+            (result(properties={"tags": [[]] * 50_000}), "takes more than 4 MiB"),
             (result(locations=at("a%00.py")), "file path has a NUL character at position 1; remove it"),
             (result(locations=at("a" * 2_000)), "file path has 2000 characters; at most 1000 are kept"),
         ],
@@ -436,6 +437,17 @@ class TestRefusals:
         intake = read_sarif(sarif(result("one"), bad, result("two")))
         assert [finding.description for finding in intake.findings] == ["one", "two"]
         assert intake.refused == [Refused("runs[0].results[1]", reason)]
+
+    @pytest.mark.parametrize("nested", [b"[" * 50_000 + b"]" * 50_000, b'{"a":' * 50_000 + b"0" + b"}" * 50_000])
+    def test_a_result_that_nests_without_end_is_refused_alone(self, nested: bytes):
+        content = sarif(result("one"), result(properties="HERE"), result("two")).replace(b'"HERE"', nested)
+        intake = read_sarif(content)
+        assert [finding.description for finding in intake.findings] == ["one", "two"]
+        assert intake.refused == [Refused("runs[0].results[1]", "takes more than 4 MiB")]
+
+    def test_what_is_not_read_may_nest_without_end(self):
+        content = sarif(result("one", codeFlows="HERE")).replace(b'"HERE"', b"[" * 500_000 + b"]" * 500_000)
+        assert [finding.description for finding in read_sarif(content).findings] == ["one"]
 
     def test_a_bad_run_is_refused_and_the_others_are_read(self):
         log = json.loads(sarif(result()))

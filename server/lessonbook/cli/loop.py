@@ -1,7 +1,8 @@
-"""get, report, record, stats, pending, refine, cleanup: the loop from the terminal."""
+"""get, report, record, stats, pending, cleanup: the loop from the terminal."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,7 +25,6 @@ def add_to(app: typer.Typer) -> None:
     command(app, "record")(record)
     command(app, "stats")(stats)
     command(app, "pending")(pending)
-    command(app, "refine")(refine)
     command(app, "cleanup")(cleanup)
 
 
@@ -98,7 +98,6 @@ def report(
     single = {"severity": severity, "rule_id": rule, "lesson": lesson}
     if any(single.values()) and (file or sarif or junit):
         raise InvalidInput("--severity, --rule and --lesson go with an issue in words: leave them out with a file")
-    reported = reporting.choose(text, {"sarif": sarif, "junit": junit}, file, kind)
     wanted = reporting.Wanted(
         agent_name=agent,
         run_id=run_id or (reporting.run_from_git() if run_from_git else ""),
@@ -107,12 +106,13 @@ def report(
     )
     if run_from_git and not wanted.run_id:
         typer.secho("The last commit has no Lessonbook-Run trailer: reported without a run.", err=True, fg="yellow")
-    one = reported.in_words or any(single.values())
-    with progress("Sending, KiB" if server else "Reporting") as told:
+    chosen = reporting.choose(text, {"sarif": sarif, "junit": junit}, file, kind)
+    with closing(chosen) as reported, progress("Sending, KiB" if server else "Reporting") as told:
+        fields = single if reported.in_words or any(single.values()) else None
         if server:
-            result = reporting.send(server, token, reported, wanted, single if one else None, told)
-        elif one:
-            result = run(reporting.one_issue(reported, wanted, single))
+            result = reporting.send(server, token, reported, wanted, fields, told)
+        elif fields is not None:
+            result = run(reporting.one_issue(reported, wanted, fields))
         else:
             result = run(reporting.whole_file(reported, wanted, told))
     _show_report(result)
@@ -243,42 +243,23 @@ def pending(
         return
     print_table(
         "Issues without a lesson",
-        ["issue", "agent", "severity", "description"],
-        [(line.issue_id, line.agent_name, line.severity, brief(line.description)) for line in issues.issues],
+        ["issue", "agent", "severity", "description", "like"],
+        [
+            (
+                line.issue_id,
+                line.agent_name,
+                line.severity,
+                brief(line.description),
+                f"{line.suggestion.lesson_id} ({line.suggestion.score:.2f})" if line.suggestion else "",
+            )
+            for line in issues.issues
+        ],
     )
     for title, lessons in (("Quarantined lessons", waiting), ("Flagged lessons", flagged)):
         rows = [(lesson.id, lesson.agent_name, lesson.text, lesson.status_reason) for lesson in lessons]
         if rows:
             print_table(title, ["lesson", "agent", "text", "why"], rows)
     say("Write a lesson with [bold]lessonbook refine[/bold]; judge one with [bold]lessonbook lessons[/bold].")
-
-
-def refine(
-    issues: Annotated[list[str], typer.Argument(help="The pending issues that one lesson answers.")],
-    lesson: Annotated[str, typer.Option(help="The general rule, in your own words.")],
-    why: Annotated[str, typer.Option(help="Why that rule.")] = "",
-    severity: Annotated[str, typer.Option(help="critical, high, medium or low.")] = "",
-    category: Annotated[str, typer.Option(help="The category.")] = "",
-) -> None:
-    """Write a lesson for pending issues."""
-    from lessonbook import services
-    from lessonbook.models.loop import Refinement
-    from lessonbook.models.operator import Authoring
-    from lessonbook.models.validation import parse
-
-    authored: dict[str, Any] = {"issue_ids": issues, "lesson": lesson, "why": why}
-    authored |= {key: value for key, value in (("severity", severity), ("category", category)) if value}
-    authoring = parse(Authoring, {"lessons": [authored]})
-
-    async def act(work: Workspace, caller: Caller) -> Refinement:
-        return await services.authoring.refine_issues(work, caller, authoring)
-
-    result = run(act)
-    if wants_json():
-        print_json(result)
-        return
-    rows = [(line.issue_id, line.action, line.lesson_id, line.reason) for line in result.issues]
-    print_table("Refined", ["issue", "action", "lesson", "why"], rows)
 
 
 def cleanup(

@@ -64,6 +64,11 @@ class Reported:
 
         yield from ReportFile(self.content, self.place).chunks()
 
+    def close(self) -> None:
+        """Let go of what was kept of standard input."""
+        if not isinstance(self.content, (bytes, Path)):
+            self.content.close()
+
 
 def run_from_git() -> str:
     """Return the run named by the last commit's trailer, or an empty text.
@@ -116,7 +121,7 @@ def choose(text: str, named: Mapping[ReportKind, Path | None], file: Path | None
 
 def _held(stream: BinaryIO) -> BinaryIO:
     """Return what a stream gives as a file that can be rewound, and that nobody finds by name."""
-    held = cast("BinaryIO", tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_MAX))  # noqa: SIM115  # ends with the command
+    held = cast("BinaryIO", tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_MAX))  # noqa: SIM115  # see close
     shutil.copyfileobj(stream, held)
     return held
 

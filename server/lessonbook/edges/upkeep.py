@@ -64,7 +64,7 @@ class Housekeeper:
 
     async def _refine(self) -> None:
         """Let the configured model, if there is one, work on pending issues; a server without it serves on."""
-        rules, pause_s = True, AGAIN_S
+        rules, pause_s = True, 0.0
         while True:
             try:
                 workspace = await self._desk.workspace()

@@ -13,6 +13,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, Field
 
 from lessonbook.models.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, Category, Severity
+from lessonbook.refinery.classify import severity_of
 from lessonbook.refinery.prepare import COPIED, Offer, copies, screened_offer
 from lessonbook.refinery.redact import redact
 
@@ -162,7 +163,8 @@ def offer_of(worded: WordedLesson, about: Sequence[Subject], batch: Sequence[Sub
     Its severity is at most that of its worst issue, and no words of any issue of the `batch` come through.
     """
     worst = max(SEVERITY_RANK[subject.severity] for subject in about)
-    severity = SEVERITY_OF_RANK[min(SEVERITY_RANK[worded.severity] if worded.severity else worst, worst)]
+    declared = SEVERITY_OF_RANK[min(SEVERITY_RANK[worded.severity] if worded.severity else worst, worst)]
+    severity = within_words(declared, [subject.description for subject in about])
     if len(worded.lesson) > LESSON_CHARS_MAX or len(worded.why) > LESSON_CHARS_MAX:
         return None, "The model's lesson was not taken: it is far too long."
     offer, refusal = screened_offer(
@@ -173,3 +175,12 @@ def offer_of(worded: WordedLesson, about: Sequence[Subject], batch: Sequence[Sub
     if any(copies(text, subject.description) for subject in batch for text in (offer.text, offer.why)):
         return None, f"The model's lesson was not taken: {COPIED}."
     return offer, ""
+
+
+def within_words(declared: Severity, descriptions: Sequence[str]) -> Severity:
+    """Return how severe a lesson for issues may be: at most a step above what the words of the worst suggest.
+
+    A severity that somebody declares must not lift a lesson over others (SAFETY P14).
+    """
+    told = max(SEVERITY_RANK[severity_of(description)] for description in descriptions)
+    return SEVERITY_OF_RANK[min(SEVERITY_RANK[declared], told + 1)]

@@ -26,12 +26,15 @@ _SENTENCE_END: Final = re.compile(r"[.!?:](?=\s)")
 _CODE: Final = re.compile(r"`[^`]*`|\"[^\"]*\"|'[^']*'")
 _GRAM_SIZES: Final = (3, 4, 5)
 _LEAST_IDF: Final = 0.05
+_LAG: Final = 0.05
+_LAG_MIN: Final = 8
 _THEME_SHARE: Final = 0.4
 _THEME_DAMPING: Final = 3.0
 _STALE: Final = 1.25
 """A vector's length is computed anew once the collection has grown by this factor."""
 
-_SURE_WEAKNESS: Final = 0.8
+SURE_WEAKNESS: Final = 0.9
+"""The least strength at which what the words tell counts as told."""
 
 FEATURES: Final = (
     "words",
@@ -49,7 +52,8 @@ FEATURES: Final = (
     "length",
     "has_code",
     "weakness",
-    "weakness_conflict",
+    "same_weakness",
+    "other_weakness",
 )
 """What the model weighs, in order; see `Collection.features`."""
 
@@ -76,6 +80,12 @@ class Sketch:
         if self._weaknesses is None:
             self._weaknesses = {sighting.cwe: sighting.strength for sighting in weaknesses_in(self._text)}
         return self._weaknesses
+
+    @property
+    def surely_tells(self) -> str:
+        """The CWE that the text tells beyond doubt, or nothing."""
+        cwe = max(self.weaknesses, key=self.weaknesses.__getitem__, default="")
+        return cwe if cwe and self.weaknesses[cwe] >= SURE_WEAKNESS else ""
 
     def length(self, collection: "Collection") -> float:
         """Return the length of the word vector in `collection`, which may be a little out of date."""
@@ -104,32 +114,31 @@ def headline(text: str) -> str:
 class Collection:
     """The texts among which words are rare or common.
 
-    A background of other texts stands in while there are few.
+    A background of other texts stands in while there are few. Frequencies may lag behind by one text in twenty.
     """
 
     def __init__(self, background: "Collection | None" = None) -> None:
-        self._background = background
-        self._counts: Counter[str] = Counter()
-        self._own = 0
-
-    @property
-    def size(self) -> int:
-        """How many texts there are, those of the background included."""
-        return self._own + (self._background.size if self._background else 0)
+        self._counts: Counter[str] = Counter(background._counts if background else ())  # noqa: SLF001  # its own kind
+        self.size = background.size if background else 0
+        self._idfs: dict[str, float] = {}
+        self._fresh_until = self.size
 
     def add(self, terms: Iterable[str], times: int = 1) -> None:
         """Count a text of these words and word pairs, each named once; `times` -1 takes it back."""
-        self._own += times
+        self.size += times
         for term in terms:
             self._counts[term] += times
-
-    def count(self, term: str) -> int:
-        """Return how many texts have a word or word pair, those of the background included."""
-        return self._counts[term] + (self._background.count(term) if self._background else 0)
+        if self.size > self._fresh_until:
+            self._idfs.clear()
+            self._fresh_until = self.size + max(_LAG_MIN, int(self.size * _LAG))
 
     def idf(self, term: str) -> float:
         """Return the inverse document frequency of a word or word pair, in nats."""
-        return max(log((self.size + 1) / (self.count(term) + 0.5)), _LEAST_IDF)
+        known = self._idfs.get(term)
+        if known is None:
+            known = max(log((self.size + 1) / (self._counts[term] + 0.5)), _LEAST_IDF)
+            self._idfs[term] = known
+        return known
 
     def length(self, terms: Iterable[str]) -> float:
         """Return the length of the vector of `terms`, each weighted by its idf; 1 where there are none."""
@@ -149,7 +158,7 @@ class Collection:
         cosines = [self.cosine(issue, member) for member in members]
         best = max(range(len(members)), key=cosines.__getitem__)
         nearest = members[best]
-        words, characters = cosines[best], _cosine(_grams(issue.headline), _grams(nearest.headline))
+        words, characters = cosines[best], _character_cosine(issue.headline, nearest.headline)
         counts = Counter(term for member in members for term in member.words)
         known = {term for term in issue.words if " " not in term}
         whole = sum(map(self.idf, known)) or 1.0
@@ -198,22 +207,16 @@ class Collection:
         return has / (sum(theme.values()) + _THEME_DAMPING)
 
 
-def _weakness_features(issue: Sketch, members: Sequence[Sketch]) -> tuple[float, float]:
-    """Return how strongly issue and group tell the same weakness, and whether they surely tell different ones."""
+def _weakness_features(issue: Sketch, members: Sequence[Sketch]) -> tuple[float, float, float]:
+    """Return how strongly both tell one weakness, whether they surely do, and whether they surely tell others."""
     if not issue.weaknesses:
-        return 0.0, 0.0
-    same = max(
-        (
-            strength * member.weaknesses.get(cwe, 0.0)
-            for member in members
-            for cwe, strength in issue.weaknesses.items()
-        ),
-        default=0.0,
-    )
-    told = [member.weaknesses for member in members if max(member.weaknesses.values(), default=0.0) >= _SURE_WEAKNESS]
-    sure = max(issue.weaknesses.values()) >= _SURE_WEAKNESS
-    conflict = sure and bool(told) and same < _SURE_WEAKNESS * _SURE_WEAKNESS
-    return same, float(conflict)
+        return 0.0, 0.0, 0.0
+    products = [
+        strength * member.weaknesses.get(cwe, 0.0) for member in members for cwe, strength in issue.weaknesses.items()
+    ]
+    told = {cwe for member in members if (cwe := member.surely_tells)}
+    mine = issue.surely_tells
+    return max(products, default=0.0), float(mine in told), float(bool(mine and told) and mine not in told)
 
 
 def terms_of(text: str) -> frozenset[str]:
@@ -228,17 +231,19 @@ def _plain_terms(text: str) -> frozenset[str]:
 
 
 @lru_cache(maxsize=512)
-def _grams(text: str) -> dict[str, float]:
+def _grams(text: str) -> tuple[dict[str, float], float]:
+    """Return the character n-grams of `text`, each weighted 1 + ln(count), and the length of that vector."""
     padded = f" {' '.join(text.lower().split())} "
-    grams = Counter(padded[at : at + size] for size in _GRAM_SIZES for at in range(len(padded) - size + 1))
-    return {gram: 1.0 + log(count) for gram, count in grams.items()}
+    counts = Counter(padded[at : at + size] for size in _GRAM_SIZES for at in range(len(padded) - size + 1))
+    grams = {gram: 1.0 + log(count) for gram, count in counts.items()}
+    return grams, sqrt(sum(value * value for value in grams.values())) or 1.0
 
 
-def _cosine(one: Mapping[str, float], other: Mapping[str, float]) -> float:
-    small, large = sorted((one, other), key=len)
-    product = sum(value * large[term] for term, value in small.items() if term in large)
-    lengths = sum(value * value for value in one.values()) * sum(value * value for value in other.values())
-    return product / sqrt(lengths) if lengths else 0.0
+def _character_cosine(one: str, other: str) -> float:
+    mine, length = _grams(one)
+    others, other_length = _grams(other)
+    small, large = (mine, others) if len(mine) < len(others) else (others, mine)
+    return sum(value * large[gram] for gram, value in small.items() if gram in large) / (length * other_length)
 
 
 @dataclass(frozen=True, slots=True)

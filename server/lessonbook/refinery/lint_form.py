@@ -6,29 +6,27 @@ from typing import Final
 _SPAN: Final = re.compile(r"`[^`]*`")
 _QUOTED: Final = re.compile(r"\"[^\"]{1,200}\"|“[^”]{1,200}”|«[^»]{1,200}»")
 _LETTERS: Final = re.compile(r"[^\W\d_]")
-_LATIN_WORD: Final = re.compile(r"[a-zà-öø-ÿāăąćčďęěğĺľłńňőœřśšşťůűźżž]+", re.I)
-_FOREIGN: Final = frozenset(
-    "der das und nicht ist wird werden sie eine einen einem einer für mit auf oder wenn vor nach alle jede jeder jedes"
-    " nur auch bei zum zur vom bitte kein keine sind wie les une pas est dans pour avec vous votre sur qui que ne"
-    " au aux sont être avant après toutes tous il elle el los las una para con por como es su sus todos todas más"
-    " cuando antes si lo della delle degli gli che non per con sono ogni prima dopo tutti tutte nel nella di il um uma"
-    " não para em das dos seu sua todos antes het een niet voor van op met zijn wordt alle elke och att är inte"
-    " som på för med alla ikke og til det er alle nie się jest dla przed przez które wszystkie ve bir bu için tüm".split()
+_FOREIGN: Final = re.compile(
+    r"\b(?:der|das|und|nicht|ist|wird|werden|sie|eine[mnr]?|für|mit|auf|oder|wenn|vor|nach|alle|jede[rs]?|nur|auch|bei|zum"
+    r"|zur|vom|bitte|keine?|sind|wie|les|une|pas|est|dans|pour|avec|vous|votre|sur|qui|que|ne|aux?|sont|être|avant|après"
+    r"|toutes|tous|il|elle|el|los|las|una|para|con|por|como|sus?|todos|todas|más|cuando|lo|dell[ae]|degli|gli|che|sono"
+    r"|ogni|prima|dopo|tutt[ei]|nella?|di|uma|não|em|dos|seu|sua|het|een|niet|voor|van|zijn|wordt|elke|och|att|är|inte"
+    r"|som|på|för|alla|ikke|og|til|det|nie|się|jest|dla|przed|przez|które|wszystkie|ve|bir|bu|için|tüm)\b"
 )
-_ENGLISH: Final = frozenset(
-    "the and of to in is are be for with not on that this it as by or from when use never always do an at before after"
-    " each every all no without instead into than only if must should so its their which can has have one".split()
-)
-_SHARED: Final = frozenset("in on at an as no do so or if is met es nie op per si um com die me he".split())
+"""Commonest words of other languages in Latin letters, without those that are English too or name things in code."""
 
+_ENGLISH: Final = re.compile(
+    r"\b(?:the|and|of|to|in|is|are|be|for|with|not|on|that|this|it|as|by|or|from|when|use|never|always|do|an|at|before"
+    r"|after|each|every|all|no|without|instead|into|than|only|if|must|should|so|its|their|which|can|has|have|one)\b"
+)
 _FORMS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ("it asks instead of telling", re.compile(r"[\w)'’…]\s?[?？؟](?=\s|$|[)\"'”])")),
     (
         "it is somebody talking, not a rule",
         re.compile(
             r"\b(?:I|I['’](?:m|ll|ve|d))(?=\s+[a-z']|[,.]?$)|\b(?:I['’](?:m|ll|ve|d))\b|(?<![\w-])(?:[Mm]e|[Mm]y|mine"
-            r"|myself|MY|ME)(?=[\s.,;!:]|$)(?!\s+[A-Z]{2})|(?:^|[.!]\s+)(?:Hello|Hi|Hey|Dear|Thanks|Thank you|Greetings|Sorry"
-            r"|Sincerely|Regards)\b|\b(?i:let['’]s|let us)\b|(?:^|[.!]\s+)Please\b",
+            r"|myself|MY|ME)(?=[\s.,;!:]|$)(?!\s+[A-Z]{2})|(?:^|[.!]\s+)(?:Hello|Hi|Hey|Dear|Thanks|Thank you|Greetings"
+            r"|Sorry|Sincerely|Regards)\b|\b(?i:let['’]s|let us)\b|(?:^|[.!]\s+)Please\b",
         ),
     ),
     ("it is a note of work to do, not a rule", re.compile(r"(?:^|[.!]\s+)(?:TODO|FIXME|REMINDER|TASK)\b", re.I)),
@@ -36,7 +34,7 @@ _FORMS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
         "it tells the reader to put given code in",
         re.compile(
             r"\b(?:following|below|subsequent|next|given|provided) (?:\w+ ){0,2}(?:code|snippet|script|block|lines?"
-            r"|function|excerpt|fragment|payload)s?\b(?=.{0,80}:)|\b(?:code|snippet|script) (?:block |snippet )?below\b",
+            r"|function|excerpt|fragment|payload)s?\b(?=.{0,80}:)|\b(?:code|snippet|script) (?:block )?below\b",
             re.I,
         ),
     ),
@@ -44,14 +42,14 @@ _FORMS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
 )
 
 _CODE: Final = re.compile(
-    r"```|~~~|(?:^|[\s;])(?:import \w|from [\w.]+ import|const \w+ ?=|let \w+ ?=|var \w+ ?=|def \w+\(|function\b.{0,30}\(|require\()"
-    r"|\w+ = [\w.]+\(|;\s\w+[\w.]*\("
+    r"```|~~~|(?:^|[\s;])(?:import \w|from [\w.]+ import|const \w+ ?=|let \w+ ?=|var \w+ ?=|def \w+\("
+    r"|function\b.{0,30}\(|require\()|\w = [\w.]{1,60}\(|;\s\w+[\w.]*\("
 )
 _ACTING_CODE: Final = re.compile(
     r"\b(?:socket\.|smtplib|urlopen|urlretrieve|requests\.(?:get|post|put)\(|http\.client|httpx\.\w+\(|axios|fetch\("
-    r"|XMLHttpRequest|subprocess\.|os\.(?:system|popen|exec\w*|environ\b.{0,40}\b(?:post|send))|child_process|exec\(|eval\("
-    r"|Runtime\.getRuntime|pynput|keyboard\.|pyperclip|psutil|ctypes|getpass|paramiko|ftplib|telnetlib|pyautogui|winreg"
-    r"|shutil\.rmtree|os\.remove|yagmail|scapy|wget\.download|cryptography\.fernet|Fernet\()"
+    r"|XMLHttpRequest|subprocess\.|os\.(?:system|popen|exec\w*|environ\b.{0,40}\b(?:post|send))|child_process|exec\("
+    r"|eval\(|Runtime\.getRuntime|pynput|keyboard\.|pyperclip|psutil|ctypes|getpass|paramiko|ftplib|telnetlib|pyautogui"
+    r"|winreg|shutil\.rmtree|os\.remove|yagmail|scapy|wget\.download|cryptography\.fernet|Fernet\()"
 )
 
 FOREIGN_WORDS_MIN: Final = 2
@@ -73,8 +71,8 @@ def forms(text: str) -> list[str]:
 def is_foreign(text: str) -> bool:
     """Return whether `text` is in another language than English."""
     letters = _LETTERS.findall(text)
-    if sum(letter > "\u024f" for letter in letters) > FOREIGN_LETTERS * len(letters):
+    if not text.isascii() and sum(letter > "\u024f" for letter in letters) > FOREIGN_LETTERS * len(letters):
         return True
-    words = [word.lower() for word in _LATIN_WORD.findall(text)]
-    foreign = sum(word in _FOREIGN and word not in _SHARED for word in words)
-    return foreign >= FOREIGN_WORDS_MIN and foreign > sum(word in _ENGLISH for word in words)
+    lower = text.lower()
+    foreign = len(_FOREIGN.findall(lower))
+    return foreign >= FOREIGN_WORDS_MIN and foreign > len(_ENGLISH.findall(lower))

@@ -87,7 +87,8 @@ _WHO_IT_SHALL_BE: Final = (
         r"\byou (?:must now|will now|shall now|now (?:are|have|must|can)|are now|are an? (?:ai|assistant|agent|model"
         r"|chatbot|bot|expert)|are going to|are free|have no (?:rules|limits|restrictions))\b",
         r"(?:^|[.!?:;>)\]*-]\s*)(?:you are|you're|you will|you'll|you have been|you were)\s",
-        r"\b(?:want|need|like|ask|order|command|require) you to\b|\byou (?:\w+ ){0,4}act as\b|\bimagine (?:that )?you\b",
+        r"\b(?:want|need|like|ask|order|command|require) you to\b|\byou (?:\w+ ){0,4}act as\b"
+        r"|\bimagine (?:that )?you\b",
     ),
     _sign("act", rf"{_START}(?:(?:please|now|just|always|only)\s+)?act as\b|\bin character\b|\bbreak character\b"),
     _sign(
@@ -126,17 +127,28 @@ _WHAT_IT_SHALL_SAY: Final = (
         r"|rhymes?|riddles|code words|all caps|capital letters|anagram\w*|pig latin|base64|rot13|morse)\b",
     ),
     _sign("print output repeat", r"\b(?:print|output|repeat)(?: (?:only|just|exactly))*:? [\"'“«][^\"'”»]{2}"),
-    _sign("style pirate emoji word", r"\bin the style of\b|\blike a pirate\b|\b(?:with|in) emojis?\b|\bword for word\b"),
+    _sign(
+        "style pirate emoji word", r"\bin the style of\b|\blike a pirate\b|\b(?:with|in) emojis?\b|\bword for word\b"
+    ),
 )
 _HOW_IT_IS_MARKED: Final = (
-    _sign("<", r"</?(?:system|user|assistant|lessons?|instructions?|information|important|admin|prompt|human)\b|<\||<<SYS"),
+    _sign(
+        "<", r"</?(?:system|user|assistant|lessons?|instructions?|information|important|admin|prompt|human)\b|<\||<<SYS"
+    ),
     _sign("[", r"\[/?INST\]|\[(?:system|end|start|begin|insert|admin)\b"),
-    _sign("%%% ##", r"%%%|#{2,}\s*\(?(?:instruction|system|user)"),
-    _sign("prompt", r"\b(?:your|insert|my|the user'?s?) prompt\b[^.]{0,12}[\])}]", r"\b(?:system|developer|initial"
-          r"|original|hidden|secret) prompts?\b.{0,20}(?:[?:]|\bin full\b|\bverbatim\b)"),
+    _sign("%%% ##", r"%%%|##\s*\(?(?:instruction|system|user)"),
+    _sign(
+        "prompt",
+        r"\b(?:your|insert|my|the user'?s?) prompt\b[^.]{0,12}[\])}]",
+        r"\b(?:system|developer|initial"
+        r"|original|hidden|secret) prompts?\b.{0,20}(?:[?:]|\bin full\b|\bverbatim\b)",
+    ),
     _sign(":", rf"{_START}(?:human|assistant|system|user|admin|ai|chatgpt|gpt|bot)\s?:\s"),
-    _sign("urgent important emergency", r"\bthis is (?:\w+ ){0,2}(?:urgent|important|an emergency)\b|\bimportant!+"
-          r"|\bimportant (?:message|instruction|information)s? (?:from|for|to)\b"),
+    _sign(
+        "urgent important emergency",
+        r"\bthis is (?:\w+ ){0,2}(?:urgent|important|an emergency)\b|\bimportant!+"
+        r"|\bimportant (?:message|instruction|information)s? (?:from|for|to)\b",
+    ),
 )
 _SIGNS: Final = (*_WHAT_WAS_SAID, *_WHO_IT_SHALL_BE, *_WHAT_IT_SHALL_SAY, *_HOW_IT_IS_MARKED)
 

@@ -29,7 +29,7 @@ ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
 INSTALL: Final = 'pip install "lessonbook[llm]"'
 _NO_EXTRA: Final = f"refiner.model is set, but its extra is not installed: run {INSTALL}"
 _CHATTY: Final = ("openai", "anthropic", "google_genai", "httpx", "httpx2", "httpcore", "httpcore2")
-"""Loggers that write requests, issue texts included, at DEBUG or INFO."""
+"""Loggers that write of every request at DEBUG or INFO, what exactly is for their makers to decide."""
 _COMPATIBLE: Final = ("openai:", "openai-chat:")
 log = logging.getLogger(__name__)
 

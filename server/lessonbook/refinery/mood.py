@@ -4,8 +4,8 @@ import re
 from typing import Final
 
 _URGED: Final = re.compile(
-    r"(?:\b(?:never|not|need not)|n't)\s+(?:hesitat\w+|fail|forget|be (?:afraid|shy|scared|reluctant)|worry|wait|mind|shy"
-    r" away|neglect|hold back|only|just)\b(?:\s+(?:to|from|about|of))?"
+    r"(?:\b(?:never|not|need not)|n't)\s+(?:hesitat\w+|fail|forget|be (?:afraid|shy|scared|reluctant)|worry|wait|mind"
+    r"|shy away|neglect|hold back|only|just)\b(?:\s+(?:to|from|about|of))?"
     r"|\bwithout (?:any )?(?:further )?(?:delay|hesitation|hesitating|worry\w*|fear|ado|exception|question)\b"
     r"|\bno matter\b|\bno problem\b",
     re.I,
@@ -21,7 +21,8 @@ _NOT: Final = re.compile(
 _CONDITION: Final = re.compile(r"\b(?:if|when|whenever|where|while|since|because|unless|in case|once|until)\b", re.I)
 _STATEMENT: Final = re.compile(r"\b(?:does|is|are|was|were|did|has|have|had|will|would|wo|could|it's) ?$", re.I)
 _BETWEEN: Final = re.compile(
-    r"\W*(?:(?:ever|to|even|simply|blindly|silently|globally|permanently|temporarily|quietly|just|allowed|be)\W+)*$", re.I
+    r"\W*(?:(?:ever|to|even|simply|blindly|silently|globally|permanently|temporarily|quietly|just|allowed|be)\W+)*$",
+    re.I,
 )
 _HARMFUL: Final = re.compile(
     r"\b(?:attackers?|adversar(?:y|ies)|intruders?|hackers?|thie(?:f|ves)|malware|anyone|anybody|somebody|someone"
@@ -31,14 +32,18 @@ _HARMFUL: Final = re.compile(
 """Whose deeds are told, not advised: "an attacker can bypass …"."""
 
 _SUPPOSED: Final = re.compile(
-    r"\b(?:might|could|would|able to|in order to|attempts? to|tr(?:y|ies) to|(?:allow|let|enable|cause|permit|lead|help)(?:s|ed|ing)"
-    r" (?:[\w-]+ ){1,5}(?:to)?)\s*(?:\w+\s+)?$",
+    r"\b(?:might|could|would|able to|in order to|attempts? to|tr(?:y|ies) to"
+    r"|(?:allow|let|enable|cause|permit|lead|help)(?:s|ed|ing) (?:[\w-]+ ){1,5}(?:to)?)\s*(?:\w+\s+)?$",
     re.I,
 )
 """What comes of something, not what to do: "which allows users to bypass …"."""
 
-_CLAUSE_END: Final = re.compile(r"[.,;:!?](?=\s)|\b(?:and|but|then|just)\b|\s[-–—]\s", re.I)
+_CLAUSE_END: Final = re.compile(r"(?<!\.)[.,;:!?](?=\s)|\b(?:and|but|then|just)\b|\s[-–—]\s", re.I)
 _ASIDE: Final = re.compile(r"\b(never|not|don't)\s*,[^,.;:!?]{1,40},\s*", re.I)
+
+
+CLAUSE_MAX: Final = 200
+"""Characters before something in which a negation of it is looked for."""
 
 
 def is_advised(pattern: re.Pattern[str], text: str) -> bool:
@@ -57,7 +62,7 @@ def is_advised(pattern: re.Pattern[str], text: str) -> bool:
     while found:
         while passed < len(ends) and ends[passed] <= found.start():
             start, passed = ends[passed], passed + 1
-        clause = plain[start : found.start()]
+        clause = plain[max(start, found.start() - CLAUSE_MAX) : found.start()]
         if not (_is_against(clause) or _HARMFUL.search(clause) or _SUPPOSED.search(clause)):
             return True
         found = pattern.search(plain, found.start() + 1)
@@ -77,4 +82,5 @@ def _governs(negation: re.Match[str], clause: str) -> bool:
     if _BETWEEN.match(clause, negation.end()):
         return True
     before = clause[: negation.start()]
-    return not _CONDITION.search(before) and not _STATEMENT.search(before)
+    states = negation.group().lower() in {"not", "n't"} and _STATEMENT.search(before)
+    return not states and not _CONDITION.search(before)

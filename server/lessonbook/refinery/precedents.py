@@ -8,10 +8,12 @@ from functools import cache
 from typing import Final
 
 from lessonbook.refinery.catalogue import Catalogue
-from lessonbook.refinery.likeness import Collection, Likeness, Sketch, load_likeness, sketch, terms_of
+from lessonbook.refinery.likeness import FEATURES, Collection, Likeness, Sketch, load_likeness, sketch, terms_of
 
 MERGE: Final = 0.5
 """The least probability at which an issue joins a group: at most one new thing in twenty is taken for a known one."""
+MERGE_SAME_WEAKNESS: Final = 0.1
+"""The same where issue and group surely tell one weakness in the field's own terms."""
 AMBIGUOUS: Final = 0.2
 """From here on a likeness is told to the reviewer."""
 MEMBERS_MAX: Final = 8
@@ -30,6 +32,12 @@ class Match:
     group: str
     member: str
     probability: float
+    same_weakness: bool = False
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the issue is to be taken for an instance of the group."""
+        return self.probability >= (MERGE_SAME_WEAKNESS if self.same_weakness else MERGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +56,7 @@ class Precedents:
 
     def __init__(self, background: Collection | None = None, *, parent: Precedents | None = None) -> None:
         self._parent = parent
-        self.collection = Collection(parent.collection if parent else background)
+        self.collection = parent.collection if parent else Collection(background)
         self._members: dict[str, Member] = {}
         self._groups: dict[str, list[str]] = {}
         self._postings: dict[str, set[str]] = {}
@@ -66,7 +74,8 @@ class Precedents:
         self.discard(member)
         self._members[member] = Member(group, sketched)
         self._groups.setdefault(group, []).append(member)
-        self.collection.add(sketched.words)
+        if self._parent is None:
+            self.collection.add(sketched.words)
         for term in sketched.words:
             self._postings.setdefault(term, set()).add(member)
 
@@ -78,7 +87,8 @@ class Precedents:
         self._groups[known.group].remove(member)
         if not self._groups[known.group]:
             del self._groups[known.group]
-        self.collection.add(known.sketch.words, -1)
+        if self._parent is None:
+            self.collection.add(known.sketch.words, -1)
         for term in known.sketch.words:
             self._postings[term].discard(member)
             if not self._postings[term]:
@@ -94,10 +104,13 @@ class Precedents:
         return (self._parent.members_of(group) if self._parent else []) + self._groups.get(group, [])
 
     def matches(self, text: str, model: Likeness | None = None) -> list[Match]:
-        """Return the groups that `text` may be an instance of, the most probable first."""
-        model = model or load_likeness()
-        found = [Match(group, nearest, model.probability(features)) for group, nearest, features in self.compared(text)]
-        return sorted(found, key=lambda match: -match.probability)
+        """Return the groups that `text` may be an instance of, the surest first."""
+        model, told = model or load_likeness(), FEATURES.index("same_weakness")
+        found = [
+            Match(group, nearest, model.probability(features), features[told] > 0)
+            for group, nearest, features in self.compared(text)
+        ]
+        return sorted(found, key=lambda match: (not match.is_sure, not match.same_weakness, -match.probability))
 
     def compared(self, text: str) -> Iterator[tuple[str, str, list[float]]]:
         """Yield each candidate group of `text`, its member most like it, and the features the model weighs."""

@@ -10,18 +10,15 @@ from lessonbook.models.findings import Finding
 from lessonbook.models.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, Category, Severity, Status, Trust
 from lessonbook.refinery.catalogue import Catalogue, CatalogueRule, canonical_key
 from lessonbook.refinery.classify import category_of, severity_of
-from lessonbook.refinery.likeness import READ_MAX
+from lessonbook.refinery.likeness import sketch
 from lessonbook.refinery.redact import redact
 from lessonbook.refinery.screen import one_line, screen, screen_why, visible
-from lessonbook.refinery.weaknesses import weaknesses_in
 
 ReviewMode = Literal["none", "risky", "all"]
 """Which lessons wait for a person: `trust.review` of the settings."""
 
 COPIED: Final = "it copies the words of the issue"
 COPIED_RUN: Final = 8
-TOLD_MIN: Final = 0.9
-"""The least strength at which a weakness that an issue does not name decides."""
 _WORDS: Final = re.compile(r"\w+")
 _PROMPT_SECTION: Final = re.compile(r"<lessons\b[^>]*>.*?(?:</lessons[^>]*>|\Z)", re.S)
 _NAMED: Final = re.compile(r"\b(?:CWE-\d{1,5}|(?:bandit|ruff|eslint|semgrep|hadolint|checkov):[\w./-]*\w)", re.I)
@@ -56,6 +53,11 @@ class Told:
     def key(self) -> str:
         """The exact name of the lesson."""
         return f"catalogue:{self.rule.id}"
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether the lesson is about this weakness above all others that it answers to."""
+        return self.rule.keys[0] == self.cwe
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +127,9 @@ def names_of_lesson(item: Prepared) -> tuple[str, ...]:
 
 def _told(description: str, catalogue: Catalogue) -> Told | None:
     """Return the weakness that a description's words surely tell, if the catalogue has a lesson for it."""
-    sighting = next(iter(weaknesses_in(description[:READ_MAX])), None)
-    if sighting is None or sighting.strength < TOLD_MIN:
-        return None
-    rule = catalogue.find(sighting.cwe)
-    return Told(sighting.cwe, sighting.strength, rule) if rule else None
+    told = sketch(description)
+    rule = catalogue.find(told.surely_tells) if told.surely_tells else None
+    return Told(told.surely_tells, told.weaknesses[told.surely_tells], rule) if rule else None
 
 
 def _capped(declared: Severity, suggested: Severity) -> Severity:

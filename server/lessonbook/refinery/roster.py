@@ -15,7 +15,12 @@ from typing import Final, cast
 
 from lessonbook.errors import ConfigError
 from lessonbook.models.vocabulary import SHARED_AGENT
+from lessonbook.refinery.areas import area_probabilities
 from lessonbook.refinery.documents import texts_in
+from lessonbook.refinery.text_model import softmax
+
+ROUTE_CONFIDENCE_MIN: Final = 0.4
+"""Below this probability work is better left to the agent that is configured for all else."""
 
 AREAS: Final = ("backend", "frontend", "infrastructure", "database", "data", "ml", "test", "docs")
 """The fields of work an agent can belong to."""
@@ -32,8 +37,15 @@ _NAME_WEIGHT: Final = 1.5
 """A pattern that knows only the extension says less than one that knows a folder, and that less than a file's name."""
 _PHRASE_BONUS: Final = 0.5
 """Added weight of each further word of a phrase."""
-_SURE_SCORE: Final = 3.0
-"""The score at which confidence is held back to 1 - 1/e by scarcity of evidence alone."""
+_FILES_WEIGHT: Final = 0.8
+_WORDS_WEIGHT: Final = 0.7
+_KNOWN_WORDS_WEIGHT: Final = 0.2
+"""What a point of words and files counts beside the area model's log-probability; words less where the model has
+weighed them already."""
+_UNKNOWN_AREA: Final = 0.1
+"""The probability, before any word, of an area that the area model does not know."""
+_LEAST: Final = 0.01
+"""No area is ruled out by the area model alone."""
 _MIN_LIKENESS: Final = 0.5
 _MAX_TEXT_CHARACTERS: Final = 20_000
 
@@ -59,6 +71,16 @@ class RosterAgent:
     words: tuple[str, ...] = ()
 
 
+_DOCS: Final = "docs"
+_DOCUMENTS: Final = RosterAgent(
+    name="",
+    area=_DOCS,
+    answers_for="documents that no agent of a roster keeps",
+    files=("*.md", "*.mdx", "*.rst", "*.adoc", "docs/**", "doc/**", "mkdocs.yml", "CHANGELOG*", "README*"),
+    words=("documentation", "readme", "changelog", "release notes", "tutorial", "spelling", "typo", "mkdocs", "docs"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class _Pattern:
     agent: int
@@ -69,17 +91,18 @@ class _Pattern:
 class Roster:
     """The known agents; resolves their names and routes work to them."""
 
-    __slots__ = ("_names", "_patterns", "_phrases", "agents")
+    __slots__ = ("_claimants", "_names", "_patterns", "_phrases", "agents")
 
     def __init__(self, agents: Iterable[RosterAgent]) -> None:
         self.agents: tuple[RosterAgent, ...] = tuple(agents)
         self._names: Mapping[str, str] = {
             _folded(name): agent.name for agent in reversed(self.agents) for name in (*agent.aliases, agent.name)
         }
-        self._phrases = _phrases(self.agents)
+        self._claimants = (*self.agents, _DOCUMENTS)
+        self._phrases = _phrases(self._claimants)
         self._patterns = tuple(
             _Pattern(index, _glob(pattern), _pattern_weight(pattern))
-            for index, agent in enumerate(self.agents)
+            for index, agent in enumerate(self._claimants)
             for pattern in agent.files
         )
 
@@ -107,26 +130,61 @@ class Roster:
         return [known for known in ranked if scores[known] >= _MIN_LIKENESS][:limit]
 
     def route(self, text: str, files: Sequence[str] = ()) -> tuple[str, float] | None:
-        """Return the agent that `text` and `files` point to and a confidence in 0..1, or None without any hint.
+        """Return the agent that `text` and `files` point to and the probability that it is right, or None.
 
-        A word or file counts by the inverse of how many agents claim it, so what many share decides little. The
-        confidence is the winner's share of the two best scores, held back while evidence is scarce. Ties go to the
-        agent that comes first in the roster.
+        None where nothing points anywhere: no agent claims a word or file, and what the area model makes of the words
+        stays below `ROUTE_CONFIDENCE_MIN`. Documentation, if no agent keeps it, goes to the agent with the most words
+        or files in it. Ties go to the agent that comes first in the roster.
         """
-        scores = [
-            from_text + from_files
-            for from_text, from_files in zip(self._text_scores(text), self._file_scores(files), strict=True)
-        ]
-        if not scores or max(scores) <= 0.0:
+        words, files_found = self._text_scores(text), self._file_scores(files)
+        areas = self._areas(text, words, files_found)
+        evidence = [from_text + from_files for from_text, from_files in zip(words, files_found, strict=True)]
+        documents = areas.get(_DOCS) == max(areas.values(), default=0.0)
+        best: tuple[str, float] | None = None
+        for area, probability in areas.items():
+            index, share = self._first_of(area, evidence)
+            if index is None or (documents and not evidence[index]):
+                continue
+            if best is None or probability * share > best[1]:
+                best = self.agents[index].name, probability * share
+        if best is None or not (any(evidence[: len(self.agents)]) or best[1] >= ROUTE_CONFIDENCE_MIN):
             return None
-        best = max(range(len(scores)), key=lambda index: scores[index])
-        second = max((score for index, score in enumerate(scores) if index != best), default=0.0)
-        share = scores[best] / (scores[best] + second)
-        confidence = share * (1.0 - math.exp(-scores[best] / _SURE_SCORE))
-        return self.agents[best].name, round(confidence, 4)
+        return best[0], round(best[1], 4)
+
+    def area_of(self, text: str, files: Sequence[str] = ()) -> tuple[str, float] | None:
+        """Return the area of the work and the probability that it is right, or None without any hint.
+
+        The area can be `docs` although no agent of the roster keeps documents.
+        """
+        areas = self._areas(text, self._text_scores(text), self._file_scores(files))
+        best = max(areas, key=lambda area: areas[area], default=None)
+        return None if best is None else (best, round(areas[best], 4))
+
+    def _areas(self, text: str, words: Sequence[float], files: Sequence[float]) -> dict[str, float]:
+        """Return the probability of each area that the words, the files or the area model speak for."""
+        prior = area_probabilities(text)
+        scores: dict[str, float] = {}
+        for agent, from_text, from_files in zip(self._claimants, words, files, strict=True):
+            if not prior and not from_text and not from_files:
+                continue
+            weight = _KNOWN_WORDS_WEIGHT if agent.area in prior else _WORDS_WEIGHT
+            score = weight * from_text + _FILES_WEIGHT * from_files
+            score += math.log(max(prior.get(agent.area, _UNKNOWN_AREA), _LEAST))
+            scores[agent.area] = max(score, scores.get(agent.area, -math.inf))
+        return softmax(scores)
+
+    def _first_of(self, area: str, evidence: Sequence[float]) -> tuple[int | None, float]:
+        """Return the agent of `area` with the most evidence and its share among those that have any."""
+        members = [index for index, agent in enumerate(self.agents) if agent.area == area]
+        if not members:
+            return None, 0.0
+        best = max(members, key=lambda index: evidence[index])
+        rivals = [index for index in members if evidence[index] or index == best]
+        shares = softmax({str(index): _WORDS_WEIGHT * evidence[index] for index in rivals})
+        return best, shares[str(best)]
 
     def _text_scores(self, text: str) -> list[float]:
-        scores = [0.0] * len(self.agents)
+        scores = [0.0] * len(self._claimants)
         words = _words(text[:_MAX_TEXT_CHARACTERS])
         for phrase, (owners, weight) in self._phrases.items():
             if f" {phrase} " in words:
@@ -135,14 +193,14 @@ class Roster:
         return scores
 
     def _file_scores(self, files: Sequence[str]) -> list[float]:
-        scores = [0.0] * len(self.agents)
+        scores = [0.0] * len(self._claimants)
         paths = [path.strip().replace("\\", "/") for path in files if path.strip()]
         for path in paths:
             fits: dict[int, float] = {}
             for pattern in self._patterns:
                 if pattern.weight > fits.get(pattern.agent, 0.0) and pattern.regex.fullmatch(path):
                     fits[pattern.agent] = pattern.weight
-            rarity = _rarity(len(fits), len(self.agents))
+            rarity = _rarity(len(fits), len(self._claimants))
             for index, weight in fits.items():
                 scores[index] += _FILE_WEIGHT * weight * rarity / len(paths)
         return scores

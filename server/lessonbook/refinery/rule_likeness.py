@@ -13,8 +13,14 @@ from typing import Final, cast
 from lessonbook.learning.words import stem
 
 NAME: Final = "rule_likeness"
-LIKENESS_MIN: Final = 0.3
+LIKENESS_MIN: Final = 0.2
 """Below this a text waits for a person. Higher values stop more prompts and hold up more rules."""
+
+SENTENCE_MIN: Final = 0.05
+"""The same for each sentence of a text: little can be told from one, so only what is plainly foreign counts."""
+
+_SENTENCE_WORDS_MIN: Final = 4
+_SENTENCE_END: Final = re.compile(r"(?<=[.!?:])\s+")
 
 _READ_MAX: Final = 1_200
 _VERSION: Final = 1
@@ -50,8 +56,13 @@ class Likeness:
 
 
 def reads_like_a_rule(text: str) -> bool:
-    """Return whether `text` reads like a rule about software."""
-    return load_likeness().of(text) >= LIKENESS_MIN
+    """Return whether `text`, and each longer sentence of it, reads like a rule about software."""
+    model = load_likeness()
+    if model.of(text) < LIKENESS_MIN:
+        return False
+    sentences = _SENTENCE_END.split(text[:_READ_MAX])
+    longer = [part for part in sentences if len(part.split()) >= _SENTENCE_WORDS_MIN] if len(sentences) > 1 else []
+    return all(model.of(sentence) >= SENTENCE_MIN for sentence in longer)
 
 
 @cache
@@ -62,4 +73,6 @@ def load_likeness() -> Likeness:
     if content.get("version") != _VERSION:
         raise ValueError(f"model {NAME}: version has to be {_VERSION}")
     terms = cast("dict[str, list[float]]", content["terms"])
-    return Likeness(cast("float", content["bias"]), {term: (rarity, weight) for term, (rarity, weight) in terms.items()})
+    return Likeness(
+        cast("float", content["bias"]), {term: (rarity, weight) for term, (rarity, weight) in terms.items()}
+    )

@@ -12,6 +12,7 @@ from lessonbook.refinery.secret_values import (
     UUID,
     has_mixture,
     is_hex,
+    is_jumble,
     is_noise,
     is_scattered,
     is_stand_in,
@@ -49,7 +50,7 @@ _PAIR = re.compile(  # … what parts the items of a list, or the attributes of 
     r"""|\\?["'][\s{]{1,20}(?:(?:type\s{0,4}=\s{0,4}\w{1,20}|description\s{0,4}=\s{0,4}"[^"\n]{0,200}")\s{0,20}){0,2}"""
     r"""(?:value|default)\s{0,4}=\s{0,4}(?=["'])"""
 )
-_ELEMENT = re.compile(r">(?=[^<>\s]{1,400}</)")  # … the end of a tag
+_ELEMENT = re.compile(r"[\"']?>(?=[^<>\s]{1,400}</)")  # … the end of a tag
 _CALL = re.compile(  # … the bracket of a call, and perhaps who logs in: `NetworkCredential("user", "x")`
     r"""(?:\s{0,4}=\s{0,4}[\w.]{0,40})?\(\s{0,8}(?P<first>["'][^"'\n]{0,80}["']\s{0,4},\s{0,8}){0,2}(?=["'`])"""
 )
@@ -68,11 +69,14 @@ _BARE = re.compile(r"""[^\s"'`<>,;(\[{=&][^\s"'`<>,;()\[\]=]{0,2000}+={0,3}+""")
 _BARE_PASSWORD = re.compile(r"""[^\s"'`<>,;(\[{][^\s"'`<>,;]{0,99}+""")
 _NEAR = re.compile(r"""(?<![\w/.+-])[A-Za-z0-9][\w.+/=~!-]{19,400}+""")
 _WORD_BEFORE = re.compile(r"\b([A-Za-z]{3,10}) \Z")
-_CHECKSUM = re.compile(r"(?i)sha-?\d|hash|integrity|checksum|digest|md5|\bid\b|_id\b")
+_CHECKSUM = re.compile(
+    r"(?i)sha-?\d|hash|integrity|checksum|digest|md5|commit|revision|public|fingerprint|\bid\b|_id\b"
+)
 _BESIDE = re.compile(
     r"(?i)(?:user(?:name|[ _-]?id)?|uid|login|host(?:name)?|server|machine)[\"']?\s{0,20}(?:=>|[:=]|[\"' ])"
 )
 _EXPRESSION = re.compile(r"[$&*@(\[{!/~]|[A-Za-z_][\w.]*(?:[(\[]|::|->)")
+_CALLABLE = re.compile(r"[A-Za-z_][\w.]*")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 
 
@@ -111,8 +115,9 @@ class _Reading:
     def drawn_after(self, position: int) -> Span | None:
         """Return where something that can only be drawn stands, at most 60 characters after `position`."""
         at = bisect_left(self._drawn, (position, 0, ""))
-        near = at < len(self._drawn) and self._drawn[at][0] - position <= _NEAR_MAX
-        return self._drawn[at] if near else None
+        if at == len(self._drawn) or (start := self._drawn[at][0]) - position > _NEAR_MAX:
+            return None
+        return None if "[redacted:" in self.text[position:start] else self._drawn[at]
 
 
 def assigned(text: str) -> Iterator[Span]:
@@ -123,6 +128,8 @@ def assigned(text: str) -> Iterator[Span]:
         if anchor < done:
             continue
         start, done = _name_around(text, anchor)
+        if text.startswith("[redacted:", max(0, start - 10)):
+            continue  # the name of a mark
         name = text[start:done].rstrip(".-")
         means = promise(name)
         if name in _KEYS and (before := _WORD_BEFORE.search(text, max(0, start - 12), start)) is not None:
@@ -186,12 +193,13 @@ def _value_of(reading: _Reading, start: int, end: int, means: Promise) -> Value 
     if text[end - 1] != "." and (gap := _SPEECH.match(text, end)) is not None:
         users = users and not text[text.rfind("\n", max(0, start - 40), start) + 1 : start].strip()
         return _value_at(text, gap.end(), means, loose=not gap["verb"] and not users, users=users)
-    if (gap := _PAIR.match(text, end)) is not None:
-        bound = "value" in gap.group() or "default" in gap.group() or text[max(0, start - 2) : start - 1] == "("
-        return _value_at(text, gap.end(), means, loose=not bound, users=users)
     if (gap := _ELEMENT.match(text, end)) is not None:
         value = _value_at(text, gap.end(), means, loose=False, users=users)
         return value and value._replace(quoted=True)
+    if (gap := _PAIR.match(text, end)) is not None:
+        listed = text[max(0, start - 2) : start - 1] == "(" and ")" not in gap.group()
+        bound = listed or "value" in gap.group() or "default" in gap.group()
+        return _value_at(text, gap.end(), means, loose=not bound, users=users)
     if (gap := _CALL.match(text, end)) is not None:
         return _value_at(text, gap.end(), means, loose=not gap["first"], users=False)
     return None
@@ -212,6 +220,8 @@ def _value_at(
     if match is None or match.group().endswith(".."):
         return None
     value = match.group()
+    if text[match.end() : match.end() + 1] in {"(", "["} and _CALLABLE.fullmatch(value) is not None:
+        return None
     if "&" in value and "?" in text[max(0, position - 200) : position].rsplit("\n", 1)[-1]:
         value = value.partition("&")[0]
     value = value.rstrip(".)}]\\:")
@@ -249,7 +259,7 @@ def _is_password(value: Value, name: str) -> bool:
     if value.quoted:
         whole = " " not in text and text[0] not in "/#."
         return whole and (not value.loose or has_mixture(text))
-    return len(text) >= _PASSWORD_BARE_MIN and not _is_code(text) and has_mixture(text)
+    return len(text) >= _PASSWORD_BARE_MIN and not _is_code(text) and (has_mixture(text) or is_jumble(text))
 
 
 def _is_code(text: str) -> bool:

@@ -35,14 +35,18 @@ FORMATS: Final[tuple[Format, ...]] = (
         ("PRIVATE KEY",),
         r"-----BEGIN (?:[A-Z0-9]++ ){0,4}PRIVATE KEY(?: BLOCK)?-----"
         # … whole, whatever stands between,
-        r"(?:(?=[^A-Za-z0-9]{0,20}+[A-Za-z0-9+/:\\ ,-]{8})(?:[^-]|-(?!----[BE]))*+"
+        r"(?:(?![\s\S]{0,24}?-----END )(?=[^A-Za-z0-9]{0,20}+[A-Za-z0-9+/:\\ ,-]{8})(?:[^-]|-(?!----[BE]))*+"
         r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
         # … or cut off: as many lines as look encoded.
         r"|(?:[\s\"'+,]|\\[nr])*+[A-Za-z0-9+/=]{16,}+(?:(?:[\s\"'+,]|\\[nr])++[A-Za-z0-9+/=]{16,}+)*+"
         r"(?:\s[A-Za-z0-9+/=]{1,63}$)?)",
     ),
     Format("private-key", ("PuTTY-User-Key-File",), r"(?<=Private-Lines: )\d{1,4}\s[A-Za-z0-9+/=\s]{40,}+"),
-    _format("private-key", "LS0tLS1CRUdJTi", r"LS0tLS1CRUdJTi[A-Za-z0-9+/\s\\]{100,}+={0,2}"),
+    _format(
+        "private-key",
+        "LS0tLS1CRUdJTi",
+        r"LS0tLS1CRUdJTi[A-Za-z0-9+/]{40,}+(?:(?:\s|\\[nr])++[A-Za-z0-9+/]{40,}+)*+(?:(?:\s|\\[nr])++[A-Za-z0-9+/]++(?==))?={0,2}",
+    ),
     _format("private-key", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[02-9AC-HJ-NP-Z]{50,60}"),
     _format("jwt", "ZXlK", r"ZXlK[A-Za-z0-9+/_-]{60,}+={0,2}"),
     _format("jwt", "eyJ", rf"eyJ{_ID}{{8,}}+={{0,2}}\.{_ID}{{8,}}+={{0,2}}(?:\.{_ID}*+)?+"),

@@ -47,7 +47,11 @@ _KEY_OF_NOTHING: Final = words(
     "public pub primary foreign partition sort row object cache dict hot idempotency dedup group index unique map"
     " json lookup registry translation i18n message hash range tag label field column config setting state storagekey"
     " pressed arrow enter return shift rule fingerprint route router react item order context host known locale"
-    " checksum block store lock race query search metric event log attr attribute property prop path file"
+    " checksum block store lock race query search metric event log attr attribute property prop path file recv"
+)
+_TOKEN_OF_NOTHING: Final = words(
+    "public page next previous continuation cancel cancellation pagination sync start end stop eos bos pad sep cls"
+    " mask unk special image video audio syntax lexer design"
 )
 _SERVICES: Final = words(
     # Services that give out keys, by the name that settings give them: `MAILCHIMP_API`, `snyk: …`.
@@ -86,12 +90,12 @@ def promise(name: str) -> Promise:
     if head in _PASSWORD:
         return "none" if head == "pass" and before and before[-1] in _PASSES else "password"
     if head in _TOKEN:
-        return "token"
+        return "none" if before and (before[-1] in _TOKEN_OF_NOTHING or before[-2:] == ["public", "key"]) else "token"
     if head == "key":
         return _of_key(before)
     for ending, means in _ENDINGS:
         if head.endswith(ending):
-            return "none" if head in _NO_PASSWORDS else means
+            return "none" if head in _NO_PASSWORDS or "public" in name.lower() else means
     return _of_service(parts, head)
 
 

@@ -25,13 +25,13 @@ _ADDRESS_TOKEN = re.compile(r"(?<=://)[\w-]{20,200}(?=@[\w.-])")
 _EXAMPLES: Final = frozenset({"user:pass@", "user:password@", "username:password@", "user:passwd@", "login:password@"})
 _WORD_OF_SHELL = r"""(?:"[^"\n]{0,200}"|'[^'\n]{0,200}'|[^\s"'\\]{1,200}){1,4}"""
 _CURL = re.compile(rf"(?<=\s)(?:-u|-U|--user|--proxy-user)[ \t=]{{0,4}}(?P<word>{_WORD_OF_SHELL})")
-_CURL_NAMES: Final = re.compile(r"\b(?:curl|wget|https?)\b")
+_CURL_NAMES: Final = re.compile(r"\b(?:curl|wget|http)\s")
 _COMMANDS: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
     (
         ("-p",),
         re.compile(
-            r"\b(?:sshpass|(?:psexec|PsExec)(?:64)?|(?:docker|podman) login|mysql(?:dump|admin)?|mongo(?:sh|dump)?)\b"
-            r"""[^\n|;&]{0,200}?\s-p[ \t]?["']?(?P<word>(?!ort|ath)[^\s"'-][^\s"']{4,100})"""
+            r"\b(?:sshpass|(?:psexec|PsExec)(?:64)?|(?:docker|podman) login|twine|mysql(?:dump|admin)?"
+            r"""|mongo(?:sh|dump)?)\b[^\n|;&]{0,200}?\s-p[ \t]?["']?(?P<word>(?!ort|ath)[^\s"'-][^\s"']{4,100})"""
         ),
     ),
     (("net use", "NET USE"), re.compile(r"(?i)\bnet use [^\n|;&]{0,200}?/user:\S{1,100} (?P<word>[^\s/]{4,100})")),
@@ -77,6 +77,7 @@ _HEX_MIN: Final = 32
 _HEX_MARK_MAX: Final = 4
 _PART_MIN: Final = 20
 _WHOLE_MIN: Final = 30
+_LONGEST_MIN: Final = 12
 _ENDING = re.compile(r"\.[a-z][a-z0-9]{0,4}$")
 _PARTS = re.compile(r"[_.~=-]+")
 _MARKS_OF_NAMES: Final = words(
@@ -159,10 +160,15 @@ def _decoded(encoded: str) -> str:
 
 
 def _after_user(start: int, end: int, word: str) -> Iterator[Span]:
+    """Yield the password of `user:password`, or the user where that is all there is."""
     user, colon, password = word.partition(":")
-    user, password = user.strip("\"'"), password.strip("\"'")
-    secret = password or user
-    if not colon or len(secret) < _PASSWORD_MIN or secret == user == password:
+    if password.strip("\"'"):
+        start, secret = start + len(user) + 1, password
+    else:
+        end, secret = start + len(user), user
+    start, end = start + len(secret) - len(secret.lstrip("\"'")), end - len(secret) + len(secret.rstrip("\"'"))
+    secret = secret.strip("\"'")
+    if not colon or len(secret) < _PASSWORD_MIN or secret == user.strip("\"'") == password.strip("\"'"):
         return
     if not (is_word(secret) or is_stand_in(secret.strip("{}")) or is_template(word) or secret.startswith(("$", "["))):
         yield start, end, "password"
@@ -188,5 +194,7 @@ def _is_drawn(value: str, mark: str, longest: str) -> bool:
             return False
         return len(mark) <= _HEX_MARK_MAX or f"_{longest}" in value
     return is_wordless(longest, _PART_MIN) or (
-        is_wordless(value[len(mark) :], _WHOLE_MIN) and unlike_words(value[len(mark) :]) > 0.3  # noqa: PLR2004
+        len(longest) >= _LONGEST_MIN
+        and is_wordless(value[len(mark) :], _WHOLE_MIN)
+        and unlike_words(value[len(mark) :]) > 0.3  # noqa: PLR2004
     )

@@ -33,7 +33,7 @@ _STAND_INS: Final = words(
     " test testing example sample foo bar baz user username admin root default unset hidden masked text str bytes any"
     " optional required login auth credentials credential bearer basic xxx yyy"
 )
-_PIECES = re.compile(r"[A-Za-z]+|[0-9]+")
+_CONSTANT = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
 _LETTERS = re.compile(r"[A-Za-z]{4,}")
 _COMMON_PAIRS: Final = words(
     # The letter pairs that make up nine tenths of English in reports of defects, counted over such reports.
@@ -109,7 +109,8 @@ def is_scattered(value: str, shortest: int = RANDOM_MIN) -> bool:
         mixed = not core.islower() and not core.isupper()
         return (mixed and changes(core) >= len(core) * 0.4) or unlike_words(core) > 0.45  # noqa: PLR2004
     varied = entropy(core) >= min(3.0, log2(len(core)) * 0.8)
-    return varied and (changes(core) >= max(2, len(core) * 0.2) or unlike_words(core) > 0.45)  # noqa: PLR2004
+    rate = 0.2 if sum(char.isdigit() for char in core) > 1 else 0.3  # a name may well have one digit
+    return varied and (changes(core) >= max(2, len(core) * rate) or unlike_words(core) > 0.45)  # noqa: PLR2004
 
 
 def is_wordless(value: str, shortest: int) -> bool:
@@ -118,7 +119,9 @@ def is_wordless(value: str, shortest: int) -> bool:
     Names of classes and files mix letters and digits as well, so more is asked than of `is_scattered`.
     """
     core = re.sub(r"[^A-Za-z0-9]", "", value)
-    if not is_scattered(core, shortest) or sum(char.isdigit() for char in core) < 2:  # noqa: PLR2004
+    if not is_scattered(core, shortest) or _CONSTANT.fullmatch(value) is not None:
+        return False
+    if sum(char.isdigit() for char in core) < 2:  # noqa: PLR2004
         return False
     rate = changes(core) / len(core)
     if rate >= 0.45:  # noqa: PLR2004 - half of the characters differ in kind from the one before
@@ -139,6 +142,8 @@ def is_token(value: str) -> bool:
 
 def is_noise(value: str) -> bool:
     """Return whether `value` is a long string of letters, digits and signs of all sorts, as salts of sessions are."""
+    if any(sign in value for sign in ("${", "$(", "{{", "#{", "<%")) or "abcdefghij" in value.lower():
+        return False
     signs = {char for char in value if not char.isalnum() and not char.isspace()}
     return len(value) >= 32 and len(signs) >= 6 and entropy(value) >= 4.5  # noqa: PLR2004 - prose has about 4.2
 
@@ -147,3 +152,8 @@ def has_mixture(value: str) -> bool:
     """Return whether `value` mixes letters with digits or signs, as passwords do and words do not."""
     letters = any(char.isalpha() for char in value)
     return letters and any(char.isdigit() or char in "!@#$%^&*+=?~" for char in value)
+
+
+def is_jumble(value: str) -> bool:
+    """Return whether `value` is small letters and capitals in an order that neither words nor names have."""
+    return value.isalpha() and changes(value) >= 3 and unlike_words(value) > 0.45  # noqa: PLR2004

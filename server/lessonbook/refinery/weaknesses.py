@@ -4,7 +4,6 @@
 """
 
 import re
-import sys
 import tomllib
 from bisect import bisect_left
 from collections import Counter, defaultdict
@@ -14,7 +13,6 @@ from functools import cache, lru_cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from itertools import accumulate
-from math import prod
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, cast
@@ -27,7 +25,7 @@ _VERSION: Final = 1
 _STRENGTHS: Final = MappingProxyType({"sure": 0.95, "likely": 0.75, "hint": 0.45})
 _FIELDS: Final = frozenset({"cwe", *_STRENGTHS})
 _TABLES: Final = frozenset({"version", "joined", "synonyms", "groups", "chains", "within", "weakness"})
-_CHAINS: Final = ("effect_follows", "cause_follows", "averted")
+_CHAINS: Final = ("effect_follows", "cause_follows", "averted", "not_averted")
 _GAPS: Final = MappingProxyType({"~": 4, "~~": 10})
 _WINDOW_WORDS: Final = 30
 _MAX_SPANS: Final = 24
@@ -35,25 +33,32 @@ _MAX_SPANS: Final = 24
 _MAX_MATCHES: Final = 64
 _MAX_WORD: Final = 40
 _ANY: Final = ""
-_CERTAIN: Final = 0.98
+_STOPS: Final = frozenset(".!?;")
 _EFFECT: Final = 0.5
-_UNKNOWN_CAUSE: Final = 0.9
 _AVERTED: Final = 0.4
 _RIVAL: Final = 0.9
 _LOOSE: Final = 0.97
 """What each word that stands between those of a phrase leaves of its strength."""
 _MAX_LOOSE: Final = 6
-_PAIR_LOOSENESS: Final = 2
+_PAIR_LOOSENESS: Final = 1
 _REACH_WORDS: Final = 25
-_MIN_CAUSE_WORDS: Final = 3
 
 _CWE = re.compile(r"CWE-[1-9]\d{0,3}\Z")
-_TOKEN = re.compile(r"\.{2,}[/\\]*|/\./|%[0-9a-f]{2}|[^\W_]+|[.!?;](?=\s)|\n\s*\n")
+_TOKEN = re.compile(r"[/\\]?\.{2,}[/\\]*|/\./|%[0-9a-f]{2}|[^\W_]+|[.!?;](?=\s)|\n\s*\n")
+_LIGHT: Final = frozenset({"of", "in", "on", "to", "for", "by", "with", "from", "at", "is", "are", "be", "its", "and"})
+"""Words that say nothing when they stand between those of a phrase."""
 _ARTICLES: Final = frozenset({"a", "an", "the"})
 _Span = tuple[int, int]
+_Keys = Sequence[frozenset[str]]
 
 
-_stem = lru_cache(maxsize=1 << 14)(stem)
+_WHOLE: Final = MappingProxyType({"note": "note", "notes": "note", "noted": "note", "time": "time", "times": "time"})
+"""Words whose stem would be that of another: "notes" is no "not", "times" no "timing"."""
+
+
+@lru_cache(maxsize=1 << 14)
+def _root(word: str) -> str:
+    return _WHOLE.get(word) or stem(word)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,20 @@ class _Element:
     keys: frozenset[str]
     gap: int
     optional: bool
+
+
+_Steps = tuple[tuple[frozenset[str], int, bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Phrase:
+    """The words of a phrase seen from its rarest one: what has to be in the sentence, what follows, what precedes."""
+
+    length: int
+    anchor: frozenset[str]
+    others: tuple[frozenset[str], ...]
+    onward: _Steps
+    backward: _Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,29 +161,37 @@ class Lexicon:
         """
         self._joined = dict(_joined(texts_in(document, "joined", name), f"{name}: 'joined'"))
         synonyms = _lists(document, "synonyms", name)
-        self._synonyms = {stem(variant): stem(word) for word, variants in synonyms.items() for variant in variants}
+        self._synonyms = {_root(variant): _root(word) for word, variants in synonyms.items() for variant in variants}
         self._groups = _lists(document, "groups", name)
         self._numbers: dict[str, int] = {}
-        self._phrases: list[tuple[_Element, ...]] = []
+        self._parsed: list[tuple[_Element, ...]] = []
         self._rules: dict[int, list[_Rule]] = defaultdict(list)
         for number, entry in enumerate(_entries(document, name), 1):
             self._add(entry, f"{name}: weakness {entry.get('cwe', number)}")
         within = _lists(document, "within", name)
         self._broader = {cwe: frozenset(b for b, cwes in within.items() if cwe in cwes) for cwe in self.cwes}
         chains = _lists(document, "chains", name)
-        self._chains = {
-            kind: self._numbered(chains.get(kind, ()), f"{name}: chains.{kind}") for kind in _CHAINS
-        }
-        keys = {key for phrase in self._phrases for element in phrase for key in element.keys}
-        self._prefixes = frozenset(key for key in keys if key.endswith("*"))
-        self._exact = keys - self._prefixes
-        self._heads = self._anchors()
+        self._chains = {kind: self._numbered(chains.get(kind, ()), f"{name}: chains.{kind}") for kind in _CHAINS}
+        spread = Counter(key for elements in self._parsed for element in elements for key in element.keys)
+        spread.update(dict.fromkeys(spread.keys() & _LIGHT, len(self._parsed)))
+        self._exact = frozenset(key for key in spread if not key.endswith("*"))
+        self._prefixes = frozenset(spread) - self._exact
+        self._phrases = [_anchored(elements, spread) for elements in self._parsed]
+        self._heads: dict[str, list[tuple[int, frozenset[str]]]] = defaultdict(list)
+        for number, phrase in enumerate(self._phrases):
+            for key in phrase.anchor:
+                self._heads[key].append((number, phrase.others[0] if phrase.others else phrase.anchor))
         self._keys_of = lru_cache(maxsize=1 << 14)(self._look_up)
 
     @property
     def cwes(self) -> frozenset[str]:
         """The weaknesses that have words here."""
         return frozenset(rule.cwe for rules in self._rules.values() for rule in rules)
+
+    @property
+    def words(self) -> frozenset[str]:
+        """The stems, and the beginnings of words without their `*`, that phrases are made of."""
+        return self._exact | {prefix[:-1] for prefix in self._prefixes}
 
     def _add(self, entry: Mapping[str, object], where: str) -> None:
         for key in entry.keys() - _FIELDS:
@@ -182,8 +209,8 @@ class Lexicon:
         numbers: list[int] = []
         for phrase in phrases:
             if phrase not in self._numbers:
-                self._phrases.append(self._elements(phrase, where))
-                self._numbers[phrase] = len(self._phrases) - 1
+                self._numbers[phrase] = len(self._parsed)
+                self._parsed.append(self._elements(phrase, where))
             numbers.append(self._numbers[phrase])
         return tuple(numbers)
 
@@ -209,17 +236,17 @@ class Lexicon:
                     raise ConfigError(f"{where} names {choice!r}, which is no group")
                 for member in members:
                     yield from self._alternatives(member, where, depth + 1)
-            elif not choice or choice in _ARTICLES or " " in choice:
+            elif choice in _ARTICLES or not _TOKEN.fullmatch(choice.removesuffix("*")):
                 raise ConfigError(f"{where} has {word!r}, which matches nothing")
             else:
-                key = choice if choice.endswith("*") else stem(choice)
+                key = choice if choice.endswith("*") else _root(choice)
                 yield self._synonyms.get(key, key)
 
     def _join(self, words: Sequence[str]) -> list[str]:
         joined: list[str] = []
         before = ""
         for word in words:
-            here = _stem(word)
+            here = _root(word)
             one = self._joined.get((before, here))
             if one is None:
                 joined.append(word)
@@ -228,24 +255,10 @@ class Lexicon:
             before = here
         return joined
 
-    def _anchors(self) -> dict[str, list[tuple[int, int, frozenset[str]]]]:
-        """Return for each word the phrases it finds: their number, its place in them, the keys of another element.
-
-        A phrase is found by its rarest element and looked at only where the second rarest is in the text too.
-        """
-        spread = Counter(key for phrase in self._phrases for element in phrase for key in element.keys)
-        heads: dict[str, list[tuple[int, int, frozenset[str]]]] = defaultdict(list)
-        for number, phrase in enumerate(self._phrases):
-            required = [place for place, element in enumerate(phrase) if not element.optional]
-            required.sort(key=lambda place: sum(spread[key] for key in phrase[place].keys))
-            for key in phrase[required[0]].keys:
-                heads[key].append((number, required[0], phrase[required[:2][-1]].keys))
-        return dict(heads)
-
     def _look_up(self, word: str) -> frozenset[str]:
-        if word[0] in ".!?;\n" and word[-1] not in "/\\":
+        if word in _STOPS or word.isspace():
             return frozenset()
-        key = stem(word)
+        key = _root(word)
         key = self._synonyms.get(key, key)
         found = {f"{form[:end]}*" for form in (word, key) for end in range(2, len(form) + 1)} & self._prefixes
         return frozenset(found | ({key} & self._exact) | {_ANY})
@@ -254,12 +267,15 @@ class Lexicon:
         """Return the weaknesses that `text` speaks of, strongest first."""
         words = self._join([word[:_MAX_WORD] for word in _TOKEN.findall(_plain(text)) if word not in _ARTICLES])
         keys = [self._keys_of(word) for word in words]
-        spans = self._spans(keys)
-        matches = _outermost(_strongest(self._matches(spans)))
-        if not matches:
-            return ()
         sentences = list(accumulate(not here for here in keys))
+        spans: dict[int, list[_Span]] = defaultdict(list)
+        for start, end in _stretches(keys):
+            self._collect(keys, start, end, spans)
+        weights = [0, *accumulate(word not in _LIGHT for word in words)]
+        matches = _outermost(_strongest(self._matches(spans, weights)))
         links = {kind: sorted(s for n in numbers for s in spans.get(n, ())) for kind, numbers in self._chains.items()}
+        for kind, longer in (("averted", "not_averted"), ("effect_follows", "cause_follows")):
+            links[kind] = [link for link in links[kind] if not any(_holds(other, link) for other in links[longer])]
         return _ranked(words, _judged(self._specific(matches), links, sentences))
 
     def _specific(self, matches: Sequence[_Match]) -> list[_Match]:
@@ -268,60 +284,78 @@ class Lexicon:
         broad = {cwe for narrow in told for cwe in self._broader[narrow]}
         return [match for match in matches if match.cwe not in broad]
 
-    def _spans(self, keys: Sequence[frozenset[str]]) -> dict[int, list[_Span]]:
-        """Return where each phrase stands, its first places only, as half-open ranges of words."""
+    def _collect(self, keys: _Keys, start: int, end: int, spans: dict[int, list[_Span]]) -> None:
+        """Add to `spans` where each phrase stands in one sentence, as half-open ranges of words."""
         places: dict[str, list[int]] = defaultdict(list)
-        for position, here in enumerate(keys):
-            for key in here:
+        for position in range(start, end):
+            for key in keys[position]:
                 places[key].append(position)
-        present = places.keys()
-        found: dict[int, list[_Span]] = defaultdict(list)
-        for key in present & self._heads.keys():
-            for number, anchor, second in self._heads[key]:
+        present = frozenset(places)
+        for key in sorted(present & self._heads.keys()):
+            for number, second in self._heads[key]:
                 if second.isdisjoint(present):
                     continue
                 phrase = self._phrases[number]
-                for position in places[key][:_MAX_SPANS]:
-                    found[number] += _spans_at(phrase, anchor, position, keys)
-        return found
+                here = places[key][: max(0, _MAX_SPANS - len(spans[number]))]
+                if phrase.length == 1:
+                    spans[number] += [(position, position + 1) for position in here]
+                elif not any(needed.isdisjoint(present) for needed in phrase.others):
+                    for position in here:
+                        spans[number] += _spans_at(phrase, position, keys)
 
-    def _matches(self, spans: Mapping[int, list[_Span]]) -> Iterator[_Match]:
+    def _matches(self, spans: Mapping[int, list[_Span]], weights: Sequence[int]) -> Iterator[_Match]:
         for number, places in spans.items():
             for rule in self._rules.get(number, ()) if places else ():
                 if not any(spans.get(barred) for barred in rule.barred):
                     others = [spans.get(other, []) for other in rule.needed[1:]]
                     for place in places:
-                        loose = _PAIR_LOOSENESS if others else max(0, place[1] - place[0] - len(self._phrases[number]))
+                        between = weights[place[1]] - weights[place[0]] - self._phrases[number].length
+                        loose = _PAIR_LOOSENESS if others else max(0, between)
                         strength = rule.strength * _LOOSE ** min(loose, _MAX_LOOSE)
                         yield from (_Match(rule.cwe, strength, span) for span in _around(place, others))
 
 
-def _spans_at(
-    phrase: Sequence[_Element], anchor: int, position: int, keys: Sequence[frozenset[str]]
-) -> Iterator[_Span]:
-    onward = [(element, element.gap) for element in phrase[anchor + 1 :]]
-    backward = [(phrase[place], phrase[place + 1].gap) for place in reversed(range(anchor))]
-    ends = _reach(onward, position, 1, keys)
-    starts = _reach(backward, position, -1, keys) if ends else ()
-    if starts and ends:
-        yield max(starts), min(ends) + 1
+def _anchored(elements: Sequence[_Element], spread: Mapping[str, int]) -> _Phrase:
+    required = [place for place, element in enumerate(elements) if not element.optional]
+    required.sort(key=lambda place: sum(spread[key] for key in elements[place].keys))
+    anchor = required[0]
+    onward = tuple((element.keys, element.gap, element.optional) for element in elements[anchor + 1 :])
+    before = [(elements[place], elements[place + 1].gap) for place in reversed(range(anchor))]
+    backward = tuple((element.keys, gap, element.optional) for element, gap in before)
+    others = tuple(elements[place].keys for place in required[1:])
+    return _Phrase(len(elements), elements[anchor].keys, others, onward, backward)
 
 
-def _reach(
-    steps: Iterable[tuple[_Element, int]], position: int, direction: int, keys: Sequence[frozenset[str]]
-) -> set[int]:
+def _stretches(keys: _Keys) -> Iterator[_Span]:
+    """Give the sentences, as half-open ranges of words."""
+    start = 0
+    for position, here in enumerate(keys):
+        if not here:
+            yield start, position
+            start = position + 1
+    yield start, len(keys)
+
+
+def _spans_at(phrase: _Phrase, position: int, keys: _Keys) -> Iterator[_Span]:
+    ends = _reach(phrase.onward, position, 1, keys) if phrase.onward else {position}
+    if ends:
+        starts = _reach(phrase.backward, position, -1, keys) if phrase.backward else {position}
+        if starts:
+            yield max(starts), min(ends) + 1
+
+
+def _reach(steps: _Steps, position: int, direction: int, keys: _Keys) -> set[int]:
     """Return where walking from `position` by `steps` can end; no step leaves the sentence."""
     places = {position}
-    for element, gap in steps:
+    for wanted, gap, optional in steps:
         onward: set[int] = set()
         for place in places:
-            for step in range(1, gap + 2):
-                target = place + direction * step
+            for target in range(place + direction, place + direction * (gap + 2), direction):
                 if not 0 <= target < len(keys) or not keys[target]:
                     break
-                if not element.keys.isdisjoint(keys[target]):
+                if not wanted.isdisjoint(keys[target]):
                     onward.add(target)
-        places = onward | places if element.optional else onward
+        places = onward | places if optional else onward
     return places
 
 
@@ -329,7 +363,7 @@ def _around(place: _Span, others: Sequence[Sequence[_Span]]) -> Iterator[_Span]:
     """Give the span of `place` and the nearest of each of `others`, if all are within the window."""
     start, end = place
     for spans in others:
-        nearest = min(spans, key=lambda span: max(span[0] - place[1], place[0] - span[1]), default=None)
+        nearest = min(spans, key=lambda span: (max(span[0] - place[1], place[0] - span[1]), span), default=None)
         if nearest is None:
             return
         start, end = min(start, nearest[0]), max(end, nearest[1])
@@ -347,14 +381,12 @@ def _outermost(matches: Sequence[_Match]) -> list[_Match]:
     return [
         match
         for match in matches
-        if not any(
-            other.span != match.span
-            and other.span[0] <= match.span[0]
-            and match.span[1] <= other.span[1]
-            and other.strength >= match.strength
-            for other in matches
-        )
+        if not any(other.strength >= match.strength and _holds(other.span, match.span) for other in matches)
     ]
+
+
+def _holds(outer: _Span, inner: _Span) -> bool:
+    return outer != inner and outer[0] <= inner[0] and inner[1] <= outer[1]
 
 
 def _judged(matches: Sequence[_Match], links: Mapping[str, Sequence[_Span]], sentences: Sequence[int]) -> list[_Match]:
@@ -364,17 +396,13 @@ def _judged(matches: Sequence[_Match], links: Mapping[str, Sequence[_Span]], sen
         strength = match.strength
         if any(_is_effect(match, other, links, sentences) for other in matches if other.cwe != match.cwe):
             strength *= _EFFECT
-        elif _of_unknown_cause(match, links["effect_follows"], sentences):
-            strength *= _UNKNOWN_CAUSE
         if _ends_before(links["averted"], match, sentences):
             strength *= _AVERTED
         judged.append(replace(match, strength=strength))
     return judged
 
 
-def _is_effect(
-    match: _Match, other: _Match, links: Mapping[str, Sequence[_Span]], sentences: Sequence[int]
-) -> bool:
+def _is_effect(match: _Match, other: _Match, links: Mapping[str, Sequence[_Span]], sentences: Sequence[int]) -> bool:
     if other.strength < _STRENGTHS["likely"] or sentences[match.span[0]] != sentences[other.span[0]]:
         return False
     if other.span[1] <= match.span[0]:
@@ -387,17 +415,6 @@ def _between(links: Sequence[_Span], start: int, end: int) -> bool:
     return at < len(links) and links[at][1] <= end and end - start <= _REACH_WORDS
 
 
-def _of_unknown_cause(match: _Match, links: Sequence[_Span], sentences: Sequence[int]) -> bool:
-    """Tell whether something unrecognised is said to lead to `match`."""
-    at = bisect_left(links, (match.span[0], 0)) - 1
-    if at < 0 or match.span[0] - links[at][1] > _GAPS["~"]:
-        return False
-    start = links[at][0]
-    return sentences[start] == sentences[match.span[0]] and (
-        start >= _MIN_CAUSE_WORDS and sentences[start - _MIN_CAUSE_WORDS] == sentences[start]
-    )
-
-
 def _ends_before(links: Sequence[_Span], match: _Match, sentences: Sequence[int]) -> bool:
     at = bisect_left(links, (match.span[0], 0)) - 1
     return (
@@ -408,22 +425,12 @@ def _ends_before(links: Sequence[_Span], match: _Match, sentences: Sequence[int]
 
 
 def _ranked(words: Sequence[str], matches: Sequence[_Match]) -> tuple[Sighting, ...]:
-    by_cwe: dict[str, list[_Match]] = defaultdict(list)
+    best: dict[str, _Match] = {}
     for match in sorted(matches, key=lambda match: (-match.strength, match.span)):
-        apart = (match.span[1] <= other.span[0] or other.span[1] <= match.span[0] for other in by_cwe[match.cwe])
-        if all(apart):
-            by_cwe[match.cwe].append(match)
-    sightings = [
-        Sighting(
-            cwe,
-            min(_CERTAIN, 1 - prod(1 - match.strength for match in found)),
-            tuple(word for match in found for word in words[slice(*match.span)]),
-        )
-        for cwe, found in by_cwe.items()
-    ]
-    if sum(sighting.strength >= _STRENGTHS["likely"] * _RIVAL for sighting in sightings) > 1:
-        sightings = [replace(sighting, strength=sighting.strength * _RIVAL) for sighting in sightings]
-    return tuple(sorted(sightings, key=lambda sighting: (-sighting.strength, sighting.cwe)))
+        best.setdefault(match.cwe, match)
+    rivals = sum(match.strength >= _STRENGTHS["likely"] * _RIVAL for match in best.values()) > 1
+    share = _RIVAL if rivals else 1.0
+    return tuple(Sighting(m.cwe, m.strength * share, tuple(words[slice(*m.span)])) for m in best.values())
 
 
 def _plain(text: str) -> str:
@@ -435,7 +442,7 @@ def _joined(pairs: Iterable[str], where: str) -> Iterator[tuple[tuple[str, str],
         first, *rest = pair.split()
         if len(rest) != 1:
             raise ConfigError(f"{where} has {pair!r}, which is not two words")
-        yield (stem(first), stem(rest[0])), first + rest[0]
+        yield (_root(first), _root(rest[0])), first + rest[0]
 
 
 def _lists(document: Mapping[str, object], name: str, where: str) -> dict[str, tuple[str, ...]]:

@@ -11,6 +11,7 @@ from lessonbook.models.lesson import Caller
 from lessonbook.models.loop import RefinedIssue, Refinement
 from lessonbook.models.operator import AuthoredLesson, Authoring
 from lessonbook.models.vocabulary import SEVERITY_OF_RANK
+from lessonbook.refinery.abstraction import within_words
 from lessonbook.refinery.prepare import COPIED, Offer, copies, reviewed, screened_offer
 from lessonbook.refinery.redact import redact
 from lessonbook.services.lifecycle import Ledger
@@ -81,6 +82,8 @@ def _settle(settling: Settling, issues: Sequence[Row], authored: AuthoredLesson)
 def _offer(settling: Settling, issues: Sequence[Row], authored: AuthoredLesson) -> tuple[Offer | None, str]:
     person = settling.ledger.caller.person
     severity = authored.severity or SEVERITY_OF_RANK[max(issue["severity"] for issue in issues)]
+    if not person:
+        severity = within_words(severity, [issue["description"] for issue in issues])
     category = authored.category or issues[0]["category"]
     trust = "approved" if person else "offered"
     offer, refusal = screened_offer(

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from lessonbook.models.lesson import Lesson
 from lessonbook.models.vocabulary import SHARED_AGENT
-from lessonbook.refinery.precedents import AMBIGUOUS, MEMBERS_MAX, MERGE, Match, Precedents
+from lessonbook.refinery.precedents import AMBIGUOUS, MEMBERS_MAX, Match, Precedents
 from lessonbook.refinery.prepare import Prepared
 from lessonbook.refinery.rule_keys import tool_of
 from lessonbook.services.workspace import Workspace, is_lesson_id
@@ -64,14 +64,16 @@ class Matching:
             return exact
         if item.is_named:  # the catalogue knows its rule: a lesson of its own is surer than any likeness
             return Verdict()
-        alike = [match for match in self._alike(item, owners) if match.probability >= AMBIGUOUS]
-        best = next((match for match in alike if match.probability >= MERGE and is_lesson_id(match.group)), None)
+        alike = [match for match in self._alike(item, owners) if match.is_sure or match.probability >= AMBIGUOUS]
+        best = next((match for match in alike if match.is_sure and is_lesson_id(match.group)), None)
         second = next((match for match in alike if match is not best), None)
         runner_up = (second.group, round(second.probability, 4)) if second else (None, None)
         if best is not None:
             return Verdict(best.group, _like(best), round(best.probability, 4), *runner_up)
         if item.told is not None and (lesson_id := self._owner(item.told.key, owners)) is not None:
-            return Verdict(lesson_id, f"what its words tell, {item.told.cwe}", item.told.strength, *runner_up)
+            if item.told.is_chief:
+                return Verdict(lesson_id, f"what its words tell, {item.told.cwe}", item.told.strength, *runner_up)
+            return Verdict(None, "", None, lesson_id, item.told.strength)
         return Verdict(None, "", None, *runner_up)
 
     def learn(self, item: Prepared, agent_name: str, issue_id: str, lesson_id: str | None) -> None:
@@ -101,14 +103,15 @@ class Matching:
     def _alike(self, item: Prepared, owners: Sequence[str]) -> list[Match]:
         """Return what the issue is like, the most probable first; two rules of one tool are never alike."""
         found = [match for owner in owners for match in self._of(owner).matches(item.description)]
-        return sorted(
-            (match for match in found if not (item.rule_key and self._is_other_rule(item, match.group))),
-            key=lambda match: -match.probability,
-        )
+        allowed = [match for match in found if not self._is_other_rule(item, match.group)]
+        return sorted(allowed, key=lambda match: (not match.is_sure, not match.same_weakness, -match.probability))
 
     def _of(self, agent_name: str) -> Precedents:
         if agent_name not in self._precedents:
-            self._precedents[agent_name] = self._work.recalls.fresh(self._connection, self._project, agent_name)
+            work = self._work
+            self._precedents[agent_name] = work.recalls.fresh(
+                self._connection, self._project, agent_name, work.catalogue
+            )
         return self._precedents[agent_name]
 
     def _is_other_rule(self, item: Prepared, lesson_id: str) -> bool:

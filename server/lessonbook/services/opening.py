@@ -41,7 +41,9 @@ async def work_on(
     store: Store, settings: Settings, *, now: Callable[[], datetime], random_bytes: Callable[[int], bytes]
 ) -> Workspace:
     """Return a workspace on `store`. See `open_workspace`."""
-    roster, catalogue = load_roster(settings.data.roster), load_catalogue(settings.data.catalogue)
+    roster = load_roster(settings.data.roster)
+    if settings.data.catalogue is not None:
+        load_catalogue(settings.data.catalogue)  # a person's own: what is wrong in it is told at once
     await migrate.ensure(store)
     secret = await store.read(_stored_secret)
     if secret is None:
@@ -51,9 +53,8 @@ async def work_on(
         store=store,
         settings=settings,
         roster=roster,
-        catalogue=catalogue,
         shelves=Shelves(),
-        recalls=Recalls(catalogue),
+        recalls=Recalls(),
         secret=bytes.fromhex(secret),
         writer=random_bytes(8).hex(),
         now=now,

@@ -37,23 +37,25 @@ class Recall:
 
     def refresh(self, connection: Connection) -> None:
         """Fetch what changed since the last call, in the transaction of `connection`."""
-        since = self._revision
-        changed = lesson_rows.standing_since(connection, self.project, self.agent_name, since)
-        open_groups = [self._put_lesson(lesson) for lesson in changed]
-        self._put_issues(connection, [lesson_id for lesson_id in open_groups if lesson_id])
+        changed = lesson_rows.standing_since(connection, self.project, self.agent_name, self._revision)
+        self._put_issues(connection, [lesson.id for lesson in changed if self._wants_more(lesson)])
+        for lesson in changed:
+            self._put_lesson(lesson)
         self._put_pending(connection)
         self._revision = max([self._revision, *(lesson.revision for lesson in changed)])
 
-    def _put_lesson(self, lesson: lesson_rows.Standing) -> str:
-        """Take in a changed lesson's words, and return its id if more of its issues are wanted."""
+    def _wants_more(self, lesson: lesson_rows.Standing) -> bool:
+        known = self.precedents.members_of(lesson.id)
+        return lesson.status != "superseded" and len([name for name in known if name != lesson.id]) < MEMBERS_MAX
+
+    def _put_lesson(self, lesson: lesson_rows.Standing) -> None:
+        """Let a lesson's own words stand for it as long as no issue does: issues are compared best with issues."""
         if lesson.status == "superseded":  # its issues went to its successor
             self.precedents.forget(lesson.id)
-            return ""
-        if lesson.lesson_text:
+        elif lesson.lesson_text and self.precedents.members_of(lesson.id) in ([], [lesson.id]):
             self.precedents.put(lesson.id, lesson.id, lesson.lesson_text)
         else:
             self.precedents.discard(lesson.id)
-        return lesson.id if len(self.precedents.members_of(lesson.id)) < MEMBERS_MAX else ""
 
     def _put_issues(self, connection: Connection, lesson_ids: Sequence[str]) -> None:
         for issue_id, lesson_id, description in issue_rows.latest_of_each(
@@ -74,16 +76,18 @@ class Recall:
 class Recalls:
     """The recalls of this process, the least recently used given up first."""
 
-    def __init__(self, catalogue: Catalogue, most: int = RECALLS_MAX) -> None:
-        self._catalogue = catalogue
+    def __init__(self, most: int = RECALLS_MAX) -> None:
         self._most = most
         self._recalls: OrderedDict[tuple[str, str], Recall] = OrderedDict()
 
-    def fresh(self, connection: Connection, project: str, agent_name: str) -> Precedents:
-        """Return the precedents of an agent as the transaction sees them, to be added to by it alone."""
+    def fresh(self, connection: Connection, project: str, agent_name: str, catalogue: Catalogue) -> Precedents:
+        """Return the precedents of an agent as the transaction sees them, to be added to by it alone.
+
+        `catalogue` tells rare from common words while an agent has few issues.
+        """
         recall = self._recalls.get((project, agent_name))
         if recall is None:
-            recall = Recall(project, agent_name, self._catalogue)
+            recall = Recall(project, agent_name, catalogue)
         recall.refresh(connection)
         self._recalls[project, agent_name] = recall
         with suppress(KeyError):  # given up on another thread just now: it is still good

@@ -8,13 +8,13 @@ from sqlalchemy import Connection
 from lessonbook.models.findings import Finding
 from lessonbook.models.lesson import Caller
 from lessonbook.models.loop import Refinement
-from lessonbook.models.vocabulary import SEVERITY_OF_RANK, SHARED_AGENT
-from lessonbook.refinery.prepare import Prepared, prepare
+from lessonbook.models.vocabulary import SEVERITY_OF_RANK
+from lessonbook.refinery.prepare import Prepared, names_of_lesson, prepare
 from lessonbook.services.lifecycle import Ledger
+from lessonbook.services.matching import EXACT, Matching
 from lessonbook.services.settling import Settling
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import issues as issue_rows
-from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.types import Row
 
 
@@ -30,8 +30,10 @@ async def rematch(work: Workspace, caller: Caller, issue_ids: Sequence[str]) -> 
         held = issue_rows.hold(connection, caller.project, prepared)
         waiting = [row for row in held.values() if row["action"] == "pending"]
         settling = Settling(Ledger(work, caller, connection, work.now()), work.new_id("R"), "rules")
+        matching = Matching(work, caller.project, connection)
+        matching.look_up([prepared[row["id"]] for row in waiting], {row["agent_name"] for row in waiting})
         for row in waiting:
-            _match(settling, row, prepared[row["id"]])
+            _settle(settling, matching, row, prepared[row["id"]])
         return settling.close() if settling.lines else None
 
     return await work.store.write(act)
@@ -56,15 +58,25 @@ def _prepared(work: Workspace, rows: Sequence[Row]) -> dict[str, Prepared]:
     }
 
 
-def _match(settling: Settling, row: Row, item: Prepared) -> None:
-    """Settle an issue by its exact names, or by what the catalogue has for them; else leave it as it is."""
+def _settle(settling: Settling, matching: Matching, row: Row, item: Prepared) -> None:
+    """Settle an issue that a lesson answers by now, or that the catalogue has one for; else note what it is like."""
     ledger = settling.ledger
-    names = [key for key in item.keys if not key.startswith("text:")]
-    named = lesson_rows.find_by_keys(ledger.connection, ledger.caller.project, [row["agent_name"]], names)
-    for key in names:
-        for owner in (row["agent_name"], SHARED_AGENT):
-            if (lesson_id := named.get((owner, key))) is not None:
-                settling.join([row], lesson_id, f"Same as lesson {lesson_id} by its exact name.")
-                return
-    if item.offer is not None and item.offer.trust == "curated":
+    verdict = matching.match(item, row["agent_name"])
+    near = (verdict.runner_up, verdict.runner_up_score) if verdict.runner_up != row["id"] else (None, None)
+    seen: Row = {"score": verdict.score, "runner_up": near[0], "runner_up_score": near[1]}
+    if verdict.lesson_id is not None:
+        exact = verdict.score == EXACT
+        surely = "" if exact else f" ({verdict.score:.2f})"
+        reason = f"Same as lesson {verdict.lesson_id} by {verdict.how}{surely}."
+        settling.join([row], verdict.lesson_id, reason, named=exact)
+    elif item.offer is not None and item.offer.trust == "curated" and not _is_taken(matching, row, item):
+        names = [name for name in names_of_lesson(item) if not name.startswith("text:")]
         settling.word([row], item.offer, item.offer.status, names)
+    elif near[0] is None or seen.items() <= row.items():
+        return
+    issue_rows.change(ledger.connection, ledger.caller.project, row["id"], seen)
+
+
+def _is_taken(matching: Matching, row: Row, item: Prepared) -> bool:
+    """Tell whether the lesson for what an issue's words tell is there, though the issue may be no sighting of it."""
+    return item.told is not None and (row["agent_name"], item.told.key) in matching.named

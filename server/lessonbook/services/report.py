@@ -205,13 +205,20 @@ class _Refining:
         verdict = self._matching.match(item, agent_name)
         if verdict.lesson_id is not None:
             decision = self._merge(item, verdict, verdict.lesson_id)
-        elif item.offer is None:
+        elif item.offer is None or self._is_taken(item, agent_name):
             reason = item.refusal or "No rule is known for it yet: it waits for an author."
             decision = _Decision("pending", reason + _alike(verdict), verdict)
         else:
             decision = self._create(item, agent_name, item.offer, verdict)
         self._matching.learn(item, agent_name, issue_id, decision.lesson_id)
         return decision
+
+    def _is_taken(self, item: Prepared, agent_name: str) -> bool:
+        """Tell whether the only lesson that could be made of an issue is there, though the issue may be no sighting."""
+        told = item.told
+        if told is None or item.offer is None or item.offer.catalogue_id != told.rule.id:
+            return False
+        return (agent_name, told.key) in self._matching.named
 
     def _merge(self, item: Prepared, verdict: Verdict, lesson_id: str) -> _Decision:
         lesson = self._matching.lesson(lesson_id)

@@ -96,8 +96,11 @@ class Settling:
         free = [*map(_name, rest), *keys, *([] if twin else [text_key])]
         self._create(rest, offer, status, tuple(dict.fromkeys(key for key in free if key not in named)))
 
-    def join(self, issues: Sequence[Row], lesson_id: str, reason: str) -> None:
-        """Count issues as sightings of a lesson that exists, which will answer to their exact names from now on."""
+    def join(self, issues: Sequence[Row], lesson_id: str, reason: str, *, named: bool = True) -> None:
+        """Count issues as sightings of a lesson that exists.
+
+        It answers to their exact names from now on, unless it is not `named` so: a likeness may be wrong.
+        """
         lesson = self._existing(lesson_id)
         if lesson.status == "rejected":
             told = f"A lesson for it was rejected ({lesson_id}): nothing is learned again."
@@ -111,7 +114,8 @@ class Settling:
         if lesson.status == "expired":
             back: Row = {"status": "probation", "expires_at": ledger.expiry()}
             ledger.move(lesson, "recur", "Its issue came back.", back)
-        ledger.name(lesson.id, lesson.agent_name, tuple(dict.fromkeys(map(_name, issues))))
+        if named:
+            ledger.name(lesson.id, lesson.agent_name, tuple(dict.fromkeys(map(_name, issues))))
         body = lesson_rows.documents(ledger.connection, ledger.caller.project, [lesson.id]).get(lesson.id, "")
         for issue in issues:
             body = with_issue(body, lesson.lesson_text, issue["description"], issue["file"])

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from lessonbook.config import Settings
 from lessonbook.models.lesson import Caller
-from lessonbook.refinery.catalogue import Catalogue
+from lessonbook.refinery.catalogue import Catalogue, load_catalogue
 from lessonbook.refinery.roster import Roster
 from lessonbook.services.recall import Recalls
 from lessonbook.services.shelf import Shelves
@@ -33,13 +33,17 @@ class Workspace:
     store: Store
     settings: Settings
     roster: Roster
-    catalogue: Catalogue
     shelves: Shelves
     recalls: Recalls
     secret: bytes
     writer: str
     now: Callable[[], datetime]
     random_bytes: Callable[[int], bytes]
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The curated lessons, read when they are first needed: serving does not need them."""
+        return load_catalogue(self.settings.data.catalogue)
 
     def new_id(self, prefix: str) -> str:
         """Return a fresh id: a letter for its kind and 48 random bits."""

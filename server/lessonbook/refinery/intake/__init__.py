@@ -7,8 +7,8 @@ from typing import Final
 
 from lessonbook.errors import InvalidInput
 from lessonbook.models.findings import FileKind, Intake, Reading, ReportKind, collect
-from lessonbook.refinery.intake.json_events import Events, open_json
-from lessonbook.refinery.intake.json_values import members, skip
+from lessonbook.refinery.intake.json_events import Event, Events, open_json
+from lessonbook.refinery.intake.json_values import items, members, skip
 from lessonbook.refinery.intake.junit import open_junit
 from lessonbook.refinery.intake.plain_text import open_text
 from lessonbook.refinery.intake.pytest_json import is_report_log, open_pytest
@@ -44,7 +44,7 @@ _ITEM_MEMBERS: Final[tuple[tuple[frozenset[str], FileKind], ...]] = (
     (frozenset({"code", "filename", "location"}), "ruff"),
     (frozenset({"body", "path"}), "review"),
 )
-"""What the first item of a list at a file's top has in files of one kind."""
+"""What an item of a list at a file's top has in files of one kind."""
 
 
 def open_report(file: ReportFile, kind: ReportKind = "auto") -> Reading:
@@ -106,19 +106,22 @@ def _kind_of_list(file: ReportFile) -> FileKind:
         return "text"  # in brackets
     with opened.events() as events:
         next(events)
-        kind = _kind_of_first(events)
-    if kind is None:
-        raise InvalidInput(f"{file.place} is a JSON list that no reader takes; {_ADVICE}")
-    return kind
-
-
-def _kind_of_first(events: Events) -> FileKind | None:
-    first, _ = next(events)
-    if first == "end_array":
+        is_empty = True
+        for event in items(events):
+            is_empty = False
+            if (kind := _kind_of_item(events, event)) is not None:
+                return kind
+    if is_empty:
         return "ruff"  # which found nothing
+    raise InvalidInput(f"{file.place} is a JSON list that no reader takes; {_ADVICE}")
+
+
+def _kind_of_item(events: Events, event: Event) -> FileKind | None:
+    if event[0] != "start_map":
+        skip(events, event)
+        return None
     names: set[str] = set()
-    if first == "start_map":
-        for name, event in members(events):
-            names.add(name)
-            skip(events, event)
+    for name, opening in members(events):
+        names.add(name)
+        skip(events, opening)
     return next((kind for wanted, kind in _ITEM_MEMBERS if wanted <= names), None)

@@ -5,7 +5,7 @@ import json
 import re
 from collections import deque
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, cast
 
@@ -165,18 +165,26 @@ def _place_of_fault(file: ReportFile, given_before: int) -> str:
     """Return the line and column at which the parser fails, by parsing byte by byte from `given_before` on."""
     line, column = 1, 1
     parser = ijson.basic_parse_coro(_Nowhere())
+    try:
+        for step in _steps(file, given_before):
+            parser.send(step)
+            line += step.count(b"\n")
+            characters = len(step.rpartition(b"\n")[2].decode(errors="ignore"))
+            column = characters + (1 if b"\n" in step else column)
+        parser.close()
+    except ijson.JSONError:
+        return f"line {line}, column {column}"
+    finally:
+        with suppress(ijson.JSONError):
+            parser.close()
+    return "at its end"
+
+
+def _steps(file: ReportFile, given_before: int) -> Iterator[bytes]:
+    """Yield what the parser was given, byte by byte from `given_before` on."""
+    given = 0
     with file.open() as opened:
         feed = _Feed(opened)
-        given = 0
         while piece := feed.read(CHUNK_BYTES):
-            steps = [piece] if given < given_before else [piece[at : at + 1] for at in range(len(piece))]
-            for step in steps:
-                try:
-                    parser.send(step)
-                except ijson.JSONError:
-                    return f"line {line}, column {column}"
-                line += step.count(b"\n")
-                characters = len(step.rpartition(b"\n")[2].decode(errors="ignore"))
-                column = characters + (1 if b"\n" in step else column)
+            yield from [piece] if given < given_before else (piece[at : at + 1] for at in range(len(piece)))
             given += len(piece)
-    return f"line {line}, column {column}"

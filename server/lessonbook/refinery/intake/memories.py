@@ -7,10 +7,12 @@ from lessonbook.errors import InvalidInput
 from lessonbook.models.findings import Finding, Intake
 from lessonbook.models.vocabulary import CATEGORIES, SEVERITIES, SEVERITY_OF_RANK, Category, Severity
 from lessonbook.refinery.documents import Unreadable, checked, index_of, is_list, is_object, load_json, text_of
+from lessonbook.refinery.intake.report_file import ReportFile
 
 SUFFIX: Final = "_memory.json"
 FOLDER: Final = "agent_memories"
 MAX_LESSON_CHARS: Final = 2_000
+MAX_BYTES: Final = 16 * 1024 * 1024
 
 _ADVICE: Final = "mend the file or leave it out"
 _TEXT_KEYS: Final = ("lesson", "lesson_text", "text", "content", "rule", "description")
@@ -67,10 +69,10 @@ def read_memory(path: Path) -> tuple[str, Intake]:
     agent = path.name.removesuffix(SUFFIX)
     if agent in {"", path.name}:
         raise InvalidInput(f"{path.name} does not say whose memory it is; name it {{AgentName}}{SUFFIX}")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InvalidInput(f"{path.name} cannot be read ({error.strerror}); check that it is there") from None
+    with ReportFile(path, path.name).open() as opened:
+        data = opened.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise InvalidInput(f"{path.name} has more than {MAX_BYTES >> 20} MiB; split it")
     content = load_json(data, place=path.name, advice=_ADVICE)
     entries = content.get("lessons") if is_object(content) else content
     if not is_list(entries):

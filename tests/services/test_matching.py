@@ -1,0 +1,186 @@
+"""An issue in other words joins the lesson it is an instance of; what is doubtful is told, not done."""
+
+import pytest
+
+from lessonbook.models.lesson import Caller
+from lessonbook.services import merge
+from lessonbook.services.workspace import Workspace
+from lessonbook.store import tables
+
+pytestmark = pytest.mark.anyio
+
+RULE = "Round money once, at the end, and never before tax is added."
+OTHER_RULE = "Put everything an answer depends on into its cache key."
+ROUNDING = "The invoice total is rounded to whole euros before tax is added\nbilling/totals.py: total = round(net)"
+ROUNDING_AGAIN = "The order total is rounded to whole euros before tax is added\nshop/cart.py: amount = round(x)"
+ROUNDING_PERHAPS = "Rounded invoice total: tax is added to the rounded net amount"
+CACHE = "The cache key leaves out the tenant, so customers see each other's price lists"
+UNLIKE = "The login page is slow on Mondays"
+
+
+async def issue_of(loop, issue_id: str) -> dict:
+    return next(row for row in await loop.rows(tables.issues) if row["id"] == issue_id)
+
+
+async def test_an_issue_in_other_words_joins_the_lesson_and_tells_by_which_issue(loop, agent: Caller, qa) -> None:
+    lesson_id = await loop.learn(agent, RULE, ROUNDING)
+    known = (await loop.rows(tables.issues, "id"))[0]
+    (line,) = (await loop.report(qa, ROUNDING_AGAIN)).issues
+    assert (line.action, line.lesson_id) == ("merged", lesson_id)
+    assert f"likeness to issue {known} (0." in line.reason
+    assert (await loop.lesson(lesson_id)).issue_count == 2
+    stored = await issue_of(loop, line.issue_id)
+    assert 0.5 <= stored["score"] < 1
+    await loop.assert_healthy()
+
+
+async def test_an_exact_name_is_told_with_a_score_of_one(loop, agent: Caller) -> None:
+    lesson_id = await loop.learn(agent, RULE, ROUNDING)
+    (line,) = (await loop.report(agent, ROUNDING)).issues
+    assert (line.action, line.lesson_id) == ("merged", lesson_id)
+    assert (await issue_of(loop, line.issue_id))["score"] == 1
+
+
+async def test_an_issue_unlike_all_others_waits(loop, agent: Caller) -> None:
+    await loop.learn(agent, RULE, ROUNDING)
+    (line,) = (await loop.report(agent, UNLIKE)).issues
+    assert line.action == "pending"
+    stored = await issue_of(loop, line.issue_id)
+    assert (stored["score"], stored["runner_up"], stored["runner_up_score"]) == (None, None, None)
+
+
+async def test_a_doubtful_likeness_is_recorded_and_told_but_joins_nothing(loop, agent: Caller) -> None:
+    lesson_id = await loop.learn(agent, RULE, ROUNDING)
+    (line,) = (await loop.report(agent, ROUNDING_PERHAPS)).issues
+    assert (line.action, line.lesson_id) == ("pending", None)
+    assert f"a little like lesson {lesson_id} (0." in line.reason
+    stored = await issue_of(loop, line.issue_id)
+    assert stored["runner_up"] == lesson_id
+    assert 0.1 < stored["runner_up_score"] < 0.5
+
+
+async def test_an_issue_like_one_that_waits_tells_so(loop, agent: Caller) -> None:
+    (first,) = (await loop.report(agent, ROUNDING)).issues
+    (second,) = (await loop.report(agent, ROUNDING_AGAIN)).issues
+    assert (first.action, second.action) == ("pending", "pending")
+    assert (await issue_of(loop, second.issue_id))["runner_up"] == first.issue_id
+
+
+async def test_issues_of_one_report_are_compared_with_each_other(loop, agent: Caller) -> None:
+    refined = await loop.report(agent, {"description": ROUNDING, "lesson": RULE}, ROUNDING_AGAIN)
+    first, second = refined.issues
+    assert (first.action, second.action) == ("created", "merged")
+    assert second.lesson_id == first.lesson_id
+    await loop.assert_healthy()
+
+
+async def test_an_offered_lesson_is_not_made_for_an_issue_that_has_one(loop, agent: Caller) -> None:
+    lesson_id = await loop.learn(agent, RULE, ROUNDING)
+    other = {"description": ROUNDING_AGAIN, "lesson": "Keep cents until the sum is final."}
+    (line,) = (await loop.report(agent, other)).issues
+    assert (line.action, line.lesson_id) == ("merged", lesson_id)
+
+
+async def test_two_rules_of_one_tool_never_merge_by_likeness(loop, agent: Caller) -> None:
+    one = {"description": "Rounding before tax in the invoice total", "rule_id": "house:R1", "lesson": RULE}
+    other = {"description": "Rounding before tax in the invoice total", "rule_id": "house:R2", "lesson": OTHER_RULE}
+    first, second = (await loop.report(agent, one, other)).issues
+    assert (first.action, second.action) == ("created", "created")
+    assert first.lesson_id != second.lesson_id
+
+
+async def test_the_like_of_a_rejected_lesson_is_not_learned_again(loop, agent: Caller, person: Caller) -> None:
+    lesson_id = await loop.learn(agent, RULE, ROUNDING)
+    await loop.review(person, lesson_id, "reject", reason="Finance wants it so.")
+    other = {"description": ROUNDING_AGAIN, "lesson": "Keep cents until the sum is final."}
+    (line,) = (await loop.report(agent, other)).issues
+    assert (line.action, line.lesson_id) == ("rejected", lesson_id)
+    assert len(await loop.rows(tables.lessons)) == 1
+
+
+async def test_the_like_of_a_deleted_lesson_is_not_learned_again(loop, agent: Caller, person: Caller) -> None:
+    lesson_id = await loop.learn(agent, RULE, ROUNDING)
+    await loop.review(person, lesson_id, "delete")
+    (line,) = (await loop.report(agent, {"description": ROUNDING_AGAIN, "lesson": RULE})).issues
+    assert (line.action, line.lesson_id) == ("rejected", lesson_id)
+
+
+async def test_the_like_of_a_merged_lesson_joins_its_successor(
+    loop, work: Workspace, agent: Caller, person: Caller
+) -> None:
+    source, target = await loop.learn(agent, RULE, ROUNDING), await loop.learn(agent, OTHER_RULE, CACHE)
+    await loop.report(agent, UNLIKE)  # the memory is warm
+    await merge.merge_lessons(work, person, source, target, "One thing.")
+    (line,) = (await loop.report(agent, ROUNDING_AGAIN)).issues
+    assert (line.action, line.lesson_id) == ("merged", target)
+
+
+async def test_the_like_of_issues_that_were_split_off_joins_the_new_lesson(
+    loop, work: Workspace, agent: Caller, person: Caller
+) -> None:
+    lesson_id = await loop.learn(agent, RULE, ROUNDING)
+    await loop.report(agent, {"description": CACHE, "lesson": RULE})
+    moved = [row["id"] for row in await loop.rows(tables.issues) if row["description"] == CACHE]
+    split = await merge.split_lesson(work, person, lesson_id, moved, OTHER_RULE, "")
+    alike = "The cache key leaves out the tenant, so customers see each other's discounts"
+    lines = (await loop.report(agent, alike, ROUNDING_AGAIN)).issues
+    assert [line.lesson_id for line in lines] == [split.lesson_id, lesson_id]
+
+
+async def test_what_another_process_learned_is_known(loop, other_process, agent: Caller) -> None:
+    await other_process.report(agent, UNLIKE)
+    lesson_id = await loop.learn(agent, RULE, ROUNDING)
+    (line,) = (await other_process.report(agent, ROUNDING_AGAIN)).issues
+    assert (line.action, line.lesson_id) == ("merged", lesson_id)
+
+
+async def test_what_was_rolled_back_is_forgotten(loop, agent: Caller) -> None:
+    given = {"description": ROUNDING, "lesson": RULE}
+    with pytest.raises(Exception, match="There is no run"):
+        await loop.report(agent, given, run_id="nowhere")
+    (line,) = (await loop.report(agent, ROUNDING_AGAIN)).issues
+    assert (line.action, await loop.count(tables.lessons)) == ("pending", [0])
+
+
+async def test_a_shared_lesson_answers_for_every_agent(loop, agent: Caller) -> None:
+    lesson_id = await loop.learn(agent, RULE, ROUNDING, agent_name="*")
+    (line,) = (await loop.report(agent, ROUNDING_AGAIN)).issues
+    assert (line.action, line.lesson_id) == ("merged", lesson_id)
+
+
+async def test_another_agents_lesson_does_not(loop, agent: Caller) -> None:
+    await loop.learn(agent, RULE, ROUNDING, agent_name="DatabaseAgent")
+    (line,) = (await loop.report(agent, ROUNDING_AGAIN)).issues
+    assert line.action == "pending"
+
+
+async def test_another_projects_lesson_does_not(loop, agent: Caller, stranger: Caller) -> None:
+    await loop.learn(stranger, RULE, ROUNDING)
+    (line,) = (await loop.report(agent, ROUNDING_AGAIN)).issues
+    assert line.action == "pending"
+
+
+async def test_deliveries_do_not_move_a_match(loop, agent: Caller, qa: Caller) -> None:
+    lesson_id = await loop.learn(agent, RULE, ROUNDING)
+    (before,) = (await loop.report(qa, ROUNDING_AGAIN)).issues
+    for _ in range(5):
+        await loop.get(agent, task="rounding of invoices")
+    (after,) = (await loop.report(qa, ROUNDING_AGAIN.replace("shop", "mart"))).issues
+    assert before.lesson_id == after.lesson_id == lesson_id
+
+
+async def test_a_weakness_told_in_plain_words_brings_the_curated_lesson(loop, agent: Caller) -> None:
+    (line,) = (await loop.report(agent, "SQL injection via the sort column of the report")).issues
+    assert line.action == "created"
+    assert "Its words tell CWE-89" in line.reason
+    lesson = await loop.lesson(line.lesson_id)
+    assert (lesson.trust, lesson.status, lesson.category) == ("curated", "probation", "security")
+    (again,) = (await loop.report(agent, {"description": "CWE-89 in the export", "severity": "low"})).issues
+    assert (again.action, again.lesson_id) == ("merged", line.lesson_id)
+
+
+async def test_a_declared_severity_lifts_an_offered_lesson_one_step_at_most(loop, agent: Caller, person) -> None:
+    offered = {"description": "A typo in the heading", "lesson": "Proof-read headings before a release."}
+    (line,) = (await loop.report(agent, {**offered, "severity": "critical"})).issues
+    assert line.severity == "critical"
+    assert (await loop.lesson(line.lesson_id)).severity_name == "medium"
