@@ -1,6 +1,6 @@
 """Gathers advisories with a CVSS 3 base score for `bench.train_severity`: `python -m bench.scored_advisories … OUT`.
 
-Reads any of these, each a folder: `--ruby` (rubysec/ruby-advisory-db; only entries that carry a CVE or GHSA number and no
+Reads any of these, each a folder: `--ruby` (rubysec/ruby-advisory-db; only entries with a CVE or GHSA number and no
 OSVDB number), `--node` (nodejs/security-wg, MIT), `--bitnami` (bitnami/vulndb, Apache-2.0); and `--nvd`, a yearly feed
 `nvdcve-1.1-YEAR.json.gz` of the National Vulnerability Database (public domain). Whatever shares a number with a line
 of `--without FILE` is left out: give the numbers of the advisories that the model is judged on.

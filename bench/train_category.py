@@ -1,4 +1,6 @@
-"""Trains the model of categories (`data/models/category.json`) on the packaged catalogue: `python -m bench.train_category`.
+"""Trains the model of categories (`data/models/category.json`) on the packaged catalogue of rules.
+
+Run `python -m bench.train_category` when rules were added.
 
 Each rule of the catalogue has a category; its text, its reason and the words people use of it are one text each.
 """

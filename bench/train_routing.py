@@ -95,9 +95,9 @@ def commits_of(repository: Path, project: str) -> Iterator[Row]:
     """Yield the commits of one git directory whose files all lie in one area, at most so many of each area."""
     form = "%x00%an %ae%x01%s%x01%b%x01"
     command = ["git", "-C", str(repository), "log", "--no-merges", "--no-renames", "--name-only", f"--format={form}"]
-    log = subprocess.run(command, capture_output=True, check=True).stdout.decode("utf-8", "replace")  # noqa: S603  # our own words
+    log = subprocess.run(command, capture_output=True, check=True).stdout.decode("utf-8", "replace")
     commits = log.split("\0")[1:]
-    random.Random(project).shuffle(commits)  # noqa: S311  # a sample, no secret
+    random.Random(project).shuffle(commits)
     taken: Counter[str] = Counter()
     for commit in commits:
         author, subject, body, names = commit.split("\x01", 3)

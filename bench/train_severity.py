@@ -44,6 +44,8 @@ _GENERAL_SCALE: Final = 3.0
 _MOST_TERMS: Final = 7_000
 _LEAST_DOCUMENTS: Final = 8
 _LEAST_OF_A_WEAKNESS: Final = 12
+_HIGHEST_OF_LOW: Final = 5.0
+"""No text expected to score more is told low: six labelled rows are too few to say otherwise."""
 _CUT_STEPS: Final = 60
 _FOLDS: Final = 5
 PHRASES: Final[dict[str, list[str]]] = tomllib.loads(
@@ -110,7 +112,8 @@ def cuts_for(scores: Any, truth: Sequence[int]) -> list[float]:
             tried = [[*best[:place], cut, *best[place + 1 :]] for cut in candidates]
             ordered = [cuts for cuts in tried if cuts == sorted(cuts)]
             best = max([best, *ordered], key=lambda cuts: kappa(truth, np.searchsorted(cuts, scores)))
-    return [(one + other) / 2 for one, other in zip(fair, best, strict=True)]
+    lowest, *others = [(one + other) / 2 for one, other in zip(fair, best, strict=True)]
+    return [min(lowest, _HIGHEST_OF_LOW), *others]
 
 
 def kappa(truth: Iterable[int], predicted: Iterable[int]) -> float:

@@ -110,6 +110,17 @@ def says(**abstraction: Any) -> Behaviour:
     return lambda handler, asked: handler.send(200, json.dumps(_answer(asked, abstraction)).encode())
 
 
+def uncounted(**abstraction: Any) -> Behaviour:
+    """Answer in the agreed form without a word on what was used."""
+
+    def behave(handler: _Handler, asked: Asked) -> None:
+        answer = _answer(asked, abstraction)
+        del answer["usage"]
+        handler.send(200, json.dumps(answer).encode())
+
+    return behave
+
+
 def fits_all(lesson: str = "Give each outgoing request a timeout.", **about: Any) -> Behaviour:
     """Word one lesson for every issue that is in the data."""
 
@@ -162,6 +173,18 @@ def _answer(asked: Asked, abstraction: dict[str, Any]) -> dict[str, Any]:
         usage = {"input_tokens": TOKENS_IN, "output_tokens": TOKENS_OUT}
         about = {"id": "m", "type": "message", "role": "assistant", "model": asked.body["model"]}
         return {**about, "content": [call], "stop_reason": "tool_use", "stop_sequence": None, "usage": usage}
+    if asked.path.endswith("/responses"):
+        call = {"type": "function_call", "id": "f1", "call_id": "c1", "name": tool["name"], "status": "completed"}
+        usage = {
+            "input_tokens": TOKENS_IN,
+            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+            "output_tokens": TOKENS_OUT,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": TOKENS_IN + TOKENS_OUT,
+        }
+        about = {"id": "m", "object": "response", "created_at": 1, "status": "completed", "model": asked.body["model"]}
+        settled = {"parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "usage": usage}
+        return {**about, **settled, "output": [{**call, "arguments": json.dumps(abstraction)}]}
     call = {"name": tool["function"]["name"], "arguments": json.dumps(abstraction)}
     message = {
         "role": "assistant",

@@ -19,6 +19,7 @@ from tests.fake_provider import (
     says,
     sends,
     stalls,
+    uncounted,
 )
 
 from lessonbook.config import RefinerSettings
@@ -103,11 +104,29 @@ async def test_secrets_that_the_store_missed_do_not_leave(provider: FakeProvider
     assert token not in json.dumps(provider.asked[0].body)
 
 
-async def test_a_model_that_does_not_answer_is_given_up(provider: FakeProvider) -> None:
+async def test_a_model_that_does_not_answer_is_given_up_and_counted_as_if_it_had(provider: FakeProvider) -> None:
     provider.will(stalls)
     model = opened(provider, timeout_s=0.2)
-    assert "did not answer" in await reason(model)
+    with pytest.raises(ModelFailed, match="did not answer in 0.2 s") as caught:
+        await model.abstract(asked(ISSUE))
+    assert caught.value.spent == model.most(asked(ISSUE))
     await model.close()
+
+
+async def test_a_provider_that_does_not_count_is_taken_at_the_most_it_may_have_used(
+    provider: FakeProvider, model: LanguageModel
+) -> None:
+    provider.will(uncounted(lessons=[{"issues": [1], "lesson": LESSON}]))
+    _, spent = await model.abstract(asked(ISSUE))
+    assert spent == model.most(asked(ISSUE))
+
+
+async def test_a_provider_that_refuses_costs_nothing(provider: FakeProvider, model: LanguageModel) -> None:
+    for status in (401, 429, 500):
+        provider.will(fails(status))
+        with pytest.raises(ModelFailed) as caught:
+            await model.abstract(asked(ISSUE))
+        assert caught.value.spent == Spent()
 
 
 @pytest.mark.parametrize(
@@ -194,23 +213,36 @@ async def test_configured_prices_count(provider: FakeProvider) -> None:
 async def test_a_published_price_counts_where_none_is_configured(provider: FakeProvider, model: LanguageModel) -> None:
     assert not model.has_price
     assert model.most(asked(ISSUE)).cost_usd == 0.0
-    known = opened(provider, model="anthropic:claude-haiku-4-5")
+    provider.will(GOOD)
+    known = opened(provider, model="anthropic:claude-haiku-4-5", base_url=provider.url)
     assert known.has_price
     assert known.most(asked(ISSUE)).cost_usd > 0
+    assert (await known.abstract(asked(ISSUE)))[1].cost_usd > 0
     await known.close()
 
 
-async def test_another_providers_protocol_is_spoken_too(provider: FakeProvider) -> None:
+@pytest.mark.parametrize(
+    ("name", "suffix", "path"),
+    [
+        ("anthropic:claude-haiku-4-5", "", "/v1/messages"),
+        ("openai-responses:gpt-5-mini", "/v1", "/v1/responses"),
+        ("openai:gpt-5-mini", "/v1", "/v1/chat/completions"),
+    ],
+)
+async def test_other_providers_protocols_are_spoken_too(
+    name: str, suffix: str, path: str, provider: FakeProvider
+) -> None:
     provider.will(GOOD)
-    model = opened(provider, model="anthropic:claude-haiku-4-5", base_url=provider.url)
+    model = opened(provider, model=name, base_url=provider.url + suffix)
     answer, spent = await model.abstract(asked(ISSUE))
     assert answer.lessons[0].lesson == LESSON
     assert spent.tokens == TOKENS_IN + TOKENS_OUT
-    assert spent.cost_usd > 0
     (sent,) = provider.asked
-    assert sent.path == "/v1/messages"
+    assert sent.path == path
+    assert sent.body["model"] == name.partition(":")[2]
     assert KEY in sent.headers.get("authorization", "") + sent.headers.get("x-api-key", "")
     assert "bank" not in sent.system
+    assert "bank" in sent.user
     await model.close()
 
 

@@ -1,9 +1,18 @@
 """Which field of work a text speaks of, told by a small model trained on commits of public projects."""
 
-from lessonbook.refinery.text_model import load_model
+from math import log
+
+from lessonbook.refinery.text_model import load_model, softmax
 
 
 def area_probabilities(text: str) -> dict[str, float]:
-    """Return the probability of each area the model knows; empty where it knows no word of `text`."""
+    """Return the probability of each area the model knows; empty where it knows no word of `text`.
+
+    Few words are little evidence, whatever they are: of `n` known ones the log-probabilities count `n / (n + 1)`.
+    """
     model = load_model("routing")
-    return model.probabilities(text) if model.knows(text) else {}
+    known = model.known_words(text)
+    if not known:
+        return {}
+    share = known / (known + 1)
+    return softmax({area: share * log(probability) for area, probability in model.probabilities(text).items()})

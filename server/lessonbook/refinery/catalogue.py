@@ -14,7 +14,7 @@ from typing import Final, cast, get_args
 from lessonbook.errors import ConfigError
 from lessonbook.models.vocabulary import SEVERITY_RANK, Category, Severity
 from lessonbook.refinery.documents import texts_in
-from lessonbook.refinery.rule_keys import OWN_TOOL, UPPER_CASE_TOOLS, spelled, twin_of
+from lessonbook.refinery.rule_keys import NEVER_BARE, OWN_TOOL, spelled, twin_of
 
 _VERSION: Final = 1
 _FIELDS: Final = frozenset({"id", "keys", "severity", "category", "text", "why", "languages", "agents", "words"})
@@ -50,6 +50,8 @@ _STACK: Final = MappingProxyType(
         "pytorch": ("python",),
         "tensorflow": ("python",),
         "sqlalchemy": ("python", "sql"),
+        "prisma": ("javascript", "typescript", "sql"),
+        "typeorm": ("javascript", "typescript", "sql"),
         "android": ("java", "kotlin"),
         "ios": ("swift",),
         "flutter": ("android", "ios"),
@@ -250,7 +252,7 @@ def _bare_ids(rules: Iterable[CatalogueRule]) -> dict[str, str]:
     for rule in rules:
         for key in rule.keys:
             tool, colon, bare = key.partition(":")
-            if colon and tool not in UPPER_CASE_TOOLS:
+            if colon and tool not in NEVER_BARE:
                 owners.setdefault(bare.casefold(), {}).setdefault(rule.id, key)
     return {bare: next(iter(keys.values())) for bare, keys in owners.items() if len(keys) == 1}
 

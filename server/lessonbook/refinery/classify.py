@@ -78,7 +78,8 @@ _CATEGORIES: Final[tuple[tuple[Category, re.Pattern[str]], ...]] = (
     (
         "infrastructure",
         re.compile(
-            r"\b(?:docker\w*|kubernetes|k8s|helm|terraform|pods?|containers?|deploy\w*|pipelines?|nginx|ci|rollbacks?)\b", re.I
+            r"\b(?:docker\w*|kubernetes|k8s|helm|terraform|pods?|containers?|deploy\w*|pipelines?|nginx|ci|rollbacks?)\b",
+            re.I,
         ),
     ),
     (
@@ -93,7 +94,10 @@ _CATEGORIES: Final[tuple[tuple[Category, re.Pattern[str]], ...]] = (
             r"\b(?:aria|accessib\w+|a11y|contrast|keyboard|screen readers?|layout|css|render\w*|components?)\b", re.I
         ),
     ),
-    ("documentation", re.compile(r"\b(?:docs?|documentation|readme|docstrings?|changelog|typos?|tutorials?|guides?)\b", re.I)),
+    (
+        "documentation",
+        re.compile(r"\b(?:docs?|documentation|readme|docstrings?|changelog|typos?|tutorials?|guides?)\b", re.I),
+    ),
     (
         "maintainability",
         re.compile(r"\b(?:duplicat\w+|complex\w*|refactor\w*|unused|dead code|naming|readab\w+)\b", re.I),
@@ -152,11 +156,10 @@ def category_of(text: str) -> Category:
     beginning = text[:_MAX_CHARACTERS]
     model = load_model("category")
     named = {category for category, pattern in _CATEGORIES if pattern.search(beginning)}
-    if not named and not model.knows(beginning):
+    if not named and not model.known_words(beginning):
         return "other"
     scores = {
-        label: log(probability) + _bonus(label, named)
-        for label, probability in model.probabilities(beginning).items()
+        label: log(probability) + _bonus(label, named) for label, probability in model.probabilities(beginning).items()
     }
     probabilities = softmax(scores)
     best = max(probabilities, key=lambda label: probabilities[label])

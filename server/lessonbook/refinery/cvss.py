@@ -31,7 +31,10 @@ _BANDS: Final[tuple[tuple[float, Severity], ...]] = ((9.0, "critical"), (7.0, "h
 
 def severity_of_base_score(score: float) -> Severity:
     """Return the qualitative rating of a base score 0..10 (FIRST, CVSS 3.1 specification, section 5)."""
-    return next((severity for least, severity in _BANDS if score >= least), "low")
+    for least, severity in _BANDS:
+        if score >= least:
+            return severity
+    return "low"
 
 
 def score_in(text: str) -> float | None:

@@ -30,8 +30,7 @@ _LAG: Final = 0.05
 _LAG_MIN: Final = 8
 _THEME_SHARE: Final = 0.4
 _THEME_DAMPING: Final = 3.0
-_STALE: Final = 1.25
-"""A vector's length is computed anew once the collection has grown by this factor."""
+_LENGTHS_MAX: Final = 20_000
 
 SURE_WEAKNESS: Final = 0.9
 """The least strength at which what the words tell counts as told."""
@@ -58,7 +57,7 @@ FEATURES: Final = (
 """What the model weighs, in order; see `Collection.features`."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Sketch:
     """What is compared of one text: its `headline`, the stemmed `words` and word pairs of that, and what it tells."""
 
@@ -66,8 +65,6 @@ class Sketch:
     words: frozenset[str]
     _text: str
     _weaknesses: dict[str, float] | None = None
-    _length: float = 0.0
-    _length_at: int = 0
 
     @property
     def has_code(self) -> bool:
@@ -86,13 +83,6 @@ class Sketch:
         """The CWE that the text tells beyond doubt, or nothing."""
         cwe = max(self.weaknesses, key=self.weaknesses.__getitem__, default="")
         return cwe if cwe and self.weaknesses[cwe] >= SURE_WEAKNESS else ""
-
-    def length(self, collection: "Collection") -> float:
-        """Return the length of the word vector in `collection`, which may be a little out of date."""
-        if not self._length or collection.size > _STALE * self._length_at:
-            self._length = collection.length(self.words)
-            self._length_at = collection.size
-        return self._length
 
 
 @lru_cache(maxsize=2_048)
@@ -118,9 +108,10 @@ class Collection:
     """
 
     def __init__(self, background: "Collection | None" = None) -> None:
-        self._counts: Counter[str] = Counter(background._counts if background else ())  # noqa: SLF001  # its own kind
-        self.size = background.size if background else 0
+        self._counts: Counter[str] = Counter(() if background is None else background._counts)  # noqa: SLF001  # its own kind
+        self.size = 0 if background is None else background.size
         self._idfs: dict[str, float] = {}
+        self._lengths: dict[Sketch, float] = {}
         self._fresh_until = self.size
 
     def add(self, terms: Iterable[str], times: int = 1) -> None:
@@ -130,6 +121,7 @@ class Collection:
             self._counts[term] += times
         if self.size > self._fresh_until:
             self._idfs.clear()
+            self._lengths.clear()
             self._fresh_until = self.size + max(_LAG_MIN, int(self.size * _LAG))
 
     def idf(self, term: str) -> float:
@@ -140,14 +132,22 @@ class Collection:
             self._idfs[term] = known
         return known
 
-    def length(self, terms: Iterable[str]) -> float:
-        """Return the length of the vector of `terms`, each weighted by its idf; 1 where there are none."""
+    def length(self, sketch: Sketch) -> float:
+        """Return the length of a text's word vector."""
+        known = self._lengths.get(sketch)
+        if known is None:
+            if len(self._lengths) >= _LENGTHS_MAX:
+                self._lengths.clear()
+            known = self._lengths[sketch] = self._length_of(sketch.words)
+        return known
+
+    def _length_of(self, terms: Iterable[str]) -> float:
         return sqrt(sum(self.idf(term) ** 2 for term in terms)) or 1.0
 
     def cosine(self, one: Sketch, other: Sketch) -> float:
         """Return the cosine of two word vectors, 0 to 1."""
         product = sum(self.idf(term) ** 2 for term in one.words & other.words)
-        return product / (one.length(self) * other.length(self))
+        return product / (self.length(one) * self.length(other))
 
     def features(self, issue: Sketch, members: Sequence[Sketch]) -> list[float]:
         """Return how `issue` compares with the texts of one group, in the order of `FEATURES`.
@@ -187,18 +187,18 @@ class Collection:
         """Return the cosine of the headlines without the code they quote."""
         mine, others = _plain_terms(one.headline), _plain_terms(other.headline)
         product = sum(self.idf(term) ** 2 for term in mine & others)
-        return product / (self.length(mine) * self.length(others))
+        return product / (self._length_of(mine) * self._length_of(others))
 
     def _centre(self, issue: Sketch, members: Sequence[Sketch]) -> float:
         """Return the cosine of the issue with the mean of the members' vectors."""
         centre: dict[str, float] = {}
         for member in members:
-            length = member.length(self)
+            length = self.length(member)
             for term in member.words:
                 centre[term] = centre.get(term, 0.0) + self.idf(term) / length
         length = sqrt(sum(value * value for value in centre.values())) or 1.0
         product = sum(self.idf(term) * centre[term] for term in issue.words if term in centre)
-        return product / (issue.length(self) * length)
+        return product / (self.length(issue) * length)
 
     def _theme(self, issue: Sketch, counts: Mapping[str, int], members: int) -> float:
         least = max(2.0, _THEME_SHARE * members)

@@ -10,15 +10,15 @@ _BEFORE_COMMAND: Final = r"(?:^|[\s`;|&(\"'$])"
 _ARGUMENT: Final = r"\s+(?=[^\s`.,;:)\"'])"
 _GUARD: Final = (
     r"(?:check\w*|verif\w*|validat\w*|authenti\w*|authoriz\w*|authoris\w*|certificate\w*|tls|ssl|https|firewall\w*"
-    r"|selinux|apparmor|sandbox\w*|csrf|cors|csp|linter?s?|linting|tests?|scan(?:s|ner|ners|ning)?|security|sanitiz\w*"
+    r"|selinux|apparmor|sandbox\w*|csrf|cors|csp|linter?s?|linting|tests?|scan(?:s|ner|ners|ning)?|security(?!-)|sanitiz\w*"
     r"|sanitis\w*|encrypt\w*|signature\w*|reviews?|rate.?limit\w*|guardrail\w*|safeguard\w*|protections?|mfa|2fa"
     r"|access controls?|type.?check\w*|assertions?)"
 )
 _WIDER: Final = rf"(?:{_GUARD}|escap\w*|audit\w*|logging|permissions?|warnings|alerts|backups?|monitoring|hooks?)"
 _OFF: Final = (
-    r"(?:disable|turn(?:ing)? off|switch(?:ing)? off|shut off|skip|bypass|suppress|deactivate|comment out|silence"
-    r"|circumvent|get around|short-?circuit|weaken|loosen|opt out of|(?:recommend|consider|try|prefer|suggest|start"
-    r"|keep|worth|better|by all means|advise) (?:disabling|skipping|bypassing|suppressing|deactivating|silencing))"
+    r"(?:disable(?! access)|turn(?:ing)? off|switch(?:ing)? off|shut off|skip|bypass(?! by\b)|suppress|deactivate"
+    r"|comment out|silence|circumvent|get around|short-?circuit|weaken|loosen|opt out of"
+    r"|(?:recommend|consider|try|prefer|suggest|start|keep|worth|better|by all means|advise) (?:disabling|skipping|bypassing|suppressing|deactivating|silencing))"
 )
 _SECRETS: Final = (
     r"(?:secrets?|credentials?|prompt|environment variables?|env vars?|api keys?|tokens?|private keys?|passwords?"
@@ -60,10 +60,10 @@ _ADVICE: Final = (
         COMMAND,
         "sudo doas curl wget rm chmod chown sh powershell iex invoke iwr eval nc base64 python node perl ruby php mkfs"
         " dd crontab osascript certutil history shutdown reboot kill iptables setenforce systemctl scp rsync telnet",
-        rf"{_BEFORE_COMMAND}(?:sudo\s+\w|doas\s+\w|(?:curl|wget)\s+(?:-|\$|[\"'<]|https?\b|[\w-]+(?:\.[\w-]+)+)"
+        rf"{_BEFORE_COMMAND}(?:sudo\s+(?!(?:to|from|and|or|in|for|is|on|with|as|rights|access)\b)[\w-]|doas\s+\w|(?:curl|wget)\s+(?:-|\$|[\"'<]|https?\b|[\w-]+(?:\.[\w-]+)+)"
         r"|(?:curl|wget)\b.{0,80}\||rm\s+-\w|chmod\s+(?:-\w\s+)?[0-7+][\w+]|chown\s+-R|(?:ba|z|da|k|c)?sh\s+-c"
         r"|powershell(?:\.exe)?\s+-|pwsh\s|iex\s|invoke-(?:expression|webrequest)|iwr\s|eval\s+[\"$(`]|ncat\s|nc\s+-"
-        r"|telnet\s+\w|base64\s+-+d|(?:python[23]?|node|perl|ruby|php)\s+-[cer]\s|mkfs|dd\s+if=|crontab\s+-|osascript"
+        r"|telnet\s+[\w-]+(?:\.\w|\s+\d)|base64\s+-+d|(?:python[23]?|node|perl|ruby|php)\s+-[cer]\s|mkfs|dd\s+if=|crontab\s+-|osascript"
         r"|certutil\s|history\s+-c|(?:shutdown|reboot)\s+-|killall\s|kill\s+-9|iptables\s+-f|setenforce\s+0"
         r"|systemctl\s+(?:stop|disable)\s|ssh\s+(?:-|[\w.-]+@|[\w-]+\.[\w.-]+\s)|(?:scp|rsync)\s+(?:-|[\w~./])"
         r"|(?:bash|sh|source)\s+<\()",
@@ -105,13 +105,14 @@ _ADVICE: Final = (
         UNCHECKED,
         "disabl turn switch shut skip bypass suppress deactivat comment silenc circumvent around short weaken loosen"
         " opt",
-        rf"\b{_OFF}\b.{{0,50}}?\b{_WIDER}\b",
+        rf"\b{_OFF}\b(?:(?! or (?:implement|add|use|enable|require)).){{0,50}}?\b{_WIDER}\b",
         rf"\b(?:turn|switch|shut)\s+(?:\w+\s+){{0,5}}?{_WIDER}\s+(?:\w+\s+){{0,3}}?off\b",
     ),
     _advice(
         UNCHECKED,
         "remove omit drop delete relax ignore trust accept allow permit",
-        rf"\b(?:remove|omit|drop|delete|relax|ignore)\b[^.;:!*]{{0,50}}?\b{_GUARD}(?![\w-]*\s+(?:files?|data|names?))\b",
+        rf"\b(?:remove|omit|drop|delete|relax|ignore)\b(?![^.;:!*]{{0,30}}\b(?:un(?:used|needed|necessary)|obsolete|redundant"
+        rf"|duplicate|dead|stale|access)\b)[^.;:!*]{{0,50}}?\b{_GUARD}(?![\w-]*\s+(?:files?|data|names?|code|forms?|accounts?|users?))\b",
         r"\b(?:trust|accept|allow|permit)\s+(?:all|any|every)\s+(?:\w+[\s-]){0,2}?(?:certificates?|certs?|hosts?"
         r"|origins?|signatures?)\b",
     ),
@@ -127,7 +128,7 @@ _ADVICE: Final = (
     _advice(
         UNCHECKED,
         "= : to",
-        r"(?:verif|reject_?unauthorized|tls|ssl|cert|strict|secur|auth|csrf|check)\w{0,20}\s*[=:]\s*[\"']?"
+        r"(?<!anonymous[-_])(?<!auto[-_])(?:verif|reject_?unauthorized|tls|ssl|cert|secur|auth|csrf|check_?(?:cert|host|sign))\w{0,20}\s*[=:]\s*[\"']?"
         r"(?:0|false|off|no|none|never|disabled?)\b",
         r"\b(?:set|switch|change)\s+(?:the\s+)?\W?\w*(?:verif|tls|ssl|cert|secur|auth|csrf|check)\w{0,20}\W?"
         r"(?:\s+\w+)?\s+to\s+\W?(?:0|false|off|no|none|never|disabled?)\b",

@@ -29,7 +29,7 @@ _FORMS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
             r"|Sorry|Sincerely|Regards)\b|\b(?i:let['’]s|let us)\b|(?:^|[.!]\s+)Please\b",
         ),
     ),
-    ("it is a note of work to do, not a rule", re.compile(r"(?:^|[.!]\s+)(?:TODO|FIXME|REMINDER|TASK)\b", re.I)),
+    ("it is a note of work to do, not a rule", re.compile(r"(?:^|[.!]\s+)(?:TODO|FIXME|REMINDER|TASK)\s?[:(–-]", re.I)),
     (
         "it tells the reader to put given code in",
         re.compile(

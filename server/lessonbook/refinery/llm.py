@@ -93,7 +93,7 @@ class LanguageModel:
         return self._cost(1_000_000, 1_000_000) is not None
 
     async def abstract(self, asked: Question) -> tuple[Abstraction, Spent]:
-        """Return the model's answer and what it used.
+        """Return the model's answer and what it used: at most, where the provider does not say.
 
         Raises:
             ModelFailed: there was no answer, or none in the agreed form.
@@ -118,8 +118,9 @@ class LanguageModel:
                 infer_name=False,
             )
         except Exception as error:  # noqa: BLE001  # a provider may raise anything, and none of it stops refinement
-            raise ModelFailed(_reason(error, self._settings), self._spent(usage)) from None
-        return result.output, self._spent(usage)
+            spent = self.most(asked) if _was_read(error) and not usage.total_tokens else self._spent(usage)
+            raise ModelFailed(_reason(error, self._settings), spent) from None
+        return result.output, self._spent(usage) if usage.total_tokens else self.most(asked)
 
     async def close(self) -> None:
         """Give its connections back."""
@@ -276,6 +277,15 @@ def _reason(error: Exception, settings: RefinerSettings) -> str:
             return f"{sentence}{status}."
     log.warning("the language model failed with %s", type(error).__qualname__)
     return f"The language model failed ({type(error).__name__})."
+
+
+def _was_read(error: Exception) -> bool:
+    """Return whether a request that failed may have been worked on, and paid for, all the same."""
+    from pydantic_ai.exceptions import ModelConnectionError, ModelRequestTimeout  # noqa: PLC0415  # as above
+
+    return isinstance(error, ModelRequestTimeout) or (
+        isinstance(error, ModelConnectionError) and error.phase not in {"pool", "connect"}
+    )
 
 
 def _is_too_long(error: BaseException | None) -> bool:

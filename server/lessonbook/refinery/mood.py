@@ -15,7 +15,8 @@ _URGED: Final = re.compile(
 _NOT: Final = re.compile(
     r"\b(?:never|not|cannot|no|no one|nobody|none|neither|nor|without|instead of|rather than|avoid(?:s|ing)?)\b|n't\b"
     r"|^\W*(?:(?:always|also|then|please)\s)?(?:refuse|reject|forbid|prohibit|disallow|prevent|refrain|ban|block|deny"
-    r"|detect|stop|flag|fail|alert|warn|guard|protect|beware)\b|\b(?:must|should) (?:refuse|reject|forbid|prevent)\b",
+    r"|detect|stop|flag|fail|alert|warn|guard|protect|beware|(?:checks?|looks?) for|finds?|reports?|detects|flags)\b"
+    r"|\b(?:must|should) (?:refuse|reject|forbid|prevent)\b",
     re.I,
 )
 _CONDITION: Final = re.compile(r"\b(?:if|when|whenever|where|while|since|because|unless|in case|once|until)\b", re.I)
@@ -32,7 +33,7 @@ _HARMFUL: Final = re.compile(
 """Whose deeds are told, not advised: "an attacker can bypass …"."""
 
 _SUPPOSED: Final = re.compile(
-    r"\b(?:might|could|would|able to|in order to|attempts? to|tr(?:y|ies) to"
+    r"\b(?:might|could|would|able to|used to|in order to|attempts? to|tr(?:y|ies) to"
     r"|(?:allow|let|enable|cause|permit|lead|help)(?:s|ed|ing) (?:[\w-]+ ){1,5}(?:to)?)\s*(?:\w+\s+)?$",
     re.I,
 )

@@ -10,9 +10,9 @@ from typing import Final
 from lessonbook.refinery.catalogue import Catalogue
 from lessonbook.refinery.likeness import FEATURES, Collection, Likeness, Sketch, load_likeness, sketch, terms_of
 
-MERGE: Final = 0.5
+MERGE: Final = 0.6
 """The least probability at which an issue joins a group: at most one new thing in twenty is taken for a known one."""
-MERGE_SAME_WEAKNESS: Final = 0.1
+MERGE_SAME_WEAKNESS: Final = 0.2
 """The same where issue and group surely tell one weakness in the field's own terms."""
 AMBIGUOUS: Final = 0.2
 """From here on a likeness is told to the reviewer."""
@@ -56,14 +56,14 @@ class Precedents:
 
     def __init__(self, background: Collection | None = None, *, parent: Precedents | None = None) -> None:
         self._parent = parent
-        self.collection = parent.collection if parent else Collection(background)
+        self.collection = Collection(background) if parent is None else parent.collection
         self._members: dict[str, Member] = {}
         self._groups: dict[str, list[str]] = {}
         self._postings: dict[str, set[str]] = {}
 
     def __len__(self) -> int:
         """Return how many texts there are, those of the parent included."""
-        return len(self._members) + (len(self._parent) if self._parent else 0)
+        return len(self._members) + (0 if self._parent is None else len(self._parent))
 
     def put(self, member: str, group: str, text: str) -> None:
         """Remember a text as a member of a group, in place of what was known of that member."""
@@ -101,7 +101,7 @@ class Precedents:
 
     def members_of(self, group: str) -> list[str]:
         """Return the members of a group, oldest first."""
-        return (self._parent.members_of(group) if self._parent else []) + self._groups.get(group, [])
+        return ([] if self._parent is None else self._parent.members_of(group)) + self._groups.get(group, [])
 
     def matches(self, text: str, model: Likeness | None = None) -> list[Match]:
         """Return the groups that `text` may be an instance of, the surest first."""
@@ -124,7 +124,7 @@ class Precedents:
         best: dict[str, tuple[float, str]] = {}
         for member, product in self._products(issue).items():
             known = self.find(member)
-            likeness = product / known.sketch.length(self.collection)
+            likeness = product / self.collection.length(known.sketch)
             if likeness > best.get(known.group, (0.0, ""))[0]:
                 best[known.group] = (likeness, member)
         ranked = sorted(best.items(), key=lambda item: (-item[1][0], item[0]))
@@ -146,7 +146,7 @@ class Precedents:
     def holders(self, term: str) -> Iterable[str]:
         """Return the members that have a word or word pair."""
         own = self._postings.get(term, ())
-        return (*self._parent.holders(term), *own) if self._parent else own
+        return own if self._parent is None else (*self._parent.holders(term), *own)
 
     def find(self, member: str) -> Member:
         """Return a member; it has to be known."""

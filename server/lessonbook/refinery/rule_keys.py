@@ -16,6 +16,10 @@ _API_TEN = re.compile(
 _LLM_TEN = re.compile(
     rf"(?:owasp[\s:_-]*)?(?:llm[\s:_-]+)?LLM(0[1-9]|10)(?:[\s:_-]+2025{_TITLE}|\Z)", re.IGNORECASE | re.DOTALL
 )
+_LISTABLE = re.compile(r"external/|cwe|owasp|api|llm|a0?\d", re.IGNORECASE)
+"""How every form of a published list begins; tried first, as most ids belong to none."""
+_PYLINT_NAME = re.compile(r"[A-Za-z]+(?:-[A-Za-z]+)+\Z")
+"""What pylint calls a rule beside its code, such as `arguments-differ`."""
 _PREFIXED = re.compile(r"([A-Za-z][A-Za-z0-9_.+-]*):\s*([^\s:/][^\s:]*)\Z")
 _DOTTED = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){2,}\Z")
 
@@ -64,7 +68,9 @@ UPPER_CASE_TOOLS: Final = frozenset(
     }
 )
 """Tools whose ids are codes; such a code without its tool is told by its form, never looked up."""
-_LOWER_CASE_TOOLS: Final = frozenset({"eslint", "kube-linter", "squawk", "codeql", OWN_TOOL})
+_LOWER_CASE_TOOLS: Final = frozenset({"eslint", "kube-linter", "mypy", "squawk", "stylelint", "codeql", OWN_TOOL})
+NEVER_BARE: Final = UPPER_CASE_TOOLS | {"mypy"}
+"""Tools whose ids are not looked up without their tool: codes, and mypy's everyday words such as `index`."""
 _SEMGREP_ROOTS: Final = frozenset(
     {
         "ai",
@@ -101,11 +107,10 @@ _SEMGREP_ROOTS: Final = frozenset(
 def spelled(text: str) -> str:
     """Return `text` respelled by its form alone, without looking at what the catalogue holds."""
     stripped = text.strip()
-    if listed := _listed(stripped):
+    if _LISTABLE.match(stripped) and (listed := _listed(stripped)):
         return listed
-    for form, tool in _BARE_FORMS:
-        if form.match(stripped):
-            return _joined(tool, stripped)
+    if ":" not in stripped and (tool := _tool_by_form(stripped)):
+        return _joined(tool, stripped)
     if prefixed := _PREFIXED.match(stripped):
         return _joined(prefixed[1], prefixed[2])
     if _DOTTED.match(stripped):
@@ -146,12 +151,19 @@ def _listed(text: str) -> str | None:
     return None
 
 
+def _tool_by_form(rule_id: str) -> str | None:
+    """Return the tool that alone writes its ids like `rule_id`; none of them holds a colon."""
+    return next((tool for form, tool in _BARE_FORMS if form.match(rule_id)), None)
+
+
 def _joined(tool: str, rule_id: str) -> str:
     tool = tool.lower()
     if plugin := _ESLINT_PLUGINS.get(tool):
         tool, rule_id = "eslint", f"{plugin}/{rule_id.removeprefix(f'{plugin}/')}"
     if tool == "semgrep":
         rule_id = rule_id.rpartition(".")[2]
+    elif tool == "pylint" and _PYLINT_NAME.match(rule_id):
+        rule_id = rule_id.lower()
     elif tool in UPPER_CASE_TOOLS:
         rule_id = rule_id.upper()
     elif tool in _LOWER_CASE_TOOLS:

@@ -16,10 +16,10 @@ NAME: Final = "rule_likeness"
 LIKENESS_MIN: Final = 0.2
 """Below this a text waits for a person. Higher values stop more prompts and hold up more rules."""
 
-SENTENCE_MIN: Final = 0.05
+SENTENCE_MIN: Final = 0.03
 """The same for each sentence of a text: little can be told from one, so only what is plainly foreign counts."""
 
-_SENTENCE_WORDS_MIN: Final = 4
+_KNOWN_WORDS_MIN: Final = 4
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?:])\s+")
 
 _READ_MAX: Final = 1_200
@@ -44,6 +44,10 @@ class Likeness:
     bias: float
     terms: dict[str, tuple[float, float]]
 
+    def knows(self, text: str) -> int:
+        """Return how many words of `text` the model knows."""
+        return sum(stem(word.lower()) in self.terms for word in _WORD.findall(text))
+
     def of(self, text: str) -> float:
         """Return the probability that `text` was written about software."""
         score = length = 0.0
@@ -56,13 +60,14 @@ class Likeness:
 
 
 def reads_like_a_rule(text: str) -> bool:
-    """Return whether `text`, and each longer sentence of it, reads like a rule about software."""
+    """Return whether `text`, and each sentence of it that says enough, reads like a rule about software."""
     model = load_likeness()
     if model.of(text) < LIKENESS_MIN:
         return False
     sentences = _SENTENCE_END.split(text[:_READ_MAX])
-    longer = [part for part in sentences if len(part.split()) >= _SENTENCE_WORDS_MIN] if len(sentences) > 1 else []
-    return all(model.of(sentence) >= SENTENCE_MIN for sentence in longer)
+    if len(sentences) == 1:
+        return True
+    return all(model.of(part) >= SENTENCE_MIN for part in sentences if model.knows(part) >= _KNOWN_WORDS_MIN)
 
 
 @cache

@@ -56,9 +56,9 @@ class TextModel:
                 scores[label] += weight * value
         return softmax(dict(zip(self.labels, scores, strict=True)))
 
-    def knows(self, text: str) -> bool:
-        """Tell whether any word of `text` has a weight."""
-        return any(word in self.scale for word in words_of(text[:MAX_CHARACTERS]))
+    def known_words(self, text: str) -> int:
+        """Return how many different words of `text` have a weight."""
+        return sum(word in self.scale for word in set(words_of(text[:MAX_CHARACTERS])))
 
 
 class Phrases:

@@ -120,7 +120,8 @@ async def _by_rules(work: Workspace, caller: Caller, agent_name: str, most: int,
 async def _by_model(
     work: Workspace, caller: Caller, agent_name: str, wanted: Wanted, report: BacklogReport, told: Progress | None
 ) -> None:
-    model = await anyio.to_thread.run_sync(open_model, work.settings.refiner)
+    # Loading takes seconds; a server that is told to end does not wait for it.
+    model = await anyio.to_thread.run_sync(open_model, work.settings.refiner, abandon_on_cancel=True)
     if work.settings.refiner.daily_cost_usd and not model.has_price:
         log.warning("refiner.daily_cost_usd does not bind: the price of %s is unknown, so set it", model.name)
     try:

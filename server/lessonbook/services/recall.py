@@ -32,6 +32,7 @@ class Recall:
         self.agent_name = agent_name
         self.precedents = Precedents(words_of_catalogue(catalogue))
         self._revision = -1
+        self._revisions: dict[str, int] = {}
         self._seen_until: datetime | None = None
         self._waiting: set[str] = set()
 
@@ -50,6 +51,9 @@ class Recall:
 
     def _put_lesson(self, lesson: lesson_rows.Standing) -> None:
         """Let a lesson's own words stand for it as long as no issue does: issues are compared best with issues."""
+        if lesson.revision < self._revisions.get(lesson.id, -1):  # another transaction brought newer words meanwhile
+            return
+        self._revisions[lesson.id] = lesson.revision
         if lesson.status == "superseded":  # its issues went to its successor
             self.precedents.forget(lesson.id)
         elif lesson.lesson_text and self.precedents.members_of(lesson.id) in ([], [lesson.id]):
