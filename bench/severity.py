@@ -21,7 +21,7 @@ _RESAMPLES: Final = 2_000
 def evaluate(data: Path) -> Evaluation:
     """Return the severity told of each advisory; where some are labelled, how they agree.
 
-    `kappa` has quadratic weights and a bootstrap interval of 95 %. The packaged model has seen these labels; the figures
+    `kappa` has quadratic weights and a bootstrap interval of 95 %. The packaged model has seen these labels. Figures
     that begin with `cv_` have it adjusted without the packages it is asked about; its general part never saw any.
     """
     result = Evaluation("severity", goals=GOALS)

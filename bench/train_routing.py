@@ -64,21 +64,27 @@ _PLACES: Final = (
     ("docs", r"(?:^|/)(?:docs?|documentation|website|mkdocs)/|\.(?:md|mdx|rst|adoc)$|(?:^|/)mkdocs\.yml$"),
     (
         "infrastructure",
-        r"^(?:docker|dockerfiles|deploy|deployment|k8s|kubernetes|helm|charts|terraform|infra|infrastructure|scripts?|ci"
-        r"|hack|tools|requirements|bin|build|installer|manifests)/",
+        (
+            r"^(?:docker|dockerfiles|deploy|deployment|k8s|kubernetes|helm|charts|terraform|infra|infrastructure|scripts?|ci"
+            r"|hack|tools|requirements|bin|build|installer|manifests)/"
+        ),
     ),
     (
         "infrastructure",
-        r"(?:^|/)(?:dockerfile[^/]*|[^/]*\.dockerfile|docker-compose[^/]*|compose[^/]*\.ya?ml|makefile|procfile"
-        r"|\.travis\.yml|\.gitlab-ci\.yml|requirements[^/]*\.(?:txt|in)|setup\.(?:cfg|py)|pyproject\.toml|tox\.ini"
-        r"|\.pre-commit-config\.yaml|(?:poetry|uv)\.lock|cargo\.(?:toml|lock)|gemfile(?:\.lock)?|go\.(?:mod|sum)"
-        r"|\.dockerignore|\.gitignore|nginx\.conf|vagrantfile|app\.json|codecov\.yml|[^/]*\.tf|[^/]*\.sh)$",
+        (
+            r"(?:^|/)(?:dockerfile[^/]*|[^/]*\.dockerfile|docker-compose[^/]*|compose[^/]*\.ya?ml|makefile|procfile"
+            r"|\.travis\.yml|\.gitlab-ci\.yml|requirements[^/]*\.(?:txt|in)|setup\.(?:cfg|py)|pyproject\.toml|tox\.ini"
+            r"|\.pre-commit-config\.yaml|(?:poetry|uv)\.lock|cargo\.(?:toml|lock)|gemfile(?:\.lock)?|go\.(?:mod|sum)"
+            r"|\.dockerignore|\.gitignore|nginx\.conf|vagrantfile|app\.json|codecov\.yml|[^/]*\.tf|[^/]*\.sh)$"
+        ),
     ),
     (
         "frontend",
-        r"\.(?:vue|tsx|jsx|css|scss|sass|less|svelte|hbs|html|erb|svg|woff2?|haml|jinja|styl|js|ts|mjs|cjs)$"
-        r"|(?:^|/)(?:package(?:-lock)?\.json|yarn\.lock|pnpm-lock\.yaml)$"
-        r"|(?:^|/)(?:frontend|ui|static|client|webapp|templates|assets|public)/",
+        (
+            r"\.(?:vue|tsx|jsx|css|scss|sass|less|svelte|hbs|html|erb|svg|woff2?|haml|jinja|styl|js|ts|mjs|cjs)$"
+            r"|(?:^|/)(?:package(?:-lock)?\.json|yarn\.lock|pnpm-lock\.yaml)$"
+            r"|(?:^|/)(?:frontend|ui|static|client|webapp|templates|assets|public)/"
+        ),
     ),
     ("backend", r"\.(?:py|go|rs|rb|java|kt|php|cs)$"),
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lessonbook import get_agent_refiner
 from tests.cli.conftest import Run
 from tests.fake_provider import KEY, FakeProvider, fails, fake_provider, fits_all, says
 
@@ -186,6 +187,20 @@ def test_a_person_goes_through_the_backlog_at_the_terminal(run: Run) -> None:
     (lesson,) = run("lessons", "list", "--json").json["lessons"]
     assert (lesson["text"], lesson["status"], lesson["issue_count"]) == (RULE, "active", 3)
     assert run("doctor", "--json").json["healthy"]
+
+
+def test_what_strangers_wrote_does_not_steer_the_terminal(run: Run) -> None:
+    report(run, "The zeppelin [bold]stalls[/bold]")
+    issue = {"description": "The balloon stalls", "file": "a\x1b]0;owned\x07.py"}
+    get_agent_refiner().analyze_and_refine(AGENT, [issue])
+    get_agent_refiner().close()
+    terminal = Terminal("--agent", AGENT)
+    terminal.answer("quit:", "s")
+    terminal.answer("quit:", "q")
+    told = terminal.end()
+    assert "[bold]stalls[/bold]" in told
+    assert "owned" in told
+    assert "\x1b]0;owned" not in told
 
 
 def test_a_sitting_without_issues_ends_at_once(run: Run) -> None:

@@ -2,11 +2,9 @@
 
 import re
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
-from lessonbook.errors import ConfigError
 from lessonbook.models.vocabulary import CATEGORIES, SEVERITIES, SEVERITY_RANK
 from lessonbook.refinery.catalogue import CatalogueRule, canonical_key, load_catalogue
 from lessonbook.refinery.roster import load_roster
@@ -23,8 +21,6 @@ CWE_TOP_25 = {
     2025: "79 89 352 862 787 22 416 125 78 94 120 434 476 121 502 122 863 20 284 200 306 918 77 639 770",
 }
 OWASP_TOP_10 = [f"A{place:02}:{year}" for year in (2021, 2025) for place in range(1, 11)]
-OWASP_BY_ENTRY = {"A10:2025": "fail-closed"}
-"""Places on OWASP's list that name no single rule; an entry stands for them without carrying them as a key."""
 ASVS_5 = {
     "V1 encoding and sanitization": "injection sql-injection cross-site-scripting incomplete-sanitization",
     "V2 validation and business logic": "untrusted-input-validation interpretation-conflict brute-force-protection",
@@ -74,30 +70,15 @@ KEY_FORMS = {
     "owasp-llm": r"owasp-llm:LLM(0[1-9]|10)",
     "owasp-api": r"owasp-api:API([1-9]|10)",
     "axe": r"axe:[a-z-]+",
+    "mypy": r"mypy:[a-z-]+",
+    "pylint": r"pylint:([CRWEF]\d{4}|[a-z]+(-[a-z]+)+)",
+    "stylelint": r"stylelint:[a-z-]+",
 }
 RISKY_TEXT = re.compile(
     r"https?://|www\.|\S@\S+\.\w|\b(?:pip|npm|apt|curl|wget|sudo) (?:install|-)|ignore (?:all|previous|the above)"
     r"|you (?:must|are) now|[\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]",
     re.IGNORECASE,
 )
-
-
-def write(folder: Path, name: str, body: str) -> Path:
-    path = folder / name
-    path.write_text(f"version = 1\n{body}", encoding="utf-8")
-    return path
-
-
-def entry(rule_id: str = "a-rule", **fields: str) -> str:
-    values = {
-        "id": f'"{rule_id}"',
-        "keys": "[]",
-        "severity": '"low"',
-        "category": '"other"',
-        "text": f'"Do {rule_id}."',
-        "why": '"Because."',
-    } | fields
-    return "[[rule]]\n" + "".join(f"{name} = {value}\n" for name, value in values.items())
 
 
 def test_there_are_enough_rules():
@@ -163,8 +144,7 @@ def test_most_weaknesses_of_software_have_a_rule():
 
 @pytest.mark.parametrize("place", OWASP_TOP_10)
 def test_the_owasp_top_10_is_covered(place: str):
-    catalogue = load_catalogue()
-    assert catalogue.find(place) or catalogue.find(f"catalogue:{OWASP_BY_ENTRY[place]}")
+    assert load_catalogue().find(place) is not None
 
 
 @pytest.mark.parametrize("list_name", ["owasp-llm:LLM{:02}", "owasp-api:API{}"])
@@ -201,6 +181,31 @@ def test_bandit_and_ruff_twins_share_a_rule():
 def test_agents_named_by_rules_are_in_the_roster():
     names = {agent.name for agent in load_roster().agents}
     assert {agent for rule in RULES for agent in rule.agents} <= names
+
+
+def test_weaknesses_come_before_the_ids_of_tools():
+    for rule in RULES:
+        is_weakness = [tool_of(key) == "CWE" for key in rule.keys]
+        assert is_weakness == sorted(is_weakness, reverse=True), rule.id
+
+
+@pytest.mark.parametrize(
+    ("weakness", "rule_id"),
+    [
+        ("CWE-59", "link-following"),
+        ("CWE-98", "file-inclusion"),
+        ("CWE-338", "insecure-random"),
+        ("CWE-436", "interpretation-conflict"),
+        ("CWE-552", "files-exposed-by-server"),
+        ("CWE-822", "untrusted-pointer"),
+        ("CWE-908", "uninitialized-memory"),
+        ("CWE-912", "hidden-functionality"),
+    ],
+)
+def test_a_rule_names_first_the_weakness_its_words_are_about(weakness: str, rule_id: str):
+    rule = load_catalogue().find(weakness)
+    assert rule is not None
+    assert (rule.id, rule.keys[0]) == (rule_id, weakness)
 
 
 def test_a_rule_is_found_by_any_of_its_keys():
@@ -258,6 +263,9 @@ def test_frameworks_stand_for_their_languages():
     ids = {rule.id for rule in load_catalogue().for_agent("FrontendDevelopmentAgent", ["React"])}
     assert "exhaustive-deps" in ids
     assert load_catalogue().for_agent("FrontendDevelopmentAgent", ["cobol"]) != ()
+    for library in ("Prisma", "TypeORM"):
+        ids = {rule.id for rule in load_catalogue().for_agent("DatabaseAgent", [library])}
+        assert "keyset-pagination" in ids
 
 
 def test_a_starter_set_for_a_web_stack_holds_nothing_of_other_stacks():
@@ -277,49 +285,3 @@ def test_a_starter_set_for_a_web_stack_holds_nothing_of_other_stacks():
     }
     assert not alien & (front | back)
     assert "mark-safe" in {rule.id for rule in catalogue.for_agent("BackendDevelopmentAgent", ["django"])}
-
-
-def test_a_directory_and_a_single_file_can_replace_the_catalogue(tmp_path: Path):
-    write(tmp_path, "b.toml", entry("second", keys='["CWE-1"]'))
-    path = write(tmp_path, "a.toml", entry("first"))
-    assert [rule.id for rule in load_catalogue(tmp_path).rules] == ["first", "second"]
-    assert [rule.id for rule in load_catalogue(path).rules] == ["first"]
-
-
-@pytest.mark.parametrize(
-    ("body", "told"),
-    [
-        (entry(severity='"grave"'), "'severity'"),
-        (entry(category='"style"'), "'category'"),
-        (entry(colour='"red"'), "'colour'"),
-        (entry(keys='["b608"]'), "write 'bandit:B608'"),
-        (entry(keys='"CWE-1"'), "'keys'"),
-        (entry(text='""'), "'text'"),
-        (entry(text=f'"{"x" * 401}"'), "400 at most"),
-        (entry("Not_Kebab"), "kebab-case"),
-        (entry() + entry(), "'id'"),
-        (entry("one", keys='["CWE-1"]') + entry("two", keys='["CWE-1"]'), "which rules.toml: rule one has already"),
-        ("rules = []\n", "'rules'"),
-        ("rule = 3\n", "'rule'"),
-        ("rule = [3]\n", "rule 1"),
-        ("not toml", "cannot be read"),
-    ],
-)
-def test_a_mistake_in_a_file_is_named_with_file_and_key(tmp_path: Path, body: str, told: str):
-    path = write(tmp_path, "rules.toml", body)
-    with pytest.raises(ConfigError) as caught:
-        load_catalogue(path)
-    assert str(caught.value).startswith("rules.toml:")
-    assert told in str(caught.value)
-
-
-def test_a_missing_catalogue_is_an_error(tmp_path: Path):
-    with pytest.raises(ConfigError, match="no such catalogue"):
-        load_catalogue(tmp_path / "nothing")
-
-
-def test_another_version_of_the_format_is_refused(tmp_path: Path):
-    path = tmp_path / "rules.toml"
-    path.write_text("version = 2\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match="'version' has to be 1"):
-        load_catalogue(path)

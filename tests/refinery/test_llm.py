@@ -107,7 +107,7 @@ async def test_secrets_that_the_store_missed_do_not_leave(provider: FakeProvider
 async def test_a_model_that_does_not_answer_is_given_up_and_counted_as_if_it_had(provider: FakeProvider) -> None:
     provider.will(stalls)
     model = opened(provider, timeout_s=0.2)
-    with pytest.raises(ModelFailed, match="did not answer in 0.2 s") as caught:
+    with pytest.raises(ModelFailed, match=r"did not answer in 0\.2 s") as caught:
         await model.abstract(asked(ISSUE))
     assert caught.value.spent == model.most(asked(ISSUE))
     await model.close()

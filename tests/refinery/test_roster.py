@@ -1,13 +1,17 @@
 """The roster knows its agents by many names and routes work to them."""
 
+import time
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from lessonbook.errors import ConfigError
-from lessonbook.refinery.roster import AREAS, RosterAgent, load_roster
+from lessonbook.refinery.roster import AREAS, ROUTE_CONFIDENCE_MIN, Roster, RosterAgent, load_roster
 
 ROSTER = load_roster()
+
+SENTENCES = tomllib.loads((Path(__file__).parent / "routing_sentences.toml").read_text(encoding="utf-8"))
 
 NAMES = [
     "FrontendDevelopmentAgent",
@@ -221,6 +225,61 @@ def test_contradicting_evidence_lowers_confidence():
     assert clear is not None
     assert mixed is not None
     assert mixed[1] < clear[1]
+
+
+def test_sentences_about_every_agents_work_mostly_find_it():
+    pairs = [(name, *sentence.partition(" | ")[::2]) for name, texts in SENTENCES.items() for sentence in texts]
+    routed = [(name, ROSTER.route(text, files.split(", ") if files else [])) for name, text, files in pairs]
+    assert set(SENTENCES) == set(NAMES)
+    assert len(pairs) >= 100
+    assert sum(found is not None and found[0] == name for name, found in routed) / len(pairs) >= 0.92
+
+
+@pytest.mark.parametrize(
+    ("area", "text", "files"),
+    [
+        ("docs", "Fix typos in the installation tutorial", []),
+        ("docs", "", ["docs/guide/first-steps.md"]),
+        ("frontend", "Fix the hover colour of buttons on small screens", []),
+        ("infrastructure", "Cache docker layers in the release workflow", []),
+        ("database", "Add a migration that makes the column nullable", []),
+        ("ml", "The PyTorch training loop leaks validation data into training", []),
+    ],
+)
+def test_the_area_is_told_even_where_no_agent_keeps_it(area: str, text: str, files: list[str]):
+    told = ROSTER.area_of(text, files)
+    assert told is not None
+    assert told[0] == area
+    assert 0.0 < told[1] <= 1.0
+
+
+def test_documentation_is_left_to_no_agent_without_a_word_of_its_work():
+    assert ROSTER.route("Fix typos in the release notes and in the tutorial") is None
+
+
+def test_words_the_area_model_knows_route_without_a_word_of_the_roster():
+    roster = Roster([RosterAgent("Pages", "frontend", "pages"), RosterAgent("Core", "backend", "server")])
+    routed = roster.route("Fix the margin of the footer on mobile and add an svg icon to the template")
+    assert routed is not None
+    assert routed[0] == "Pages"
+    assert routed[1] >= ROUTE_CONFIDENCE_MIN
+
+
+def test_a_roster_of_other_areas_is_routed_by_its_own_words():
+    roster = Roster([RosterAgent("Train", "ml", "models", words=("model",)), RosterAgent("Ask", "ml", "x")])
+    routed = roster.route("Fix the button of the model page")
+    assert routed is not None
+    assert routed[0] == "Train"
+    assert roster.route("Fix the margin of the footer") is None
+
+
+def test_a_long_text_is_routed_in_a_blink():
+    text = "The React component of the report page loses its state when the server answers late. " * 400
+    ROSTER.route(text)
+    started = time.process_time()
+    for _ in range(20):
+        ROSTER.route(text)
+    assert (time.process_time() - started) / 20 < 0.02
 
 
 def test_ties_go_to_the_agent_named_first(tmp_path: Path):

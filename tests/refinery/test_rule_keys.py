@@ -47,6 +47,12 @@ from lessonbook.refinery.rule_keys import tool_of
         ("A3:2021-Injection", "owasp:A03:2021"),
         ("OWASP A10:2021 Server-Side Request Forgery", "owasp:A10:2021"),
         (" W0611 ", "pylint:W0611"),
+        ("w0221", "pylint:W0221"),
+        ("Pylint:R0801", "pylint:R0801"),
+        ("pylint:Arguments-Differ", "pylint:arguments-differ"),
+        ("MyPy:Union-Attr", "mypy:union-attr"),
+        ("Stylelint:declaration-no-important", "stylelint:declaration-no-important"),
+        ("declaration-no-important", "stylelint:declaration-no-important"),
     ],
 )
 def test_a_key_is_known_by_its_usual_spellings(written: str, canonical: str):
@@ -91,6 +97,19 @@ def test_flake8_and_pylint_ids_find_the_rule_of_the_same_code():
     catalogue = load_catalogue()
     assert catalogue.find("flake8:E722") is catalogue.find("ruff:E722") is not None
     assert catalogue.find("W1510") is catalogue.find("ruff:PLW1510") is not None
+
+
+def test_an_everyday_word_is_no_rule_of_a_type_checker():
+    catalogue = load_catalogue()
+    assert catalogue.find("mypy:index") is not None
+    assert catalogue.find("index") is None
+    assert canonical_key("override") == "override"
+
+
+def test_the_name_and_the_code_of_a_pylint_rule_find_the_same_lesson():
+    catalogue = load_catalogue()
+    assert catalogue.find("pylint:arguments-differ") is catalogue.find("W0221") is not None
+    assert catalogue.find("pylint:super-init-not-called") is catalogue.find("pylint:W0231") is not None
 
 
 def test_tools_are_told_from_keys():

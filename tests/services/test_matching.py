@@ -3,9 +3,10 @@
 import pytest
 
 from lessonbook.models.lesson import Caller
-from lessonbook.services import merge
+from lessonbook.services import merge, review
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import tables
+from tests.services.conftest import AGENT
 
 pytestmark = pytest.mark.anyio
 
@@ -184,3 +185,19 @@ async def test_a_declared_severity_lifts_an_offered_lesson_one_step_at_most(loop
     (line,) = (await loop.report(agent, {**offered, "severity": "critical"})).issues
     assert line.severity == "critical"
     assert (await loop.lesson(line.lesson_id)).severity_name == "medium"
+
+
+async def test_a_starter_lesson_answers_for_the_weakness_it_is_about(loop, work: Workspace, person: Caller) -> None:
+    rule = work.catalogue.find("CWE-89")
+    assert rule is not None
+    (starter,) = await review.add_starters(work, person, AGENT, [rule])
+    (line,) = (await loop.report(person, "SQL injection via the sort column of the report")).issues
+    assert (line.action, line.lesson_id) == ("merged", starter)
+
+
+async def test_a_curated_lesson_seen_for_one_weakness_is_only_suggested_for_another(loop, agent: Caller) -> None:
+    (first,) = (await loop.report(agent, "Path traversal via dots in the file name")).issues
+    (other,) = (await loop.report(agent, "Absolute path in the upload name is accepted")).issues
+    assert (first.action, other.action) == ("created", "pending")
+    assert (await issue_of(loop, other.issue_id))["runner_up"] == first.lesson_id
+    assert f"like lesson {first.lesson_id}" in other.reason

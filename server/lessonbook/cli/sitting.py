@@ -16,6 +16,7 @@ from lessonbook.models.operator import Authoring, LessonListing, PendingIssue, P
 from lessonbook.models.validation import parse
 from lessonbook.models.vocabulary import SHARED_AGENT
 from lessonbook.refinery.prepare import name_of_issue
+from lessonbook.refinery.screen import visible
 from lessonbook.services import authoring, browse
 
 if TYPE_CHECKING:
@@ -119,7 +120,8 @@ class Sitting:
         places = sorted({f"{issue.file}:{issue.line}" if issue.line else issue.file for issue in group if issue.file})
         if places:
             about.append(brief(", ".join(places)))
-        body = f"{escape(first.description[:SHOWN_CHARACTERS])}\n\n[dim]{escape(' · '.join(about))}[/dim]"
+        described = visible(first.description)[:SHOWN_CHARACTERS]  # what strangers wrote must not steer the terminal
+        body = f"{escape(described)}\n\n[dim]{escape(visible(' · '.join(about)))}[/dim]"
         self.terminal.print(Panel(body, title=f"{title} · {first.issue_id}", title_align="left"))
         for number, match in enumerate(matches, 1):
             score = f" ({match.score:.2f})" if match.score is not None else ""

@@ -148,7 +148,10 @@ def severity_of(text: str) -> Severity:
     scores = [known[number] for number in _WEAKNESS.findall(beginning) if number in known]
     if scores:
         return severity_of_base_score(max(scores))
-    return next((severity for severity, pattern in _SEVERITIES if pattern.search(beginning)), "medium")
+    for severity, pattern in _SEVERITIES:
+        if pattern.search(beginning):
+            return severity
+    return "medium"
 
 
 def category_of(text: str) -> Category:

@@ -10,10 +10,11 @@ from lessonbook.models.vocabulary import Severity
 
 _VECTOR = re.compile(r"\bCVSS:3\.[01]((?:/[A-Z]{1,3}:[A-Z])+)|\b(AV:[NALP](?:/[A-Z]{1,3}:[A-Z])+)")
 _SCORE = re.compile(
-    r"\b(?:cvss|security[-_ ]severity|base score)\b(?:[ :=v]|3\.[01]|4\.0|base|score|of|is|rating|\()*?"
-    r"\b(10(?:\.0)?|\d\.\d)\b",
+    r"\b(?:cvss|security[-_ ]severity|base score)\b"
+    r"(?:[ :]*v?(?:2\.0|3\.[01]|4\.0)\b)?+(?:[ :=(]|base|score|of|is|rating)*+(10(?:\.0)?|\d\.\d)(?![\d/])",
     re.IGNORECASE,
 )
+"""A number beside the name of the system; its version is none."""
 _WORTH: Final[Mapping[str, Mapping[str, float]]] = MappingProxyType(
     {
         "AV": {"N": 0.85, "A": 0.62, "L": 0.55, "P": 0.2},

@@ -47,6 +47,8 @@ DECODED_READABLE: Final = 0.9
 def visible(text: str) -> str:
     """Return `text` without characters that a reader does not see or that reorder what is seen."""
     kept = _HIDDEN.sub("", text)
+    if kept.isprintable():
+        return kept
     return "".join(char for char in kept if char in "\n\t" or unicodedata.category(char) != "Cc")
 
 

@@ -18,7 +18,8 @@ _WIDER: Final = rf"(?:{_GUARD}|escap\w*|audit\w*|logging|permissions?|warnings|a
 _OFF: Final = (
     r"(?:disable(?! access)|turn(?:ing)? off|switch(?:ing)? off|shut off|skip|bypass(?! by\b)|suppress|deactivate"
     r"|comment out|silence|circumvent|get around|short-?circuit|weaken|loosen|opt out of"
-    r"|(?:recommend|consider|try|prefer|suggest|start|keep|worth|better|by all means|advise) (?:disabling|skipping|bypassing|suppressing|deactivating|silencing))"
+    r"|(?:recommend|consider|try|prefer|suggest|start|keep|worth|better|by all means"
+    r"|advise) (?:disabling|skipping|bypassing|suppressing|deactivating|silencing))"
 )
 _SECRETS: Final = (
     r"(?:secrets?|credentials?|prompt|environment variables?|env vars?|api keys?|tokens?|private keys?|passwords?"

@@ -103,6 +103,10 @@ class Precedents:
         """Return the members of a group, oldest first."""
         return ([] if self._parent is None else self._parent.members_of(group)) + self._groups.get(group, [])
 
+    def tell(self, group: str, cwe: str) -> bool:
+        """Return whether a text of the group surely tells that weakness."""
+        return any(self.find(member).sketch.surely_tells == cwe for member in self.members_of(group)[-MEMBERS_MAX:])
+
     def matches(self, text: str, model: Likeness | None = None) -> list[Match]:
         """Return the groups that `text` may be an instance of, the surest first."""
         model, told = model or load_likeness(), FEATURES.index("same_weakness")

@@ -52,7 +52,7 @@ _ESLINT_PLUGINS: Final = MappingProxyType(
         "jsx-a11y": "jsx-a11y",
     }
 )
-UPPER_CASE_TOOLS: Final = frozenset(
+_UPPER_CASE_TOOLS: Final = frozenset(
     {
         "bandit",
         "checkov",
@@ -67,10 +67,9 @@ UPPER_CASE_TOOLS: Final = frozenset(
         "sqlfluff",
     }
 )
-"""Tools whose ids are codes; such a code without its tool is told by its form, never looked up."""
 _LOWER_CASE_TOOLS: Final = frozenset({"eslint", "kube-linter", "mypy", "squawk", "stylelint", "codeql", OWN_TOOL})
-NEVER_BARE: Final = UPPER_CASE_TOOLS | {"mypy"}
-"""Tools whose ids are not looked up without their tool: codes, and mypy's everyday words such as `index`."""
+NEVER_BARE: Final = _UPPER_CASE_TOOLS | {"mypy"}
+"""Tools whose ids are not looked up without their tool: codes, told by their form, and mypy's words such as `index`."""
 _SEMGREP_ROOTS: Final = frozenset(
     {
         "ai",
@@ -164,7 +163,7 @@ def _joined(tool: str, rule_id: str) -> str:
         rule_id = rule_id.rpartition(".")[2]
     elif tool == "pylint" and _PYLINT_NAME.match(rule_id):
         rule_id = rule_id.lower()
-    elif tool in UPPER_CASE_TOOLS:
+    elif tool in _UPPER_CASE_TOOLS:
         rule_id = rule_id.upper()
     elif tool in _LOWER_CASE_TOOLS:
         rule_id = rule_id.lower()

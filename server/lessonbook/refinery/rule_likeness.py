@@ -4,7 +4,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from itertools import pairwise
 from math import exp, log, sqrt
@@ -27,12 +27,15 @@ _VERSION: Final = 1
 _WORD: Final = re.compile(r"[^\W\d_]+(?:['’][a-z]+)?|[?!]")
 
 
+_stem = lru_cache(maxsize=8_192)(stem)
+
+
 def features_of(text: str) -> dict[str, float]:
     """Return the stemmed words of `text` and their pairs, each weighted 1 + ln(count).
 
     Words that an index leaves out ("you", "please", "what") are kept: they tell talk from rules.
     """
-    words = ["^", *(stem(word.lower()) for word in _WORD.findall(text[:_READ_MAX]))]
+    words = ["^", *(_stem(word.lower()) for word in _WORD.findall(text[:_READ_MAX]))]
     counts = Counter([*words, *(f"{one} {two}" for one, two in pairwise(words))])
     return {term: 1.0 + log(count) for term, count in counts.items()}
 
@@ -46,7 +49,7 @@ class Likeness:
 
     def knows(self, text: str) -> int:
         """Return how many words of `text` the model knows."""
-        return sum(stem(word.lower()) in self.terms for word in _WORD.findall(text))
+        return sum(_stem(word.lower()) in self.terms for word in _WORD.findall(text))
 
     def of(self, text: str) -> float:
         """Return the probability that `text` was written about software."""

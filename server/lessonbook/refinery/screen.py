@@ -76,7 +76,7 @@ def _found(text: str) -> list[str]:
     reasons: list[str] = []
     if _WEB.search(text):
         reasons.append("it holds a web address")
-    if _MAIL.search(text):
+    if "@" in text and _MAIL.search(text):
         reasons.append("it holds an e-mail address")
     for reading in readings(text):
         reasons += speeches(reading) + advices(reading)

@@ -13,7 +13,7 @@ from typing import Final, cast
 
 from lessonbook.learning.words import stem, words_of
 
-MAX_CHARACTERS: Final = 4_000
+MAX_CHARACTERS: Final = 2_000
 """A model reads the beginning of a text: what a report is about stands there, and time stays bounded."""
 
 LEAD_WORDS: Final = 30

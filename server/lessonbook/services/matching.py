@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from lessonbook.models.lesson import Lesson
 from lessonbook.models.vocabulary import SHARED_AGENT
 from lessonbook.refinery.precedents import AMBIGUOUS, MEMBERS_MAX, Match, Precedents
-from lessonbook.refinery.prepare import Prepared
+from lessonbook.refinery.prepare import Prepared, Told
 from lessonbook.refinery.rule_keys import tool_of
 from lessonbook.services.workspace import Workspace, is_lesson_id
 from lessonbook.store import lessons as lesson_rows
@@ -71,7 +71,7 @@ class Matching:
         if best is not None:
             return Verdict(best.group, _like(best), round(best.probability, 4), *runner_up)
         if item.told is not None and (lesson_id := self._owner(item.told.key, owners)) is not None:
-            if item.told.is_chief:
+            if self._answers(lesson_id, item.told, owners):
                 return Verdict(lesson_id, f"what its words tell, {item.told.cwe}", item.told.strength, *runner_up)
             return Verdict(None, "", None, lesson_id, item.told.strength)
         return Verdict(None, "", None, *runner_up)
@@ -96,6 +96,16 @@ class Matching:
                     continue
                 return Verdict(lesson_id, _told(key), EXACT)
         return None
+
+    def _answers(self, lesson_id: str, told: Told, owners: Sequence[str]) -> bool:
+        """Tell whether a curated lesson is surely the one for a weakness.
+
+        It was seen for it before; or never for anything, and the weakness is what it is about first of all.
+        """
+        if any(self._of(owner).tell(lesson_id, told.cwe) for owner in owners):
+            return True
+        is_fresh = all(self._of(owner).members_of(lesson_id) in ([], [lesson_id]) for owner in owners)
+        return is_fresh and told.is_chief
 
     def _owner(self, key: str, owners: Sequence[str]) -> str | None:
         return next((self.named[owner, key] for owner in owners if (owner, key) in self.named), None)
