@@ -69,12 +69,13 @@ def read_rows(data: Path, name: str) -> list[Row]:
     file = data / f"{name}.jsonl"
     if not file.is_file():
         return []
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    with file.open(encoding="utf-8") as lines:  # `splitlines` would split inside texts, too
+        return [json.loads(line) for line in lines if line.strip()]
 
 
 def write_rows(file: Path, rows: Iterable[Row]) -> None:
     """Write rows, a JSON object a line."""
-    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 def macro_f1(truth: Sequence[str], predicted: Sequence[str]) -> float:

@@ -39,6 +39,9 @@ PROJECTS: Final = {
 
 LABELLED_PROJECTS: Final = {"PrefectHQ/prefect": "Apache-2.0", "pypi/warehouse": "Apache-2.0"}
 
+ELSEWHERE: Final = Path(__file__).parent / "data" / "routing_elsewhere.json"
+"""The model of `PROJECTS` alone, by which `bench.routing` tells how a router does on projects it has not seen."""
+
 _MOST_OF_AN_AREA: Final = 600
 """Commits taken of one area of one project, so that no project speaks for all."""
 _MOST_FILES: Final = 12
@@ -156,6 +159,8 @@ def main() -> None:
     named = LABELLED_PROJECTS | {project: PROJECTS[project] for project in sorted({row["project"] for row in others})}
     sources = [f"commit messages of {project} ({licence})" for project, licence in named.items()]
     print(save(train(labelled, others), "routing", sources))
+    if others:
+        print(save(train([], others), "routing_elsewhere", sources[len(LABELLED_PROJECTS) :], ELSEWHERE.parent))
 
 
 def _text(subject: str, body: str) -> str:

@@ -60,7 +60,7 @@ def _fitted(matrix: Any, labels: Sequence[str], strength: float, weights: Any, *
     return model.fit(scaled, labels, sample_weight=weights)
 
 
-def save(model: TextModel, name: str, trained_on: Sequence[str]) -> Path:
+def save(model: TextModel, name: str, trained_on: Sequence[str], folder: Path = MODELS) -> Path:
     """Write the model where the package finds it, with the sources it was trained on; returns the file."""
     content = {
         "version": 1,
@@ -69,6 +69,6 @@ def save(model: TextModel, name: str, trained_on: Sequence[str]) -> Path:
         "bias": model.bias,
         "terms": {term: [model.scale[term], *model.weights[term]] for term in sorted(model.scale)},
     }
-    file = MODELS / f"{name}.json"
+    file = folder / f"{name}.json"
     file.write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
     return file

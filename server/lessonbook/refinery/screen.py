@@ -9,7 +9,6 @@ from lessonbook.refinery.lint_advice import advices
 from lessonbook.refinery.lint_form import forms
 from lessonbook.refinery.lint_speech import speeches
 from lessonbook.refinery.redact import redact
-from lessonbook.refinery.rule_likeness import reads_like_a_rule
 
 __all__ = ["LESSON_MAX", "WHY_MAX", "Screened", "one_line", "screen", "screen_why", "visible"]
 
@@ -81,6 +80,4 @@ def _found(text: str) -> list[str]:
     for reading in readings(text):
         reasons += speeches(reading) + advices(reading)
     reasons += disguises(text) + forms(text)
-    if not reads_like_a_rule(text):
-        reasons.append("it does not read like a rule about software")
     return reasons

@@ -151,7 +151,11 @@ def softmax(scores: Mapping[str, float]) -> dict[str, float]:
 @cache
 def load_model(name: str) -> TextModel:
     """Return the packaged model `data/models/{name}.json`, written by `bench/train_{name}.py`."""
-    content = _read(name)
+    return text_model_of(_read(name))
+
+
+def text_model_of(content: Mapping[str, object]) -> TextModel:
+    """Return the model that a file of weights holds, read as JSON."""
     terms = cast("dict[str, list[float]]", content["terms"])
     return TextModel(
         labels=tuple(cast("list[str]", content["labels"])),

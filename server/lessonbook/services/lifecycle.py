@@ -227,8 +227,10 @@ def with_issue(body: str, lesson_text: str, description: str, file: str) -> str:
     Words of the lesson itself that the issue quotes are left out, so that what was served does not feed itself
     (SAFETY P8).
     """
-    own = description.replace(lesson_text, " ") if lesson_text else description
-    addition = "\n".join(filter(None, (own.strip(), file, _parts(own))))
+    own = (description.replace(lesson_text, " ") if lesson_text else description).strip()
+    if len(body) + len(own) + len(file) > DOCUMENT_MAX or (own in body and file in body):
+        return body
+    addition = "\n".join(filter(None, (own, file, _parts(own))))
     if not addition or addition in body or len(body) + len(addition) > DOCUMENT_MAX:
         return body
     return f"{body}\n{addition}"
