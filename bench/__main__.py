@@ -65,7 +65,9 @@ def _evaluation(name: str, evaluate: Callable[[Path], Evaluation], sentence: str
     app.command(name=name, help=sentence)(command)
 
 
-_evaluation("dedup", dedup.evaluate, "Tell which issues of a stream are repeats, and how many new ones are taken for one.")
+_evaluation(
+    "dedup", dedup.evaluate, "Tell which issues of a stream are repeats, and how often a new one is taken for one."
+)
 _evaluation("severity", severity.evaluate, "Grade advisories by their words alone.")
 _evaluation("routing", routing.evaluate, "Tell whose work a commit message speaks of.")
 _evaluation("injection", injection.evaluate, "Plant attacks through every channel and look at what agents are served.")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lessonbook.refinery.redact import redact
-from lessonbook.refinery.secret_formats import FORMATS
+from lessonbook.refinery.secrets.formats import FORMATS
 
 _DRAWN = random.Random(20)
 BASE62 = string.ascii_letters + string.digits

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from lessonbook.refinery.secret_assignments import assigned
-from lessonbook.refinery.secret_formats import formatted
-from lessonbook.refinery.secret_places import placed
+from lessonbook.refinery.secrets.assignments import assigned
+from lessonbook.refinery.secrets.formats import formatted
+from lessonbook.refinery.secrets.places import placed
 
 Span = tuple[int, int, str]
 

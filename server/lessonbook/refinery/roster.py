@@ -3,7 +3,6 @@
 import math
 import re
 import tomllib
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -17,6 +16,7 @@ from lessonbook.errors import ConfigError
 from lessonbook.models.vocabulary import SHARED_AGENT
 from lessonbook.refinery.areas import area_probabilities
 from lessonbook.refinery.documents import texts_in
+from lessonbook.refinery.hints import Hints
 from lessonbook.refinery.text_model import softmax
 
 ROUTE_CONFIDENCE_MIN: Final = 0.4
@@ -29,20 +29,12 @@ _VERSION: Final = 1
 _FIELDS: Final = frozenset({"name", "area", "answers_for", "aliases", "files", "words"})
 _SUFFIX: Final = "agent"
 
-_FILE_WEIGHT: Final = 3.0
-"""How much more the place of a file says than one word about it."""
-_EXTENSION_WEIGHT: Final = 0.5
-_FOLDER_WEIGHT: Final = 1.0
-_NAME_WEIGHT: Final = 1.5
-"""A pattern that knows only the extension says less than one that knows a folder, and that less than a file's name."""
-_PHRASE_BONUS: Final = 0.5
-"""Added weight of each further word of a phrase."""
 _FILES_WEIGHT: Final = 0.8
 _WORDS_WEIGHT: Final = 0.5
 _SPECIAL_WORDS_WEIGHT: Final = 0.4
 _GENERAL_WORDS_WEIGHT: Final = 0.1
-"""What a point of files and words counts beside the area model's log-probability. In an area that the model knows, it has
-weighed most words already: those of its first agent count least, those of the others, its specialists, more."""
+"""What a point of files and words counts beside the area model's log-probability. In an area that the model knows, it
+has weighed most words already: those of its first agent count least, those of the others, its specialists, more."""
 _SHARPNESS: Final = 1.65
 """Found on commits the model had not seen: of what is routed with confidence c, a share of c is routed rightly."""
 _UNKNOWN_AREA: Final = 0.1
@@ -50,16 +42,7 @@ _UNKNOWN_AREA: Final = 0.1
 _LEAST: Final = 0.01
 """No area is ruled out by the area model alone."""
 _MIN_LIKENESS: Final = 0.5
-_MAX_TEXT_CHARACTERS: Final = 4_000
-
-_MAX_UNCHANGED_CHARACTERS: Final = 3
-"""Words as short as `aws`, `dns` and `ios` are no plurals."""
-
-_TOKEN = re.compile(r"[a-z0-9]+")
-_CAMEL = re.compile(r"\b[A-Z]?[a-z]+(?:[A-Z][a-z]+)+\b")
-_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _SEPARATORS = re.compile(r"[\s_-]+")
-_GLOB_PART = re.compile(r"\*\*/|\*\*|\*|\?|[^*?]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +67,10 @@ _DOCUMENTS: Final = RosterAgent(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Pattern:
-    agent: int
-    regex: re.Pattern[str]
-    weight: float
-
-
 class Roster:
     """The known agents; resolves their names and routes work to them."""
 
-    __slots__ = ("_claimants", "_names", "_patterns", "_phrases", "agents")
+    __slots__ = ("_claimants", "_hints", "_names", "agents")
 
     def __init__(self, agents: Iterable[RosterAgent]) -> None:
         self.agents: tuple[RosterAgent, ...] = tuple(agents)
@@ -102,12 +78,7 @@ class Roster:
             _folded(name): agent.name for agent in reversed(self.agents) for name in (*agent.aliases, agent.name)
         }
         self._claimants = (*self.agents, _DOCUMENTS)
-        self._phrases = _phrases(self._claimants)
-        self._patterns = tuple(
-            _Pattern(index, _glob(pattern), _pattern_weight(pattern))
-            for index, agent in enumerate(self._claimants)
-            for pattern in agent.files
-        )
+        self._hints = Hints([agent.words for agent in self._claimants], [agent.files for agent in self._claimants])
 
     def resolve(self, name: str) -> str:
         """Return the roster's name for `name` or an alias of it; an unknown name comes back stripped."""
@@ -139,7 +110,7 @@ class Roster:
         stays below `ROUTE_CONFIDENCE_MIN`. Documentation, if no agent keeps it, goes to the agent with the most words
         or files in it. Ties go to the agent that comes first in the roster.
         """
-        words, files_found = self._text_scores(text), self._file_scores(files)
+        words, files_found = self._hints.of_text(text), self._hints.of_files(files)
         areas = self._areas(text, words, files_found)
         evidence = [from_text + from_files for from_text, from_files in zip(words, files_found, strict=True)]
         documents = areas.get(_DOCS) == max(areas.values(), default=0.0)
@@ -159,7 +130,7 @@ class Roster:
 
         The area can be one that no agent of the roster has, such as `docs`.
         """
-        areas = self._areas(text, self._text_scores(text), self._file_scores(files))
+        areas = self._areas(text, self._hints.of_text(text), self._hints.of_files(files))
         best = max(areas, key=lambda area: areas[area], default=None)
         return None if best is None else (best, round(areas[best], 4))
 
@@ -189,28 +160,6 @@ class Roster:
         rivals = [index for index in members if evidence[index] or index == best]
         shares = softmax({str(index): _WORDS_WEIGHT * evidence[index] for index in rivals})
         return best, shares[str(best)]
-
-    def _text_scores(self, text: str) -> list[float]:
-        scores = [0.0] * len(self._claimants)
-        words = _words(text[:_MAX_TEXT_CHARACTERS])
-        for phrase, (owners, weight) in self._phrases.items():
-            if f" {phrase} " in words:
-                for index in owners:
-                    scores[index] += weight
-        return scores
-
-    def _file_scores(self, files: Sequence[str]) -> list[float]:
-        scores = [0.0] * len(self._claimants)
-        paths = [path.strip().replace("\\", "/") for path in files if path.strip()]
-        for path in paths:
-            fits: dict[int, float] = {}
-            for pattern in self._patterns:
-                if pattern.weight > fits.get(pattern.agent, 0.0) and pattern.regex.fullmatch(path):
-                    fits[pattern.agent] = pattern.weight
-            rarity = _rarity(len(fits), len(self._claimants))
-            for index, weight in fits.items():
-                scores[index] += _FILE_WEIGHT * weight * rarity / len(paths)
-        return scores
 
 
 @cache
@@ -284,56 +233,3 @@ def _folded(name: str) -> str:
 
 def _likeness(wanted: str, known: str) -> float:
     return SequenceMatcher(None, wanted, known, autojunk=False).ratio() if wanted and known else 0.0
-
-
-def _phrases(agents: Sequence[RosterAgent]) -> dict[str, tuple[tuple[int, ...], float]]:
-    """Map each phrase to the agents that claim it and its weight."""
-    owners: dict[str, list[int]] = {}
-    for index, agent in enumerate(agents):
-        for phrase in dict.fromkeys(_words(word).strip() for word in agent.words):
-            owners.setdefault(phrase, []).append(index)
-    mentions = Counter(word for phrase in owners for word in set(phrase.split()))
-    return {
-        phrase: (tuple(claimants), _phrase_weight(phrase, len(claimants), len(agents), mentions))
-        for phrase, claimants in owners.items()
-    }
-
-
-def _phrase_weight(phrase: str, claimants: int, agents: int, mentions: Mapping[str, int]) -> float:
-    """Weigh a phrase by its rarity and length; a single word that many other phrases contain is worth less."""
-    parts = phrase.split()
-    spread = claimants if len(parts) > 1 else max(claimants, math.ceil(mentions[phrase] / 2))
-    return _rarity(spread, agents) * (1.0 + _PHRASE_BONUS * (len(parts) - 1))
-
-
-def _rarity(claimants: int, agents: int) -> float:
-    return math.log(1.0 + agents / claimants) if claimants else 0.0
-
-
-def _words(text: str) -> str:
-    """Return the words of `text` in lower case and singular, each between blanks; CamelCase also in its parts."""
-    humps = " ".join(_HUMP.sub(" ", name) for name in _CAMEL.findall(text))
-    return f" {' '.join(_singular(word) for word in _TOKEN.findall(f'{text} . {humps}'.casefold()))} "
-
-
-def _singular(word: str) -> str:
-    if len(word) <= _MAX_UNCHANGED_CHARACTERS or word.endswith(("ss", "us", "is")):
-        return word
-    if word.endswith("ies"):
-        return f"{word[:-3]}y"
-    if word.endswith(("xes", "ches", "shes")):
-        return word[:-2]
-    return word.removesuffix("s")
-
-
-def _pattern_weight(pattern: str) -> float:
-    if pattern.endswith("/**"):
-        return _FOLDER_WEIGHT
-    return _EXTENSION_WEIGHT if pattern.startswith("*.") and pattern.count(".") == 1 else _NAME_WEIGHT
-
-
-def _glob(pattern: str) -> re.Pattern[str]:
-    """Compile a glob over POSIX paths that may begin at any folder: `*` stays within a folder, `**` does not."""
-    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    body = "".join(parts.get(part[0], re.escape(part[0])) for part in _GLOB_PART.finditer(pattern))
-    return re.compile(rf"(?:.*/)?{body}", re.IGNORECASE)

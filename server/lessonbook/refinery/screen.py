@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from lessonbook.refinery.disguise import disguises, hides_characters, readings, visible
-from lessonbook.refinery.lint_advice import advices
-from lessonbook.refinery.lint_form import forms
-from lessonbook.refinery.lint_speech import speeches
+from lessonbook.refinery.lint.advice import advices
+from lessonbook.refinery.lint.disguise import disguises, hides_characters, readings, visible
+from lessonbook.refinery.lint.form import forms
+from lessonbook.refinery.lint.speech import speeches
 from lessonbook.refinery.redact import redact
 
 __all__ = ["LESSON_MAX", "WHY_MAX", "Screened", "one_line", "screen", "screen_why", "visible"]

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from lessonbook.refinery.mood import is_advised
+from lessonbook.refinery.lint.mood import is_advised
 
 _BEFORE_COMMAND: Final = r"(?:^|[\s`;|&(\"'$])"
 _ARGUMENT: Final = r"\s+(?=[^\s`.,;:)\"'])"

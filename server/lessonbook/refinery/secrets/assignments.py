@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from lessonbook.refinery.secret_names import NAMING, Promise, promise
-from lessonbook.refinery.secret_values import (
+from lessonbook.refinery.secrets.names import NAMING, Promise, promise
+from lessonbook.refinery.secrets.values import (
     TOKEN_MIN,
     UUID,
     has_mixture,

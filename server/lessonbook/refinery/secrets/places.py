@@ -5,7 +5,7 @@ from base64 import b64decode
 from collections.abc import Iterator
 from typing import Final
 
-from lessonbook.refinery.secret_values import (
+from lessonbook.refinery.secrets.values import (
     UUID,
     is_hex,
     is_scattered,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Final, NamedTuple
 
-from lessonbook.refinery.secret_values import is_scattered, is_stand_in
+from lessonbook.refinery.secrets.values import is_scattered, is_stand_in
 
 
 class Format(NamedTuple):

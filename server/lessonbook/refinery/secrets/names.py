@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 from typing import Final, Literal
 
-from lessonbook.refinery.secret_values import words
+from lessonbook.refinery.secrets.values import words
 
 Promise = Literal["none", "key", "token", "password"]
 """How sure a name makes it that its value is secret, from not at all to whatever the value looks like."""

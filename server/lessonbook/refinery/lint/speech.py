@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from lessonbook.refinery.mood import is_advised
+from lessonbook.refinery.lint.mood import is_advised
 
 SPEECH: Final = "it speaks to the model instead of about code"
 PROBING: Final = "it asks for what a model was told"

@@ -1,0 +1,127 @@
+"""What the words of a text and the places of files say for each of several claimants."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+_FILE_WEIGHT: Final = 3.0
+"""How much more the place of a file says than one word about it."""
+_EXTENSION_WEIGHT: Final = 0.5
+_FOLDER_WEIGHT: Final = 1.0
+_NAME_WEIGHT: Final = 1.5
+"""A pattern that knows only the extension says less than one that knows a folder, and that less than a file's name."""
+_PHRASE_BONUS: Final = 0.5
+"""Added weight of each further word of a phrase."""
+_MAX_TEXT_CHARACTERS: Final = 4_000
+_MAX_UNCHANGED_CHARACTERS: Final = 3
+"""Words as short as `aws`, `dns` and `ios` are no plurals."""
+
+_TOKEN = re.compile(r"[a-z0-9]+")
+_CAMEL = re.compile(r"\b[A-Z]?[a-z]+(?:[A-Z][a-z]+)+\b")
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_GLOB_PART = re.compile(r"\*\*/|\*\*|\*|\?|[^*?]+")
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    claimant: int
+    regex: re.Pattern[str]
+    weight: float
+
+
+class Hints:
+    """Words and file patterns of claimants; a hint that many share says little for each.
+
+    Both are given in the order of the claimants; so are the points that come back, none negative.
+    """
+
+    __slots__ = ("_claimants", "_patterns", "_phrases")
+
+    def __init__(self, words: Sequence[Sequence[str]], files: Sequence[Sequence[str]]) -> None:
+        self._claimants = len(words)
+        self._phrases = _phrases(words)
+        self._patterns = tuple(
+            _Pattern(index, _glob(pattern), _pattern_weight(pattern))
+            for index, patterns in enumerate(files)
+            for pattern in patterns
+        )
+
+    def of_text(self, text: str) -> list[float]:
+        """Return each claimant's points for the words of `text`, as far as its beginning goes."""
+        scores = [0.0] * self._claimants
+        words = _words(text[:_MAX_TEXT_CHARACTERS])
+        for phrase, (owners, weight) in self._phrases.items():
+            if f" {phrase} " in words:
+                for index in owners:
+                    scores[index] += weight
+        return scores
+
+    def of_files(self, files: Sequence[str]) -> list[float]:
+        """Return each claimant's points for the places of `files`, the mean over them."""
+        scores = [0.0] * self._claimants
+        paths = [path.strip().replace("\\", "/") for path in files if path.strip()]
+        for path in paths:
+            fits: dict[int, float] = {}
+            for pattern in self._patterns:
+                if pattern.weight > fits.get(pattern.claimant, 0.0) and pattern.regex.fullmatch(path):
+                    fits[pattern.claimant] = pattern.weight
+            rarity = _rarity(len(fits), self._claimants)
+            for index, weight in fits.items():
+                scores[index] += _FILE_WEIGHT * weight * rarity / len(paths)
+        return scores
+
+
+def _phrases(words_of_each: Sequence[Sequence[str]]) -> dict[str, tuple[tuple[int, ...], float]]:
+    """Map each phrase to the claimants of it and its weight."""
+    owners: dict[str, list[int]] = {}
+    for index, words in enumerate(words_of_each):
+        for phrase in dict.fromkeys(_words(word).strip() for word in words):
+            owners.setdefault(phrase, []).append(index)
+    mentions = Counter(word for phrase in owners for word in set(phrase.split()))
+    return {
+        phrase: (tuple(claimants), _phrase_weight(phrase, len(claimants), len(words_of_each), mentions))
+        for phrase, claimants in owners.items()
+    }
+
+
+def _phrase_weight(phrase: str, claimants: int, agents: int, mentions: Mapping[str, int]) -> float:
+    """Weigh a phrase by its rarity and length; a single word that many other phrases contain is worth less."""
+    parts = phrase.split()
+    spread = claimants if len(parts) > 1 else max(claimants, math.ceil(mentions[phrase] / 2))
+    return _rarity(spread, agents) * (1.0 + _PHRASE_BONUS * (len(parts) - 1))
+
+
+def _rarity(claimants: int, agents: int) -> float:
+    return math.log(1.0 + agents / claimants) if claimants else 0.0
+
+
+def _words(text: str) -> str:
+    """Return the words of `text` in lower case and singular, each between blanks; CamelCase also in its parts."""
+    humps = " ".join(_HUMP.sub(" ", name) for name in _CAMEL.findall(text))
+    return f" {' '.join(_singular(word) for word in _TOKEN.findall(f'{text} . {humps}'.casefold()))} "
+
+
+def _singular(word: str) -> str:
+    if len(word) <= _MAX_UNCHANGED_CHARACTERS or word.endswith(("ss", "us", "is")):
+        return word
+    if word.endswith("ies"):
+        return f"{word[:-3]}y"
+    if word.endswith(("xes", "ches", "shes")):
+        return word[:-2]
+    return word.removesuffix("s")
+
+
+def _pattern_weight(pattern: str) -> float:
+    if pattern.endswith("/**"):
+        return _FOLDER_WEIGHT
+    return _EXTENSION_WEIGHT if pattern.startswith("*.") and pattern.count(".") == 1 else _NAME_WEIGHT
+
+
+def _glob(pattern: str) -> re.Pattern[str]:
+    """Compile a glob over POSIX paths that may begin at any folder: `*` stays within a folder, `**` does not."""
+    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    body = "".join(parts.get(part[0], re.escape(part[0])) for part in _GLOB_PART.finditer(pattern))
+    return re.compile(rf"(?:.*/)?{body}", re.IGNORECASE)
