@@ -11,6 +11,7 @@ from lessonbook.refinery.text_model import (
     Phrases,
     ScoreModel,
     TextModel,
+    features_of,
     group_features,
     load_model,
     load_score_model,
@@ -33,13 +34,13 @@ def test_probabilities_add_up_to_one_and_follow_the_words():
 
 
 def test_without_a_known_word_only_the_bias_speaks():
-    assert COLOURS.known_words("green grass") == 0
+    assert COLOURS.known_words(features_of("green grass")) == 0
     assert COLOURS.probabilities("green grass") == COLOURS.probabilities("")
-    assert COLOURS.known_words("roses in the sky") == 2
+    assert COLOURS.known_words(features_of("roses in the sky")) == 2
 
 
 def test_only_the_beginning_of_a_text_is_read():
-    assert COLOURS.known_words("grass " * 1_000 + "rose") == 0
+    assert COLOURS.known_words(features_of("grass " * 1_000 + "rose")) == 0
 
 
 def test_softmax_is_safe_for_large_scores_and_for_none():

@@ -1,5 +1,6 @@
 """The steps of the loop, a line each."""
 
+import hashlib
 import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,12 @@ from lessonbook.store.urls import parse_address
 AGENT = "BackendDevelopmentAgent"
 
 
+def unlike_any_other(seed: str) -> str:
+    """Return a description that shares no word with that of another seed, so that neither is taken for the other."""
+    letters = hashlib.sha256(seed.encode()).hexdigest().translate(str.maketrans("0123456789", "ghijklmnop"))
+    return " ".join(letters[start : start + 8] for start in range(0, 32, 8))
+
+
 @dataclass(frozen=True)
 class Loop:
     """One workspace, spoken to in short."""
@@ -52,7 +59,7 @@ class Loop:
     async def learn(self, caller: Caller, lesson: str, description: str = "", **issue: Any) -> str:
         """Report an issue that offers `lesson`, and return the lesson's id."""
         about = {name: issue.pop(name) for name in ("agent_name", "run_id", "source") if name in issue}
-        given = {"description": description or f"Somebody missed this: {lesson}", "lesson": lesson, **issue}
+        given = {"description": description or unlike_any_other(lesson), "lesson": lesson, **issue}
         refined = (await self.report(caller, given, **about)).issues[0]
         assert refined.action == "created", refined
         assert refined.lesson_id is not None

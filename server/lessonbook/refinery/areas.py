@@ -2,7 +2,7 @@
 
 from math import log
 
-from lessonbook.refinery.text_model import load_model, softmax
+from lessonbook.refinery.text_model import features_of, load_model, softmax
 
 
 def area_probabilities(text: str) -> dict[str, float]:
@@ -11,8 +11,9 @@ def area_probabilities(text: str) -> dict[str, float]:
     Few words are little evidence, whatever they are: of `n` known ones the log-probabilities count `n / (n + 1)`.
     """
     model = load_model("routing")
-    known = model.known_words(text)
+    features = features_of(text)
+    known = model.known_words(features)
     if not known:
         return {}
     share = known / (known + 1)
-    return softmax({area: share * log(probability) for area, probability in model.probabilities(text).items()})
+    return softmax({area: share * log(probability) for area, probability in model.probabilities_of(features).items()})

@@ -11,7 +11,7 @@ from typing import Final, cast
 
 from lessonbook.models.vocabulary import Category, Severity
 from lessonbook.refinery.cvss import score_in, severity_of_base_score
-from lessonbook.refinery.text_model import load_model, load_score_model, load_table, softmax
+from lessonbook.refinery.text_model import features_of, load_model, load_score_model, load_table, softmax
 
 _SEVERITIES: Final[tuple[tuple[Severity, re.Pattern[str]], ...]] = (
     (
@@ -159,10 +159,12 @@ def category_of(text: str) -> Category:
     beginning = text[:_MAX_CHARACTERS]
     model = load_model("category")
     named = {category for category, pattern in _CATEGORIES if pattern.search(beginning)}
-    if not named and not model.known_words(beginning):
+    features = features_of(beginning)
+    if not named and not model.known_words(features):
         return "other"
     scores = {
-        label: log(probability) + _bonus(label, named) for label, probability in model.probabilities(beginning).items()
+        label: log(probability) + _bonus(label, named)
+        for label, probability in model.probabilities_of(features).items()
     }
     probabilities = softmax(scores)
     best = max(probabilities, key=lambda label: probabilities[label])

@@ -15,7 +15,7 @@ _NAME_WEIGHT: Final = 1.5
 """A pattern that knows only the extension says less than one that knows a folder, and that less than a file's name."""
 _PHRASE_BONUS: Final = 0.5
 """Added weight of each further word of a phrase."""
-_MAX_TEXT_CHARACTERS: Final = 4_000
+_MAX_TEXT_CHARACTERS: Final = 2_000
 _MAX_UNCHANGED_CHARACTERS: Final = 3
 """Words as short as `aws`, `dns` and `ios` are no plurals."""
 
@@ -38,11 +38,12 @@ class Hints:
     Both are given in the order of the claimants; so are the points that come back, none negative.
     """
 
-    __slots__ = ("_claimants", "_patterns", "_phrases")
+    __slots__ = ("_claimants", "_longest", "_patterns", "_phrases")
 
     def __init__(self, words: Sequence[Sequence[str]], files: Sequence[Sequence[str]]) -> None:
         self._claimants = len(words)
         self._phrases = _phrases(words)
+        self._longest = max((phrase.count(" ") + 1 for phrase in self._phrases), default=0)
         self._patterns = tuple(
             _Pattern(index, _glob(pattern), _pattern_weight(pattern))
             for index, patterns in enumerate(files)
@@ -52,11 +53,16 @@ class Hints:
     def of_text(self, text: str) -> list[float]:
         """Return each claimant's points for the words of `text`, as far as its beginning goes."""
         scores = [0.0] * self._claimants
-        words = _words(text[:_MAX_TEXT_CHARACTERS])
-        for phrase, (owners, weight) in self._phrases.items():
-            if f" {phrase} " in words:
-                for index in owners:
-                    scores[index] += weight
+        words = _words(text[:_MAX_TEXT_CHARACTERS]).split()
+        runs = (
+            " ".join(words[start:end])
+            for start in range(len(words))
+            for end in range(start + 1, min(start + self._longest, len(words)) + 1)
+        )
+        for phrase in dict.fromkeys(run for run in runs if run in self._phrases):
+            owners, weight = self._phrases[phrase]
+            for index in owners:
+                scores[index] += weight
         return scores
 
     def of_files(self, files: Sequence[str]) -> list[float]:

@@ -50,15 +50,19 @@ class TextModel:
 
     def probabilities(self, text: str) -> dict[str, float]:
         """Return the probability of each label; they add up to 1."""
+        return self.probabilities_of(features_of(text))
+
+    def probabilities_of(self, features: Mapping[str, float]) -> dict[str, float]:
+        """Return the probability of each label, given `features_of` a text."""
         scores = list(self.bias)
-        for term, value in _unit(features_of(text), self.scale):
+        for term, value in _unit(features, self.scale):
             for label, weight in enumerate(self.weights[term]):
                 scores[label] += weight * value
         return softmax(dict(zip(self.labels, scores, strict=True)))
 
-    def known_words(self, text: str) -> int:
-        """Return how many different words of `text` have a weight."""
-        return sum(word in self.scale for word in set(words_of(text[:MAX_CHARACTERS])))
+    def known_words(self, features: Mapping[str, float]) -> int:
+        """Return how many different words among `features_of` a text have a weight."""
+        return sum(" " not in term and term in self.scale for term in features)
 
 
 class Phrases:

@@ -6,34 +6,28 @@
 import re
 import tomllib
 from bisect import bisect_left
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
-from itertools import accumulate
+from itertools import product
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 from lessonbook.errors import ConfigError
-from lessonbook.learning.words import stem
 from lessonbook.refinery.documents import texts_in
+from lessonbook.refinery.phrases import GAPS, Index, Phrasebook, Reading, Span, Spelling
 
 _VERSION: Final = 1
 _STRENGTHS: Final = MappingProxyType({"sure": 0.95, "likely": 0.75, "hint": 0.45})
 _FIELDS: Final = frozenset({"cwe", *_STRENGTHS})
 _TABLES: Final = frozenset({"version", "joined", "synonyms", "groups", "chains", "within", "weakness"})
 _CHAINS: Final = ("effect_follows", "cause_follows", "averted", "not_averted")
-_GAPS: Final = MappingProxyType({"~": 4, "~~": 10})
 _WINDOW_WORDS: Final = 30
-_MAX_SPANS: Final = 24
-"""Places kept of one phrase; an issue that repeats a phrase oftener says nothing new."""
 _MAX_MATCHES: Final = 64
-_MAX_WORD: Final = 40
-_ANY: Final = ""
-_STOPS: Final = frozenset(".!?;")
 _EFFECT: Final = 0.5
 _AVERTED: Final = 0.4
 _RIVAL: Final = 0.9
@@ -44,21 +38,6 @@ _PAIR_LOOSENESS: Final = 1
 _REACH_WORDS: Final = 25
 
 _CWE = re.compile(r"CWE-[1-9]\d{0,3}\Z")
-_TOKEN = re.compile(r"[/\\]?\.{2,}[/\\]*|/\./|%[0-9a-f]{2}|[^\W_]+|[.!?;](?=\s)|\n\s*\n")
-_LIGHT: Final = frozenset({"of", "in", "on", "to", "for", "by", "with", "from", "at", "is", "are", "be", "its", "and"})
-"""Words that say nothing when they stand between those of a phrase."""
-_ARTICLES: Final = frozenset({"a", "an", "the"})
-_Span = tuple[int, int]
-_Keys = Sequence[frozenset[str]]
-
-
-_WHOLE: Final = MappingProxyType({"note": "note", "notes": "note", "noted": "note", "time": "time", "times": "time"})
-"""Words whose stem would be that of another: "notes" is no "not", "times" no "timing"."""
-
-
-@lru_cache(maxsize=1 << 14)
-def _root(word: str) -> str:
-    return _WHOLE.get(word) or stem(word)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,31 +52,7 @@ class Sighting:
     words: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Element:
-    """One word of a phrase: the keys it may have, how many words may stand before it, whether it may be absent."""
-
-    keys: frozenset[str]
-    gap: int
-    optional: bool
-
-
-_Steps = tuple[tuple[frozenset[str], int, bool], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Phrase:
-    """The words of a phrase seen from its rarest one: what has to be in the sentence, what follows, what precedes."""
-
-    length: int
-    anchor: frozenset[str]
-    others: tuple[frozenset[str], ...]
-    onward: _Steps
-    backward: _Steps
-
-
-@dataclass(frozen=True, slots=True)
-class _Rule:
+class _Rule(NamedTuple):
     """All of `needed` close together and none of `barred` anywhere; the numbers are those of phrases."""
 
     cwe: str
@@ -110,7 +65,7 @@ class _Rule:
 class _Match:
     cwe: str
     strength: float
-    span: _Span
+    span: Span
 
 
 def weaknesses_in(text: str) -> tuple[Sighting, ...]:
@@ -159,29 +114,23 @@ class Lexicon:
         Raises:
             ConfigError: an entry or key of `document` is wrong.
         """
-        self._joined = dict(_joined(texts_in(document, "joined", name), f"{name}: 'joined'"))
-        synonyms = _lists(document, "synonyms", name)
-        self._synonyms = {_root(variant): _root(word) for word, variants in synonyms.items() for variant in variants}
-        self._groups = _lists(document, "groups", name)
-        self._numbers: dict[str, int] = {}
-        self._parsed: list[tuple[_Element, ...]] = []
+        joined = _joined(texts_in(document, "joined", name), f"{name}: 'joined'")
+        spelling = Spelling(joined, _lists(document, "synonyms", name))
+        book = Phrasebook(spelling, _lists(document, "groups", name))
         self._rules: dict[int, list[_Rule]] = defaultdict(list)
         for number, entry in enumerate(_entries(document, name), 1):
-            self._add(entry, f"{name}: weakness {entry.get('cwe', number)}")
-        within = _lists(document, "within", name)
-        self._broader = {cwe: frozenset(b for b, cwes in within.items() if cwe in cwes) for cwe in self.cwes}
+            for rule in _rules(entry, book, f"{name}: weakness {entry.get('cwe', number)}"):
+                self._rules[rule.needed[0]].append(rule)
+        self._broader: dict[str, list[str]] = defaultdict(list)
+        for broad, cwes in _lists(document, "within", name).items():
+            for cwe in cwes:
+                self._broader[cwe].append(broad)
         chains = _lists(document, "chains", name)
-        self._chains = {kind: self._numbered(chains.get(kind, ()), f"{name}: chains.{kind}") for kind in _CHAINS}
-        spread = Counter(key for elements in self._parsed for element in elements for key in element.keys)
-        spread.update(dict.fromkeys(spread.keys() & _LIGHT, len(self._parsed)))
-        self._exact = frozenset(key for key in spread if not key.endswith("*"))
-        self._prefixes = frozenset(spread) - self._exact
-        self._phrases = [_anchored(elements, spread) for elements in self._parsed]
-        self._heads: dict[str, list[tuple[int, frozenset[str]]]] = defaultdict(list)
-        for number, phrase in enumerate(self._phrases):
-            for key in phrase.anchor:
-                self._heads[key].append((number, phrase.others[0] if phrase.others else phrase.anchor))
-        self._keys_of = lru_cache(maxsize=1 << 14)(self._look_up)
+        self._chains = {
+            kind: [n for phrase in chains.get(kind, ()) for n in book.add(phrase, f"{name}: chains.{kind}")]
+            for kind in _CHAINS
+        }
+        self._index = Index(book)
 
     @property
     def cwes(self) -> frozenset[str]:
@@ -191,175 +140,57 @@ class Lexicon:
     @property
     def words(self) -> frozenset[str]:
         """The stems, and the beginnings of words without their `*`, that phrases are made of."""
-        return self._exact | {prefix[:-1] for prefix in self._prefixes}
-
-    def _add(self, entry: Mapping[str, object], where: str) -> None:
-        for key in entry.keys() - _FIELDS:
-            raise ConfigError(f"{where}: {key!r} is no key of a weakness")
-        cwe = entry.get("cwe")
-        if not isinstance(cwe, str) or not _CWE.match(cwe):
-            raise ConfigError(f"{where}: 'cwe' has to look like CWE-79")
-        for key, strength in _STRENGTHS.items():
-            for pattern in texts_in(entry, key, where):
-                parts = [self._numbered(part.split(" + "), f"{where}: {key!r}") for part in pattern.split(" - ")]
-                barred = tuple(number for part in parts[1:] for number in part)
-                self._rules[parts[0][0]].append(_Rule(cwe, strength, parts[0], barred))
-
-    def _numbered(self, phrases: Iterable[str], where: str) -> tuple[int, ...]:
-        numbers: list[int] = []
-        for phrase in phrases:
-            if phrase not in self._numbers:
-                self._numbers[phrase] = len(self._parsed)
-                self._parsed.append(self._elements(phrase, where))
-            numbers.append(self._numbers[phrase])
-        return tuple(numbers)
-
-    def _elements(self, phrase: str, where: str) -> tuple[_Element, ...]:
-        elements: list[_Element] = []
-        gap = 0
-        for word in self._join(phrase.split()):
-            if word in _GAPS:
-                gap = _GAPS[word]
-                continue
-            keys = frozenset(self._alternatives(word.removesuffix("?"), where))
-            elements.append(_Element(keys, gap, word.endswith("?")))
-            gap = 0
-        if gap or all(element.optional for element in elements):
-            raise ConfigError(f"{where} has {phrase!r}, which is no phrase")
-        return tuple(elements)
-
-    def _alternatives(self, word: str, where: str, depth: int = 0) -> Iterator[str]:
-        for choice in word.split("|"):
-            if choice.startswith("@"):
-                members = self._groups.get(choice[1:])
-                if members is None or depth > len(self._groups):
-                    raise ConfigError(f"{where} names {choice!r}, which is no group")
-                for member in members:
-                    yield from self._alternatives(member, where, depth + 1)
-            elif choice in _ARTICLES or not _TOKEN.fullmatch(choice.removesuffix("*")):
-                raise ConfigError(f"{where} has {word!r}, which matches nothing")
-            else:
-                key = choice if choice.endswith("*") else _root(choice)
-                yield self._synonyms.get(key, key)
-
-    def _join(self, words: Sequence[str]) -> list[str]:
-        joined: list[str] = []
-        before = ""
-        for word in words:
-            here = _root(word)
-            one = self._joined.get((before, here))
-            if one is None:
-                joined.append(word)
-            else:
-                joined[-1] = one
-            before = here
-        return joined
-
-    def _look_up(self, word: str) -> frozenset[str]:
-        if word in _STOPS or word.isspace():
-            return frozenset()
-        key = _root(word)
-        key = self._synonyms.get(key, key)
-        found = {f"{form[:end]}*" for form in (word, key) for end in range(2, len(form) + 1)} & self._prefixes
-        return frozenset(found | ({key} & self._exact) | {_ANY})
+        return self._index.words
 
     def sightings(self, text: str) -> tuple[Sighting, ...]:
         """Return the weaknesses that `text` speaks of, strongest first."""
-        words = self._join([word[:_MAX_WORD] for word in _TOKEN.findall(_plain(text)) if word not in _ARTICLES])
-        keys = [self._keys_of(word) for word in words]
-        sentences = list(accumulate(not here for here in keys))
-        spans: dict[int, list[_Span]] = defaultdict(list)
-        for start, end in _stretches(keys):
-            self._collect(keys, start, end, spans)
-        weights = [0, *accumulate(word not in _LIGHT for word in words)]
-        matches = _outermost(_strongest(self._matches(spans, weights)))
+        reading = self._index.read(text)
+        matches = self._specific(_outermost(_strongest(self._matches(reading))))
+        return _ranked(reading.words, _judged(matches, self._links(reading), reading.sentences)) if matches else ()
+
+    def _links(self, reading: Reading) -> dict[str, list[Span]]:
+        """Return where `reading` says that one thing follows from, or averts, another."""
+        spans = reading.spans
         links = {kind: sorted(s for n in numbers for s in spans.get(n, ())) for kind, numbers in self._chains.items()}
         for kind, longer in (("averted", "not_averted"), ("effect_follows", "cause_follows")):
             links[kind] = [link for link in links[kind] if not any(_holds(other, link) for other in links[longer])]
-        return _ranked(words, _judged(self._specific(matches), links, sentences))
+        return links
 
     def _specific(self, matches: Sequence[_Match]) -> list[_Match]:
         """Leave out the weaknesses of which another one, told with enough strength, is a special case."""
         told = {match.cwe for match in matches if match.strength >= _STRENGTHS["likely"]}
-        broad = {cwe for narrow in told for cwe in self._broader[narrow]}
+        broad = {cwe for narrow in told for cwe in self._broader.get(narrow, ())}
         return [match for match in matches if match.cwe not in broad]
 
-    def _collect(self, keys: _Keys, start: int, end: int, spans: dict[int, list[_Span]]) -> None:
-        """Add to `spans` where each phrase stands in one sentence, as half-open ranges of words."""
-        places: dict[str, list[int]] = defaultdict(list)
-        for position in range(start, end):
-            for key in keys[position]:
-                places[key].append(position)
-        present = frozenset(places)
-        for key in sorted(present & self._heads.keys()):
-            for number, second in self._heads[key]:
-                if second.isdisjoint(present):
-                    continue
-                phrase = self._phrases[number]
-                here = places[key][: max(0, _MAX_SPANS - len(spans[number]))]
-                if phrase.length == 1:
-                    spans[number] += [(position, position + 1) for position in here]
-                elif not any(needed.isdisjoint(present) for needed in phrase.others):
-                    for position in here:
-                        spans[number] += _spans_at(phrase, position, keys)
-
-    def _matches(self, spans: Mapping[int, list[_Span]], weights: Sequence[int]) -> Iterator[_Match]:
+    def _matches(self, reading: Reading) -> Iterator[_Match]:
+        spans = reading.spans
         for number, places in spans.items():
-            for rule in self._rules.get(number, ()) if places else ():
-                if not any(spans.get(barred) for barred in rule.barred):
-                    others = [spans.get(other, []) for other in rule.needed[1:]]
+            for rule in self._rules.get(number, ()):
+                if not any(barred in spans for barred in rule.barred):
+                    others = [spans.get(other, ()) for other in rule.needed[1:]]
                     for place in places:
-                        between = weights[place[1]] - weights[place[0]] - self._phrases[number].length
-                        loose = _PAIR_LOOSENESS if others else max(0, between)
+                        loose = _PAIR_LOOSENESS if others else reading.words_between(number, place)
                         strength = rule.strength * _LOOSE ** min(loose, _MAX_LOOSE)
                         yield from (_Match(rule.cwe, strength, span) for span in _around(place, others))
 
 
-def _anchored(elements: Sequence[_Element], spread: Mapping[str, int]) -> _Phrase:
-    required = [place for place, element in enumerate(elements) if not element.optional]
-    required.sort(key=lambda place: sum(spread[key] for key in elements[place].keys))
-    anchor = required[0]
-    onward = tuple((element.keys, element.gap, element.optional) for element in elements[anchor + 1 :])
-    before = [(elements[place], elements[place + 1].gap) for place in reversed(range(anchor))]
-    backward = tuple((element.keys, gap, element.optional) for element, gap in before)
-    others = tuple(elements[place].keys for place in required[1:])
-    return _Phrase(len(elements), elements[anchor].keys, others, onward, backward)
+def _rules(entry: Mapping[str, object], book: Phrasebook, where: str) -> Iterator[_Rule]:
+    """Give what one weakness is known by; a phrase that is said in several ways makes several rules."""
+    for key in entry.keys() - _FIELDS:
+        raise ConfigError(f"{where}: {key!r} is no key of a weakness")
+    cwe = entry.get("cwe")
+    if not isinstance(cwe, str) or not _CWE.match(cwe):
+        raise ConfigError(f"{where}: 'cwe' has to look like CWE-79")
+    for key, strength in _STRENGTHS.items():
+        for pattern in texts_in(entry, key, where):
+            wanted, *unwanted = (
+                [book.add(phrase, f"{where}: {key!r}") for phrase in part.split(" + ")] for part in pattern.split(" - ")
+            )
+            barred = tuple(number for part in unwanted for numbers in part for number in numbers)
+            yield from (_Rule(cwe, strength, needed, barred) for needed in product(*wanted))
 
 
-def _stretches(keys: _Keys) -> Iterator[_Span]:
-    """Give the sentences, as half-open ranges of words."""
-    start = 0
-    for position, here in enumerate(keys):
-        if not here:
-            yield start, position
-            start = position + 1
-    yield start, len(keys)
-
-
-def _spans_at(phrase: _Phrase, position: int, keys: _Keys) -> Iterator[_Span]:
-    ends = _reach(phrase.onward, position, 1, keys) if phrase.onward else {position}
-    if ends:
-        starts = _reach(phrase.backward, position, -1, keys) if phrase.backward else {position}
-        if starts:
-            yield max(starts), min(ends) + 1
-
-
-def _reach(steps: _Steps, position: int, direction: int, keys: _Keys) -> set[int]:
-    """Return where walking from `position` by `steps` can end; no step leaves the sentence."""
-    places = {position}
-    for wanted, gap, optional in steps:
-        onward: set[int] = set()
-        for place in places:
-            for target in range(place + direction, place + direction * (gap + 2), direction):
-                if not 0 <= target < len(keys) or not keys[target]:
-                    break
-                if not wanted.isdisjoint(keys[target]):
-                    onward.add(target)
-        places = onward | places if optional else onward
-    return places
-
-
-def _around(place: _Span, others: Sequence[Sequence[_Span]]) -> Iterator[_Span]:
+def _around(place: Span, others: Sequence[Sequence[Span]]) -> Iterator[Span]:
     """Give the span of `place` and the nearest of each of `others`, if all are within the window."""
     start, end = place
     for spans in others:
@@ -385,11 +216,11 @@ def _outermost(matches: Sequence[_Match]) -> list[_Match]:
     ]
 
 
-def _holds(outer: _Span, inner: _Span) -> bool:
+def _holds(outer: Span, inner: Span) -> bool:
     return outer != inner and outer[0] <= inner[0] and inner[1] <= outer[1]
 
 
-def _judged(matches: Sequence[_Match], links: Mapping[str, Sequence[_Span]], sentences: Sequence[int]) -> list[_Match]:
+def _judged(matches: Sequence[_Match], links: Mapping[str, Sequence[Span]], sentences: Sequence[int]) -> list[_Match]:
     """Return `matches`, those weakened that are told as the effect of another or as averted."""
     judged: list[_Match] = []
     for match in matches:
@@ -402,7 +233,7 @@ def _judged(matches: Sequence[_Match], links: Mapping[str, Sequence[_Span]], sen
     return judged
 
 
-def _is_effect(match: _Match, other: _Match, links: Mapping[str, Sequence[_Span]], sentences: Sequence[int]) -> bool:
+def _is_effect(match: _Match, other: _Match, links: Mapping[str, Sequence[Span]], sentences: Sequence[int]) -> bool:
     if other.strength < _STRENGTHS["likely"] or sentences[match.span[0]] != sentences[other.span[0]]:
         return False
     if other.span[1] <= match.span[0]:
@@ -410,16 +241,16 @@ def _is_effect(match: _Match, other: _Match, links: Mapping[str, Sequence[_Span]
     return match.span[1] <= other.span[0] and _between(links["cause_follows"], match.span[1], other.span[0])
 
 
-def _between(links: Sequence[_Span], start: int, end: int) -> bool:
+def _between(links: Sequence[Span], start: int, end: int) -> bool:
     at = bisect_left(links, (start, 0))
     return at < len(links) and links[at][1] <= end and end - start <= _REACH_WORDS
 
 
-def _ends_before(links: Sequence[_Span], match: _Match, sentences: Sequence[int]) -> bool:
+def _ends_before(links: Sequence[Span], match: _Match, sentences: Sequence[int]) -> bool:
     at = bisect_left(links, (match.span[0], 0)) - 1
     return (
         at >= 0
-        and 0 <= match.span[0] - links[at][1] <= _GAPS["~"]
+        and 0 <= match.span[0] - links[at][1] <= GAPS["~"]
         and sentences[links[at][0]] == sentences[match.span[0]]
     )
 
@@ -433,16 +264,12 @@ def _ranked(words: Sequence[str], matches: Sequence[_Match]) -> tuple[Sighting, 
     return tuple(Sighting(m.cwe, m.strength * share, tuple(words[slice(*m.span)])) for m in best.values())
 
 
-def _plain(text: str) -> str:
-    return text.lower().replace("\u2019", "'").replace("n't", " not").replace("cannot", "can not").replace("'s", "")
-
-
-def _joined(pairs: Iterable[str], where: str) -> Iterator[tuple[tuple[str, str], str]]:
+def _joined(pairs: Iterable[str], where: str) -> Iterator[tuple[str, str]]:
     for pair in pairs:
         first, *rest = pair.split()
         if len(rest) != 1:
             raise ConfigError(f"{where} has {pair!r}, which is not two words")
-        yield (_root(first), _root(rest[0])), first + rest[0]
+        yield first, rest[0]
 
 
 def _lists(document: Mapping[str, object], name: str, where: str) -> dict[str, tuple[str, ...]]:
