@@ -180,7 +180,7 @@ async def test_a_weakness_told_in_plain_words_brings_the_curated_lesson(loop, ag
     assert (again.action, again.lesson_id) == ("merged", line.lesson_id)
 
 
-async def test_a_declared_severity_lifts_an_offered_lesson_one_step_at_most(loop, agent: Caller, person) -> None:
+async def test_a_declared_severity_lifts_an_offered_lesson_one_step_at_most(loop, agent: Caller) -> None:
     offered = {"description": "A typo in the heading", "lesson": "Proof-read headings before a release."}
     (line,) = (await loop.report(agent, {**offered, "severity": "critical"})).issues
     assert line.severity == "critical"
@@ -201,3 +201,9 @@ async def test_a_curated_lesson_seen_for_one_weakness_is_only_suggested_for_anot
     assert (first.action, other.action) == ("created", "pending")
     assert (await issue_of(loop, other.issue_id))["runner_up"] == first.lesson_id
     assert f"like lesson {first.lesson_id}" in other.reason
+
+
+async def test_a_persons_word_on_severity_stands(loop, person: Caller) -> None:
+    offered = {"description": "A typo in the heading", "lesson": "Proof-read headings before a release."}
+    (line,) = (await loop.report(person, {**offered, "severity": "critical"})).issues
+    assert (await loop.lesson(line.lesson_id)).severity_name == "critical"

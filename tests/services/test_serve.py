@@ -174,10 +174,10 @@ async def test_a_stored_answer_is_forgotten_after_a_day_but_its_assignments_are_
 # --- order and fit ----------------------------------------------------------------------------------------------------
 
 
-async def test_without_a_task_the_most_severe_lessons_come_first(loop, agent: Caller) -> None:
+async def test_without_a_task_the_most_severe_lessons_come_first(loop, agent: Caller, person: Caller) -> None:
     severities = ["low", "critical", "medium", "high"]
     for rule, severity in zip(RULES, severities, strict=False):
-        await loop.learn(agent, rule, severity=severity)
+        await loop.learn(person, rule, severity=severity)
     served = await loop.get(agent)
     assert [lesson.severity for lesson in served.lessons] == ["critical", "high", "medium", "low"]
 

@@ -225,11 +225,16 @@ class Index:
         spread.update(dict.fromkeys(spread.keys() & _LIGHT, len(book.phrases)))
         self._phrases = [_anchored(elements, spread) for elements in book.phrases]
         self._lengths = {number: phrase.length for number, phrase in enumerate(self._phrases)}
-        self._heads: dict[str, list[tuple[int, frozenset[str]]]] = defaultdict(list)
+        self._single: dict[str, list[int]] = defaultdict(list)
+        self._pairs: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
         for number, phrase in enumerate(self._phrases):
-            entry = (number, phrase.others[0] if phrase.others else phrase.anchor)
             for key in phrase.anchor:
-                self._heads[key].append(entry)
+                if phrase.length == 1:
+                    self._single[key].append(number)
+                for second in phrase.others[0] if phrase.others else phrase.anchor:
+                    if phrase.length > 1:
+                        self._pairs[key][second].append(number)
+        self._heads = frozenset(self._single) | self._pairs.keys()
         self._keys_of = lru_cache(maxsize=1 << 14)(self._look_up)
 
     @property
@@ -254,18 +259,22 @@ class Index:
     def _collect(self, keys: _Keys, start: int, end: int, spans: dict[int, list[Span]]) -> None:
         """Add to `spans` where each phrase stands in one sentence."""
         present = frozenset[str]().union(*filter(None, keys[start:end]))
-        for key in sorted(present & self._heads.keys()):
-            numbers = [number for number, second in self._heads[key] if not second.isdisjoint(present)]
-            places: list[int] = []
-            for number in numbers:
-                phrase = self._phrases[number]
-                if any(needed.isdisjoint(present) for needed in phrase.others):
-                    continue
-                places = places or [at for at in range(start, end) if key in (keys[at] or ())]
-                for position in places[: max(0, _MAX_SPANS - len(spans.get(number, ())))]:
-                    span = _span_at(phrase, position, keys)
-                    if span:
-                        spans[number].append(span)
+        for key in sorted(present & self._heads):
+            pairs = self._pairs.get(key, {})
+            phrases = {number for second in pairs.keys() & present for number in pairs[second]}
+            if key in self._single or phrases:
+                places = [(at, at + 1) for at in range(start, end) if key in (keys[at] or ())]
+                for number in self._single.get(key, ()):
+                    spans[number] += places[: max(0, _MAX_SPANS - len(spans[number]))]
+                for number in phrases:
+                    self._walk(number, places, keys, spans)
+
+    def _walk(self, number: int, places: Sequence[Span], keys: _Keys, spans: dict[int, list[Span]]) -> None:
+        phrase = self._phrases[number]
+        for position, _ in places[: max(0, _MAX_SPANS - len(spans.get(number, ())))]:
+            span = _span_at(phrase, position, keys)
+            if span:
+                spans[number].append(span)
 
 
 def _anchored(elements: Sequence[_Element], spread: Mapping[str, int]) -> _Phrase:

@@ -82,8 +82,13 @@ class Prepared:
     told: Told | None = None
 
 
-def prepare(finding: Finding, catalogue: Catalogue, *, review: ReviewMode = "risky") -> Prepared:
-    """Return `finding` cleaned, redacted, classified and screened. The database is not needed for any of it."""
+def prepare(
+    finding: Finding, catalogue: Catalogue, *, review: ReviewMode = "risky", by_person: bool = False
+) -> Prepared:
+    """Return `finding` cleaned, redacted, classified and screened. The database is not needed for any of it.
+
+    Anybody but a person lifts a lesson at most a step above what the issue's words suggest.
+    """
     description, _ = redact(visible(_PROMPT_SECTION.sub("[lessons]", finding.description)).strip())
     file, _ = redact(finding.file)
     rule_key = canonical_key(finding.rule_id) if finding.rule_id else ""
@@ -96,7 +101,8 @@ def prepare(finding: Finding, catalogue: Catalogue, *, review: ReviewMode = "ris
     suggested = known.severity if known else severity_of(description)
     severity = finding.severity or suggested
     category = finding.category or (known.category if known else category_of(description))
-    offer, refusal = _best_offer(finding, rule, rule_key, _capped(severity, suggested), category)
+    offered = severity if by_person else capped(severity, suggested)
+    offer, refusal = _best_offer(finding, rule, rule_key, offered, category)
     keys = _keys(rule_key, rule, offer, description)
     if offer is None and told is not None:
         offer = offer_of_rule(told.rule)
@@ -132,7 +138,7 @@ def _told(description: str, catalogue: Catalogue) -> Told | None:
     return Told(told.surely_tells, told.weaknesses[told.surely_tells], rule) if rule else None
 
 
-def _capped(declared: Severity, suggested: Severity) -> Severity:
+def capped(declared: Severity, suggested: Severity) -> Severity:
     """Return how severe a lesson may be that somebody offers: at most a step above what the issue's words suggest.
 
     A self-declared severity must not lift a lesson over others (SAFETY P14); the issue keeps what was declared.
@@ -218,7 +224,7 @@ def reviewed(offer: Offer, review: ReviewMode) -> Offer:
     status, reasons = offer.status, offer.reasons
     if review == "all" and status != "quarantined":
         status, reasons = "quarantined", ("every lesson is reviewed here (trust.review = all)",)
-    elif review == "none" and status == "quarantined" and offer.trust != "scanner":
+    elif review == "none" and status == "quarantined" and offer.trust not in {"scanner", "generated"}:
         status = "probation"
     return replace(offer, status=status, reasons=reasons)
 

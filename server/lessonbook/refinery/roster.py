@@ -125,6 +125,11 @@ class Roster:
             return None
         return best[0], round(best[1], 4)
 
+    def responsible(self, text: str, files: Sequence[str] = ()) -> str | None:
+        """Return the agent that `text` and `files` point to surely enough to act on it, or None."""
+        routed = self.route(text, files)
+        return routed[0] if routed is not None and routed[1] >= ROUTE_CONFIDENCE_MIN else None
+
     def area_of(self, text: str, files: Sequence[str] = ()) -> tuple[str, float] | None:
         """Return the area of the work and the probability that it is right, or None without any hint.
 

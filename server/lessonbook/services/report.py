@@ -28,7 +28,6 @@ from lessonbook.store.engine import Retry
 from lessonbook.store.types import Row
 
 TOOL: Final = "report_issues"
-ROUTE_CONFIDENCE_MIN: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ async def refine(work: Workspace, caller: Caller, batch: Batch) -> Refinement:
     review = work.settings.trust.review
 
     def ready() -> list[Prepared]:
-        return [prepare(finding, work.catalogue, review=review) for finding in batch.findings]
+        return [prepare(finding, work.catalogue, review=review, by_person=caller.person) for finding in batch.findings]
 
     prepared = await anyio.to_thread.run_sync(ready)  # long texts must not hold up other callers
     fingerprint = batch.hash() if batch.idempotency_key else ""
@@ -185,10 +184,8 @@ class _Refining:
             return self._run["agent_name"]
         if self._caller.agent_name:
             return roster.resolve(self._caller.agent_name)
-        routed = roster.route(item.description, [item.finding.file] if item.finding.file else [])
-        if routed is not None and routed[1] >= ROUTE_CONFIDENCE_MIN:
-            return routed[0]
-        return self._work.settings.refiner.default_agent
+        responsible = roster.responsible(item.description, [item.finding.file] if item.finding.file else [])
+        return responsible or self._work.settings.refiner.default_agent
 
     def _look_up(self, prepared: Sequence[Prepared], agents: Iterable[str]) -> None:
         """Read what the decisions need: lessons by exact name, and what the run has had so far."""

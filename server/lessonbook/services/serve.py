@@ -74,10 +74,10 @@ def _agent_of(work: Workspace, caller: Caller, query: LessonQuery) -> tuple[str,
     """Return the agent to serve, and a note on how it was found where it was not named."""
     if named := query.agent_name or caller.agent_name:
         return work.roster.resolve(named), ""
-    routed = work.roster.route(query.task, query.files)
-    if routed is None:
+    responsible = work.roster.responsible(query.task, query.files)
+    if responsible is None:
         return work.settings.refiner.default_agent, "No agent named and none recognised: lessons shared by all agents."
-    return routed[0], f"No agent named: taken for {routed[0]} by the task and files."
+    return responsible, f"No agent named: taken for {responsible} by the task and files."
 
 
 def _answered(connection: Connection, caller: Caller, run_id: str, fingerprint: str, now: datetime) -> _Pick | None:
