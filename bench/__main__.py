@@ -8,7 +8,7 @@ import anyio
 import typer
 from rich.console import Console
 
-from bench import dedup, injection, routing, secret_finding, severity, speed
+from bench import dedup, injection, intake, routing, secret_finding, severity, speed
 from bench.evaluation import Evaluation
 from bench.faults import BenchError, leaves
 from bench.measure import Report
@@ -48,6 +48,18 @@ def speed_command(
         self_check=self_check,
     )
     _show(_finished(speed.measured, plan), json_file)
+
+
+@app.command(name="intake")
+def intake_command(
+    data: Annotated[Path | None, typer.Option(help="folder with dedup_stream.jsonl, for real texts")] = None,
+    results: Annotated[int, typer.Option(min=500, help="results of the SARIF file")] = 20_000,
+    issues: Annotated[int, typer.Option(min=100, help="issues in words")] = 2_000,
+    json_file: JsonFile = None,
+) -> None:
+    """Time refining of issues and scanner files, and watch memory as files grow."""
+    plan = intake.Plan(data=data, results=results, issues=issues)
+    _show(_finished(intake.measure, plan), json_file)
 
 
 DataFolder = Annotated[Path, typer.Option(help="folder of the labelled (or unlabelled) rows, a .jsonl file each")]

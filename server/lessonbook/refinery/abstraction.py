@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from lessonbook.models.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, Category, Severity
 from lessonbook.refinery.classify import severity_of
-from lessonbook.refinery.prepare import COPIED, Offer, copies, screened_offer
+from lessonbook.refinery.prepare import COPIED, Offer, capped, copies, screened_offer
 from lessonbook.refinery.redact import redact
 
 DESCRIPTION_MAX: Final = 2_000
@@ -183,4 +183,4 @@ def within_words(declared: Severity, descriptions: Sequence[str]) -> Severity:
     A severity that somebody declares must not lift a lesson over others (SAFETY P14).
     """
     told = max(SEVERITY_RANK[severity_of(description)] for description in descriptions)
-    return SEVERITY_OF_RANK[min(SEVERITY_RANK[declared], told + 1)]
+    return capped(declared, SEVERITY_OF_RANK[told])
