@@ -32,8 +32,11 @@ _BRACKETS: Final = re.compile(r"\(([^()]*)\)")
 _ARTICLES: Final = frozenset({"a", "an", "the"})
 _LIGHT: Final = frozenset({"of", "in", "on", "to", "for", "by", "with", "from", "at", "is", "are", "be", "its", "and"})
 """Words that say nothing when they stand between those of a phrase."""
-_WHOLE: Final = MappingProxyType({"note": "note", "notes": "note", "noted": "note", "time": "time", "times": "time"})
-"""Words whose stem would be that of another: "notes" is no "not", "times" no "timing"."""
+_WHOLE: Final = MappingProxyType(
+    {"note": "note", "notes": "note", "noted": "note", "time": "time", "times": "time"}
+    | {"pipe": "pipe", "pipes": "pipe", "https": "https"}
+)
+"""Words whose stem would be that of another: "notes" is no "not", "times" no "timing", "pipe" no "pip"."""
 
 _Keys = Sequence[frozenset[str] | None]
 """What phrases may call each word of a text; None where a sentence ends."""
