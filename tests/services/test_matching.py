@@ -207,3 +207,75 @@ async def test_a_persons_word_on_severity_stands(loop, person: Caller) -> None:
     offered = {"description": "A typo in the heading", "lesson": "Proof-read headings before a release."}
     (line,) = (await loop.report(person, {**offered, "severity": "critical"})).issues
     assert (await loop.lesson(line.lesson_id)).severity_name == "critical"
+
+
+async def test_an_agents_own_lesson_answers_before_one_for_all_agents(loop, agent: Caller) -> None:
+    own = await loop.learn(agent, RULE, ROUNDING, rule_id="house:R1")
+    shared = await loop.learn(agent, OTHER_RULE, CACHE, rule_id="house:R1", agent_name="*")
+    (line,) = (await loop.report(agent, {"description": UNLIKE, "rule_id": "house:R1"})).issues
+    assert (line.action, line.lesson_id) == ("merged", own)
+    assert own != shared
+
+
+async def test_the_likest_lesson_is_joined_whether_it_is_the_agents_own_or_for_all(loop, agent: Caller) -> None:
+    reworded = "The tax is added after the total is rounded to whole euros"
+    own = await loop.learn(agent, OTHER_RULE, reworded)
+    shared = await loop.learn(agent, RULE, ROUNDING, agent_name="*")
+    (line,) = (await loop.report(agent, ROUNDING_AGAIN)).issues
+    assert (line.action, line.lesson_id) == ("merged", shared)
+    assert (await issue_of(loop, line.issue_id))["runner_up"] == own
+
+
+async def test_a_rule_the_catalogue_knows_has_a_lesson_of_its_own_whatever_the_words_are_like(
+    loop, agent: Caller
+) -> None:
+    lesson_id = await loop.learn(agent, RULE, ROUNDING)
+    (line,) = (await loop.report(agent, {"description": ROUNDING_AGAIN, "rule_id": "bandit:B608"})).issues
+    assert line.action == "created"
+    assert line.lesson_id != lesson_id
+
+
+async def test_a_faint_likeness_is_not_told(loop, agent: Caller) -> None:
+    await loop.learn(agent, RULE, ROUNDING)
+    (line,) = (await loop.report(agent, "The invoice page is slow on Mondays")).issues
+    assert line.action == "pending"
+    assert (await issue_of(loop, line.issue_id))["runner_up"] is None
+    assert "like" not in line.reason
+
+
+async def test_the_lesson_an_issue_joins_is_not_told_as_the_next_best(loop, agent: Caller) -> None:
+    await loop.learn(agent, RULE, ROUNDING)
+    (line,) = (await loop.report(agent, ROUNDING_AGAIN)).issues
+    assert line.action == "merged"
+    assert (await issue_of(loop, line.issue_id))["runner_up"] is None
+
+
+async def test_a_weakness_told_again_in_quite_other_words_joins_the_lesson_that_was_seen_for_it(
+    loop, agent: Caller
+) -> None:
+    (first,) = (await loop.report(agent, "SQL injection via the sort column of the report")).issues
+    (again,) = (await loop.report(agent, "SQLi in login")).issues
+    assert (again.action, again.lesson_id) == ("merged", first.lesson_id)
+    assert "by what its words tell, CWE-89" in again.reason
+    assert 0.5 < (await issue_of(loop, again.issue_id))["score"] < 1
+
+
+async def test_a_starter_lesson_is_only_suggested_for_a_weakness_it_is_not_chiefly_about(
+    loop, work: Workspace, person: Caller
+) -> None:
+    rule = work.catalogue.find("CWE-36")
+    assert rule is not None
+    assert rule.keys[0] == "CWE-22"
+    (starter,) = await review.add_starters(work, person, AGENT, [rule])
+    (line,) = (await loop.report(person, "Absolute path in the upload name is accepted")).issues
+    assert line.action == "pending"
+    assert (await issue_of(loop, line.issue_id))["runner_up"] == starter
+
+
+async def test_a_curated_lesson_that_was_seen_for_another_weakness_is_only_suggested_for_its_chief_one(
+    loop, agent: Caller
+) -> None:
+    (first,) = (await loop.report(agent, "Absolute path in the upload name is accepted")).issues
+    (other,) = (await loop.report(agent, "Zip slip")).issues
+    assert (first.action, other.action) == ("created", "pending")
+    assert (await issue_of(loop, other.issue_id))["runner_up"] == first.lesson_id

@@ -62,7 +62,7 @@ class Sketch:
     """What is compared of one text: its `headline`, the stemmed `words` and word pairs of that, and what it tells."""
 
     headline: str
-    words: frozenset[str]
+    words: tuple[str, ...]
     _text: str
     _weaknesses: dict[str, float] | None = None
 
@@ -85,7 +85,7 @@ class Sketch:
         return cwe if cwe and self.weaknesses[cwe] >= SURE_WEAKNESS else ""
 
 
-@lru_cache(maxsize=2_048)
+@lru_cache(maxsize=512)
 def sketch(text: str) -> Sketch:
     """Return what is compared of `text`."""
     head = headline(text)
@@ -146,7 +146,7 @@ class Collection:
 
     def cosine(self, one: Sketch, other: Sketch) -> float:
         """Return the cosine of two word vectors, 0 to 1."""
-        product = sum(self.idf(term) ** 2 for term in one.words & other.words)
+        product = sum(self.idf(term) ** 2 for term in set(one.words).intersection(other.words))
         return product / (self.length(one) * self.length(other))
 
     def features(self, issue: Sketch, members: Sequence[Sketch]) -> list[float]:
@@ -219,18 +219,18 @@ def _weakness_features(issue: Sketch, members: Sequence[Sketch]) -> tuple[float,
     return max(products, default=0.0), float(mine in told), float(bool(mine and told) and mine not in told)
 
 
-def terms_of(text: str) -> frozenset[str]:
-    """Return the stemmed words and word pairs of `text`."""
+def terms_of(text: str) -> tuple[str, ...]:
+    """Return the stemmed words and word pairs of `text`, each once."""
     words = [intern(word) for word in words_of(text)]
-    return frozenset([*words, *(intern(f"{one} {two}") for one, two in pairwise(words))])
+    return tuple(dict.fromkeys([*words, *(intern(f"{one} {two}") for one, two in pairwise(words))]))
 
 
-@lru_cache(maxsize=2_048)
+@lru_cache(maxsize=256)
 def _plain_terms(text: str) -> frozenset[str]:
-    return terms_of(_CODE.sub(" ", text))
+    return frozenset(terms_of(_CODE.sub(" ", text)))
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def _grams(text: str) -> tuple[dict[str, float], float]:
     """Return the character n-grams of `text`, each weighted 1 + ln(count), and the length of that vector."""
     padded = f" {' '.join(text.lower().split())} "

@@ -59,7 +59,7 @@ class Precedents:
         self.collection = Collection(background) if parent is None else parent.collection
         self._members: dict[str, Member] = {}
         self._groups: dict[str, list[str]] = {}
-        self._postings: dict[str, set[str]] = {}
+        self._postings: dict[str, list[str]] = {}
 
     def __len__(self) -> int:
         """Return how many texts there are, those of the parent included."""
@@ -77,7 +77,7 @@ class Precedents:
         if self._parent is None:
             self.collection.add(sketched.words)
         for term in sketched.words:
-            self._postings.setdefault(term, set()).add(member)
+            self._postings.setdefault(term, []).append(member)
 
     def discard(self, member: str) -> None:
         """Forget a text, if it is known here."""
@@ -90,7 +90,7 @@ class Precedents:
         if self._parent is None:
             self.collection.add(known.sketch.words, -1)
         for term in known.sketch.words:
-            self._postings[term].discard(member)
+            self._postings[term].remove(member)
             if not self._postings[term]:
                 del self._postings[term]
 

@@ -166,8 +166,8 @@ class Lexicon:
         spans = reading.spans
         for number, places in spans.items():
             for rule in self._rules.get(number, ()):
-                if not any(barred in spans for barred in rule.barred):
-                    others = [spans.get(other, ()) for other in rule.needed[1:]]
+                if all(map(spans.__contains__, rule.needed)) and not any(map(spans.__contains__, rule.barred)):
+                    others = [spans[other] for other in rule.needed[1:]]
                     for place in places:
                         loose = _PAIR_LOOSENESS if others else reading.words_between(number, place)
                         strength = rule.strength * _LOOSE ** min(loose, _MAX_LOOSE)

@@ -30,9 +30,8 @@ def name_of(connection: Connection) -> Dialect:
     return cast("Dialect", connection.dialect.name)
 
 
-def insert_of(connection: Connection, table: Table) -> Any:
+def insert_into(name: Dialect, table: Table) -> Any:
     """Return the dialect's INSERT for `table`, which knows ON CONFLICT in the same words on both."""
-    name = name_of(connection)
     match name:
         case "sqlite":
             return sqlite.insert(table)
@@ -54,8 +53,7 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> int
 @cache
 def _insert_or_skip(name: Dialect, table: Table, *, tells: bool = False) -> Any:
     """Return the statement, made once: SQLAlchemy then compiles it once, too. `tells` lets it return a key a row."""
-    kind = sqlite if name == "sqlite" else postgresql
-    statement = kind.insert(table).on_conflict_do_nothing()
+    statement = insert_into(name, table).on_conflict_do_nothing()
     return statement.returning(next(iter(table.primary_key.columns))) if tells else statement
 
 

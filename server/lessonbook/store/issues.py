@@ -1,7 +1,7 @@
 """Queries about issues and the refinement runs that dealt with them."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, insert, or_, select, text, update
@@ -18,6 +18,29 @@ _LATEST: Final = (
     .where(issues.c.project == bindparam("project"), issues.c.lesson_id == bindparam("lesson_id"))
     .order_by(issues.c.created_at.desc(), issues.c.id)
     .limit(bindparam("most"))
+)
+
+_EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_PENDING: Final = (
+    select(issues.c.id, issues.c.description, issues.c.created_at)
+    .where(
+        issues.c.project == bindparam("project"),
+        issues.c.agent_name == bindparam("agent"),
+        issues.c.action == "pending",
+        issues.c.created_at >= bindparam("since"),
+    )
+    .order_by(issues.c.created_at.desc(), issues.c.id)
+    .limit(bindparam("most"))
+)
+
+_SEEN: Final = (
+    select(issues.c.fingerprint)
+    .where(
+        issues.c.project == bindparam("project"),
+        issues.c.fingerprint.in_(bindparam("fingerprints", expanding=True)),
+        issues.c.source != "agent",
+    )
+    .distinct()
 )
 
 
@@ -37,10 +60,8 @@ def seen_fingerprints(connection: Connection, project: str, fingerprints: Iterab
 
     What an agent said of its own work does not count: else it could keep QA's report from being evidence.
     """
-    query = select(issues.c.fingerprint).where(
-        issues.c.project == project, issues.c.fingerprint.in_(set(fingerprints)), issues.c.source != "agent"
-    )
-    return set(connection.execute(query).scalars())
+    wanted = {"project": project, "fingerprints": list(set(fingerprints))}
+    return set(connection.execute(_SEEN, wanted).scalars())
 
 
 def events_of_run(connection: Connection, project: str, run_id: str) -> set[str]:
@@ -95,13 +116,8 @@ def pending_since(
     connection: Connection, project: str, agent_name: str, since: datetime | None, most: int
 ) -> list[tuple[str, str, datetime]]:
     """Return the latest issues of an agent that no lesson answers, reported since then: id, description, time."""
-    query = select(issues.c.id, issues.c.description, issues.c.created_at).where(
-        issues.c.project == project, issues.c.agent_name == agent_name, issues.c.action == "pending"
-    )
-    if since is not None:
-        query = query.where(issues.c.created_at >= since)
-    query = query.order_by(issues.c.created_at.desc(), issues.c.id).limit(most)
-    return [(row[0], row[1], row[2]) for row in reversed(connection.execute(query).all())]
+    wanted = {"project": project, "agent": agent_name, "since": since or _EVER, "most": most}
+    return [(row[0], row[1], row[2]) for row in reversed(connection.execute(_PENDING, wanted).all())]
 
 
 def of_run(connection: Connection, project: str, run_id: str, most: int) -> list[Row]:

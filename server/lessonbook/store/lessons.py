@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, insert, literal, or_, select, update
@@ -30,6 +31,35 @@ _CHANGED: Final = (
         ),
     )
 )
+
+_STANDING: Final = (
+    select(lessons.c.id, lessons.c.status, lessons.c.lesson_text, lessons.c.revision)
+    .where(
+        lessons.c.project == bindparam("project"),
+        lessons.c.agent_name == bindparam("agent"),
+        lessons.c.revision > bindparam("revision"),
+    )
+    .order_by(lessons.c.revision, lessons.c.id)
+)
+_NAMED: Final = select(lesson_keys.c.agent_name, lesson_keys.c.key, lesson_keys.c.lesson_id).where(
+    lesson_keys.c.project == bindparam("project"),
+    lesson_keys.c.agent_name.in_(bindparam("agents", expanding=True)),
+    lesson_keys.c.key.in_(bindparam("keys", expanding=True)),
+)
+
+_REJECTED: Final = (
+    select(lesson_keys.c.key, lesson_keys.c.lesson_id)
+    .join(lessons, and_(lessons.c.project == lesson_keys.c.project, lessons.c.id == lesson_keys.c.lesson_id))
+    .where(
+        lesson_keys.c.project == bindparam("project"),
+        lesson_keys.c.key.in_(bindparam("texts", expanding=True)),
+        lessons.c.status == "rejected",
+    )
+)
+_FOUND: Final = select(*_COLUMNS).where(
+    lessons.c.project == bindparam("project"), lessons.c.id.in_(bindparam("ids", expanding=True))
+)
+_FOUND_LOCKED: Final = _FOUND.order_by(lessons.c.id).with_for_update()
 
 
 def _lesson(values: Sequence[Any]) -> Lesson:
@@ -64,32 +94,24 @@ class Standing:
 
 def standing_since(connection: Connection, project: str, agent_name: str, revision: int) -> list[Standing]:
     """Return an agent's lessons of every status that changed after `revision`, in the order of their revisions."""
-    query = (
-        select(lessons.c.id, lessons.c.status, lessons.c.lesson_text, lessons.c.revision)
-        .where(lessons.c.project == project, lessons.c.agent_name == agent_name, lessons.c.revision > revision)
-        .order_by(lessons.c.revision, lessons.c.id)
-    )
-    return [Standing(*row) for row in connection.execute(query)]
+    known = {"project": project, "agent": agent_name, "revision": revision}
+    return [Standing(*row) for row in connection.execute(_STANDING, known)]
 
 
 def find(connection: Connection, project: str, lesson_ids: Iterable[str], *, lock: bool = False) -> dict[str, Lesson]:
     """Return the lessons of those ids that exist, by id. `lock` keeps their rows until the transaction ends."""
-    query = select(*_COLUMNS).where(lessons.c.project == project, lessons.c.id.in_(set(lesson_ids)))
-    if lock:
-        query = query.order_by(lessons.c.id).with_for_update()
-    return {row.id: Lesson(*row) for row in connection.execute(query)}
+    wanted = {"project": project, "ids": list(set(lesson_ids))}
+    if not wanted["ids"]:
+        return {}
+    return {row.id: Lesson(*row) for row in connection.execute(_FOUND_LOCKED if lock else _FOUND, wanted)}
 
 
 def find_by_keys(
     connection: Connection, project: str, agents: Iterable[str], keys: Iterable[str]
 ) -> dict[tuple[str, str], str]:
     """Return lesson ids by (agent, key)."""
-    query = select(lesson_keys.c.agent_name, lesson_keys.c.key, lesson_keys.c.lesson_id).where(
-        lesson_keys.c.project == project,
-        lesson_keys.c.agent_name.in_({*agents, SHARED_AGENT}),
-        lesson_keys.c.key.in_(set(keys)),
-    )
-    return {(agent, key): lesson_id for agent, key, lesson_id in connection.execute(query)}
+    wanted = {"project": project, "agents": list({*agents, SHARED_AGENT}), "keys": list(set(keys))}
+    return {(agent, key): lesson_id for agent, key, lesson_id in connection.execute(_NAMED, wanted)}
 
 
 def rejected_texts(connection: Connection, project: str, keys: Iterable[str]) -> dict[str, str]:
@@ -97,12 +119,8 @@ def rejected_texts(connection: Connection, project: str, keys: Iterable[str]) ->
     texts = {key for key in keys if key.startswith("text:")}
     if not texts:
         return {}
-    query = (
-        select(lesson_keys.c.key, lesson_keys.c.lesson_id)
-        .join(lessons, and_(lessons.c.project == lesson_keys.c.project, lessons.c.id == lesson_keys.c.lesson_id))
-        .where(lesson_keys.c.project == project, lesson_keys.c.key.in_(texts), lessons.c.status == "rejected")
-    )
-    return {key: lesson_id for key, lesson_id in connection.execute(query)}  # noqa: C416  # rows are no pairs to the type checker
+    found = connection.execute(_REJECTED, {"project": project, "texts": list(texts)})
+    return {key: lesson_id for key, lesson_id in found}  # noqa: C416  # rows are no pairs to the type checker
 
 
 def add(connection: Connection, rows: Sequence[Row]) -> None:
@@ -181,11 +199,8 @@ def mark_changed(connection: Connection, project: str, changed: Mapping[str, str
     for lesson_id, agent_name in changed.items():
         by_agent.setdefault(agent_name, []).append(lesson_id)
     for agent_name in sorted(by_agent):
-        statement = dialect.insert_of(connection, revisions).values(project=project, agent_name=agent_name, revision=1)
-        statement = statement.on_conflict_do_update(
-            index_elements=["project", "agent_name"], set_={"revision": revisions.c.revision + 1}
-        ).returning(revisions.c.revision)
-        revision = connection.execute(statement).scalar_one()
+        row = {"project": project, "agent_name": agent_name, "revision": 1}
+        revision = connection.execute(_next_revision(dialect.name_of(connection)), row).scalar_one()
         connection.execute(
             update(lessons)
             .where(lessons.c.project == project, lessons.c.id.in_(by_agent[agent_name]))
@@ -195,14 +210,29 @@ def mark_changed(connection: Connection, project: str, changed: Mapping[str, str
         dialect.announce(connection, CHANNEL, project[:200])
 
 
+@cache
+def _next_revision(name: dialect.Dialect) -> Any:
+    """Return the statement, made once: SQLAlchemy then compiles it once, too."""
+    return (
+        dialect.insert_into(name, revisions)
+        .on_conflict_do_update(index_elements=["project", "agent_name"], set_={"revision": revisions.c.revision + 1})
+        .returning(revisions.c.revision)
+    )
+
+
 def put_documents(connection: Connection, project: str, bodies: Mapping[str, str]) -> None:
     """Write what full-text search reads of lessons, by lesson id."""
-    if not bodies:
-        return
-    rows = [{"project": project, "lesson_id": lesson_id, "body": body} for lesson_id, body in bodies.items()]
-    statement = dialect.insert_of(connection, lesson_documents).values(rows)
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["project", "lesson_id"], set_={"body": statement.excluded.body})
+    if bodies:
+        rows = [{"project": project, "lesson_id": lesson_id, "body": body} for lesson_id, body in bodies.items()]
+        connection.execute(_put_document(dialect.name_of(connection)), rows)
+
+
+@cache
+def _put_document(name: dialect.Dialect) -> Any:
+    """Return the statement, made once: SQLAlchemy then compiles it once, too."""
+    statement = dialect.insert_into(name, lesson_documents)
+    return statement.on_conflict_do_update(
+        index_elements=["project", "lesson_id"], set_={"body": statement.excluded.body}
     )
 
 
