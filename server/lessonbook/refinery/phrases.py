@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import accumulate, islice, pairwise, product
+from itertools import accumulate, islice, product
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -135,12 +135,10 @@ class Phrasebook:
             words = list(self._spelled(word))
             keys = frozenset(one if one[-1] == "*" else self.spelling.key(one) for one in words)
             roots = frozenset(map(root, words))
-            joins = {two: one for first in roots & self.spelling.joined.keys() for two, one in self._joins(first)}
+            joined = self.spelling.joined
+            joins = {second: one for first in roots & joined.keys() for second, one in joined[first].items()}
             choice = self._choices[word] = _Choice(keys, roots, joins)
         return choice
-
-    def _joins(self, first: str) -> Iterable[tuple[str, str]]:
-        return self.spelling.joined[first].items()
 
     def _spelled(self, word: str, depth: int = 0) -> Iterator[str]:
         for choice in word.split("|"):

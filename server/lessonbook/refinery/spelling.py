@@ -47,8 +47,8 @@ class Spelling:
 
     def key(self, word: str) -> str:
         """Return what all inflections and synonyms of `word` have in common."""
-        root = root(word)
-        return self._synonyms.get(root, root)
+        key = root(word)
+        return self._synonyms.get(key, key)
 
     def words(self, text: str) -> list[str]:
         """Return the words and sentence ends of `text`, in lower case."""

@@ -19,7 +19,8 @@ from typing import Final, NamedTuple, cast
 
 from lessonbook.errors import ConfigError
 from lessonbook.refinery.documents import texts_in
-from lessonbook.refinery.phrases import GAPS, Index, Phrasebook, Reading, Span, Spelling
+from lessonbook.refinery.phrases import GAPS, Index, Phrasebook, Reading, Span
+from lessonbook.refinery.spelling import Spelling
 
 _VERSION: Final = 1
 _STRENGTHS: Final = MappingProxyType({"sure": 0.95, "likely": 0.75, "hint": 0.45})
