@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
 from bench.evaluation import Evaluation, Goal, Row, macro_f1, read_rows
-from bench.train_severity import ORDER, adjusted, kappa
+from bench.train_severity import ORDER, adjusted, besides, kappa, scored_elsewhere
 from lessonbook.refinery.classify import severity_of
 from lessonbook.refinery.text_model import load_score_model
 
@@ -22,7 +22,8 @@ def evaluate(data: Path) -> Evaluation:
     """Return the severity told of each advisory; where some are labelled, how they agree.
 
     `kappa` has quadratic weights and a bootstrap interval of 95 %. The packaged model has seen these labels. Figures
-    that begin with `cv_` have it adjusted without the packages it is asked about; its general part never saw any.
+    that begin with `cv_` have it adjusted without the packages it is asked about, those with `row_cv_` without the
+    rows; its general part never saw any.
     """
     result = Evaluation("severity", goals=GOALS)
     rows = read_rows(data, "advisories")
@@ -43,34 +44,29 @@ def evaluate(data: Path) -> Evaluation:
         "kappa_low": low,
         "kappa_high": high,
         "macro_f1": macro_f1([row["severity"] for row in labelled], [one for _, one in pairs]),
-        **cross_validated(labelled, truth),
+        **cross_validated(labelled, scored_elsewhere(rows), apart="package", prefix="cv_"),
+        **cross_validated(labelled, scored_elsewhere(rows), apart="id", prefix="row_cv_"),
     }
     return result
 
 
-def cross_validated(rows: Sequence[Row], truth: Sequence[int]) -> dict[str, float]:
-    """Return the figures over repeated folds that keep each package together."""
+def cross_validated(rows: Sequence[Row], others: Sequence[Row], *, apart: str, prefix: str) -> dict[str, float]:
+    """Return the figures over repeated folds that keep rows of the same `apart` together; `others` only train."""
     general = load_score_model("severity")
-    packages = [row["package"] for row in rows]
-    kappas: list[float] = []
-    scores: list[float] = []
-    intervals: list[tuple[float, float]] = []
+    truth = [ORDER.index(row["severity"]) for row in rows]
+    figures: list[tuple[float, float, float, float]] = []
     for repeat in range(_REPEATS):
         folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=repeat)
         predicted = [0] * len(rows)
-        for inner, outer in folds.split(np.zeros(len(rows)), truth, packages):
-            model = adjusted(general, [rows[index] for index in inner])
+        for inner, outer in folds.split(np.zeros(len(rows)), truth, [row[apart] for row in rows]):
+            asked = [rows[index] for index in outer]
+            model = adjusted(general, [rows[index] for index in inner], besides(others, asked))
             for index in outer:
                 predicted[index] = model.class_of(rows[index]["text"])
-        kappas.append(kappa(truth, predicted))
-        intervals.append(interval(truth, predicted))
-        scores.append(macro_f1([ORDER[one] for one in truth], [ORDER[one] for one in predicted]))
-    return {
-        "cv_kappa": float(np.mean(kappas)),
-        "cv_kappa_low": float(np.mean([low for low, _ in intervals])),
-        "cv_kappa_high": float(np.mean([high for _, high in intervals])),
-        "cv_macro_f1": float(np.mean(scores)),
-    }
+        score = macro_f1([ORDER[one] for one in truth], [ORDER[one] for one in predicted])
+        figures.append((kappa(truth, predicted), *interval(truth, predicted), score))
+    names = ("kappa", "kappa_low", "kappa_high", "macro_f1")
+    return {f"{prefix}{name}": float(value) for name, value in zip(names, np.mean(figures, axis=0), strict=True)}
 
 
 def interval(truth: Sequence[int], predicted: Sequence[int]) -> tuple[float, float]:

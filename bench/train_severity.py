@@ -2,8 +2,9 @@
 
 The model expects a CVSS 3 base score of a text, in two steps. A general one is fitted to `--scored FILE`, twenty
 thousand advisories of other software gathered by `bench.scored_advisories`. It is then adjusted to the advisories of
-libraries in DIR/`advisories.jsonl` (PyPA, CC BY 4.0; RustSec, CC0; 245 have a score), which also give the cuts between
-the severities. Without `--scored` the packaged general model is kept and only adjusted anew.
+libraries in DIR/`advisories.jsonl` (PyPA, CC BY 4.0; RustSec, CC0): the 245 with a score, which also give the cuts
+between the severities, and those without one that others have scored (`data/severity_phrases.toml`, `scores`). Without
+`--scored` the packaged general model is kept and only adjusted anew.
 """
 
 import argparse
@@ -38,7 +39,7 @@ ORDER: Final[tuple[Severity, ...]] = ("low", "medium", "high", "critical")
 _GROUP_SCALE: Final = 0.2
 """How strongly groups of phrases enter the penalised regression."""
 _PENALTY: Final = 5.0
-_ADJUSTMENT_PENALTY: Final = 60.0
+_ADJUSTMENT_PENALTY: Final = 90.0
 _GENERAL_SCALE: Final = 3.0
 """Standard deviations the general score is stretched to: how lightly it is penalised beside the groups."""
 _MOST_TERMS: Final = 7_000
@@ -46,24 +47,45 @@ _LEAST_DOCUMENTS: Final = 8
 _LEAST_OF_A_WEAKNESS: Final = 12
 _HIGHEST_OF_LOW: Final = 5.0
 """No text expected to score more is told low: six labelled rows are too few to say otherwise."""
-_CUT_STEPS: Final = 60
 _FOLDS: Final = 5
-PHRASES: Final[dict[str, list[str]]] = tomllib.loads(
+_KNOWLEDGE: Final[dict[str, Any]] = tomllib.loads(
     (Path(__file__).parent / "data" / "severity_phrases.toml").read_text(encoding="utf-8")
 )
+PHRASES: Final[dict[str, list[str]]] = _KNOWLEDGE["phrases"]
+SCORES: Final[dict[str, float]] = _KNOWLEDGE["scores"]
 
 
-def adjusted(general: ScoreModel, rows: Sequence[Row]) -> ScoreModel:
-    """Return `general` adjusted to the scores of `rows`; cuts are found on scores of rows it was not adjusted to."""
+def scored_elsewhere(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows without a score of their own, each with the one that others gave the same vulnerability."""
+    return [
+        row | {"score": SCORES[name]}
+        for row in rows
+        if not row.get("severity")
+        for name in row["aliases"]
+        if name in SCORES
+    ]
+
+
+def adjusted(general: ScoreModel, rows: Sequence[Row], others: Sequence[Row] = ()) -> ScoreModel:
+    """Return `general` adjusted to the scores of `rows` and `others`.
+
+    Cuts are found on scores of `rows` that come from models which saw nothing about their packages.
+    """
     unseen = np.zeros(len(rows))
     packages = [row["package"] for row in rows]
     for inner, outer in GroupKFold(_FOLDS).split(unseen, groups=packages):
-        partial = _adjusted(general, [rows[index] for index in inner])
+        partial = _adjusted(general, [*(rows[index] for index in inner), *besides(others, [rows[i] for i in outer])])
         for index in outer:
             unseen[index] = partial.score(rows[index]["text"])
     cuts = cuts_for(unseen, [ORDER.index(row["severity"]) for row in rows])
-    model = _adjusted(general, rows)
+    model = _adjusted(general, [*rows, *others])
     return replace(model, adjustment=replace(model.adjustment, cuts=tuple(round(cut, 3) for cut in cuts)))
+
+
+def besides(others: Iterable[Row], rows: Iterable[Row]) -> list[Row]:
+    """Return those of `others` whose package none of `rows` is about."""
+    packages = {row["package"] for row in rows}
+    return [other for other in others if other["package"] not in packages]
 
 
 def fit_general(rows: Sequence[Row]) -> ScoreModel:
@@ -102,17 +124,9 @@ def weaknesses(rows: Sequence[Row]) -> dict[str, float]:
 
 
 def cuts_for(scores: Any, truth: Sequence[int]) -> list[float]:
-    """Return three cuts, half way between those that keep the share of each class and those of the best kappa."""
+    """Return the three cuts that tell each class as often as it is true."""
     shares = np.cumsum(np.bincount(truth, minlength=len(ORDER))) / len(truth)
-    fair = [float(cut) for cut in np.quantile(scores, shares[:-1])]
-    candidates = [float(cut) for cut in np.quantile(scores, np.linspace(0.01, 0.99, _CUT_STEPS))]
-    best = list(fair)
-    for _ in range(2):
-        for place in range(len(best)):
-            tried = [[*best[:place], cut, *best[place + 1 :]] for cut in candidates]
-            ordered = [cuts for cuts in tried if cuts == sorted(cuts)]
-            best = max([best, *ordered], key=lambda cuts: kappa(truth, np.searchsorted(cuts, scores)))
-    lowest, *others = [(one + other) / 2 for one, other in zip(fair, best, strict=True)]
+    lowest, *others = (float(cut) for cut in np.quantile(scores, shares[:-1]))
     return [min(lowest, _HIGHEST_OF_LOW), *others]
 
 
@@ -155,7 +169,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--scored", type=Path)
     arguments = parser.parse_args()
-    labelled = [row for row in read_rows(arguments.data, "advisories") if row.get("severity")]
+    advisories = read_rows(arguments.data, "advisories")
+    labelled = [row for row in advisories if row.get("severity")]
     if arguments.scored:
         others = read_scored(arguments.scored)
         general, table, sources = fit_general(others), weaknesses(others), sorted({row["source"] for row in others})
@@ -163,7 +178,7 @@ def main() -> None:
     else:
         general, table = load_score_model("severity"), load_table("severity", "weaknesses")
         sources = json.loads((MODELS / "severity.json").read_text(encoding="utf-8"))["trained_on"]
-    print(save(adjusted(general, labelled), table, sources))
+    print(save(adjusted(general, labelled, scored_elsewhere(advisories)), table, sources))
 
 
 def _adjusted(general: ScoreModel, rows: Sequence[Row]) -> ScoreModel:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lessonbook.refinery.likeness import FEATURES, HEADLINE_MAX, Collection, headline, load_likeness, sketch
+from lessonbook.refinery.likeness import FEATURES, HEADLINE_MAX, Collection, Sketch, headline, load_likeness, sketch
 
 WORDS = ["cache", "tenant", "invoice", "rounded", "total", "socket", "retry", "pool", "session", "cookie", "locale"]
 texts = st.lists(st.sampled_from(WORDS), min_size=1, max_size=12).map(" ".join)
@@ -83,3 +83,54 @@ def test_cosines_are_symmetric_and_at_most_one(one: str, other: str) -> None:
     assert abs(there - back) < 1e-9
     assert -1e-9 <= there <= 1 + 1e-9
     assert collection.cosine(sketch(one), sketch(one)) > 1 - 1e-9
+
+
+# --- each feature says what its name says -----------------------------------------------------------------------------
+
+
+def feature(name: str, issue: str, *members: str) -> float:
+    return Collection().features(sketch(issue), [sketch(member) for member in members])[FEATURES.index(name)]
+
+
+def test_a_text_is_wholly_like_itself_however_much_the_collection_has_grown() -> None:
+    collection, text = Collection(), sketch("The invoice total is rounded")
+    assert collection.cosine(text, text) > 1 - 1e-9
+    for number in range(50):
+        collection.add(sketch(f"The invoice number {number} is missing").words)
+    assert 1 - 1e-9 < collection.cosine(text, text) < 1 + 1e-9
+
+
+def test_quoted_code_is_left_out_of_what_is_compared_plainly() -> None:
+    one, other = "Argument `self` of `load` is never used", "Argument `page` of `render` is never used"
+    assert feature("plain", one, other) > 1 - 1e-9
+    assert feature("words", one, other) < 1 - 1e-9
+    assert feature("has_code", one, "Argument is never used") == 1
+    assert feature("has_code", "Argument is never used", "It is never used") == 0
+
+
+def test_what_most_members_of_a_group_have_in_common_is_its_theme() -> None:
+    members = ["invoice rounded before tax", "order rounded before tax", "refund rounded before tax"]
+    assert feature("theme", "total rounded before tax", *members) > 0.3
+    assert feature("theme", "invoice order refund", *members) == 0
+
+
+def test_the_same_weakness_and_another_one_are_told_apart() -> None:
+    known = "SQL injection via the user name"
+    assert feature("same_weakness", "SQL injection via the sort column", known) == 1
+    assert feature("other_weakness", "SQL injection via the sort column", known) == 0
+    assert feature("same_weakness", "Path traversal via the file name", known) == 0
+    assert feature("other_weakness", "Path traversal via the file name", known) == 1
+    assert feature("other_weakness", "The page is slow", known) == 0
+
+
+def test_a_weakness_is_told_by_the_beginning_of_a_report_though_its_headline_is_silent() -> None:
+    told = "SQL injection via the sort column"
+    assert sketch(f"The report page has a fault.\n{'It was seen on a Monday. ' * 30}\n{told}").surely_tells == "CWE-89"
+    assert sketch(f"The report page has a fault.\n{'It was seen on a Monday. ' * 300}\n{told}").surely_tells == ""
+
+
+def test_the_strongest_weakness_is_told_and_a_doubtful_one_is_not() -> None:
+    nothing = frozenset[str]()
+    assert Sketch("", nothing, "", {"CWE-20": 0.91, "CWE-89": 0.95}).surely_tells == "CWE-89"
+    assert Sketch("", nothing, "", {"CWE-89": 0.75}).surely_tells == ""
+    assert Sketch("", nothing, "", {}).surely_tells == ""

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lessonbook.refinery.catalogue import load_catalogue
-from lessonbook.refinery.precedents import GROUPS_MAX, MERGE, Match, Precedents, words_of_catalogue
+from lessonbook.refinery.precedents import GROUPS_MAX, MEMBERS_MAX, MERGE, Match, Precedents, words_of_catalogue
 
 ROUNDING = "The invoice total is rounded to whole euros before tax is added\nbilling/totals.py: total = round(net)"
 ROUNDING_AGAIN = "The order total is rounded to whole euros before tax is added\nshop/cart.py: amount = round(x)"
@@ -98,3 +98,17 @@ def test_what_was_put_and_taken_back_leaves_no_trace(moves: list[tuple[str, str,
     assert len(lived) == len(fresh)
     for text in (ROUNDING_AGAIN, CACHE):
         assert {match.group for match in lived.matches(text)} == {match.group for match in fresh.matches(text)}
+
+
+def test_the_latest_texts_of_a_large_group_speak_for_it() -> None:
+    precedents = Precedents(words_of_catalogue(load_catalogue()))
+    precedents.put("I0", "L0", ROUNDING)
+    assert precedents.matches(ROUNDING_AGAIN)[0].is_sure
+    for number in range(1, MEMBERS_MAX + 1):
+        precedents.put(f"I{number}", "L0", f"{COOKIE} on page {number}")
+    assert not [match for match in precedents.matches(ROUNDING_AGAIN) if match.is_sure]
+
+
+def test_as_likely_as_not_is_not_sure() -> None:
+    assert not Match("L1", "I1", 0.5).is_sure
+    assert Match("L1", "I1", 0.75).is_sure

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from lessonbook.models.findings import Finding, RuleMetadata
 from lessonbook.refinery.catalogue import load_catalogue
-from lessonbook.refinery.prepare import Offer, content_hash, issue_key, prepare, reviewed, screened_offer
+from lessonbook.refinery.prepare import Offer, content_hash, copies, issue_key, prepare, reviewed, screened_offer
 
 CATALOGUE = load_catalogue()
 RULE = "Give each outgoing request a timeout."
@@ -144,3 +144,61 @@ def test_any_text_can_be_prepared(description: str, rule_id: str, lesson: str, f
     found = ready(description, rule_id=rule_id.strip(), lesson=lesson, file=file)
     assert found.keys
     assert len(found.keys) == len(set(found.keys))
+
+
+# --- what an issue names in its words, and what it tells --------------------------------------------------------------
+
+
+def test_the_words_of_an_issue_that_names_a_rule_tell_no_weakness_beside_it() -> None:
+    words = "SQL injection via the sort column of the report"
+    told = ready(words).told
+    assert told is not None
+    assert (told.cwe, told.is_chief) == ("CWE-89", True)
+    for rule_id in ("tool:X1", "B608"):
+        assert ready(words, rule_id=rule_id).told is None
+    assert ready(words, rule_id="tool:X1").offer is None
+
+
+def test_a_rule_in_the_words_counts_where_no_rule_is_named_beside_them() -> None:
+    words = "The linter says bandit:B608 and means CWE-89"
+    assert ready(words).is_named
+    assert not ready(words, rule_id="tool:X1").is_named
+
+
+def test_a_weakness_that_a_lesson_answers_to_beside_others_is_not_its_chief_one() -> None:
+    told = ready("Absolute path in the upload name is accepted").told
+    assert told is not None
+    assert (told.cwe, told.rule.keys[0], told.is_chief) == ("CWE-36", "CWE-22", False)
+
+
+def test_the_reporters_words_go_before_the_lesson_for_a_weakness_that_is_told() -> None:
+    words = "SQL injection via the sort column of the report"
+    offers = [ready(words, lesson=RULE).offer, ready(words).offer]
+    assert [offer and offer.trust for offer in offers] == ["offered", "curated"]
+
+
+def test_a_lesson_copies_an_issue_from_eight_words_in_a_row_on() -> None:
+    issue = "one two three four five six seven eight nine"
+    assert copies("Then: TWO three, four five six seven eight nine!", issue)
+    assert not copies("two three four five six seven eight", issue)
+    assert not copies("nine eight seven six five four three two one", issue)
+
+
+def test_a_scanners_text_that_repeats_the_finding_is_no_rule() -> None:
+    words = "The handler of orders swallows every error that the payment service raises"
+    assert ready(words, rule_id="tool:X1", metadata=RuleMetadata(words)).offer is None
+    assert ready("It broke", rule_id="tool:X1", metadata=RuleMetadata(words)).offer is not None
+
+
+def test_a_lesson_that_a_model_worded_is_never_freed_by_a_setting() -> None:
+    offer = reviewed(
+        Offer(RULE, "", "low", "data", "generated", "quarantined", "", ("it holds a web address",)), "none"
+    )
+    assert offer.status == "quarantined"
+
+
+def test_a_weakness_that_is_told_is_as_severe_as_the_catalogue_says() -> None:
+    found, rule = ready("Zip slip"), CATALOGUE.find("CWE-22")
+    assert found.told is not None
+    assert (found.severity, found.category) == (rule.severity, rule.category)
+    assert ready("Zip slip", severity="low").severity == "low"

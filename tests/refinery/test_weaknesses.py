@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lessonbook.errors import ConfigError
-from lessonbook.refinery import weaknesses
+from lessonbook.refinery import phrases
 from lessonbook.refinery.weaknesses import load_lexicon, weaknesses_in
 
 SURE = 0.9
@@ -74,6 +74,20 @@ def test_a_plain_issue_is_recognised_by_its_term_of_art(text: str, cwe: str) -> 
         "Cache is not invalidated when a product changes",
         "The user is not notified when the import fails",
         "Expected behavior: the list is sorted. Actual behavior: it is not",
+        "Missing whitespace after keyword",
+        "Missing argument description in the docstring",
+        "`%`-format string has 0 placeholders but 2 substitutions",
+        "Unused method argument: `dtype`",
+        "`else` clause on loop without a `break` statement",
+        "Closing a tab does not focus its parent tab",
+        "Unrecognized option detected: `--colour`",
+        "SyntaxError: invalid syntax",
+        "Columns collapse when the window is narrow",
+        "The calendar uses the full width of the window",
+        "Page is blocked by a CAPTCHA",
+        "Matrix is [0, 0, 0, 0] after the reset",
+        "Tests run against an https only account and fail",
+        "Mails are sent in plain text instead of HTML",
         "",
     ],
 )
@@ -169,14 +183,14 @@ def test_any_text_is_handled(text: str) -> None:
 )
 def test_work_grows_no_faster_than_the_text(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     walks = 0
-    reach = weaknesses._reach
+    reach = phrases._reach
 
     def counted(*args: object) -> set[int]:
         nonlocal walks
         walks += 1
         return reach(*args)  # pyright: ignore[reportArgumentType]
 
-    monkeypatch.setattr(weaknesses, "_reach", counted)
+    monkeypatch.setattr(phrases, "_reach", counted)
     counts: list[int] = []
     for times in (10, 20, 40, 400):
         walks = 0
@@ -216,6 +230,13 @@ def test_the_shipped_lexicon_is_read_once() -> None:
         ("weakness = 1", "'weakness'"),
         ("weaknesses = 1", "'weaknesses'"),
         ("[weakness", "words.toml"),
+        (
+            'joined = ["file name"]\n[[weakness]]\ncwe = "CWE-79"\nsure = ["path|file name"]',
+            "CWE-79.*'sure'.*'filename'",
+        ),
+        ('[[weakness]]\ncwe = "CWE-79"\nsure = ["(red apple|) pie"]', "CWE-79.*'sure'.*brackets"),
+        ('[[weakness]]\ncwe = "CWE-79"\nsure = ["(red apple"]', "CWE-79.*'sure'.*matches nothing"),
+        ('[[weakness]]\ncwe = "CWE-79"\nsure = ["XSS"]', "CWE-79.*'sure'.*matches nothing"),
     ],
 )
 def test_a_malformed_lexicon_names_entry_and_key(body: str, told: str, tmp_path: Path) -> None:
@@ -241,6 +262,9 @@ def test_a_lexicon_of_another_version_is_refused(tmp_path: Path) -> None:
         ("appl*", ["apply", "applied"], ["apt"]),
         ("red apple + pear", ["pear beside a red apple"], ["red apple", "pear"]),
         ("red apple - pear", ["red apple"], ["red apple and pear"]),
+        ("(red apple|pear|plum) pie", ["red apple pie", "pear pie", "plum pie"], ["red pie", "apple pie", "red pear"]),
+        ("pie - (red apple|pear)", ["pie", "red pie", "apple pie"], ["pie of red apple", "pie of pear"]),
+        ("pie + (red apple|pear)", ["pie of red apple", "pear on pie"], ["red pie", "pie"]),
     ],
 )
 def test_a_pattern_says_which_words_it_wants(pattern: str, hits: list[str], misses: list[str], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from itertools import accumulate, islice, product
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -28,6 +28,7 @@ _MAX_SPANS: Final = 24
 _BRACKETS: Final = re.compile(r"\(([^()]*)\)")
 _LIGHT: Final = frozenset({"of", "in", "on", "to", "for", "by", "with", "from", "at", "is", "are", "be", "its", "and"})
 """Words that say nothing when they stand between those of a phrase."""
+_NO_JOINS: Final[Mapping[str, str]] = MappingProxyType({})
 _Keys = Sequence[frozenset[str]]
 """What phrases may call each word of a text; `SENTENCE_END` itself where a sentence ends."""
 
@@ -41,18 +42,16 @@ class _Element(NamedTuple):
 
 
 class _Choice(NamedTuple):
-    """The words that may stand at one place: their keys, their roots, and what they would be joined with to what."""
+    """The words that may stand at one place, their keys, and what they would be joined with to what."""
 
     keys: frozenset[str]
-    roots: frozenset[str]
+    words: tuple[str, ...]
     joins: Mapping[str, str]
 
 
 class _Phrase(NamedTuple):
     """The words of a phrase seen from its rarest one: what has to be in the sentence, what follows, what precedes."""
 
-    length: int
-    anchor: frozenset[str]
     others: tuple[frozenset[str], ...]
     onward: tuple[_Element, ...]
     backward: tuple[_Element, ...]
@@ -65,7 +64,7 @@ class Reading:
     words: Sequence[str]
     spans: Mapping[int, Sequence[Span]]
     _keys: _Keys
-    _lengths: Sequence[int]
+    _phrases: Sequence[Sequence[_Element]]
 
     @cached_property
     def sentences(self) -> Sequence[int]:
@@ -78,7 +77,7 @@ class Reading:
 
     def words_between(self, number: int, span: Span) -> int:
         """Return how many words of weight stand at `span` beside those of phrase `number`."""
-        return max(0, self._weights[span[1]] - self._weights[span[0]] - self._lengths[number])
+        return max(0, self._weights[span[1]] - self._weights[span[0]] - len(self._phrases[number]))
 
 
 class Phrasebook:
@@ -114,15 +113,16 @@ class Phrasebook:
     def _elements(self, phrase: str) -> list[_Element]:
         elements: list[_Element] = []
         gap = 0
-        joins: Mapping[str, str] = {}
+        joins = _NO_JOINS
         for word in self.spelling.join(phrase.split()):
             if word in GAPS:
-                gap, joins = GAPS[word], {}
+                gap, joins = GAPS[word], _NO_JOINS
             else:
                 optional = word[-1] == "?"
                 choice = self._choice(word[:-1] if optional else word)
-                for second in choice.roots & joins.keys() if joins else ():
-                    raise ValueError(f"but what ends in {word!r} is read as {joins[second]!r}")
+                for second in map(root, choice.words) if joins else ():
+                    if second in joins:
+                        raise ValueError(f"but what ends in {word!r} is read as {joins[second]!r}")
                 elements.append(_Element(choice.keys, gap, optional))
                 gap, joins = 0, choice.joins
         if gap or all(element.optional for element in elements):
@@ -132,12 +132,11 @@ class Phrasebook:
     def _choice(self, word: str) -> _Choice:
         choice = self._choices.get(word)
         if choice is None:
-            words = list(self._spelled(word))
-            keys = frozenset(one if one[-1] == "*" else self.spelling.key(one) for one in words)
-            roots = frozenset(map(root, words))
-            joined = self.spelling.joined
-            joins = {second: one for first in roots & joined.keys() for second, one in joined[first].items()}
-            choice = self._choices[word] = _Choice(keys, roots, joins)
+            words = tuple(self._spelled(word))
+            keys = frozenset([one if one[-1] == "*" else self.spelling.key(one) for one in words])
+            joined = [self.spelling.joined[first] for first in map(root, words) if first in self.spelling.joined]
+            joins = {second: one for pairs in joined for second, one in pairs.items()} if joined else _NO_JOINS
+            choice = self._choices[word] = _Choice(keys, words, joins)
         return choice
 
     def _spelled(self, word: str, depth: int = 0) -> Iterator[str]:
@@ -180,19 +179,17 @@ class Index:
         self._exact = frozenset(key for key in spread if key[-1] != "*")
         self._prefixes = frozenset(spread) - self._exact
         spread.update(dict.fromkeys(spread.keys() & _LIGHT, len(book.phrases)))
-        weights = {keys: sum(map(spread.__getitem__, keys)) for keys in uses}
-        self._phrases = [_anchored(elements, weights) for elements in book.phrases]
-        self._lengths = [phrase.length for phrase in self._phrases]
+        self._weights = {keys: sum(map(spread.__getitem__, keys)) for keys in uses}
+        self._elements = book.phrases
+        self._anchors = [_anchor(elements, self._weights) for elements in book.phrases]
         self._alone: dict[str, list[int]] = defaultdict(list)
-        self._pairs: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-        for number, phrase in enumerate(self._phrases):
-            for key in phrase.anchor:
-                if phrase.length == 1:
-                    self._alone[key].append(number)
-                for second in phrase.others[0] if phrase.others else phrase.anchor if phrase.length > 1 else ():
-                    self._pairs[key][second].append(number)
-        self._partners = {key: frozenset(pairs) for key, pairs in self._pairs.items()}
-        self._heads = frozenset(self._pairs)
+        self._longer: dict[str, list[int]] = defaultdict(list)
+        for number, (elements, anchor) in enumerate(zip(book.phrases, self._anchors, strict=True)):
+            for key in elements[anchor].keys:
+                (self._longer if len(elements) > 1 else self._alone)[key].append(number)
+        self._phrase = cache(self._anchored)
+        self._partners = cache(self._list_partners)
+        self._heads = frozenset(self._longer)
         self._keys_of = lru_cache(maxsize=1 << 14)(self._look_up)
         self._alone_of = lru_cache(maxsize=1 << 14)(self._look_up_alone)
 
@@ -206,6 +203,23 @@ class Index:
 
     def _look_up_alone(self, word: str) -> tuple[int, ...]:
         return tuple({number for key in self._keys_of(word) for number in self._alone.get(key, ())})
+
+    def _anchored(self, number: int) -> _Phrase:
+        elements, anchor = self._elements[number], self._anchors[number]
+        required = [element for at, element in enumerate(elements) if at != anchor and not element.optional]
+        required.sort(key=lambda element: self._weights[element.keys])
+        before = range(anchor - 1, -1, -1)
+        backward = tuple(_Element(elements[at].keys, elements[at + 1].gap, elements[at].optional) for at in before)
+        others = tuple(element.keys for element in required)
+        return _Phrase(others, tuple(elements[anchor + 1 :]), backward)
+
+    def _list_partners(self, key: str) -> tuple[frozenset[str], dict[str, list[int]]]:
+        """Return the phrases that begin with `key`, by the word that has to be in the sentence, too."""
+        partners: dict[str, list[int]] = defaultdict(list)
+        for number in self._longer[key]:
+            for second in next(iter(self._phrase(number).others), frozenset({key})):
+                partners[second].append(number)
+        return frozenset(partners), partners
 
     def read(self, text: str) -> Reading:
         """Return where phrases stand in `text`; in time linear in its length."""
@@ -221,17 +235,17 @@ class Index:
                 spans[number] += places[: _MAX_SPANS - len(spans[number])]
         for start, end in _stretches(keys):
             self._collect(keys, start, end, spans)
-        return Reading(words, spans, keys, self._lengths)
+        return Reading(words, spans, keys, self._elements)
 
     def _collect(self, keys: _Keys, start: int, end: int, spans: dict[int, list[Span]]) -> None:
         """Add to `spans` where each phrase of several words stands in one sentence."""
         present = frozenset[str]().union(*keys[start:end])
         for key in sorted(present & self._heads):
-            partners = self._partners[key]
+            partners, pairs = self._partners(key)
             if partners.isdisjoint(present):
                 continue
-            for number in {number for second in partners & present for number in self._pairs[key][second]}:
-                phrase = self._phrases[number]
+            for number in {number for second in partners & present for number in pairs[second]}:
+                phrase = self._phrase(number)
                 if any(map(present.isdisjoint, phrase.others[1:])):
                     continue
                 places = (at for at in range(start, end) if key in keys[at])
@@ -241,14 +255,10 @@ class Index:
                         spans[number].append(span)
 
 
-def _anchored(elements: Sequence[_Element], weights: Mapping[frozenset[str], int]) -> _Phrase:
+def _anchor(elements: Sequence[_Element], weights: Mapping[frozenset[str], int]) -> int:
+    """Return the place of the rarest word that a phrase needs."""
     required = [place for place, element in enumerate(elements) if not element.optional]
-    required.sort(key=lambda place: weights[elements[place].keys])
-    anchor = required[0]
-    before = range(anchor - 1, -1, -1)
-    backward = tuple(_Element(elements[at].keys, elements[at + 1].gap, elements[at].optional) for at in before)
-    others = tuple(elements[place].keys for place in required[1:])
-    return _Phrase(len(elements), elements[anchor].keys, others, tuple(elements[anchor + 1 :]), backward)
+    return min(required, key=lambda place: weights[elements[place].keys])
 
 
 def _stretches(keys: _Keys) -> Iterator[Span]:

@@ -61,6 +61,8 @@ class Spelling:
         joined = list(words)
         roots = list(map(root, joined))
         known = self.joined
+        if known.keys().isdisjoint(roots):
+            return joined
         pairs = [at for at, (one, other) in enumerate(pairwise(roots)) if one in known and other in known[one]]
         for at in pairs:
             joined[at + 1] = known[roots[at]][roots[at + 1]]

@@ -183,9 +183,10 @@ def _rules(entry: Mapping[str, object], book: Phrasebook, where: str) -> Iterato
     if not isinstance(cwe, str) or not _CWE.match(cwe):
         raise ConfigError(f"{where}: 'cwe' has to look like CWE-79")
     for key, strength in _STRENGTHS.items():
+        place = f"{where}: {key!r}"
         for pattern in texts_in(entry, key, where):
             wanted, *unwanted = (
-                [book.add(phrase, f"{where}: {key!r}") for phrase in part.split(" + ")] for part in pattern.split(" - ")
+                [book.add(phrase, place) for phrase in part.split(" + ")] for part in pattern.split(" - ")
             )
             barred = tuple(number for part in unwanted for numbers in part for number in numbers)
             yield from (_Rule(cwe, strength, needed, barred) for needed in product(*wanted))
