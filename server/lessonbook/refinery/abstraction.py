@@ -125,7 +125,7 @@ def question(subjects: Sequence[Subject], candidates: Sequence[Candidate], mark:
             "severity": subject.severity,
             "category": subject.category,
             "file": redact(subject.file)[0],
-            "rule": subject.rule_key,
+            "rule": redact(subject.rule_key)[0],
             "text": redact(subject.description)[0][:DESCRIPTION_MAX],
         }
         for number, subject in enumerate(subjects, 1)

@@ -25,6 +25,11 @@ _SENTENCE_FROM: Final = 40
 _SENTENCE_END: Final = re.compile(r"[.!?:](?=\s)")
 _CODE: Final = re.compile(r"`[^`]*`|\"[^\"]*\"|'[^']*'")
 _GRAM_SIZES: Final = (3, 4, 5)
+_HEADING: Final = re.compile(r"#{1,6}\s|[-=_*#\s]+$|\*\*[^*]{1,60}\*\*:?$")
+"""A line of Markdown that names a part of a form, not a problem."""
+_SHORT_HEADLINE: Final = 12
+_BODY_MIN: Final = 15
+_BODY_SHARE: Final = 0.25
 _LEAST_IDF: Final = 0.05
 _LAG: Final = 0.05
 _LAG_MIN: Final = 8
@@ -78,6 +83,18 @@ class Sketch:
             self._weaknesses = {sighting.cwe: sighting.strength for sighting in weaknesses_in(self._text)}
         return self._weaknesses
 
+    def is_other_story(self, other: "Sketch") -> bool:
+        """Tell whether two texts go on quite differently under short headlines: those of a form or a test, perhaps."""
+        if max(len(self.words), len(other.words)) > _SHORT_HEADLINE:
+            return False
+        mine, others = self.body_words(), other.body_words()
+        shortest = min(len(mine), len(others))
+        return shortest >= _BODY_MIN and len(mine & others) < _BODY_SHARE * shortest
+
+    def body_words(self) -> frozenset[str]:
+        """Return the words of the text beyond its headline's."""
+        return frozenset(words_of(self._text)) - frozenset(self.words)
+
     @property
     def surely_tells(self) -> str:
         """The CWE that the text tells beyond doubt, or nothing."""
@@ -93,8 +110,9 @@ def sketch(text: str) -> Sketch:
 
 
 def headline(text: str) -> str:
-    """Return what a report says first: its first line, of a long line the first sentence."""
-    line = text.strip().split("\n", 1)[0]
+    """Return what a report says first: its first line that is no heading, of a long line the first sentence."""
+    lines = (line.strip() for line in text.splitlines())
+    line = next((line for line in lines if line and not _HEADING.match(line)), text.strip())
     if len(line) <= HEADLINE_MAX:
         return line
     end = _SENTENCE_END.search(line, _SENTENCE_FROM, HEADLINE_MAX)

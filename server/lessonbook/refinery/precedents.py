@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -20,9 +20,8 @@ MEMBERS_MAX: Final = 8
 """Texts of one group that are compared."""
 GROUPS_MAX: Final = 6
 """Groups that are weighed in full, of those that share the most telling words with an issue."""
-
-_COMMON_SHARE: Final = 0.3
-_COMMON_FROM: Final = 50
+LOOKED_UP_MAX: Final = 3_000
+"""Members that are met on the way to the candidates of one issue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +109,13 @@ class Precedents:
     def matches(self, text: str, model: Likeness | None = None) -> list[Match]:
         """Return the groups that `text` may be an instance of, the surest first."""
         model, told = model or load_likeness(), FEATURES.index("same_weakness")
-        found = [
-            Match(group, nearest, model.probability(features), features[told] > 0)
-            for group, nearest, features in self.compared(text)
-        ]
+        issue = sketch(text)
+        found: list[Match] = []
+        for group, nearest, features in self.compared(text):
+            probability = model.probability(features)
+            if issue.is_other_story(self.find(nearest).sketch):
+                probability = min(probability, AMBIGUOUS)
+            found.append(Match(group, nearest, probability, features[told] > 0))
         return sorted(found, key=lambda match: (not match.is_sure, not match.same_weakness, -match.probability))
 
     def compared(self, text: str) -> Iterator[tuple[str, str, list[float]]]:
@@ -135,19 +137,23 @@ class Precedents:
         return [(group, nearest) for group, (_, nearest) in ranked[:GROUPS_MAX]]
 
     def _products(self, issue: Sketch) -> dict[str, float]:
-        """Return the product of word vectors of each member that shares a telling word with the issue."""
+        """Return the product of word vectors of the members that share telling words with the issue.
+
+        The rarest words are looked up first, and no more once `LOOKED_UP_MAX` members were met: time stays bounded.
+        """
         products: dict[str, float] = {}
-        most = max(_COMMON_FROM, _COMMON_SHARE * len(self))
-        for term in issue.words:
-            posting = tuple(self.holders(term))
-            if len(posting) > most:
-                continue
+        holders = sorted(((self.holders(term), term) for term in issue.words), key=lambda pair: len(pair[0]))
+        left = LOOKED_UP_MAX
+        for members, term in holders:
+            left -= len(members)
+            if left < 0:
+                break
             weight = self.collection.idf(term) ** 2
-            for member in posting:
+            for member in members:
                 products[member] = products.get(member, 0.0) + weight
         return products
 
-    def holders(self, term: str) -> Iterable[str]:
+    def holders(self, term: str) -> Sequence[str]:
         """Return the members that have a word or word pair."""
         own = self._postings.get(term, ())
         return own if self._parent is None else (*self._parent.holders(term), *own)

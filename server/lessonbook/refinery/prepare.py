@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Final, Literal
 
 from lessonbook.models.findings import Finding
@@ -23,7 +24,10 @@ _WORDS: Final = re.compile(r"\w+")
 _PROMPT_SECTION: Final = re.compile(r"<lessons\b[^>]*>.*?(?:</lessons[^>]*>|\Z)", re.S)
 _NAMED: Final = re.compile(r"\b(?:CWE-\d{1,5}|(?:bandit|ruff|eslint|semgrep|hadolint|checkov):[\w./-]*\w)", re.I)
 """A rule that an issue names in its words: a CWE, or a scanner's rule with the scanner's name before it."""
-_PLACE: Final = re.compile(r"\b(?:line|col(?:umn)?)\s*\d+|:\d+(?::\d+)?\b|0x[0-9a-fA-F]+|\d+")
+_PLACE: Final = re.compile(
+    r"\b(?:line|col(?:umn)?)\s*\d+|:\d+(?::\d+)?\b|0x[0-9a-f]+|(?<![\w./-])(?:\d{1,2}|\d{4,})(?![\w./-])"
+)
+"""Where a problem was seen, and how often. Numbers that are part of a name (CVE-2021-44228) or a status (404) stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,11 @@ class Told:
     def key(self) -> str:
         """The exact name of the lesson."""
         return f"catalogue:{self.rule.id}"
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """The exact names by which a lesson answers to the weakness."""
+        return self.key, f"rule:{self.cwe}"
 
     @property
     def is_chief(self) -> bool:
@@ -91,11 +100,15 @@ def prepare(
     """
     description, _ = redact(visible(_PROMPT_SECTION.sub("[lessons]", finding.description)).strip())
     file, _ = redact(finding.file)
-    rule_key = canonical_key(finding.rule_id) if finding.rule_id else ""
+    rule_id = redact(finding.rule_id)[0]
+    rule_key = canonical_key(rule_id) if rule_id else ""
     in_words = () if rule_key else _NAMED.findall(description)
-    names = tuple(dict.fromkeys(key for key in (rule_key, *map(canonical_key, (*finding.keys, *in_words))) if key))
+    named = (rule_key, *(canonical_key(redact(key)[0]) for key in finding.keys), *map(canonical_key, in_words))
+    names = tuple(dict.fromkeys(key for key in named if key))
     rule = next((found for key in names if (found := catalogue.find(key)) is not None), None)
-    finding = replace(finding, file=file)
+    finding = replace(finding, file=file, rule_id=rule_id)
+    if finding.lesson.strip() and content_hash(finding.lesson) in _texts_of(catalogue):
+        finding = replace(finding, lesson="", why="")  # curated words come from the catalogue, never from a report
     told = None if rule or rule_key else _told(description, catalogue)
     known = rule or (told.rule if told else None)
     suggested = known.severity if known else severity_of(description)
@@ -141,9 +154,16 @@ def _told(description: str, catalogue: Catalogue) -> Told | None:
 def capped(declared: Severity, suggested: Severity) -> Severity:
     """Return how severe a lesson may be that somebody offers: at most a step above what the issue's words suggest.
 
-    A self-declared severity must not lift a lesson over others (SAFETY P14); the issue keeps what was declared.
+    A self-declared severity must not lift a lesson over others (SAFETY P14), and `critical` is the catalogue's and
+    people's to give. The issue keeps what was declared.
     """
-    return SEVERITY_OF_RANK[min(SEVERITY_RANK[declared], SEVERITY_RANK[suggested] + 1)]
+    return SEVERITY_OF_RANK[min(SEVERITY_RANK[declared], SEVERITY_RANK[suggested] + 1, SEVERITY_RANK["high"])]
+
+
+@cache
+def _texts_of(catalogue: Catalogue) -> frozenset[str]:
+    """Return the hashes of the curated lessons' texts."""
+    return frozenset(content_hash(rule.text) for rule in catalogue.rules)
 
 
 def content_hash(text: str) -> str:
@@ -158,7 +178,8 @@ def name_of_issue(rule_key: str, description: str) -> str:
 
 def issue_key(description: str) -> str:
     """Return the exact name of an issue that names no rule: its words without numbers and places."""
-    return f"issue:{digest(_general(description))}"
+    general = _general(description)
+    return f"issue:{digest(general if any(char.isalpha() for char in general) else description)}"
 
 
 def digest(*parts: str) -> str:

@@ -22,7 +22,7 @@ from lessonbook.services.workspace import Workspace, hash_of
 
 TOOL: Final = "report_file"
 TOLD_MAX: Final = 100
-CHUNK: Final = 500
+CHUNK: Final = 100
 """Findings a transaction: large files must not hold the write lock for long."""
 
 _SOURCES: Final[dict[FileKind, Source]] = {"review": "review"}

@@ -3,21 +3,25 @@
 Deliveries are never looked at: what was served must not decide what is counted as its failure.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import Connection
 
 from lessonbook.models.lesson import Lesson
-from lessonbook.models.vocabulary import SHARED_AGENT
-from lessonbook.refinery.precedents import AMBIGUOUS, MEMBERS_MAX, Match, Precedents
-from lessonbook.refinery.prepare import Prepared, Told
+from lessonbook.models.vocabulary import SHARED_AGENT, Trust
+from lessonbook.refinery.precedents import AMBIGUOUS, MEMBERS_MAX, MERGE, Match, Precedents
+from lessonbook.refinery.prepare import Offer, Prepared, Told
 from lessonbook.refinery.rule_keys import tool_of
 from lessonbook.services.workspace import Workspace, is_lesson_id
 from lessonbook.store import lessons as lesson_rows
 
 EXACT: Final = 1.0
+_VOUCHED: Final[frozenset[Trust]] = frozenset({"curated", "approved"})
+"""Whose lessons issues join by the weakness they tell, and before a curated one is made."""
+_OF_RULES: Final[frozenset[Trust]] = frozenset({"curated", "approved", "scanner"})
+"""Whose rejected lessons bury their rule: what an author merely offered does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,8 @@ class Verdict:
     """What matching says of one issue.
 
     `lesson_id` is None where no lesson answers to it surely enough; `score` tells how sure (exact names: 1), `how` by
-    what. `runner_up` is the next best: a lesson, or an issue that waits as this one does.
+    what, `name` by which exact name. `runner_up` is the next best: a lesson, or an issue that waits as this one does.
+    `rejected` is a lesson for the same that was rejected, though not for these very words.
     """
 
     lesson_id: str | None = None
@@ -33,6 +38,8 @@ class Verdict:
     score: float | None = None
     runner_up: str | None = None
     runner_up_score: float | None = None
+    name: str = ""
+    rejected: str = ""
 
 
 class Matching:
@@ -49,10 +56,14 @@ class Matching:
         """The lessons met so far, their rows locked. Those that the transaction makes are not among them."""
         self.buried: dict[str, str] = {}
         """Rejected lessons by the exact name of their text, of whatever agent."""
+        self.made: dict[str, Offer] = {}
+        """The lessons that the transaction makes."""
 
-    def look_up(self, prepared: Sequence[Prepared], agents: Iterable[str]) -> None:
-        """Read the lessons that answer to exact names."""
-        names = {key for item in prepared for key in (*item.keys, item.told.key if item.told else "") if key}
+    def look_up(self, prepared: Sequence[Prepared], agents: Collection[str]) -> None:
+        """Read the lessons that answer to exact names, and what there is to compare with before anything is written."""
+        names = {key for item in prepared for key in (*item.keys, *(item.told.names if item.told else ()))}
+        for agent_name in {*agents, SHARED_AGENT}:
+            self._of(agent_name)
         self.named = lesson_rows.find_by_keys(self._connection, self._project, agents, names)
         self.buried = lesson_rows.rejected_texts(self._connection, self._project, names)
         self.known = lesson_rows.find(self._connection, self._project, self.named.values(), lock=True)
@@ -60,21 +71,21 @@ class Matching:
     def match(self, item: Prepared, agent_name: str) -> Verdict:
         """Return the lesson that an issue is an instance of, exact names first, and what else it is like."""
         owners = (agent_name,) if agent_name == SHARED_AGENT else (agent_name, SHARED_AGENT)
-        if (exact := self._by_name(item, owners)) is not None:
-            return exact
-        if item.is_named:  # the catalogue knows its rule: a lesson of its own is surer than any likeness
-            return Verdict()
+        exact = self._by_name(item, owners)
+        if exact.lesson_id is not None or item.is_named:
+            return exact  # where the catalogue knows the rule, a lesson of its own is surer than any likeness
         alike = [match for match in self._alike(item, owners) if match.is_sure or match.probability >= AMBIGUOUS]
-        best = next((match for match in alike if match.is_sure and is_lesson_id(match.group)), None)
+        best = next((match for match in alike if self._joins(item, match)), None)
         second = next((match for match in alike if match is not best), None)
         runner_up = (second.group, round(second.probability, 4)) if second else (None, None)
         if best is not None:
             return Verdict(best.group, _like(best), round(best.probability, 4), *runner_up)
+        rejected = next((match.group for match in alike if match.is_sure and self._is_rejected(match.group)), "")
         if item.told is not None and (lesson_id := self._owner(item.told.key, owners)) is not None:
             if self._answers(lesson_id, item.told, owners):
                 return Verdict(lesson_id, f"what its words tell, {item.told.cwe}", item.told.strength, *runner_up)
-            return Verdict(None, "", None, lesson_id, item.told.strength)
-        return Verdict(None, "", None, *runner_up)
+            return Verdict(runner_up=lesson_id, runner_up_score=item.told.strength)
+        return Verdict(None, "", None, *runner_up, rejected=exact.rejected or rejected)
 
     def learn(self, item: Prepared, agent_name: str, issue_id: str, lesson_id: str | None) -> None:
         """Let later issues of this transaction be compared with this one."""
@@ -88,20 +99,67 @@ class Matching:
             self.known |= lesson_rows.find(self._connection, self._project, [lesson_id], lock=True)
         return self.known.get(lesson_id)
 
-    def _by_name(self, item: Prepared, owners: Sequence[str]) -> Verdict | None:
+    def _by_name(self, item: Prepared, owners: Sequence[str]) -> Verdict:
+        """Return the lesson that answers to an exact name, the most telling name first.
+
+        Where the catalogue knows the rule, only the rule's names count: words are anybody's. A lesson that waits for a
+        person takes no issue that brings a better one, and what somebody offered and a person rejected buries no rule.
+        """
+        rejected = ""
         for key in item.keys:
+            kind = key.partition(":")[0]
+            if item.is_named and kind not in {"rule", "catalogue"}:
+                continue
             for owner in owners:
                 lesson_id = self.named.get((owner, key))
-                if lesson_id is None or (key.startswith("text:") and self._is_other_rule(item, lesson_id)):
+                if lesson_id is None or (kind == "text" and self._is_other_rule(item, lesson_id)):
                     continue
-                return Verdict(lesson_id, _told(key), EXACT)
-        return None
+                if kind != "text" and self._is_outdone(item, lesson_id):
+                    continue
+                if kind == "rule" and self._is_rejected(lesson_id) and self._trust(lesson_id) not in _OF_RULES:
+                    rejected = lesson_id
+                    continue
+                return Verdict(lesson_id, _told(key), EXACT, name=key)
+        return Verdict(rejected=rejected)
+
+    def _joins(self, item: Prepared, match: Match) -> bool:
+        """Tell whether likeness is enough for an issue to join a lesson, given who vouches for the lesson."""
+        if not match.is_sure or not is_lesson_id(match.group) or not self._stands(match.group):
+            return False
+        if self._is_outdone(item, match.group):
+            return False
+        if self._trust(match.group) in _VOUCHED:
+            return True
+        can_be_curated = item.told is not None and (item.offer is None or item.offer.trust == "curated")
+        return match.probability >= MERGE and not can_be_curated
+
+    def _is_outdone(self, item: Prepared, lesson_id: str) -> bool:
+        """Tell whether a lesson waits for a person while the issue brings one that does not."""
+        if item.offer is None or item.offer.status == "quarantined":
+            return False
+        lesson = self.lesson(lesson_id)
+        return (lesson.status if lesson else self.made[lesson_id].status) == "quarantined"
+
+    def _stands(self, lesson_id: str) -> bool:
+        """Tell whether a remembered lesson is there and its own: memory may be ahead of what was rolled back."""
+        lesson = self.lesson(lesson_id)
+        return lesson_id in self.made if lesson is None else lesson.status not in {"superseded", "rejected"}
+
+    def _is_rejected(self, lesson_id: str) -> bool:
+        lesson = self.lesson(lesson_id) if is_lesson_id(lesson_id) else None
+        return lesson is not None and lesson.status == "rejected"
+
+    def _trust(self, lesson_id: str) -> Trust:
+        lesson = self.lesson(lesson_id)
+        return lesson.trust if lesson else self.made[lesson_id].trust
 
     def _answers(self, lesson_id: str, told: Told, owners: Sequence[str]) -> bool:
         """Tell whether a curated lesson is surely the one for a weakness.
 
-        It was seen for it before; or never for anything, and the weakness is what it is about first of all.
+        It answers to it by name, was seen for it before, or never for anything and is about it first of all.
         """
+        if any(self.named.get((owner, f"rule:{told.cwe}")) == lesson_id for owner in owners):
+            return True
         if any(self._of(owner).tell(lesson_id, told.cwe) for owner in owners):
             return True
         is_fresh = all(self._of(owner).members_of(lesson_id) in ([], [lesson_id]) for owner in owners)

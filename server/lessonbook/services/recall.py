@@ -34,7 +34,7 @@ class Recall:
         self._revision = -1
         self._revisions: dict[str, int] = {}
         self._seen_until: datetime | None = None
-        self._waiting: set[str] = set()
+        self._waiting: dict[str, None] = {}
 
     def refresh(self, connection: Connection) -> None:
         """Fetch what changed since the last call, in the transaction of `connection`."""
@@ -66,15 +66,20 @@ class Recall:
             connection, self.project, lesson_ids, MEMBERS_MAX
         ):
             self.precedents.put(issue_id, lesson_id, description)
-            self._waiting.discard(issue_id)
+            self._waiting.pop(issue_id, None)
 
     def _put_pending(self, connection: Connection) -> None:
-        rows = issue_rows.pending_since(connection, self.project, self.agent_name, self._seen_until, PENDING_MAX)
-        for issue_id, description, created_at in rows:
-            if issue_id not in self._waiting:
-                self._waiting.add(issue_id)
-                self.precedents.put(issue_id, issue_id, description)
+        waiting = issue_rows.pending_since(connection, self.project, self.agent_name, self._seen_until, PENDING_MAX)
+        fresh = [issue_id for issue_id, _ in waiting if issue_id not in self._waiting]
+        for issue_id, description in issue_rows.descriptions(connection, self.project, fresh).items():
+            self._waiting[issue_id] = None
+            self.precedents.put(issue_id, issue_id, description)
+        for _, created_at in waiting:
             self._seen_until = max(self._seen_until or created_at, created_at - _OVERLAP)
+        while len(self._waiting) > PENDING_MAX:
+            oldest = next(iter(self._waiting))
+            del self._waiting[oldest]
+            self.precedents.discard(oldest)
 
 
 class Recalls:

@@ -28,6 +28,7 @@ from lessonbook.store.engine import Retry
 from lessonbook.store.types import Row
 
 TOOL: Final = "report_issues"
+_UNKNOWN: Final = "No rule is known for it yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,7 @@ class _Refining:
         responsible = roster.responsible(item.description, [item.finding.file] if item.finding.file else [])
         return responsible or self._work.settings.refiner.default_agent
 
-    def _look_up(self, prepared: Sequence[Prepared], agents: Iterable[str]) -> None:
+    def _look_up(self, prepared: Sequence[Prepared], agents: Sequence[str]) -> None:
         """Read what the decisions need: lessons by exact name, and what the run has had so far."""
         project = self._caller.project
         self._matching.look_up(prepared, agents)
@@ -203,7 +204,8 @@ class _Refining:
         if verdict.lesson_id is not None:
             decision = self._merge(item, verdict, verdict.lesson_id)
         elif item.offer is None or self._is_taken(item, agent_name):
-            reason = item.refusal or "No rule is known for it yet: it waits for an author."
+            unknown = f"A lesson for it was rejected ({verdict.rejected})" if verdict.rejected else _UNKNOWN
+            reason = item.refusal or f"{unknown}: it waits for an author."
             decision = _Decision("pending", reason + _alike(verdict), verdict)
         else:
             decision = self._create(item, agent_name, item.offer, verdict)
@@ -226,11 +228,16 @@ class _Refining:
         self._index(item, lesson_id, lesson)
         owner = lesson.agent_name if lesson else self._created[lesson_id].agent_name
         if verdict.score == EXACT:
-            self._name(lesson_id, owner, item.keys)
+            self._name(lesson_id, owner, self._learned_names(item, verdict))
         standing = "" if lesson is None or lesson.status in SERVABLE else f", which is {lesson.status}"
         surely = "" if verdict.score == EXACT else f" ({verdict.score:.2f})"
         reason = f"Same as lesson {lesson_id} by {verdict.how}{surely}{standing}."
         return _Decision("merged", reason, verdict, lesson_id)
+
+    def _learned_names(self, item: Prepared, verdict: Verdict) -> list[str]:
+        """Return the names a lesson answers to from now on: equal words bind no rule to it but on a person's word."""
+        bound = self._caller.person or not verdict.name.startswith("text:")
+        return [name for name in item.keys if bound or not name.startswith("rule:")]
 
     def _name(self, lesson_id: str, owner: str, names: Iterable[str]) -> None:
         """Let a lesson answer to further exact names. What a likeness says gives none: it may be wrong."""
@@ -245,6 +252,9 @@ class _Refining:
         if buried is not None and offer.trust != "curated":
             reason = f"These words were rejected ({buried}): nothing is learned again."
             return _Decision("rejected", reason, verdict, buried)
+        if verdict.rejected and offer.trust != "curated":
+            doubt = f"a lesson for the same was rejected ({verdict.rejected})"
+            offer = replace(offer, status="quarantined", reasons=(*offer.reasons, doubt))
         provenance = {
             "refinement_run": self._id,
             "reporter": self._caller.principal,
@@ -256,6 +266,7 @@ class _Refining:
         lesson_id = self._ledger.create(agent_name, offer, keys=keys, provenance=provenance, issue_count=1)
         matching.named.update({(agent_name, key): lesson_id for key in keys})
         self._created[lesson_id] = _Made(agent_name, offer.text)
+        matching.made[lesson_id] = offer
         self._index(item, lesson_id, None)
         if offer.status == "quarantined":
             reason = "The lesson waits for a person: " + "; ".join(offer.reasons) + "."

@@ -147,7 +147,7 @@ class Settling:
         if lesson.status not in JOINABLE:
             after = f"its successor is {lesson.superseded_by}" if lesson.superseded_by else "write a lesson instead"
             raise InvalidInput(f"Lesson {lesson.id} is {lesson.status}, so nothing joins it: {after}")
-        self.join(issues, lesson.id, f"Joined to lesson {lesson.id}.")
+        self.join(issues, lesson.id, f"Joined to lesson {lesson.id}.", named=self.ledger.caller.person)
 
     def leave(self, issues: Sequence[Row], reason: str) -> None:
         """Let issues wait on, with the reason why."""

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from lessonbook.errors import NotFound
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.loop import RecurringIssue, Stats, StatsQuery, Totals
+from lessonbook.models.vocabulary import SERVABLE
 from lessonbook.services.serve import effect_of
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import lessons as lesson_rows
@@ -87,7 +88,7 @@ def _of_lesson(connection: Connection, caller: Caller, lesson_id: str, since: da
         totals=Totals(lessons=1, active=int(lesson.is_active), **counted),
         effect=effect_of(lesson),
         lift=_NO_LIFT,
-        top_recurring=[_recurring(lesson)] if lesson.issue_count > 1 else [],
+        top_recurring=[_recurring(lesson)] if lesson.issue_count > 1 and lesson.status in SERVABLE else [],
         withheld_by_reason={"coin": delivered - shown},
     )
 

@@ -1,6 +1,6 @@
 """Queries about issues and the refinement runs that dealt with them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ _LATEST: Final = (
 
 _EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PENDING: Final = (
-    select(issues.c.id, issues.c.description, issues.c.created_at)
+    select(issues.c.id, issues.c.created_at)
     .where(
         issues.c.project == bindparam("project"),
         issues.c.agent_name == bindparam("agent"),
@@ -114,10 +114,19 @@ def latest_of_each(
 
 def pending_since(
     connection: Connection, project: str, agent_name: str, since: datetime | None, most: int
-) -> list[tuple[str, str, datetime]]:
-    """Return the latest issues of an agent that no lesson answers, reported since then: id, description, time."""
+) -> list[tuple[str, datetime]]:
+    """Return the latest issues of an agent that no lesson answers, reported since then, oldest first: id and time."""
     wanted = {"project": project, "agent": agent_name, "since": since or _EVER, "most": most}
-    return [(row[0], row[1], row[2]) for row in reversed(connection.execute(_PENDING, wanted).all())]
+    return [(row[0], row[1]) for row in reversed(connection.execute(_PENDING, wanted).all())]
+
+
+def descriptions(connection: Connection, project: str, issue_ids: Collection[str]) -> dict[str, str]:
+    """Return what issues say, by id."""
+    if not issue_ids:
+        return {}
+    query = select(issues.c.id, issues.c.description).where(issues.c.project == project, issues.c.id.in_(issue_ids))
+    found = {row[0]: row[1] for row in connection.execute(query)}
+    return {issue_id: found[issue_id] for issue_id in issue_ids if issue_id in found}
 
 
 def of_run(connection: Connection, project: str, run_id: str, most: int) -> list[Row]:

@@ -6,6 +6,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnClause, ColumnElement, Connection, Table, case, column, func, select, table
 
 from lessonbook.models.lesson import Lesson
+from lessonbook.models.vocabulary import SERVABLE
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.tables import (
     STATS_VIEW,
@@ -78,8 +79,8 @@ def counted_since(connection: Connection, project: str, agent_name: str, lesson_
 
 
 def top_recurring(connection: Connection, project: str, agent_name: str, most: int) -> list[Lesson]:
-    """Return the lessons whose issue was seen most often, at least twice."""
-    conditions = [lessons.c.project == project, lessons.c.issue_count > 1, lessons.c.status != "rejected"]
+    """Return the servable lessons whose issue was seen most often, at least twice: agents read this, too."""
+    conditions = [lessons.c.project == project, lessons.c.issue_count > 1, lessons.c.status.in_(SERVABLE)]
     if agent_name:
         conditions.append(lessons.c.agent_name == agent_name)
     order = (lessons.c.issue_count.desc(), lessons.c.severity.desc(), lessons.c.id)
