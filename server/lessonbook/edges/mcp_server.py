@@ -82,8 +82,9 @@ def build_server(
     )
     if not stays_connected:
         server.middleware.insert(0, state.open_first)
-    add_resources(server, desk)
-    add_prompts(server, desk)
+    operators = "operator" in toolsets
+    add_resources(server, desk, operators=operators)
+    add_prompts(server, desk, operators=operators)
     add_completions(server, desk)
     announcer.attach(server, stays_connected=stays_connected)
     return server

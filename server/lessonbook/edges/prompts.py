@@ -57,8 +57,12 @@ class _RunChoice(Request):
     run_id: RunId
 
 
-def add_prompts(server: MCPServer[Any], desk: Desk) -> None:
-    """Register the prompts. Each argument has a default, since a missing one is an opaque error in the SDK."""
+def add_prompts(server: MCPServer[Any], desk: Desk, *, operators: bool) -> None:
+    """Register the prompts. Each argument has a default, since a missing one is an opaque error in the SDK.
+
+    The words of issues are for `operators`: without their tools there is no backlog to refine, and a post-mortem tells
+    of an issue only where it is and what kind it is of.
+    """
     server.middleware.append(_check_names(server))
 
     @server.prompt(
@@ -77,6 +81,26 @@ def add_prompts(server: MCPServer[Any], desk: Desk) -> None:
 
         return await _told(act)
 
+    if operators:
+        _add_backlog(server, desk)
+
+    @server.prompt(
+        name="post-mortem", title="Post-mortem of a run", description="What a run's lessons did and what they missed."
+    )
+    async def post_mortem(run_id: Annotated[str, Field(description="from get_lessons")] = "") -> str:
+        async def act() -> str:
+            if not run_id:
+                raise InvalidInput("Name the run: run_id is the one that get_lessons returned")
+            name = parse(_RunChoice, {"run_id": run_id}).run_id
+            issues, delivered = await services.browse.issues_of_run(await desk.workspace(), desk.caller(), name)
+            shown = [f'{{"lesson_id": "{lesson_id}"}}' for lesson_id, was_shown in delivered.items() if was_shown]
+            hidden = None if operators else {"description"}
+            return _POST_MORTEM % name + _as_data(shown + [issue.model_dump_json(exclude=hidden) for issue in issues])
+
+        return await _told(act)
+
+
+def _add_backlog(server: MCPServer[Any], desk: Desk) -> None:
     @server.prompt(
         name="refine-backlog",
         title="Refine the backlog",
@@ -91,20 +115,6 @@ def add_prompts(server: MCPServer[Any], desk: Desk) -> None:
             if not page.issues:
                 return "There are no pending issues. Nothing is to be done."
             return _BACKLOG + _as_data([issue.model_dump_json() for issue in page.issues])
-
-        return await _told(act)
-
-    @server.prompt(
-        name="post-mortem", title="Post-mortem of a run", description="What a run's lessons did and what they missed."
-    )
-    async def post_mortem(run_id: Annotated[str, Field(description="from get_lessons")] = "") -> str:
-        async def act() -> str:
-            if not run_id:
-                raise InvalidInput("Name the run: run_id is the one that get_lessons returned")
-            name = parse(_RunChoice, {"run_id": run_id}).run_id
-            issues, delivered = await services.browse.issues_of_run(await desk.workspace(), desk.caller(), name)
-            shown = [f'{{"lesson_id": "{lesson_id}"}}' for lesson_id, was_shown in delivered.items() if was_shown]
-            return _POST_MORTEM % name + _as_data(shown + [issue.model_dump_json() for issue in issues])
 
         return await _told(act)
 

@@ -14,15 +14,16 @@ from lessonbook.edges.desk import Desk, answer
 from lessonbook.edges.wording import of_lessons
 from lessonbook.errors import InvalidInput, LessonbookError, NotFound
 from lessonbook.models.loop import LessonQuery, StatsQuery
-from lessonbook.models.operator import LessonChoice
+from lessonbook.models.operator import LessonChoice, LessonDetail, ListedLesson
 from lessonbook.models.validation import parse
+from lessonbook.models.vocabulary import SERVABLE
 
 _NAMES = ResourceSecurity(reject_path_traversal=False, reject_absolute_paths=False)
 """What stands in these addresses are names, never file paths."""
 
 
-def add_resources(server: MCPServer[Any], desk: Desk) -> None:
-    """Register the resource templates."""
+def add_resources(server: MCPServer[Any], desk: Desk, *, operators: bool) -> None:
+    """Register the resource templates. Evidence is for `operators`: agents never get the words of an issue."""
 
     @server.resource(
         "lessons://{project}/{agent_name}",
@@ -53,7 +54,7 @@ def add_resources(server: MCPServer[Any], desk: Desk) -> None:
         async def act() -> str:
             lesson_id = parse(LessonChoice, {"lesson_id": id}).lesson_id
             detail = await services.browse.get_lesson(await desk.workspace(), desk.caller(), lesson_id)
-            return detail.model_dump_json(indent=2)
+            return (detail if operators else _served(detail)).model_dump_json(indent=2)
 
         return await _told(act)
 
@@ -88,6 +89,13 @@ def add_resources(server: MCPServer[Any], desk: Desk) -> None:
             return result.model_dump_json(indent=2)
 
         return await _told(act)
+
+
+def _served(detail: LessonDetail) -> ListedLesson:
+    """Return what an agent may see of a lesson."""
+    if detail.lesson.status not in SERVABLE:
+        raise NotFound(f"Lesson {detail.lesson.id!r} is not served now: get_lessons gives those that are")
+    return detail.lesson
 
 
 def _check(desk: Desk, project: str) -> None:
