@@ -1,6 +1,7 @@
 """What the measurements on labelled data share: reading rows, writing predictions and metrics, a table of both."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,3 +86,14 @@ def macro_f1(truth: Sequence[str], predicted: Sequence[str]) -> float:
         hits = sum(one == label == other for one, other in zip(truth, predicted, strict=True))
         scores.append(2 * hits / (truth.count(label) + list(predicted).count(label)))
     return sum(scores) / len(scores) if scores else 0.0
+
+
+def quadratic_kappa(truth: Sequence[int], predicted: Sequence[int], classes: int) -> float:
+    """Return Cohen's kappa with quadratic weights (Cohen, 1968) of two sequences of classes 0 to `classes` - 1."""
+    count = len(truth)
+    mine, others = Counter(truth), Counter(predicted)
+    seen = sum((one - other) ** 2 for one, other in zip(truth, predicted, strict=True))
+    chance = sum(
+        (one - other) ** 2 * mine[one] * others[other] / count for one in range(classes) for other in range(classes)
+    )
+    return 1.0 - seen / chance if chance else 0.0

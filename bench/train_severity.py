@@ -23,8 +23,8 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold
 
 from bench.evaluation import Row, read_rows
+from bench.severity import ORDER
 from bench.training import MODELS
-from lessonbook.models.vocabulary import Severity
 from lessonbook.refinery.text_model import (
     Adjustment,
     Phrases,
@@ -35,7 +35,6 @@ from lessonbook.refinery.text_model import (
     load_table,
 )
 
-ORDER: Final[tuple[Severity, ...]] = ("low", "medium", "high", "critical")
 _GROUP_SCALE: Final = 0.2
 """How strongly groups of phrases enter the penalised regression."""
 _PENALTY: Final = 5.0
@@ -130,19 +129,10 @@ def cuts_for(scores: Any, truth: Sequence[int]) -> list[float]:
     return [min(lowest, _HIGHEST_OF_LOW), *others]
 
 
-def kappa(truth: Iterable[int], predicted: Iterable[int]) -> float:
-    """Return Cohen's kappa with quadratic weights (Cohen, 1968) of two sequences of classes 0..3."""
-    counts = np.zeros((len(ORDER), len(ORDER)))
-    np.add.at(counts, (np.asarray(list(truth)), np.asarray(list(predicted))), 1)
-    steps = (np.arange(len(ORDER))[:, None] - np.arange(len(ORDER))) ** 2
-    expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
-    chance = float((steps * expected).sum())
-    return 1.0 - float((steps * counts).sum()) / chance if chance else 0.0
-
-
 def read_scored(file: Path) -> list[Row]:
     """Return the advisories of other software in `file`."""
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    with file.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
 
 
 def save(model: ScoreModel, table: dict[str, float], sources: Sequence[str]) -> Path:
