@@ -42,7 +42,7 @@ def named(number: int) -> str:
 
 def an_issue(name: str) -> ReportedIssue:
     return ReportedIssue(
-        description=f"The handler of {name} trusts the length header",
+        description=" ".join(f"{part}{name}" for part in ("case", "seen", "told")),
         lesson=f"Check the length of every {name} upload against its limit before reading it.",
     )
 

@@ -1,6 +1,5 @@
 """The steps of the loop, a line each."""
 
-import hashlib
 import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -31,14 +30,9 @@ from lessonbook.services.workspace import Workspace
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.engine import connect
 from lessonbook.store.urls import parse_address
+from tests.texts import unlike_any_other
 
 AGENT = "BackendDevelopmentAgent"
-
-
-def unlike_any_other(seed: str) -> str:
-    """Return a description that shares no word with that of another seed, so that neither is taken for the other."""
-    letters = hashlib.sha256(seed.encode()).hexdigest().translate(str.maketrans("0123456789", "ghijklmnop"))
-    return " ".join(letters[start : start + 8] for start in range(0, 32, 8))
 
 
 @dataclass(frozen=True)

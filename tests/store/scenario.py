@@ -13,6 +13,7 @@ from lessonbook.models.operator import LessonReview, NewLesson
 from lessonbook.services import maintain, record, report, review, serve
 from lessonbook.services.workspace import Workspace
 from lessonbook.store.engine import Store
+from tests.texts import unlike_any_other
 
 AGENT = "BackendDevelopmentAgent"
 PROJECT = "demo"
@@ -58,7 +59,7 @@ def issue(number: int = 0, **fields: Any) -> ReportedIssue:
     """A made-up issue. Each number is another problem, with a rule that would have avoided it."""
     name = "".join(_SYLLABLES[int(digit)] for digit in str(number))  # digits alone would not make it another problem
     words = {
-        "description": f"Handler {name} trusts the length header of its uploads",
+        "description": unlike_any_other(name),
         "lesson": f"Check the length of {name} uploads against their limit before reading the body.",
     }
     return ReportedIssue(**{**words, **fields})
