@@ -350,8 +350,14 @@ async def test_a_headline_of_a_form_says_nothing(loop, agent: Caller) -> None:
 async def test_short_headlines_over_different_stories_are_not_one_thing(loop, agent: Caller) -> None:
     head = "AssertionError: assert False\n"
     stories = (
-        "checkout basket voucher discount tax shipping courier parcel warehouse stock refund invoice ledger receipt",
-        "login session cookie browser redirect password token captcha lockout audit mail reset hash salt pepper",
+        (
+            "checkout basket voucher discount tax shipping courier parcel warehouse stock refund invoice "
+            "ledger receipt counter till change coupon"
+        ),
+        (
+            "login session cookie browser redirect password token captcha lockout audit mail reset hash "
+            "salt pepper account avatar profile"
+        ),
     )
     await loop.report(agent, {"description": head + stories[0], "lesson": RULE})
     (line,) = (await loop.report(agent, head + stories[1])).issues
