@@ -27,6 +27,19 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _address(url: str) -> str:
+    parts = urlsplit(url)
+    if url and (parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc):
+        raise PydanticCustomError("address", "write it as https://host/v1, without a name or key in it")
+    return url
+
+
+def _variable(name: str) -> str:
+    if name and not re.fullmatch(r"[A-Za-z_]\w{0,99}", name):
+        raise PydanticCustomError("variable", "name an environment variable, not the key itself")
+    return name
+
+
 class DatabaseSettings(_Section):
     """Where the lessons are kept."""
 
@@ -95,17 +108,39 @@ class RefinerSettings(_Section):
     @field_validator("base_url")
     @classmethod
     def _is_address(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if url and (parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc):
-            raise PydanticCustomError("address", "write it as https://host/v1, without a name or key in it")
-        return url
+        return _address(url)
 
     @field_validator("api_key_env")
     @classmethod
     def _is_variable(cls, name: str) -> str:
-        if name and not re.fullmatch(r"[A-Za-z_]\w{0,99}", name):
-            raise PydanticCustomError("variable", "name an environment variable, not the key itself")
-        return name
+        return _variable(name)
+
+
+class SemanticSettings(_Section):
+    """Embeddings, by which lessons are found that say the same in other words."""
+
+    model: str = Field(default="", max_length=400)
+    """The folder of a sentence-transformers or model2vec model; with `base_url` the name that server knows."""
+    base_url: str = ""
+    """An OpenAI-compatible server, `https://host/v1`; empty: `model` is a folder here."""
+    api_key_env: str = ""
+    """The environment variable that holds the server's key; empty: no key."""
+    timeout_s: float = Field(default=3.0, gt=0, le=60)
+    """How long a query may wait for its embedding before it is answered without."""
+    batch_size: int = Field(default=64, ge=1, le=1_000)
+    """Lessons in one request."""
+    every_s: float = Field(default=30.0, ge=1, le=86_400)
+    """How long a server waits before it looks for new lessons to embed again."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_address(cls, url: str) -> str:
+        return _address(url)
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _is_variable(cls, name: str) -> str:
+        return _variable(name)
 
 
 class DataSettings(_Section):
@@ -134,6 +169,7 @@ class Settings(BaseSettings):
     learning: LearningSettings = LearningSettings()
     trust: TrustSettings = TrustSettings()
     refiner: RefinerSettings = RefinerSettings()
+    semantic: SemanticSettings = SemanticSettings()
     data: DataSettings = DataSettings()
 
     @classmethod

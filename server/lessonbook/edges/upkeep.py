@@ -51,6 +51,7 @@ class Housekeeper:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._keep_up)
             tasks.start_soon(self._refine)
+            tasks.start_soon(self._embed)
 
     async def _keep_up(self) -> None:
         caller = Caller(self._desk.caller().project, "upkeep")
@@ -61,6 +62,21 @@ class Housekeeper:
             except LessonbookError as error:  # a server that cannot keep up can still serve
                 log.warning("the database cannot be looked after now: %s", error)
             await anyio.sleep(EVERY_S)
+
+    async def _embed(self) -> None:
+        """Let the configured embedding model, if there is one, take in lessons as they change."""
+        while True:
+            pause_s = AGAIN_S
+            try:
+                workspace = await self._desk.workspace()
+                semantic = workspace.semantic
+                if not semantic.settings.model:
+                    return
+                await answer(lambda: semantic.embed_missing(self._desk.caller().project), timeout_s=None)  # noqa: B023  # awaited at once
+                pause_s = semantic.settings.every_s
+            except LessonbookError as error:
+                log.warning("lessons cannot be embedded now: %s", error)
+            await anyio.sleep(pause_s)
 
     async def _refine(self) -> None:
         """Let the configured model, if there is one, work on pending issues; a server without it serves on."""

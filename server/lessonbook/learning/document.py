@@ -60,6 +60,13 @@ def fields_of(body: str) -> Fields:
     return Fields(lead, words_of(text) + rest, issues)
 
 
+def plain_text(body: str) -> str:
+    """Return a document as a model of language reads it: a lesson's text and rationale, then each issue, line by line."""
+    first, *records = body.split(_RECORD)
+    told = first.split(_UNIT)[:2] + [record.split(_UNIT)[0] for record in records]
+    return "\n".join(filter(None, told))
+
+
 def _parts(text: str) -> str:
     """Return the parts of the identifiers in `text`, which a database's own tokenizer leaves whole."""
     whole = set(text.lower().split())

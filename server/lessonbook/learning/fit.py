@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from math import exp
+from operator import mul
 from typing import Final, NamedTuple, cast
 
 _VERSION: Final = 1
@@ -21,6 +22,8 @@ class Compared(NamedTuple):
     words: float
     pairs: float
     meaning: float
+    similar: float = 0.0
+    """The cosine that an embedding model gives, where one is configured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +36,13 @@ class Fit:
     weights: Compared
     bias: float
     threshold: float
+    embedded: tuple[Compared, float] | None = None
+    """Weights and bias for comparisons in which an embedding model took part."""
 
     def probability(self, compared: Compared) -> float:
         """Return how probably a document that compares so with a query is relevant to it."""
-        words, pairs, meaning = self.weights
-        score = self.bias + words * compared.words + pairs * compared.pairs + meaning * compared.meaning
+        weights, bias = self.embedded if self.embedded and compared.similar else (self.weights, self.bias)
+        score = bias + sum(map(mul, weights, compared))
         return 1.0 / (1.0 + exp(-score)) if score > -_FAR else 0.0
 
 
@@ -57,5 +62,10 @@ def load_fit() -> Fit:
     content = cast("Mapping[str, object]", json.loads(text))
     if content.get("version") != _VERSION:
         raise ValueError(f"model relevance: version has to be {_VERSION}")
-    weights = cast("Mapping[str, float]", content["weights"])
-    return Fit(Compared(**weights), cast("float", content["bias"]), cast("float", content["threshold"]))
+    with_model = cast("Mapping[str, float]", content["embedded_weights"])
+    return Fit(
+        weights=Compared(**cast("Mapping[str, float]", content["weights"])),
+        bias=cast("float", content["bias"]),
+        threshold=cast("float", content["threshold"]),
+        embedded=(Compared(**with_model), cast("float", content["embedded_bias"])),
+    )

@@ -31,6 +31,8 @@ COMMON_SHARE: Final = 0.5
 COMMON_FROM: Final = 20
 CANDIDATES: Final = 50
 """Documents that are compared in full: those with the highest word scores."""
+SIMILAR: Final = 20
+"""Documents that are compared because an embedding model finds them most similar."""
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -127,19 +129,26 @@ class RelevanceIndex(Generic[Key]):
         self._keys[number], self._texts[number], self._vectors[number] = None, "", None
         self._free.append(number)
 
-    def scores(self, query: str, collection: Collection | None = None) -> dict[Key, float]:
+    def scores(
+        self, query: str, collection: Collection | None = None, similar: Mapping[Key, float] | None = None
+    ) -> dict[Key, float]:
         """Return how probably each of the best candidates is relevant, at most `CANDIDATES` of them, best first.
 
         What is left out shares no telling word with the query, or less than those given. `collection` tells how
-        frequent words are where the index holds only some of many documents.
+        frequent words are where the index holds only some of many documents, `similar` what an embedding model says.
         """
         fit = self._fit
-        found = [(fit.probability(compared), key) for key, compared in self.compared(query, collection)]
+        found = [(fit.probability(compared), key) for key, compared in self.compared(query, collection, similar)]
         found.sort(key=lambda pair: -pair[0])
         return {key: probability for probability, key in found}
 
-    def compared(self, query: str, collection: Collection | None = None) -> list[tuple[Key, Compared]]:
-        """Return the candidates for a query, and how each compares with it."""
+    def compared(
+        self, query: str, collection: Collection | None = None, similar: Mapping[Key, float] | None = None
+    ) -> list[tuple[Key, Compared]]:
+        """Return the candidates for a query, and how each compares with it.
+
+        The documents most `similar` are candidates, too.
+        """
         asked = _asked(query)
         size = collection.size if collection else len(self._numbers)
         if not asked.words or not self._numbers:
@@ -148,6 +157,8 @@ class RelevanceIndex(Generic[Key]):
         total = sum(weights.values()) * (1 + KIN_WEIGHT)
         sums = self._sums(weights, size, collection)
         best = nlargest(CANDIDATES, [(value, -number) for number, value in enumerate(sums) if value])
+        if similar:
+            best += self._most_similar(similar, sums, {-negative for _, negative in best})
         pairs = self._pairs(asked, weights)
         meaning = self._meanings.vector(asked.words)
         found: list[tuple[Key, Compared]] = []
@@ -155,9 +166,17 @@ class RelevanceIndex(Generic[Key]):
             key, line = self._keys[-negative], self._texts[-negative]
             together = sum([gain for pair, gain in pairs if pair in line])
             if key is not None:
-                similar = cosine(meaning, self._vector(-negative))
-                found.append((key, Compared(value / total, together / total, similar)))
+                like = cosine(meaning, self._vector(-negative))
+                told = similar.get(key, 0.0) if similar else 0.0
+                found.append((key, Compared(value / total, together / total, like, told)))
         return found
+
+    def _most_similar(
+        self, similar: Mapping[Key, float], sums: list[float], chosen: set[int]
+    ) -> list[tuple[float, int]]:
+        """Return the documents most similar by meaning that words did not find, as they found the others."""
+        indexed = [(value, self._numbers[key]) for key, value in similar.items() if key in self._numbers]
+        return [(sums[number], -number) for _, number in nlargest(SIMILAR, indexed) if number not in chosen]
 
     def _weighed(self, words: Mapping[str, float], size: int, collection: Collection | None) -> dict[str, float]:
         """Return the most telling words of a query, each with its weight · its inverse document frequency.

@@ -44,10 +44,11 @@ async def list_lessons(work: Workspace, caller: Caller, listing: LessonListing) 
     Raises:
         InvalidInput: the cursor is not one of ours.
     """
+    similar = await work.semantic.similar(caller.project, listing.query)
 
     def read(connection: Connection) -> LessonPage:
         if listing.query.strip():
-            return _search(connection, caller, listing, _filters(work, listing))
+            return _search(connection, caller, listing, _filters(work, listing), similar)
         after = _lesson_position(listing.cursor)
         found = lesson_rows.page(
             connection,
@@ -80,7 +81,13 @@ def _filters(work: Workspace, listing: LessonListing) -> dict[str, Any]:
     return filters
 
 
-def _search(connection: Connection, caller: Caller, listing: LessonListing, filters: Mapping[str, Any]) -> LessonPage:
+def _search(
+    connection: Connection,
+    caller: Caller,
+    listing: LessonListing,
+    filters: Mapping[str, Any],
+    similar: Mapping[str, float],
+) -> LessonPage:
     statuses = set(_statuses(listing))
 
     def wanted(lesson: Lesson) -> bool:
@@ -88,7 +95,7 @@ def _search(connection: Connection, caller: Caller, listing: LessonListing, filt
 
     begin = _search_position(listing.cursor)
     end = begin + listing.limit
-    kept = search(connection, caller.project, listing.query, wanted, least=end + 1)
+    kept = search(connection, caller.project, listing.query, wanted, least=end + 1, similar=similar)
     cursor = _encode([end]) if end < len(kept) else ""
     return LessonPage(lessons=[listed(lesson) for lesson in kept[begin:end]], next_cursor=cursor)
 

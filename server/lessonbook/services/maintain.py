@@ -123,14 +123,15 @@ async def keep_up(work: Workspace, caller: Caller) -> Upkeep:
 
 async def diagnose(work: Workspace) -> Diagnosis:
     """Return what is wrong: counters that differ from the evidence, broken audit chains, a damaged file."""
+    semantic = await work.semantic.checked()
 
     def read(connection: Connection) -> Diagnosis:
         faults = upkeep.database_faults(connection)
         for project in upkeep.projects(connection):
             found = upkeep.miscounted(connection, project) + audit.verify(connection, project)
             faults += [f"project {project}: {line}" for line in found]
-        warning = upkeep.sqlite_warning(connection)
-        return Diagnosis(healthy=not faults, faults=faults, warnings=[warning] if warning else [])
+        warnings = [upkeep.sqlite_warning(connection), semantic]
+        return Diagnosis(healthy=not faults, faults=faults, warnings=[*filter(None, warnings)])
 
     return await work.store.read(read)
 

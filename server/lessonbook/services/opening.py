@@ -10,6 +10,7 @@ from lessonbook.config import Settings
 from lessonbook.refinery.catalogue import load_catalogue
 from lessonbook.refinery.roster import load_roster
 from lessonbook.services.recall import Recalls
+from lessonbook.services.semantic import Semantic
 from lessonbook.services.shelf import Shelves
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import dialect, migrate
@@ -55,6 +56,7 @@ async def work_on(
         roster=roster,
         shelves=Shelves(),
         recalls=Recalls(),
+        semantic=Semantic(settings.semantic, store, now),
         secret=bytes.fromhex(secret),
         writer=random_bytes(8).hex(),
         now=now,

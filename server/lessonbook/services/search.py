@@ -1,11 +1,12 @@
 """Search over the lessons of all agents: the database finds candidates, the scorer that serving uses orders them."""
 
 from collections.abc import Callable, Mapping
+from heapq import nlargest
 from typing import Final
 
 from sqlalchemy import Connection
 
-from lessonbook.learning.relevance import Collection, RelevanceIndex, asked_words
+from lessonbook.learning.relevance import SIMILAR, Collection, RelevanceIndex, asked_words
 from lessonbook.models.lesson import Lesson
 from lessonbook.store import lessons as lesson_rows
 
@@ -19,15 +20,22 @@ _READ_AT_ONCE: Final = 150
 
 
 def search(
-    connection: Connection, project: str, query: str, wanted: Callable[[Lesson], bool], least: int
+    connection: Connection,
+    project: str,
+    query: str,
+    wanted: Callable[[Lesson], bool],
+    least: int,
+    similar: Mapping[str, float] | None = None,
 ) -> list[Lesson]:
-    """Return lessons that are `wanted` and share a telling word with `query`, the most relevant first.
+    """Return lessons that are `wanted` and share a telling word with `query` or are `similar`, most relevant first.
 
     There are at least `least` of them where the database finds so many among `FOUND_MAX`.
     """
     words = asked_words(query)
     size, frequency = lesson_rows.frequencies(connection, project, words)
     found = list(lesson_rows.search(connection, project, _telling(frequency), FOUND_MAX))
+    if similar:
+        found = list(dict.fromkeys([*nlargest(SIMILAR, similar, key=similar.__getitem__), *found]))
     kept: dict[str, Lesson] = {}
     for start in range(0, len(found), _READ_AT_ONCE):
         part = found[start : start + _READ_AT_ONCE]
@@ -38,7 +46,7 @@ def search(
     index: RelevanceIndex[str] = RelevanceIndex(only=words)
     for lesson_id, body in lesson_rows.documents(connection, project, list(kept)[:COMPARED_MAX]).items():
         index.put(lesson_id, body)
-    ranked = index.scores(query, Collection(size, frequency))
+    ranked = index.scores(query, Collection(size, frequency), similar)
     return [kept[lesson_id] for lesson_id in dict.fromkeys([*ranked, *kept])]
 
 

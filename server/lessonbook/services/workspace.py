@@ -16,6 +16,7 @@ from lessonbook.models.lesson import Caller
 from lessonbook.refinery.catalogue import Catalogue, load_catalogue
 from lessonbook.refinery.roster import Roster
 from lessonbook.services.recall import Recalls
+from lessonbook.services.semantic import Semantic
 from lessonbook.services.shelf import Shelves
 from lessonbook.store import idempotency
 from lessonbook.store.engine import Store
@@ -35,6 +36,7 @@ class Workspace:
     roster: Roster
     shelves: Shelves
     recalls: Recalls
+    semantic: Semantic
     secret: bytes
     writer: str
     now: Callable[[], datetime]

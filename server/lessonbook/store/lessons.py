@@ -7,12 +7,33 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from lessonbook.models.lesson import Lesson
 from lessonbook.models.vocabulary import SHARED_AGENT
 from lessonbook.store import dialect
-from lessonbook.store.tables import lesson_documents, lesson_flags, lesson_keys, lesson_versions, lessons, revisions
+from lessonbook.store.tables import (
+    lesson_documents,
+    lesson_flags,
+    lesson_keys,
+    lesson_vectors,
+    lesson_versions,
+    lessons,
+    revisions,
+)
 from lessonbook.store.types import Row
 
 CHANNEL: Final = "lessonbook"
@@ -182,6 +203,9 @@ def forget_words(connection: Connection, project: str, lesson_id: str) -> None:
         update(lesson_documents)
         .where(lesson_documents.c.project == project, lesson_documents.c.lesson_id == lesson_id)
         .values(body="")
+    )
+    connection.execute(
+        delete(lesson_vectors).where(lesson_vectors.c.project == project, lesson_vectors.c.lesson_id == lesson_id)
     )
 
 

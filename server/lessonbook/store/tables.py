@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     SmallInteger,
     Table,
@@ -130,6 +131,21 @@ lesson_documents = Table(
     Index("uq_agent_lesson_documents_lesson", "project", "lesson_id", unique=True),
     _of_lesson(),
     comment="What full-text search reads: a lesson's text, its keys, and the issues behind it",
+)
+
+lesson_vectors = Table(
+    "agent_lesson_vectors",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("lesson_id", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("text_hash", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("vector", LargeBinary, nullable=False),
+    Column("embedded_at", UtcDateTime, nullable=False),
+    Index("ix_agent_lesson_vectors_age", "project", "model", "embedded_at"),
+    _of_lesson(),
+    comment="Meaning of a lesson and the issues behind it, by model: 32-bit floats, little-endian, of length 1",
 )
 
 lesson_flags = Table(

@@ -1,0 +1,93 @@
+"""Queries about the vectors that an embedding model gave lessons."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, and_, or_, select
+
+from lessonbook.store import dialect
+from lessonbook.store.tables import lesson_documents, lesson_vectors, lessons
+from lessonbook.store.types import Row
+
+_ENDED = ("rejected", "superseded")
+
+
+@dataclass(frozen=True, slots=True)
+class Unembedded:
+    """A lesson whose vector is missing, or older than its last change; `text_hash` is that of the text it is of."""
+
+    lesson_id: str
+    revision: int
+    body: str
+    text_hash: str | None
+
+
+def unembedded(connection: Connection, project: str, model: str, most: int) -> list[Unembedded]:
+    """Return lessons that `model` has not embedded as they are now, at most `most`."""
+    query = (
+        select(lessons.c.id, lessons.c.revision, lesson_documents.c.body, lesson_vectors.c.text_hash)
+        .join(
+            lesson_documents,
+            and_(lesson_documents.c.project == lessons.c.project, lesson_documents.c.lesson_id == lessons.c.id),
+        )
+        .outerjoin(
+            lesson_vectors,
+            and_(
+                lesson_vectors.c.project == lessons.c.project,
+                lesson_vectors.c.lesson_id == lessons.c.id,
+                lesson_vectors.c.model == model,
+            ),
+        )
+        .where(
+            lessons.c.project == project,
+            lessons.c.status.not_in(_ENDED),
+            lesson_documents.c.body != "",
+            or_(lesson_vectors.c.revision.is_(None), lesson_vectors.c.revision < lessons.c.revision),
+        )
+        .order_by(lessons.c.revision, lessons.c.id)
+        .limit(most)
+    )
+    return [Unembedded(*row) for row in connection.execute(query)]
+
+
+def put(connection: Connection, rows: Sequence[Row]) -> None:
+    """Write vectors in place of those there were."""
+    if rows:
+        connection.execute(_put(dialect.name_of(connection)), rows)
+
+
+@cache
+def _put(name: dialect.Dialect) -> Any:
+    """Return the statement, made once: SQLAlchemy then compiles it once, too."""
+    statement = dialect.insert_into(name, lesson_vectors)
+    kept = {column: statement.excluded[column] for column in ("text_hash", "revision", "vector", "embedded_at")}
+    return statement.on_conflict_do_update(index_elements=["project", "lesson_id", "model"], set_=kept)
+
+
+def touch(connection: Connection, project: str, model: str, revisions: Sequence[tuple[str, int]]) -> None:
+    """Note that vectors are right for later revisions, too, given by lesson id."""
+    for lesson_id, revision in revisions:
+        connection.execute(
+            lesson_vectors.update()
+            .where(
+                lesson_vectors.c.project == project,
+                lesson_vectors.c.lesson_id == lesson_id,
+                lesson_vectors.c.model == model,
+            )
+            .values(revision=revision)
+        )
+
+
+def since(
+    connection: Connection, project: str, model: str, moment: datetime | None
+) -> list[tuple[str, bytes, datetime]]:
+    """Return lesson ids and vectors embedded at `moment` or later, or all, each with when."""
+    query = select(lesson_vectors.c.lesson_id, lesson_vectors.c.vector, lesson_vectors.c.embedded_at).where(
+        lesson_vectors.c.project == project, lesson_vectors.c.model == model
+    )
+    if moment is not None:
+        query = query.where(lesson_vectors.c.embedded_at >= moment)
+    return [(row[0], row[1], row[2]) for row in connection.execute(query)]
