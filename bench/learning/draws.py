@@ -3,8 +3,8 @@
 Readings of the description that the table of simple rules singles out are marked (reading).
 
 * Each lesson's kind is drawn independently; its class's base rate log-uniformly; rate ratios and side rates uniformly.
-* A run's risk is log-normal with mean 1 (reading); it multiplies rates of issues (not of side effects) and, to the power 0.3, adherence
-  (reading).
+* A run's risk is log-normal with mean 1 (reading); it multiplies rates of issues, not of side effects (reading), and,
+  to the power 0.3, adherence.
 * What happens in a run is settled for both cases, shown and withheld, by the same uniform numbers: the issue happens
   where u < base · risk · (rate ratio if the lesson is shown and applied).
 * A class is reported in a run where its issue happened and was detected, or falsely; false reports are drawn for every
@@ -27,7 +27,7 @@ ADHERENCE_POWER: Final = 0.3
 ADHERENCE_BOUNDS: Final = (0.3, 0.95)
 SEEN_BY_AGENT: Final = 0.6
 INSIGHT: Final = (0.6, 0.10, 0.02)
-"""Chance of claiming a prevention: where there was one, where there was nothing to prevent, where the issue happened."""
+"""Chance of claiming a prevention: where there was one, where there was none to be had, where the issue happened."""
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]

@@ -27,6 +27,7 @@ class Lessonbook:
         self.evidence = [Evidence() for _ in self.tokens]
         self.status = ["probation"] * len(self.tokens)
         self.assigned: dict[tuple[int, int], tuple[bool, float]] = {}
+        self.applied: set[tuple[int, int]] = set()
         self.appraisals: dict[str, Appraisal] = {}
 
     def choose(self, run: int, chances: Sequence[Chance]) -> list[Chance]:
@@ -53,11 +54,15 @@ class Lessonbook:
                 shown.append(chance)
         return shown
 
-    def claimed(self, run: int, chance: Chance) -> None:  # noqa: ARG002
+    def claimed(self, run: int, chance: Chance) -> None:
         """Record an application, and a flag."""
         evidence = self.evidence[chance.lesson]
         if chance.claim is not None:
-            evidence = evidence.add_claim(prevented=chance.claim)
+            self.applied.add((run, chance.lesson))
+            _, p_show = self.assigned[run, chance.lesson]
+            evidence = evidence.add_claim(prevented=chance.claim).add_application(
+                p_show=p_show, period=run // PERIOD_RUNS
+            )
         self.evidence[chance.lesson] = evidence.add_flag() if chance.flag_shown else evidence
 
     def reported(self, run: int, lesson: int) -> None:
@@ -65,7 +70,11 @@ class Lessonbook:
         if (assigned := self.assigned.get((run, lesson))) is not None:
             shown, p_show = assigned
             self.evidence[lesson] = self.evidence[lesson].add_event(
-                shown=shown, p_show=p_show, verified=True, period=run // PERIOD_RUNS
+                shown=shown,
+                p_show=p_show,
+                verified=True,
+                applied=(run, lesson) in self.applied,
+                period=run // PERIOD_RUNS,
             )
 
     def retired(self) -> list[bool]:
@@ -79,5 +88,7 @@ class Lessonbook:
         ]
         self.appraisals = appraise(states, self.settings, now=now)
         for lesson, status in enumerate(self.status):
+            if status == "retired" or not self.evidence[lesson].verified:
+                continue
             if move := next_status(status, self.appraisals[str(lesson)], self.evidence[lesson]):
                 self.status[lesson] = move.to

@@ -170,7 +170,7 @@ class Thompson(_Rule):
 
 
 class Holdout(_Rule):
-    """One run in twenty gets nothing; a lesson is shown where a draw says that issues are fewer with it than without."""
+    """One run in twenty gets nothing; a lesson is shown where a draw says that it makes issues fewer."""
 
     def __init__(self, draws: Draws) -> None:
         super().__init__(draws)
