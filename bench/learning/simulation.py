@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.learning.draws import GENERIC_RATE, Chance, Draws
 from bench.learning.rules import Policy
@@ -17,12 +18,12 @@ LAST_FIFTH: Final = 5
 class Outcome:
     """What a policy did in one seed.
 
-    `prevented` counts issues per run that did not happen, of every kind, against the same draws without lessons;
-    `weighted` the same by severity.
+    `prevented` counts for each run the issues that did not happen, of every kind, against the same draws without
+    lessons; `weighted_per_run` is their mean by severity, where other issues weigh like the average class.
     """
 
-    prevented: np.ndarray
-    weighted: np.ndarray
+    prevented: NDArray[np.float32]
+    weighted_per_run: float
     tokens_per_run: float
     harmful_served: int
     good_retired: int
@@ -62,8 +63,8 @@ class _Ledger:
         self.tokens: list[int] = lessons.tokens.tolist()
         self.weight: list[float] = lessons.weight.tolist()
         self.other_weight = float(np.dot(draws.world.severity_weights, draws.world.severity_mix))
-        self.prevented = np.zeros(draws.runs)
-        self.weighted = np.zeros(draws.runs)
+        self.prevented: NDArray[np.float32] = np.zeros(draws.runs, dtype=np.float32)
+        self.weighted = 0.0
         self.spent = 0
         self.retrieved = [0] * draws.world.lessons
         self.shown = [0] * draws.world.lessons
@@ -81,7 +82,7 @@ class _Ledger:
         rate = GENERIC_RATE + self.draws.world.token_tax * spent / 100
         failed = (self.draws.generic[run] < rate) - (self.draws.generic[run] < GENERIC_RATE)
         self.prevented[run] = prevented - failed
-        self.weighted[run] = weighted - self.other_weight * failed
+        self.weighted += weighted - self.other_weight * failed
         self.spent += spent
         if run >= self.draws.runs - self.draws.runs // LAST_FIFTH:
             for counts, some in ((self.retrieved, chances), (self.shown, shown)):
@@ -97,7 +98,7 @@ class _Ledger:
         gone = np.array(retired) if retired is not None else ~served
         return Outcome(
             prevented=self.prevented,
-            weighted=self.weighted,
+            weighted_per_run=self.weighted / self.draws.runs,
             tokens_per_run=self.spent / self.draws.runs,
             harmful_served=int((served & harmful).sum()),
             good_retired=int((gone & good).sum()),
