@@ -11,6 +11,7 @@ RATES: Final = tuple(0.001 * 200 ** (index / 13) for index in range(14))
 USUAL: Final = 0.005
 USUAL_SPREAD: Final = 0.7
 SUSPECT_FROM: Final = 0.012
+SUSPECT_TO: Final = 0.08
 SUSPECT_SHARE: Final = 0.1
 
 _PRIOR_LESSONS: Final = 8.0
@@ -21,9 +22,9 @@ _USUAL_MAX: Final = 0.02
 
 def _default() -> tuple[float, ...]:
     usual = normalised([-0.5 * (log(rate / USUAL) / USUAL_SPREAD) ** 2 for rate in RATES])
-    suspect = sum(rate > SUSPECT_FROM for rate in RATES)
+    suspect = sum(SUSPECT_FROM < rate < SUSPECT_TO for rate in RATES)
     return tuple(
-        (1 - SUSPECT_SHARE) * weight + SUSPECT_SHARE * (rate > SUSPECT_FROM) / suspect
+        (1 - SUSPECT_SHARE) * weight + SUSPECT_SHARE * (SUSPECT_FROM < rate < SUSPECT_TO) / suspect
         for rate, weight in zip(RATES, usual, strict=True)
     )
 
