@@ -17,8 +17,9 @@ from typing import Final
 from sqlalchemy import Connection
 
 from lessonbook.config import LearningSettings
+from lessonbook.learning.fit import is_relevant
 from lessonbook.learning.ranking import standing, value
-from lessonbook.learning.relevance import RelevanceIndex, is_relevant
+from lessonbook.learning.relevance import RelevanceIndex
 from lessonbook.models.lesson import Lesson
 from lessonbook.models.vocabulary import SERVABLE, SHARED_AGENT, Category
 from lessonbook.services.measure import Measure
