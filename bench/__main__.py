@@ -8,7 +8,7 @@ import anyio
 import typer
 from rich.console import Console
 
-from bench import dedup, injection, intake, routing, secret_finding, severity, speed
+from bench import dedup, effect, injection, intake, routing, secret_finding, severity, speed
 from bench.evaluation import Evaluation
 from bench.faults import BenchError, leaves
 from bench.measure import Report
@@ -84,6 +84,7 @@ _evaluation("severity", severity.evaluate, "Grade advisories by their words alon
 _evaluation("routing", routing.evaluate, "Tell whose work a commit message speaks of.")
 _evaluation("injection", injection.evaluate, "Plant attacks through every channel and look at what agents are served.")
 _evaluation("secrets", secret_finding.evaluate, "Look for secrets in code and reports.")
+_evaluation("effect", effect.evaluate, "Tell what a policy would have brought from what another one logged.")
 
 
 def _finished(measured: Callable[[Plan, Callable[[str], None]], Awaitable[Report]], plan: Plan) -> Report:
