@@ -2,23 +2,24 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from bench.evaluation import Evaluation, Goal, Row, read_rows
-from lessonbook.learning.offpolicy import ValueEstimate, policy_value
+from lessonbook.learning.offpolicy import ValueEstimate, policy_value, values_together
 
 GOALS: Final = {"rmse": Goal(most=0.03), "coverage": Goal(least=0.90)}
 
 
 @dataclass(frozen=True)
 class Told:
-    """What was told of one policy on one dataset, and the plain estimators beside it."""
+    """What was told of one policy on one dataset, from its own log alone too, and the plain estimators beside it."""
 
     dataset: str
     policy: str
     value: ValueEstimate
+    alone: ValueEstimate
     ips: float
     snips: float
 
@@ -26,15 +27,16 @@ class Told:
 def evaluate(data: Path) -> Evaluation:
     """Return the value told of each policy on each dataset; where truths are given, errors and interval coverage.
 
-    Each dataset is read alone: that others may be logs of the same units is not used. `ips` is inverse propensity
-    weighting, `snips` the same divided by the mean weight.
+    A policy's values on all datasets are told together, as the product would for many agents; figures that begin with
+    `alone_` are from a dataset's own log. That datasets may be logs of the same units is not used, nor are their names.
+    `ips` is inverse propensity weighting, `snips` the same divided by the mean weight.
     """
     result = Evaluation("effect", goals=GOALS)
     rows = read_rows(data, "bandit_sim_logs")
     if not rows:
         result.missing.append("bandit_sim_logs")
         return result
-    told = [one for dataset, log in _by_dataset(rows).items() for one in _told(dataset, log)]
+    told = _together([one for dataset, log in _by_dataset(rows).items() for one in _told(dataset, log)])
     result.predictions = [
         {
             "dataset": one.dataset,
@@ -71,8 +73,18 @@ def _told(dataset: str, log: list[Row]) -> list[Told]:
         weights = [one / p for one, p in zip(target, logged, strict=True)]
         total = sum(weight * reward for weight, reward in zip(weights, rewards, strict=True))
         value = policy_value(rewards, logged, target, others)
-        told.append(Told(dataset, name, value, ips=total / len(log), snips=total / sum(weights)))
+        told.append(Told(dataset, name, value, value, ips=total / len(log), snips=total / sum(weights)))
     return told
+
+
+def _together(told: list[Told]) -> list[Told]:
+    """Return the same with each policy's values told together over the datasets."""
+    found: dict[tuple[str, str], ValueEstimate] = {}
+    for policy in dict.fromkeys(one.policy for one in told):
+        likes = [one for one in told if one.policy == policy]
+        values = values_together([one.alone for one in likes])
+        found |= {(one.dataset, policy): value for one, value in zip(likes, values, strict=True)}
+    return [replace(one, value=found[one.dataset, one.policy]) for one in told]
 
 
 def _figures(known: Sequence[tuple[Told, float]]) -> dict[str, float]:
@@ -80,6 +92,8 @@ def _figures(known: Sequence[tuple[Told, float]]) -> dict[str, float]:
         "rmse": _rmse(one.value.estimate - truth for one, truth in known),
         "coverage": sum(one.value.low <= truth <= one.value.high for one, truth in known) / len(known),
         "width": sum(one.value.high - one.value.low for one, _ in known) / len(known),
+        "alone_rmse": _rmse(one.alone.estimate - truth for one, truth in known),
+        "alone_coverage": sum(one.alone.low <= truth <= one.alone.high for one, truth in known) / len(known),
         "ips_rmse": _rmse(one.ips - truth for one, truth in known),
         "snips_rmse": _rmse(one.snips - truth for one, truth in known),
     }

@@ -8,18 +8,25 @@ self-normalised estimator (Swaminathan & Joachims 2015).
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import fsum, sqrt
+from math import exp, fsum, log, sqrt
 from operator import mul
 from typing import Final
 
 Z: Final = 1.959963985
 """The normal quantile of a 95 % interval."""
 
+_ROWS_PER_CONTROL: Final = 10
+"""Fewer rows than this for each slope, and fitting them costs more than it brings."""
+
 _UNSEEN: Final = 1.0
 """So many surprises are taken to hide in a log that shows none: rows that are all alike have an error, too."""
 
 _DEPENDENT: Final = 1e-9
 """A control whose residual is below this share of its square adds nothing to those before it."""
+
+_TOGETHER_MIN: Final = 3
+_SPREADS: Final = tuple(index / 200 for index in range(101))
+"""Standard deviations between values that are weighed, all alike beforehand: of numbers from 0 to 1 none exceeds ½."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +66,7 @@ def policy_value(
     """
     _check(rewards, logged, target, others)
     count = len(rewards)
-    controls = _controls(logged, [target, *others])
+    controls = _controls(logged, [target, *others[: max(count // _ROWS_PER_CONTROL - 1, 0)]])
     weights = _ratio(target, logged)
     left, estimate, calibration = _regressed(list(map(mul, weights, rewards)), logged, controls)
     rest = fsum(left) / count
@@ -71,6 +78,56 @@ def policy_value(
     value = min(max(estimate + rest, 0.0), 1.0)
     low, high = _interval(value, variance, informative)
     return ValueEstimate(value, low, high, count)
+
+
+def values_together(values: Sequence[ValueEstimate]) -> list[ValueEstimate]:
+    """Return estimates of like things, each drawn to their mean as far as its own error and their spread say.
+
+    Empirical Bayes (Efron & Morris 1975) with the spread between them integrated out, as for parallel experiments
+    (Rubin 1981): the sum of squared errors over all of them falls, most where few rows stand behind each. Use it when
+    the same is asked of many lessons or agents with independent logs. Where the values differ widely it changes
+    nothing; fewer than three are returned as they are. Intervals cover on average over the values, not each by itself.
+    """
+    if len(values) < _TOGETHER_MIN:
+        return list(values)
+    variances = [((one.high - one.low) / (2 * Z)) ** 2 for one in values]
+    fits = [_fitted([one.estimate for one in values], variances, spread) for spread in _SPREADS]
+    top = max(fit.log_weight for fit in fits)
+    weights = [exp(fit.log_weight - top) for fit in fits]
+    total = fsum(weights)
+    told: list[ValueEstimate] = []
+    for index, one in enumerate(values):
+        mean = fsum(weight * fit.means[index] for weight, fit in zip(weights, fits, strict=True)) / total
+        square = fsum(
+            weight * (fit.variances[index] + (fit.means[index] - mean) ** 2)
+            for weight, fit in zip(weights, fits, strict=True)
+        )
+        half = Z * sqrt(square / total)
+        told.append(ValueEstimate(mean, max(mean - half, 0.0), min(mean + half, 1.0), one.n))
+    return told
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """What one spread between values makes of them, and the logarithm of how likely that spread is."""
+
+    log_weight: float
+    means: list[float]
+    variances: list[float]
+
+
+def _fitted(values: Sequence[float], variances: Sequence[float], spread: float) -> _Fit:
+    """Return the posterior of normal means at one spread, their common mean integrated out under a flat prior."""
+    precisions = [1 / (variance + spread**2) for variance in variances]
+    whole = fsum(precisions)
+    centre = fsum(map(mul, precisions, values)) / whole
+    misfit = fsum(precision * (value - centre) ** 2 for precision, value in zip(precisions, values, strict=True))
+    pulls = [variance * precision for variance, precision in zip(variances, precisions, strict=True)]
+    return _Fit(
+        log_weight=(fsum(map(log, precisions)) - log(whole) - misfit) / 2,
+        means=[value + pull * (centre - value) for value, pull in zip(values, pulls, strict=True)],
+        variances=[(1 - pull) * variance + pull**2 / whole for pull, variance in zip(pulls, variances, strict=True)],
+    )
 
 
 def _check(
