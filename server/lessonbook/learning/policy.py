@@ -1,9 +1,17 @@
-"""Whether an eligible lesson is shown in a run, and with what probability that was decided."""
+"""Which eligible lessons are shown in a run, with what probability, and what they are expected to be worth."""
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import fsum, log
 from typing import Final
 
-POLICY_VERSION: Final = "show-all/1"
+from lessonbook.learning.effect import EffectEstimate, effect_of
+from lessonbook.learning.evidence import Evidence
+from lessonbook.learning.grid import RHO, normalised
+from lessonbook.learning.population import Prior, Tally, fit_prior, likelihood_logs, tally_of
+from lessonbook.learning.retirement import e_value
+
+POLICY_VERSION: Final = "measured/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,4 +26,163 @@ class Decision:
 
 def decide() -> Decision:
     """Return the decision of the policy that shows everything: certain, so exempt from any measurement."""
-    return Decision(shown=True, p_show=1.0, exempt=True, policy_version=POLICY_VERSION)
+    return Decision(shown=True, p_show=1.0, exempt=True, policy_version="show-all/1")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the policy is told.
+
+    `token_cost` is in average issues per token shown; `flag_cost` in average issues per flag beyond the usual;
+    `half_life` of evidence in periods; `p_min` the least and, from 1, the greatest probability of a coin.
+    """
+
+    token_cost: float = 0.003 / 100
+    flag_cost: float = 4.0
+    half_life: float = 5.0
+    p_min: float = 0.05
+    p_trusted: float = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class LessonState:
+    """One lesson as the policy sees it.
+
+    `severity_weight` is what its issue weighs; `trusted` lessons were approved by a person; `exempt` ones (pinned, or
+    always shown) are certain and take no part in what is learned.
+    """
+
+    lesson_id: str
+    severity_weight: float
+    tokens: int
+    evidence: Evidence
+    trusted: bool = False
+    exempt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Appraisal:
+    """What a lesson is worth.
+
+    `benefit` is the expected severity-weighted issues spared by one showing to a task it fits perfectly, `cost` what
+    one showing costs in tokens and in flagged harm, in the same unit. `p_positive` is the probability that benefit
+    exceeds cost, `p_show` that of showing the lesson where it is eligible.
+    """
+
+    p_show: float
+    p_positive: float
+    benefit: float
+    cost: float
+    effect: EffectEstimate
+    e_value: float
+    exempt: bool = False
+
+    def value(self, relevance: float) -> float:
+        """Return what one showing is worth to a task that the lesson fits to this degree, from 0 to 1."""
+        return self.benefit * relevance - self.cost
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A lesson that fits the task to some degree (0 to 1), and its length."""
+
+    lesson_id: str
+    relevance: float
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One eligible lesson's assignment in one run, as it is logged before the answer is sent."""
+
+    lesson_id: str
+    shown: bool
+    p_show: float
+    exempt: bool
+    policy_version: str = POLICY_VERSION
+
+
+def appraise(
+    states: Sequence[LessonState], settings: Settings | None = None, *, prior: Prior | None = None, now: int = 0
+) -> dict[str, Appraisal]:
+    """Return what each lesson is worth, by its id.
+
+    `now` is the current period of the evidence. Where no `prior` is given it is fitted to these lessons.
+    """
+    settings = settings or Settings()
+    if prior is None:
+        prior = fit_prior((state.evidence for state in states if not state.exempt), now, settings.half_life)
+    mean_weight = fsum(state.severity_weight for state in states) / max(len(states), 1)
+    return {state.lesson_id: _appraised(state, settings, prior, now, mean_weight) for state in states}
+
+
+def assign(
+    candidates: Iterable[Candidate],
+    appraisals: Mapping[str, Appraisal],
+    uniform: Callable[[str], float],
+    budget_tokens: int,
+) -> list[Delivery]:
+    """Return the deliveries of one run: every lesson that is eligible, shown or withheld.
+
+    Candidates come best first. A lesson is eligible if it fits the budget after those before it that are shown; only
+    then is its coin `uniform(lesson_id)` looked at, so eligibility never depends on it.
+    """
+    deliveries: list[Delivery] = []
+    spent = 0
+    for candidate in candidates:
+        if spent + candidate.tokens > budget_tokens:
+            continue
+        appraisal = appraisals[candidate.lesson_id]
+        shown = appraisal.exempt or uniform(candidate.lesson_id) < appraisal.p_show
+        deliveries.append(Delivery(candidate.lesson_id, shown, appraisal.p_show, appraisal.exempt))
+        spent += candidate.tokens if shown else 0
+    return deliveries
+
+
+def ranked(candidates: Iterable[Candidate], appraisals: Mapping[str, Appraisal]) -> list[Candidate]:
+    """Return candidates in the order in which they are offered: exempt ones first, then by value per token."""
+
+    def worth(candidate: Candidate) -> tuple[bool, float]:
+        appraisal = appraisals[candidate.lesson_id]
+        return appraisal.exempt, appraisal.value(candidate.relevance) / max(candidate.tokens, 1)
+
+    return sorted(candidates, key=worth, reverse=True)
+
+
+def show_probability(p_positive: float, settings: Settings, *, trusted: bool = False) -> float:
+    """Return P² / (P² + (1 − P)²), kept off 0 and 1 so that every exposure tells something."""
+    if trusted and p_positive >= 0.5:  # noqa: PLR2004  # more likely good than bad
+        return settings.p_trusted
+    odds_for, odds_against = p_positive**2, (1 - p_positive) ** 2
+    p_show = odds_for / (odds_for + odds_against)
+    return round(min(max(p_show, settings.p_min), 1 - settings.p_min), 2)
+
+
+def _appraised(state: LessonState, settings: Settings, prior: Prior, now: int, mean_weight: float) -> Appraisal:
+    tally = tally_of(state.evidence, now, settings.half_life)
+    logs = likelihood_logs(tally, prior)
+    weights = normalised([log(weight) + one for weight, one in zip(prior.rho_weights, logs, strict=True)])
+    gains = [state.severity_weight * base * (1 - rho) for base, rho in zip(_bases(tally, prior), RHO, strict=True)]
+    cost = mean_weight * (
+        settings.token_cost * state.tokens + settings.flag_cost * _excess_flags(state.evidence, prior)
+    )
+    p_positive = min(fsum(weight for weight, gain in zip(weights, gains, strict=True) if gain > cost), 1.0)
+    return Appraisal(
+        p_show=1.0 if state.exempt else show_probability(p_positive, settings, trusted=state.trusted),
+        p_positive=p_positive,
+        benefit=fsum(weight * gain for weight, gain in zip(weights, gains, strict=True)),
+        cost=cost,
+        effect=effect_of(state.evidence, prior),
+        e_value=e_value(state.evidence),
+        exempt=state.exempt,
+    )
+
+
+def _bases(tally: Tally, prior: Prior) -> list[float]:
+    """Return the expected rate of events per exposure without the lesson, for every rate ratio of the grid."""
+    events = prior.base_shape + tally.events
+    return [events / (prior.base_exposures + tally.withheld + rho * tally.shown) for rho in RHO]
+
+
+def _excess_flags(evidence: Evidence, prior: Prior) -> float:
+    return max((evidence.flags + 0.5) / (evidence.shown + 100) - prior.flag_rate, 0.0)

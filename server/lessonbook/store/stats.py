@@ -1,22 +1,23 @@
 """Queries behind the figures."""
 
+from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnClause, ColumnElement, Connection, Table, case, column, func, select, table
+from sqlalchemy import ColumnClause, Connection, Integer, bindparam, cast, column, func, select, table
 
 from lessonbook.models.lesson import Lesson
 from lessonbook.models.vocabulary import SERVABLE
+from lessonbook.store import folds
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.tables import (
     STATS_VIEW,
     applications,
     deliveries,
     delivery_folds,
-    delivery_marks,
+    delivery_weeks,
     issues,
     lessons,
-    runs,
 )
 from lessonbook.store.types import Row, UtcDateTime
 
@@ -44,6 +45,23 @@ _columns: list[ColumnClause[Any]] = [column(name) for name in VIEW_COLUMNS]
 _view = table(STATS_VIEW, *_columns, column("last_activity_at", UtcDateTime()))
 
 
+class Exposure(NamedTuple):
+    """In how many runs a lesson was eligible, shown, put to the coin, and shown by it."""
+
+    deliveries: int = 0
+    shown: int = 0
+    randomised: int = 0
+    randomised_shown: int = 0
+
+
+class WeekExposure(NamedTuple):
+    """A lesson's exposure in one week, a number of weeks since 1970-01-01."""
+
+    lesson_id: str
+    week: int
+    exposure: Exposure
+
+
 def by_agent(connection: Connection, project: str, agent_name: str = "") -> list[Row]:
     """Return the view's rows of a project, or of one agent."""
     query = select(_view).where(_view.c.project == project)
@@ -53,29 +71,42 @@ def by_agent(connection: Connection, project: str, agent_name: str = "") -> list
     return [{**row, "deliveries": int(row["deliveries"])} for row in rows]  # PostgreSQL's sum of sums is a NUMERIC
 
 
-def counted_since(connection: Connection, project: str, agent_name: str, lesson_id: str, since: datetime) -> Row:
-    """Return counts of evidence since a moment, of one agent or lesson where named."""
+def activity(connection: Connection, project: str, agent_name: str = "", since_day: str = "") -> list[Row]:
+    """Return what each agent did by day, from `since_day` on; what is not counted by day yet has the day ''."""
+    rows = connection.execute(folds.activity(of_agent=bool(agent_name)), {"project": project, "agent": agent_name})
+    counted = [{**row, **{key: int(row[key]) for key in folds.ACTIVITY}} for row in rows.mappings()]
+    return [row for row in counted if not row["day"] or row["day"] >= since_day]
 
-    def count(source: Table, moment: ColumnElement[datetime], *conditions: ColumnElement[bool]) -> int:
-        query = (
-            select(func.count()).select_from(source).where(source.c.project == project, moment >= since, *conditions)
-        )
-        if agent_name:
-            query = query.where(source.c.agent_name == agent_name)
-        if lesson_id:
-            query = query.where(source.c.lesson_id == lesson_id)
-        return connection.execute(query).scalar_one()
 
-    delivered, applied = deliveries.c.delivered_at, applications.c.applied_at
-    return {
-        "issues": count(issues, issues.c.created_at),
-        "pending": count(issues, issues.c.created_at, issues.c.action == "pending"),
-        "runs": count(deliveries, delivered) if lesson_id else count(runs, runs.c.started_at),
-        "deliveries": count(deliveries, delivered),
-        "applications": count(applications, applied),
-        "verified": count(applications, applied, applications.c.verdict.is_not(None)),
-        "prevented": count(applications, applied, applications.c.verdict.is_(True)),
-    }
+def applied_since(connection: Connection, project: str, agent_name: str, lesson_id: str, since: datetime) -> Row:
+    """Return the applications since a moment, and the verdicts on them, of one agent or lesson where named."""
+    query = select(
+        func.count(), func.count(applications.c.verdict), func.coalesce(func.sum(cast(applications.c.verdict, Integer)), 0)
+    ).where(applications.c.project == project, applications.c.applied_at >= since)
+    if agent_name:
+        query = query.where(applications.c.agent_name == agent_name)
+    if lesson_id:
+        query = query.where(applications.c.lesson_id == lesson_id)
+    applied, verified, prevented = connection.execute(query).one()
+    return {"applications": applied, "verified": verified, "prevented": int(prevented)}
+
+
+def pending(connection: Connection, project: str, agent_name: str, since: datetime | None = None) -> int:
+    """Return how many issues no lesson answers yet, of those reported since a moment where one is given."""
+    query = select(func.count()).where(issues.c.project == project, issues.c.action == "pending")
+    if agent_name:
+        query = query.where(issues.c.agent_name == agent_name)
+    if since is not None:
+        query = query.where(issues.c.created_at >= since)
+    return connection.execute(query).scalar_one()
+
+
+def issues_of_lesson_since(connection: Connection, project: str, lesson_id: str, since: datetime) -> int:
+    """Return how many issues of a lesson were reported since a moment."""
+    query = select(func.count()).where(
+        issues.c.project == project, issues.c.lesson_id == lesson_id, issues.c.created_at >= since
+    )
+    return connection.execute(query).scalar_one()
 
 
 def top_recurring(connection: Connection, project: str, agent_name: str, most: int) -> list[Lesson]:
@@ -85,14 +116,6 @@ def top_recurring(connection: Connection, project: str, agent_name: str, most: i
         conditions.append(lessons.c.agent_name == agent_name)
     order = (lessons.c.issue_count.desc(), lessons.c.severity.desc(), lessons.c.id)
     return lesson_rows.where(connection, conditions, order, most)
-
-
-def withheld(connection: Connection, project: str, agent_name: str) -> int:
-    """Return in how many deliveries the coin kept a lesson back."""
-    query = select(func.count()).where(deliveries.c.project == project, deliveries.c.shown.is_(False))
-    if agent_name:
-        query = query.where(deliveries.c.agent_name == agent_name)
-    return connection.execute(query).scalar_one()
 
 
 def not_served(connection: Connection, project: str, agent_name: str) -> dict[str, int]:
@@ -107,19 +130,55 @@ def not_served(connection: Connection, project: str, agent_name: str) -> dict[st
     return {row[0]: int(row[1]) for row in connection.execute(query)}
 
 
-def deliveries_of_lesson(connection: Connection, project: str, lesson_id: str) -> tuple[int, int]:
-    """Return in how many runs a lesson was eligible, and in how many of them shown."""
-    folded = select(
-        func.coalesce(func.sum(delivery_folds.c.deliveries), 0), func.coalesce(func.sum(delivery_folds.c.shown), 0)
-    ).where(delivery_folds.c.project == project, delivery_folds.c.lesson_id == lesson_id)
-    tail = (
-        select(func.count(), func.coalesce(func.sum(case((deliveries.c.shown, 1), else_=0)), 0))
-        .select_from(deliveries.outerjoin(delivery_marks, delivery_marks.c.project == deliveries.c.project))
-        .where(
-            deliveries.c.project == project,
-            deliveries.c.lesson_id == lesson_id,
-            (delivery_marks.c.folded_before.is_(None)) | (deliveries.c.delivered_at >= delivery_marks.c.folded_before),
-        )
+def deliveries_of_lesson(connection: Connection, project: str, lesson_id: str, since_day: str = "") -> Exposure:
+    """Return in how many runs a lesson was eligible, shown, and put to the coin, from `since_day` on."""
+    columns = [func.coalesce(func.sum(delivery_folds.c[key]), 0) for key in folds.OF_LESSONS]
+    folded = select(*columns).where(
+        delivery_folds.c.project == project, delivery_folds.c.lesson_id == lesson_id, delivery_folds.c.day >= since_day
     )
-    before, after = connection.execute(folded).one(), connection.execute(tail).one()
-    return int(before[0] + after[0]), int(before[1] + after[1])
+    tail = select(*(func.coalesce(count, 0) for count in folds.OF_LESSONS.values())).where(
+        deliveries.c.project == bindparam("project"),
+        deliveries.c.delivered_at >= folds.behind_mark(),
+        deliveries.c.lesson_id == lesson_id,
+    )
+    before, after = connection.execute(folded).one(), connection.execute(tail, {"project": project}).one()
+    return Exposure(*(int(one + other) for one, other in zip(before, after, strict=True)))
+
+
+def exposures(connection: Connection, project: str, agent_name: str, since_week: int) -> Iterator[WeekExposure]:
+    """Yield how often each lesson was eligible for an agent, by week from `since_week` on, up to this moment."""
+    weeks = select(
+        delivery_weeks.c.lesson_id, delivery_weeks.c.week, *(delivery_weeks.c[key] for key in folds.OF_LESSONS)
+    ).where(
+        delivery_weeks.c.project == project,
+        delivery_weeks.c.agent_name == agent_name,
+        delivery_weeks.c.week >= since_week,
+    )
+    for lesson_id, week, *counts in connection.execute(weeks):
+        yield WeekExposure(lesson_id, week, Exposure(*counts))
+    latest = func.max(deliveries.c.delivered_at)
+    tail = (
+        select(deliveries.c.lesson_id, latest, *folds.OF_LESSONS.values())
+        .where(
+            deliveries.c.project == bindparam("project"),
+            deliveries.c.delivered_at >= folds.behind_mark(),
+            deliveries.c.agent_name == agent_name,
+        )
+        .group_by(deliveries.c.lesson_id)
+    )
+    for lesson_id, moment, *counts in connection.execute(tail, {"project": project}):
+        yield WeekExposure(lesson_id, folds.week_of(moment.date()), Exposure(*map(int, counts)))
+
+
+def last_delivered(connection: Connection, project: str, lesson_id: str) -> datetime | None:
+    """Return when a lesson was last eligible in a run."""
+    folded = select(func.max(delivery_folds.c.last_delivered_at)).where(
+        delivery_folds.c.project == project, delivery_folds.c.lesson_id == lesson_id
+    )
+    tail = select(func.max(deliveries.c.delivered_at)).where(
+        deliveries.c.project == bindparam("project"),
+        deliveries.c.delivered_at >= folds.behind_mark(),
+        deliveries.c.lesson_id == lesson_id,
+    )
+    found = [connection.execute(query, {"project": project}).scalar() for query in (folded, tail)]
+    return max((moment for moment in found if moment is not None), default=None)
