@@ -8,7 +8,7 @@ import anyio
 import typer
 from rich.console import Console
 
-from bench import dedup, effect, injection, intake, routing, secret_finding, severity, speed
+from bench import dedup, effect, evidence, injection, intake, routing, secret_finding, severity, speed
 from bench.evaluation import Evaluation
 from bench.faults import BenchError, leaves
 from bench.measure import Report
@@ -60,6 +60,21 @@ def intake_command(
     """Time refining of issues and scanner files, and watch memory as files grow."""
     plan = intake.Plan(data=data, results=results, issues=issues)
     _show(_finished(intake.measure, plan), json_file)
+
+
+@app.command(name="evidence")
+def evidence_command(
+    database: Annotated[speed.Databases, typer.Option(help="database to fill")] = speed.Databases.both,
+    deliveries: Annotated[int, typer.Option(min=1_000, help="deliveries over 90 days of 25 agents")] = 10_000_000,
+    calls: Annotated[int, typer.Option(min=20, help="timed get_stats calls of each kind")] = 200,
+    plans: Annotated[
+        Path | None, typer.Option(help="append statements and the plans of slow ones to this file")
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Fill a database with deliveries, fold them, and time `get_stats`. Ten millions take 4 GB of disk."""
+    plan = evidence.Plan(databases=database.members(), deliveries=deliveries, calls=calls, plans=plans)
+    _show(_finished(evidence.measured, plan), json_file)
 
 
 DataFolder = Annotated[Path, typer.Option(help="folder of the labelled (or unlabelled) rows, a .jsonl file each")]
