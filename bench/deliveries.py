@@ -26,11 +26,10 @@ _SERVED = """AS SELECT agent_name, id AS lesson_id,
     ROW_NUMBER() OVER (PARTITION BY agent_name ORDER BY id) - 1 AS number FROM agent_lessons"""
 
 # Few lessons fit most tasks: in each tenth of an agent's lessons the first ones are drawn most often.
-_DRAWN = f"""FROM bench_runs r CROSS JOIN bench_places p
-    JOIN bench_served s ON s.agent_name = r.agent_name
+_DRAWN = f"""FROM bench_runs r CROSS JOIN bench_places p CROSS JOIN bench_served s
+    WHERE r.number >= {{first}} AND r.number < {{last}} AND s.agent_name = r.agent_name
         AND s.number = p.place * {LESSONS_PER_AGENT // PER_RUN}
-            + ((r.number * 7919 + p.place * 104729) % 997) * ((r.number * 7919 + p.place * 104729) % 997) / 9941
-    WHERE r.number >= {{first}} AND r.number < {{last}}"""
+            + ((r.number * 7919 + p.place * 104729) % 997) * ((r.number * 7919 + p.place * 104729) % 997) / 9941"""
 _DELIVERIES = f"""INSERT INTO agent_lesson_deliveries (project, run_id, lesson_id, agent_name, shown, p_show, exempt,
         policy_version, position, delivered_at)
     SELECT '{PROJECT}', r.run_id, s.lesson_id, r.agent_name, p.place < 3 OR (r.number * 31 + p.place * 17) % 10 <> 0,
