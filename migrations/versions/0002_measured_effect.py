@@ -246,6 +246,7 @@ def upgrade() -> None:
         comment="Whether serving is stopped because measured it does harm; numbers: the evidence counted from then on",
     )
     op.create_index("ix_agent_delivery_folds_lesson", "agent_delivery_folds", ["project", "lesson_id", "day"])
+    op.create_index("ix_agent_delivery_weeks_lesson", "agent_delivery_weeks", ["project", "lesson_id"])
     op.create_index("ix_agent_runs_time", "agent_runs", ["project", "started_at", "agent_name"])
     op.drop_index("ix_agent_runs_agent", "agent_runs")
     op.create_index("ix_agent_issues_time", "agent_issues", ["project", "created_at", "agent_name"])

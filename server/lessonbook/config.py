@@ -50,6 +50,8 @@ class ServerSettings(_Section):
 class LearningSettings(_Section):
     """How lessons are measured and retired."""
 
+    mode: Literal["auto", "curated", "measured"] = "auto"
+    """When a coin decides: `auto`, for agents with enough evidence to learn from it; `curated`, never; `measured`."""
     always_show: list[Literal["critical", "high", "medium", "low"]] = ["critical"]
     ttl_days: int = Field(default=90, ge=1, le=3_650)
 

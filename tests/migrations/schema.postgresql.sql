@@ -7,6 +7,7 @@ TABLE agent_activity_days -- What each agent did in a day, up to each project's 
     held_out_runs integer NOT NULL DEFAULT 0,
     deliveries integer NOT NULL DEFAULT 0,
     shown integer NOT NULL DEFAULT 0,
+    withheld integer NOT NULL DEFAULT 0,
     tokens bigint NOT NULL DEFAULT '0'::bigint,
     issues integer NOT NULL DEFAULT 0,
     last_at timestamp with time zone NOT NULL,
@@ -22,6 +23,7 @@ TABLE agent_delivery_folds -- Deliveries counted by day, up to each project's ma
     shown integer NOT NULL,
     last_delivered_at timestamp with time zone NOT NULL,
     randomised integer NOT NULL DEFAULT 0,
+    randomised_shown integer NOT NULL DEFAULT 0,
     CONSTRAINT pk_agent_delivery_folds PRIMARY KEY (project, agent_name, lesson_id, day)
 );
 
@@ -31,15 +33,17 @@ TABLE agent_delivery_marks (
     CONSTRAINT pk_agent_delivery_marks PRIMARY KEY (project)
 );
 
-TABLE agent_delivery_totals -- Deliveries of each lesson to each agent, up to each project's mark in agent_delivery_marks (
+TABLE agent_delivery_weeks -- Deliveries counted by week (since 1970-01-01), up to each project's mark in agent_delivery_marks (
     project text NOT NULL,
     agent_name text NOT NULL,
+    week integer NOT NULL,
     lesson_id text NOT NULL,
     deliveries integer NOT NULL,
     shown integer NOT NULL,
     randomised integer NOT NULL,
+    randomised_shown integer NOT NULL,
     last_delivered_at timestamp with time zone NOT NULL,
-    CONSTRAINT pk_agent_delivery_totals PRIMARY KEY (project, agent_name, lesson_id)
+    CONSTRAINT pk_agent_delivery_weeks PRIMARY KEY (project, agent_name, week, lesson_id)
 );
 
 TABLE agent_evidence -- Each agent's events added up, and the issues of its measured runs and those held out (and squares) (
@@ -319,7 +323,7 @@ CREATE UNIQUE INDEX alembic_version_pkc ON public.alembic_version USING btree (v
 
 CREATE INDEX ix_agent_delivery_folds_lesson ON public.agent_delivery_folds USING btree (project, lesson_id, day);
 
-CREATE INDEX ix_agent_delivery_totals_lesson ON public.agent_delivery_totals USING btree (project, lesson_id);
+CREATE INDEX ix_agent_delivery_weeks_lesson ON public.agent_delivery_weeks USING btree (project, lesson_id);
 
 CREATE INDEX ix_agent_issues_agent ON public.agent_issues USING btree (project, agent_name, created_at);
 
@@ -365,7 +369,7 @@ CREATE UNIQUE INDEX pk_agent_delivery_folds ON public.agent_delivery_folds USING
 
 CREATE UNIQUE INDEX pk_agent_delivery_marks ON public.agent_delivery_marks USING btree (project);
 
-CREATE UNIQUE INDEX pk_agent_delivery_totals ON public.agent_delivery_totals USING btree (project, agent_name, lesson_id);
+CREATE UNIQUE INDEX pk_agent_delivery_weeks ON public.agent_delivery_weeks USING btree (project, agent_name, week, lesson_id);
 
 CREATE UNIQUE INDEX pk_agent_evidence ON public.agent_evidence USING btree (project, agent_name);
 

@@ -1,6 +1,6 @@
 CREATE INDEX ix_agent_delivery_folds_lesson ON agent_delivery_folds (project, lesson_id, day);
 
-CREATE INDEX ix_agent_delivery_totals_lesson ON agent_delivery_totals (project, lesson_id);
+CREATE INDEX ix_agent_delivery_weeks_lesson ON agent_delivery_weeks (project, lesson_id);
 
 CREATE INDEX ix_agent_issues_agent ON agent_issues (project, agent_name, created_at);
 
@@ -51,6 +51,7 @@ CREATE TABLE agent_activity_days (
     held_out_runs INTEGER DEFAULT '0' NOT NULL,
     deliveries INTEGER DEFAULT '0' NOT NULL,
     shown INTEGER DEFAULT '0' NOT NULL,
+    withheld INTEGER DEFAULT '0' NOT NULL,
     tokens BIGINT DEFAULT '0' NOT NULL,
     issues INTEGER DEFAULT '0' NOT NULL,
     last_at DATETIME NOT NULL,
@@ -64,7 +65,7 @@ CREATE TABLE agent_delivery_folds (
     day TEXT NOT NULL,
     deliveries INTEGER NOT NULL,
     shown INTEGER NOT NULL,
-    last_delivered_at DATETIME NOT NULL, randomised INTEGER DEFAULT '0' NOT NULL,
+    last_delivered_at DATETIME NOT NULL, randomised INTEGER DEFAULT '0' NOT NULL, randomised_shown INTEGER DEFAULT '0' NOT NULL,
     CONSTRAINT pk_agent_delivery_folds PRIMARY KEY (project, agent_name, lesson_id, day)
 );
 
@@ -74,15 +75,17 @@ CREATE TABLE agent_delivery_marks (
     CONSTRAINT pk_agent_delivery_marks PRIMARY KEY (project)
 );
 
-CREATE TABLE agent_delivery_totals (
+CREATE TABLE agent_delivery_weeks (
     project TEXT NOT NULL,
     agent_name TEXT NOT NULL,
+    week INTEGER NOT NULL,
     lesson_id TEXT NOT NULL,
     deliveries INTEGER NOT NULL,
     shown INTEGER NOT NULL,
     randomised INTEGER NOT NULL,
+    randomised_shown INTEGER NOT NULL,
     last_delivered_at DATETIME NOT NULL,
-    CONSTRAINT pk_agent_delivery_totals PRIMARY KEY (project, agent_name, lesson_id)
+    CONSTRAINT pk_agent_delivery_weeks PRIMARY KEY (project, agent_name, week, lesson_id)
 );
 
 CREATE TABLE agent_evidence (

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum, log
-from typing import Final
+from typing import Final, Protocol
 
 from lessonbook.learning.effect import EffectEstimate, effect_of
 from lessonbook.learning.evidence import Evidence
@@ -14,19 +14,33 @@ from lessonbook.learning.retirement import e_value
 POLICY_VERSION: Final = "measured/1"
 
 
+MISFITS_MAX: Final = 50
+"""How many lessons that do not fit the budget are passed over before the walk ends."""
+
+HOLDOUT_SHARE: Final = 0.015
+"""The share of runs that get no lesson but the exempt ones, so that the whole service is measured, too."""
+
+
+class Chance(Protocol):
+    """With what probability a lesson is shown where it is eligible; `exempt` where that is certain, without a coin."""
+
+    @property
+    def p_show(self) -> float:
+        """The probability, as it is logged."""
+        ...
+
+    @property
+    def exempt(self) -> bool:
+        """Whether the exposure tells nothing of the lesson's effect."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """One lesson's assignment in one run, as it is logged before the answer is sent."""
+class Certain:
+    """A lesson that is always shown, or never."""
 
-    shown: bool
-    p_show: float
-    exempt: bool
-    policy_version: str
-
-
-def decide() -> Decision:
-    """Return the decision of the policy that shows everything: certain, so exempt from any measurement."""
-    return Decision(shown=True, p_show=1.0, exempt=True, policy_version="show-all/1")
+    p_show: float = 1.0
+    exempt: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +113,6 @@ class Delivery:
     shown: bool
     p_show: float
     exempt: bool
-    policy_version: str = POLICY_VERSION
 
 
 def appraise(
@@ -118,25 +131,47 @@ def appraise(
 
 def assign(
     candidates: Iterable[Candidate],
-    appraisals: Mapping[str, Appraisal],
+    chances: Mapping[str, Chance],
     uniform: Callable[[str], float],
     budget_tokens: int,
+    *,
+    most: int | None = None,
+    given: Mapping[str, bool] | None = None,
 ) -> list[Delivery]:
     """Return the deliveries of one run: every lesson that is eligible, shown or withheld.
 
-    Candidates come best first. A lesson is eligible if it fits the budget after those before it that are shown; only
-    then is its coin `uniform(lesson_id)` looked at, so eligibility never depends on it.
+    A lesson is eligible if it fits the budget after those before it that are shown; only then is its coin
+    `uniform(lesson_id)` looked at, so eligibility never depends on it. What does not fit is passed over, so that
+    something shorter after it still may.
+
+    Args:
+        candidates: best first.
+        chances: with what probability each of them is shown.
+        uniform: a number in [0, 1) for each lesson, drawn for this run.
+        budget_tokens: what the shown lessons may hold together.
+        most: how many may be shown; None: as many as fit.
+        given: what was decided earlier in the same run; that stands, whatever has been learned since.
     """
     deliveries: list[Delivery] = []
-    spent = 0
+    spent = shown_count = misfits = 0
     for candidate in candidates:
+        if shown_count == most or misfits == MISFITS_MAX:
+            break
         if spent + candidate.tokens > budget_tokens:
+            misfits += 1
             continue
-        appraisal = appraisals[candidate.lesson_id]
-        shown = appraisal.exempt or uniform(candidate.lesson_id) < appraisal.p_show
-        deliveries.append(Delivery(candidate.lesson_id, shown, appraisal.p_show, appraisal.exempt))
+        lesson_id = candidate.lesson_id
+        chance = chances[lesson_id]
+        earlier = (given or {}).get(lesson_id)
+        shown = _falls(chance.p_show, lesson_id, uniform) if earlier is None else earlier
+        deliveries.append(Delivery(lesson_id, shown, chance.p_show, chance.exempt))
         spent += candidate.tokens if shown else 0
+        shown_count += shown
     return deliveries
+
+
+def _falls(p_show: float, lesson_id: str, uniform: Callable[[str], float]) -> bool:
+    return p_show >= 1 or (p_show > 0 and uniform(lesson_id) < p_show)
 
 
 def ranked(candidates: Iterable[Candidate], appraisals: Mapping[str, Appraisal]) -> list[Candidate]:

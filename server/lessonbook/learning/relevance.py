@@ -12,7 +12,16 @@ B: Final = 0.75
 COMMON_SHARE: Final = 0.5
 COMMON_FROM: Final = 20
 
+HALF: Final = 6.0
+"""The BM25 score that counts as half a perfect fit."""
+RELEVANT: Final = 0.02
+
 Key = TypeVar("Key", bound=Hashable)
+
+
+def is_relevant(score: float) -> bool:
+    """Tell whether a document of this score speaks of the query's subject at all."""
+    return score >= RELEVANT
 
 
 class RelevanceIndex(Generic[Key]):
@@ -57,7 +66,7 @@ class RelevanceIndex(Generic[Key]):
         self._total_length -= self._lengths.pop(key, 0)
 
     def scores(self, query: str) -> dict[Key, float]:
-        """Return the BM25 score of every document that shares a telling word with `query`."""
+        """Return the relevance, from 0 to 1, of every document that shares a telling word with `query`."""
         scores: dict[Key, float] = {}
         count = len(self._terms)
         if not count:
@@ -69,7 +78,7 @@ class RelevanceIndex(Generic[Key]):
             idf = log(1 + (count - len(posting) + 0.5) / (len(posting) + 0.5)) * (K1 + 1)
             for key, tf in posting.items():
                 scores[key] = scores.get(key, 0.0) + idf * tf / (tf + base + slope * lengths[key])
-        return scores
+        return {key: score / (score + HALF) for key, score in scores.items()}
 
     def _telling(self, words: Iterable[str], count: int) -> list[tuple[str, dict[Key, int]]]:
         """Return the query's words that are indexed; those in most documents are left out, as they tell nothing."""

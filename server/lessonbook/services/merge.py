@@ -12,6 +12,7 @@ from lessonbook.models.operator import Reviewed
 from lessonbook.refinery.prepare import content_hash, name_of_issue, screened_offer
 from lessonbook.refinery.redact import redact
 from lessonbook.services.lifecycle import Ledger, document_of, with_issue
+from lessonbook.services.scoring import recount
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
@@ -48,6 +49,7 @@ async def merge_lessons(work: Workspace, caller: Caller, source_id: str, target_
             },
         )
         ledger.set(source, {"issue_count": 0})
+        recount(ledger, source)
         told = redact(reason)[0]
         ledger.move(source, "merge", told, {"status": "superseded", "superseded_by": target.id})
         ledger.move(target, "merge", told, {}, {"merged": source.id, "issues": moved})
@@ -108,6 +110,7 @@ async def split_lesson(
             connection, caller.project, lesson.id, new_id, _names_that_go(connection, caller.project, lesson, found)
         )
         ledger.set(lesson, {"issue_count": lesson.issue_count - moved})
+        recount(ledger, lesson)
         ledger.move(lesson, "split", f"{moved} issues went to {new_id}", {}, {"into": new_id, "issues": moved})
         _index(ledger, lesson)
         made = lesson_rows.find(connection, caller.project, [new_id])[new_id]

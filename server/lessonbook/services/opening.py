@@ -53,7 +53,7 @@ async def work_on(
         store=store,
         settings=settings,
         roster=roster,
-        shelves=Shelves(),
+        shelves=Shelves(settings.learning),
         recalls=Recalls(),
         secret=bytes.fromhex(secret),
         writer=random_bytes(8).hex(),

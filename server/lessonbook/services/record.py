@@ -1,17 +1,20 @@
 """Record: which lessons a run applied, and whether they prevented their issue."""
 
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from lessonbook.errors import NotFound
-from lessonbook.learning.effect import posterior, prior_mean
+from lessonbook.learning.evidence import Evidence
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.loop import Application, Applied, Flag, Flagged, RecordedApplication
-from lessonbook.models.vocabulary import SERVABLE, Evidence
+from lessonbook.models.vocabulary import SERVABLE
+from lessonbook.models.vocabulary import Evidence as Standing
 from lessonbook.refinery.redact import redact
 from lessonbook.services.lifecycle import Ledger
+from lessonbook.services.scoring import effect_columns
 from lessonbook.services.workspace import Workspace, once, request_hash
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store import runs
@@ -42,7 +45,7 @@ async def record_application(work: Workspace, caller: Caller, application: Appli
         wanted = list(dict.fromkeys(application.lesson_ids))
         lessons = lesson_rows.find(connection, caller.project, wanted, lock=True)
         recorded = runs.applications_of(connection, caller.project, application.run_id, wanted)
-        evidence: Evidence = "verified" if caller.person or run["principal"] != caller.principal else "declared"
+        evidence: Standing = "verified" if caller.person or run["principal"] != caller.principal else "declared"
         results = [
             _record(ledger, application, run, lessons.get(lesson_id), recorded.get(lesson_id), lesson_id, evidence)
             for lesson_id in wanted
@@ -68,7 +71,7 @@ def _record(
     lesson: Lesson | None,
     old: Row | None,
     lesson_id: str,
-    evidence: Evidence,
+    evidence: Standing,
 ) -> RecordedApplication:
     if lesson is None:
         return RecordedApplication(lesson_id=lesson_id, result="unknown")
@@ -86,8 +89,9 @@ def _record(
         runs.add_application(ledger.connection, row)
     elif values:
         runs.change_application(ledger.connection, ledger.caller.project, application.run_id, lesson_id, values)
-    verdict_before = old["verdict"] if old else None
-    counters = _counters(lesson, is_new=old is None, before=verdict_before, after=values.get("verdict", verdict_before))
+    before = _Words(old["self_report"], old["verdict"]) if old else _Words()
+    after = _Words(values.get("self_report", before.claim), values.get("verdict", before.verdict))
+    counters = _counters(lesson, before, after, is_new=old is None)
     renewed: Row = {"expires_at": ledger.expiry()} if lesson.status == "probation" and "verdict" in values else {}
     ledger.set(lesson, {**counters, **renewed, "last_applied_at": ledger.now})
     return RecordedApplication(
@@ -98,7 +102,15 @@ def _record(
     )
 
 
-def _values(ledger: Ledger, application: Application, old: Row | None, evidence: Evidence) -> Row:
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What is said of one application: the agent's own claim, and somebody else's verdict."""
+
+    claim: bool | None = None
+    verdict: bool | None = None
+
+
+def _values(ledger: Ledger, application: Application, old: Row | None, evidence: Standing) -> Row:
     """Return the columns this call sets: the agent's own report, or a verdict that may replace the old one."""
     values: Row = {"notes": redact(application.notes)[0]} if application.notes or old is None else {}
     if application.prevented_issue is None:
@@ -117,24 +129,22 @@ def _values(ledger: Ledger, application: Application, old: Row | None, evidence:
     }
 
 
-def _counters(lesson: Lesson, *, is_new: bool, before: bool | None, after: bool | None) -> Row:
-    """Return the lesson's counters and the effect that follows from them."""
-    verified = lesson.times_verified + (after is not None) - (before is not None)
-    prevented = lesson.times_prevented + (after is True) - (before is True)
+def _counters(lesson: Lesson, before: _Words, after: _Words, *, is_new: bool) -> Row:
+    """Return the lesson's counters, and what follows from them."""
     counters: Row = {
         "times_applied": lesson.times_applied + is_new,
-        "times_verified": verified,
-        "times_prevented": prevented,
+        "times_verified": lesson.times_verified + (after.verdict is not None) - (before.verdict is not None),
+        "times_prevented": lesson.times_prevented + (after.verdict is True) - (before.verdict is True),
     }
-    if lesson.events:
-        return counters
-    effect = posterior((), prior_mean(verified, prevented))
-    return {
-        **counters,
-        "effectiveness_score": effect.mean,
-        "effect_low": effect.low,
-        "effect_high": effect.high,
-    }
+    evidence = Evidence.from_document(lesson.evidence)
+    helped, hurt = evidence.claims
+    claims = (
+        helped + (after.claim is True) - (before.claim is True),
+        hurt + (after.claim is False) - (before.claim is False),
+    )
+    if claims != evidence.claims:
+        counters["evidence"] = replace(evidence, claims=claims).to_document()
+    return counters if lesson.events else {**counters, **effect_columns(replace(lesson, **counters))}
 
 
 async def flag_lesson(work: Workspace, caller: Caller, flag: Flag) -> Flagged:

@@ -20,11 +20,14 @@ from lessonbook.models.vocabulary import SERVABLE, SEVERITY_RANK, Evidence, Issu
 from lessonbook.refinery.prepare import Offer, Prepared, names_of_lesson, prepare
 from lessonbook.services.lifecycle import Ledger, with_issue
 from lessonbook.services.matching import EXACT, Matching, Verdict
+from lessonbook.services.scoring import Scores
 from lessonbook.services.workspace import Workspace, hash_of, is_lesson_id, once
+from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store import runs
 from lessonbook.store.engine import Retry
+from lessonbook.store.evidence import Event
 from lessonbook.store.types import Row
 
 TOOL: Final = "report_issues"
@@ -133,8 +136,10 @@ class _Refining:
         self._matching = Matching(work, caller.project, connection)
         self._created: dict[str, _Made] = {}
         self._sightings: Counter[str] = Counter()
-        self._events: set[str] = set()
-        self._delivered: frozenset[str] = frozenset()
+        self._scores = Scores(self._ledger)
+        self._events: dict[str, Event] = {}
+        self._delivered: dict[str, Row] = {}
+        self._new_issues = 0
         self._seen: set[str] = set()
 
     def run(self, prepared: Sequence[Prepared], began: float) -> Refinement:
@@ -160,6 +165,7 @@ class _Refining:
             )
         self._count_sightings()
         self._log(lines, began)
+        self._scores.write(self._run, self._new_issues)
         if not self._ledger.write():
             raise Retry
         issue_rows.add(self._connection, rows)
@@ -194,8 +200,8 @@ class _Refining:
         self._matching.look_up(prepared, agents)
         if self._run is not None:
             run_id = self._batch.run_id
-            self._delivered = frozenset(runs.deliveries_of(self._connection, project, run_id))
-            self._events = issue_rows.events_of_run(self._connection, project, run_id)
+            self._delivered = runs.deliveries_of(self._connection, project, run_id)
+            self._events = evidence_rows.events_of_run(self._connection, project, run_id)
         fingerprints = (item.fingerprint for item in prepared)
         self._seen = issue_rows.seen_fingerprints(self._connection, project, fingerprints)
 
@@ -284,11 +290,12 @@ class _Refining:
 
     def _row(self, item: Prepared, agent_name: str, decision: _Decision, issue_id: str) -> Row:
         is_new = item.finding.is_new and item.fingerprint not in self._seen
+        evidence = self._evidence()
         is_event = self._is_event(decision, is_new=is_new)
-        if is_event and decision.lesson_id:
-            self._events.add(decision.lesson_id)
         if self._batch.source != "agent":
+            self._score(item, decision, issue_id, evidence, is_event=is_event)
             self._seen.add(item.fingerprint)
+            self._new_issues += is_new
         return {
             "project": self._caller.project,
             "id": issue_id,
@@ -300,7 +307,7 @@ class _Refining:
             "line": item.finding.line,
             "rule_id": item.rule_key,
             "source": self._batch.source,
-            "evidence": self._evidence(),
+            "evidence": evidence,
             "principal": self._caller.principal,
             "run_id": self._batch.run_id or None,
             "lesson_id": decision.lesson_id,
@@ -312,6 +319,7 @@ class _Refining:
             "fingerprint": item.fingerprint,
             "is_new": is_new,
             "is_event": is_event,
+            "event_verified": is_event and evidence == "verified",
             "refinement_run_id": self._id,
             "created_at": self._now,
         }
@@ -325,6 +333,21 @@ class _Refining:
             and decision.lesson_id in self._delivered
             and decision.lesson_id not in self._events
         )
+
+    def _score(self, item: Prepared, decision: _Decision, issue_id: str, evidence: Evidence, *, is_event: bool) -> None:
+        """Count an event once; one that was only declared becomes verified when somebody else reports it, too."""
+        lesson_id = decision.lesson_id
+        lesson = self._matching.lesson(lesson_id) if lesson_id else None
+        if lesson is None or lesson.id not in self._delivered:
+            return
+        delivery, verified = self._delivered[lesson.id], evidence == "verified"
+        event = self._events.get(lesson.id)
+        if is_event:
+            self._events[lesson.id] = Event(issue_id, verified)
+            self._scores.add_event(lesson, delivery, verified=verified)
+        elif event is not None and verified and not event.verified and item.finding.is_new:
+            self._events[lesson.id] = replace(event, verified=True)
+            self._scores.verify_event(lesson, delivery, event)
 
     def _evidence(self) -> Evidence:
         if self._caller.person:
@@ -342,7 +365,9 @@ class _Refining:
             values: Row = {"issue_count": lesson.issue_count + self._sightings[lesson_id], "last_seen_at": self._now}
             if lesson.status == "probation":
                 values["expires_at"] = self._ledger.expiry()
+            values |= self._scores.values_of(lesson)
             self._ledger.set(lesson, values)
+            self._scores.move(replace(lesson, **values))
             if lesson.status == "expired":
                 back: Row = {"status": "probation", "expires_at": self._ledger.expiry()}
                 self._ledger.move(lesson, "recur", "Its issue came back.", back)

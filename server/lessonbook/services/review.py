@@ -1,6 +1,7 @@
 """Review: what people decide about lessons, and lessons that they add."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -20,6 +21,7 @@ from lessonbook.refinery.prepare import (
 from lessonbook.refinery.redact import redact
 from lessonbook.refinery.screen import screen
 from lessonbook.services.lifecycle import Ledger, document_of, with_issue
+from lessonbook.services.scoring import recount
 from lessonbook.services.workspace import Workspace, once, request_hash
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
@@ -144,6 +146,8 @@ def _edit(ledger: Ledger, lesson: Lesson, review: LessonReview) -> str:
     if lesson.status in {"quarantined", "probation"}:
         values |= {"status": "active", "expires_at": None}
     ledger.move(lesson, "edit", redact(review.reason)[0] or "edited", values)
+    if judged.text != lesson.lesson_text:
+        recount(ledger, replace(lesson, version=lesson.version + 1))  # other words: what was measured is not theirs
     ledger.name(lesson.id, lesson.agent_name, (f"text:{content_hash(judged.text)}",))
     _index_anew(ledger, lesson, judged.text)
     return "" if judged.verdict == "clean" else "Taken as a person's word, though " + "; ".join(judged.reasons) + "."

@@ -171,10 +171,11 @@ def _adding(
 def activity(*, of_agent: bool) -> Select[Any]:
     """Return a query of what each agent did by day, up to this moment; what is not folded yet has the day ''.
 
-    It takes `project`, and `agent` where it is `of_agent`; its columns are agent_name, day, and those of `ACTIVITY`.
+    It takes `project`, `since` (a midnight) and `since_day` (the same, as a date), and `agent` where it is `of_agent`; its columns are agent_name, day, and
+    those of `ACTIVITY`.
     """
     folded = select(activity_days.c.agent_name, activity_days.c.day, *(activity_days.c[key] for key in ACTIVITY)).where(
-        activity_days.c.project == bindparam("project")
+        activity_days.c.project == bindparam("project"), activity_days.c.day >= bindparam("since_day")
     )
     parts = [folded.where(activity_days.c.agent_name == bindparam("agent")) if of_agent else folded]
     for source, moment, counts in _SOURCES:
@@ -184,7 +185,7 @@ def activity(*, of_agent: bool) -> Select[Any]:
                 literal_column("''").label("day"),
                 *(func.coalesce(counts.get(key, literal_column("0")), 0).label(key) for key in ACTIVITY),
             )
-            .where(source.c.project == bindparam("project"), moment >= behind_mark())
+            .where(source.c.project == bindparam("project"), moment >= behind_mark(), moment >= bindparam("since"))
             .group_by(source.c.agent_name)
         )
         parts.append(tail.where(source.c.agent_name == bindparam("agent")) if of_agent else tail)

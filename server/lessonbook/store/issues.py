@@ -64,12 +64,6 @@ def seen_fingerprints(connection: Connection, project: str, fingerprints: Iterab
     return set(connection.execute(_SEEN, wanted).scalars())
 
 
-def events_of_run(connection: Connection, project: str, run_id: str) -> set[str]:
-    """Return the lessons that already have their event in the run."""
-    query = select(issues.c.lesson_id).where(issues.c.project == project, issues.c.run_id == run_id, issues.c.is_event)
-    return {lesson_id for lesson_id in connection.execute(query).scalars() if lesson_id is not None}
-
-
 def find(connection: Connection, project: str, issue_ids: Iterable[str]) -> dict[str, Row]:
     """Return issues by id."""
     query = select(issues).where(issues.c.project == project, issues.c.id.in_(set(issue_ids)))

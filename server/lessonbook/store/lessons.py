@@ -106,6 +106,11 @@ def find(connection: Connection, project: str, lesson_ids: Iterable[str], *, loc
     return {row.id: Lesson(*row) for row in connection.execute(_FOUND_LOCKED if lock else _FOUND, wanted)}
 
 
+def all_of(connection: Connection, project: str) -> dict[str, Lesson]:
+    """Return every lesson of a project, by id."""
+    return {row.id: Lesson(*row) for row in connection.execute(select(*_COLUMNS).where(lessons.c.project == project))}
+
+
 def find_by_keys(
     connection: Connection, project: str, agents: Iterable[str], keys: Iterable[str]
 ) -> dict[tuple[str, str], str]:

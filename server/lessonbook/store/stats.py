@@ -1,10 +1,11 @@
 """Queries behind the figures."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnClause, Connection, Integer, bindparam, cast, column, func, select, table
+from sqlalchemy import ColumnClause, ColumnElement, Connection, Integer, bindparam, cast, column, func, select, table
 
 from lessonbook.models.lesson import Lesson
 from lessonbook.models.vocabulary import SERVABLE
@@ -54,14 +55,6 @@ class Exposure(NamedTuple):
     randomised_shown: int = 0
 
 
-class WeekExposure(NamedTuple):
-    """A lesson's exposure in one week, a number of weeks since 1970-01-01."""
-
-    lesson_id: str
-    week: int
-    exposure: Exposure
-
-
 def by_agent(connection: Connection, project: str, agent_name: str = "") -> list[Row]:
     """Return the view's rows of a project, or of one agent."""
     query = select(_view).where(_view.c.project == project)
@@ -71,17 +64,19 @@ def by_agent(connection: Connection, project: str, agent_name: str = "") -> list
     return [{**row, "deliveries": int(row["deliveries"])} for row in rows]  # PostgreSQL's sum of sums is a NUMERIC
 
 
-def activity(connection: Connection, project: str, agent_name: str = "", since_day: str = "") -> list[Row]:
-    """Return what each agent did by day, from `since_day` on; what is not counted by day yet has the day ''."""
-    rows = connection.execute(folds.activity(of_agent=bool(agent_name)), {"project": project, "agent": agent_name})
-    counted = [{**row, **{key: int(row[key]) for key in folds.ACTIVITY}} for row in rows.mappings()]
-    return [row for row in counted if not row["day"] or row["day"] >= since_day]
+def activity(connection: Connection, project: str, agent_name: str = "", since: datetime = folds.NEVER) -> list[Row]:
+    """Return what each agent did by day, from `since` (a midnight) on; what is not folded yet has the day ''."""
+    wanted = {"project": project, "agent": agent_name, "since": since, "since_day": since.date().isoformat()}
+    rows = connection.execute(folds.activity(of_agent=bool(agent_name)), wanted).mappings()
+    return [{**row, **{key: int(row[key]) for key in folds.ACTIVITY}} for row in rows]
 
 
 def applied_since(connection: Connection, project: str, agent_name: str, lesson_id: str, since: datetime) -> Row:
     """Return the applications since a moment, and the verdicts on them, of one agent or lesson where named."""
     query = select(
-        func.count(), func.count(applications.c.verdict), func.coalesce(func.sum(cast(applications.c.verdict, Integer)), 0)
+        func.count(),
+        func.count(applications.c.verdict),
+        func.coalesce(func.sum(cast(applications.c.verdict, Integer)), 0),
     ).where(applications.c.project == project, applications.c.applied_at >= since)
     if agent_name:
         query = query.where(applications.c.agent_name == agent_name)
@@ -130,44 +125,70 @@ def not_served(connection: Connection, project: str, agent_name: str) -> dict[st
     return {row[0]: int(row[1]) for row in connection.execute(query)}
 
 
-def deliveries_of_lesson(connection: Connection, project: str, lesson_id: str, since_day: str = "") -> Exposure:
-    """Return in how many runs a lesson was eligible, shown, and put to the coin, from `since_day` on."""
+def deliveries_of_lesson(
+    connection: Connection, project: str, lesson_id: str, since: datetime = folds.NEVER
+) -> Exposure:
+    """Return in how many runs a lesson was eligible, shown, and put to the coin, from `since` (a midnight) on."""
     columns = [func.coalesce(func.sum(delivery_folds.c[key]), 0) for key in folds.OF_LESSONS]
     folded = select(*columns).where(
-        delivery_folds.c.project == project, delivery_folds.c.lesson_id == lesson_id, delivery_folds.c.day >= since_day
+        delivery_folds.c.project == project,
+        delivery_folds.c.lesson_id == lesson_id,
+        delivery_folds.c.day >= since.date().isoformat(),
     )
     tail = select(*(func.coalesce(count, 0) for count in folds.OF_LESSONS.values())).where(
         deliveries.c.project == bindparam("project"),
         deliveries.c.delivered_at >= folds.behind_mark(),
+        deliveries.c.delivered_at >= since,
         deliveries.c.lesson_id == lesson_id,
     )
     before, after = connection.execute(folded).one(), connection.execute(tail, {"project": project}).one()
     return Exposure(*(int(one + other) for one, other in zip(before, after, strict=True)))
 
 
-def exposures(connection: Connection, project: str, agent_name: str, since_week: int) -> Iterator[WeekExposure]:
-    """Yield how often each lesson was eligible for an agent, by week from `since_week` on, up to this moment."""
-    weeks = select(
+def exposures(
+    connection: Connection, project: str, agent_name: str, shared: Sequence[str], since_week: int
+) -> dict[str, dict[int, Exposure]]:
+    """Return how often each lesson was eligible for an agent, by week from `since_week` on, up to this moment.
+
+    Those of `shared`, lessons of all agents, are counted for all agents.
+    """
+    counted: dict[str, dict[int, Exposure]] = defaultdict(dict)
+    mine = delivery_weeks.c.agent_name == agent_name, deliveries.c.agent_name == agent_name
+    _count_exposures(connection, project, *mine, since_week, counted)
+    for lesson_id in shared:
+        counted[lesson_id] = exposures_of(connection, project, lesson_id, since_week)
+    return counted
+
+
+def exposures_of(connection: Connection, project: str, lesson_id: str, since_week: int = 0) -> dict[int, Exposure]:
+    """Return how often a lesson was eligible for any agent, by week from `since_week` on, up to this moment."""
+    counted: dict[str, dict[int, Exposure]] = defaultdict(dict)
+    its = delivery_weeks.c.lesson_id == lesson_id, deliveries.c.lesson_id == lesson_id
+    _count_exposures(connection, project, *its, since_week, counted)
+    return counted[lesson_id]
+
+
+def _count_exposures(
+    connection: Connection,
+    project: str,
+    of_weeks: ColumnElement[bool],
+    of_tail: ColumnElement[bool],
+    since_week: int,
+    counted: dict[str, dict[int, Exposure]],
+) -> None:
+    folded = select(
         delivery_weeks.c.lesson_id, delivery_weeks.c.week, *(delivery_weeks.c[key] for key in folds.OF_LESSONS)
-    ).where(
-        delivery_weeks.c.project == project,
-        delivery_weeks.c.agent_name == agent_name,
-        delivery_weeks.c.week >= since_week,
-    )
-    for lesson_id, week, *counts in connection.execute(weeks):
-        yield WeekExposure(lesson_id, week, Exposure(*counts))
-    latest = func.max(deliveries.c.delivered_at)
+    ).where(delivery_weeks.c.project == project, delivery_weeks.c.week >= since_week, of_weeks)
     tail = (
-        select(deliveries.c.lesson_id, latest, *folds.OF_LESSONS.values())
-        .where(
-            deliveries.c.project == bindparam("project"),
-            deliveries.c.delivered_at >= folds.behind_mark(),
-            deliveries.c.agent_name == agent_name,
-        )
+        select(deliveries.c.lesson_id, func.max(deliveries.c.delivered_at), *folds.OF_LESSONS.values())
+        .where(deliveries.c.project == bindparam("project"), deliveries.c.delivered_at >= folds.behind_mark(), of_tail)
         .group_by(deliveries.c.lesson_id)
     )
-    for lesson_id, moment, *counts in connection.execute(tail, {"project": project}):
-        yield WeekExposure(lesson_id, folds.week_of(moment.date()), Exposure(*map(int, counts)))
+    for query in (folded, tail):
+        for lesson_id, moment, *counts in connection.execute(query, {"project": project}):
+            week = moment if isinstance(moment, int) else folds.week_of(moment.date())
+            known = counted[lesson_id].get(week, Exposure())
+            counted[lesson_id][week] = Exposure(*(one + int(other) for one, other in zip(known, counts, strict=True)))
 
 
 def last_delivered(connection: Connection, project: str, lesson_id: str) -> datetime | None:

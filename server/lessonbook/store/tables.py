@@ -218,6 +218,7 @@ delivery_weeks = Table(
     Column("randomised", Integer, nullable=False),
     Column("randomised_shown", Integer, nullable=False),
     Column("last_delivered_at", UtcDateTime, nullable=False),
+    Index("ix_agent_delivery_weeks_lesson", "project", "lesson_id"),
     comment="Deliveries counted by week (since 1970-01-01), up to each project's mark in agent_delivery_marks",
 )
 
