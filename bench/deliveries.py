@@ -32,7 +32,8 @@ _DRAWN = f"""FROM bench_runs r CROSS JOIN bench_places p CROSS JOIN bench_served
             + ((r.number * 7919 + p.place * 104729) % 997) * ((r.number * 7919 + p.place * 104729) % 997) / 9941"""
 _DELIVERIES = f"""INSERT INTO agent_lesson_deliveries (project, run_id, lesson_id, agent_name, shown, p_show, exempt,
         policy_version, position, delivered_at)
-    SELECT '{PROJECT}', r.run_id, s.lesson_id, r.agent_name, p.place < 3 OR (r.number * 31 + p.place * 17) % 10 <> 0,
+    SELECT '{PROJECT}', r.run_id, s.lesson_id, r.agent_name,
+        r.number % 49 <> 0 AND (p.place < 3 OR (r.number * 31 + p.place * 17) % 10 <> 0),
         CASE WHEN p.place < 3 THEN 1.0 ELSE 0.9 END, p.place < 3, 'bench', p.place, r.at {_DRAWN}
     ORDER BY r.number, p.place"""
 _APPLICATIONS = f"""INSERT INTO agent_lesson_applications (project, run_id, lesson_id, agent_name, principal, verdict,
@@ -62,7 +63,8 @@ class _Session(Protocol):
 async def fill_deliveries(url: str, count: int, tell: Tell) -> int:
     """Write `count` deliveries in runs of ten, over the `DAYS` days before `UNTIL`; return how many runs.
 
-    A run in five has an issue, a delivery in twenty was recorded as applied. The lessons must be there.
+    A run in five has an issue, one in 49 is held out, a delivery in twenty was recorded as applied. The lessons must be
+    there.
     """
     address = parse_address(url)
     postgres = isinstance(address, PostgresAddress)
@@ -95,8 +97,11 @@ def _runs(first: int, last: int, count: int) -> Iterator[tuple[int, str, str, da
         yield number, digest[:26], AGENTS[int(digest[26:32], 16) % len(AGENTS)], begin + number * step
 
 
-_ADD_RUNS = f"""INSERT INTO agent_runs (project, run_id, agent_name, principal, task_hash, started_at)
-    SELECT '{PROJECT}', run_id, agent_name, 'bench', '', at FROM bench_runs WHERE number >= {{first}}"""
+_ADD_RUNS = f"""INSERT INTO agent_runs (project, run_id, agent_name, principal, holdout, p_holdout, issues, task_hash,
+        started_at)
+    SELECT '{PROJECT}', run_id, agent_name, 'bench', number % 49 = 0, 0.02, CASE WHEN number % 5 = 0 THEN 1 ELSE 0 END,
+        '', at
+    FROM bench_runs WHERE number >= {{first}}"""
 
 
 class _Sqlite:

@@ -3,26 +3,32 @@
 import random
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, bindparam, event, func, select, update
 
 from bench.databases import PROJECT, Database, fresh_database, lessonbook_on, migrate
 from bench.deliveries import LESSONS_PER_AGENT, UNTIL, fill_deliveries
 from bench.measure import Figure, Report, percentile
 from bench.population import AGENTS, fill
 from lessonbook.config import load_settings
+from lessonbook.learning.evidence import Evidence
 from lessonbook.models.lesson import Caller
 from lessonbook.models.loop import StatsQuery
 from lessonbook.services.maintain import keep_up
 from lessonbook.services.opening import open_workspace
+from lessonbook.services.scoring import counted
 from lessonbook.services.stats import get_stats
 from lessonbook.services.workspace import Workspace
+from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import lessons as lesson_rows
+from lessonbook.store import tables
+from lessonbook.store.types import Row
 
 GOAL_P95_MS: Final = 50.0
 RECENT_DAYS: Final = 30
@@ -80,6 +86,7 @@ async def _measure_database(
     work = await open_workspace(load_settings({"database": {"url": url}, "project": PROJECT}), now=lambda: UNTIL)
     try:
         tell(f"{database}: folding")
+        await work.store.migrate(_score)  # the one kind of transaction that may take minutes
         report.add(f"{database}.upkeep", [Figure("fill", filled_s, "s"), *await _fold(work)])
         queries = await _queries(work, plan.calls)
         tell(f"{database}: {plan.calls} calls of each kind")
@@ -94,14 +101,34 @@ async def _measure_database(
 
 
 async def _fold(work: Workspace) -> list[Figure]:
-    """Keep up until nothing is left to count, as a server does a round at a time; tell the longest round, too."""
-    rounds: list[float] = []
-    while True:
+    """Count what is there, as the first round of housekeeping does, and once more, with nothing left to count."""
+    took: list[float] = []
+    for _ in range(2):
         began = time.perf_counter()
-        done = await keep_up(work, _CALLER)
-        rounds.append(time.perf_counter() - began)
-        if not done.folded:
-            return [Figure("fold", sum(rounds), "s"), Figure("longest_round", max(rounds), "s")]
+        await keep_up(work, _CALLER)
+        took.append(time.perf_counter() - began)
+    return [Figure("fold", took[0], "s"), Figure("nothing_to_fold", took[1] * 1_000, "ms")]
+
+
+def _score(connection: Connection) -> None:
+    """Write what the events add up to, which reports would have done one by one."""
+    lessons = lesson_rows.all_of(connection, PROJECT)
+    of_agents: dict[str, Evidence] = defaultdict(Evidence)
+    values: list[Row] = []
+    for lesson_id, evidence in counted(connection, PROJECT, lessons).items():
+        values.append({"of": lesson_id, "evidence": evidence.to_document(), "events": evidence.events})
+        of_agents[lessons[lesson_id].agent_name] += evidence
+    of_lesson = tables.lessons.c.project == PROJECT, tables.lessons.c.id == bindparam("of")
+    changed = update(tables.lessons).where(*of_lesson)
+    connection.execute(changed.values(evidence=bindparam("evidence"), events=bindparam("events")), values)
+    runs = tables.runs.c
+    arms = select(func.sum(runs.issues)).where(runs.project == PROJECT, runs.agent_name == bindparam("agent"))
+    for agent_name, evidence in of_agents.items():
+        row = evidence_rows.hold(connection, PROJECT, agent_name) | {"effect": evidence.to_document()}
+        for side, held_out in (("served", False), ("held_out", True)):
+            issues = connection.execute(arms.where(runs.holdout.is_(held_out)), {"agent": agent_name}).scalar() or 0
+            row |= {f"{side}_issues": issues, f"{side}_squares": issues}
+        evidence_rows.put(connection, row)
 
 
 async def _queries(work: Workspace, calls: int) -> dict[str, list[StatsQuery]]:
