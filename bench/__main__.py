@@ -102,6 +102,33 @@ _evaluation("secrets", secret_finding.evaluate, "Look for secrets in code and re
 _evaluation("effect", effect.evaluate, "Tell what a policy would have brought from what another one logged.")
 
 
+@app.command(name="learning")
+def learning_command(
+    world_file: Annotated[Path, typer.Option("--world", help="TOML file of the simulated world")],
+    seeds: Annotated[int, typer.Option(min=2, help="paired seeds: the same draws for every policy")] = 40,
+    runs: Annotated[int, typer.Option(min=10, help="runs of each seed")] = 10_000,
+    json_file: JsonFile = None,
+    picture: Annotated[Path | None, typer.Option(help="draw issues prevented over runs into this file")] = None,
+) -> None:
+    """Compare Lessonbook's policy with simpler rules in a simulated world."""
+    from bench.learning import comparison, report, world  # noqa: PLC0415  # they need the extra `bench`
+
+    console = Console(stderr=True)
+    try:
+        read = world.World.read(world_file)
+    except BenchError as error:
+        console.print(str(error), style="red", highlight=False, markup=False)
+        raise typer.Exit(1) from None
+    with console.status(f"{read.name}: starting") as status:
+        compared = comparison.compare(read, seeds, runs, status.update)
+    measured = report.figures(compared)
+    Console().print(report.table(measured))
+    if json_file is not None:
+        report.write_json(measured, json_file)
+    if picture is not None:
+        report.draw_picture(compared, picture)
+
+
 def _finished(measured: Callable[[Plan, Callable[[str], None]], Awaitable[Report]], plan: Plan) -> Report:
     """Run a benchmark with its progress on stderr; what stopped it is told in a sentence, with exit code 1."""
     console = Console(stderr=True)

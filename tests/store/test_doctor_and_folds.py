@@ -224,8 +224,9 @@ async def test_many_deliveries_are_folded_in_one_go(work: Workspace, clock: Any,
     await serve_for_days(work, clock, agent, days=1)
     copies = (
         "INSERT INTO agent_lesson_deliveries (project, run_id, lesson_id, agent_name, eligible, shown, p_show, exempt, "
-        "policy_version, position, delivered_at, lesson_version, tokens) SELECT project, run_id, lesson_id || '-' || n, agent_name, eligible, "
-        "shown, p_show, exempt, policy_version, position, delivered_at, lesson_version, tokens FROM agent_lesson_deliveries, "
+        "policy_version, position, delivered_at, lesson_version, tokens) "
+        "SELECT project, run_id, lesson_id || '-' || n, agent_name, eligible, shown, p_show, exempt, "
+        "policy_version, position, delivered_at, lesson_version, tokens FROM agent_lesson_deliveries, "
         "(WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 2000) "
         "SELECT n FROM numbers) many"
     )

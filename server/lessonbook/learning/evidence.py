@@ -1,7 +1,7 @@
 """What is known of one lesson, as counts that can be added up in any order and recomputed from the rows."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
 PLACES: Final = 4
@@ -15,17 +15,26 @@ Split = tuple[int, int]
 class Period:
     """Randomised exposures (0 < p < 1) and their events within one period of time.
 
-    `splits` counts events by the probability with which the lesson was to be shown; p takes few values.
+    `splits` counts events by the probability with which the lesson was to be shown; p takes few values. `applied`
+    counts the shown exposures that the agent says it applied the lesson in, `applied_events` the events among them.
     """
 
     shown: int = 0
     withheld: int = 0
+    applied: int = 0
+    applied_events: int = 0
     splits: Mapping[float, Split] = field(default_factory=dict[float, Split])
 
     def __add__(self, other: Self) -> Self:
         """Return the sum of two periods."""
-        splits = _added(self.splits, other.splits)
-        return replace(self, shown=self.shown + other.shown, withheld=self.withheld + other.withheld, splits=splits)
+        return replace(
+            self,
+            shown=self.shown + other.shown,
+            withheld=self.withheld + other.withheld,
+            applied=self.applied + other.applied,
+            applied_events=self.applied_events + other.applied_events,
+            splits=_added(self.splits, other.splits),
+        )
 
     @property
     def events(self) -> int:
@@ -59,15 +68,25 @@ class Evidence:
         more = Period(shown=int(shown), withheld=int(not shown))
         return replace(self, periods=self._with(period, more), shown=self.shown + shown)
 
-    def add_event(self, *, shown: bool, p_show: float, verified: bool, period: int = 0) -> Self:
+    def add_application(self, *, p_show: float, period: int = 0, event: bool = False) -> Self:
+        """Return the evidence after an agent said that it applied the lesson it was shown: once per run.
+
+        `event` tells that the run's event was counted before.
+        """
+        if not 0.0 < p_show < 1.0:
+            return self
+        return replace(self, periods=self._with(period, Period(applied=1, applied_events=int(event))))
+
+    def add_event(self, *, shown: bool, p_show: float, verified: bool, applied: bool = False, period: int = 0) -> Self:
         """Return the evidence after the first issue of the lesson's class in a run where it was eligible.
 
-        The caller counts one event per (run, lesson), however often it is reported, in the period of the run.
+        The caller counts one event per (run, lesson), however often it is reported, in the period of the run; `applied`
+        tells whether the agent has said that it applied the lesson there.
         """
         if not 0.0 < p_show < 1.0:
             return self
         splits = {round(p_show, PLACES): (int(shown), int(not shown))}
-        periods = self._with(period, Period(splits=splits))
+        periods = self._with(period, Period(applied_events=int(shown and applied), splits=splits))
         if not verified:
             return replace(self, periods=periods)
         return replace(self, periods=periods, verified=_added(self.verified, splits))
@@ -123,36 +142,41 @@ class Evidence:
         document: dict[str, Any] = {}
         if self.periods:
             document["periods"] = {
-                str(number): [period.shown, period.withheld, _rows(period.splits)]
+                str(number): [
+                    *(period.shown, period.withheld, period.applied, period.applied_events),
+                    _rows(period.splits),
+                ]
                 for number, period in sorted(self.periods.items())
             }
         if self.verified:
             document["verified"] = _rows(self.verified)
-        for name in _COUNTS:
-            if (count := getattr(self, name)) not in {0, (0, 0)}:
-                document[name] = list(count) if isinstance(count, tuple) else count
+        counts = {"certain": self.certain, "shown": self.shown, "flags": self.flags}
+        document |= {name: count for name, count in counts.items() if count}
+        pairs = {"claims": self.claims, "verdicts": self.verdicts}
+        document |= {name: list(pair) for name, pair in pairs.items() if any(pair)}
         return document
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
         """Return the evidence that `to_document` wrote."""
         periods = {
-            int(number): Period(shown, withheld, dict(_split(rows)))
-            for number, (shown, withheld, rows) in document.get("periods", {}).items()
+            int(number): Period(shown, withheld, applied, applied_events, dict(_split(rows)))
+            for number, (shown, withheld, applied, applied_events, rows) in document.get("periods", {}).items()
         }
-        counts: dict[str, Any] = {name: document[name] for name in _COUNTS if name in document}
-        for name in {"claims", "verdicts"} & counts.keys():
-            prevented, not_prevented = counts[name]
-            counts[name] = (prevented, not_prevented)
-        return cls(periods=periods, verified=dict(_split(document.get("verified", ()))), **counts)
+        return cls(
+            periods=periods,
+            verified=dict(_split(document.get("verified", ()))),
+            certain=document.get("certain", 0),
+            shown=document.get("shown", 0),
+            claims=_pair(document.get("claims", (0, 0))),
+            verdicts=_pair(document.get("verdicts", (0, 0))),
+            flags=document.get("flags", 0),
+        )
 
     def _with(self, number: int, more: Period) -> dict[int, Period]:
         periods = dict(self.periods)
         periods[number] = periods[number] + more if number in periods else more
         return periods
-
-
-_COUNTS: Final = tuple(part.name for part in fields(Evidence) if part.name not in {"periods", "verified"})
 
 
 def _added(one: Mapping[float, Split], other: Mapping[float, Split]) -> dict[float, Split]:
@@ -170,3 +194,8 @@ def _rows(splits: Mapping[float, Split]) -> list[list[float]]:
 def _split(rows: Any) -> Iterator[tuple[float, Split]]:
     for p_show, shown, withheld in rows:
         yield p_show, (shown, withheld)
+
+
+def _pair(counts: Any) -> Split:
+    prevented, not_prevented = counts
+    return prevented, not_prevented

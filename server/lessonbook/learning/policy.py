@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import fsum, log
 from typing import Final, Protocol
 
+from lessonbook.learning import flags
 from lessonbook.learning.effect import EffectEstimate, effect_of
 from lessonbook.learning.evidence import Evidence
 from lessonbook.learning.grid import RHO, normalised
@@ -12,6 +13,8 @@ from lessonbook.learning.population import Prior, Tally, fit_prior, likelihood_l
 from lessonbook.learning.retirement import e_value
 
 POLICY_VERSION: Final = "measured/1"
+LADDER: Final = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98)
+"""The probabilities that are used: few, so that evidence stays small."""
 
 
 MISFITS_MAX: Final = 50
@@ -47,13 +50,16 @@ class Certain:
 class Settings:
     """What the policy is told.
 
-    `token_cost` is in average issues per token shown; `flag_cost` in average issues per flag beyond the usual;
-    `half_life` of evidence in periods; `p_min` the least and, from 1, the greatest probability of a coin.
+    `token_cost` is in average issues per token shown, `flag_cost` in average issues per flag beyond the usual;
+    `half_life` of evidence is in periods. `sharpness` says how fast the probability of showing follows that of being
+    worth it; `p_min` is the least and, from 1, the greatest probability of a coin, `p_trusted` that of a lesson which a
+    person approved.
     """
 
     token_cost: float = 0.003 / 100
     flag_cost: float = 4.0
-    half_life: float = 5.0
+    half_life: float = 10.0
+    sharpness: float = 3.0
     p_min: float = 0.05
     p_trusted: float = 0.95
 
@@ -87,9 +93,19 @@ class Appraisal:
     p_positive: float
     benefit: float
     cost: float
-    effect: EffectEstimate
-    e_value: float
+    evidence: Evidence
+    prior: Prior
     exempt: bool = False
+
+    @property
+    def effect(self) -> EffectEstimate:
+        """Effectiveness 1 − ρ with its 95 % interval."""
+        return effect_of(self.evidence, self.prior)
+
+    @property
+    def e_value(self) -> float:
+        """Evidence that the lesson does not cut its issue's rate by 15 %."""
+        return e_value(self.evidence)
 
     def value(self, relevance: float) -> float:
         """Return what one showing is worth to a task that the lesson fits to this degree, from 0 to 1."""
@@ -125,7 +141,7 @@ def appraise(
     settings = settings or Settings()
     if prior is None:
         prior = fit_prior((state.evidence for state in states if not state.exempt), now, settings.half_life)
-    mean_weight = fsum(state.severity_weight for state in states) / max(len(states), 1)
+    mean_weight = sum(state.severity_weight for state in states) / max(len(states), 1)
     return {state.lesson_id: _appraised(state, settings, prior, now, mean_weight) for state in states}
 
 
@@ -185,12 +201,12 @@ def ranked(candidates: Iterable[Candidate], appraisals: Mapping[str, Appraisal])
 
 
 def show_probability(p_positive: float, settings: Settings, *, trusted: bool = False) -> float:
-    """Return P² / (P² + (1 − P)²), kept off 0 and 1 so that every exposure tells something."""
+    """Return Pˢ / (Pˢ + (1 − P)ˢ) with s the sharpness, kept off 0 and 1 so that every exposure tells something."""
     if trusted and p_positive >= 0.5:  # noqa: PLR2004  # more likely good than bad
         return settings.p_trusted
-    odds_for, odds_against = p_positive**2, (1 - p_positive) ** 2
+    odds_for, odds_against = p_positive**settings.sharpness, (1 - p_positive) ** settings.sharpness
     p_show = odds_for / (odds_for + odds_against)
-    return round(min(max(p_show, settings.p_min), 1 - settings.p_min), 2)
+    return min(LADDER, key=lambda step: abs(step - min(max(p_show, settings.p_min), 1 - settings.p_min)))
 
 
 def _appraised(state: LessonState, settings: Settings, prior: Prior, now: int, mean_weight: float) -> Appraisal:
@@ -198,17 +214,19 @@ def _appraised(state: LessonState, settings: Settings, prior: Prior, now: int, m
     logs = likelihood_logs(tally, prior)
     weights = normalised([log(weight) + one for weight, one in zip(prior.rho_weights, logs, strict=True)])
     gains = [state.severity_weight * base * (1 - rho) for base, rho in zip(_bases(tally, prior), RHO, strict=True)]
-    cost = mean_weight * (
-        settings.token_cost * state.tokens + settings.flag_cost * _excess_flags(state.evidence, prior)
+    tokens_cost = mean_weight * settings.token_cost * state.tokens
+    suspicion = flags.posterior(state.evidence.flags, state.evidence.shown, prior.flag_weights)
+    harms = [mean_weight * settings.flag_cost * excess for excess in flags.excess(prior.flag_weights)]
+    p_positive = sum(
+        chance * _share_above(weights, gains, tokens_cost + harm) for chance, harm in zip(suspicion, harms, strict=True)
     )
-    p_positive = min(fsum(weight for weight, gain in zip(weights, gains, strict=True) if gain > cost), 1.0)
     return Appraisal(
         p_show=1.0 if state.exempt else show_probability(p_positive, settings, trusted=state.trusted),
         p_positive=p_positive,
         benefit=fsum(weight * gain for weight, gain in zip(weights, gains, strict=True)),
-        cost=cost,
-        effect=effect_of(state.evidence, prior),
-        e_value=e_value(state.evidence),
+        cost=tokens_cost + sum(chance * harm for chance, harm in zip(suspicion, harms, strict=True)),
+        evidence=state.evidence,
+        prior=prior,
         exempt=state.exempt,
     )
 
@@ -219,5 +237,11 @@ def _bases(tally: Tally, prior: Prior) -> list[float]:
     return [events / (prior.base_exposures + tally.withheld + rho * tally.shown) for rho in RHO]
 
 
-def _excess_flags(evidence: Evidence, prior: Prior) -> float:
-    return max((evidence.flags + 0.5) / (evidence.shown + 100) - prior.flag_rate, 0.0)
+def _share_above(weights: Sequence[float], gains: Sequence[float], cost: float) -> float:
+    """Return the weight of gains above `cost`, at most 1; gains fall along the grid."""
+    total = 0.0
+    for weight, gain in zip(weights, gains, strict=True):
+        if gain <= cost:
+            break
+        total += weight
+    return min(total, 1.0)

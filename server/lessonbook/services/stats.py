@@ -36,6 +36,7 @@ from lessonbook.store.types import Row
 
 RECURRING_MAX: Final = 5
 TREND_WEEKS: Final = 12
+UNIT: Final = "issues per 100 runs"
 Z_95: Final = 1.959964
 _SUMMED: Final = ("issues", "runs", "deliveries", "applications", "verified", "prevented")
 
@@ -116,7 +117,7 @@ def _service_lift(
     told: dict[str, Any] = {
         "comparisons": held_out.runs,
         "runs_with_lessons": served.runs,
-        "unit": "issues per 100 runs",
+        "unit": UNIT,
     }
     if agent_name:
         told["note"] = readiness(connection, project, agent_name, work.settings.learning.mode, now).sentence()
@@ -159,7 +160,7 @@ def _trend(days: Sequence[Row], today: date) -> list[WeekFigures]:
             week[name] += row[name]
     monday = today - timedelta(days=today.weekday())
     weeks = (monday - timedelta(weeks=back) for back in reversed(range(TREND_WEEKS)))
-    nothing = dict.fromkeys(_WEEKLY, 0)
+    nothing: dict[str, int] = dict.fromkeys(_WEEKLY, 0)
     return [_week(week, sums.get(week, nothing)) for week in weeks if sums and week >= min(sums)]
 
 
@@ -224,7 +225,7 @@ def _lesson_lift(connection: Connection, caller: Caller, lesson: Lesson) -> dict
         "comparisons": seen.withheld,
         "runs_shown": seen.shown,
         "runs_without_a_coin": evidence.certain,
-        "unit": "issues per 100 runs",
+        "unit": UNIT,
     }
     if evidence.events < EVENTS_MIN or not seen.withheld:
         return {"status": "not enough data", **told}

@@ -36,7 +36,7 @@ from lessonbook.store.tables import (
 )
 
 LAG: Final = timedelta(minutes=15)
-"""A row is counted once no transaction of its time can still be open, in a replica whose clock is a little late, too."""
+"""A row is counted once no transaction of its time can still be open, even in a replica whose clock is late."""
 
 NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """The mark of a project of which nothing was counted yet."""
@@ -171,20 +171,22 @@ def _adding(
 def activity(*, of_agent: bool) -> Select[Any]:
     """Return a query of what each agent did by day, up to this moment; what is not folded yet has the day ''.
 
-    It takes `project`, `since` (a midnight) and `since_day` (the same, as a date), and `agent` where it is `of_agent`; its columns are agent_name, day, and
-    those of `ACTIVITY`.
+    It takes `project`, `since` (a midnight) and `since_day` (the same, as a date), and `agent` where it is `of_agent`.
+    Its columns are agent_name, day, and those of `ACTIVITY`.
     """
     folded = select(activity_days.c.agent_name, activity_days.c.day, *(activity_days.c[key] for key in ACTIVITY)).where(
         activity_days.c.project == bindparam("project"), activity_days.c.day >= bindparam("since_day")
     )
     parts = [folded.where(activity_days.c.agent_name == bindparam("agent")) if of_agent else folded]
     for source, moment, counts in _SOURCES:
-        tail = (
-            select(
-                source.c.agent_name,
-                literal_column("''").label("day"),
-                *(func.coalesce(counts.get(key, literal_column("0")), 0).label(key) for key in ACTIVITY),
-            )
+        zero: ColumnElement[int] = literal_column("0")
+        columns: list[ColumnElement[Any]] = [
+            source.c.agent_name,
+            literal_column("''").label("day"),
+            *(func.coalesce(counts.get(key, zero), 0).label(key) for key in ACTIVITY),
+        ]
+        tail: Select[Any] = (
+            select(*columns)
             .where(source.c.project == bindparam("project"), moment >= behind_mark(), moment >= bindparam("since"))
             .group_by(source.c.agent_name)
         )

@@ -5,7 +5,19 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnClause, ColumnElement, Connection, Integer, bindparam, cast, column, func, select, table
+from sqlalchemy import (
+    ColumnClause,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    bindparam,
+    cast,
+    column,
+    func,
+    select,
+    table,
+)
 
 from lessonbook.models.lesson import Lesson
 from lessonbook.models.vocabulary import SERVABLE
@@ -176,16 +188,17 @@ def _count_exposures(
     since_week: int,
     counted: dict[str, dict[int, Exposure]],
 ) -> None:
-    folded = select(
+    folded: Select[Any] = select(
         delivery_weeks.c.lesson_id, delivery_weeks.c.week, *(delivery_weeks.c[key] for key in folds.OF_LESSONS)
     ).where(delivery_weeks.c.project == project, delivery_weeks.c.week >= since_week, of_weeks)
-    tail = (
+    tail: Select[Any] = (
         select(deliveries.c.lesson_id, func.max(deliveries.c.delivered_at), *folds.OF_LESSONS.values())
         .where(deliveries.c.project == bindparam("project"), deliveries.c.delivered_at >= folds.behind_mark(), of_tail)
         .group_by(deliveries.c.lesson_id)
     )
     for query in (folded, tail):
-        for lesson_id, moment, *counts in connection.execute(query, {"project": project}):
+        for row in connection.execute(query, {"project": project}):
+            lesson_id, moment, *counts = list[Any](row)
             week = moment if isinstance(moment, int) else folds.week_of(moment.date())
             known = counted[lesson_id].get(week, Exposure())
             counted[lesson_id][week] = Exposure(*(one + int(other) for one, other in zip(known, counts, strict=True)))
