@@ -8,7 +8,7 @@ import anyio
 import typer
 from rich.console import Console
 
-from bench import dedup, injection, intake, retrieval, routing, secret_finding, severity, speed
+from bench import dedup, effect, evidence, injection, intake, retrieval, routing, secret_finding, severity, speed
 from bench.evaluation import Evaluation
 from bench.faults import BenchError, leaves
 from bench.measure import Report
@@ -62,6 +62,21 @@ def intake_command(
     _show(_finished(intake.measure, plan), json_file)
 
 
+@app.command(name="evidence")
+def evidence_command(
+    database: Annotated[speed.Databases, typer.Option(help="database to fill")] = speed.Databases.both,
+    deliveries: Annotated[int, typer.Option(min=1_000, help="deliveries over 90 days of 25 agents")] = 10_000_000,
+    calls: Annotated[int, typer.Option(min=20, help="timed get_stats calls of each kind")] = 200,
+    plans: Annotated[
+        Path | None, typer.Option(help="append statements and the plans of slow ones to this file")
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Fill a database with deliveries, fold them, and time `get_stats`. Ten millions take 4 GB of disk."""
+    plan = evidence.Plan(databases=database.members(), deliveries=deliveries, calls=calls, plans=plans)
+    _show(_finished(evidence.measured, plan), json_file)
+
+
 DataFolder = Annotated[Path, typer.Option(help="folder of the labelled (or unlabelled) rows, a .jsonl file each")]
 PredictionsFile = Annotated[Path | None, typer.Option("--predictions", help="write what was predicted, a line each")]
 
@@ -89,6 +104,7 @@ _evaluation(
 )
 _evaluation("scale", retrieval.evaluate_scale, "Find lessons among those of all sets, and among many that fit nothing.")
 _evaluation("secrets", secret_finding.evaluate, "Look for secrets in code and reports.")
+_evaluation("effect", effect.evaluate, "Tell what a policy would have brought from what another one logged.")
 
 
 @app.command(name="learning")
