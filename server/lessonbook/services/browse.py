@@ -10,10 +10,13 @@ from pydantic_core import PydanticCustomError
 from sqlalchemy import Connection
 
 from lessonbook.errors import InvalidInput, NotFound
+from lessonbook.learning.evidence import Evidence
+from lessonbook.learning.retirement import e_value
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.operator import (
     AuditQuery,
     AuditTrail,
+    EvidenceSummary,
     LessonDetail,
     LessonListing,
     LessonPage,
@@ -24,6 +27,7 @@ from lessonbook.models.operator import (
     SuggestedMatch,
 )
 from lessonbook.models.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, STATUSES, Status, storable
+from lessonbook.services.measure import effect_of
 from lessonbook.services.search import FOUND_MAX, search
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import audit, runs
@@ -139,6 +143,8 @@ async def get_lesson(work: Workspace, caller: Caller, lesson_id: str) -> LessonD
             superseded_by=lesson.superseded_by,
             expires_at=lesson.expires_at.isoformat() if lesson.expires_at else None,
             provenance=lesson.provenance,
+            effect=effect_of(lesson),
+            evidence=_evidence(lesson),
             history=[_history_line(row) for row in lesson_rows.history(connection, caller.project, lesson_id)],
             issues=[
                 _pending(row).model_dump()
@@ -151,6 +157,17 @@ async def get_lesson(work: Workspace, caller: Caller, lesson_id: str) -> LessonD
         )
 
     return await work.store.read(read)
+
+
+def _evidence(lesson: Lesson) -> EvidenceSummary:
+    found = Evidence.from_document(lesson.evidence)
+    splits = found.total().splits.values()
+    return EvidenceSummary(
+        events_shown=sum(shown for shown, _ in splits),
+        events_withheld=sum(withheld for _, withheld in splits),
+        verified=sum(map(sum, found.verified.values())),
+        e_value=round(e_value(found), 3),
+    )
 
 
 def _history_line(row: Row) -> dict[str, Any]:

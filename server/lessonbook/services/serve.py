@@ -12,7 +12,6 @@ from typing import Final
 from sqlalchemy import Connection
 
 from lessonbook.learning import coin
-from lessonbook.learning.effect import EVENTS_MIN
 from lessonbook.learning.policy import (
     HOLDOUT_SHARE,
     POLICY_VERSION,
@@ -25,9 +24,10 @@ from lessonbook.learning.policy import (
 )
 from lessonbook.learning.ranking import estimate_tokens, fill
 from lessonbook.models.lesson import Caller, Lesson
-from lessonbook.models.loop import Effect, LessonQuery, Lessons, NotEnough, ServedLesson
+from lessonbook.models.loop import LessonQuery, Lessons, ServedLesson
 from lessonbook.models.vocabulary import SHARED_AGENT
 from lessonbook.services import prompt_section
+from lessonbook.services.measure import effect_of
 from lessonbook.services.shelf import Fit, Shelf
 from lessonbook.services.workspace import Workspace, hash_of, request_hash
 from lessonbook.store import idempotency, runs
@@ -289,16 +289,4 @@ def _served(lesson: Lesson) -> ServedLesson:
         category=lesson.category,
         trust=lesson.trust,
         effect=effect_of(lesson),
-    )
-
-
-def effect_of(lesson: Lesson) -> Effect | NotEnough:
-    """Return a lesson's effect with its interval, or that there are too few events to tell."""
-    if lesson.events < EVENTS_MIN:
-        return "not enough data"
-    return Effect(
-        estimate=round(lesson.effectiveness_score, 3),
-        low=round(lesson.effect_low, 3),
-        high=round(lesson.effect_high, 3),
-        events=lesson.events,
     )
