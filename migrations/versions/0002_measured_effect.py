@@ -49,19 +49,20 @@ MARKED = {
     ),
 }
 
+# CROSS JOIN: SQLite then begins with the mark, where it would otherwise read every delivery first.
 STATS_VIEW = """
 CREATE VIEW agent_learning_stats AS
 WITH activity AS (
     SELECT project, agent_name, runs, deliveries, issues, last_at FROM agent_activity_days
     UNION ALL
     SELECT d.project, d.agent_name, 0, 1, 0, d.delivered_at FROM agent_delivery_marks m
-        JOIN agent_lesson_deliveries d ON d.project = m.project AND d.delivered_at >= m.folded_before
+        CROSS JOIN agent_lesson_deliveries d WHERE d.project = m.project AND d.delivered_at >= m.folded_before
     UNION ALL
     SELECT r.project, r.agent_name, 1, 0, 0, r.started_at FROM agent_delivery_marks m
-        JOIN agent_runs r ON r.project = m.project AND r.started_at >= m.folded_before
+        CROSS JOIN agent_runs r WHERE r.project = m.project AND r.started_at >= m.folded_before
     UNION ALL
     SELECT i.project, i.agent_name, 0, 0, 1, i.created_at FROM agent_delivery_marks m
-        JOIN agent_issues i ON i.project = m.project AND i.created_at >= m.folded_before
+        CROSS JOIN agent_issues i WHERE i.project = m.project AND i.created_at >= m.folded_before
 ), by_activity AS (
     SELECT project, agent_name, CAST(SUM(runs) AS BIGINT) AS runs, CAST(SUM(deliveries) AS BIGINT) AS deliveries,
         CAST(SUM(issues) AS BIGINT) AS issues, MAX(last_at) AS last_at
@@ -257,6 +258,20 @@ def upgrade() -> None:
         sqlite_where=sa.text("is_event"),
         postgresql_where=sa.text("is_event"),
     )
+    op.create_index(
+        "ix_agent_issues_waiting",
+        "agent_issues",
+        ["project", "agent_name", "created_at"],
+        sqlite_where=sa.text("action = 'pending'"),
+        postgresql_where=sa.text("action = 'pending'"),
+    )
+    op.create_index("ix_agent_lessons_recurring", "agent_lessons", ["project", "issue_count"])
+    counters = ["times_applied", "times_verified", "times_prevented"]
+    op.create_index("ix_agent_lessons_figures", "agent_lessons", ["project", "agent_name", "status", *counters])
+    op.drop_index("ix_agent_lesson_applications_agent", "agent_lesson_applications")
+    for name, of_agent in (("time", []), ("agent", ["agent_name"])):
+        columns = ["project", *of_agent, "applied_at", "verdict"]
+        op.create_index(f"ix_agent_lesson_applications_{name}", "agent_lesson_applications", columns)
     # Everything is counted anew from the evidence, runs and issues by day along with it.
     op.execute("DELETE FROM agent_delivery_folds")
     op.execute("DELETE FROM agent_delivery_marks")
@@ -277,6 +292,13 @@ def downgrade() -> None:
         op.execute(f"DROP TRIGGER {table}_marked" + (f" ON {table}" if dialect == "postgresql" else ""))
     if dialect == "postgresql":
         op.execute("DROP FUNCTION agent_delivery_marks_begin")
+    for name in ("time", "agent"):
+        op.drop_index(f"ix_agent_lesson_applications_{name}", "agent_lesson_applications")
+    of_agent = ["project", "agent_name", "applied_at"]
+    op.create_index("ix_agent_lesson_applications_agent", "agent_lesson_applications", of_agent)
+    op.drop_index("ix_agent_lessons_figures", "agent_lessons")
+    op.drop_index("ix_agent_lessons_recurring", "agent_lessons")
+    op.drop_index("ix_agent_issues_waiting", "agent_issues")
     op.drop_index("ix_agent_issues_events", "agent_issues")
     op.drop_index("ix_agent_issues_time", "agent_issues")
     op.create_index("ix_agent_runs_agent", "agent_runs", ["project", "agent_name", "started_at"])

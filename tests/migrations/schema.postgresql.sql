@@ -339,9 +339,13 @@ CREATE INDEX ix_agent_issues_run ON public.agent_issues USING btree (project, ru
 
 CREATE INDEX ix_agent_issues_time ON public.agent_issues USING btree (project, created_at, agent_name);
 
-CREATE INDEX ix_agent_lesson_applications_agent ON public.agent_lesson_applications USING btree (project, agent_name, applied_at);
+CREATE INDEX ix_agent_issues_waiting ON public.agent_issues USING btree (project, agent_name, created_at) WHERE (action = 'pending'::text);
+
+CREATE INDEX ix_agent_lesson_applications_agent ON public.agent_lesson_applications USING btree (project, agent_name, applied_at, verdict);
 
 CREATE INDEX ix_agent_lesson_applications_lesson ON public.agent_lesson_applications USING btree (project, lesson_id);
+
+CREATE INDEX ix_agent_lesson_applications_time ON public.agent_lesson_applications USING btree (project, applied_at, verdict);
 
 CREATE INDEX ix_agent_lesson_deliveries_time ON public.agent_lesson_deliveries USING btree (project, delivered_at);
 
@@ -350,6 +354,10 @@ CREATE INDEX ix_agent_lesson_documents_search ON public.agent_lesson_documents U
 CREATE INDEX ix_agent_lesson_keys_key ON public.agent_lesson_keys USING btree (project, key);
 
 CREATE INDEX ix_agent_lesson_keys_lesson ON public.agent_lesson_keys USING btree (project, lesson_id);
+
+CREATE INDEX ix_agent_lessons_figures ON public.agent_lessons USING btree (project, agent_name, status, times_applied, times_verified, times_prevented);
+
+CREATE INDEX ix_agent_lessons_recurring ON public.agent_lessons USING btree (project, issue_count);
 
 CREATE INDEX ix_agent_lessons_revision ON public.agent_lessons USING btree (project, agent_name, revision);
 
@@ -426,7 +434,8 @@ VIEW agent_learning_stats AS
             0,
             d.delivered_at
            FROM (agent_delivery_marks m
-             JOIN agent_lesson_deliveries d ON (((d.project = m.project) AND (d.delivered_at >= m.folded_before))))
+             CROSS JOIN agent_lesson_deliveries d)
+          WHERE ((d.project = m.project) AND (d.delivered_at >= m.folded_before))
         UNION ALL
          SELECT r.project,
             r.agent_name,
@@ -435,7 +444,8 @@ VIEW agent_learning_stats AS
             0,
             r.started_at
            FROM (agent_delivery_marks m
-             JOIN agent_runs r ON (((r.project = m.project) AND (r.started_at >= m.folded_before))))
+             CROSS JOIN agent_runs r)
+          WHERE ((r.project = m.project) AND (r.started_at >= m.folded_before))
         UNION ALL
          SELECT i.project,
             i.agent_name,
@@ -444,7 +454,8 @@ VIEW agent_learning_stats AS
             1,
             i.created_at
            FROM (agent_delivery_marks m
-             JOIN agent_issues i ON (((i.project = m.project) AND (i.created_at >= m.folded_before))))
+             CROSS JOIN agent_issues i)
+          WHERE ((i.project = m.project) AND (i.created_at >= m.folded_before))
         ), by_activity AS (
          SELECT activity.project,
             activity.agent_name,

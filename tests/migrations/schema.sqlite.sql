@@ -16,15 +16,23 @@ CREATE INDEX ix_agent_issues_run ON agent_issues (project, run_id);
 
 CREATE INDEX ix_agent_issues_time ON agent_issues (project, created_at, agent_name);
 
-CREATE INDEX ix_agent_lesson_applications_agent ON agent_lesson_applications (project, agent_name, applied_at);
+CREATE INDEX ix_agent_issues_waiting ON agent_issues (project, agent_name, created_at) WHERE action = 'pending';
+
+CREATE INDEX ix_agent_lesson_applications_agent ON agent_lesson_applications (project, agent_name, applied_at, verdict);
 
 CREATE INDEX ix_agent_lesson_applications_lesson ON agent_lesson_applications (project, lesson_id);
+
+CREATE INDEX ix_agent_lesson_applications_time ON agent_lesson_applications (project, applied_at, verdict);
 
 CREATE INDEX ix_agent_lesson_deliveries_time ON agent_lesson_deliveries (project, delivered_at);
 
 CREATE INDEX ix_agent_lesson_keys_key ON agent_lesson_keys (project, "key");
 
 CREATE INDEX ix_agent_lesson_keys_lesson ON agent_lesson_keys (project, lesson_id);
+
+CREATE INDEX ix_agent_lessons_figures ON agent_lessons (project, agent_name, status, times_applied, times_verified, times_prevented);
+
+CREATE INDEX ix_agent_lessons_recurring ON agent_lessons (project, issue_count);
 
 CREATE INDEX ix_agent_lessons_revision ON agent_lessons (project, agent_name, revision);
 
@@ -388,13 +396,13 @@ WITH activity AS (
     SELECT project, agent_name, runs, deliveries, issues, last_at FROM agent_activity_days
     UNION ALL
     SELECT d.project, d.agent_name, 0, 1, 0, d.delivered_at FROM agent_delivery_marks m
-        JOIN agent_lesson_deliveries d ON d.project = m.project AND d.delivered_at >= m.folded_before
+        CROSS JOIN agent_lesson_deliveries d WHERE d.project = m.project AND d.delivered_at >= m.folded_before
     UNION ALL
     SELECT r.project, r.agent_name, 1, 0, 0, r.started_at FROM agent_delivery_marks m
-        JOIN agent_runs r ON r.project = m.project AND r.started_at >= m.folded_before
+        CROSS JOIN agent_runs r WHERE r.project = m.project AND r.started_at >= m.folded_before
     UNION ALL
     SELECT i.project, i.agent_name, 0, 0, 1, i.created_at FROM agent_delivery_marks m
-        JOIN agent_issues i ON i.project = m.project AND i.created_at >= m.folded_before
+        CROSS JOIN agent_issues i WHERE i.project = m.project AND i.created_at >= m.folded_before
 ), by_activity AS (
     SELECT project, agent_name, CAST(SUM(runs) AS BIGINT) AS runs, CAST(SUM(deliveries) AS BIGINT) AS deliveries,
         CAST(SUM(issues) AS BIGINT) AS issues, MAX(last_at) AS last_at

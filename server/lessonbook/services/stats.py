@@ -1,6 +1,6 @@
 """Stats: figures as proof allows. A ratio never stands without its interval, and below ten events none is told."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from math import sqrt
 from typing import Any, Final
@@ -23,7 +23,7 @@ from lessonbook.models.loop import (
     Totals,
     WeekFigures,
 )
-from lessonbook.models.vocabulary import SERVABLE
+from lessonbook.models.vocabulary import SERVABLE, TOMBSTONES
 from lessonbook.services.measure import effect_of as effect_of_lesson
 from lessonbook.services.measure import evidence_of, readiness
 from lessonbook.services.scoring import sides
@@ -38,7 +38,7 @@ RECURRING_MAX: Final = 5
 TREND_WEEKS: Final = 12
 UNIT: Final = "issues per 100 runs"
 Z_95: Final = 1.959964
-_SUMMED: Final = ("issues", "runs", "deliveries", "applications", "verified", "prevented")
+_COUNTED: Final = {"applications": "times_applied", "verified": "times_verified", "prevented": "times_prevented"}
 
 
 async def get_stats(work: Workspace, caller: Caller, query: StatsQuery) -> Stats:
@@ -66,17 +66,17 @@ def _of_agents(
 ) -> Stats:
     """Return the figures of a project, or of one of its agents."""
     project = caller.project
-    rows = figures.by_agent(connection, project, agent_name)
+    lessons = figures.by_status(connection, project, agent_name)
     days = figures.activity(connection, project, agent_name, _first_monday(now))
     within = figures.activity(connection, project, agent_name, since or folds.NEVER)
-    totals = {name: _sum(rows, name) for name in _SUMMED}
-    totals |= {name: _sum(within, name) for name in ("issues", "runs", "deliveries")}
+    totals = {name: _sum(within, name) for name in ("issues", "runs", "deliveries")}
+    totals |= {name: _sum(lessons.values(), counter) for name, counter in _COUNTED.items()}
     if since is not None:
         totals |= figures.applied_since(connection, project, agent_name, "", since)
     return Stats(
         totals=Totals(
-            lessons=_sum(rows, "total_lessons"),
-            active=_sum(rows, "active_lessons"),
+            lessons=_sum((row for status, row in lessons.items() if status not in TOMBSTONES), "lessons"),
+            active=_sum((row for status, row in lessons.items() if status in SERVABLE), "lessons"),
             pending=figures.pending(connection, project, agent_name, since),
             **totals,
         ),
@@ -88,7 +88,7 @@ def _of_agents(
         withheld_by_reason={
             "coin": _sum(within, "withheld"),
             "holdout": _sum(within, "deliveries") - _sum(within, "shown") - _sum(within, "withheld"),
-            **figures.not_served(connection, project, agent_name),
+            **{status: row["lessons"] for status, row in lessons.items() if status not in SERVABLE},
         },
         prevention_rate=_rate(totals["prevented"], totals["verified"]),
         tokens_served=_sum(within, "tokens"),
@@ -232,7 +232,7 @@ def _lesson_lift(connection: Connection, caller: Caller, lesson: Lesson) -> dict
     return {"status": "measured", **told, **_interval(lift_of(evidence))}
 
 
-def _sum(rows: list[Row], name: str) -> int:
+def _sum(rows: Iterable[Row], name: str) -> int:
     return sum(int(row[name]) for row in rows)
 
 

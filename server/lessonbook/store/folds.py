@@ -169,19 +169,18 @@ def _adding(
 
 @cache
 def activity(*, of_agent: bool) -> Select[Any]:
-    """Return a query of what each agent did by day, up to this moment; what is not folded yet has the day ''.
+    """Return a query of what was done by day, up to this moment; what is not folded yet has the day ''.
 
     It takes `project`, `since` (a midnight) and `since_day` (the same, as a date), and `agent` where it is `of_agent`.
-    Its columns are agent_name, day, and those of `ACTIVITY`.
+    Its columns are day, and those of `ACTIVITY`.
     """
-    folded = select(activity_days.c.agent_name, activity_days.c.day, *(activity_days.c[key] for key in ACTIVITY)).where(
+    folded = select(activity_days.c.day, *(activity_days.c[key] for key in ACTIVITY)).where(
         activity_days.c.project == bindparam("project"), activity_days.c.day >= bindparam("since_day")
     )
     parts = [folded.where(activity_days.c.agent_name == bindparam("agent")) if of_agent else folded]
     for source, moment, counts in _SOURCES:
         zero: ColumnElement[int] = literal_column("0")
         columns: list[ColumnElement[Any]] = [
-            source.c.agent_name,
             literal_column("''").label("day"),
             *(func.coalesce(counts.get(key, zero), 0).label(key) for key in ACTIVITY),
         ]
@@ -191,7 +190,8 @@ def activity(*, of_agent: bool) -> Select[Any]:
             .group_by(source.c.agent_name)
         )
         parts.append(tail.where(source.c.agent_name == bindparam("agent")) if of_agent else tail)
-    return select(union_all(*parts).subquery())
+    days = union_all(*parts).subquery()
+    return select(days.c.day, *(func.sum(days.c[key]).label(key) for key in ACTIVITY)).group_by(days.c.day)
 
 
 def behind_mark() -> ColumnElement[datetime]:

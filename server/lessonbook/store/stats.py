@@ -15,12 +15,12 @@ from sqlalchemy import (
     cast,
     column,
     func,
+    literal_column,
     select,
     table,
 )
 
 from lessonbook.models.lesson import Lesson
-from lessonbook.models.vocabulary import SERVABLE
 from lessonbook.store import folds
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.tables import (
@@ -54,7 +54,11 @@ VIEW_COLUMNS: Final = (
     "effectiveness_low",
     "effectiveness_high",
 )
+COUNTERS: Final = ("times_applied", "times_verified", "times_prevented")
 _columns: list[ColumnClause[Any]] = [column(name) for name in VIEW_COLUMNS]
+_PENDING: Final[ColumnElement[str]] = literal_column(
+    "'pending'"
+)  # SQLite uses an index over some rows only where the text says which
 _view = table(STATS_VIEW, *_columns, column("last_activity_at", UtcDateTime()))
 
 
@@ -77,7 +81,7 @@ def by_agent(connection: Connection, project: str, agent_name: str = "") -> list
 
 
 def activity(connection: Connection, project: str, agent_name: str = "", since: datetime = folds.NEVER) -> list[Row]:
-    """Return what each agent did by day, from `since` (a midnight) on; what is not folded yet has the day ''."""
+    """Return what was done by day, from `since` (a midnight) on; what is not folded yet has the day ''."""
     wanted = {"project": project, "agent": agent_name, "since": since, "since_day": since.date().isoformat()}
     rows = connection.execute(folds.activity(of_agent=bool(agent_name)), wanted).mappings()
     return [{**row, **{key: int(row[key]) for key in folds.ACTIVITY}} for row in rows]
@@ -100,7 +104,7 @@ def applied_since(connection: Connection, project: str, agent_name: str, lesson_
 
 def pending(connection: Connection, project: str, agent_name: str, since: datetime | None = None) -> int:
     """Return how many issues no lesson answers yet, of those reported since a moment where one is given."""
-    query = select(func.count()).where(issues.c.project == project, issues.c.action == "pending")
+    query = select(func.count()).where(issues.c.project == project, issues.c.action == _PENDING)
     if agent_name:
         query = query.where(issues.c.agent_name == agent_name)
     if since is not None:
@@ -118,23 +122,25 @@ def issues_of_lesson_since(connection: Connection, project: str, lesson_id: str,
 
 def top_recurring(connection: Connection, project: str, agent_name: str, most: int) -> list[Lesson]:
     """Return the servable lessons whose issue was seen most often, at least twice: agents read this, too."""
-    conditions = [lessons.c.project == project, lessons.c.issue_count > 1, lessons.c.status.in_(SERVABLE)]
+    conditions = [lessons.c.project == project, lessons.c.issue_count > 1, lessons.c.is_active]
     if agent_name:
         conditions.append(lessons.c.agent_name == agent_name)
     order = (lessons.c.issue_count.desc(), lessons.c.severity.desc(), lessons.c.id)
     return lesson_rows.where(connection, conditions, order, most)
 
 
-def not_served(connection: Connection, project: str, agent_name: str) -> dict[str, int]:
-    """Return how many lessons each status keeps from being served."""
+def by_status(connection: Connection, project: str, agent_name: str) -> dict[str, Row]:
+    """Return how many lessons have each status, and their counters added up; the index `figures` holds all of it."""
     query = (
-        select(lessons.c.status, func.count())
-        .where(lessons.c.project == project, lessons.c.is_active.is_(False))
+        select(
+            lessons.c.status, func.count().label("lessons"), *(func.sum(lessons.c[key]).label(key) for key in COUNTERS)
+        )
+        .where(lessons.c.project == project)
         .group_by(lessons.c.status)
     )
     if agent_name:
         query = query.where(lessons.c.agent_name == agent_name)
-    return {row[0]: int(row[1]) for row in connection.execute(query)}
+    return {row["status"]: dict(row) for row in connection.execute(query).mappings()}
 
 
 def deliveries_of_lesson(

@@ -85,6 +85,16 @@ lessons = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     Index("ix_agent_lessons_revision", "project", "agent_name", "revision"),
     Index("ix_agent_lessons_status", "project", "status"),
+    Index("ix_agent_lessons_recurring", "project", "issue_count"),
+    Index(
+        "ix_agent_lessons_figures",
+        "project",
+        "agent_name",
+        "status",
+        "times_applied",
+        "times_verified",
+        "times_prevented",
+    ),
 )
 
 lesson_keys = Table(
@@ -317,6 +327,14 @@ issues = Table(
         sqlite_where=text("action = 'pending'"),
         postgresql_where=text("action = 'pending'"),
     ),
+    Index(
+        "ix_agent_issues_waiting",
+        "project",
+        "agent_name",
+        "created_at",
+        sqlite_where=text("action = 'pending'"),
+        postgresql_where=text("action = 'pending'"),
+    ),
     Index("ix_agent_issues_lesson", "project", "lesson_id", "created_at"),
     Index("ix_agent_issues_run", "project", "run_id"),
     Index("ix_agent_issues_fingerprint", "project", "fingerprint"),
@@ -350,7 +368,8 @@ applications = Table(
     Column("notes", Text, nullable=False, server_default=""),
     Column("applied_at", UtcDateTime, nullable=False),
     Index("ix_agent_lesson_applications_lesson", "project", "lesson_id"),
-    Index("ix_agent_lesson_applications_agent", "project", "agent_name", "applied_at"),
+    Index("ix_agent_lesson_applications_agent", "project", "agent_name", "applied_at", "verdict"),
+    Index("ix_agent_lesson_applications_time", "project", "applied_at", "verdict"),
     _of_run(),
     _of_lesson(),
 )
