@@ -141,9 +141,8 @@ def test_an_issue_behind_a_lesson_finds_it() -> None:
     index.put("a", body)
     index.put("b", document_of("Close what was opened.", "", "", "reliability"))
     assert "a" not in index.scores("pagination of orders")
-    index.put(
-        "a", with_issue(body, "Bound what a caller may ask for.", "GET /orders has no pagination", "api/orders.py")
-    )
+    told = with_issue(body, "Bound what a caller may ask for.", "GET /orders has no pagination", "api/orders.py")
+    index.put("a", told)
     assert list(index.scores("pagination of orders")) == ["a"]
     assert list(index.scores("orders.py")) == ["a"]
 
