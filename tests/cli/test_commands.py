@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from lessonbook.store import migrate
-
 from tests.cli.conftest import Run
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
