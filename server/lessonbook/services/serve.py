@@ -133,8 +133,7 @@ class _Serving:
     def choose(self) -> tuple[_Pick, list[Row]]:
         """Return what to serve, and the deliveries to log for it."""
         query, shelf = self.query, self.shelf
-        text = " ".join((query.task, *query.files)).strip()
-        fits = {fit.lesson.id: fit for fit in shelf.fitting(text, query.categories)}
+        fits = {fit.lesson.id: fit for fit in shelf.fitting(query.task, query.files, query.categories)}
         held_out = self._is_held_out() or bool(shelf.measure.stop)
         chances = {name: self._chance(fit.lesson, held_out=held_out) for name, fit in fits.items()}
         candidates = [Candidate(name, fit.relevance, prompt_section.cost_of(fit.lesson)) for name, fit in fits.items()]
