@@ -349,6 +349,34 @@ async def test_the_doctor_sees_evidence_that_was_changed(loop, agent: Caller, qa
     assert any("events is 5, the evidence says 1" in fault for fault in faults)
 
 
+@pytest.mark.parametrize(
+    ("steps", "events_met"), [(["apply"], 0), (["apply", "issue"], 1), (["issue", "apply", "apply"], 1), (["issue"], 0)]
+)
+async def test_applications_of_what_a_coin_showed_are_counted_with_the_events_they_met(
+    loop, agent: Caller, qa: Caller, steps: list[str], events_met: int
+) -> None:
+    lesson_id = await loop.learn(agent, RULE, ISSUE, rule_id="tool:X1")
+    run_id = await runs_until(loop, agent, lesson_id, shown=True)
+    for step in steps:
+        if step == "apply":
+            await loop.record(agent, run_id, lesson_id)
+        else:
+            issue = {"description": f"{ISSUE} there", "rule_id": "tool:X1"}
+            await loop.report(qa, issue, run_id=run_id, source="ci")
+    total = (await evidence(loop, lesson_id)).total()
+    assert (total.applied, total.applied_events) == (int("apply" in steps), events_met)
+    assert total.events == int("issue" in steps)
+    await loop.assert_healthy()
+
+
+async def test_applying_what_was_withheld_is_no_application_by_the_coin(loop, agent: Caller) -> None:
+    lesson_id = await loop.learn(agent, RULE)
+    run_id = await runs_until(loop, agent, lesson_id, shown=False)
+    await loop.record(agent, run_id, lesson_id)
+    assert (await evidence(loop, lesson_id)).total().applied == 0
+    await loop.assert_healthy()
+
+
 # --- what events make of a lesson -------------------------------------------------------------------------------------
 
 

@@ -209,7 +209,7 @@ def _misjudged(connection: Connection, project: str) -> list[str]:
         if lesson.events != events.events:
             wrong.append(f"lesson {lesson.id}: events is {lesson.events}, the evidence says {events.events}")
         elif (told.periods, told.verified) != (events.periods, events.verified):
-            wrong.append(f"lesson {lesson.id}: its evidence differs from the events in its runs")
+            wrong.append(f"lesson {lesson.id}: its evidence differs from the events and applications in its runs")
     return wrong
 
 

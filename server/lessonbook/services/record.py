@@ -14,10 +14,12 @@ from lessonbook.models.vocabulary import SERVABLE
 from lessonbook.models.vocabulary import Evidence as Standing
 from lessonbook.refinery.redact import redact
 from lessonbook.services.lifecycle import Ledger
-from lessonbook.services.scoring import effect_columns
+from lessonbook.services.scoring import effect_columns, tells
 from lessonbook.services.workspace import Workspace, once, request_hash
+from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store import runs
+from lessonbook.store.folds import week_of
 from lessonbook.store.types import Row
 
 FLAGS_TO_SUSPEND: Final = 2
@@ -45,9 +47,22 @@ async def record_application(work: Workspace, caller: Caller, application: Appli
         wanted = list(dict.fromkeys(application.lesson_ids))
         lessons = lesson_rows.find(connection, caller.project, wanted, lock=True)
         recorded = runs.applications_of(connection, caller.project, application.run_id, wanted)
+        delivered = runs.deliveries_of(connection, caller.project, application.run_id)
+        events = evidence_rows.events_of_run(connection, caller.project, application.run_id)
         evidence: Standing = "verified" if caller.person or run["principal"] != caller.principal else "declared"
         results = [
-            _record(ledger, application, run, lessons.get(lesson_id), recorded.get(lesson_id), lesson_id, evidence)
+            _record(
+                ledger,
+                application,
+                run,
+                lessons[lesson_id],
+                recorded.get(lesson_id),
+                delivered.get(lesson_id),
+                evidence,
+                had_event=lesson_id in events,
+            )
+            if lesson_id in lessons
+            else RecordedApplication(lesson_id=lesson_id, result="unknown")
             for lesson_id in wanted
         ]
         ledger.write()
@@ -68,19 +83,19 @@ def _record(
     ledger: Ledger,
     application: Application,
     run: Row,
-    lesson: Lesson | None,
+    lesson: Lesson,
     old: Row | None,
-    lesson_id: str,
+    delivery: Row | None,
     evidence: Standing,
+    *,
+    had_event: bool,
 ) -> RecordedApplication:
-    if lesson is None:
-        return RecordedApplication(lesson_id=lesson_id, result="unknown")
     values = _values(ledger, application, old, evidence)
     if old is None:
         row: dict[str, Any] = {
             "project": ledger.caller.project,
             "run_id": application.run_id,
-            "lesson_id": lesson_id,
+            "lesson_id": lesson.id,
             "agent_name": run["agent_name"],
             "principal": ledger.caller.principal,
             "applied_at": ledger.now,
@@ -88,14 +103,18 @@ def _record(
         }
         runs.add_application(ledger.connection, row)
     elif values:
-        runs.change_application(ledger.connection, ledger.caller.project, application.run_id, lesson_id, values)
+        runs.change_application(ledger.connection, ledger.caller.project, application.run_id, lesson.id, values)
     before = _Words(old["self_report"], old["verdict"]) if old else _Words()
     after = _Words(values.get("self_report", before.claim), values.get("verdict", before.verdict))
-    counters = _counters(lesson, before, after, is_new=old is None)
+    known = Evidence.from_document(lesson.evidence)
+    if old is None and delivery is not None and delivery["shown"] and tells(delivery, lesson):
+        week = week_of(delivery["delivered_at"].date())
+        known = known.add_application(p_show=delivery["p_show"], period=week, event=had_event)
+    counters = _counters(lesson, known, before, after, is_new=old is None)
     renewed: Row = {"expires_at": ledger.expiry()} if lesson.status == "probation" and "verdict" in values else {}
     ledger.set(lesson, {**counters, **renewed, "last_applied_at": ledger.now})
     return RecordedApplication(
-        lesson_id=lesson_id,
+        lesson_id=lesson.id,
         result="recorded" if old is None else "updated",
         times_applied=counters["times_applied"],
         times_prevented=counters["times_prevented"],
@@ -129,21 +148,21 @@ def _values(ledger: Ledger, application: Application, old: Row | None, evidence:
     }
 
 
-def _counters(lesson: Lesson, before: _Words, after: _Words, *, is_new: bool) -> Row:
+def _counters(lesson: Lesson, evidence: Evidence, before: _Words, after: _Words, *, is_new: bool) -> Row:
     """Return the lesson's counters, and what follows from them."""
     counters: Row = {
         "times_applied": lesson.times_applied + is_new,
         "times_verified": lesson.times_verified + (after.verdict is not None) - (before.verdict is not None),
         "times_prevented": lesson.times_prevented + (after.verdict is True) - (before.verdict is True),
     }
-    evidence = Evidence.from_document(lesson.evidence)
     helped, hurt = evidence.claims
     claims = (
         helped + (after.claim is True) - (before.claim is True),
         hurt + (after.claim is False) - (before.claim is False),
     )
-    if claims != evidence.claims:
-        counters["evidence"] = replace(evidence, claims=claims).to_document()
+    document = replace(evidence, claims=claims).to_document()
+    if document != lesson.evidence:
+        counters["evidence"] = document
     return counters if lesson.events else {**counters, **effect_columns(replace(lesson, **counters))}
 
 

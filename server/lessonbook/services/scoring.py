@@ -38,21 +38,26 @@ class Scores:
 
     def add_event(self, lesson: Lesson, delivery: Row, *, verified: bool) -> None:
         """Count the first issue of the lesson's class in a run where it was eligible, in the words it had then."""
-        if delivery["exempt"] or delivery["lesson_version"] != lesson.version:
+        if not tells(delivery, lesson):
             return
-        split: dict[str, Any] = {"shown": delivery["shown"], "p_show": delivery["p_show"], "verified": verified}
-        week = week_of(delivery["delivered_at"].date())
-        self._events[lesson.id] = self._events[lesson.id].add_event(**split, period=week)
+        connection, project, run_id = self._ledger.connection, self._ledger.caller.project, delivery["run_id"]
+        event: dict[str, Any] = {
+            "shown": delivery["shown"],
+            "p_show": delivery["p_show"],
+            "verified": verified,
+            "applied": bool(runs.applications_of(connection, project, run_id, [lesson.id])),
+            "period": week_of(delivery["delivered_at"].date()),
+        }
+        self._events[lesson.id] = self._events[lesson.id].add_event(**event)
         agent_name = delivery["agent_name"]
-        self._of_agents[agent_name] = self._of_agents[agent_name].add_event(**split, period=week)
+        self._of_agents[agent_name] = self._of_agents[agent_name].add_event(**event)
 
     def verify_event(self, lesson: Lesson, delivery: Row, event: evidence_rows.Event) -> None:
         """Count an event that was declared only as verified, too."""
         self._verified.append(event.issue_id)
-        if delivery["exempt"] or delivery["lesson_version"] != lesson.version:
-            return
-        split: dict[str, Any] = {"shown": delivery["shown"], "p_show": delivery["p_show"]}
-        self._events[lesson.id] = self._events[lesson.id].add_verification(**split)
+        if tells(delivery, lesson):
+            before = self._events[lesson.id]
+            self._events[lesson.id] = before.add_verification(shown=delivery["shown"], p_show=delivery["p_show"])
 
     def values_of(self, lesson: Lesson) -> Row:
         """Return the columns that new events set; none where there was no event."""
@@ -85,6 +90,11 @@ class Scores:
         """Return what this process expects of a lesson of its agent before there is evidence."""
         shelf = self._ledger.work.shelves.get(self._ledger.caller.project, lesson.agent_name)
         return shelf.measure.prior if shelf is not None else DEFAULT_PRIOR
+
+
+def tells(delivery: Row, lesson: Lesson) -> bool:
+    """Return whether a delivery tells of the lesson's effect: a coin decided on it, in the words it has now."""
+    return not delivery["exempt"] and delivery["lesson_version"] == lesson.version
 
 
 def scored(lesson: Lesson, evidence: Evidence, prior: Prior = DEFAULT_PRIOR) -> Row:
@@ -133,7 +143,7 @@ def recount(ledger: Ledger, lesson: Lesson) -> None:
 
 
 def counted(connection: Connection, project: str, lessons: Mapping[str, Lesson]) -> dict[str, Evidence]:
-    """Return what the events of lessons add up to, counted from the rows, without self-reports."""
+    """Return what the events and applications of lessons add up to, counted from the rows."""
     found: dict[str, Evidence] = defaultdict(Evidence)
     only = next(iter(lessons)) if len(lessons) == 1 else ""
     for event in evidence_rows.assigned_events(connection, project, only):
@@ -143,8 +153,14 @@ def counted(connection: Connection, project: str, lessons: Mapping[str, Lesson])
                 shown=event.shown,
                 p_show=event.p_show,
                 verified=event.verified,
+                applied=event.applied,
                 period=week_of(event.delivered_at.date()),
             )
+    for lesson_id, version, p_show, delivered_at in evidence_rows.applied_by_coin(connection, project, only):
+        lesson = lessons.get(lesson_id)
+        if lesson is not None and version == lesson.version:
+            week = week_of(delivered_at.date())
+            found[lesson_id] = found[lesson_id].add_application(p_show=p_show, period=week)
     return found
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, func, select, update
+from sqlalchemy import Connection, and_, bindparam, exists, func, select, update
 
 from lessonbook.store import dialect
-from lessonbook.store.tables import deliveries, evidence, issues, service_stops
+from lessonbook.store.tables import applications, deliveries, evidence, issues, service_stops
 from lessonbook.store.types import Row
 
 ARMS: Final = ("served_issues", "served_squares", "held_out_issues", "held_out_squares")
@@ -36,6 +36,7 @@ class Assigned:
     p_show: float
     exempt: bool
     verified: bool
+    applied: bool
     delivered_at: datetime
 
 
@@ -52,6 +53,35 @@ def verify_events(connection: Connection, project: str, issue_ids: list[str]) ->
         connection.execute(update(issues).where(*wanted).values(event_verified=True))
 
 
+_APPLIED: Final = exists().where(
+    applications.c.project == issues.c.project,
+    applications.c.run_id == issues.c.run_id,
+    applications.c.lesson_id == issues.c.lesson_id,
+)
+
+
+def applied_by_coin(
+    connection: Connection, project: str, lesson_id: str = ""
+) -> Iterator[tuple[str, int, float, datetime]]:
+    """Yield the applications of lessons that a coin had shown: lesson id, its version, p_show, delivered_at."""
+    query = (
+        select(deliveries.c.lesson_id, deliveries.c.lesson_version, deliveries.c.p_show, deliveries.c.delivered_at)
+        .join(
+            applications,
+            and_(
+                deliveries.c.project == applications.c.project,
+                deliveries.c.run_id == applications.c.run_id,
+                deliveries.c.lesson_id == applications.c.lesson_id,
+            ),
+        )
+        .where(applications.c.project == project, deliveries.c.shown, deliveries.c.exempt.is_(False))
+    )
+    if lesson_id:
+        query = query.where(applications.c.lesson_id == lesson_id)
+    for row in connection.execute(query):
+        yield row[0], row[1], row[2], row[3]
+
+
 def assigned_events(connection: Connection, project: str, lesson_id: str = "") -> Iterator[Assigned]:
     """Yield every event with its delivery, of one lesson where named."""
     query = (
@@ -62,6 +92,7 @@ def assigned_events(connection: Connection, project: str, lesson_id: str = "") -
             deliveries.c.p_show,
             deliveries.c.exempt,
             issues.c.event_verified,
+            _APPLIED.label("applied"),
             deliveries.c.delivered_at,
         )
         .join(
