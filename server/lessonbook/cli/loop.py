@@ -41,7 +41,9 @@ def get(
     from lessonbook import services
     from lessonbook.models.loop import LessonQuery, Lessons
     from lessonbook.models.validation import parse
+    from lessonbook.refinery.redact import refuse_secret
 
+    refuse_secret(run_id, "--run")
     query = parse(
         LessonQuery,
         {

@@ -17,7 +17,7 @@ from lessonbook.models.findings import Finding
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.loop import RefinedIssue, Refinement, Report
 from lessonbook.models.vocabulary import SERVABLE, SEVERITY_RANK, Evidence, IssueAction, Source
-from lessonbook.refinery.prepare import Offer, Prepared, names_of_lesson, prepare
+from lessonbook.refinery.prepare import Offer, Prepared, held_from_all, names_of_lesson, prepare
 from lessonbook.services.lifecycle import Ledger, with_issue
 from lessonbook.services.matching import EXACT, Matching, Verdict
 from lessonbook.services.workspace import Workspace, hash_of, is_lesson_id, once
@@ -255,6 +255,8 @@ class _Refining:
         if verdict.rejected and offer.trust != "curated":
             doubt = f"a lesson for the same was rejected ({verdict.rejected})"
             offer = replace(offer, status="quarantined", reasons=(*offer.reasons, doubt))
+        if not self._caller.person:
+            offer = held_from_all(offer, agent_name, self._work.settings.trust.review)
         provenance = {
             "refinement_run": self._id,
             "reporter": self._caller.principal,

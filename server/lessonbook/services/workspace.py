@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from lessonbook.config import Settings
 from lessonbook.models.lesson import Caller
 from lessonbook.refinery.catalogue import Catalogue, load_catalogue
+from lessonbook.refinery.redact import refuse_secret
 from lessonbook.refinery.roster import Roster
 from lessonbook.services.recall import Recalls
 from lessonbook.services.shelf import Shelves
@@ -95,7 +96,9 @@ async def once(
 
     Raises:
         Conflict: the key was used with another request.
+        InvalidInput: the key holds a secret.
     """
+    refuse_secret(key, "idempotency_key")
 
     def transaction(connection: Connection) -> Answer:
         now = work.now()
