@@ -65,6 +65,7 @@ async def report_issues(work: Workspace, caller: Caller, report: Report) -> Refi
     Raises:
         NotFound: the run does not exist.
         Conflict: the idempotency key was used with another report.
+        TooMany: the principal has reported too much in the last hour.
     """
     findings = [
         Finding(
@@ -94,10 +95,15 @@ async def refine(work: Workspace, caller: Caller, batch: Batch) -> Refinement:
     prepared = await anyio.to_thread.run_sync(ready)  # long texts must not hold up other callers
     fingerprint = batch.hash() if batch.idempotency_key else ""
 
+    offers = sum(bool(finding.lesson.strip()) for finding in batch.findings)
+
     def act(connection: Connection, now: datetime) -> Refinement:
+        work.quotas.admit(connection, work, caller, issues=len(prepared), offers=offers)
         return _Refining(work, caller, batch, connection, now).run(prepared, began)
 
-    return await once(work, caller, batch.tool, batch.idempotency_key, fingerprint, Refinement, act)
+    refined = await once(work, caller, batch.tool, batch.idempotency_key, fingerprint, Refinement, act)
+    work.quotas.add(caller, refined)
+    return refined
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from lessonbook.models.lesson import Caller
 from lessonbook.refinery.catalogue import Catalogue, load_catalogue
 from lessonbook.refinery.redact import refuse_secret
 from lessonbook.refinery.roster import Roster
+from lessonbook.services.quota import Quotas
 from lessonbook.services.recall import Recalls
 from lessonbook.services.shelf import Shelves
 from lessonbook.store import idempotency
@@ -36,6 +37,7 @@ class Workspace:
     roster: Roster
     shelves: Shelves
     recalls: Recalls
+    quotas: Quotas
     secret: bytes
     writer: str
     now: Callable[[], datetime]
