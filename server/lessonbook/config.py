@@ -62,6 +62,14 @@ class TrustSettings(_Section):
     review: Literal["none", "risky", "all"] = "risky"
 
 
+class LimitsSettings(_Section):
+    """What one principal may write in an hour; people at the terminal are not limited. 0: no limit."""
+
+    issues_per_hour: int = Field(default=100_000, ge=0)
+    lessons_per_hour: int = Field(default=1_000, ge=0)
+    """Once its reports have made so many, further ones may not offer lessons of their own."""
+
+
 class RefinerSettings(_Section):
     """How issues become lessons, and the language model that may word them."""
 
@@ -135,6 +143,7 @@ class Settings(BaseSettings):
     server: ServerSettings = ServerSettings()
     learning: LearningSettings = LearningSettings()
     trust: TrustSettings = TrustSettings()
+    limits: LimitsSettings = LimitsSettings()
     refiner: RefinerSettings = RefinerSettings()
     data: DataSettings = DataSettings()
 

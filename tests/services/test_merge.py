@@ -56,6 +56,18 @@ async def test_after_a_merge_issues_of_both_find_the_one_that_stands(
     assert [lesson.id for lesson in await loop.found(person, query="zeppelin", status=["probation"])] == [target]
 
 
+async def test_after_a_merge_the_words_of_issues_stand_with_one_lesson_alone(
+    loop, work: Workspace, pair, person: Caller
+) -> None:
+    source, target = pair
+    await merge.merge_lessons(work, person, source, target, "The same.")
+    bodies = {row["lesson_id"]: row["body"] for row in await loop.rows(tables.lesson_documents)}
+    assert "The call hangs" in bodies[target]
+    assert "The call hangs" not in bodies[source]
+    await loop.review(person, target, "delete")
+    assert "The call hangs" not in repr(await loop.rows(tables.lesson_documents))
+
+
 async def test_both_sides_of_a_merge_are_told_in_the_history(loop, work: Workspace, pair, person: Caller) -> None:
     source, target = pair
     await merge.merge_lessons(work, person, source, target, "The same.")

@@ -142,15 +142,36 @@ async def test_a_shared_lesson_answers_for_every_agent(loop, agent: Caller) -> N
     assert owners == {"*"}
 
 
-async def test_a_shared_lesson_made_in_the_same_report_keeps_its_names_shared(loop, agent: Caller) -> None:
+async def test_a_shared_lesson_made_in_the_same_report_keeps_its_names_shared(loop, person: Caller) -> None:
     offered = {"description": "xyzzy", "lesson": RULE}
     routed = {"description": "Terraform and Kubernetes cluster hang", "lesson": RULE, "file": "infra/main.tf"}
-    refined = await loop.report(agent, offered, routed, agent_name="")
+    refined = await loop.report(person, offered, routed, agent_name="")
     assert [(line.agent_name, line.action) for line in refined.issues] == [
         ("*", "created"),
         ("InfrastructureDevelopmentAgent", "merged"),
     ]
     assert {row["agent_name"] for row in await loop.rows(tables.lesson_keys)} == {"*"}
+
+
+@pytest.mark.parametrize("agent_name", ["*", ""], ids=["asked for", "routed nowhere"])
+async def test_what_is_offered_to_all_agents_waits_for_a_person(loop, agent: Caller, agent_name: str) -> None:
+    line = only(await loop.report(agent, {"description": "xyzzy", "lesson": RULE}, agent_name=agent_name))
+    assert (line.agent_name, line.action) == ("*", "quarantined")
+    assert "name the agent it is for" in line.reason
+    assert (await loop.get(agent)).lessons == []
+    again = only(await loop.report(agent, {"description": "xyzzy", "lesson": RULE}))
+    assert (again.agent_name, again.action) == (AGENT, "created")
+
+
+async def test_a_person_offers_to_all_agents_at_once(loop, agent: Caller, person: Caller) -> None:
+    line = only(await loop.report(person, {"description": "xyzzy", "lesson": RULE}, agent_name="*"))
+    assert line.action == "created"
+    assert [lesson.id for lesson in (await loop.get(agent)).lessons] == [line.lesson_id]
+
+
+async def test_the_catalogues_words_for_all_agents_wait_for_nobody(loop, agent: Caller) -> None:
+    line = only(await loop.report(agent, {"description": "xyzzy", "rule_id": "CWE-89"}, agent_name="*"))
+    assert (line.agent_name, line.action) == ("*", "created")
 
 
 async def test_agents_do_not_share_lessons_of_their_own(loop, agent: Caller) -> None:

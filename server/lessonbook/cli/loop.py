@@ -39,7 +39,9 @@ def get(
     from lessonbook import services
     from lessonbook.models.loop import LessonQuery, Lessons
     from lessonbook.models.validation import parse
+    from lessonbook.refinery.redact import refuse_secret
 
+    refuse_secret(run_id, "--run")
     query = parse(
         LessonQuery,
         {
@@ -201,7 +203,8 @@ def pending(
     issues, waiting, flagged = run(act)
     if wants_json():
         document = {"issues": issues.issues, "quarantined": waiting, "flagged": flagged}
-        print_json({key: [item.model_dump(mode="json") for item in items] for key, items in document.items()})
+        told = {key: [item.model_dump(mode="json") for item in items] for key, items in document.items()}
+        print_json({**told, "notes": issues.notes})
         return
     print_table(
         "Issues without a lesson",
@@ -221,4 +224,6 @@ def pending(
         rows = [(lesson.id, lesson.agent_name, lesson.text, lesson.status_reason) for lesson in lessons]
         if rows:
             print_table(title, ["lesson", "agent", "text", "why"], rows)
+    for note in issues.notes:
+        typer.secho(note, fg="yellow")
     say("Write a lesson with [bold]lessonbook refine[/bold]; judge one with [bold]lessonbook lessons[/bold].")

@@ -131,6 +131,7 @@ def of_pending(result: PendingPage) -> str:
                 for issue in result.issues
             ),
         )
+        + "".join(f"\nWorth a look: {note}" for note in result.notes)
         + more
     )
 

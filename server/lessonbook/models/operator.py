@@ -175,6 +175,8 @@ class PendingPage(Result):
 
     issues: list[PendingIssue]
     next_cursor: str
+    notes: list[str] = []
+    """What of the last day's reports is worth a look: floods, repetitions. On the first page."""
 
 
 class AuthoredLesson(Request):

@@ -28,6 +28,7 @@ from lessonbook.models.operator import (
 )
 from lessonbook.models.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, STATUSES, Status, storable
 from lessonbook.services.measure import effect_of
+from lessonbook.services.quota import unusual
 from lessonbook.services.search import FOUND_MAX, search
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import audit, runs
@@ -197,7 +198,11 @@ async def list_pending_issues(work: Workspace, caller: Caller, listing: PendingL
         near = lesson_rows.find(connection, caller.project, filter(None, (row["runner_up"] for row in shown)))
         more = len(rows) > listing.limit
         cursor = _encode([shown[-1]["created_at"].isoformat(), shown[-1]["id"]]) if more else ""
-        return PendingPage(issues=[_pending(row, near.get(row["runner_up"])) for row in shown], next_cursor=cursor)
+        return PendingPage(
+            issues=[_pending(row, near.get(row["runner_up"])) for row in shown],
+            next_cursor=cursor,
+            notes=[] if after else unusual(connection, caller.project, work.now()),
+        )
 
     return await work.store.read(read)
 

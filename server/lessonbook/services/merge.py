@@ -55,6 +55,7 @@ async def merge_lessons(work: Workspace, caller: Caller, source_id: str, target_
         ledger.move(source, "merge", told, {"status": "superseded", "superseded_by": target.id})
         ledger.move(target, "merge", told, {}, {"merged": source.id, "issues": moved})
         _index(ledger, target)
+        _index(ledger, source)  # its issues' words went with them: there they can be deleted
         ledger.write()
         note = f"{moved} issues moved from {source.id}."
         return Reviewed(

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select
 from lessonbook.config import Settings
 from lessonbook.refinery.catalogue import load_catalogue
 from lessonbook.refinery.roster import load_roster
+from lessonbook.services.quota import Quotas
 from lessonbook.services.recall import Recalls
 from lessonbook.services.shelf import Shelves
 from lessonbook.services.workspace import Workspace
@@ -55,6 +56,7 @@ async def work_on(
         roster=roster,
         shelves=Shelves(settings.learning),
         recalls=Recalls(),
+        quotas=Quotas(),
         secret=bytes.fromhex(secret),
         writer=random_bytes(8).hex(),
         now=now,

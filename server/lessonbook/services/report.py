@@ -18,7 +18,7 @@ from lessonbook.models.findings import Finding
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.loop import RefinedIssue, Refinement, Report
 from lessonbook.models.vocabulary import SERVABLE, SEVERITY_RANK, Evidence, IssueAction, Source
-from lessonbook.refinery.prepare import Offer, Prepared, names_of_lesson, prepare
+from lessonbook.refinery.prepare import Offer, Prepared, held_from_all, names_of_lesson, prepare
 from lessonbook.services.lifecycle import Ledger
 from lessonbook.services.matching import EXACT, Matching, Verdict
 from lessonbook.services.scoring import Scores
@@ -69,6 +69,7 @@ async def report_issues(work: Workspace, caller: Caller, report: Report) -> Refi
     Raises:
         NotFound: the run does not exist.
         Conflict: the idempotency key was used with another report.
+        TooMany: the principal has reported too much in the last hour.
     """
     findings = [
         Finding(
@@ -98,10 +99,15 @@ async def refine(work: Workspace, caller: Caller, batch: Batch) -> Refinement:
     prepared = await anyio.to_thread.run_sync(ready)  # long texts must not hold up other callers
     fingerprint = batch.hash() if batch.idempotency_key else ""
 
+    offers = sum(bool(finding.lesson.strip()) for finding in batch.findings)
+
     def act(connection: Connection, now: datetime) -> Refinement:
+        work.quotas.admit(connection, work, caller, issues=len(prepared), offers=offers)
         return _Refining(work, caller, batch, connection, now).run(prepared, began)
 
-    return await once(work, caller, batch.tool, batch.idempotency_key, fingerprint, Refinement, act)
+    refined = await once(work, caller, batch.tool, batch.idempotency_key, fingerprint, Refinement, act)
+    work.quotas.add(caller, refined)
+    return refined
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +268,8 @@ class _Refining:
         if verdict.rejected and offer.trust != "curated":
             doubt = f"a lesson for the same was rejected ({verdict.rejected})"
             offer = replace(offer, status="quarantined", reasons=(*offer.reasons, doubt))
+        if not self._caller.person:
+            offer = held_from_all(offer, agent_name, self._work.settings.trust.review)
         provenance = {
             "refinement_run": self._id,
             "reporter": self._caller.principal,

@@ -29,10 +29,10 @@ from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.engine import Retry
 from lessonbook.store.types import Row
 
-NEEDS_PERSON: Final[frozenset[ReviewAction]] = frozenset({"approve", "edit", "restore", "pin"})
-"""Actions that let a lesson be served, or served more: nobody takes them on their own words."""
+NEEDS_PERSON: Final[frozenset[ReviewAction]] = frozenset({"approve", "edit", "restore", "pin", "delete"})
+"""Actions that let a lesson be served, or served more, and the one that cannot be undone."""
 
-TAKES_AWAY: Final[frozenset[ReviewAction]] = frozenset({"reject", "retire", "expire", "unpin", "delete"})
+TAKES_AWAY: Final[frozenset[ReviewAction]] = frozenset({"reject", "retire", "expire", "unpin"})
 """Actions that need a person, too, where a person vouches for the lesson: it is pinned or approved."""
 
 _FROM: Final[Mapping[ReviewAction, frozenset[Status]]] = {
@@ -103,8 +103,8 @@ def _carry_out(ledger: Ledger, lesson: Lesson, review: LessonReview) -> str:
     if action == "edit":
         return _edit(ledger, lesson, review)
     if action == "delete":
-        _delete(ledger, lesson)
-        return "Its words are gone for good; a tombstone stays, so that it is not learned again."
+        told = f" and those of its {blanked} issues" if (blanked := _delete(ledger, lesson)) else ""
+        return f"Its words{told} are gone for good; a tombstone stays, so that it is not learned again."
     ledger.move(lesson, action, redact(review.reason)[0] or action, _values(ledger, lesson, action))
     return ""
 
@@ -161,7 +161,8 @@ def _index_anew(ledger: Ledger, lesson: Lesson, text: str) -> None:
     ledger.document(lesson.id, body)
 
 
-def _delete(ledger: Ledger, lesson: Lesson) -> None:
+def _delete(ledger: Ledger, lesson: Lesson) -> int:
+    """Blank a lesson and the issues behind it, and return how many those were."""
     values: Row = {
         "lesson_text": "",
         "rationale": "",
@@ -170,9 +171,11 @@ def _delete(ledger: Ledger, lesson: Lesson) -> None:
         "token_count": 0,
         "provenance": {},
     }
-    ledger.move(lesson, "delete", "deleted", values)
+    blanked = issue_rows.forget_words(ledger.connection, ledger.caller.project, lesson.id)
+    ledger.move(lesson, "delete", "deleted", values, {"issues_blanked": blanked})
     ledger.flush()
     lesson_rows.forget_words(ledger.connection, ledger.caller.project, lesson.id)
+    return blanked
 
 
 async def add_lesson(work: Workspace, caller: Caller, new: NewLesson) -> Reviewed:
@@ -186,7 +189,7 @@ async def add_lesson(work: Workspace, caller: Caller, new: NewLesson) -> Reviewe
     if not caller.person:
         raise Forbidden("Only a person can add a lesson outright: run `lessonbook lessons add`")
     agent_name = work.roster.resolve(new.agent_name)
-    rule_key = canonical_key(new.rule_id) if new.rule_id else ""
+    rule_key = canonical_key(redact(new.rule_id)[0]) if new.rule_id else ""
     offer, refusal = screened_offer(new.text, new.why, new.severity, new.category, "approved", rule_key)
     if offer is None:
         raise InvalidInput(refusal)

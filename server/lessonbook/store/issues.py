@@ -84,6 +84,13 @@ def move(connection: Connection, project: str, source: str, target: str, only: S
     return connection.execute(statement.values(lesson_id=target, is_event=False)).rowcount
 
 
+def forget_words(connection: Connection, project: str, lesson_id: str) -> int:
+    """Blank what the issues behind a lesson say and where they were seen; returns how many. Their counts stay."""
+    of_lesson = (issues.c.project == project, issues.c.lesson_id == lesson_id)
+    blank = {"description": "", "file": "", "line": None, "reason": ""}
+    return connection.execute(update(issues).where(*of_lesson).values(blank)).rowcount
+
+
 def of_lesson(connection: Connection, project: str, lesson_id: str, most: int) -> list[Row]:
     """Return the latest issues behind a lesson."""
     query = (

@@ -12,7 +12,15 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func,
 from lessonbook.models.lesson import Lesson
 from lessonbook.models.vocabulary import SHARED_AGENT
 from lessonbook.store import dialect
-from lessonbook.store.tables import lesson_documents, lesson_flags, lesson_keys, lesson_versions, lessons, revisions
+from lessonbook.store.tables import (
+    applications,
+    lesson_documents,
+    lesson_flags,
+    lesson_keys,
+    lesson_versions,
+    lessons,
+    revisions,
+)
 from lessonbook.store.types import Row
 
 CHANNEL: Final = "lessonbook"
@@ -180,7 +188,7 @@ def history(connection: Connection, project: str, lesson_id: str) -> list[Row]:
 
 
 def forget_words(connection: Connection, project: str, lesson_id: str) -> None:
-    """Blank the words of a lesson in its history and its document: what a person deletes leaves only a tombstone."""
+    """Blank the words of a lesson and what was said of it: what a person deletes leaves only a tombstone."""
     of_lesson = (lesson_versions.c.project == project, lesson_versions.c.lesson_id == lesson_id)
     connection.execute(update(lesson_versions).where(*of_lesson).values(lesson_text="", rationale="", reason=""))
     connection.execute(
@@ -188,6 +196,9 @@ def forget_words(connection: Connection, project: str, lesson_id: str) -> None:
         .where(lesson_documents.c.project == project, lesson_documents.c.lesson_id == lesson_id)
         .values(body="")
     )
+    for table, told in ((lesson_flags, "reason"), (applications, "notes")):
+        of_table = (table.c.project == project, table.c.lesson_id == lesson_id)
+        connection.execute(update(table).where(*of_table).values({told: ""}))
 
 
 def mark_changed(connection: Connection, project: str, changed: Mapping[str, str]) -> None:
@@ -367,11 +378,11 @@ def overdue(connection: Connection, project: str, now: datetime) -> list[Lesson]
     return where(connection, conditions, [lessons.c.id], OVERDUE_MAX)
 
 
-def applied_at_least(connection: Connection, project: str, applications: int, most: int) -> list[Lesson]:
+def applied_at_least(connection: Connection, project: str, times: int, most: int) -> list[Lesson]:
     """Return the lessons applied in that many runs, least often prevented first."""
     conditions = [
         lessons.c.project == project,
-        lessons.c.times_applied >= applications,
+        lessons.c.times_applied >= times,
         lessons.c.status.not_in(["rejected", "superseded"]),
     ]
     return where(connection, conditions, [lessons.c.times_prevented, lessons.c.id], most)
