@@ -19,6 +19,7 @@ COLUMNS = (
     ("agent_lesson_deliveries", "lesson_version", sa.Integer(), "1"),
     ("agent_lesson_deliveries", "tokens", sa.Integer(), "0"),
     ("agent_issues", "event_verified", sa.Boolean(), sa.false()),
+    ("agent_lesson_applications", "by_coin", sa.Boolean(), sa.false()),
     ("agent_delivery_folds", "randomised", sa.Integer(), "0"),
     ("agent_delivery_folds", "randomised_shown", sa.Integer(), "0"),
 )

@@ -102,6 +102,7 @@ TABLE agent_lesson_applications (
     verdict_at timestamp with time zone,
     notes text NOT NULL DEFAULT ''::text,
     applied_at timestamp with time zone NOT NULL,
+    by_coin boolean NOT NULL DEFAULT false,
     CONSTRAINT fk_agent_lesson_applications_agent_lessons FOREIGN KEY (project, lesson_id) REFERENCES agent_lessons(project, id),
     CONSTRAINT fk_agent_lesson_applications_agent_runs FOREIGN KEY (project, run_id) REFERENCES agent_runs(project, run_id),
     CONSTRAINT pk_agent_lesson_applications PRIMARY KEY (project, run_id, lesson_id)

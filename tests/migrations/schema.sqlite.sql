@@ -150,7 +150,7 @@ CREATE TABLE agent_lesson_applications (
     verdict_by TEXT,
     verdict_at DATETIME,
     notes TEXT DEFAULT '' NOT NULL,
-    applied_at DATETIME NOT NULL,
+    applied_at DATETIME NOT NULL, by_coin BOOLEAN DEFAULT 0 NOT NULL,
     CONSTRAINT pk_agent_lesson_applications PRIMARY KEY (project, run_id, lesson_id),
     CONSTRAINT fk_agent_lesson_applications_agent_lessons FOREIGN KEY(project, lesson_id) REFERENCES agent_lessons (project, id),
     CONSTRAINT fk_agent_lesson_applications_agent_runs FOREIGN KEY(project, run_id) REFERENCES agent_runs (project, run_id)

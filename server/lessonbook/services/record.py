@@ -91,6 +91,7 @@ def _record(
     had_event: bool,
 ) -> RecordedApplication:
     values = _values(ledger, application, old, evidence)
+    by_coin = delivery is not None and bool(delivery["shown"]) and tells(delivery, lesson)
     if old is None:
         row: dict[str, Any] = {
             "project": ledger.caller.project,
@@ -98,6 +99,7 @@ def _record(
             "lesson_id": lesson.id,
             "agent_name": run["agent_name"],
             "principal": ledger.caller.principal,
+            "by_coin": by_coin,
             "applied_at": ledger.now,
             **values,
         }
@@ -107,7 +109,7 @@ def _record(
     before = _Words(old["self_report"], old["verdict"]) if old else _Words()
     after = _Words(values.get("self_report", before.claim), values.get("verdict", before.verdict))
     known = Evidence.from_document(lesson.evidence)
-    if old is None and delivery is not None and delivery["shown"] and tells(delivery, lesson):
+    if old is None and delivery is not None and by_coin:
         week = week_of(delivery["delivered_at"].date())
         known = known.add_application(p_show=delivery["p_show"], period=week, event=had_event)
     counters = _counters(lesson, known, before, after, is_new=old is None)

@@ -173,6 +173,7 @@ def _delete(ledger: Ledger, lesson: Lesson) -> int:
     }
     blanked = issue_rows.forget_words(ledger.connection, ledger.caller.project, lesson.id)
     ledger.move(lesson, "delete", "deleted", values, {"issues_blanked": blanked})
+    recount(ledger, replace(lesson, version=lesson.version + 1))
     ledger.flush()
     lesson_rows.forget_words(ledger.connection, ledger.caller.project, lesson.id)
     return blanked

@@ -41,11 +41,12 @@ class Scores:
         if not tells(delivery, lesson):
             return
         connection, project, run_id = self._ledger.connection, self._ledger.caller.project, delivery["run_id"]
+        applied = runs.applications_of(connection, project, run_id, [lesson.id])
         event: dict[str, Any] = {
             "shown": delivery["shown"],
             "p_show": delivery["p_show"],
             "verified": verified,
-            "applied": bool(runs.applications_of(connection, project, run_id, [lesson.id])),
+            "applied": any(row["by_coin"] for row in applied.values()),
             "period": week_of(delivery["delivered_at"].date()),
         }
         self._events[lesson.id] = self._events[lesson.id].add_event(**event)

@@ -57,6 +57,7 @@ _APPLIED: Final = exists().where(
     applications.c.project == issues.c.project,
     applications.c.run_id == issues.c.run_id,
     applications.c.lesson_id == issues.c.lesson_id,
+    applications.c.by_coin,
 )
 
 
@@ -74,7 +75,7 @@ def applied_by_coin(
                 deliveries.c.lesson_id == applications.c.lesson_id,
             ),
         )
-        .where(applications.c.project == project, deliveries.c.shown, deliveries.c.exempt.is_(False))
+        .where(applications.c.project == project, applications.c.by_coin)
     )
     if lesson_id:
         query = query.where(applications.c.lesson_id == lesson_id)

@@ -359,6 +359,7 @@ applications = Table(
     Column("lesson_id", Text, primary_key=True),
     Column("agent_name", Text, nullable=False),
     Column("principal", Text, nullable=False),
+    Column("by_coin", Boolean, nullable=False, server_default=false()),
     Column("self_report", Boolean),
     Column("verdict", Boolean),
     Column("verdict_source", Text),
