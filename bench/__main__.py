@@ -8,7 +8,7 @@ import anyio
 import typer
 from rich.console import Console
 
-from bench import dedup, effect, evidence, injection, intake, routing, secret_finding, severity, speed
+from bench import dedup, effect, evidence, injection, intake, retrieval, routing, secret_finding, severity, speed
 from bench.evaluation import Evaluation
 from bench.faults import BenchError, leaves
 from bench.measure import Report
@@ -98,6 +98,11 @@ _evaluation(
 _evaluation("severity", severity.evaluate, "Grade advisories by their words alone.")
 _evaluation("routing", routing.evaluate, "Tell whose work a commit message speaks of.")
 _evaluation("injection", injection.evaluate, "Plant attacks through every channel and look at what agents are served.")
+_evaluation("retrieval", retrieval.evaluate, "Find the lessons that fit what is asked, beside plain FTS5.")
+_evaluation(
+    "learning-retrieval", retrieval.evaluate_learning, "Tell what the issues behind lessons add to finding them."
+)
+_evaluation("scale", retrieval.evaluate_scale, "Find lessons among those of all sets, and among many that fit nothing.")
 _evaluation("secrets", secret_finding.evaluate, "Look for secrets in code and reports.")
 _evaluation("effect", effect.evaluate, "Tell what a policy would have brought from what another one logged.")
 

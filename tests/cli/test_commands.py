@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lessonbook.store import migrate
 from tests.cli.conftest import Run
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -267,7 +268,7 @@ def test_install_leaves_a_file_it_cannot_read_alone(run: Run) -> None:
 def test_the_schema_goes_up_and_down_and_is_checked(run: Run, empty_url: str) -> None:
     database = ("--database", empty_url, "--json")
     assert run("db", "current", *database).json == {"schema": "none"}
-    assert run("db", "upgrade", *database).json == {"schema": "0001"}
+    assert run("db", "upgrade", *database).json == {"schema": migrate.HEAD}
     assert run("db", "check", *database).json == {"differences": []}
     assert run("db", "downgrade", "base", "--yes", *database).json == {"schema": "none"}
     assert run("db", "check", *database).code == 1

@@ -1,4 +1,4 @@
-"""The relevance index, against BM25 written out by hand."""
+"""The relevance index: what it finds, in which order, and that changes leave no trace."""
 
 from collections import Counter
 from math import log
@@ -7,40 +7,65 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lessonbook.learning.relevance import COMMON_FROM, COMMON_SHARE, K1, B, RelevanceIndex
+from lessonbook.learning.document import document_of, with_issue
+from lessonbook.learning.fit import Compared, Fit
+from lessonbook.learning.meanings import Meanings
+from lessonbook.learning.relevance import (
+    CANDIDATES,
+    COMMON_FROM,
+    K1,
+    KIN_WEIGHT,
+    LEAD_WEIGHT,
+    B,
+    Collection,
+    RelevanceIndex,
+)
 from lessonbook.learning.words import words_of
 
-WORDS = ["timeout", "request", "file", "query", "index", "cache", "parseXml", "retry", "upload", "worker"]
+WORDS = ["timeout", "request", "file", "query", "index", "cache", "parseXml", "retry", "upload", "worker", "uploader"]
 TEXTS = st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join)
 CORPUS = st.dictionaries(st.integers(0, 40), TEXTS, max_size=30)
+NO_MEANING = Meanings({}, 4)
 
 
-def bm25(corpus: dict[int, str], query: str) -> dict[int, float]:
-    """Score every document from scratch."""
-    documents = {key: Counter(words_of(text)) for key, text in corpus.items()}
-    if not documents:
-        return {}
-    mean = sum(terms.total() for terms in documents.values()) / len(documents) or 1.0
-    frequency = {term: sum(term in terms for terms in documents.values()) for term in set(words_of(query))}
-    wanted = {term for term, count in frequency.items() if count}
-    if len(documents) >= COMMON_FROM:
-        telling = {term for term in wanted if frequency[term] <= COMMON_SHARE * len(documents)}
-        wanted = telling or wanted
-    scores: dict[int, float] = {}
-    for key, terms in documents.items():
-        for term in wanted & terms.keys():
-            idf = log(1 + (len(documents) - frequency[term] + 0.5) / (frequency[term] + 0.5))
-            norm = K1 * (1 - B + B * terms.total() / mean)
-            scores[key] = scores.get(key, 0.0) + idf * terms[term] * (K1 + 1) / (terms[term] + norm)
-    return scores
-
-
-@given(CORPUS, TEXTS)
-def test_scores_are_those_of_bm25(corpus: dict[int, str], query: str) -> None:
+def index_of(corpus: dict[int, str]) -> RelevanceIndex[int]:
     index: RelevanceIndex[int] = RelevanceIndex()
     for key, text in corpus.items():
         index.put(key, text)
-    assert index.scores(query) == pytest.approx(bm25(corpus, query))
+    return index
+
+
+def bm25(corpus: dict[str, str], query: str) -> dict[str, float]:
+    """Score every document from scratch, as a share of the query's weight; no word here has kin or is a lead."""
+    documents = {key: Counter(words_of(text)) for key, text in corpus.items()}
+    for terms in documents.values():
+        for term in terms:
+            terms[term] *= 1 + int(LEAD_WEIGHT)
+    mean = sum(terms.total() for terms in documents.values()) / len(documents)
+    asked = set(words_of(query))
+    idf = {}
+    for term in asked:
+        count = sum(term in terms for terms in documents.values())
+        idf[term] = log(1 + (len(documents) - count + 0.5) / (count + 0.5))
+    known = max(weight for term, weight in idf.items() if any(term in terms for terms in documents.values()))
+    idf = {term: min(weight, known) for term, weight in idf.items()}
+    scores: dict[str, float] = {}
+    for key, terms in documents.items():
+        for term in asked & terms.keys():
+            norm = K1 * (1 - B + B * terms.total() / mean)
+            scores[key] = scores.get(key, 0.0) + idf[term] * terms[term] * (K1 + 1) / (terms[term] + norm)
+    return {key: score / sum(idf.values()) for key, score in scores.items()}
+
+
+def test_words_weigh_as_in_bm25() -> None:
+    corpus = {"a": "timeout request", "b": "timeout upload timeout", "c": "cache worker index retry", "d": "retry"}
+    index: RelevanceIndex[str] = RelevanceIndex(NO_MEANING)
+    for key, text in corpus.items():
+        index.put(key, text)
+    for query in ("timeout", "timeout retry", "cache nowhere", "request upload worker"):
+        compared = {key: one.words for key, one in index.compared(query)}
+        assert compared == pytest.approx(bm25(corpus, query)), query
+    assert KIN_WEIGHT > 0
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 8), TEXTS), max_size=30), TEXTS)
@@ -54,35 +79,98 @@ def test_after_any_changes_the_index_is_as_if_built_anew(changes: list[tuple[boo
         else:
             index.discard(key)
             corpus.pop(key, None)
+        index.scores(query)
     assert len(index) == len(corpus)
-    assert index.scores(query) == pytest.approx(bm25(corpus, query))
+    assert index.scores(query) == pytest.approx(index_of(corpus).scores(query))
 
 
-@given(CORPUS)
-def test_discarding_everything_leaves_no_residue(corpus: dict[int, str]) -> None:
-    index: RelevanceIndex[int] = RelevanceIndex()
-    for key, text in corpus.items():
-        index.put(key, text)
-        index.put(key, text)
+@given(CORPUS, TEXTS)
+def test_discarding_everything_leaves_nothing_to_find(corpus: dict[int, str], query: str) -> None:
+    index = index_of(corpus)
     for key in corpus:
         index.discard(key)
         index.discard(key)
-    fresh: RelevanceIndex[int] = RelevanceIndex()
-    assert vars(index) == vars(fresh)
+    assert len(index) == 0
+    assert index.scores(query) == {}
+    index.put(1, "timeout of a request")
+    assert index.scores("timeout") == index_of({1: "timeout of a request"}).scores("timeout")
+
+
+@given(CORPUS, TEXTS)
+def test_scores_are_probabilities_in_falling_order(corpus: dict[int, str], query: str) -> None:
+    scores = list(index_of(corpus).scores(query).values())
+    assert all(0 <= score < 1 for score in scores)
+    assert scores == sorted(scores, reverse=True)
+    assert len(scores) <= CANDIDATES
 
 
 def test_a_word_that_most_documents_hold_tells_nothing() -> None:
-    index: RelevanceIndex[int] = RelevanceIndex()
-    for key in range(COMMON_FROM):
-        index.put(key, "request timeout" if key else "request upload")
+    index = index_of({key: "request timeout" if key else "request upload" for key in range(COMMON_FROM)})
     assert set(index.scores("request upload")) == {0}
     assert len(index.scores("request")) == COMMON_FROM
 
 
-def test_a_document_is_found_by_other_forms_and_parts_of_its_words() -> None:
+def test_a_document_is_found_by_other_forms_parts_and_kin_of_its_words() -> None:
     index: RelevanceIndex[str] = RelevanceIndex()
     index.put("a", "Cached queries in getExchangeRate")
+    index.put("b", "Authenticate the caller")
     for query in ("caching", "query", "exchange", "GET_EXCHANGE_RATE", "rates"):
         assert set(index.scores(query)) == {"a"}, query
+    assert set(index.scores("authentication")) == {"b"}
     assert index.scores("nothing of it") == {}
     assert index.scores("") == {}
+
+
+def test_the_word_itself_goes_before_its_kin() -> None:
+    index = index_of({1: "Check the authenticator", 2: "Check the authentication", 3: "Check the file"})
+    assert list(index.scores("authentication")) == [2, 1]
+
+
+def test_words_that_stand_together_in_both_go_first() -> None:
+    index = index_of({1: "Pool of threads, connection kept", 2: "Connection pool of kept threads", 3: "Other"})
+    assert next(iter(index.scores("connection pool"))) == 2
+
+
+def test_the_first_line_of_a_query_says_what_it_is_about() -> None:
+    index = index_of({1: "Close the file", 2: "Retry the upload", 3: "Cache it"})
+    assert list(index.scores("file\nupload")) == [1, 2]
+    assert list(index.scores("upload\nfile")) == [2, 1]
+
+
+def test_an_issue_behind_a_lesson_finds_it() -> None:
+    index: RelevanceIndex[str] = RelevanceIndex()
+    body = document_of("Bound what a caller may ask for.", "", "", "reliability")
+    index.put("a", body)
+    index.put("b", document_of("Close what was opened.", "", "", "reliability"))
+    assert "a" not in index.scores("pagination of orders")
+    told = with_issue(body, "Bound what a caller may ask for.", "GET /orders has no pagination", "api/orders.py")
+    index.put("a", told)
+    assert list(index.scores("pagination of orders")) == ["a"]
+    assert list(index.scores("orders.py")) == ["a"]
+
+
+def test_what_means_the_same_goes_before_what_shares_as_many_words() -> None:
+    vectors = {"pars": bytes([100, 0]), "decod": bytes([100, 10]), "lunch": bytes([0, 100]), "fil": bytes([0, 0])}
+    index: RelevanceIndex[int] = RelevanceIndex(Meanings(vectors, 2), Fit(Compared(1, 1, 1), 0, 0.5))
+    index.put(1, "file of lunch")
+    index.put(2, "file to decode")
+    index.put(3, "another")
+    assert list(index.scores("parse file")) == [2, 1]
+
+
+def test_a_collection_told_of_says_which_words_are_rare() -> None:
+    index = index_of({1: "request upload", 2: "request timeout", 3: "request timeout", 4: "upload"})
+    rare, common = Collection(1_000, {"upload": 2, "timeout": 400}), Collection(1_000, {"upload": 400, "timeout": 2})
+    assert next(iter(index.scores("upload timeout", rare))) in {1, 4}
+    assert next(iter(index.scores("upload timeout", common))) in {2, 3}
+
+
+def test_an_index_of_some_words_answers_for_them_as_one_of_all_words() -> None:
+    corpus = {1: "request upload", 2: "uploader timeout", 3: "cache worker"}
+    some: RelevanceIndex[int] = RelevanceIndex(only=words_of("upload request"))
+    for key, text in corpus.items():
+        some.put(key, text)
+    assert some.scores("upload request") == index_of(corpus).scores("upload request")
+    for key in corpus:
+        some.discard(key)
+    assert len(some) == 0

@@ -54,11 +54,11 @@ async def test_a_lesson_reported_now_is_served_on_the_next_call(loop, agent: Cal
 
 async def test_the_run_and_its_deliveries_are_stored_before_the_answer(loop, agent: Caller, clock) -> None:
     first, second = await loop.learn(agent, RULES[0]), await loop.learn(agent, RULES[1])
-    served = await loop.get(agent, task="read a file of user input into SQL")
+    served = await loop.get(agent, task="close the file, then bind parameters to the statement")
     (run,) = await loop.rows(tables.runs)
     assert (run["run_id"], run["project"], run["principal"]) == (served.run_id, "demo", "local")
     assert (run["agent_name"], run["started_at"], run["holdout"]) == (AGENT, clock(), False)
-    assert "SQL" not in run["task_hash"]
+    assert "file" not in run["task_hash"]
     deliveries = await loop.rows(tables.deliveries)
     assert {row["lesson_id"] for row in deliveries} == {first, second}
     for row in deliveries:

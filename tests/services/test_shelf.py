@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lessonbook.config import LearningSettings
+from lessonbook.learning.fit import is_relevant
 from lessonbook.learning.ranking import standing, value
-from lessonbook.learning.relevance import is_relevant
 from lessonbook.models.lesson import Lesson
 from lessonbook.services.shelf import Shelf
 
@@ -81,7 +81,7 @@ def test_lessons_are_offered_in_the_order_of_their_value_after_any_changes(chang
 
     wanted = [one for one in stands.values() if not categories or one.category in categories]
     relevant = [one for one in wanted if one.id in scores and is_relevant(scores[one.id])]
-    offered = [fit.lesson for fit in shelf.fitting(task, categories)]
+    offered = [fit.lesson for fit in shelf.fitting(task, [], categories)]
     if relevant or not scores:
         assert [one for one in offered if one in relevant] == sorted(relevant, key=place)
     assert all(one in relevant or one.severity_name == "critical" for one in offered)
@@ -101,13 +101,13 @@ def test_what_a_person_wants_shown_always_comes_first_whatever_the_task() -> Non
     vouched = replace(lesson(2, 4, 0.1, 0, "data", "active"), approved_by="cli")
     shelf = shelf_of(lesson(3, 4, 0.9, 2, "data", "active"), pinned, vouched, lesson(4, 3, 0.9, 0, "data", "active"))
     for task in ("", "timeout of a request", "paint the shed"):
-        assert {fit.lesson.id for fit in shelf.fitting(task, [])[:2]} == {"L1", "L2"}
-        assert shelf.fitting(task, ["ui"]) == []
+        assert {fit.lesson.id for fit in shelf.fitting(task, [], [])[:2]} == {"L1", "L2"}
+        assert shelf.fitting(task, [], ["ui"]) == []
 
 
 def test_where_nothing_fits_only_a_few_of_the_most_severe_are_offered() -> None:
     severe = [lesson(number, 4, 0.1, 0, "data", "active") for number in range(5)]
     shelf = shelf_of(*severe, *(lesson(number, 3, 0.5, 0, "data", "active") for number in range(5, 9)))
-    assert [fit.lesson.severity for fit in shelf.fitting("paint the shed", [])] == [4, 4]
-    assert len(shelf.fitting("timeout of a request", [])) == 9
-    assert shelf_of(lesson(1, 3, 0.9, 0, "data", "active")).fitting("paint the shed", []) == []
+    assert [fit.lesson.severity for fit in shelf.fitting("paint the shed", [], [])] == [4, 4]
+    assert len(shelf.fitting("timeout of a request", [], [])) == 9
+    assert shelf_of(lesson(1, 3, 0.9, 0, "data", "active")).fitting("paint the shed", [], []) == []

@@ -10,11 +10,13 @@ from pydantic_core import PydanticCustomError
 from sqlalchemy import Connection
 
 from lessonbook.errors import InvalidInput, NotFound
-from lessonbook.learning.words import words_of
+from lessonbook.learning.evidence import Evidence
+from lessonbook.learning.retirement import e_value
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.operator import (
     AuditQuery,
     AuditTrail,
+    EvidenceSummary,
     LessonDetail,
     LessonListing,
     LessonPage,
@@ -25,13 +27,14 @@ from lessonbook.models.operator import (
     SuggestedMatch,
 )
 from lessonbook.models.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, STATUSES, Status, storable
+from lessonbook.services.measure import effect_of
+from lessonbook.services.search import FOUND_MAX, search
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import audit, runs
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.types import Row
 
-SEARCHED_MAX: Final = 1_000
 EVIDENCE_MAX: Final = 20
 COMPLETIONS_MAX: Final = 100
 SUGGESTED: Final[frozenset[Status]] = frozenset({"probation", "active", "suspended", "expired"})
@@ -82,19 +85,14 @@ def _filters(work: Workspace, listing: LessonListing) -> dict[str, Any]:
 
 
 def _search(connection: Connection, caller: Caller, listing: LessonListing, filters: Mapping[str, Any]) -> LessonPage:
-    words = list(dict.fromkeys(words_of(listing.query)))
-    scores = lesson_rows.search(connection, caller.project, words, SEARCHED_MAX)
-    found = lesson_rows.find(connection, caller.project, scores)
     statuses = set(_statuses(listing))
-    kept = [
-        lesson
-        for lesson_id in scores
-        if (lesson := found.get(lesson_id)) is not None
-        and lesson.status in statuses
-        and all(getattr(lesson, name) == wanted for name, wanted in filters.items())
-    ]
+
+    def wanted(lesson: Lesson) -> bool:
+        return lesson.status in statuses and all(getattr(lesson, name) == value for name, value in filters.items())
+
     begin = _search_position(listing.cursor)
     end = begin + listing.limit
+    kept = search(connection, caller.project, listing.query, wanted, least=end + 1)
     cursor = _encode([end]) if end < len(kept) else ""
     return LessonPage(lessons=[listed(lesson) for lesson in kept[begin:end]], next_cursor=cursor)
 
@@ -145,6 +143,8 @@ async def get_lesson(work: Workspace, caller: Caller, lesson_id: str) -> LessonD
             superseded_by=lesson.superseded_by,
             expires_at=lesson.expires_at.isoformat() if lesson.expires_at else None,
             provenance=lesson.provenance,
+            effect=effect_of(lesson),
+            evidence=_evidence(lesson),
             history=[_history_line(row) for row in lesson_rows.history(connection, caller.project, lesson_id)],
             issues=[
                 _pending(row).model_dump()
@@ -157,6 +157,17 @@ async def get_lesson(work: Workspace, caller: Caller, lesson_id: str) -> LessonD
         )
 
     return await work.store.read(read)
+
+
+def _evidence(lesson: Lesson) -> EvidenceSummary:
+    found = Evidence.from_document(lesson.evidence)
+    splits = found.total().splits.values()
+    return EvidenceSummary(
+        events_shown=sum(shown for shown, _ in splits),
+        events_withheld=sum(withheld for _, withheld in splits),
+        verified=sum(map(sum, found.verified.values())),
+        e_value=round(e_value(found), 3),
+    )
 
 
 def _history_line(row: Row) -> dict[str, Any]:
@@ -287,7 +298,7 @@ def _search_position(cursor: str) -> int:
     match _decode(cursor):
         case []:
             return 0
-        case [int(begin)] if 0 < begin < SEARCHED_MAX:
+        case [int(begin)] if 0 < begin < FOUND_MAX:
             return begin
         case _:
             raise InvalidInput(_NO_CURSOR)

@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from lessonbook.learning.document import document_of
 from lessonbook.learning.effect import posterior
 from lessonbook.learning.ranking import estimate_tokens
-from lessonbook.learning.words import words_of
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.vocabulary import SERVABLE, SEVERITY_RANK, Status
 from lessonbook.refinery.prepare import Offer, content_hash
@@ -17,9 +17,6 @@ from lessonbook.services.workspace import Workspace
 from lessonbook.store import audit
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.types import Row
-
-DOCUMENT_MAX = 6_000
-"""Characters of a lesson's document: its own words, then the issues behind it, as many as fit."""
 
 
 @dataclass(slots=True)
@@ -214,29 +211,3 @@ class Ledger:
                 "changed_at": self.now,
             }
         )
-
-
-def document_of(text: str, why: str, rule_key: str, category: str) -> str:
-    """Return what full-text search reads of a lesson before any issue is behind it."""
-    return "\n".join(filter(None, (text, why, rule_key, category, _parts(text))))
-
-
-def with_issue(body: str, lesson_text: str, description: str, file: str) -> str:
-    """Return a lesson's document with one more issue behind it, or as it is when it is full or tells nothing new.
-
-    Words of the lesson itself that the issue quotes are left out, so that what was served does not feed itself
-    (SAFETY P8).
-    """
-    own = (description.replace(lesson_text, " ") if lesson_text else description).strip()
-    if len(body) + len(own) + len(file) > DOCUMENT_MAX or (own in body and file in body):
-        return body
-    addition = "\n".join(filter(None, (own, file, _parts(own))))
-    if not addition or addition in body or len(body) + len(addition) > DOCUMENT_MAX:
-        return body
-    return f"{body}\n{addition}"
-
-
-def _parts(text: str) -> str:
-    """Return the parts of the identifiers in `text`, which a database's own tokenizer leaves whole."""
-    whole = set(text.lower().split())
-    return " ".join(dict.fromkeys(word for word in words_of(text) if word not in whole))

@@ -12,11 +12,13 @@ from typing import Final, Literal
 
 from sqlalchemy import Connection
 
+from lessonbook.learning import effect
 from lessonbook.learning.evidence import Evidence, Period
 from lessonbook.learning.policy import Appraisal, Certain, Chance, LessonState, Settings, appraise
 from lessonbook.learning.population import DEFAULT_PRIOR, Prior, fit_prior
 from lessonbook.learning.ranking import SEVERITY_WEIGHTS
 from lessonbook.models.lesson import Lesson
+from lessonbook.models.loop import Effect, NotEnough
 from lessonbook.models.vocabulary import SHARED_AGENT
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import stats as figures
@@ -95,6 +97,18 @@ def evidence_of(lesson: Lesson, exposures: Mapping[int, figures.Exposure] | None
         flags=lesson.flags,
     )
     return Evidence.from_document(lesson.evidence) + delivered
+
+
+def effect_of(lesson: Lesson) -> Effect | NotEnough:
+    """Return a lesson's effect with its interval, or that there are too few events to tell."""
+    if lesson.events < effect.EVENTS_MIN:
+        return "not enough data"
+    return Effect(
+        estimate=round(lesson.effectiveness_score, 3),
+        low=round(lesson.effect_low, 3),
+        high=round(lesson.effect_high, 3),
+        events=lesson.events,
+    )
 
 
 class Measure:

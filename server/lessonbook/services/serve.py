@@ -12,7 +12,6 @@ from typing import Final
 from sqlalchemy import Connection
 
 from lessonbook.learning import coin
-from lessonbook.learning.effect import EVENTS_MIN
 from lessonbook.learning.policy import (
     HOLDOUT_SHARE,
     POLICY_VERSION,
@@ -25,9 +24,10 @@ from lessonbook.learning.policy import (
 )
 from lessonbook.learning.ranking import estimate_tokens, fill
 from lessonbook.models.lesson import Caller, Lesson
-from lessonbook.models.loop import Effect, LessonQuery, Lessons, NotEnough, ServedLesson
+from lessonbook.models.loop import LessonQuery, Lessons, ServedLesson
 from lessonbook.models.vocabulary import SHARED_AGENT
 from lessonbook.services import prompt_section
+from lessonbook.services.measure import effect_of
 from lessonbook.services.shelf import Fit, Shelf
 from lessonbook.services.workspace import Workspace, hash_of, request_hash
 from lessonbook.store import idempotency, runs
@@ -133,8 +133,7 @@ class _Serving:
     def choose(self) -> tuple[_Pick, list[Row]]:
         """Return what to serve, and the deliveries to log for it."""
         query, shelf = self.query, self.shelf
-        text = " ".join((query.task, *query.files)).strip()
-        fits = {fit.lesson.id: fit for fit in shelf.fitting(text, query.categories)}
+        fits = {fit.lesson.id: fit for fit in shelf.fitting(query.task, query.files, query.categories)}
         held_out = self._is_held_out() or bool(shelf.measure.stop)
         chances = {name: self._chance(fit.lesson, held_out=held_out) for name, fit in fits.items()}
         candidates = [Candidate(name, fit.relevance, prompt_section.cost_of(fit.lesson)) for name, fit in fits.items()]
@@ -289,16 +288,4 @@ def _served(lesson: Lesson) -> ServedLesson:
         category=lesson.category,
         trust=lesson.trust,
         effect=effect_of(lesson),
-    )
-
-
-def effect_of(lesson: Lesson) -> Effect | NotEnough:
-    """Return a lesson's effect with its interval, or that there are too few events to tell."""
-    if lesson.events < EVENTS_MIN:
-        return "not enough data"
-    return Effect(
-        estimate=round(lesson.effectiveness_score, 3),
-        low=round(lesson.effect_low, 3),
-        high=round(lesson.effect_high, 3),
-        events=lesson.events,
     )

@@ -17,8 +17,9 @@ from typing import Final
 from sqlalchemy import Connection
 
 from lessonbook.config import LearningSettings
+from lessonbook.learning.fit import is_relevant
 from lessonbook.learning.ranking import standing, value
-from lessonbook.learning.relevance import RelevanceIndex, is_relevant
+from lessonbook.learning.relevance import RelevanceIndex
 from lessonbook.models.lesson import Lesson
 from lessonbook.models.vocabulary import SERVABLE, SHARED_AGENT, Category
 from lessonbook.services.measure import Measure
@@ -92,18 +93,19 @@ class Shelf:
             return len(self.lessons)
         return sum(lesson.category in categories for lesson in self.lessons.values())
 
-    def fitting(self, task: str, categories: Collection[Category]) -> list[Fit]:
-        """Return the lessons worth offering for `task`, the most valuable first, at most `OFFERED_MAX`.
+    def fitting(self, task: str, files: Collection[str], categories: Collection[Category]) -> list[Fit]:
+        """Return the lessons worth offering for a task, the most valuable first, at most `OFFERED_MAX`.
 
         Those that speak of its subject, and those that a person wants shown always; where nothing does, a few of the
-        most severe. Without a task, those of the highest standing.
+        most severe. Paths tell little, so that where they stand alone a word in common is enough. Without a task and
+        files, those of the highest standing.
         """
-        if not task:
+        if not task.strip() and not files:
             places = (self.lessons[lesson_id] for *_, lesson_id in self._order)
             found = islice((lesson for lesson in places if _is_of(lesson, categories)), OFFERED_MAX)
             return sorted((Fit(lesson, 1.0) for lesson in found), key=self._is_always, reverse=True)
-        scores = self._index.scores(task)
-        wanted = {lesson_id: score for lesson_id, score in scores.items() if is_relevant(score)}
+        scores = self._index.scores("\n".join((task, *files)).strip())
+        wanted = {lesson_id: score for lesson_id, score in scores.items() if is_relevant(score) or not task.strip()}
         for lesson_id in self._always if wanted else {*self._always, *self._severe()}:
             wanted.setdefault(lesson_id, scores.get(lesson_id, 0.0))
         lessons = ((self.lessons[lesson_id], score) for lesson_id, score in wanted.items())

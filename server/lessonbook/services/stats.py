@@ -24,9 +24,9 @@ from lessonbook.models.loop import (
     WeekFigures,
 )
 from lessonbook.models.vocabulary import SERVABLE, TOMBSTONES
+from lessonbook.services.measure import effect_of as effect_of_lesson
 from lessonbook.services.measure import evidence_of, readiness
 from lessonbook.services.scoring import sides_of
-from lessonbook.services.serve import effect_of as effect_of_lesson
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import folds

@@ -24,6 +24,20 @@ _SEARCH_POSTGRESQL = text("""
     ORDER BY score DESC, d.lesson_id LIMIT :most
 """)
 
+_FREQUENCIES_SQLITE = text("""
+    SELECT word.value, (SELECT count(*) FROM agent_lesson_search
+                        WHERE agent_lesson_search MATCH '"' || word.value || '"')
+    FROM json_each(:words) AS word
+    UNION ALL SELECT NULL, coalesce(max(document_id), 0) FROM agent_lesson_documents
+""")
+_FREQUENCIES_POSTGRESQL = text("""
+    SELECT word.value, (SELECT count(*) FROM agent_lesson_documents d
+                        WHERE d.body_vector @@ to_tsquery('english', quote_literal(word.value))
+                        AND d.project = :project)
+    FROM json_array_elements_text(CAST(:words AS json)) AS word(value)
+    UNION ALL SELECT NULL, count(*) FROM agent_lesson_documents WHERE project = :project
+""")
+
 
 def name_of(connection: Connection) -> Dialect:
     """Return which database `connection` leads to."""
@@ -68,6 +82,22 @@ def full_text(connection: Connection, words: Sequence[str]) -> tuple[TextClause,
             return _SEARCH_SQLITE, " OR ".join(f'"{word}"' for word in words)
         case "postgresql":
             return _SEARCH_POSTGRESQL, " | ".join(f"'{word}'" for word in words)
+        case _:
+            assert_never(name)
+
+
+def frequencies(connection: Connection) -> TextClause:
+    """Return the statement that counts the documents which hold each of some words.
+
+    It takes `words` (a JSON list of plain words) and `project`, and gives a word and a number a row, with NULL for the
+    word the number of all documents. On SQLite, whose index is one for all projects, so are the numbers.
+    """
+    name = name_of(connection)
+    match name:
+        case "sqlite":
+            return _FREQUENCIES_SQLITE
+        case "postgresql":
+            return _FREQUENCIES_POSTGRESQL
         case _:
             assert_never(name)
 

@@ -1,5 +1,6 @@
 """Queries about lessons: their rows, keys, history and documents."""
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -256,6 +257,13 @@ def search(connection: Connection, project: str, words: Sequence[str], most: int
     statement, query = dialect.full_text(connection, words)
     rows = connection.execute(statement, {"query": query, "project": project, "most": most})
     return {row.lesson_id: float(row.score) for row in rows}
+
+
+def frequencies(connection: Connection, project: str, words: Sequence[str]) -> tuple[int, dict[str, int]]:
+    """Return about how many documents there are, and how many of them hold each of `words`."""
+    given = {"words": json.dumps(list(words)), "project": project}
+    rows = connection.execute(dialect.frequencies(connection), given).all()
+    return next(row[1] for row in rows if row[0] is None), {row[0]: row[1] for row in rows if row[0] is not None}
 
 
 def page(
