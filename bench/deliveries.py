@@ -130,7 +130,7 @@ class _Sqlite:
 
 
 class _Postgres:
-    """PostgreSQL without foreign keys checked a row; vacuumed and analysed at the end, as it would do itself."""
+    """PostgreSQL without foreign keys checked a row."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -153,5 +153,4 @@ class _Postgres:
         await self._connection.execute(_ADD_RUNS.format(first=first))
 
     async def close(self) -> None:
-        await self._connection.execute("VACUUM ANALYZE")
         await self._connection.close()

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, bindparam, event, func, select, updat
 from bench.databases import PROJECT, Database, fresh_database, lessonbook_on, migrate
 from bench.deliveries import LESSONS_PER_AGENT, UNTIL, fill_deliveries
 from bench.measure import Figure, Report, percentile
-from bench.population import AGENTS, fill
+from bench.population import AGENTS, fill, tidy
 from lessonbook.config import load_settings
 from lessonbook.learning.evidence import Evidence
 from lessonbook.models.lesson import Caller
@@ -86,8 +86,12 @@ async def _measure_database(
     work = await open_workspace(load_settings({"database": {"url": url}, "project": PROJECT}), now=lambda: UNTIL)
     try:
         tell(f"{database}: folding")
+        if database == "postgresql":
+            await tidy(url)
         await work.store.migrate(_score)  # the one kind of transaction that may take minutes
         report.add(f"{database}.upkeep", [Figure("fill", filled_s, "s"), *await _fold(work)])
+        if database == "postgresql":
+            await tidy(url)
         queries = await _queries(work, plan.calls)
         tell(f"{database}: {plan.calls} calls of each kind")
         for name, samples in (await _timed(work, queries)).items():

@@ -50,11 +50,12 @@ async def fill(url: str, lessons_per_agent: int) -> int:
     finally:
         await store.close()
     if store.dialect == "postgresql":
-        await _tidy(url)
+        await tidy(url)
     return len(AGENTS) * lessons_per_agent
 
 
-async def _tidy(url: str) -> None:
+async def tidy(url: str) -> None:
+    """Vacuum and analyse a PostgreSQL, as it would do itself before long."""
     untyped: Any = asyncpg
     connection = await untyped.connect(url)
     try:

@@ -268,7 +268,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_agent_lessons_recurring", "agent_lessons", ["project", "issue_count"])
     counters = ["times_applied", "times_verified", "times_prevented"]
-    op.create_index("ix_agent_lessons_figures", "agent_lessons", ["project", "agent_name", "status", *counters])
+    op.drop_index("ix_agent_lessons_status", "agent_lessons")
+    op.create_index("ix_agent_lessons_status", "agent_lessons", ["project", "status", "agent_name", *counters])
     op.drop_index("ix_agent_lesson_applications_agent", "agent_lesson_applications")
     for name, of_agent in (("time", []), ("agent", ["agent_name"])):
         columns = ["project", *of_agent, "applied_at", "verdict"]
@@ -297,7 +298,8 @@ def downgrade() -> None:
         op.drop_index(f"ix_agent_lesson_applications_{name}", "agent_lesson_applications")
     of_agent = ["project", "agent_name", "applied_at"]
     op.create_index("ix_agent_lesson_applications_agent", "agent_lesson_applications", of_agent)
-    op.drop_index("ix_agent_lessons_figures", "agent_lessons")
+    op.drop_index("ix_agent_lessons_status", "agent_lessons")
+    op.create_index("ix_agent_lessons_status", "agent_lessons", ["project", "status"])
     op.drop_index("ix_agent_lessons_recurring", "agent_lessons")
     op.drop_index("ix_agent_issues_waiting", "agent_issues")
     op.drop_index("ix_agent_issues_events", "agent_issues")

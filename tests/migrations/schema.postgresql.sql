@@ -356,13 +356,11 @@ CREATE INDEX ix_agent_lesson_keys_key ON public.agent_lesson_keys USING btree (p
 
 CREATE INDEX ix_agent_lesson_keys_lesson ON public.agent_lesson_keys USING btree (project, lesson_id);
 
-CREATE INDEX ix_agent_lessons_figures ON public.agent_lessons USING btree (project, agent_name, status, times_applied, times_verified, times_prevented);
-
 CREATE INDEX ix_agent_lessons_recurring ON public.agent_lessons USING btree (project, issue_count);
 
 CREATE INDEX ix_agent_lessons_revision ON public.agent_lessons USING btree (project, agent_name, revision);
 
-CREATE INDEX ix_agent_lessons_status ON public.agent_lessons USING btree (project, status);
+CREATE INDEX ix_agent_lessons_status ON public.agent_lessons USING btree (project, status, agent_name, times_applied, times_verified, times_prevented);
 
 CREATE INDEX ix_agent_runs_time ON public.agent_runs USING btree (project, started_at, agent_name);
 

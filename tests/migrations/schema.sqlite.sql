@@ -30,13 +30,11 @@ CREATE INDEX ix_agent_lesson_keys_key ON agent_lesson_keys (project, "key");
 
 CREATE INDEX ix_agent_lesson_keys_lesson ON agent_lesson_keys (project, lesson_id);
 
-CREATE INDEX ix_agent_lessons_figures ON agent_lessons (project, agent_name, status, times_applied, times_verified, times_prevented);
-
 CREATE INDEX ix_agent_lessons_recurring ON agent_lessons (project, issue_count);
 
 CREATE INDEX ix_agent_lessons_revision ON agent_lessons (project, agent_name, revision);
 
-CREATE INDEX ix_agent_lessons_status ON agent_lessons (project, status);
+CREATE INDEX ix_agent_lessons_status ON agent_lessons (project, status, agent_name, times_applied, times_verified, times_prevented);
 
 CREATE INDEX ix_agent_runs_time ON agent_runs (project, started_at, agent_name);
 

@@ -1,7 +1,7 @@
 """Score: what new events make of lessons and of the whole service, in the transaction that brings them."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -181,7 +181,12 @@ def sides(connection: Connection, project: str, agent_name: str = "", since: Row
     `since` are sums to leave out: those of before serving was resumed.
     """
     days = figures.activity(connection, project, agent_name)
-    rows = evidence_rows.of_agents(connection, project, agent_name)
+    return sides_of(days, evidence_rows.of_agents(connection, project, agent_name), since)
+
+
+def sides_of(days: Iterable[Row], rows: Iterable[Row], since: Row | None = None) -> list[RunTotals]:
+    """Return the same from what was done by day and what the events of each agent add up to. See `sides`."""
+    days, rows = list(days), list(rows)
     held_out, measured = (sum(day[name] for day in days) for name in ("held_out_runs", "measured_runs"))
     sums: Row = {name: sum(row[name] for row in rows) for name in evidence_rows.ARMS}
     sums |= {"served_runs": measured - held_out, "held_out_runs": held_out}

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from lessonbook.errors import NotFound
 from lessonbook.learning.effect import EVENTS_MIN, effect_of
 from lessonbook.learning.evidence import Evidence
-from lessonbook.learning.lift import Lift, lift_of, service_lift
+from lessonbook.learning.lift import Lift, RunTotals, lift_of, service_lift
 from lessonbook.learning.policy import HOLDOUT_SHARE
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.loop import (
@@ -26,7 +26,7 @@ from lessonbook.models.loop import (
 from lessonbook.models.vocabulary import SERVABLE, TOMBSTONES
 from lessonbook.services.measure import effect_of as effect_of_lesson
 from lessonbook.services.measure import evidence_of, readiness
-from lessonbook.services.scoring import sides
+from lessonbook.services.scoring import sides_of
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import folds
@@ -68,7 +68,9 @@ def _of_agents(
     project = caller.project
     lessons = figures.by_status(connection, project, agent_name)
     days = figures.activity(connection, project, agent_name, _first_monday(now))
-    within = figures.activity(connection, project, agent_name, since or folds.NEVER)
+    ever = figures.activity(connection, project, agent_name)
+    within = ever if since is None else figures.activity(connection, project, agent_name, since)
+    events = evidence_rows.of_agents(connection, project, agent_name)
     totals = {name: _sum(within, name) for name in ("issues", "runs", "deliveries")}
     totals |= {name: _sum(lessons.values(), counter) for name, counter in _COUNTED.items()}
     if since is not None:
@@ -80,8 +82,8 @@ def _of_agents(
             pending=figures.pending(connection, project, agent_name, since),
             **totals,
         ),
-        effect=_pooled(evidence_rows.of_agents(connection, project, agent_name)),
-        lift=_service_lift(connection, work, project, agent_name, now),
+        effect=_pooled(events),
+        lift=_service_lift(connection, work, project, agent_name, now, sides_of(ever, events)),
         top_recurring=[
             _recurring(lesson) for lesson in figures.top_recurring(connection, project, agent_name, RECURRING_MAX)
         ],
@@ -110,10 +112,15 @@ def _pooled(rows: Sequence[Row]) -> Effect | NotEnough:
 
 
 def _service_lift(
-    connection: Connection, work: Workspace, project: str, agent_name: str, now: datetime
+    connection: Connection,
+    work: Workspace,
+    project: str,
+    agent_name: str,
+    now: datetime,
+    both: Sequence[RunTotals],
 ) -> dict[str, Any]:
     """Return issues spared per 100 runs, runs with lessons against those held out, and what is missing to tell it."""
-    served, held_out = sides(connection, project, agent_name)
+    served, held_out = both
     told: dict[str, Any] = {
         "comparisons": held_out.runs,
         "runs_with_lessons": served.runs,

@@ -130,7 +130,7 @@ def top_recurring(connection: Connection, project: str, agent_name: str, most: i
 
 
 def by_status(connection: Connection, project: str, agent_name: str) -> dict[str, Row]:
-    """Return how many lessons have each status, and their counters added up; the index `figures` holds all of it."""
+    """Return how many lessons have each status, and their counters added up; the index on statuses holds it all."""
     query = (
         select(
             lessons.c.status, func.count().label("lessons"), *(func.sum(lessons.c[key]).label(key) for key in COUNTERS)
