@@ -12,7 +12,9 @@ from lessonbook.learning.standing import next_status
 PROJECT: Final = "simulated"
 PERIOD_RUNS: Final = 500
 HOLDOUT_SHARE: Final = 0.01
-REFIT_RUNS: Final = 50
+EARLY_RUNS: Final = 1_000
+REFIT_RUNS: Final = (25, 100)
+"""Runs between appraisals, early and later."""
 
 
 class Lessonbook:
@@ -32,7 +34,7 @@ class Lessonbook:
 
     def choose(self, run: int, chances: Sequence[Chance]) -> list[Chance]:
         """Return the lessons that are eligible and whose coin says shown."""
-        if run % REFIT_RUNS == 0:
+        if run % REFIT_RUNS[run >= EARLY_RUNS] == 0:
             self._appraise(run // PERIOD_RUNS)
         if coin.toss_run(self.secret, PROJECT, str(run), "") < HOLDOUT_SHARE:
             return []

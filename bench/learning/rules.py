@@ -69,6 +69,10 @@ class Nothing(_Rule):
         """Return nothing."""
         return []
 
+    def retired(self) -> list[bool]:
+        """Return that nothing was switched off: it was never on."""
+        return [False] * self.count
+
 
 class Threshold(_Rule):
     """Severity first, then preventions ÷ applications; off below 0.3 after five applications."""

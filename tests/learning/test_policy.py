@@ -16,7 +16,7 @@ from lessonbook.learning.policy import (
     ranked,
     show_probability,
 )
-from lessonbook.learning.population import DEFAULT_PRIOR
+from lessonbook.learning.prior import DEFAULT_PRIOR
 from tests.learning.evidences import EVIDENCE
 
 SIZES = st.lists(st.integers(10, 300), min_size=1, max_size=12)
@@ -88,7 +88,7 @@ def test_a_lesson_more_likely_worth_it_is_shown_at_least_as_often(one: float, ot
     low, high = sorted((one, other))
     assert show_probability(low, settings) <= show_probability(high, settings)
     assert show_probability(low, settings) in LADDER
-    assert settings.p_min <= show_probability(low, settings) <= 1 - settings.p_min
+    assert settings.p_min <= show_probability(low, settings) <= settings.p_max
 
 
 def test_a_trusted_lesson_is_shown_until_it_is_more_likely_bad() -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from lessonbook.learning.evidence import Evidence, Period
 from lessonbook.learning.policy import Appraisal
-from lessonbook.learning.population import DEFAULT_PRIOR
+from lessonbook.learning.prior import DEFAULT_PRIOR
 from lessonbook.learning.standing import next_status
 
 

@@ -11,7 +11,9 @@ from typing import Final
 
 from lessonbook.learning.evidence import Evidence
 from lessonbook.learning.grid import GRID_POINTS, RHO, RHO_MAX, RHO_MIN, normal_logs, normalised, quantile
-from lessonbook.learning.population import DEFAULT_PRIOR, PRIOR_MEAN, PRIOR_SD, Prior, case_split_logs, fit_prior
+from lessonbook.learning.likelihood import case_split_logs
+from lessonbook.learning.population import fit_prior
+from lessonbook.learning.prior import DEFAULT_PRIOR, PRIOR_MEAN, PRIOR_SD, Prior
 
 __all__ = [
     "DEFAULT_PRIOR",
@@ -73,13 +75,14 @@ def posterior(events: Iterable[Assignment], prior_mean: float = PRIOR_MEAN) -> E
 def effect_of(evidence: Evidence, prior: Prior = DEFAULT_PRIOR) -> EffectEstimate:
     """Return effectiveness from the events of randomised exposures, over the lesson's whole life.
 
-    The population enters as N(μ, τ²) of log ρ with its mean and standard deviation; how often events came does not
-    enter, so that the interval stands on randomisation alone.
+    The population enters as N(μ, τ²) of log ρ with its mean and its standard deviation, at least `PRIOR_SD`: what is
+    told of a lesson should stand on its own events. How often events came, and who applied the lesson, do not enter, so
+    that the interval stands on randomisation alone.
     """
-    total = evidence.total()
+    total, mean, sd = evidence.total(), prior.log_rho_mean, max(prior.log_rho_sd, PRIOR_SD)
     if not total.events:
-        return _prior(round(prior.log_rho_mean, 3), round(prior.log_rho_sd, 3))
-    return _estimate(case_split_logs(total.splits), prior.log_rho_mean, prior.log_rho_sd, total.events)
+        return _prior(round(mean, 3), round(sd, 3))
+    return _estimate(case_split_logs(total.splits), mean, sd, total.events)
 
 
 def prior_mean(times_verified: int, times_prevented: int) -> float:

@@ -2,18 +2,20 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import fsum, log
+from math import exp, fsum
 from typing import Final, Protocol
 
 from lessonbook.learning import flags
 from lessonbook.learning.effect import EffectEstimate, effect_of
 from lessonbook.learning.evidence import Evidence
-from lessonbook.learning.grid import RHO, normalised
-from lessonbook.learning.population import Prior, Tally, fit_prior, likelihood_logs, tally_of
+from lessonbook.learning.grid import RHO
+from lessonbook.learning.likelihood import Tally, rho_weights, tally_of
+from lessonbook.learning.population import fit_prior
+from lessonbook.learning.prior import Prior
 from lessonbook.learning.retirement import e_value
 
 POLICY_VERSION: Final = "measured/1"
-LADDER: Final = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98)
+LADDER: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98)
 """The probabilities that are used: few, so that evidence stays small."""
 
 
@@ -51,16 +53,20 @@ class Settings:
     """What the policy is told.
 
     `token_cost` is in average issues per token shown, `flag_cost` in average issues per flag beyond the usual;
-    `half_life` of evidence is in periods. `sharpness` says how fast the probability of showing follows that of being
-    worth it; `p_min` is the least and, from 1, the greatest probability of a coin, `p_trusted` that of a lesson which a
+    `half_life` of base rates is in periods, `hazard` the chance per period that a lesson's effect changes. `sharpness`
+    says how fast the log odds of showing follow those of being worth it, `optimism` by how much they are ahead: what is
+    withheld teaches less. `p_min` and `p_max` bound the probability of a coin; `p_trusted` is that of a lesson which a
     person approved.
     """
 
     token_cost: float = 0.003 / 100
     flag_cost: float = 4.0
-    half_life: float = 10.0
+    half_life: float = 20.0
+    hazard: float = 0.02
     sharpness: float = 3.0
-    p_min: float = 0.05
+    optimism: float = 1.0
+    p_min: float = 0.01
+    p_max: float = 0.98
     p_trusted: float = 0.95
 
 
@@ -201,18 +207,21 @@ def ranked(candidates: Iterable[Candidate], appraisals: Mapping[str, Appraisal])
 
 
 def show_probability(p_positive: float, settings: Settings, *, trusted: bool = False) -> float:
-    """Return Pˢ / (Pˢ + (1 − P)ˢ) with s the sharpness, kept off 0 and 1 so that every exposure tells something."""
+    """Return the step of `LADDER` nearest to the probability with log odds sharpness · logit(P) + optimism.
+
+    It stays off 0 and 1, so that every exposure tells something; a trusted lesson is shown until P < 0.5.
+    """
     if trusted and p_positive >= 0.5:  # noqa: PLR2004  # more likely good than bad
         return settings.p_trusted
-    odds_for, odds_against = p_positive**settings.sharpness, (1 - p_positive) ** settings.sharpness
-    p_show = odds_for / (odds_for + odds_against)
-    return min(LADDER, key=lambda step: abs(step - min(max(p_show, settings.p_min), 1 - settings.p_min)))
+    favour = exp(settings.optimism) * p_positive**settings.sharpness
+    p_show = favour / (favour + (1 - p_positive) ** settings.sharpness)
+    wanted = min(max(p_show, settings.p_min), settings.p_max)
+    return min(LADDER, key=lambda step: abs(step - wanted))
 
 
 def _appraised(state: LessonState, settings: Settings, prior: Prior, now: int, mean_weight: float) -> Appraisal:
     tally = tally_of(state.evidence, now, settings.half_life)
-    logs = likelihood_logs(tally, prior)
-    weights = normalised([log(weight) + one for weight, one in zip(prior.rho_weights, logs, strict=True)])
+    weights = rho_weights(state.evidence, tally, prior, now, settings.hazard)
     gains = [state.severity_weight * base * (1 - rho) for base, rho in zip(_bases(tally, prior), RHO, strict=True)]
     tokens_cost = mean_weight * settings.token_cost * state.tokens
     suspicion = flags.posterior(state.evidence.flags, state.evidence.shown, prior.flag_weights)

@@ -15,7 +15,8 @@ from sqlalchemy import Connection
 from lessonbook.learning import effect
 from lessonbook.learning.evidence import Evidence, Period
 from lessonbook.learning.policy import Appraisal, Certain, Chance, LessonState, Settings, appraise
-from lessonbook.learning.population import DEFAULT_PRIOR, Prior, fit_prior
+from lessonbook.learning.population import fit_prior
+from lessonbook.learning.prior import DEFAULT_PRIOR, Prior
 from lessonbook.learning.ranking import SEVERITY_WEIGHTS
 from lessonbook.models.lesson import Lesson
 from lessonbook.models.loop import Effect, NotEnough

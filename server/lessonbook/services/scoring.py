@@ -11,7 +11,7 @@ from lessonbook.learning.effect import EffectEstimate, effect_of, posterior, pri
 from lessonbook.learning.evidence import Evidence
 from lessonbook.learning.lift import RunTotals, service_harms, service_lift
 from lessonbook.learning.policy import HOLDOUT_SHARE
-from lessonbook.learning.population import DEFAULT_PRIOR, Prior
+from lessonbook.learning.prior import DEFAULT_PRIOR, Prior
 from lessonbook.learning.standing import next_status
 from lessonbook.models.lesson import Lesson
 from lessonbook.models.vocabulary import SERVABLE
