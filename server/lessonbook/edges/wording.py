@@ -23,7 +23,7 @@ def of_lessons(result: Lessons) -> str:
 def of_refinement(result: Refinement) -> str:
     """Return a line per issue."""
     return _lines(
-        f"Refinement {result.refinement_run_id}: {len(result.issues)} issues.",
+        f"Refinement {result.refinement_run_id}: {len(result.issues)} issues. {result.note}".strip(),
         (
             f"- {line.issue_id} {line.action}" + (f" {line.lesson_id}" if line.lesson_id else "") + f": {line.reason}"
             for line in result.issues

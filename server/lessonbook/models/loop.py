@@ -130,6 +130,7 @@ class Refinement(Result):
 
     refinement_run_id: str
     issues: list[RefinedIssue]
+    note: str = ""
 
 
 class Application(Request):

@@ -34,7 +34,6 @@ WITHIN_DAYS: Final = 90
 
 KNOWN_WEEKS: Final = 104
 """Deliveries older than that tell nothing of a lesson as it is now."""
-HALF_LIFE_WEEKS: Final = 26.0
 REFRESH_S: Final = 60.0
 FITTED_MAX: Final = 500
 """A population's prior is fitted to so many lessons, those with the most events."""
@@ -150,7 +149,7 @@ class Measure:
         self._exposures = exposures = figures.exposures(connection, self.project, self.agent_name, shared, since)
         known_of = nlargest(FITTED_MAX, (known[name] for name in exposures if name in known), key=_events)
         population = [evidence_of(lesson, exposures[lesson.id]) for lesson in known_of]
-        self.prior = fit_prior(population, self._week, HALF_LIFE_WEEKS)
+        self.prior = fit_prior(population, self._week, _SETTINGS.half_life)
         self._appraisals = {}
 
     def know(self, lesson: Lesson, exposures: Mapping[int, figures.Exposure], prior: Prior, now: datetime) -> None:
@@ -187,7 +186,8 @@ class Measure:
         return self.appraisal(lesson, exempt=False) if self.tosses else ALWAYS
 
 
-_SETTINGS: Final = Settings(half_life=HALF_LIFE_WEEKS)
+_SETTINGS: Final = Settings()
+"""Its periods are weeks here."""
 
 
 def _events(lesson: Lesson) -> int:

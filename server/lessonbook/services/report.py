@@ -33,6 +33,10 @@ from lessonbook.store.types import Row
 
 TOOL: Final = "report_issues"
 _UNKNOWN: Final = "No rule is known for it yet"
+_UNCOUNTED: Final = (
+    "Reported without a run, so nothing is measured by it: pass the run_id of the work it was seen in, or let the "
+    "agent commit with the trailer `Lessonbook-Run: <run_id>` that get_lessons asks for."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +180,13 @@ class _Refining:
         if not self._ledger.write():
             raise Retry
         issue_rows.add(self._connection, rows)
-        return Refinement(refinement_run_id=self._id, issues=lines)
+        return Refinement(refinement_run_id=self._id, issues=lines, note=self._note())
+
+    def _note(self) -> str:
+        """Return how to be counted, for independent issues that name no run."""
+        if self._run is not None or self._batch.source == "agent":
+            return ""
+        return _UNCOUNTED
 
     def _find_run(self) -> Row | None:
         if not self._batch.run_id:
