@@ -8,7 +8,19 @@ import anyio
 import typer
 from rich.console import Console
 
-from bench import dedup, effect, evidence, injection, intake, retrieval, routing, secret_finding, severity, speed
+from bench import (
+    dedup,
+    effect,
+    evidence,
+    growth,
+    injection,
+    intake,
+    retrieval,
+    routing,
+    secret_finding,
+    severity,
+    speed,
+)
 from bench.evaluation import Evaluation
 from bench.faults import BenchError, leaves
 from bench.measure import Report
@@ -48,6 +60,18 @@ def speed_command(
         self_check=self_check,
     )
     _show(_finished(speed.measured, plan), json_file)
+
+
+@app.command(name="growth")
+def growth_command(
+    database: Annotated[speed.Databases, typer.Option(help="database behind Lessonbook")] = speed.Databases.both,
+    calls: Annotated[int, typer.Option(min=20, help="timed calls per server and step")] = 300,
+    most: Annotated[int, typer.Option(min=1_000, help="leave out steps with more lessons")] = 1_000_000,
+    json_file: JsonFile = None,
+) -> None:
+    """Time get_lessons as the agent's lessons and all others grow: 1,000, 10,000, 100,000, 1,000,000."""
+    plan = growth.Plan(databases=database.members(), calls=calls, most=most)
+    _show(_finished(growth.measured, plan), json_file)
 
 
 @app.command(name="intake")
