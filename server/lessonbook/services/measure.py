@@ -35,7 +35,10 @@ WITHIN_DAYS: Final = 90
 KNOWN_WEEKS: Final = 104
 """Deliveries older than that tell nothing of a lesson as it is now."""
 REFRESH_S: Final = 60.0
-FITTED_MAX: Final = 500
+"""How old may be what is known of the agent: whether a coin is tossed, whether serving is stopped."""
+RECOUNT_S: Final = 900.0
+"""How old may be what is known of each lesson's deliveries, which takes longer to read."""
+FITTED_MAX: Final = 200
 """A population's prior is fitted to so many lessons, those with the most events."""
 
 ALWAYS: Final = Certain(p_show=1.0)
@@ -122,6 +125,7 @@ class Measure:
         self.prior: Prior = DEFAULT_PRIOR
         self._mode: Mode = mode
         self._read_at: datetime | None = None
+        self._counted_at: datetime | None = None
         self._week = 0
         self._exposures: Mapping[str, Mapping[int, figures.Exposure]] = {}
         self._appraisals: dict[tuple[str, int, bool], Appraisal] = {}
@@ -133,16 +137,20 @@ class Measure:
 
     def is_stale(self, now: datetime) -> bool:
         """Tell whether the counts are to be read anew; a clock that went back makes them so, too."""
-        return self._read_at is None or abs((now - self._read_at).total_seconds()) >= REFRESH_S
+        return _is_older(self._read_at, now, REFRESH_S)
 
     def refresh(self, connection: Connection, lessons: Iterable[Lesson], now: datetime) -> None:
-        """Read the counts anew, and fit what is expected of lessons that nothing is known of yet."""
+        """Read anew what is known of the agent and, where a coin is tossed and it is old, of each lesson."""
         self._read_at = now
-        self._week = week_of(now.date())
         self.stop = evidence_rows.stop_reason(connection, self.project)
         self.readiness = readiness(connection, self.project, self.agent_name, self._mode, now)
-        if not self.tosses:
-            return
+        if self.tosses and _is_older(self._counted_at, now, RECOUNT_S):
+            self._recount(connection, lessons, now)
+
+    def _recount(self, connection: Connection, lessons: Iterable[Lesson], now: datetime) -> None:
+        """Read deliveries, and fit what is expected of lessons that nothing is known of yet."""
+        self._counted_at = now
+        self._week = week_of(now.date())
         known = {lesson.id: lesson for lesson in lessons}
         shared = [lesson.id for lesson in known.values() if lesson.agent_name == SHARED_AGENT]
         since = self._week - KNOWN_WEEKS
@@ -188,6 +196,10 @@ class Measure:
 
 _SETTINGS: Final = Settings()
 """Its periods are weeks here."""
+
+
+def _is_older(moment: datetime | None, now: datetime, most_s: float) -> bool:
+    return moment is None or abs((now - moment).total_seconds()) >= most_s
 
 
 def _events(lesson: Lesson) -> int:

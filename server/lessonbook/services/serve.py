@@ -253,9 +253,9 @@ def _answer(
     text = prompt_section.section(run_id, mark, lessons)
     notes = [
         note,
-        "" if lessons else _nothing(shelf, run_id, pick),
+        "" if lessons or pick.withheld else _nothing(shelf, run_id, pick),
         f"Serving is stopped: {shelf.measure.stop}" if shelf.measure.stop else "",
-        "Something was withheld, to measure it." if pick.withheld and not shelf.measure.stop else "",
+        _withheld(run_id, pick) if pick.withheld and not shelf.measure.stop else "",
     ]
     return Lessons(
         run_id=run_id,
@@ -268,6 +268,13 @@ def _answer(
         hidden=pick.hidden,
         note=" ".join(filter(None, notes)),
     )
+
+
+def _withheld(run_id: str, pick: _Pick) -> str:
+    """Return that something was withheld, never what."""
+    if pick.lesson_ids:
+        return "Something was withheld, to measure it."
+    return f"What would fit was withheld in this run, to measure what it does. run_id: {run_id}"
 
 
 def _nothing(shelf: Shelf, run_id: str, pick: _Pick) -> str:

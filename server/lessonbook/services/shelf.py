@@ -26,7 +26,7 @@ from lessonbook.services.measure import Measure
 from lessonbook.store import lessons as lesson_rows
 
 SHELVES_MAX: Final = 64
-OFFERED_MAX: Final = 100
+OFFERED_MAX: Final = 60
 """So many lessons at most are weighed by evidence for one task: what comes after them has no chance to fit."""
 SEVERE_MAX: Final = 2
 """Where nothing fits a task, so many of the most severe lessons are offered all the same."""
