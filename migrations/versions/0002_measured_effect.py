@@ -270,9 +270,10 @@ def upgrade() -> None:
     counters = ["times_applied", "times_verified", "times_prevented"]
     op.drop_index("ix_agent_lessons_status", "agent_lessons")
     op.create_index("ix_agent_lessons_status", "agent_lessons", ["project", "status", "agent_name", *counters])
-    op.drop_index("ix_agent_lesson_applications_agent", "agent_lesson_applications")
-    for name, of_agent in (("time", []), ("agent", ["agent_name"])):
-        columns = ["project", *of_agent, "applied_at", "verdict"]
+    for name in ("agent", "lesson"):
+        op.drop_index(f"ix_agent_lesson_applications_{name}", "agent_lesson_applications")
+    for name, of in (("time", []), ("agent", ["agent_name"]), ("lesson", ["lesson_id"])):
+        columns = ["project", *of, "applied_at", "verdict"]
         op.create_index(f"ix_agent_lesson_applications_{name}", "agent_lesson_applications", columns)
     # Everything is counted anew from the evidence, runs and issues by day along with it.
     op.execute("DELETE FROM agent_delivery_folds")
@@ -294,10 +295,11 @@ def downgrade() -> None:
         op.execute(f"DROP TRIGGER {table}_marked" + (f" ON {table}" if dialect == "postgresql" else ""))
     if dialect == "postgresql":
         op.execute("DROP FUNCTION agent_delivery_marks_begin")
-    for name in ("time", "agent"):
+    for name in ("time", "agent", "lesson"):
         op.drop_index(f"ix_agent_lesson_applications_{name}", "agent_lesson_applications")
     of_agent = ["project", "agent_name", "applied_at"]
     op.create_index("ix_agent_lesson_applications_agent", "agent_lesson_applications", of_agent)
+    op.create_index("ix_agent_lesson_applications_lesson", "agent_lesson_applications", ["project", "lesson_id"])
     op.drop_index("ix_agent_lessons_status", "agent_lessons")
     op.create_index("ix_agent_lessons_status", "agent_lessons", ["project", "status"])
     op.drop_index("ix_agent_lessons_recurring", "agent_lessons")

@@ -344,7 +344,7 @@ CREATE INDEX ix_agent_issues_waiting ON public.agent_issues USING btree (project
 
 CREATE INDEX ix_agent_lesson_applications_agent ON public.agent_lesson_applications USING btree (project, agent_name, applied_at, verdict);
 
-CREATE INDEX ix_agent_lesson_applications_lesson ON public.agent_lesson_applications USING btree (project, lesson_id);
+CREATE INDEX ix_agent_lesson_applications_lesson ON public.agent_lesson_applications USING btree (project, lesson_id, applied_at, verdict);
 
 CREATE INDEX ix_agent_lesson_applications_time ON public.agent_lesson_applications USING btree (project, applied_at, verdict);
 

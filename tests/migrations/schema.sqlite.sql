@@ -20,7 +20,7 @@ CREATE INDEX ix_agent_issues_waiting ON agent_issues (project, agent_name, creat
 
 CREATE INDEX ix_agent_lesson_applications_agent ON agent_lesson_applications (project, agent_name, applied_at, verdict);
 
-CREATE INDEX ix_agent_lesson_applications_lesson ON agent_lesson_applications (project, lesson_id);
+CREATE INDEX ix_agent_lesson_applications_lesson ON agent_lesson_applications (project, lesson_id, applied_at, verdict);
 
 CREATE INDEX ix_agent_lesson_applications_time ON agent_lesson_applications (project, applied_at, verdict);
 

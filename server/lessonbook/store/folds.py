@@ -187,7 +187,7 @@ def activity(*, of_agent: bool) -> Select[Any]:
         tail: Select[Any] = (
             select(*columns)
             .where(source.c.project == bindparam("project"), moment >= behind_mark(), moment >= bindparam("since"))
-            .group_by(source.c.agent_name)
+            .group_by(source.c.project)  # by agent, SQLite would read all issues in that order
         )
         parts.append(tail.where(source.c.agent_name == bindparam("agent")) if of_agent else tail)
     days = union_all(*parts).subquery()

@@ -367,7 +367,7 @@ applications = Table(
     Column("verdict_at", UtcDateTime),
     Column("notes", Text, nullable=False, server_default=""),
     Column("applied_at", UtcDateTime, nullable=False),
-    Index("ix_agent_lesson_applications_lesson", "project", "lesson_id"),
+    Index("ix_agent_lesson_applications_lesson", "project", "lesson_id", "applied_at", "verdict"),
     Index("ix_agent_lesson_applications_agent", "project", "agent_name", "applied_at", "verdict"),
     Index("ix_agent_lesson_applications_time", "project", "applied_at", "verdict"),
     _of_run(),
