@@ -19,9 +19,9 @@ _ADVICE: Final = "give the list that GitHub answers at /repos/{owner}/{repo}/pul
 _HIDDEN: Final = re.compile(r"<!--.*?(?:-->|\Z)", re.S)
 _QUOTED: Final = re.compile(r"^[ ]{0,3}>.*$\n?", re.M)
 _PRAISE: Final = re.compile(
-    r"(?::\w+:|\W|\b(?:lgtm|looks? (?:good|great|fine)(?: to me)?|sgtm|ship it|approved?|thanks?(?: you)?|thx|ty|"
+    r"(?::\w+:|\+1|\W|\b(?:lgtm|looks? (?:good|great|fine)(?: to me)?|sgtm|ship it|approved?|thanks?(?: you)?|thx|ty|"
     r"nice(?: work| one)?|great(?: work| job)?|good (?:catch|point|job|work)|well done|love (?:it|this)|perfect|"
-    r"awesome|done|fixed|ok(?:ay)?|agreed|resolved|ack|same here)\b|\+1)++",
+    r"awesome|done|fixed|ok(?:ay)?|agreed|resolved|ack|same here)\b)++",
     re.IGNORECASE,
 )
 """A whole comment of such words names no problem."""
