@@ -259,7 +259,7 @@ def check_section(served: Lessons, max_tokens: int, max_lessons: int, stored: in
     assert len(served.lessons) + served.more_available == stored
     lines = served.prompt_section.splitlines()
     for lesson in served.lessons:
-        assert sum(lesson.text in line for line in lines) == 1
+        assert sum(line.endswith(f"] {lesson.text}") for line in lines) == 1
     if not served.lessons:
         assert served.prompt_section == ""
 
