@@ -40,9 +40,9 @@ class Settings:
 
     `token_cost` is in average issues per token shown, `flag_cost` in average issues per flag beyond the usual;
     `half_life` of base rates is in periods, `hazard` the chance per period that a lesson's effect changes. `sharpness`
-    says how fast the log odds of showing follow those of being worth it, XX
-    withheld teaches less. `p_min` and `p_max` bound the probability of a coin; `p_trusted` is that of a lesson which a
-    person approved.
+    says how fast the log odds of showing follow those of being worth it. They are ahead by `outlook_slope` times what
+    the outlook of a new lesson is above `outlook_even`, from `pessimism` to `optimism` at most. `p_min` and `p_max`
+    bound the probability of a coin; `p_trusted` is that of a lesson which a person approved.
     """
 
     token_cost: float = 0.003 / 100
@@ -193,7 +193,7 @@ def optimism_of(prior: Prior, settings: Settings, tokens: float) -> float:
 
 
 def show_probability(p_positive: float, settings: Settings, favour: float = 1.0, *, trusted: bool = False) -> float:
-    """Return the step of `LADDER` nearest to the probability with odds favour · (P ÷ (1 − P)) to the power of sharpness.
+    """Return the step of `LADDER` nearest to the probability with odds favour · (P ÷ (1 − P))ˢ, s the sharpness.
 
     It stays off 0 and 1, so that every exposure tells something; a trusted lesson is shown until P < 0.5.
     """
