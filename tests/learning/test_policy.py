@@ -1,5 +1,7 @@
 """Who is shown: by what is known, by the budget, and by a coin that nothing else depends on."""
 
+from math import exp
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,9 +15,11 @@ from lessonbook.learning.policy import (
     Settings,
     appraise,
     assign,
+    optimism_of,
     ranked,
     show_probability,
 )
+from lessonbook.learning.population import fit_prior
 from lessonbook.learning.prior import DEFAULT_PRIOR
 from tests.learning.evidences import EVIDENCE
 
@@ -89,6 +93,18 @@ def test_a_lesson_more_likely_worth_it_is_shown_at_least_as_often(one: float, ot
     assert show_probability(low, settings) <= show_probability(high, settings)
     assert show_probability(low, settings) in LADDER
     assert settings.p_min <= show_probability(low, settings) <= settings.p_max
+
+
+@pytest.mark.parametrize("tokens", [40, 400])
+def test_doubt_is_resolved_by_showing_where_lessons_help_and_by_withholding_where_they_can_not(tokens: int) -> None:
+    settings = Settings()
+    helping, harming, rare = (
+        fit_prior([one] * 30) for one in (evidence(15, 30), evidence(30, 15), evidence(1, 1, exposures=4_000))
+    )
+    assert optimism_of(helping, settings, tokens) > 0
+    for population in (harming, rare):
+        assert settings.pessimism <= optimism_of(population, settings, tokens) < 0
+    assert show_probability(0.5, settings, exp(1.0)) > show_probability(0.5, settings) == 0.5
 
 
 def test_a_trusted_lesson_is_shown_until_it_is_more_likely_bad() -> None:

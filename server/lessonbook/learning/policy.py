@@ -54,9 +54,9 @@ class Settings:
 
     `token_cost` is in average issues per token shown, `flag_cost` in average issues per flag beyond the usual;
     `half_life` of base rates is in periods, `hazard` the chance per period that a lesson's effect changes. `sharpness`
-    says how fast the log odds of showing follow those of being worth it, `optimism` by how much they are ahead: what is
-    withheld teaches less. `p_min` and `p_max` bound the probability of a coin; `p_trusted` is that of a lesson which a
-    person approved.
+    says how fast the log odds of showing follow those of being worth it. They are ahead by `outlook_slope` times what
+    the outlook of a new lesson is above `outlook_even`, from `pessimism` to `optimism` at most. `p_min` and `p_max`
+    bound the probability of a coin; `p_trusted` is that of a lesson which a person approved.
     """
 
     token_cost: float = 0.003 / 100
@@ -65,6 +65,9 @@ class Settings:
     hazard: float = 0.02
     sharpness: float = 3.0
     optimism: float = 1.0
+    pessimism: float = -1.0
+    outlook_even: float = 0.2
+    outlook_slope: float = 8.0
     p_min: float = 0.01
     p_max: float = 0.98
     p_trusted: float = 0.95
@@ -148,7 +151,8 @@ def appraise(
     if prior is None:
         prior = fit_prior((state.evidence for state in states if not state.exempt), now, settings.half_life)
     mean_weight = sum(state.severity_weight for state in states) / max(len(states), 1)
-    return {state.lesson_id: _appraised(state, settings, prior, now, mean_weight) for state in states}
+    favour = exp(optimism_of(prior, settings, fsum(state.tokens for state in states) / max(len(states), 1)))
+    return {state.lesson_id: _appraised(state, settings, prior, now, mean_weight, favour) for state in states}
 
 
 def assign(
@@ -206,20 +210,39 @@ def ranked(candidates: Iterable[Candidate], appraisals: Mapping[str, Appraisal])
     return sorted(candidates, key=worth, reverse=True)
 
 
-def show_probability(p_positive: float, settings: Settings, *, trusted: bool = False) -> float:
-    """Return the step of `LADDER` nearest to the probability with log odds sharpness · logit(P) + optimism.
+def optimism_of(prior: Prior, settings: Settings, tokens: float) -> float:
+    """Return by how much the log odds of showing are ahead of those of being worth it, in this population of lessons.
+
+    What is withheld teaches less, so doubt is resolved by showing where a new lesson of so many tokens can bring more
+    than it risks, and by withholding where it can not: by R = E[gain] ÷ (E[gain] + E[loss]) of one that is unknown.
+    """
+    base = prior.base_shape / prior.base_exposures
+    gain = loss = 0.0
+    for suspicion, excess in zip(prior.flag_weights, flags.excess(prior.flag_weights), strict=True):
+        cost = settings.token_cost * tokens + settings.flag_cost * excess
+        values = [base * (1 - rho) - cost for rho in RHO]
+        gain += suspicion * sum(w * value for w, value in zip(prior.rho_weights, values, strict=True) if value > 0)
+        loss -= suspicion * sum(w * value for w, value in zip(prior.rho_weights, values, strict=True) if value < 0)
+    outlook = gain / (gain + loss) if gain > 0 else 0.0
+    return min(max(settings.outlook_slope * (outlook - settings.outlook_even), settings.pessimism), settings.optimism)
+
+
+def show_probability(p_positive: float, settings: Settings, favour: float = 1.0, *, trusted: bool = False) -> float:
+    """Return the step of `LADDER` nearest to the probability with odds favour · (P ÷ (1 − P))ˢ, s the sharpness.
 
     It stays off 0 and 1, so that every exposure tells something; a trusted lesson is shown until P < 0.5.
     """
     if trusted and p_positive >= 0.5:  # noqa: PLR2004  # more likely good than bad
         return settings.p_trusted
-    favour = exp(settings.optimism) * p_positive**settings.sharpness
-    p_show = favour / (favour + (1 - p_positive) ** settings.sharpness)
+    odds_for, odds_against = favour * p_positive**settings.sharpness, (1 - p_positive) ** settings.sharpness
+    p_show = odds_for / (odds_for + odds_against)
     wanted = min(max(p_show, settings.p_min), settings.p_max)
     return min(LADDER, key=lambda step: abs(step - wanted))
 
 
-def _appraised(state: LessonState, settings: Settings, prior: Prior, now: int, mean_weight: float) -> Appraisal:
+def _appraised(
+    state: LessonState, settings: Settings, prior: Prior, now: int, mean_weight: float, favour: float
+) -> Appraisal:
     tally = tally_of(state.evidence, now, settings.half_life)
     weights = rho_weights(state.evidence, tally, prior, now, settings.hazard)
     gains = [state.severity_weight * base * (1 - rho) for base, rho in zip(_bases(tally, prior), RHO, strict=True)]
@@ -230,7 +253,7 @@ def _appraised(state: LessonState, settings: Settings, prior: Prior, now: int, m
         chance * _share_above(weights, gains, tokens_cost + harm) for chance, harm in zip(suspicion, harms, strict=True)
     )
     return Appraisal(
-        p_show=1.0 if state.exempt else show_probability(p_positive, settings, trusted=state.trusted),
+        p_show=1.0 if state.exempt else show_probability(p_positive, settings, favour, trusted=state.trusted),
         p_positive=p_positive,
         benefit=fsum(weight * gain for weight, gain in zip(weights, gains, strict=True)),
         cost=tokens_cost + sum(chance * harm for chance, harm in zip(suspicion, harms, strict=True)),
