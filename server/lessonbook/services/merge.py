@@ -130,6 +130,8 @@ def _both(found: dict[str, Lesson], caller: Caller, source_id: str, target_id: s
         raise InvalidInput(
             f"{source.id} is of {source.agent_name} and {target.id} of {target.agent_name}: merge within one"
         )
+    if source.status == "superseded":
+        raise InvalidInput(f"Lesson {source.id} was merged already: {source.superseded_by} stands for it")
     if target.status in {"superseded", "rejected"}:
         raise InvalidInput(f"Lesson {target.id} is {target.status}: merge into a lesson that stands")
     return source, target
