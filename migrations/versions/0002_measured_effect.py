@@ -188,6 +188,18 @@ LATEST_BEFORE = {
 }
 
 
+APPLICATIONS_BY_DAY = """
+    INSERT INTO agent_activity_days (project, agent_name, day, applications, verified, prevented, last_at)
+    SELECT project, agent_name, {day}, COUNT(*), COUNT(verdict), COALESCE(SUM(CASE WHEN verdict THEN 1 ELSE 0 END), 0),
+        MAX(applied_at)
+    FROM agent_lesson_applications GROUP BY project, agent_name, {day}
+"""
+DAY_APPLIED = {
+    "sqlite": "substr(applied_at, 1, 10)",
+    "postgresql": "to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
+}
+
+
 def upgrade() -> None:
     dialect = op.get_bind().dialect.name
     op.execute("DROP VIEW agent_learning_stats")
@@ -220,9 +232,12 @@ def upgrade() -> None:
         sa.Column("withheld", sa.Integer(), server_default="0", nullable=False),
         sa.Column("tokens", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("issues", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("applications", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("verified", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("prevented", sa.Integer(), server_default="0", nullable=False),
         sa.Column("last_at", MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("project", "agent_name", "day", name="pk_agent_activity_days"),
-        comment="What each agent did in a day, up to each project's mark in agent_delivery_marks",
+        comment="What each agent did in a day: applications always, the rest up to the mark in agent_delivery_marks",
     )
     op.create_table(
         "agent_evidence",
@@ -270,11 +285,10 @@ def upgrade() -> None:
     counters = ["times_applied", "times_verified", "times_prevented"]
     op.drop_index("ix_agent_lessons_status", "agent_lessons")
     op.create_index("ix_agent_lessons_status", "agent_lessons", ["project", "status", "agent_name", *counters])
-    for name in ("agent", "lesson"):
-        op.drop_index(f"ix_agent_lesson_applications_{name}", "agent_lesson_applications")
-    for name, of in (("time", []), ("agent", ["agent_name"]), ("lesson", ["lesson_id"])):
-        columns = ["project", *of, "applied_at", "verdict"]
-        op.create_index(f"ix_agent_lesson_applications_{name}", "agent_lesson_applications", columns)
+    op.drop_index("ix_agent_lesson_applications_lesson", "agent_lesson_applications")
+    columns = ["project", "lesson_id", "applied_at", "verdict"]
+    op.create_index("ix_agent_lesson_applications_lesson", "agent_lesson_applications", columns)
+    op.execute(APPLICATIONS_BY_DAY.format(day=DAY_APPLIED[dialect]))
     # Everything is counted anew from the evidence, runs and issues by day along with it.
     op.execute("DELETE FROM agent_delivery_folds")
     op.execute("DELETE FROM agent_delivery_marks")
@@ -295,10 +309,7 @@ def downgrade() -> None:
         op.execute(f"DROP TRIGGER {table}_marked" + (f" ON {table}" if dialect == "postgresql" else ""))
     if dialect == "postgresql":
         op.execute("DROP FUNCTION agent_delivery_marks_begin")
-    for name in ("time", "agent", "lesson"):
-        op.drop_index(f"ix_agent_lesson_applications_{name}", "agent_lesson_applications")
-    of_agent = ["project", "agent_name", "applied_at"]
-    op.create_index("ix_agent_lesson_applications_agent", "agent_lesson_applications", of_agent)
+    op.drop_index("ix_agent_lesson_applications_lesson", "agent_lesson_applications")
     op.create_index("ix_agent_lesson_applications_lesson", "agent_lesson_applications", ["project", "lesson_id"])
     op.drop_index("ix_agent_lessons_status", "agent_lessons")
     op.create_index("ix_agent_lessons_status", "agent_lessons", ["project", "status"])

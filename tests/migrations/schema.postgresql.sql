@@ -1,4 +1,4 @@
-TABLE agent_activity_days -- What each agent did in a day, up to each project's mark in agent_delivery_marks (
+TABLE agent_activity_days -- What each agent did in a day: applications always, the rest up to the mark in agent_delivery_marks (
     project text NOT NULL,
     agent_name text NOT NULL,
     day text NOT NULL,
@@ -10,6 +10,9 @@ TABLE agent_activity_days -- What each agent did in a day, up to each project's 
     withheld integer NOT NULL DEFAULT 0,
     tokens bigint NOT NULL DEFAULT '0'::bigint,
     issues integer NOT NULL DEFAULT 0,
+    applications integer NOT NULL DEFAULT 0,
+    verified integer NOT NULL DEFAULT 0,
+    prevented integer NOT NULL DEFAULT 0,
     last_at timestamp with time zone NOT NULL,
     CONSTRAINT pk_agent_activity_days PRIMARY KEY (project, agent_name, day)
 );
@@ -342,11 +345,9 @@ CREATE INDEX ix_agent_issues_time ON public.agent_issues USING btree (project, c
 
 CREATE INDEX ix_agent_issues_waiting ON public.agent_issues USING btree (project, agent_name, created_at) WHERE (action = 'pending'::text);
 
-CREATE INDEX ix_agent_lesson_applications_agent ON public.agent_lesson_applications USING btree (project, agent_name, applied_at, verdict);
+CREATE INDEX ix_agent_lesson_applications_agent ON public.agent_lesson_applications USING btree (project, agent_name, applied_at);
 
 CREATE INDEX ix_agent_lesson_applications_lesson ON public.agent_lesson_applications USING btree (project, lesson_id, applied_at, verdict);
-
-CREATE INDEX ix_agent_lesson_applications_time ON public.agent_lesson_applications USING btree (project, applied_at, verdict);
 
 CREATE INDEX ix_agent_lesson_deliveries_time ON public.agent_lesson_deliveries USING btree (project, delivered_at);
 

@@ -18,11 +18,9 @@ CREATE INDEX ix_agent_issues_time ON agent_issues (project, created_at, agent_na
 
 CREATE INDEX ix_agent_issues_waiting ON agent_issues (project, agent_name, created_at) WHERE action = 'pending';
 
-CREATE INDEX ix_agent_lesson_applications_agent ON agent_lesson_applications (project, agent_name, applied_at, verdict);
+CREATE INDEX ix_agent_lesson_applications_agent ON agent_lesson_applications (project, agent_name, applied_at);
 
 CREATE INDEX ix_agent_lesson_applications_lesson ON agent_lesson_applications (project, lesson_id, applied_at, verdict);
-
-CREATE INDEX ix_agent_lesson_applications_time ON agent_lesson_applications (project, applied_at, verdict);
 
 CREATE INDEX ix_agent_lesson_deliveries_time ON agent_lesson_deliveries (project, delivered_at);
 
@@ -60,6 +58,9 @@ CREATE TABLE agent_activity_days (
     withheld INTEGER DEFAULT '0' NOT NULL,
     tokens BIGINT DEFAULT '0' NOT NULL,
     issues INTEGER DEFAULT '0' NOT NULL,
+    applications INTEGER DEFAULT '0' NOT NULL,
+    verified INTEGER DEFAULT '0' NOT NULL,
+    prevented INTEGER DEFAULT '0' NOT NULL,
     last_at DATETIME NOT NULL,
     CONSTRAINT pk_agent_activity_days PRIMARY KEY (project, agent_name, day)
 );

@@ -12,6 +12,7 @@ from lessonbook.services import files, report
 from lessonbook.services.report import Batch
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import tables
+from tests.texts import unlike_any_other
 
 pytestmark = pytest.mark.anyio
 
@@ -581,3 +582,16 @@ async def test_a_file_sent_again_under_its_key_is_refined_once(loop, work: Works
     for _ in range(2):
         await files.report_file(work, qa, b"The call hangs", kind="text", idempotency_key="build-1")
     assert await loop.count(tables.issues) == [1]
+
+
+async def test_a_lesson_whose_every_name_is_taken_is_not_made_again(loop, agent: Caller, person: Caller) -> None:
+    """The one that has the names waits for a person, so that it would give way to what the catalogue brings."""
+    issue = {"description": unlike_any_other("named"), "rule_id": "ruff:S608"}
+    (first,) = (await loop.report(agent, issue)).issues
+    waits = tables.lessons.update().where(tables.lessons.c.id == first.lesson_id)
+    waiting = waits.values(status="quarantined", is_active=False)
+    await loop.work.store.write(lambda connection: connection.execute(waiting).rowcount)
+    (again,) = (await loop.report(agent, issue)).issues
+    assert (again.action, again.lesson_id) == ("merged", first.lesson_id)
+    assert "quarantined" in again.reason
+    await loop.assert_healthy()

@@ -1,5 +1,7 @@
 """Record: which lessons a run applied, and whether they prevented their issue."""
 
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -17,8 +19,8 @@ from lessonbook.services.lifecycle import Ledger
 from lessonbook.services.scoring import effect_columns, tells
 from lessonbook.services.workspace import Workspace, once, request_hash
 from lessonbook.store import evidence as evidence_rows
+from lessonbook.store import folds, runs
 from lessonbook.store import lessons as lesson_rows
-from lessonbook.store import runs
 from lessonbook.store.folds import week_of
 from lessonbook.store.types import Row
 
@@ -65,6 +67,7 @@ async def record_application(work: Workspace, caller: Caller, application: Appli
             else RecordedApplication(lesson_id=lesson_id, result="unknown")
             for lesson_id in wanted
         ]
+        _count_by_day(ledger, run["agent_name"], recorded, application.run_id, wanted)
         ledger.write()
         return Applied(results=results)
 
@@ -121,6 +124,26 @@ def _record(
         times_applied=counters["times_applied"],
         times_prevented=counters["times_prevented"],
     )
+
+
+def _count_by_day(
+    ledger: Ledger, agent_name: str, before: Mapping[str, Row], run_id: str, lesson_ids: Collection[str]
+) -> None:
+    """Count what the call has changed on the day each application was made, for figures of the last days."""
+    project = ledger.caller.project
+    after = runs.applications_of(ledger.connection, project, run_id, lesson_ids)
+    changed: dict[str, Counter[str]] = defaultdict(Counter)
+    for lesson_id, row in after.items():
+        old = before.get(lesson_id)
+        day = changed[row["applied_at"].date().isoformat()]
+        day["applications"] += old is None
+        day["verified"] += (row["verdict"] is not None) - (old is not None and old["verdict"] is not None)
+        day["prevented"] += (row["verdict"] is True) - (old is not None and old["verdict"] is True)
+    for day, counts in sorted(changed.items()):
+        if any(counts.values()):
+            more = {name: counts[name] for name in folds.APPLICATIONS}
+            key = {"project": project, "agent_name": agent_name, "day": day, "last_at": ledger.now}
+            folds.count_applications(ledger.connection, key | more)
 
 
 @dataclass(frozen=True, slots=True)

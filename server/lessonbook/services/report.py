@@ -287,7 +287,11 @@ class _Refining:
             "refiner": "rules",
             "catalogue": offer.catalogue_id,
         }
-        keys = tuple(key for key in names_of_lesson(item) if (agent_name, key) not in matching.named)
+        names = names_of_lesson(item)
+        keys = tuple(key for key in names if (agent_name, key) not in matching.named)
+        if not keys:  # another lesson has every name that this one would have
+            owner = matching.named[agent_name, names[0]]
+            return self._merge(item, replace(verdict, lesson_id=owner, how="all its names", score=EXACT), owner)
         lesson_id = self._ledger.create(agent_name, offer, keys=keys, provenance=provenance, issue_count=1)
         matching.named.update({(agent_name, key): lesson_id for key in keys})
         self._created[lesson_id] = _Made(agent_name, offer.text)

@@ -67,14 +67,13 @@ def _of_agents(
     """Return the figures of a project, or of one of its agents."""
     project = caller.project
     lessons = figures.by_status(connection, project, agent_name)
-    days = figures.activity(connection, project, agent_name, _first_monday(now))
     ever = figures.activity(connection, project, agent_name)
-    within = ever if since is None else figures.activity(connection, project, agent_name, since)
+    within = ever if since is None else [row for row in ever if row["day"] >= since.date().isoformat()]
     events = evidence_rows.of_agents(connection, project, agent_name)
     totals = {name: _sum(within, name) for name in ("issues", "runs", "deliveries")}
     totals |= {name: _sum(lessons.values(), counter) for name, counter in _COUNTED.items()}
     if since is not None:
-        totals |= figures.applied_since(connection, project, agent_name, "", since)
+        totals |= {name: _sum(within, name) for name in folds.APPLICATIONS}
     return Stats(
         totals=Totals(
             lessons=_sum((row for status, row in lessons.items() if status not in TOMBSTONES), "lessons"),
@@ -94,7 +93,7 @@ def _of_agents(
         },
         prevention_rate=_rate(totals["prevented"], totals["verified"]),
         tokens_served=_sum(within, "tokens"),
-        trend=_trend(days, now.date()),
+        trend=_trend(ever, now.date()),
     )
 
 
@@ -151,17 +150,11 @@ def _rate(prevented: int, verdicts: int) -> PreventionRate | None:
     return PreventionRate(ratio=round(share, 3), low=round(low, 3), high=round(high, 3), verdicts=verdicts)
 
 
-def _first_monday(now: datetime) -> datetime:
-    """Return the beginning of the first week that is told."""
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    return midnight - timedelta(days=now.weekday(), weeks=TREND_WEEKS - 1)
-
-
 def _trend(days: Sequence[Row], today: date) -> list[WeekFigures]:
     """Return the last weeks, oldest first, from the first in which anything happened; a week begins on Monday."""
     sums: dict[date, dict[str, int]] = {}
     for row in days:
-        day = date.fromisoformat(row["day"]) if row["day"] else today
+        day = date.fromisoformat(row["day"])
         week = sums.setdefault(day - timedelta(days=day.weekday()), dict.fromkeys(_WEEKLY, 0))
         for name in _WEEKLY:
             week[name] += row[name]
@@ -204,7 +197,7 @@ def _of_lesson(connection: Connection, caller: Caller, lesson_id: str, since: da
         "prevented": lesson.times_prevented,
     }
     if since is not None:
-        counted = figures.applied_since(connection, caller.project, "", lesson_id, since)
+        counted = figures.applied_since(connection, caller.project, lesson_id, since)
         counted["issues"] = figures.issues_of_lesson_since(connection, caller.project, lesson_id, since)
     by_coin = delivered.randomised - delivered.randomised_shown
     return Stats(

@@ -34,6 +34,7 @@ from lessonbook.store.tables import (
     issues,
     runs,
 )
+from lessonbook.store.types import Row
 
 LAG: Final = timedelta(minutes=15)
 """A row is counted once no transaction of its time can still be open, even in a replica whose clock is late."""
@@ -68,7 +69,9 @@ _OF_RUNS: Final[Counts] = {
     "held_out_runs": func.sum(_MEASURED * cast(runs.c.holdout, Integer)),
 }
 _OF_ISSUES: Final[Counts] = {"issues": func.count()}
-ACTIVITY: Final = (*_OF_RUNS, *_OF_DELIVERIES, *_OF_ISSUES)
+APPLICATIONS: Final = ("applications", "verified", "prevented")
+"""What is counted of applications, by the day they were made on; verdicts change, so it is counted as they come."""
+ACTIVITY: Final = (*_OF_RUNS, *_OF_DELIVERIES, *_OF_ISSUES, *APPLICATIONS)
 """What is counted of an agent's activity."""
 
 _SOURCES: Final[tuple[tuple[Table, ColumnElement[datetime], Counts], ...]] = (
@@ -167,9 +170,22 @@ def _adding(
     return statement.on_conflict_do_update(index_elements=keys, set_={**sums, last: later})
 
 
+def count_applications(connection: Connection, row: Row) -> None:
+    """Add to an agent's day: `project`, `agent_name`, `day`, `last_at`, and by how much `APPLICATIONS` change."""
+    connection.execute(_counting(dialect.name_of(connection)), row)
+
+
 @cache
-def activity(*, of_agent: bool) -> Select[Any]:
-    """Return a query of what was done by day, up to this moment; what is not folded yet has the day ''.
+def _counting(name: dialect.Dialect) -> Any:
+    """Return the statement, made once: SQLAlchemy then compiles it once, too."""
+    statement = dialect.insert_into(name, activity_days)
+    sums = {key: activity_days.c[key] + statement.excluded[key] for key in APPLICATIONS}
+    return statement.on_conflict_do_update(index_elements=["project", "agent_name", "day"], set_=sums)
+
+
+@cache
+def activity(name: dialect.Dialect, *, of_agent: bool) -> Select[Any]:
+    """Return a query of what was done by day, up to this moment.
 
     It takes `project`, `since` (a midnight) and `since_day` (the same, as a date), and `agent` where it is `of_agent`.
     Its columns are day, and those of `ACTIVITY`.
@@ -181,13 +197,13 @@ def activity(*, of_agent: bool) -> Select[Any]:
     for source, moment, counts in _SOURCES:
         zero: ColumnElement[int] = literal_column("0")
         columns: list[ColumnElement[Any]] = [
-            literal_column("''").label("day"),
+            dialect.day_of(name, moment).label("day"),
             *(func.coalesce(counts.get(key, zero), 0).label(key) for key in ACTIVITY),
         ]
         tail: Select[Any] = (
             select(*columns)
             .where(source.c.project == bindparam("project"), moment >= behind_mark(), moment >= bindparam("since"))
-            .group_by(source.c.project)  # by agent, SQLite would read all issues in that order
+            .group_by(dialect.day_of(name, moment))
         )
         parts.append(tail.where(source.c.agent_name == bindparam("agent")) if of_agent else tail)
     days = union_all(*parts).subquery()

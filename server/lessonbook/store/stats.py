@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from lessonbook.models.lesson import Lesson
-from lessonbook.store import folds
+from lessonbook.store import dialect, folds
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.tables import (
     STATS_VIEW,
@@ -81,23 +81,21 @@ def by_agent(connection: Connection, project: str, agent_name: str = "") -> list
 
 
 def activity(connection: Connection, project: str, agent_name: str = "", since: datetime = folds.NEVER) -> list[Row]:
-    """Return what was done by day, from `since` (a midnight) on; what is not folded yet has the day ''."""
+    """Return what was done by day, from `since` (a midnight) on."""
     wanted = {"project": project, "agent": agent_name, "since": since, "since_day": since.date().isoformat()}
-    rows = connection.execute(folds.activity(of_agent=bool(agent_name)), wanted).mappings()
+    rows = connection.execute(folds.activity(dialect.name_of(connection), of_agent=bool(agent_name)), wanted).mappings()
     return [{**row, **{key: int(row[key]) for key in folds.ACTIVITY}} for row in rows]
 
 
-def applied_since(connection: Connection, project: str, agent_name: str, lesson_id: str, since: datetime) -> Row:
-    """Return the applications since a moment, and the verdicts on them, of one agent or lesson where named."""
+def applied_since(connection: Connection, project: str, lesson_id: str, since: datetime) -> Row:
+    """Return the applications of a lesson since a moment, and the verdicts on them."""
     query = select(
         func.count(),
         func.count(applications.c.verdict),
         func.coalesce(func.sum(cast(applications.c.verdict, Integer)), 0),
-    ).where(applications.c.project == project, applications.c.applied_at >= since)
-    if agent_name:
-        query = query.where(applications.c.agent_name == agent_name)
-    if lesson_id:
-        query = query.where(applications.c.lesson_id == lesson_id)
+    ).where(
+        applications.c.project == project, applications.c.lesson_id == lesson_id, applications.c.applied_at >= since
+    )
     applied, verified, prevented = connection.execute(query).one()
     return {"applications": applied, "verified": verified, "prevented": int(prevented)}
 

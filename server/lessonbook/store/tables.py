@@ -245,8 +245,11 @@ activity_days = Table(
     Column("withheld", Integer, nullable=False, server_default="0"),
     Column("tokens", BigInteger, nullable=False, server_default="0"),
     Column("issues", Integer, nullable=False, server_default="0"),
+    Column("applications", Integer, nullable=False, server_default="0"),
+    Column("verified", Integer, nullable=False, server_default="0"),
+    Column("prevented", Integer, nullable=False, server_default="0"),
     Column("last_at", UtcDateTime, nullable=False),
-    comment="What each agent did in a day, up to each project's mark in agent_delivery_marks",
+    comment="What each agent did in a day: applications always, the rest up to the mark in agent_delivery_marks",
 )
 
 evidence = Table(
@@ -368,8 +371,7 @@ applications = Table(
     Column("notes", Text, nullable=False, server_default=""),
     Column("applied_at", UtcDateTime, nullable=False),
     Index("ix_agent_lesson_applications_lesson", "project", "lesson_id", "applied_at", "verdict"),
-    Index("ix_agent_lesson_applications_agent", "project", "agent_name", "applied_at", "verdict"),
-    Index("ix_agent_lesson_applications_time", "project", "applied_at", "verdict"),
+    Index("ix_agent_lesson_applications_agent", "project", "agent_name", "applied_at"),
     _of_run(),
     _of_lesson(),
 )

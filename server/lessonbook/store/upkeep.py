@@ -4,8 +4,8 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Integer, Select, cast, func, select, text
 
-from lessonbook.store import dialect
-from lessonbook.store.tables import applications, issues, lesson_flags, lessons
+from lessonbook.store import dialect, folds
+from lessonbook.store.tables import activity_days, applications, issues, lesson_flags, lessons
 
 SAFE_SQLITE: Final = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 """The first releases of their lines without the WAL-reset fault."""
@@ -42,13 +42,29 @@ def miscounted(connection: Connection, project: str) -> list[str]:
             .group_by(lesson_flags.c.lesson_id),
         ),
     }
-    wrong: list[str] = []
+    wrong = _miscounted_days(connection, project)
     for row in connection.execute(select(lessons).where(lessons.c.project == project)).mappings():
         for name, counted in evidence.items():
             expected = counted.get(row["id"], 0)
             if row[name] != expected:
                 wrong.append(f"lesson {row['id']}: {name} is {row[name]}, the evidence says {expected}")
     return wrong
+
+
+def _miscounted_days(connection: Connection, project: str) -> list[str]:
+    """Return every figure of an agent's applications, all days together, that differs from the evidence."""
+    days = [func.sum(activity_days.c[name]) for name in folds.APPLICATIONS]
+    told = select(activity_days.c.agent_name, *days).where(activity_days.c.project == project)
+    prevented = func.coalesce(func.sum(cast(applications.c.verdict, Integer)), 0)
+    counts = (func.count(), func.count(applications.c.verdict), prevented)
+    there = select(applications.c.agent_name, *counts).where(applications.c.project == project)
+    found = {row[0]: tuple(map(int, row[1:])) for row in connection.execute(there.group_by(applications.c.agent_name))}
+    nothing = (0,) * len(folds.APPLICATIONS)
+    return [
+        f"agent {row[0]}: {', '.join(folds.APPLICATIONS)} by day are {counted}, the evidence says {expected}"
+        for row in connection.execute(told.group_by(activity_days.c.agent_name))
+        if (counted := tuple(map(int, row[1:]))) != (expected := found.get(row[0], nothing))
+    ]
 
 
 def _counted(connection: Connection, project: str, what: ColumnElement[int]) -> dict[str, int]:
