@@ -8,7 +8,19 @@ import anyio
 import typer
 from rich.console import Console
 
-from bench import dedup, injection, intake, retrieval, routing, secret_finding, severity, speed
+from bench import (
+    dedup,
+    effect,
+    evidence,
+    growth,
+    injection,
+    intake,
+    retrieval,
+    routing,
+    secret_finding,
+    severity,
+    speed,
+)
 from bench.evaluation import Evaluation
 from bench.faults import BenchError, leaves
 from bench.measure import Report
@@ -50,6 +62,18 @@ def speed_command(
     _show(_finished(speed.measured, plan), json_file)
 
 
+@app.command(name="growth")
+def growth_command(
+    database: Annotated[speed.Databases, typer.Option(help="database behind Lessonbook")] = speed.Databases.both,
+    calls: Annotated[int, typer.Option(min=20, help="timed calls per server and step")] = 300,
+    most: Annotated[int, typer.Option(min=1_000, help="leave out steps with more lessons")] = 1_000_000,
+    json_file: JsonFile = None,
+) -> None:
+    """Time get_lessons as the agent's lessons and all others grow: 1,000, 10,000, 100,000, 1,000,000."""
+    plan = growth.Plan(databases=database.members(), calls=calls, most=most)
+    _show(_finished(growth.measured, plan), json_file)
+
+
 @app.command(name="intake")
 def intake_command(
     data: Annotated[Path | None, typer.Option(help="folder with dedup_stream.jsonl, for real texts")] = None,
@@ -60,6 +84,21 @@ def intake_command(
     """Time refining of issues and scanner files, and watch memory as files grow."""
     plan = intake.Plan(data=data, results=results, issues=issues)
     _show(_finished(intake.measure, plan), json_file)
+
+
+@app.command(name="evidence")
+def evidence_command(
+    database: Annotated[speed.Databases, typer.Option(help="database to fill")] = speed.Databases.both,
+    deliveries: Annotated[int, typer.Option(min=1_000, help="deliveries over 90 days of 25 agents")] = 10_000_000,
+    calls: Annotated[int, typer.Option(min=20, help="timed get_stats calls of each kind")] = 200,
+    plans: Annotated[
+        Path | None, typer.Option(help="append statements and the plans of slow ones to this file")
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Fill a database with deliveries, fold them, and time `get_stats`. Ten millions take 4 GB of disk."""
+    plan = evidence.Plan(databases=database.members(), deliveries=deliveries, calls=calls, plans=plans)
+    _show(_finished(evidence.measured, plan), json_file)
 
 
 DataFolder = Annotated[Path, typer.Option(help="folder of the labelled (or unlabelled) rows, a .jsonl file each")]
@@ -89,6 +128,34 @@ _evaluation(
 )
 _evaluation("scale", retrieval.evaluate_scale, "Find lessons among those of all sets, and among many that fit nothing.")
 _evaluation("secrets", secret_finding.evaluate, "Look for secrets in code and reports.")
+_evaluation("effect", effect.evaluate, "Tell what a policy would have brought from what another one logged.")
+
+
+@app.command(name="learning")
+def learning_command(
+    world_file: Annotated[Path, typer.Option("--world", help="TOML file of the simulated world")],
+    seeds: Annotated[int, typer.Option(min=2, help="paired seeds: the same draws for every policy")] = 40,
+    runs: Annotated[int, typer.Option(min=10, help="runs of each seed")] = 10_000,
+    json_file: JsonFile = None,
+    picture: Annotated[Path | None, typer.Option(help="draw issues prevented over runs into this file")] = None,
+) -> None:
+    """Compare Lessonbook's policy with simpler rules in a simulated world."""
+    from bench.learning import comparison, report, world  # noqa: PLC0415  # they need the extra `bench`
+
+    console = Console(stderr=True)
+    try:
+        read = world.World.read(world_file)
+    except BenchError as error:
+        console.print(str(error), style="red", highlight=False, markup=False)
+        raise typer.Exit(1) from None
+    with console.status(f"{read.name}: starting") as status:
+        compared = comparison.compare(read, seeds, runs, status.update)
+    measured = report.figures(compared)
+    Console().print(report.table(measured))
+    if json_file is not None:
+        report.write_json(measured, json_file)
+    if picture is not None:
+        report.draw_picture(compared, picture)
 
 
 def _finished(measured: Callable[[Plan, Callable[[str], None]], Awaitable[Report]], plan: Plan) -> Report:

@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Table, insert
 from bench.databases import PROJECT
 from bench.lesson_texts import LessonText, lesson_texts
 from bench.workload import AGENT
+from lessonbook.learning.document import document_of, with_issue
 from lessonbook.models.vocabulary import SEVERITY_RANK
 from lessonbook.store import tables
 from lessonbook.store.engine import connect
@@ -50,11 +51,22 @@ async def fill(url: str, lessons_per_agent: int) -> int:
     finally:
         await store.close()
     if store.dialect == "postgresql":
-        await _tidy(url)
+        await tidy(url)
     return len(AGENTS) * lessons_per_agent
 
 
-async def _tidy(url: str) -> None:
+async def fill_agents(url: str, counts: Mapping[str, int]) -> None:
+    """Write so many lessons for each agent; the same agent and number always give the same rows."""
+    store = connect(parse_address(url))
+    try:
+        for agent, count in counts.items():
+            await store.write(partial(_fill_agent, agent=agent, count=count, draw=random.Random(agent)))
+    finally:
+        await store.close()
+
+
+async def tidy(url: str) -> None:
+    """Vacuum and analyse a PostgreSQL, as it would do itself before long."""
     untyped: Any = asyncpg
     connection = await untyped.connect(url)
     try:
@@ -150,5 +162,7 @@ def _key_rows(pairs: Sequence[tuple[Row, LessonText]]) -> list[Row]:
 
 
 def _document_row(row: Row, lesson: LessonText) -> Row:
-    body = "\n".join((lesson.text, lesson.why, *lesson.keys, lesson.category, *lesson.problems))
+    body = document_of(lesson.text, lesson.why, " ".join(lesson.keys), lesson.category)
+    for problem in lesson.problems:
+        body = with_issue(body, lesson.text, problem, "")
     return {"project": PROJECT, "lesson_id": row["id"], "body": body}

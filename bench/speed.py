@@ -97,7 +97,7 @@ async def _check_itself(plan: Plan, report: Report, tell: Tell) -> None:
     with tempfile.TemporaryDirectory(prefix="lessonbook-bench-", ignore_cleanup_errors=True) as folder:
         workdir = Path(folder)
         for transport in plan.transports:
-            pair = Pair(_bare(), _bare("second"), transport, workdir)
+            pair = Pair(bare_server(), bare_server(name="second"), transport, workdir)
             await _measure_pair(pair, "self-check", plan, report, tell)
 
 
@@ -110,19 +110,20 @@ async def _measure_database(
     tell(f"{database}: migrating and filling")
     migrate(program, workdir)
     await fill(url, plan.lessons_per_agent)
-    answer = await _typical_answer(program, workdir)
+    answer = await typical_answer(program, workdir)
     for transport in plan.transports:
-        pair = Pair(_bare(answer=answer), program, transport, workdir)
+        pair = Pair(bare_server(answer), program, transport, workdir)
         await _measure_pair(pair, database, plan, report, tell)
 
 
-def _bare(name: str = "bare", answer: Path | None = None) -> Program:
+def bare_server(answer: Path | None = None, name: str = "bare") -> Program:
+    """Return the bare server, which repeats `answer` where given."""
     script = str(Path(__file__).with_name("bare_server.py"))
     environment = {"BARE_ANSWER": str(answer)} if answer else {}
     return Program(name, stdio=(script,), http=(script, "{port}"), environment=environment)
 
 
-async def _typical_answer(program: Program, workdir: Path) -> Path:
+async def typical_answer(program: Program, workdir: Path) -> Path:
     """Ask every task once and keep the answer of median size, for the bare server to repeat."""
     async with serving(program, "stdio", workdir) as served:
         await served.client.list_tools()
@@ -166,7 +167,7 @@ async def _measure_pair(pair: Pair, setting: str, plan: Plan, report: Report, te
     report.add(group, await _readiness(pair, plan.starts))
     tell(f"{group}: {plan.calls} calls of each server")
     async with pair.alive() as (bare, other):
-        report.add(group, await _lesson_latency(bare.client, other.client, plan.calls, setting))
+        report.add(group, await lesson_latency(bare.client, other.client, plan.calls, setting))
         if not plan.self_check:
             report.add(group, await _report_latency(bare.client, other.client, plan.reports, setting))
         report.add(group, _memory(bare.pid, other.pid))
@@ -190,7 +191,8 @@ async def _readiness(pair: Pair, starts: int) -> list[Figure]:
     ]
 
 
-async def _lesson_latency(bare: Client, other: Client, calls: int, setting: str) -> list[Figure]:
+async def lesson_latency(bare: Client, other: Client, calls: int, setting: str) -> list[Figure]:
+    """Time `get_lessons` of both servers in turn; `setting` names the goals, if any."""
     queries = lesson_queries()
     first_ms = await _first_call(other, queries[0])
     rotation = [queries[number % len(queries)] for number in range(WARM_UP_CALLS + calls)]

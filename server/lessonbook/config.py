@@ -63,6 +63,8 @@ class ServerSettings(_Section):
 class LearningSettings(_Section):
     """How lessons are measured and retired."""
 
+    mode: Literal["auto", "curated", "measured"] = "auto"
+    """When a coin decides: `auto`, for agents with enough evidence to learn from it; `curated`, never; `measured`."""
     always_show: list[Literal["critical", "high", "medium", "low"]] = ["critical"]
     ttl_days: int = Field(default=90, ge=1, le=3_650)
 
@@ -71,6 +73,14 @@ class TrustSettings(_Section):
     """Which lessons wait for a person."""
 
     review: Literal["none", "risky", "all"] = "risky"
+
+
+class LimitsSettings(_Section):
+    """What one principal may write in an hour; people at the terminal are not limited. 0: no limit."""
+
+    issues_per_hour: int = Field(default=100_000, ge=0)
+    lessons_per_hour: int = Field(default=1_000, ge=0)
+    """Once its reports have made so many, further ones may not offer lessons of their own."""
 
 
 class RefinerSettings(_Section):
@@ -168,6 +178,7 @@ class Settings(BaseSettings):
     server: ServerSettings = ServerSettings()
     learning: LearningSettings = LearningSettings()
     trust: TrustSettings = TrustSettings()
+    limits: LimitsSettings = LimitsSettings()
     refiner: RefinerSettings = RefinerSettings()
     semantic: SemanticSettings = SemanticSettings()
     data: DataSettings = DataSettings()

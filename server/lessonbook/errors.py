@@ -39,6 +39,12 @@ class Forbidden(LessonbookError):
     code = "forbidden"
 
 
+class TooMany(LessonbookError):
+    """That is more than one caller may write in an hour."""
+
+    code = "too_many"
+
+
 class ConfigError(LessonbookError):
     """The configuration has a wrong key or value."""
 

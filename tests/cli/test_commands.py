@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lessonbook.store import migrate
 from tests.cli.conftest import Run
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -54,6 +55,7 @@ def test_the_loop_works_on_both_databases_by_their_url(run: Run, database: str) 
         (("lessons", "add", "no"), "not a rule"),
         (("lessons", "starter", "Bakend"), "BackendDevelopmentAgent"),
         (("get", "--max-tokens", "3"), "max_tokens"),
+        (("get", "--run", "ghp_" + "a1B2c3D4" * 5), "--run holds a secret"),
         (("report", "--junit", "x.xml", "--severity", "high"), "leave them out with a file"),
         (("report", "x", "--server", "127.0.0.1:1"), "http://"),
         (("report", "x" * 30_000), "20000"),
@@ -267,7 +269,7 @@ def test_install_leaves_a_file_it_cannot_read_alone(run: Run) -> None:
 def test_the_schema_goes_up_and_down_and_is_checked(run: Run, empty_url: str) -> None:
     database = ("--database", empty_url, "--json")
     assert run("db", "current", *database).json == {"schema": "none"}
-    assert run("db", "upgrade", *database).json == {"schema": "0001"}
+    assert run("db", "upgrade", *database).json == {"schema": migrate.HEAD}
     assert run("db", "check", *database).json == {"differences": []}
     assert run("db", "downgrade", "base", "--yes", *database).json == {"schema": "none"}
     assert run("db", "check", *database).code == 1

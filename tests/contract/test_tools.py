@@ -57,6 +57,13 @@ async def test_every_tool_has_title_annotations_and_schemas_that_are_valid(link)
     assert {name for name, hint in hints.items() if hint.destructive_hint} == {"review_lesson", "cleanup_lessons"}
 
 
+async def test_a_run_is_not_named_by_a_secret(link):
+    secret = "ghp_" + "a1B2c3D4" * 5
+    said = await link.refusal("get_lessons", run_id=secret)
+    assert "run_id holds a secret" in said
+    assert secret not in said
+
+
 async def test_every_object_among_the_arguments_takes_no_others(link):
     listed = (await link.client.list_tools()).tools
     for tool in listed:

@@ -1,13 +1,27 @@
 """The effect of a lesson: the posterior against an integration of its own."""
 
 from math import exp, log
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from lessonbook.learning.effect import PRIOR_MEAN, PRIOR_SD, RHO_MAX, RHO_MIN, Assignment, posterior, prior_mean
+from lessonbook.learning.effect import (
+    DEFAULT_PRIOR,
+    PRIOR_MEAN,
+    PRIOR_SD,
+    RHO_MAX,
+    RHO_MIN,
+    Assignment,
+    effect_of,
+    fit_prior,
+    posterior,
+    prior_mean,
+)
+from lessonbook.learning.evidence import Evidence, Period
+from lessonbook.learning.grid import shown_share
 
 EVENTS = st.lists(st.builds(Assignment, st.booleans(), st.floats(0.05, 0.95)), max_size=40)
 
@@ -97,3 +111,38 @@ def test_verdicts_move_the_prior_a_little_and_in_their_direction(prevented: int,
         assert mean == PRIOR_MEAN
     else:
         assert (mean < PRIOR_MEAN) == (prevented > missed)
+
+
+@given(EVENTS)
+@examples(max_examples=25, deadline=None)
+def test_counts_and_single_events_give_the_same_effect(events: list[Assignment]) -> None:
+    evidence = Evidence()
+    for event in events:
+        evidence = evidence.add_event(shown=event.shown, p_show=round(event.p_show, 2), verified=False)
+    rounded = [Assignment(event.shown, round(event.p_show, 2)) for event in events]
+    told, expected = effect_of(evidence, DEFAULT_PRIOR), posterior(rounded)
+    assert (told.mean, told.low, told.high) == pytest.approx((expected.mean, expected.low, expected.high), abs=0.02)
+    assert told.events == len(events)
+
+
+def test_the_effect_of_a_lesson_leans_on_the_population_and_gives_way_to_its_own_events() -> None:
+    good = Evidence(periods={0: Period(shown=200, withheld=200, splits={0.5: (20, 40)})})
+    prior = fit_prior([good] * 40)
+    assert effect_of(Evidence(), prior).mean > effect_of(Evidence()).mean
+    harmful = Evidence(periods={0: Period(shown=200, withheld=200, splits={0.5: (80, 40)})})
+    assert effect_of(harmful, prior).mean < 0
+
+
+def test_intervals_cover_what_is_true_as_often_as_they_say() -> None:
+    dice = Random(4)
+    covered = 0
+    for _ in range(200):
+        rho = exp(dice.gauss(PRIOR_MEAN, PRIOR_SD))
+        evidence = Evidence()
+        for _ in range(60):
+            p_show = dice.choice((0.2, 0.5, 0.9))
+            shown = dice.random() < shown_share(p_show, rho)
+            evidence = evidence.add_event(shown=shown, p_show=p_show, verified=False)
+        told = effect_of(evidence)
+        covered += told.low <= 1 - rho <= told.high
+    assert covered >= 183

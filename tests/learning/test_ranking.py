@@ -1,13 +1,10 @@
 """The budget, and the order in which lessons compete for it."""
 
-import dataclasses
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lessonbook.learning.policy import decide
-from lessonbook.learning.ranking import MISFITS_MAX, estimate_tokens, fill, standing, value
+from lessonbook.learning.ranking import estimate_tokens, fill, standing, value
 
 SIZES = st.lists(st.integers(1, 60), max_size=40)
 
@@ -30,17 +27,6 @@ def test_what_is_chosen_fits_and_nothing_that_still_fits_is_left(
             assert taken + size > max_tokens
 
 
-def test_the_walk_ends_when_enough_did_not_fit() -> None:
-    looked_at: list[int] = []
-
-    def cost(size: int) -> int:
-        looked_at.append(size)
-        return size
-
-    assert fill([99] * 500 + [1], most=5, max_tokens=50, overhead=0, cost=cost) == []
-    assert len(looked_at) == MISFITS_MAX
-
-
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_tokens_of_parts_are_never_fewer_than_those_of_the_whole(one: str, other: str) -> None:
     assert estimate_tokens(one + other) <= estimate_tokens(one) + estimate_tokens(other)
@@ -52,21 +38,14 @@ def test_a_token_is_a_quarter_of_the_bytes_rounded_up(text: str, tokens: int) ->
     assert estimate_tokens(text) == tokens
 
 
-@given(st.integers(1, 3), st.floats(-3, 1), st.floats(0, 40))
+@given(st.integers(1, 3), st.floats(-3, 1), st.floats(0, 0.9))
 def test_more_severe_more_effective_or_more_fitting_is_worth_more(severity: int, effect: float, score: float) -> None:
     own = standing(severity, effect)
     assert standing(severity + 1, effect) > own > 0
     assert standing(severity, effect + 0.1) >= own
-    assert value(own, score + 1) > value(own, score) > 0
+    assert value(own, score + 0.1) > value(own, score) > 0
     assert value(own * 2, score) > value(own, score)
 
 
 def test_a_perfect_fit_beats_any_severity_without_one() -> None:
-    assert value(standing(1, 0.5), 40.0) > value(standing(4, 0.5), 0.0)
-
-
-def test_the_first_policy_shows_everything_and_claims_nothing() -> None:
-    decision = decide()
-    assert (decision.shown, decision.p_show, decision.exempt) == (True, 1.0, True)
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        decision.shown = False  # pyright: ignore[reportAttributeAccessIssue]
+    assert value(standing(1, 0.5), 1.0) > value(standing(4, 0.5), 0.0)

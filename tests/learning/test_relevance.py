@@ -47,6 +47,8 @@ def bm25(corpus: dict[str, str], query: str) -> dict[str, float]:
     for term in asked:
         count = sum(term in terms for terms in documents.values())
         idf[term] = log(1 + (len(documents) - count + 0.5) / (count + 0.5))
+    known = max(weight for term, weight in idf.items() if any(term in terms for terms in documents.values()))
+    idf = {term: min(weight, known) for term, weight in idf.items()}
     scores: dict[str, float] = {}
     for key, terms in documents.items():
         for term in asked & terms.keys():

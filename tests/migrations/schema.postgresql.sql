@@ -1,3 +1,22 @@
+TABLE agent_activity_days -- What each agent did in a day: applications always, the rest up to the mark in agent_delivery_marks (
+    project text NOT NULL,
+    agent_name text NOT NULL,
+    day text NOT NULL,
+    runs integer NOT NULL DEFAULT 0,
+    measured_runs integer NOT NULL DEFAULT 0,
+    held_out_runs integer NOT NULL DEFAULT 0,
+    deliveries integer NOT NULL DEFAULT 0,
+    shown integer NOT NULL DEFAULT 0,
+    withheld integer NOT NULL DEFAULT 0,
+    tokens bigint NOT NULL DEFAULT '0'::bigint,
+    issues integer NOT NULL DEFAULT 0,
+    applications integer NOT NULL DEFAULT 0,
+    verified integer NOT NULL DEFAULT 0,
+    prevented integer NOT NULL DEFAULT 0,
+    last_at timestamp with time zone NOT NULL,
+    CONSTRAINT pk_agent_activity_days PRIMARY KEY (project, agent_name, day)
+);
+
 TABLE agent_delivery_folds -- Deliveries counted by day, up to each project's mark in agent_delivery_marks (
     project text NOT NULL,
     agent_name text NOT NULL,
@@ -6,6 +25,8 @@ TABLE agent_delivery_folds -- Deliveries counted by day, up to each project's ma
     deliveries integer NOT NULL,
     shown integer NOT NULL,
     last_delivered_at timestamp with time zone NOT NULL,
+    randomised integer NOT NULL DEFAULT 0,
+    randomised_shown integer NOT NULL DEFAULT 0,
     CONSTRAINT pk_agent_delivery_folds PRIMARY KEY (project, agent_name, lesson_id, day)
 );
 
@@ -13,6 +34,30 @@ TABLE agent_delivery_marks (
     project text NOT NULL,
     folded_before timestamp with time zone NOT NULL,
     CONSTRAINT pk_agent_delivery_marks PRIMARY KEY (project)
+);
+
+TABLE agent_delivery_weeks -- Deliveries counted by week (since 1970-01-01), up to each project's mark in agent_delivery_marks (
+    project text NOT NULL,
+    agent_name text NOT NULL,
+    week integer NOT NULL,
+    lesson_id text NOT NULL,
+    deliveries integer NOT NULL,
+    shown integer NOT NULL,
+    randomised integer NOT NULL,
+    randomised_shown integer NOT NULL,
+    last_delivered_at timestamp with time zone NOT NULL,
+    CONSTRAINT pk_agent_delivery_weeks PRIMARY KEY (project, agent_name, week, lesson_id)
+);
+
+TABLE agent_evidence -- Each agent's events added up, and the issues of its measured runs and those held out (and squares) (
+    project text NOT NULL,
+    agent_name text NOT NULL,
+    effect jsonb NOT NULL,
+    served_issues bigint NOT NULL DEFAULT '0'::bigint,
+    served_squares bigint NOT NULL DEFAULT '0'::bigint,
+    held_out_issues bigint NOT NULL DEFAULT '0'::bigint,
+    held_out_squares bigint NOT NULL DEFAULT '0'::bigint,
+    CONSTRAINT pk_agent_evidence PRIMARY KEY (project, agent_name)
 );
 
 TABLE agent_issues (
@@ -40,6 +85,7 @@ TABLE agent_issues (
     is_event boolean NOT NULL DEFAULT false,
     refinement_run_id text NOT NULL,
     created_at timestamp with time zone NOT NULL,
+    event_verified boolean NOT NULL DEFAULT false,
     CONSTRAINT fk_agent_issues_agent_lessons FOREIGN KEY (project, lesson_id) REFERENCES agent_lessons(project, id),
     CONSTRAINT fk_agent_issues_agent_runs FOREIGN KEY (project, run_id) REFERENCES agent_runs(project, run_id),
     CONSTRAINT pk_agent_issues PRIMARY KEY (project, id)
@@ -59,6 +105,7 @@ TABLE agent_lesson_applications (
     verdict_at timestamp with time zone,
     notes text NOT NULL DEFAULT ''::text,
     applied_at timestamp with time zone NOT NULL,
+    by_coin boolean NOT NULL DEFAULT false,
     CONSTRAINT fk_agent_lesson_applications_agent_lessons FOREIGN KEY (project, lesson_id) REFERENCES agent_lessons(project, id),
     CONSTRAINT fk_agent_lesson_applications_agent_runs FOREIGN KEY (project, run_id) REFERENCES agent_runs(project, run_id),
     CONSTRAINT pk_agent_lesson_applications PRIMARY KEY (project, run_id, lesson_id)
@@ -76,6 +123,8 @@ TABLE agent_lesson_deliveries -- Append-only: a lesson was eligible in a run, an
     policy_version text NOT NULL,
     position smallint NOT NULL,
     delivered_at timestamp with time zone NOT NULL,
+    lesson_version integer NOT NULL DEFAULT 1,
+    tokens integer NOT NULL DEFAULT 0,
     CONSTRAINT fk_agent_lesson_deliveries_agent_runs FOREIGN KEY (project, run_id) REFERENCES agent_runs(project, run_id),
     CONSTRAINT pk_agent_lesson_deliveries PRIMARY KEY (project, run_id, lesson_id)
 );
@@ -108,6 +157,18 @@ TABLE agent_lesson_keys -- Every exact name a lesson is matched by: rule keys, c
     lesson_id text NOT NULL,
     CONSTRAINT fk_agent_lesson_keys_agent_lessons FOREIGN KEY (project, lesson_id) REFERENCES agent_lessons(project, id),
     CONSTRAINT pk_agent_lesson_keys PRIMARY KEY (project, agent_name, key)
+);
+
+TABLE agent_lesson_vectors -- Meaning of a lesson and the issues behind it, by model: 32-bit floats, little-endian, of length 1 (
+    project text NOT NULL,
+    lesson_id text NOT NULL,
+    model text NOT NULL,
+    text_hash text NOT NULL,
+    revision bigint NOT NULL,
+    vector bytea NOT NULL,
+    embedded_at timestamp with time zone NOT NULL,
+    CONSTRAINT fk_agent_lesson_vectors_agent_lessons FOREIGN KEY (project, lesson_id) REFERENCES agent_lessons(project, id),
+    CONSTRAINT pk_agent_lesson_vectors PRIMARY KEY (project, lesson_id, model)
 );
 
 TABLE agent_lesson_versions -- Append-only history: every change of a lesson, by whom, why, and the numbers at the time (
@@ -172,6 +233,7 @@ END STORED,
     revision bigint NOT NULL DEFAULT '0'::bigint,
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
+    evidence jsonb NOT NULL DEFAULT '{}'::jsonb,
     CONSTRAINT pk_agent_lessons PRIMARY KEY (project, id)
 );
 
@@ -212,7 +274,19 @@ TABLE agent_runs (
     holdout boolean NOT NULL DEFAULT false,
     task_hash text NOT NULL,
     started_at timestamp with time zone NOT NULL,
+    p_holdout double precision NOT NULL DEFAULT '0'::double precision,
+    issues integer NOT NULL DEFAULT 0,
     CONSTRAINT pk_agent_runs PRIMARY KEY (project, run_id)
+);
+
+TABLE agent_service_stops -- Whether serving is stopped because measured it does harm; numbers: the evidence counted from then on (
+    project text NOT NULL,
+    stopped boolean NOT NULL,
+    reason text NOT NULL,
+    numbers jsonb NOT NULL,
+    principal text NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    CONSTRAINT pk_agent_service_stops PRIMARY KEY (project)
 );
 
 TABLE alembic_version (
@@ -263,7 +337,13 @@ SEQUENCE agent_lesson_documents_document_id_seq;
 
 CREATE UNIQUE INDEX alembic_version_pkc ON public.alembic_version USING btree (version_num);
 
+CREATE INDEX ix_agent_delivery_folds_lesson ON public.agent_delivery_folds USING btree (project, lesson_id, day);
+
+CREATE INDEX ix_agent_delivery_weeks_lesson ON public.agent_delivery_weeks USING btree (project, lesson_id);
+
 CREATE INDEX ix_agent_issues_agent ON public.agent_issues USING btree (project, agent_name, created_at);
+
+CREATE INDEX ix_agent_issues_events ON public.agent_issues USING btree (project, agent_name, created_at) WHERE is_event;
 
 CREATE INDEX ix_agent_issues_fingerprint ON public.agent_issues USING btree (project, fingerprint);
 
@@ -273,9 +353,13 @@ CREATE INDEX ix_agent_issues_pending ON public.agent_issues USING btree (project
 
 CREATE INDEX ix_agent_issues_run ON public.agent_issues USING btree (project, run_id);
 
+CREATE INDEX ix_agent_issues_time ON public.agent_issues USING btree (project, created_at, agent_name);
+
+CREATE INDEX ix_agent_issues_waiting ON public.agent_issues USING btree (project, agent_name, created_at) WHERE (action = 'pending'::text);
+
 CREATE INDEX ix_agent_lesson_applications_agent ON public.agent_lesson_applications USING btree (project, agent_name, applied_at);
 
-CREATE INDEX ix_agent_lesson_applications_lesson ON public.agent_lesson_applications USING btree (project, lesson_id);
+CREATE INDEX ix_agent_lesson_applications_lesson ON public.agent_lesson_applications USING btree (project, lesson_id, applied_at, verdict);
 
 CREATE INDEX ix_agent_lesson_deliveries_time ON public.agent_lesson_deliveries USING btree (project, delivered_at);
 
@@ -285,11 +369,15 @@ CREATE INDEX ix_agent_lesson_keys_key ON public.agent_lesson_keys USING btree (p
 
 CREATE INDEX ix_agent_lesson_keys_lesson ON public.agent_lesson_keys USING btree (project, lesson_id);
 
+CREATE INDEX ix_agent_lesson_vectors_age ON public.agent_lesson_vectors USING btree (project, model, embedded_at);
+
+CREATE INDEX ix_agent_lessons_recurring ON public.agent_lessons USING btree (project, issue_count);
+
 CREATE INDEX ix_agent_lessons_revision ON public.agent_lessons USING btree (project, agent_name, revision);
 
-CREATE INDEX ix_agent_lessons_status ON public.agent_lessons USING btree (project, status);
+CREATE INDEX ix_agent_lessons_status ON public.agent_lessons USING btree (project, status, agent_name, times_applied, times_verified, times_prevented);
 
-CREATE INDEX ix_agent_runs_agent ON public.agent_runs USING btree (project, agent_name, started_at);
+CREATE INDEX ix_agent_runs_time ON public.agent_runs USING btree (project, started_at, agent_name);
 
 CREATE INDEX ix_audit_log_subject ON public.audit_log USING btree (project, subject);
 
@@ -297,9 +385,15 @@ CREATE INDEX ix_audit_log_time ON public.audit_log USING btree (project, logged_
 
 CREATE INDEX ix_idempotency_keys_created_at ON public.idempotency_keys USING btree (created_at);
 
+CREATE UNIQUE INDEX pk_agent_activity_days ON public.agent_activity_days USING btree (project, agent_name, day);
+
 CREATE UNIQUE INDEX pk_agent_delivery_folds ON public.agent_delivery_folds USING btree (project, agent_name, lesson_id, day);
 
 CREATE UNIQUE INDEX pk_agent_delivery_marks ON public.agent_delivery_marks USING btree (project);
+
+CREATE UNIQUE INDEX pk_agent_delivery_weeks ON public.agent_delivery_weeks USING btree (project, agent_name, week, lesson_id);
+
+CREATE UNIQUE INDEX pk_agent_evidence ON public.agent_evidence USING btree (project, agent_name);
 
 CREATE UNIQUE INDEX pk_agent_issues ON public.agent_issues USING btree (project, id);
 
@@ -313,6 +407,8 @@ CREATE UNIQUE INDEX pk_agent_lesson_flags ON public.agent_lesson_flags USING btr
 
 CREATE UNIQUE INDEX pk_agent_lesson_keys ON public.agent_lesson_keys USING btree (project, agent_name, key);
 
+CREATE UNIQUE INDEX pk_agent_lesson_vectors ON public.agent_lesson_vectors USING btree (project, lesson_id, model);
+
 CREATE UNIQUE INDEX pk_agent_lesson_versions ON public.agent_lesson_versions USING btree (project, lesson_id, change);
 
 CREATE UNIQUE INDEX pk_agent_lessons ON public.agent_lessons USING btree (project, id);
@@ -322,6 +418,8 @@ CREATE UNIQUE INDEX pk_agent_refinement_runs ON public.agent_refinement_runs USI
 CREATE UNIQUE INDEX pk_agent_revisions ON public.agent_revisions USING btree (project, agent_name);
 
 CREATE UNIQUE INDEX pk_agent_runs ON public.agent_runs USING btree (project, run_id);
+
+CREATE UNIQUE INDEX pk_agent_service_stops ON public.agent_service_stops USING btree (project);
 
 CREATE UNIQUE INDEX pk_audit_heads ON public.audit_heads USING btree (project, writer);
 
@@ -336,39 +434,53 @@ CREATE UNIQUE INDEX uq_agent_issues_event ON public.agent_issues USING btree (pr
 CREATE UNIQUE INDEX uq_agent_lesson_documents_lesson ON public.agent_lesson_documents USING btree (project, lesson_id);
 
 VIEW agent_learning_stats AS
- WITH by_delivery AS (
-         SELECT counted.project,
-            counted.agent_name,
-            (sum(counted.deliveries))::bigint AS deliveries
-           FROM ( SELECT agent_delivery_folds.project,
-                    agent_delivery_folds.agent_name,
-                    agent_delivery_folds.deliveries
-                   FROM agent_delivery_folds
-                UNION ALL
-                 SELECT d_1.project,
-                    d_1.agent_name,
-                    count(*) AS deliveries
-                   FROM (agent_lesson_deliveries d_1
-                     LEFT JOIN agent_delivery_marks m ON ((m.project = d_1.project)))
-                  WHERE ((m.project IS NULL) OR (d_1.delivered_at >= m.folded_before))
-                  GROUP BY d_1.project, d_1.agent_name) counted
-          GROUP BY counted.project, counted.agent_name
-        ), names AS (
-         SELECT agent_lessons.project,
-            agent_lessons.agent_name
-           FROM agent_lessons
-        UNION
-         SELECT agent_issues.project,
-            agent_issues.agent_name
-           FROM agent_issues
-        UNION
-         SELECT agent_runs.project,
-            agent_runs.agent_name
-           FROM agent_runs
-        UNION
-         SELECT by_delivery.project,
-            by_delivery.agent_name
-           FROM by_delivery
+ WITH activity AS (
+         SELECT agent_activity_days.project,
+            agent_activity_days.agent_name,
+            agent_activity_days.runs,
+            agent_activity_days.deliveries,
+            agent_activity_days.issues,
+            agent_activity_days.last_at
+           FROM agent_activity_days
+        UNION ALL
+         SELECT d.project,
+            d.agent_name,
+            0,
+            1,
+            0,
+            d.delivered_at
+           FROM (agent_delivery_marks m
+             CROSS JOIN agent_lesson_deliveries d)
+          WHERE ((d.project = m.project) AND (d.delivered_at >= m.folded_before))
+        UNION ALL
+         SELECT r.project,
+            r.agent_name,
+            1,
+            0,
+            0,
+            r.started_at
+           FROM (agent_delivery_marks m
+             CROSS JOIN agent_runs r)
+          WHERE ((r.project = m.project) AND (r.started_at >= m.folded_before))
+        UNION ALL
+         SELECT i.project,
+            i.agent_name,
+            0,
+            0,
+            1,
+            i.created_at
+           FROM (agent_delivery_marks m
+             CROSS JOIN agent_issues i)
+          WHERE ((i.project = m.project) AND (i.created_at >= m.folded_before))
+        ), by_activity AS (
+         SELECT activity.project,
+            activity.agent_name,
+            sum(activity.runs) AS runs,
+            sum(activity.deliveries) AS deliveries,
+            sum(activity.issues) AS issues,
+            max(activity.last_at) AS last_at
+           FROM activity
+          GROUP BY activity.project, activity.agent_name
         ), by_lesson AS (
          SELECT agent_lessons.project,
             agent_lessons.agent_name,
@@ -423,25 +535,21 @@ VIEW agent_learning_stats AS
             max(agent_lessons.updated_at) AS changed_at
            FROM agent_lessons
           GROUP BY agent_lessons.project, agent_lessons.agent_name
-        ), by_issue AS (
+        ), by_waiting AS (
          SELECT agent_issues.project,
             agent_issues.agent_name,
-            count(*) AS issues,
-            sum(
-                CASE
-                    WHEN (agent_issues.action = 'pending'::text) THEN 1
-                    ELSE 0
-                END) AS pending_issues,
-            max(agent_issues.created_at) AS reported_at
+            count(*) AS pending_issues
            FROM agent_issues
+          WHERE (agent_issues.action = 'pending'::text)
           GROUP BY agent_issues.project, agent_issues.agent_name
-        ), by_run AS (
-         SELECT agent_runs.project,
-            agent_runs.agent_name,
-            count(*) AS runs,
-            max(agent_runs.started_at) AS started_at
-           FROM agent_runs
-          GROUP BY agent_runs.project, agent_runs.agent_name
+        ), names AS (
+         SELECT by_lesson.project,
+            by_lesson.agent_name
+           FROM by_lesson
+        UNION
+         SELECT by_activity.project,
+            by_activity.agent_name
+           FROM by_activity
         )
  SELECT n.project,
     n.agent_name,
@@ -451,26 +559,40 @@ VIEW agent_learning_stats AS
     COALESCE(l.high_lessons, (0)::bigint) AS high_lessons,
     COALESCE(l.medium_lessons, (0)::bigint) AS medium_lessons,
     COALESCE(l.low_lessons, (0)::bigint) AS low_lessons,
-    COALESCE(i.issues, (0)::bigint) AS issues,
-    COALESCE(i.pending_issues, (0)::bigint) AS pending_issues,
-    COALESCE(r.runs, (0)::bigint) AS runs,
-    COALESCE(d.deliveries, (0)::bigint) AS deliveries,
+    COALESCE(a.issues, (0)::bigint) AS issues,
+    COALESCE(w.pending_issues, (0)::bigint) AS pending_issues,
+    COALESCE(a.runs, (0)::bigint) AS runs,
+    COALESCE(a.deliveries, (0)::bigint) AS deliveries,
     COALESCE(l.applications, (0)::bigint) AS applications,
     COALESCE(l.verified, (0)::bigint) AS verified,
     COALESCE(l.prevented, (0)::bigint) AS prevented,
     l.effectiveness,
     l.effectiveness_low,
     l.effectiveness_high,
-    GREATEST(l.changed_at, i.reported_at, r.started_at) AS last_activity_at
-   FROM ((((names n
+    GREATEST(l.changed_at, a.last_at) AS last_activity_at
+   FROM (((names n
      LEFT JOIN by_lesson l ON (((l.project = n.project) AND (l.agent_name = n.agent_name))))
-     LEFT JOIN by_issue i ON (((i.project = n.project) AND (i.agent_name = n.agent_name))))
-     LEFT JOIN by_run r ON (((r.project = n.project) AND (r.agent_name = n.agent_name))))
-     LEFT JOIN by_delivery d ON (((d.project = n.project) AND (d.agent_name = n.agent_name))));
+     LEFT JOIN by_activity a ON (((a.project = n.project) AND (a.agent_name = n.agent_name))))
+     LEFT JOIN by_waiting w ON (((w.project = n.project) AND (w.agent_name = n.agent_name))));
+
+CREATE TRIGGER agent_issues_marked AFTER INSERT ON public.agent_issues FOR EACH ROW EXECUTE FUNCTION agent_delivery_marks_begin();
 
 CREATE TRIGGER agent_lesson_versions_kept BEFORE DELETE ON public.agent_lesson_versions FOR EACH ROW EXECUTE FUNCTION agent_lesson_versions_refuse();
 
 CREATE TRIGGER agent_lesson_versions_unchanged BEFORE UPDATE ON public.agent_lesson_versions FOR EACH ROW WHEN (((new.lesson_text <> ''::text) OR (new.rationale <> ''::text) OR (new.reason <> ''::text) OR (new.project IS DISTINCT FROM old.project) OR (new.lesson_id IS DISTINCT FROM old.lesson_id) OR (new.change IS DISTINCT FROM old.change) OR (new.version IS DISTINCT FROM old.version) OR (new.action IS DISTINCT FROM old.action) OR (new.principal IS DISTINCT FROM old.principal) OR (new.status IS DISTINCT FROM old.status) OR (new.severity IS DISTINCT FROM old.severity) OR (new.category IS DISTINCT FROM old.category) OR (new.numbers IS DISTINCT FROM old.numbers) OR (new.changed_at IS DISTINCT FROM old.changed_at))) EXECUTE FUNCTION agent_lesson_versions_refuse();
+
+CREATE TRIGGER agent_runs_marked AFTER INSERT ON public.agent_runs FOR EACH ROW EXECUTE FUNCTION agent_delivery_marks_begin();
+
+CREATE OR REPLACE FUNCTION public.agent_delivery_marks_begin()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$ BEGIN
+            IF NOT EXISTS (SELECT 1 FROM agent_delivery_marks m WHERE m.project = NEW.project) THEN
+                INSERT INTO agent_delivery_marks (project, folded_before) VALUES (NEW.project, '1970-01-01 00:00:00.000000+00')
+                    ON CONFLICT DO NOTHING;
+            END IF;
+            RETURN NULL;
+        END $function$;
 
 CREATE OR REPLACE FUNCTION public.agent_lesson_versions_refuse()
  RETURNS trigger

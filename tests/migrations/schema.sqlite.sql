@@ -1,4 +1,10 @@
+CREATE INDEX ix_agent_delivery_folds_lesson ON agent_delivery_folds (project, lesson_id, day);
+
+CREATE INDEX ix_agent_delivery_weeks_lesson ON agent_delivery_weeks (project, lesson_id);
+
 CREATE INDEX ix_agent_issues_agent ON agent_issues (project, agent_name, created_at);
+
+CREATE INDEX ix_agent_issues_events ON agent_issues (project, agent_name, created_at) WHERE is_event;
 
 CREATE INDEX ix_agent_issues_fingerprint ON agent_issues (project, fingerprint);
 
@@ -8,9 +14,13 @@ CREATE INDEX ix_agent_issues_pending ON agent_issues (project, created_at) WHERE
 
 CREATE INDEX ix_agent_issues_run ON agent_issues (project, run_id);
 
+CREATE INDEX ix_agent_issues_time ON agent_issues (project, created_at, agent_name);
+
+CREATE INDEX ix_agent_issues_waiting ON agent_issues (project, agent_name, created_at) WHERE action = 'pending';
+
 CREATE INDEX ix_agent_lesson_applications_agent ON agent_lesson_applications (project, agent_name, applied_at);
 
-CREATE INDEX ix_agent_lesson_applications_lesson ON agent_lesson_applications (project, lesson_id);
+CREATE INDEX ix_agent_lesson_applications_lesson ON agent_lesson_applications (project, lesson_id, applied_at, verdict);
 
 CREATE INDEX ix_agent_lesson_deliveries_time ON agent_lesson_deliveries (project, delivered_at);
 
@@ -18,11 +28,15 @@ CREATE INDEX ix_agent_lesson_keys_key ON agent_lesson_keys (project, "key");
 
 CREATE INDEX ix_agent_lesson_keys_lesson ON agent_lesson_keys (project, lesson_id);
 
+CREATE INDEX ix_agent_lesson_vectors_age ON agent_lesson_vectors (project, model, embedded_at);
+
+CREATE INDEX ix_agent_lessons_recurring ON agent_lessons (project, issue_count);
+
 CREATE INDEX ix_agent_lessons_revision ON agent_lessons (project, agent_name, revision);
 
-CREATE INDEX ix_agent_lessons_status ON agent_lessons (project, status);
+CREATE INDEX ix_agent_lessons_status ON agent_lessons (project, status, agent_name, times_applied, times_verified, times_prevented);
 
-CREATE INDEX ix_agent_runs_agent ON agent_runs (project, agent_name, started_at);
+CREATE INDEX ix_agent_runs_time ON agent_runs (project, started_at, agent_name);
 
 CREATE INDEX ix_audit_log_subject ON audit_log (project, subject);
 
@@ -34,6 +48,25 @@ CREATE UNIQUE INDEX uq_agent_issues_event ON agent_issues (project, run_id, less
 
 CREATE UNIQUE INDEX uq_agent_lesson_documents_lesson ON agent_lesson_documents (project, lesson_id);
 
+CREATE TABLE agent_activity_days (
+    project TEXT NOT NULL,
+    agent_name TEXT NOT NULL,
+    day TEXT NOT NULL,
+    runs INTEGER DEFAULT '0' NOT NULL,
+    measured_runs INTEGER DEFAULT '0' NOT NULL,
+    held_out_runs INTEGER DEFAULT '0' NOT NULL,
+    deliveries INTEGER DEFAULT '0' NOT NULL,
+    shown INTEGER DEFAULT '0' NOT NULL,
+    withheld INTEGER DEFAULT '0' NOT NULL,
+    tokens BIGINT DEFAULT '0' NOT NULL,
+    issues INTEGER DEFAULT '0' NOT NULL,
+    applications INTEGER DEFAULT '0' NOT NULL,
+    verified INTEGER DEFAULT '0' NOT NULL,
+    prevented INTEGER DEFAULT '0' NOT NULL,
+    last_at DATETIME NOT NULL,
+    CONSTRAINT pk_agent_activity_days PRIMARY KEY (project, agent_name, day)
+);
+
 CREATE TABLE agent_delivery_folds (
     project TEXT NOT NULL,
     agent_name TEXT NOT NULL,
@@ -41,7 +74,7 @@ CREATE TABLE agent_delivery_folds (
     day TEXT NOT NULL,
     deliveries INTEGER NOT NULL,
     shown INTEGER NOT NULL,
-    last_delivered_at DATETIME NOT NULL,
+    last_delivered_at DATETIME NOT NULL, randomised INTEGER DEFAULT '0' NOT NULL, randomised_shown INTEGER DEFAULT '0' NOT NULL,
     CONSTRAINT pk_agent_delivery_folds PRIMARY KEY (project, agent_name, lesson_id, day)
 );
 
@@ -49,6 +82,30 @@ CREATE TABLE agent_delivery_marks (
     project TEXT NOT NULL,
     folded_before DATETIME NOT NULL,
     CONSTRAINT pk_agent_delivery_marks PRIMARY KEY (project)
+);
+
+CREATE TABLE agent_delivery_weeks (
+    project TEXT NOT NULL,
+    agent_name TEXT NOT NULL,
+    week INTEGER NOT NULL,
+    lesson_id TEXT NOT NULL,
+    deliveries INTEGER NOT NULL,
+    shown INTEGER NOT NULL,
+    randomised INTEGER NOT NULL,
+    randomised_shown INTEGER NOT NULL,
+    last_delivered_at DATETIME NOT NULL,
+    CONSTRAINT pk_agent_delivery_weeks PRIMARY KEY (project, agent_name, week, lesson_id)
+);
+
+CREATE TABLE agent_evidence (
+    project TEXT NOT NULL,
+    agent_name TEXT NOT NULL,
+    effect JSON NOT NULL,
+    served_issues BIGINT DEFAULT '0' NOT NULL,
+    served_squares BIGINT DEFAULT '0' NOT NULL,
+    held_out_issues BIGINT DEFAULT '0' NOT NULL,
+    held_out_squares BIGINT DEFAULT '0' NOT NULL,
+    CONSTRAINT pk_agent_evidence PRIMARY KEY (project, agent_name)
 );
 
 CREATE TABLE agent_issues (
@@ -75,7 +132,7 @@ CREATE TABLE agent_issues (
     is_new BOOLEAN DEFAULT 1 NOT NULL,
     is_event BOOLEAN DEFAULT 0 NOT NULL,
     refinement_run_id TEXT NOT NULL,
-    created_at DATETIME NOT NULL,
+    created_at DATETIME NOT NULL, event_verified BOOLEAN DEFAULT 0 NOT NULL,
     CONSTRAINT pk_agent_issues PRIMARY KEY (project, id),
     CONSTRAINT fk_agent_issues_agent_lessons FOREIGN KEY(project, lesson_id) REFERENCES agent_lessons (project, id),
     CONSTRAINT fk_agent_issues_agent_runs FOREIGN KEY(project, run_id) REFERENCES agent_runs (project, run_id)
@@ -94,7 +151,7 @@ CREATE TABLE agent_lesson_applications (
     verdict_by TEXT,
     verdict_at DATETIME,
     notes TEXT DEFAULT '' NOT NULL,
-    applied_at DATETIME NOT NULL,
+    applied_at DATETIME NOT NULL, by_coin BOOLEAN DEFAULT 0 NOT NULL,
     CONSTRAINT pk_agent_lesson_applications PRIMARY KEY (project, run_id, lesson_id),
     CONSTRAINT fk_agent_lesson_applications_agent_lessons FOREIGN KEY(project, lesson_id) REFERENCES agent_lessons (project, id),
     CONSTRAINT fk_agent_lesson_applications_agent_runs FOREIGN KEY(project, run_id) REFERENCES agent_runs (project, run_id)
@@ -111,7 +168,7 @@ CREATE TABLE agent_lesson_deliveries (
     exempt BOOLEAN NOT NULL,
     policy_version TEXT NOT NULL,
     position SMALLINT NOT NULL,
-    delivered_at DATETIME NOT NULL,
+    delivered_at DATETIME NOT NULL, lesson_version INTEGER DEFAULT '1' NOT NULL, tokens INTEGER DEFAULT '0' NOT NULL,
     CONSTRAINT pk_agent_lesson_deliveries PRIMARY KEY (project, run_id, lesson_id),
     CONSTRAINT fk_agent_lesson_deliveries_agent_runs FOREIGN KEY(project, run_id) REFERENCES agent_runs (project, run_id)
 );
@@ -147,6 +204,18 @@ CREATE TABLE agent_lesson_keys (
 
 CREATE VIRTUAL TABLE agent_lesson_search USING fts5(
             body, content='agent_lesson_documents', content_rowid='document_id', tokenize='porter unicode61');
+
+CREATE TABLE agent_lesson_vectors (
+    project TEXT NOT NULL,
+    lesson_id TEXT NOT NULL,
+    model TEXT NOT NULL,
+    text_hash TEXT NOT NULL,
+    revision BIGINT NOT NULL,
+    vector BLOB NOT NULL,
+    embedded_at DATETIME NOT NULL,
+    CONSTRAINT pk_agent_lesson_vectors PRIMARY KEY (project, lesson_id, model),
+    CONSTRAINT fk_agent_lesson_vectors_agent_lessons FOREIGN KEY(project, lesson_id) REFERENCES agent_lessons (project, id)
+);
 
 CREATE TABLE agent_lesson_versions (
     project TEXT NOT NULL,
@@ -203,7 +272,7 @@ CREATE TABLE agent_lessons (
     token_count INTEGER NOT NULL,
     revision BIGINT DEFAULT '0' NOT NULL,
     created_at DATETIME NOT NULL,
-    updated_at DATETIME NOT NULL,
+    updated_at DATETIME NOT NULL, evidence JSON DEFAULT '{}' NOT NULL,
     CONSTRAINT pk_agent_lessons PRIMARY KEY (project, id)
 );
 
@@ -243,8 +312,18 @@ CREATE TABLE agent_runs (
     principal TEXT NOT NULL,
     holdout BOOLEAN DEFAULT 0 NOT NULL,
     task_hash TEXT NOT NULL,
-    started_at DATETIME NOT NULL,
+    started_at DATETIME NOT NULL, p_holdout DOUBLE DEFAULT '0' NOT NULL, issues INTEGER DEFAULT '0' NOT NULL,
     CONSTRAINT pk_agent_runs PRIMARY KEY (project, run_id)
+);
+
+CREATE TABLE agent_service_stops (
+    project TEXT NOT NULL,
+    stopped BOOLEAN NOT NULL,
+    reason TEXT NOT NULL,
+    numbers JSON NOT NULL,
+    principal TEXT NOT NULL,
+    changed_at DATETIME NOT NULL,
+    CONSTRAINT pk_agent_service_stops PRIMARY KEY (project)
 );
 
 CREATE TABLE alembic_version (
@@ -291,6 +370,11 @@ CREATE TABLE server_secrets (
     CONSTRAINT pk_server_secrets PRIMARY KEY (name)
 );
 
+CREATE TRIGGER agent_issues_marked AFTER INSERT ON agent_issues
+            WHEN NOT EXISTS (SELECT 1 FROM agent_delivery_marks m WHERE m.project = new.project) BEGIN
+            INSERT INTO agent_delivery_marks (project, folded_before) VALUES (new.project, '1970-01-01 00:00:00.000000');
+        END;
+
 CREATE TRIGGER agent_lesson_documents_deleted AFTER DELETE ON agent_lesson_documents BEGIN
             INSERT INTO agent_lesson_search(agent_lesson_search, rowid, body)
                 VALUES ('delete', old.document_id, old.body);
@@ -315,21 +399,27 @@ CREATE TRIGGER agent_lesson_versions_unchanged BEFORE UPDATE ON agent_lesson_ver
             SELECT RAISE(ABORT, 'agent_lesson_versions is append-only');
         END;
 
+CREATE TRIGGER agent_runs_marked AFTER INSERT ON agent_runs
+            WHEN NOT EXISTS (SELECT 1 FROM agent_delivery_marks m WHERE m.project = new.project) BEGIN
+            INSERT INTO agent_delivery_marks (project, folded_before) VALUES (new.project, '1970-01-01 00:00:00.000000');
+        END;
+
 CREATE VIEW agent_learning_stats AS
-WITH by_delivery AS (
-    SELECT project, agent_name, CAST(SUM(deliveries) AS BIGINT) AS deliveries FROM (
-        SELECT project, agent_name, deliveries FROM agent_delivery_folds
-        UNION ALL
-        SELECT d.project, d.agent_name, COUNT(*) AS deliveries
-        FROM agent_lesson_deliveries d LEFT JOIN agent_delivery_marks m ON m.project = d.project
-        WHERE m.project IS NULL OR d.delivered_at >= m.folded_before
-        GROUP BY d.project, d.agent_name
-    ) counted GROUP BY project, agent_name
-), names AS (
-    SELECT project, agent_name FROM agent_lessons
-    UNION SELECT project, agent_name FROM agent_issues
-    UNION SELECT project, agent_name FROM agent_runs
-    UNION SELECT project, agent_name FROM by_delivery
+WITH activity AS (
+    SELECT project, agent_name, runs, deliveries, issues, last_at FROM agent_activity_days
+    UNION ALL
+    SELECT d.project, d.agent_name, 0, 1, 0, d.delivered_at FROM agent_delivery_marks m
+        CROSS JOIN agent_lesson_deliveries d WHERE d.project = m.project AND d.delivered_at >= m.folded_before
+    UNION ALL
+    SELECT r.project, r.agent_name, 1, 0, 0, r.started_at FROM agent_delivery_marks m
+        CROSS JOIN agent_runs r WHERE r.project = m.project AND r.started_at >= m.folded_before
+    UNION ALL
+    SELECT i.project, i.agent_name, 0, 0, 1, i.created_at FROM agent_delivery_marks m
+        CROSS JOIN agent_issues i WHERE i.project = m.project AND i.created_at >= m.folded_before
+), by_activity AS (
+    SELECT project, agent_name, CAST(SUM(runs) AS BIGINT) AS runs, CAST(SUM(deliveries) AS BIGINT) AS deliveries,
+        CAST(SUM(issues) AS BIGINT) AS issues, MAX(last_at) AS last_at
+    FROM activity GROUP BY project, agent_name
 ), by_lesson AS (
     SELECT project, agent_name,
         SUM(CASE WHEN status NOT IN ('rejected', 'superseded') THEN 1 ELSE 0 END) AS total_lessons,
@@ -346,14 +436,11 @@ WITH by_delivery AS (
         AVG(CASE WHEN is_active THEN effect_high END) AS effectiveness_high,
         MAX(updated_at) AS changed_at
     FROM agent_lessons GROUP BY project, agent_name
-), by_issue AS (
-    SELECT project, agent_name, COUNT(*) AS issues,
-        SUM(CASE WHEN action = 'pending' THEN 1 ELSE 0 END) AS pending_issues,
-        MAX(created_at) AS reported_at
-    FROM agent_issues GROUP BY project, agent_name
-), by_run AS (
-    SELECT project, agent_name, COUNT(*) AS runs, MAX(started_at) AS started_at
-    FROM agent_runs GROUP BY project, agent_name
+), by_waiting AS (
+    SELECT project, agent_name, COUNT(*) AS pending_issues FROM agent_issues WHERE action = 'pending'
+    GROUP BY project, agent_name
+), names AS (
+    SELECT project, agent_name FROM by_lesson UNION SELECT project, agent_name FROM by_activity
 )
 SELECT n.project, n.agent_name,
     COALESCE(l.total_lessons, 0) AS total_lessons,
@@ -362,18 +449,16 @@ SELECT n.project, n.agent_name,
     COALESCE(l.high_lessons, 0) AS high_lessons,
     COALESCE(l.medium_lessons, 0) AS medium_lessons,
     COALESCE(l.low_lessons, 0) AS low_lessons,
-    COALESCE(i.issues, 0) AS issues,
-    COALESCE(i.pending_issues, 0) AS pending_issues,
-    COALESCE(r.runs, 0) AS runs,
-    COALESCE(d.deliveries, 0) AS deliveries,
+    COALESCE(a.issues, 0) AS issues,
+    COALESCE(w.pending_issues, 0) AS pending_issues,
+    COALESCE(a.runs, 0) AS runs,
+    COALESCE(a.deliveries, 0) AS deliveries,
     COALESCE(l.applications, 0) AS applications,
     COALESCE(l.verified, 0) AS verified,
     COALESCE(l.prevented, 0) AS prevented,
     l.effectiveness, l.effectiveness_low, l.effectiveness_high,
-    NULLIF(MAX(
-        COALESCE(l.changed_at, ''), COALESCE(i.reported_at, ''), COALESCE(r.started_at, '')), '') AS last_activity_at
+    NULLIF(MAX(COALESCE(l.changed_at, ''), COALESCE(a.last_at, '')), '') AS last_activity_at
 FROM names n
 LEFT JOIN by_lesson l ON l.project = n.project AND l.agent_name = n.agent_name
-LEFT JOIN by_issue i ON i.project = n.project AND i.agent_name = n.agent_name
-LEFT JOIN by_run r ON r.project = n.project AND r.agent_name = n.agent_name
-LEFT JOIN by_delivery d ON d.project = n.project AND d.agent_name = n.agent_name;
+LEFT JOIN by_activity a ON a.project = n.project AND a.agent_name = n.agent_name
+LEFT JOIN by_waiting w ON w.project = n.project AND w.agent_name = n.agent_name;

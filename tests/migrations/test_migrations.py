@@ -14,9 +14,9 @@ from sqlalchemy.exc import DBAPIError
 from lessonbook.config import Settings
 from lessonbook.errors import ConfigError, InvalidInput
 from lessonbook.models.lesson import Caller
-from lessonbook.models.loop import LessonQuery
+from lessonbook.models.loop import LessonQuery, StatsQuery
 from lessonbook.models.operator import NewLesson
-from lessonbook.services import review, serve
+from lessonbook.services import maintain, review, serve, stats
 from lessonbook.services.maintain import diagnose
 from lessonbook.services.opening import open_workspace
 from lessonbook.services.workspace import Workspace
@@ -89,6 +89,27 @@ async def test_a_database_full_of_rows_goes_down_and_up_again(
     await play(again, clock, agent, qa, person)
     assert (await diagnose(again)).faults == []
     await again.store.close()
+
+
+async def test_a_database_of_the_release_before_keeps_its_figures(
+    work: Workspace, clock: Any, agent: Caller, qa: Caller, person: Caller
+) -> None:
+    played = await play(work, clock, agent, qa, person)
+    queries = [StatsQuery(), StatsQuery(days=2), StatsQuery(agent_name=AGENT), StatsQuery(lesson_id=played.injection)]
+
+    async def figures() -> list[Any]:
+        told = [await stats.get_stats(work, agent, query) for query in queries]
+        view = await ask(work.store, "SELECT agent_name, issues, runs, deliveries FROM agent_learning_stats")
+        trends = [[(week.begins, week.runs, week.issues) for week in one.trend] for one in told]
+        return [*((one.totals, one.prevention_rate) for one in told), trends, view]
+
+    before = await figures()
+    await migrate.downgrade(work.store, "0001")
+    await migrate.upgrade(work.store)
+    assert await figures() == before
+    assert (await diagnose(work)).faults == []
+    await maintain.keep_up(work, person)
+    assert await figures() == before
 
 
 async def test_a_workspace_migrates_the_database_it_opens(empty_url: str) -> None:

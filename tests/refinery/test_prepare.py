@@ -6,7 +6,17 @@ from hypothesis import strategies as st
 
 from lessonbook.models.findings import Finding, RuleMetadata
 from lessonbook.refinery.catalogue import load_catalogue
-from lessonbook.refinery.prepare import Offer, content_hash, copies, issue_key, prepare, reviewed, screened_offer
+from lessonbook.refinery.prepare import (
+    Offer,
+    capped,
+    content_hash,
+    copies,
+    held_from_all,
+    issue_key,
+    prepare,
+    reviewed,
+    screened_offer,
+)
 
 CATALOGUE = load_catalogue()
 RULE = "Give each outgoing request a timeout."
@@ -202,3 +212,24 @@ def test_a_weakness_that_is_told_is_as_severe_as_the_catalogue_says() -> None:
     assert found.told is not None
     assert (found.severity, found.category) == (rule.severity, rule.category)
     assert ready("Zip slip", severity="low").severity == "low"
+
+
+def test_what_somebody_declares_lifts_a_lesson_one_step_and_never_to_critical() -> None:
+    assert capped("critical", "low") == "medium"
+    assert capped("critical", "high") == "high"
+    assert capped("critical", "critical") == "high"
+    assert capped("low", "high") == "low"
+
+
+def test_curated_words_come_from_the_catalogue_and_not_from_a_report() -> None:
+    item = ready(lesson=CATALOGUE.rules[0].text, why="Trust me.")
+    assert item.offer is None
+    assert not any(key.startswith("text:") for key in item.keys)
+
+
+def test_words_of_a_model_or_a_reporter_for_all_agents_wait_unless_nothing_is_reviewed() -> None:
+    for trust, held in (("offered", True), ("generated", True), ("curated", False), ("approved", False)):
+        offer = Offer(RULE, "", "medium", "reliability", trust, "probation", "")
+        assert (held_from_all(offer, "*", "risky").status == "quarantined") is held
+        assert held_from_all(offer, "DatabaseAgent", "all") is offer
+        assert held_from_all(offer, "*", "none") is offer

@@ -70,6 +70,16 @@ def test_a_bad_comment_is_refused_and_the_others_are_read():
     assert read({"comment": 3}).refused == [Refused("comment", "is no object")]
 
 
+@pytest.mark.parametrize("praise", ["LGTM", "Looks good to me, thanks!", ":+1:", "Nice work :tada:", "+1", "👍"])
+def test_a_comment_that_only_praises_names_no_problem(praise: str):
+    assert read([comment(praise)]).refused == [Refused("[0]", "names no problem")]
+
+
+@pytest.mark.parametrize("told", ["Looks good, but the timeout is missing", "Fixed timeout leaks", "Good catch: null"])
+def test_a_comment_that_praises_and_names_a_problem_is_read(told: str):
+    assert len(read([comment(told)]).findings) == 1
+
+
 @pytest.mark.parametrize("content", [{}, {"action": "created"}, 7, "x", None])
 def test_another_file_is_refused_in_one_sentence(content: object):
     with pytest.raises(InvalidInput, match=r"^comments has no `comment`; give the list that GitHub answers"):

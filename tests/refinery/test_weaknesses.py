@@ -30,6 +30,7 @@ def write(folder: Path, body: str, head: str = "version = 1\n") -> Path:
     [
         ("Freed pointer is dereferenced on reconnect", "CWE-416"),
         ("SQL injection via user name", "CWE-89"),
+        ("Search endpoint builds its SQL with an f-string", "CWE-89"),
         ("The password is logged in clear text", "CWE-532"),
         ("Regex of the e-mail check causes catastrophic backtracking", "CWE-1333"),
         ("Merging user settings allows prototype pollution", "CWE-1321"),
@@ -57,6 +58,7 @@ def test_a_plain_issue_is_recognised_by_its_term_of_art(text: str, cwe: str) -> 
 @pytest.mark.parametrize(
     "text",
     [
+        "The SQL formatter breaks strings in f-strings",
         "Test of the login page is flaky on CI",
         "Total of the invoice is wrong by one cent",
         "Orders page is slow with a thousand rows",

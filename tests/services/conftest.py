@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -51,7 +51,9 @@ class Loop:
         )
 
     async def learn(self, caller: Caller, lesson: str, description: str = "", **issue: Any) -> str:
-        """Report an issue that offers `lesson`, and return the lesson's id."""
+        """Report an issue that offers `lesson`, and return the lesson's id. What is for all agents, a person offers."""
+        if issue.get("agent_name") == "*":
+            caller = replace(caller, person=True)
         about = {name: issue.pop(name) for name in ("agent_name", "run_id", "source") if name in issue}
         given = {"description": description or unlike_any_other(lesson), "lesson": lesson, **issue}
         refined = (await self.report(caller, given, **about)).issues[0]

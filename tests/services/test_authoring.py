@@ -12,6 +12,7 @@ from lessonbook.services import authoring, browse
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import tables
+from tests.texts import unlike_any_other
 
 pytestmark = pytest.mark.anyio
 
@@ -228,6 +229,17 @@ async def test_issues_join_a_lesson_for_all_agents(loop, work: Workspace, agent:
     assert refined.issues[0].action == "merged"
     again = await loop.report(agent, "The zeppelin stalls")
     assert (again.issues[0].action, again.issues[0].lesson_id) == ("merged", lesson_id)
+
+
+async def test_an_agents_lesson_for_all_agents_waits_for_a_person_and_a_persons_does_not(
+    loop, work: Workspace, agent: Caller, person: Caller
+) -> None:
+    for caller, action, lesson in ((agent, "quarantined", RULE), (person, "created", f"{RULE} It is a person's.")):
+        (line,) = (await loop.report(agent, unlike_any_other(lesson), agent_name="*")).issues
+        assert (line.agent_name, line.action) == ("*", "pending")
+        asked = {"lessons": [{"issue_ids": [line.issue_id], "lesson": lesson}]}
+        refined = await authoring.refine_issues(work, caller, Authoring.model_validate(asked))
+        assert refined.issues[0].action == action
 
 
 async def test_an_expired_lesson_comes_back_with_an_issue_that_joins_it(

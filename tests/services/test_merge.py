@@ -56,6 +56,18 @@ async def test_after_a_merge_issues_of_both_find_the_one_that_stands(
     assert [lesson.id for lesson in await loop.found(person, query="zeppelin", status=["probation"])] == [target]
 
 
+async def test_after_a_merge_the_words_of_issues_stand_with_one_lesson_alone(
+    loop, work: Workspace, pair, person: Caller
+) -> None:
+    source, target = pair
+    await merge.merge_lessons(work, person, source, target, "The same.")
+    bodies = {row["lesson_id"]: row["body"] for row in await loop.rows(tables.lesson_documents)}
+    assert "The call hangs" in bodies[target]
+    assert "The call hangs" not in bodies[source]
+    await loop.review(person, target, "delete")
+    assert "The call hangs" not in repr(await loop.rows(tables.lesson_documents))
+
+
 async def test_both_sides_of_a_merge_are_told_in_the_history(loop, work: Workspace, pair, person: Caller) -> None:
     source, target = pair
     await merge.merge_lessons(work, person, source, target, "The same.")
@@ -98,6 +110,16 @@ async def test_events_in_the_same_run_do_not_collide_in_a_merge(
     await merge.merge_lessons(work, person, *pair, "The same.")
     assert sum(await loop.rows(tables.issues, "is_event")) == 1
     await loop.assert_healthy()
+
+
+async def test_a_lesson_is_merged_once(loop, work: Workspace, pair, agent: Caller, person: Caller) -> None:
+    source, target = pair
+    await merge.merge_lessons(work, person, source, target, "The same.")
+    with pytest.raises(InvalidInput, match=f"merged already: {target} stands for it"):
+        await merge.merge_lessons(work, person, source, target, "The same.")
+    other = await loop.learn(agent, THIRD_RULE)
+    with pytest.raises(InvalidInput, match="merged already"):
+        await merge.merge_lessons(work, person, source, other, "The same.")
 
 
 async def test_merges_that_make_no_sense_are_refused_and_change_nothing(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from lessonbook.config import LearningSettings
 from lessonbook.errors import InvalidInput
 from lessonbook.models.lesson import Caller
 from lessonbook.models.operator import Authoring
@@ -187,7 +188,14 @@ class Walk:
         await maintain.keep_up(self.loop.work, self.person)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.fixture
+def settings(settings, mode: str):
+    return settings.model_copy(update={"learning": LearningSettings(mode=mode)})
+
+
+@pytest.mark.parametrize(
+    ("mode", "seed"), [*(("auto", seed) for seed in range(4)), *(("measured", s) for s in range(4))]
+)
 async def test_whatever_happens_counters_agree_with_the_evidence(
     seed: int, loop, other_process, agent: Caller, qa: Caller, reviewer: Caller, person: Caller, clock
 ) -> None:

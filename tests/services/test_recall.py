@@ -57,6 +57,21 @@ async def test_a_lessons_own_words_stand_for_it_no_more_once_an_issue_does(
     await pending(loop, agent, OTHER_RULE)
 
 
+async def test_deleted_issues_are_forgotten_in_memory_here_and_elsewhere(
+    loop, other_process, work: Workspace, agent: Caller, person: Caller
+) -> None:
+    lesson_id = await written(work, person, OTHER_RULE)
+    await joined(work, person, await pending(loop, agent, CACHE), lesson_id)
+    for process in (loop, other_process):
+        (line,) = (await process.report(agent, CACHE_AGAIN)).issues
+        assert line.lesson_id == lesson_id
+    await loop.review(person, lesson_id, "delete")
+    for process in (loop, other_process):
+        await process.report(agent, UNLIKE)
+        known = process.work.recalls._recalls["demo", AGENT].precedents
+        assert known.members_of(lesson_id) == []
+
+
 async def test_the_words_of_a_merged_lesson_find_nothing_any_more(
     loop, work: Workspace, agent: Caller, person: Caller
 ) -> None:

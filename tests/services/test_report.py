@@ -12,6 +12,7 @@ from lessonbook.services import files, report
 from lessonbook.services.report import Batch
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import tables
+from tests.texts import unlike_any_other
 
 pytestmark = pytest.mark.anyio
 
@@ -142,15 +143,36 @@ async def test_a_shared_lesson_answers_for_every_agent(loop, agent: Caller) -> N
     assert owners == {"*"}
 
 
-async def test_a_shared_lesson_made_in_the_same_report_keeps_its_names_shared(loop, agent: Caller) -> None:
+async def test_a_shared_lesson_made_in_the_same_report_keeps_its_names_shared(loop, person: Caller) -> None:
     offered = {"description": "xyzzy", "lesson": RULE}
     routed = {"description": "Terraform and Kubernetes cluster hang", "lesson": RULE, "file": "infra/main.tf"}
-    refined = await loop.report(agent, offered, routed, agent_name="")
+    refined = await loop.report(person, offered, routed, agent_name="")
     assert [(line.agent_name, line.action) for line in refined.issues] == [
         ("*", "created"),
         ("InfrastructureDevelopmentAgent", "merged"),
     ]
     assert {row["agent_name"] for row in await loop.rows(tables.lesson_keys)} == {"*"}
+
+
+@pytest.mark.parametrize("agent_name", ["*", ""], ids=["asked for", "routed nowhere"])
+async def test_what_is_offered_to_all_agents_waits_for_a_person(loop, agent: Caller, agent_name: str) -> None:
+    line = only(await loop.report(agent, {"description": "xyzzy", "lesson": RULE}, agent_name=agent_name))
+    assert (line.agent_name, line.action) == ("*", "quarantined")
+    assert "name the agent it is for" in line.reason
+    assert (await loop.get(agent)).lessons == []
+    again = only(await loop.report(agent, {"description": "xyzzy", "lesson": RULE}))
+    assert (again.agent_name, again.action) == (AGENT, "created")
+
+
+async def test_a_person_offers_to_all_agents_at_once(loop, agent: Caller, person: Caller) -> None:
+    line = only(await loop.report(person, {"description": "xyzzy", "lesson": RULE}, agent_name="*"))
+    assert line.action == "created"
+    assert [lesson.id for lesson in (await loop.get(agent)).lessons] == [line.lesson_id]
+
+
+async def test_the_catalogues_words_for_all_agents_wait_for_nobody(loop, agent: Caller) -> None:
+    line = only(await loop.report(agent, {"description": "xyzzy", "rule_id": "CWE-89"}, agent_name="*"))
+    assert (line.agent_name, line.action) == ("*", "created")
 
 
 async def test_agents_do_not_share_lessons_of_their_own(loop, agent: Caller) -> None:
@@ -560,3 +582,16 @@ async def test_a_file_sent_again_under_its_key_is_refined_once(loop, work: Works
     for _ in range(2):
         await files.report_file(work, qa, b"The call hangs", kind="text", idempotency_key="build-1")
     assert await loop.count(tables.issues) == [1]
+
+
+async def test_a_lesson_whose_every_name_is_taken_is_not_made_again(loop, agent: Caller, person: Caller) -> None:
+    """The one that has the names waits for a person, so that it would give way to what the catalogue brings."""
+    issue = {"description": unlike_any_other("named"), "rule_id": "ruff:S608"}
+    (first,) = (await loop.report(agent, issue)).issues
+    waits = tables.lessons.update().where(tables.lessons.c.id == first.lesson_id)
+    waiting = waits.values(status="quarantined", is_active=False)
+    await loop.work.store.write(lambda connection: connection.execute(waiting).rowcount)
+    (again,) = (await loop.report(agent, issue)).issues
+    assert (again.action, again.lesson_id) == ("merged", first.lesson_id)
+    assert "quarantined" in again.reason
+    await loop.assert_healthy()

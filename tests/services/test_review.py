@@ -82,8 +82,10 @@ async def test_each_action_is_taken_from_its_statuses_and_refused_from_the_other
         assert history.history[-1]["principal"] == "cli"
 
 
-@pytest.mark.parametrize("action", ["approve", "edit", "restore", "pin"])
-async def test_only_a_person_lets_a_lesson_be_served(action: str, loop, agent: Caller, qa: Caller) -> None:
+@pytest.mark.parametrize("action", ["approve", "edit", "restore", "pin", "delete"])
+async def test_only_a_person_lets_a_lesson_be_served_or_deletes_it(
+    action: str, loop, agent: Caller, qa: Caller
+) -> None:
     lesson_id = await loop.learn(agent, RULE)
     for caller in (agent, qa):
         with pytest.raises(Forbidden, match=f"lessonbook lessons {action} {lesson_id}"):
@@ -201,6 +203,24 @@ async def test_a_deleted_lesson_leaves_a_tombstone_without_words(loop, agent: Ca
     assert (await loop.get(agent, task="flugelhorn")).lessons == []
     lesson = await loop.lesson(lesson_id)
     assert (lesson.status, lesson.lesson_text, lesson.rationale, lesson.provenance) == ("rejected", "", "", {})
+    await loop.assert_healthy()
+
+
+async def test_a_deletion_takes_the_words_of_the_issues_too(loop, agent: Caller, qa: Caller, person: Caller) -> None:
+    run_id = (await loop.get(agent)).run_id
+    lesson_id = await loop.learn(agent, RULE, "The pager of Wilhelmina hangs", file="wilhelmina/pager.py", line=7)
+    kept = await loop.learn(agent, OTHER_RULE, "The handle leaks")
+    await loop.record(agent, run_id, lesson_id, notes="Wilhelmina agreed.")
+    await loop.flag(qa, lesson_id, "Wilhelmina did not agree.")
+    reviewed = await loop.review(person, lesson_id, "delete")
+    assert "1 issues" in reviewed.note
+    for table in tables.metadata.sorted_tables:
+        assert "wilhelmina" not in repr(await loop.rows(table)).lower(), table.name
+    (of_other,) = (row for row in await loop.rows(tables.issues) if row["lesson_id"] == kept)
+    assert of_other["description"] == "The handle leaks"
+    entry = (await browse.get_audit(loop.work, person, AuditQuery(subject=lesson_id))).entries[0]
+    assert (entry["action"], entry["details"]["issues_blanked"]) == ("lesson.delete", 1)
+    assert (await loop.lesson(lesson_id)).issue_count == 1
     await loop.assert_healthy()
 
 

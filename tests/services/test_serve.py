@@ -54,11 +54,11 @@ async def test_a_lesson_reported_now_is_served_on_the_next_call(loop, agent: Cal
 
 async def test_the_run_and_its_deliveries_are_stored_before_the_answer(loop, agent: Caller, clock) -> None:
     first, second = await loop.learn(agent, RULES[0]), await loop.learn(agent, RULES[1])
-    served = await loop.get(agent, task="write a query")
+    served = await loop.get(agent, task="close the file, then bind parameters to the statement")
     (run,) = await loop.rows(tables.runs)
     assert (run["run_id"], run["project"], run["principal"]) == (served.run_id, "demo", "local")
     assert (run["agent_name"], run["started_at"], run["holdout"]) == (AGENT, clock(), False)
-    assert "query" not in run["task_hash"]
+    assert "file" not in run["task_hash"]
     deliveries = await loop.rows(tables.deliveries)
     assert {row["lesson_id"] for row in deliveries} == {first, second}
     for row in deliveries:
@@ -93,7 +93,7 @@ async def test_the_same_call_in_the_same_run_answers_the_same_after_new_lessons_
     first = await loop.get(agent, task="files", run_id="branch-1")
     await loop.learn(agent, RULES[1], severity="critical")
     assert await loop.get(agent, task="files", run_id="branch-1") == first
-    assert len((await loop.get(agent, task="files", run_id="branch-2")).lessons) == 2
+    assert len((await loop.get(agent, task="files and statements", run_id="branch-2")).lessons) == 2
 
 
 async def test_the_same_call_answers_the_same_in_another_process(loop, other_process, agent: Caller) -> None:
@@ -133,7 +133,7 @@ async def test_the_first_assignment_of_a_lesson_in_a_run_wins(loop, agent: Calle
     hidden = tables.deliveries.update().values(shown=False)
     await loop.work.store.write(lambda connection: connection.execute(hidden).rowcount)
     clock.go_on(minutes=5)
-    later = await loop.get(agent, run_id="branch-1", task="another question")
+    later = await loop.get(agent, run_id="branch-1", task="another file")
     assert later.lessons == []
     assert later.withheld == 1
     assert "withheld" in later.note
@@ -259,7 +259,7 @@ def check_section(served: Lessons, max_tokens: int, max_lessons: int, stored: in
     assert len(served.lessons) + served.more_available == stored
     lines = served.prompt_section.splitlines()
     for lesson in served.lessons:
-        assert sum(lesson.text in line for line in lines) == 1
+        assert sum(line.endswith(f"] {lesson.text}") for line in lines) == 1
     if not served.lessons:
         assert served.prompt_section == ""
 
@@ -330,7 +330,7 @@ async def test_the_delimiter_belongs_to_the_run_and_the_project(loop, agent: Cal
 
     first = await mark(agent, "branch-1")
     assert first == await mark(agent, "branch-1")
-    assert first == await mark(agent, "branch-1", task="something else")
+    assert first == await mark(agent, "branch-1", task="close another file")
     assert first != await mark(agent, "branch-2")
     assert first != await mark(stranger, "branch-1")
     assert prompt_section.delimiter(b"guess", "demo", "branch-1") not in first
@@ -428,8 +428,9 @@ async def test_a_slow_reader_never_puts_an_old_state_over_a_newer_one(
     loop, agent: Caller, person: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lesson_id = await loop.learn(agent, RULES[0])
-    store, shelf = loop.work.store, Shelf("demo", AGENT)
-    await store.read(lambda connection: Shelves().fill(connection, "demo", AGENT))
+    learning = loop.work.settings.learning
+    store, shelf = loop.work.store, Shelf("demo", AGENT, learning)
+    await store.read(lambda connection: Shelves(learning).fill(connection, "demo", AGENT))
     from lessonbook.store import lessons as lesson_rows  # noqa: PLC0415  # patched below
 
     old_rows = await store.read(lambda connection: lesson_rows.changed_since(connection, "demo", AGENT, -1, -1))
@@ -449,7 +450,7 @@ async def test_a_slow_reader_never_puts_an_old_state_over_a_newer_one(
 
 async def test_a_process_that_serves_many_agents_gives_up_the_shelves_it_used_longest_ago(loop, agent: Caller) -> None:
     await loop.learn(agent, RULES[0], agent_name="*")
-    shelves = Shelves(most=2)
+    shelves = Shelves(loop.work.settings.learning, most=2)
     for name in ("A", "B", "C"):
         await loop.work.store.read(lambda connection, name=name: shelves.fill(connection, "demo", name))
     assert shelves.get("demo", "A") is None

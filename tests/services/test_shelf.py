@@ -1,10 +1,13 @@
 """The shelf's order, against sorting everything anew."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lessonbook.config import LearningSettings
+from lessonbook.learning.fit import is_relevant
 from lessonbook.learning.ranking import standing, value
 from lessonbook.models.lesson import Lesson
 from lessonbook.services.shelf import Shelf
@@ -65,20 +68,46 @@ TEXTS = st.lists(st.sampled_from(WORDS), max_size=5).map(" ".join)
 
 @given(st.lists(st.tuples(LESSONS, TEXTS), max_size=40), TEXTS, st.sets(st.sampled_from(CATEGORIES)))
 def test_lessons_are_offered_in_the_order_of_their_value_after_any_changes(changes, task: str, categories) -> None:
-    shelf, stands, bodies = Shelf("demo", "A"), {}, {}
+    shelf, stands = Shelf("demo", "A", LearningSettings()), {}
     for changed, body in changes:
         shelf._put(changed, body)
         stands.pop(changed.id, None)
         if changed.is_active:
-            stands[changed.id], bodies[changed.id] = changed, body
-    scores = shelf._index.scores(task) if task else {}
+            stands[changed.id] = changed
+    scores = shelf._index.scores(task) if task else dict.fromkeys(stands, 1.0)
 
     def place(one: Lesson) -> tuple[float, int, str]:
-        own = standing(one.severity, one.effectiveness_score)
-        return -(value(own, scores.get(one.id, 0.0)) if task else own), -one.issue_count, one.id
+        return -value(standing(one.severity, one.effectiveness_score), scores[one.id]), -one.issue_count, one.id
 
     wanted = [one for one in stands.values() if not categories or one.category in categories]
-    assert list(shelf.ranked(task, categories)) == sorted(wanted, key=place)
+    relevant = [one for one in wanted if one.id in scores and is_relevant(scores[one.id])]
+    offered = [fit.lesson for fit in shelf.fitting(task, [], categories)]
+    if relevant or not scores:
+        assert [one for one in offered if one in relevant] == sorted(relevant, key=place)
+    assert all(one in relevant or one.severity_name == "critical" for one in offered)
     assert shelf.count(categories) == len(wanted)
     assert shelf.lessons == stands
-    assert set(scores) <= set(bodies)
+
+
+def shelf_of(*lessons: Lesson) -> Shelf:
+    shelf = Shelf("demo", "A", LearningSettings())
+    for one in lessons:
+        shelf._put(one, f"timeout of request {one.id}")
+    return shelf
+
+
+def test_what_a_person_wants_shown_always_comes_first_whatever_the_task() -> None:
+    pinned = replace(lesson(1, 1, 0.1, 0, "data", "active"), pinned=True)
+    vouched = replace(lesson(2, 4, 0.1, 0, "data", "active"), approved_by="cli")
+    shelf = shelf_of(lesson(3, 4, 0.9, 2, "data", "active"), pinned, vouched, lesson(4, 3, 0.9, 0, "data", "active"))
+    for task in ("", "timeout of a request", "paint the shed"):
+        assert {fit.lesson.id for fit in shelf.fitting(task, [], [])[:2]} == {"L1", "L2"}
+        assert shelf.fitting(task, [], ["ui"]) == []
+
+
+def test_where_nothing_fits_only_a_few_of_the_most_severe_are_offered() -> None:
+    severe = [lesson(number, 4, 0.1, 0, "data", "active") for number in range(5)]
+    shelf = shelf_of(*severe, *(lesson(number, 3, 0.5, 0, "data", "active") for number in range(5, 9)))
+    assert [fit.lesson.severity for fit in shelf.fitting("paint the shed", [], [])] == [4, 4]
+    assert len(shelf.fitting("timeout of a request", [], [])) == 9
+    assert shelf_of(lesson(1, 3, 0.9, 0, "data", "active")).fitting("paint the shed", [], []) == []

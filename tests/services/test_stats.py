@@ -116,8 +116,8 @@ async def test_lessons_that_are_not_served_are_counted_by_the_reason(
     loop, history, agent: Caller, person: Caller
 ) -> None:
     await loop.review(person, history["second"], "suspend")
-    assert (await loop.stats(agent)).withheld_by_reason == {"coin": 0, "retired": 1, "suspended": 1}
-    assert (await loop.stats(agent, agent_name=AGENT)).withheld_by_reason == {"coin": 0}
+    assert (await loop.stats(agent)).withheld_by_reason == {"coin": 0, "holdout": 0, "retired": 1, "suspended": 1}
+    assert (await loop.stats(agent, agent_name=AGENT)).withheld_by_reason == {"coin": 0, "holdout": 0}
 
 
 async def test_the_view_has_a_row_for_each_agent(work: Workspace, loop, history, agent: Caller) -> None:

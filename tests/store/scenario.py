@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, text
@@ -12,6 +13,8 @@ from lessonbook.models.loop import Application, Flag, LessonQuery, Refinement, R
 from lessonbook.models.operator import LessonReview, NewLesson
 from lessonbook.services import maintain, record, report, review, serve
 from lessonbook.services.workspace import Workspace
+from lessonbook.store import evidence as evidence_rows
+from lessonbook.store import vectors as vector_rows
 from lessonbook.store.engine import Store
 from tests.texts import unlike_any_other
 
@@ -19,19 +22,24 @@ AGENT = "BackendDevelopmentAgent"
 PROJECT = "demo"
 _SYLLABLES = ("ba", "ce", "di", "fo", "gu", "ha", "ke", "li", "mo", "nu")
 TABLES = (
+    "agent_activity_days",
     "agent_delivery_folds",
     "agent_delivery_marks",
+    "agent_delivery_weeks",
+    "agent_evidence",
     "agent_issues",
     "agent_lesson_applications",
     "agent_lesson_deliveries",
     "agent_lesson_documents",
     "agent_lesson_flags",
     "agent_lesson_keys",
+    "agent_lesson_vectors",
     "agent_lesson_versions",
     "agent_lessons",
     "agent_refinement_runs",
     "agent_revisions",
     "agent_runs",
+    "agent_service_stops",
     "audit_heads",
     "audit_log",
     "idempotency_keys",
@@ -82,13 +90,13 @@ async def play(work: Workspace, clock: GoesOn, agent: Caller, qa: Caller, person
     assert injection
     assert requests
     await tell(work, agent, ReportedIssue(description="the totals on page seven look odd"))
-    served = await serve.get_lessons(
-        work, agent, LessonQuery(agent_name=AGENT, task="write a SQL query", run_id="run-1")
-    )
+    served = await serve.get_lessons(work, agent, LessonQuery(agent_name=AGENT, run_id="run-1"))
     assert {lesson.id for lesson in served.lessons} == {injection, requests}
     clock.go_on(minutes=5)
     again = issue(description="SQL text from a format call", rule_id="bandit:B608")
     await tell(work, qa, again, run_id="run-1", source="qa")
+    await work.store.write(_stop_serving)
+    await maintain.resume(work, person, "it was only a test")
     await record.record_application(work, agent, Application(run_id="run-1", lesson_ids=[injection, requests]))
     verdict = Application(run_id="run-1", lesson_ids=[requests], prevented_issue=True, source="qa")
     await record.record_application(work, qa, verdict)
@@ -100,9 +108,24 @@ async def play(work: Workspace, clock: GoesOn, agent: Caller, qa: Caller, person
     written = await review.add_lesson(work, person, new)
     clock.go_on(days=3)
     await maintain.keep_up(work, person)  # folds the run of three days ago
+    await work.store.write(lambda connection: _embed(connection, injection))
     await serve.get_lessons(work, agent, LessonQuery(agent_name=AGENT, run_id="run-2"))
     await tell(work, agent, issue(1), idempotency_key="second-report")
     return Played("run-1", injection, requests, written.lesson_id)
+
+
+def _embed(connection: Connection, lesson_id: str) -> None:
+    """Write a vector as the background does where a model is configured."""
+    row = {"project": PROJECT, "lesson_id": lesson_id, "model": "small", "text_hash": "0" * 32, "revision": 1}
+    moment = datetime(2026, 3, 1, tzinfo=UTC)
+    vector_rows.put(connection, [{**row, "vector": b"\0\0\x80?", "embedded_at": moment}])
+
+
+def _stop_serving(connection: Connection) -> None:
+    """Stop serving as upkeep does where it does harm, so that a person has something to resume."""
+    row = {"project": PROJECT, "stopped": True, "reason": "it did harm", "numbers": {}, "principal": "upkeep"}
+    evidence_rows.put_stop(connection, {**row, "changed_at": datetime(2026, 3, 1, tzinfo=UTC)})
+    evidence_rows.put(connection, evidence_rows.hold(connection, PROJECT, AGENT))
 
 
 async def ask(store: Store, sql: str, **values: Any) -> list[Any]:

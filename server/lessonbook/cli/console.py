@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-from lessonbook.errors import ConfigError, Conflict, Forbidden, InvalidInput, LessonbookError, NotFound
+from lessonbook.errors import ConfigError, Conflict, Forbidden, InvalidInput, LessonbookError, NotFound, TooMany
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 BAD_INPUT = 2
 FAILED = 1
-_MINDABLE = (InvalidInput, NotFound, Conflict, Forbidden, ConfigError)
+_MINDABLE = (InvalidInput, NotFound, Conflict, Forbidden, ConfigError, TooMany)
 _PANEL = "Options of all commands"
 
 

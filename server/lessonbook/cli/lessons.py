@@ -114,6 +114,8 @@ def show(lesson_id: LessonIdArgument) -> None:
         return
     from rich.markup import escape
 
+    from lessonbook.edges.wording import effect
+
     lesson = detail.lesson
     say(f"[bold]{escape(lesson.text)}[/bold]\n{escape(lesson.why)}\n")
     facts = {
@@ -129,6 +131,7 @@ def show(lesson_id: LessonIdArgument) -> None:
         "issues": lesson.issue_count,
         "applied": lesson.times_applied,
         "prevented": f"{lesson.times_prevented} of {lesson.times_verified} verdicts",
+        "measured effect": effect(detail.effect),
         "flags": lesson.flags,
         "provenance": ", ".join(f"{key}={value}" for key, value in detail.provenance.items() if value),
     }

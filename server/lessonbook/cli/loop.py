@@ -1,4 +1,4 @@
-"""get, report, record, stats, pending, cleanup: the loop from the terminal."""
+"""get, report, record, pending: the loop from the terminal."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ def add_to(app: typer.Typer) -> None:
     command(app, "get")(get)
     command(app, "report")(report)
     command(app, "record")(record)
-    command(app, "stats")(stats)
     command(app, "pending")(pending)
-    command(app, "cleanup")(cleanup)
 
 
 def get(
@@ -41,7 +39,9 @@ def get(
     from lessonbook import services
     from lessonbook.models.loop import LessonQuery, Lessons
     from lessonbook.models.validation import parse
+    from lessonbook.refinery.redact import refuse_secret
 
+    refuse_secret(run_id, "--run")
     query = parse(
         LessonQuery,
         {
@@ -181,42 +181,6 @@ def record(
         raise InvalidInput("None of these lessons exists in this project: check the ids")
 
 
-def stats(
-    agent: Annotated[str, typer.Argument(help="One agent; otherwise all.")] = "",
-    days: Annotated[int, typer.Option(help="Only evidence of the last days.")] = 0,
-) -> None:
-    """Show counts and measured effect, per agent."""
-    from lessonbook import services
-    from lessonbook.models.loop import Stats, StatsQuery
-    from lessonbook.models.validation import parse
-
-    query = parse(StatsQuery, {"agent_name": agent, "days": days})
-
-    async def act(work: Workspace, caller: Caller) -> tuple[Stats, list[dict[str, Any]]]:
-        figures = await services.stats.get_stats(work, caller, query)
-        return figures, await services.stats.by_agent(work, caller, agent)
-
-    figures, rows = run(act)
-    if wants_json():
-        print_json({**figures.model_dump(mode="json"), "agents": rows})
-        return
-    show_stats(rows)
-    effect = figures.effect if isinstance(figures.effect, str) else f"{figures.effect.estimate:.0%}"
-    say(f"Measured effect: {effect}.")
-    if figures.top_recurring:
-        recurring = [(line.issues, line.severity, line.lesson_id, line.text) for line in figures.top_recurring]
-        print_table("Keeps coming back", ["seen", "severity", "lesson", "text"], recurring)
-
-
-def show_stats(rows: list[dict[str, Any]]) -> None:
-    """Print the statistics of each agent."""
-    heads = ["agent", "lessons", "active", "issues", "pending", "runs", "served", "applied", "prevented"]
-    columns = ["agent_name", "total_lessons", "active_lessons", "issues", "pending_issues", "runs", "deliveries"]
-    columns += ["applications"]
-    cells = [[*(row[column] for column in columns), f"{row['prevented']} of {row['verified']}"] for row in rows]
-    print_table("Agents", heads, cells)
-
-
 def pending(
     agent: Annotated[str, typer.Argument(help="One agent; otherwise all.")] = "",
     limit: Annotated[int, typer.Option(help="At most so many.")] = 50,
@@ -239,7 +203,8 @@ def pending(
     issues, waiting, flagged = run(act)
     if wants_json():
         document = {"issues": issues.issues, "quarantined": waiting, "flagged": flagged}
-        print_json({key: [item.model_dump(mode="json") for item in items] for key, items in document.items()})
+        told = {key: [item.model_dump(mode="json") for item in items] for key, items in document.items()}
+        print_json({**told, "notes": issues.notes})
         return
     print_table(
         "Issues without a lesson",
@@ -259,41 +224,6 @@ def pending(
         rows = [(lesson.id, lesson.agent_name, lesson.text, lesson.status_reason) for lesson in lessons]
         if rows:
             print_table(title, ["lesson", "agent", "text", "why"], rows)
+    for note in issues.notes:
+        typer.secho(note, fg="yellow")
     say("Write a lesson with [bold]lessonbook refine[/bold]; judge one with [bold]lessonbook lessons[/bold].")
-
-
-def cleanup(
-    threshold: Annotated[float, typer.Option(help="Useless: prevented ÷ verified below this.")] = 0.3,
-    min_applications: Annotated[int, typer.Option(help="Only lessons applied that often.")] = 5,
-    execute: Annotated[bool, typer.Option("--execute", help="Suspend them; without it, only tell.")] = False,
-) -> None:
-    """Suspend lessons that were applied often and prevented little."""
-    from lessonbook import services
-    from lessonbook.models.operator import CleanedUp, Cleanup
-    from lessonbook.models.validation import parse
-
-    asked = parse(Cleanup, {"threshold": threshold, "min_applications": min_applications, "dry_run": not execute})
-
-    async def act(work: Workspace, caller: Caller) -> CleanedUp:
-        if execute:
-            await services.maintain.keep_up(work, caller)
-        return await services.maintain.cleanup_lessons(work, caller, asked)
-
-    result = run(act)
-    if wants_json():
-        print_json(result)
-        return
-    show_cleanup(result)
-
-
-def show_cleanup(result: Any) -> None:
-    """Print what a clean-up takes and spares."""
-    verb = "would suspend" if result.dry_run else "suspended"
-    if not result.lessons:
-        say("No lesson was applied often enough to be judged.")
-        return
-    rows = [
-        (verb if line.suspended else "keeps", line.lesson_id, line.agent_name, line.text, line.reason)
-        for line in result.lessons
-    ]
-    print_table(f"Clean-up {verb} {result.suspended} lessons", ["", "lesson", "agent", "text", "why"], rows)

@@ -32,7 +32,8 @@ T = TypeVar("T")
 GROUP_MAX: Final = 100
 MATCHES_MAX: Final = 4
 SHOWN_CHARACTERS: Final = 1_500
-_KEYS: Final = "[bold]m[/bold] N merge with N · [bold]w[/bold] write · [bold]s[/bold] skip · [bold]d[/bold] dismiss"
+_MERGE: Final = "[bold]m[/bold] N merge with N · "
+_KEYS: Final = "[bold]w[/bold] write · [bold]s[/bold] skip · [bold]d[/bold] dismiss · [bold]q[/bold] quit: "
 _STANDING: Final = ["probation", "active", "suspended", "expired"]
 
 
@@ -130,7 +131,7 @@ class Sitting:
     def _settle(self, group: list[PendingIssue], matches: list[Match]) -> bool:
         """Do what the person wants with a group; returns whether to go on."""
         while True:
-            key, _, rest = self.ask(f"{_KEYS} · [bold]q[/bold] quit: ").strip().lower().partition(" ")
+            key, _, rest = self.ask(f"{_MERGE if matches else ''}{_KEYS}").strip().lower().partition(" ")
             if key[:1] == "m" and key[1:].isdigit():
                 key, rest = "m", key[1:]
             if key in {"q", "quit"}:

@@ -56,7 +56,14 @@ class Desk:
         return Caller(known.project, known.principal, person=person or known.person, agent_name=known.agent_name)
 
     async def act(self, operation: Operation, caller: Caller, request: Request) -> Result:
-        """Carry out an operation for `caller`."""
+        """Carry out an operation for `caller`.
+
+        Raises:
+            InvalidInput: the run is named by a secret.
+        """
+        from lessonbook.refinery.redact import refuse_secret  # noqa: PLC0415  # a fresh server does not need it yet
+
+        refuse_secret(getattr(request, "run_id", ""), "run_id")
         return await operation.act(await self.workspace(), caller, request)
 
     async def close(self) -> None:

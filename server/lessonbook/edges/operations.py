@@ -122,7 +122,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation(
         name="review_lesson",
         title="Review a lesson",
-        description="Decide on a lesson. approve, edit, restore and pin ask the person first.",
+        description="Decide on a lesson. approve, edit, restore, pin and delete ask the person first.",
         request=operator.LessonReview,
         result=operator.Reviewed,
         act=lambda work, caller, review: services.review.review_lesson(work, caller, review),

@@ -32,6 +32,7 @@ T = TypeVar("T")
 STATUS_OF = {
     "invalid_input": 422,
     "not_found": 404,
+    "too_many": 429,
     "conflict": 409,
     "forbidden": 403,
     "config": 500,
@@ -70,7 +71,9 @@ def build_rest(desk: Desk, toolsets: Sequence[Toolset]) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    responses: dict[int | str, dict[str, Any]] = {status: {"model": Problem} for status in (403, 404, 409, 422, 503)}
+    responses: dict[int | str, dict[str, Any]] = {
+        status: {"model": Problem} for status in (403, 404, 409, 422, 429, 503)
+    }
     router = APIRouter(responses=responses, dependencies=[Depends(check_parameters)])
     _add_kept_routes(router, desk)
     _add_twins(router, desk, toolsets)

@@ -1,8 +1,9 @@
 """The readable form of every result: what a model or a person sees where structured content is not shown."""
 
 from collections.abc import Iterable
+from typing import Any
 
-from lessonbook.models.loop import Applied, Effect, Flagged, Lessons, NotEnough, Refinement, Stats
+from lessonbook.models.loop import Applied, Effect, Flagged, Lessons, NotEnough, PreventionRate, Refinement, Stats
 from lessonbook.models.operator import (
     AuditTrail,
     CleanedUp,
@@ -22,7 +23,7 @@ def of_lessons(result: Lessons) -> str:
 def of_refinement(result: Refinement) -> str:
     """Return a line per issue."""
     return _lines(
-        f"Refinement {result.refinement_run_id}: {len(result.issues)} issues.",
+        f"Refinement {result.refinement_run_id}: {len(result.issues)} issues. {result.note}".strip(),
         (
             f"- {line.issue_id} {line.action}" + (f" {line.lesson_id}" if line.lesson_id else "") + f": {line.reason}"
             for line in result.issues
@@ -47,10 +48,11 @@ def of_flagged(result: Flagged) -> str:
 
 
 def of_stats(result: Stats) -> str:
-    """Return the totals, the effect and what keeps coming back."""
+    """Return the totals, the effect and lift, and what keeps coming back."""
     totals = ", ".join(f"{name} {count}" for name, count in result.totals.model_dump().items())
     return _lines(
-        f"{totals}. Effect: {effect(result.effect)}.",
+        f"{totals}. Effect: {effect(result.effect)}. Lift: {lift(result.lift)}. "
+        f"Verdicts: {prevention_rate(result.prevention_rate)}.",
         (f"- seen {line.issues} times: {line.lesson_id} {line.text}" for line in result.top_recurring),
     )
 
@@ -59,9 +61,28 @@ def effect(value: Effect | NotEnough) -> str:
     """Return an effect with its interval and count."""
     if isinstance(value, str):
         return value
+    if value.estimate < 0:
+        told = f"{-value.estimate:.0%} more issues (95 % interval {-value.high:.0%} to {-value.low:.0%}"
+    else:
+        told = f"{value.estimate:.0%} fewer issues (95 % interval {value.low:.0%} to {value.high:.0%}"
+    return f"{told}, {value.events} events)"
+
+
+def lift(value: dict[str, Any]) -> str:
+    """Return a lift with its interval, or what is missing to tell it."""
+    if "estimate" not in value:
+        return ". ".join(filter(None, (value["status"], value.get("note", "").rstrip("."))))
     return (
-        f"{value.estimate:.0%} fewer issues (95 % interval {value.low:.0%} to {value.high:.0%}, {value.events} events)"
+        f"{value['estimate']:.1f} fewer {value['unit']} "
+        f"(95 % interval {value['low']:.1f} to {value['high']:.1f}, {value['comparisons']} compared)"
     )
+
+
+def prevention_rate(rate: PreventionRate | None) -> str:
+    """Return the share of verdicts that say prevented, with its interval: it compares with nothing."""
+    if rate is None:
+        return "none"
+    return f"{rate.ratio:.0%} prevented (95 % interval {rate.low:.0%} to {rate.high:.0%}, {rate.verdicts} verdicts)"
 
 
 def of_page(result: LessonPage) -> str:
@@ -110,6 +131,7 @@ def of_pending(result: PendingPage) -> str:
                 for issue in result.issues
             ),
         )
+        + "".join(f"\nWorth a look: {note}" for note in result.notes)
         + more
     )
 

@@ -4,24 +4,39 @@ The case split of vaccine trials (Dragalin, Fedorov & Cheuvart 2002): given an e
 been shown is pρ / (pρ + 1 − p), with p the logged probability of showing and ρ the rate ratio. Base rates cancel.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import exp, log
 from typing import Final
 
-GRID_POINTS: Final = 31
-RHO_MIN: Final = 0.15
-RHO_MAX: Final = 4.0
-PRIOR_MEAN: Final = -0.2
-PRIOR_SD: Final = 0.6
+from lessonbook.learning.evidence import Evidence
+from lessonbook.learning.grid import GRID_POINTS, RHO, RHO_MAX, RHO_MIN, normal_logs, normalised, quantile
+from lessonbook.learning.likelihood import case_split_logs
+from lessonbook.learning.population import fit_prior
+from lessonbook.learning.prior import DEFAULT_PRIOR, PRIOR_MEAN, PRIOR_SD, Prior
+
+__all__ = [
+    "DEFAULT_PRIOR",
+    "EVENTS_MIN",
+    "GRID_POINTS",
+    "PRIOR_MEAN",
+    "PRIOR_SD",
+    "RHO_MAX",
+    "RHO_MIN",
+    "Assignment",
+    "EffectEstimate",
+    "Prior",
+    "effect_of",
+    "fit_prior",
+    "posterior",
+    "prior_mean",
+]
+
 EVENTS_MIN: Final = 10
 """Below this many events an effect is not told."""
 
 _VERDICT_PULL: Final = 0.4
 _VERDICT_WEIGHT: Final = 4.0
-
-_GRID: Final = tuple(log(RHO_MIN) + i * (log(RHO_MAX) - log(RHO_MIN)) / (GRID_POINTS - 1) for i in range(GRID_POINTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +62,27 @@ def posterior(events: Iterable[Assignment], prior_mean: float = PRIOR_MEAN) -> E
 
     `prior_mean` is the prior's mean of log ρ. Events with p = 0 or 1 carry no information and are not counted.
     """
-    counted = [event for event in events if 0.0 < event.p_show < 1.0]
-    if not counted:
+    splits: dict[float, tuple[int, int]] = {}
+    for event in events:
+        if 0.0 < event.p_show < 1.0:
+            shown, withheld = splits.get(event.p_show, (0, 0))
+            splits[event.p_show] = (shown + event.shown, withheld + (not event.shown))
+    if not splits:
         return _prior(round(prior_mean, 3))
-    weights: list[float] = []
-    for log_rho in _GRID:
-        log_weight = _log_prior(log_rho, prior_mean)
-        rho = exp(log_rho)
-        for event in counted:
-            share = event.p_show * rho / (event.p_show * rho + 1 - event.p_show)
-            log_weight += log(share if event.shown else 1 - share)
-        weights.append(log_weight)
-    return _summary(weights, len(counted))
+    return _estimate(case_split_logs(splits), prior_mean, PRIOR_SD, sum(map(sum, splits.values())))
+
+
+def effect_of(evidence: Evidence, prior: Prior = DEFAULT_PRIOR) -> EffectEstimate:
+    """Return effectiveness from the events of randomised exposures, over the lesson's whole life.
+
+    The population enters as N(μ, τ²) of log ρ with its mean and its standard deviation, at least `PRIOR_SD`: what is
+    told of a lesson should stand on its own events. How often events came, and who applied the lesson, do not enter, so
+    that the interval stands on randomisation alone.
+    """
+    total, mean, sd = evidence.total(), prior.log_rho_mean, max(prior.log_rho_sd, PRIOR_SD)
+    if not total.events:
+        return _prior(round(mean, 3), round(sd, 3))
+    return _estimate(case_split_logs(total.splits), mean, sd, total.events)
 
 
 def prior_mean(times_verified: int, times_prevented: int) -> float:
@@ -72,29 +96,12 @@ def prior_mean(times_verified: int, times_prevented: int) -> float:
 
 
 @lru_cache(maxsize=2048)
-def _prior(mean: float) -> EffectEstimate:
-    return _summary([_log_prior(log_rho, mean) for log_rho in _GRID], 0)
+def _prior(mean: float, sd: float = PRIOR_SD) -> EffectEstimate:
+    return _estimate([0.0] * GRID_POINTS, mean, sd, 0)
 
 
-def _log_prior(log_rho: float, mean: float) -> float:
-    return -0.5 * ((log_rho - mean) / PRIOR_SD) ** 2
-
-
-def _summary(log_weights: list[float], events: int) -> EffectEstimate:
-    top = max(log_weights)
-    weights = [exp(weight - top) for weight in log_weights]
-    total = sum(weights)
-    mean = sum(weight * (1 - exp(log_rho)) for weight, log_rho in zip(weights, _GRID, strict=True)) / total
-    return EffectEstimate(mean, 1 - _quantile(weights, 0.975), 1 - _quantile(weights, 0.025), events)
-
-
-def _quantile(weights: list[float], level: float) -> float:
-    """Return the `level` quantile of ρ, linear in log ρ between grid points."""
-    target, below = level * sum(weights), 0.0
-    for index, weight in enumerate(weights):
-        if below + weight >= target:
-            share = (target - below) / weight - 0.5
-            step = _GRID[1] - _GRID[0]
-            return exp(min(max(_GRID[index] + share * step, _GRID[0]), _GRID[-1]))
-        below += weight
-    return exp(_GRID[-1])
+def _estimate(likelihood_logs: Sequence[float], mean: float, sd: float, events: int) -> EffectEstimate:
+    prior = normal_logs(mean, sd)
+    weights = normalised([one + other for one, other in zip(likelihood_logs, prior, strict=True)])
+    expected = sum(weight * (1 - rho) for weight, rho in zip(weights, RHO, strict=True))
+    return EffectEstimate(expected, 1 - quantile(weights, 0.975), 1 - quantile(weights, 0.025), events)

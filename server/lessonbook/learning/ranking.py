@@ -7,10 +7,7 @@ from typing import Final, TypeVar
 SEVERITY_WEIGHTS: Final[dict[int, float]] = {4: 8.0, 3: 4.0, 2: 2.0, 1: 1.0}
 RELEVANCE_FLOOR: Final = 0.05
 """What a lesson without a word in common with the task is worth, beside 1 for a perfect fit."""
-RELEVANCE_HALF: Final = 6.0
-"""The BM25 score that counts as half a perfect fit."""
 EFFECT_FLOOR: Final = 0.05
-MISFITS_MAX: Final = 50
 
 Item = TypeVar("Item")
 
@@ -25,9 +22,9 @@ def standing(severity: int, effectiveness: float) -> float:
     return SEVERITY_WEIGHTS[severity] * max(effectiveness, EFFECT_FLOOR)
 
 
-def value(own_standing: float, score: float) -> float:
-    """Return what serving a lesson is worth for a task: its standing · its relevance, from its BM25 score."""
-    return own_standing * (RELEVANCE_FLOOR + (1 - RELEVANCE_FLOOR) * score / (score + RELEVANCE_HALF))
+def value(own_standing: float, relevance: float) -> float:
+    """Return what serving a lesson is worth for a task: its standing · its relevance (0 to 1), above a floor."""
+    return own_standing * (RELEVANCE_FLOOR + (1 - RELEVANCE_FLOOR) * relevance)
 
 
 def fill(
@@ -35,18 +32,13 @@ def fill(
 ) -> list[Item]:
     """Walk `ranked`, best first, and return what fits `max_tokens` after `overhead`, at most `most` items.
 
-    What does not fit is passed over, so that something shorter after it still may; the walk ends when that has happened
-    `MISFITS_MAX` times.
+    What does not fit is passed over, so that something shorter after it still may.
     """
     chosen: list[Item] = []
-    spent, misfits = overhead, 0
+    spent = overhead
     for item in ranked:
         price = cost(item)
-        if spent + price <= max_tokens:
+        if len(chosen) < most and spent + price <= max_tokens:
             chosen.append(item)
             spent += price
-        else:
-            misfits += 1
-        if len(chosen) == most or misfits == MISFITS_MAX:
-            break
     return chosen

@@ -187,6 +187,9 @@ class RelevanceIndex(Generic[Key]):
         most = COMMON_SHARE * size if size >= COMMON_FROM else size
         telling = [word for word in words if frequency[word] <= most] or list(words)
         weights = {word: words[word] * _idf(frequency[word], size) for word in telling}
+        known = max((weights[word] for word in telling if frequency[word]), default=0.0)
+        if known:  # in a small collection most words are unknown: that must not drown those which are not
+            weights = {word: weight if frequency[word] else min(weight, known) for word, weight in weights.items()}
         if len(weights) <= QUERY_WORDS_MAX:
             return weights
         return {word: weights[word] for word in nlargest(QUERY_WORDS_MAX, weights, key=weights.__getitem__)}

@@ -1,5 +1,6 @@
 """A lesson as it is stored, and the caller on whose behalf something is done."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -58,8 +59,14 @@ class Lesson:
     created_at: datetime
     updated_at: datetime
     provenance: dict[str, Any] = field(default_factory=dict[str, Any])
+    evidence: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Events and self-reports, as `learning.evidence.Evidence.to_document` writes them."""
 
     @property
     def severity_name(self) -> Severity:
         """The severity in words."""
         return SEVERITY_OF_RANK[self.severity]
+
+    def is_exempt(self, always_show: Collection[Severity]) -> bool:
+        """Return whether the lesson is shown wherever it fits, without a coin: a person pinned or approved it so."""
+        return self.pinned or (self.approved_by is not None and self.severity_name in always_show)

@@ -83,6 +83,8 @@ class Lessons(Result):
     tokens: int
     withheld: int
     more_available: int
+    hidden: dict[str, int] = {}
+    """Why lessons that could be served are not among them: `no_room`, `other_subject`, `withheld`."""
     note: str = ""
 
 
@@ -128,6 +130,7 @@ class Refinement(Result):
 
     refinement_run_id: str
     issues: list[RefinedIssue]
+    note: str = ""
 
 
 class Application(Request):
@@ -207,6 +210,27 @@ class RecurringIssue(Result):
     last_seen_at: str | None
 
 
+class PreventionRate(Result):
+    """Verdicts that say prevented ÷ all verdicts, with its 95 % Wilson interval. It compares with nothing."""
+
+    ratio: float
+    low: float
+    high: float
+    verdicts: int
+
+
+class WeekFigures(Result):
+    """What happened in one week; `begins` is its first day."""
+
+    begins: str
+    runs: int
+    issues: int
+    deliveries: int
+    tokens: int
+    issues_per_100_runs: float | None
+    """None where there was no run."""
+
+
 class Stats(Result):
     """Figures of the project, an agent or a lesson, as proof allows."""
 
@@ -215,3 +239,6 @@ class Stats(Result):
     lift: dict[str, Any]
     top_recurring: list[RecurringIssue]
     withheld_by_reason: dict[str, int]
+    prevention_rate: PreventionRate | None = None
+    tokens_served: int = 0
+    trend: list[WeekFigures] = []

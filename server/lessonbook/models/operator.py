@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from lessonbook.models.loop import RefinedIssue, Request, Result
+from lessonbook.models.loop import Effect, NotEnough, RefinedIssue, Request, Result
 from lessonbook.models.vocabulary import (
     AgentName,
     Category,
@@ -76,6 +76,18 @@ class LessonChoice(Request):
     lesson_id: LessonId
 
 
+class EvidenceSummary(Result):
+    """What a lesson's effect stands on: events by what the coin had decided, and the e-value against it.
+
+    `e_value` ≥ 100 retires the lesson; it counts `verified` events only.
+    """
+
+    events_shown: int
+    events_withheld: int
+    verified: int
+    e_value: float
+
+
 class LessonDetail(Result):
     """One lesson with its history, provenance and evidence."""
 
@@ -85,6 +97,8 @@ class LessonDetail(Result):
     superseded_by: str | None
     expires_at: str | None
     provenance: dict[str, Any]
+    effect: Effect | NotEnough
+    evidence: EvidenceSummary
     history: list[dict[str, Any]]
     issues: list[dict[str, Any]]
     flags: list[dict[str, Any]]
@@ -161,6 +175,8 @@ class PendingPage(Result):
 
     issues: list[PendingIssue]
     next_cursor: str
+    notes: list[str] = []
+    """What of the last day's reports is worth a look: floods, repetitions. On the first page."""
 
 
 class AuthoredLesson(Request):

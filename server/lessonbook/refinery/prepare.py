@@ -8,7 +8,15 @@ from functools import cache
 from typing import Final, Literal
 
 from lessonbook.models.findings import Finding
-from lessonbook.models.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, Category, Severity, Status, Trust
+from lessonbook.models.vocabulary import (
+    SEVERITY_OF_RANK,
+    SEVERITY_RANK,
+    SHARED_AGENT,
+    Category,
+    Severity,
+    Status,
+    Trust,
+)
 from lessonbook.refinery.catalogue import Catalogue, CatalogueRule, canonical_key
 from lessonbook.refinery.classify import category_of, severity_of
 from lessonbook.refinery.likeness import sketch
@@ -20,6 +28,7 @@ ReviewMode = Literal["none", "risky", "all"]
 
 COPIED: Final = "it copies the words of the issue"
 COPIED_RUN: Final = 8
+FOR_ALL: Final = "it would go to all agents (name the agent it is for, to have it served without a person's word)"
 _WORDS: Final = re.compile(r"\w+")
 _PROMPT_SECTION: Final = re.compile(r"<lessons\b[^>]*>.*?(?:</lessons[^>]*>|\Z)", re.S)
 _NAMED: Final = re.compile(r"\b(?:CWE-\d{1,5}|(?:bandit|ruff|eslint|semgrep|hadolint|checkov):[\w./-]*\w)", re.I)
@@ -248,6 +257,16 @@ def reviewed(offer: Offer, review: ReviewMode) -> Offer:
     elif review == "none" and status == "quarantined" and offer.trust not in {"scanner", "generated"}:
         status = "probation"
     return replace(offer, status=status, reasons=reasons)
+
+
+def held_from_all(offer: Offer, agent_name: str, review: ReviewMode) -> Offer:
+    """Return `offer` as it is for one agent; for all agents, anybody's words but the catalogue's wait for a person.
+
+    A lesson of the shared agent reaches everyone, and so would a planted one.
+    """
+    if agent_name != SHARED_AGENT or review == "none" or offer.trust not in {"offered", "generated"}:
+        return offer
+    return replace(offer, status="quarantined", reasons=(*offer.reasons, FOR_ALL))
 
 
 def _keys(rule_key: str, rule: CatalogueRule | None, offer: Offer | None, description: str) -> tuple[str, ...]:

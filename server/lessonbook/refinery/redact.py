@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from lessonbook.errors import InvalidInput
 from lessonbook.refinery.secrets.assignments import assigned
 from lessonbook.refinery.secrets.formats import formatted
 from lessonbook.refinery.secrets.places import placed
@@ -28,6 +29,25 @@ def redact(text: str) -> tuple[str, tuple[str, ...]]:
         text = _marked(text, spans)
         kinds.update((kind, None) for _, _, kind in spans)
     return text, tuple(kinds)
+
+
+def secret_in_id(name: str) -> str:
+    """Return of what kind the secret is that an id of a caller's own holds (a run, a key of a retry), or an empty text.
+
+    Ids look as drawn as secrets do, so that this alone says nothing: a known form tells, or what stands before it.
+    """
+    spans = [*formatted(name), *assigned(name), *(span for span in placed(name) if span[:2] != (0, len(name)))]
+    return min(spans)[2] if spans else ""
+
+
+def refuse_secret(name: str, field: str) -> None:
+    """Check an id that is stored as it comes: what names things cannot be redacted.
+
+    Raises:
+        InvalidInput: it holds a secret. The message does not repeat it.
+    """
+    if name and (kind := secret_in_id(name)):
+        raise InvalidInput(f"{field} holds a secret ({kind}), and ids are stored as they are: use another")
 
 
 def _apart(spans: Iterable[Span], text: str) -> list[Span]:

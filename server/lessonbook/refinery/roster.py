@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -17,6 +17,7 @@ from lessonbook.models.vocabulary import SHARED_AGENT
 from lessonbook.refinery.areas import area_probabilities
 from lessonbook.refinery.documents import texts_in
 from lessonbook.refinery.hints import Hints
+from lessonbook.refinery.redact import redact, secret_in_id
 from lessonbook.refinery.text_model import softmax
 
 ROUTE_CONFIDENCE_MIN: Final = 0.4
@@ -81,9 +82,10 @@ class Roster:
         self._hints = Hints([agent.words for agent in self._claimants], [agent.files for agent in self._claimants])
 
     def resolve(self, name: str) -> str:
-        """Return the roster's name for `name` or an alias of it; an unknown name comes back stripped."""
+        """Return the roster's name for `name` or an alias of it; an unknown name comes back with secrets marked."""
         stripped = name.strip()
-        return self._names.get(_folded(stripped), stripped)
+        known = self._names.get(_folded(stripped))
+        return _unsecret(stripped) if known is None else known
 
     def known(self, name: str) -> bool:
         """Tell whether `name` is an agent of the roster, in any spelling, or the shared agent."""
@@ -234,6 +236,11 @@ def _string(table: Mapping[str, object], name: str, where: str) -> str:
 def _folded(name: str) -> str:
     folded = _SEPARATORS.sub("", name.casefold())
     return folded.removesuffix(_SUFFIX) or folded
+
+
+@lru_cache(maxsize=1_000)
+def _unsecret(name: str) -> str:
+    return redact(name)[0] if secret_in_id(name) else name
 
 
 def _likeness(wanted: str, known: str) -> float:

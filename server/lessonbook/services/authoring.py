@@ -30,9 +30,12 @@ async def refine_issues(work: Workspace, caller: Caller, authoring: Authoring) -
         NotFound: an issue or a lesson does not exist.
         InvalidInput: an issue is not pending, agents differ, or the lesson stands no longer.
         Conflict: the idempotency key was used with another request.
+        TooMany: the principal has made too many lessons in the last hour.
     """
 
     def act(connection: Connection, now: datetime) -> Refinement:
+        offers = sum(not authored.lesson_id for authored in authoring.lessons)
+        work.quotas.admit(connection, work, caller, issues=0, offers=offers)
         settling = Settling(Ledger(work, caller, connection, now), work.new_id("R"), "author")
         for authored in authoring.lessons:
             begun = len(settling.lines)
@@ -42,7 +45,9 @@ async def refine_issues(work: Workspace, caller: Caller, authoring: Authoring) -
         return settling.close()
 
     fingerprint = request_hash(authoring, "idempotency_key")
-    return await once(work, caller, "refine_issues", authoring.idempotency_key, fingerprint, Refinement, act)
+    refined = await once(work, caller, "refine_issues", authoring.idempotency_key, fingerprint, Refinement, act)
+    work.quotas.add(caller, refined)
+    return refined
 
 
 async def dismiss_issues(work: Workspace, caller: Caller, issue_ids: Sequence[str], reason: str) -> Refinement:

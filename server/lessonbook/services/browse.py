@@ -10,10 +10,13 @@ from pydantic_core import PydanticCustomError
 from sqlalchemy import Connection
 
 from lessonbook.errors import InvalidInput, NotFound
+from lessonbook.learning.evidence import Evidence
+from lessonbook.learning.retirement import e_value
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.operator import (
     AuditQuery,
     AuditTrail,
+    EvidenceSummary,
     LessonDetail,
     LessonListing,
     LessonPage,
@@ -24,6 +27,8 @@ from lessonbook.models.operator import (
     SuggestedMatch,
 )
 from lessonbook.models.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, STATUSES, Status, storable
+from lessonbook.services.measure import effect_of
+from lessonbook.services.quota import unusual
 from lessonbook.services.search import FOUND_MAX, search
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import audit, runs
@@ -146,6 +151,8 @@ async def get_lesson(work: Workspace, caller: Caller, lesson_id: str) -> LessonD
             superseded_by=lesson.superseded_by,
             expires_at=lesson.expires_at.isoformat() if lesson.expires_at else None,
             provenance=lesson.provenance,
+            effect=effect_of(lesson),
+            evidence=_evidence(lesson),
             history=[_history_line(row) for row in lesson_rows.history(connection, caller.project, lesson_id)],
             issues=[
                 _pending(row).model_dump()
@@ -158,6 +165,17 @@ async def get_lesson(work: Workspace, caller: Caller, lesson_id: str) -> LessonD
         )
 
     return await work.store.read(read)
+
+
+def _evidence(lesson: Lesson) -> EvidenceSummary:
+    found = Evidence.from_document(lesson.evidence)
+    splits = found.total().splits.values()
+    return EvidenceSummary(
+        events_shown=sum(shown for shown, _ in splits),
+        events_withheld=sum(withheld for _, withheld in splits),
+        verified=sum(map(sum, found.verified.values())),
+        e_value=round(e_value(found), 3),
+    )
 
 
 def _history_line(row: Row) -> dict[str, Any]:
@@ -187,7 +205,11 @@ async def list_pending_issues(work: Workspace, caller: Caller, listing: PendingL
         near = lesson_rows.find(connection, caller.project, filter(None, (row["runner_up"] for row in shown)))
         more = len(rows) > listing.limit
         cursor = _encode([shown[-1]["created_at"].isoformat(), shown[-1]["id"]]) if more else ""
-        return PendingPage(issues=[_pending(row, near.get(row["runner_up"])) for row in shown], next_cursor=cursor)
+        return PendingPage(
+            issues=[_pending(row, near.get(row["runner_up"])) for row in shown],
+            next_cursor=cursor,
+            notes=[] if after else unusual(connection, caller.project, work.now()),
+        )
 
     return await work.store.read(read)
 

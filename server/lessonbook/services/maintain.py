@@ -1,19 +1,25 @@
 """Maintain: clean-up of useless lessons, expiry, folding of counts, and the doctor who counts anew."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
+from lessonbook.errors import Conflict, Forbidden
 from lessonbook.learning.effect import EVENTS_MIN
+from lessonbook.learning.evidence import Evidence
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.operator import CleanedUp, Cleanup, CleanupLine
 from lessonbook.models.vocabulary import SERVABLE
+from lessonbook.refinery.redact import redact
 from lessonbook.services.lifecycle import Ledger
+from lessonbook.services.scoring import as_sums, counted, sides, stop_if_harmful
 from lessonbook.services.workspace import Workspace, once, request_hash
-from lessonbook.store import audit, idempotency, migrate, upkeep
+from lessonbook.store import audit, folds, idempotency, migrate, upkeep
+from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import lessons as lesson_rows
+from lessonbook.store import stats as figures
 from lessonbook.store.types import Row
 
 EXAMINED_MAX: Final = 10_000
@@ -33,6 +39,14 @@ class Upkeep(BaseModel):
     expired: int
     folded: int
     forgotten_keys: int
+    stopped: bool = False
+
+
+class Resumed(BaseModel):
+    """A project that is served again, and why it was not."""
+
+    project: str
+    stopped_for: str
 
 
 async def cleanup_lessons(work: Workspace, caller: Caller, cleanup: Cleanup) -> CleanedUp:
@@ -100,23 +114,72 @@ def _line(lesson: Lesson, reason: str, *, suspended: bool) -> CleanupLine:
 
 
 async def keep_up(work: Workspace, caller: Caller) -> Upkeep:
-    """Expire lessons whose time is over, fold old deliveries into daily counts, forget old idempotency keys."""
+    """Do a round of housekeeping.
+
+    Deliveries, runs and issues are counted by day; lessons whose time is over expire, or go back to probation; serving
+    stops where it does harm; old idempotency keys are forgotten.
+    """
+    folded = 0
+    while counted := await work.store.write(lambda connection: folds.fold(connection, caller.project, work.now())):
+        folded += counted
 
     def transaction(connection: Connection) -> Upkeep:
         now = work.now()
         ledger = Ledger(work, caller, connection, now)
         overdue = lesson_rows.overdue(connection, caller.project, now)
-        for lesson in overdue:
-            values: Row = {"status": "expired", "expires_at": None}
-            if lesson.status == "active":
-                values = {"status": "probation", "expires_at": ledger.expiry()}
-            ledger.move(lesson, "expire", "Neither verified nor seen in time.", values)
+        lapsed = sum(_let_lapse(ledger, lesson) for lesson in overdue)
+        stopped = stop_if_harmful(ledger)
         ledger.write()
-        return Upkeep(
-            expired=len(overdue),
-            folded=upkeep.fold_deliveries(connection, caller.project, now),
-            forgotten_keys=idempotency.prune(connection, now),
-        )
+        forgotten = idempotency.prune(connection, now)
+        return Upkeep(expired=lapsed, folded=folded, forgotten_keys=forgotten, stopped=stopped)
+
+    return await work.store.write(transaction)
+
+
+def _let_lapse(ledger: Ledger, lesson: Lesson) -> bool:
+    """End a lesson's time, and return whether it was over: an active one that was delivered lately has more."""
+    if lesson.status == "probation":
+        ledger.move(lesson, "expire", "Neither verified nor seen in time.", {"status": "expired", "expires_at": None})
+        return True
+    delivered = figures.last_delivered(ledger.connection, ledger.caller.project, lesson.id)
+    age = timedelta(days=ledger.work.settings.learning.ttl_days)
+    if delivered is not None and delivered + age > ledger.now:
+        ledger.set(lesson, {"expires_at": delivered + age})
+        return False
+    reason = "Neither verified nor delivered in time."
+    ledger.move(lesson, "expire", reason, {"status": "probation", "expires_at": ledger.expiry()})
+    return True
+
+
+async def resume(work: Workspace, caller: Caller, reason: str) -> Resumed:
+    """Serve again after serving was stopped because it did harm; only what comes from now on is counted.
+
+    Raises:
+        Forbidden: the caller is no person.
+        Conflict: serving is not stopped.
+    """
+    if not caller.person:
+        raise Forbidden("Only a person can resume serving: run `lessonbook resume`")
+
+    def transaction(connection: Connection) -> Resumed:
+        stop = evidence_rows.stop_of(connection, caller.project)
+        if stop is None or not stop["stopped"]:
+            raise Conflict(f"Serving is not stopped in project {caller.project!r}: there is nothing to resume")
+        ledger = Ledger(work, caller, connection, work.now())
+        numbers = as_sums(*sides(connection, caller.project))
+        told = redact(reason)[0]
+        row: Row = {
+            "project": caller.project,
+            "stopped": False,
+            "reason": told,
+            "numbers": numbers,
+            "principal": caller.principal,
+            "changed_at": ledger.now,
+        }
+        evidence_rows.put_stop(connection, row)
+        ledger.note("service.resume", caller.project, {"reason": told, **numbers})
+        ledger.write()
+        return Resumed(project=caller.project, stopped_for=stop["reason"])
 
     return await work.store.write(transaction)
 
@@ -128,12 +191,27 @@ async def diagnose(work: Workspace) -> Diagnosis:
     def read(connection: Connection) -> Diagnosis:
         faults = upkeep.database_faults(connection)
         for project in upkeep.projects(connection):
-            found = upkeep.miscounted(connection, project) + audit.verify(connection, project)
+            found = upkeep.miscounted(connection, project) + _misjudged(connection, project)
+            found += audit.verify(connection, project)
             faults += [f"project {project}: {line}" for line in found]
         warnings = [upkeep.sqlite_warning(connection), semantic]
         return Diagnosis(healthy=not faults, faults=faults, warnings=[*filter(None, warnings)])
 
     return await work.store.read(read)
+
+
+def _misjudged(connection: Connection, project: str) -> list[str]:
+    """Return every lesson whose evidence differs from the events it was made of, a sentence each."""
+    lessons = lesson_rows.all_of(connection, project)
+    found = counted(connection, project, lessons)
+    wrong: list[str] = []
+    for lesson in lessons.values():
+        told, events = Evidence.from_document(lesson.evidence), found.get(lesson.id, Evidence())
+        if lesson.events != events.events:
+            wrong.append(f"lesson {lesson.id}: events is {lesson.events}, the evidence says {events.events}")
+        elif (told.periods, told.verified) != (events.periods, events.verified):
+            wrong.append(f"lesson {lesson.id}: its evidence differs from the events and applications in its runs")
+    return wrong
 
 
 async def is_alive(work: Workspace) -> bool:

@@ -114,8 +114,8 @@ class Matching:
                 lesson_id = self.named.get((owner, key))
                 if lesson_id is None or (kind == "text" and self._is_other_rule(item, lesson_id)):
                     continue
-                if kind != "text" and self._is_outdone(item, lesson_id):
-                    continue
+                if (kind != "text" or owner != owners[0]) and self._is_outdone(item, lesson_id):
+                    continue  # the same words wait for the same agent again, though not where all agents' do
                 if kind == "rule" and self._is_rejected(lesson_id) and self._trust(lesson_id) not in _OF_RULES:
                     rejected = lesson_id
                     continue

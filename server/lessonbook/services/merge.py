@@ -13,6 +13,7 @@ from lessonbook.models.operator import Reviewed
 from lessonbook.refinery.prepare import content_hash, name_of_issue, screened_offer
 from lessonbook.refinery.redact import redact
 from lessonbook.services.lifecycle import Ledger
+from lessonbook.services.scoring import recount
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
@@ -49,10 +50,12 @@ async def merge_lessons(work: Workspace, caller: Caller, source_id: str, target_
             },
         )
         ledger.set(source, {"issue_count": 0})
+        recount(ledger, source)
         told = redact(reason)[0]
         ledger.move(source, "merge", told, {"status": "superseded", "superseded_by": target.id})
         ledger.move(target, "merge", told, {}, {"merged": source.id, "issues": moved})
         _index(ledger, target)
+        _index(ledger, source)  # its issues' words went with them: there they can be deleted
         ledger.write()
         note = f"{moved} issues moved from {source.id}."
         return Reviewed(
@@ -109,6 +112,7 @@ async def split_lesson(
             connection, caller.project, lesson.id, new_id, _names_that_go(connection, caller.project, lesson, found)
         )
         ledger.set(lesson, {"issue_count": lesson.issue_count - moved})
+        recount(ledger, lesson)
         ledger.move(lesson, "split", f"{moved} issues went to {new_id}", {}, {"into": new_id, "issues": moved})
         _index(ledger, lesson)
         made = lesson_rows.find(connection, caller.project, [new_id])[new_id]
@@ -130,6 +134,8 @@ def _both(found: dict[str, Lesson], caller: Caller, source_id: str, target_id: s
         raise InvalidInput(
             f"{source.id} is of {source.agent_name} and {target.id} of {target.agent_name}: merge within one"
         )
+    if source.status == "superseded":
+        raise InvalidInput(f"Lesson {source.id} was merged already: {source.superseded_by} stands for it")
     if target.status in {"superseded", "rejected"}:
         raise InvalidInput(f"Lesson {target.id} is {target.status}: merge into a lesson that stands")
     return source, target

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select
 from lessonbook.config import Settings
 from lessonbook.refinery.catalogue import load_catalogue
 from lessonbook.refinery.roster import load_roster
+from lessonbook.services.quota import Quotas
 from lessonbook.services.recall import Recalls
 from lessonbook.services.semantic import Semantic
 from lessonbook.services.shelf import Shelves
@@ -54,9 +55,10 @@ async def work_on(
         store=store,
         settings=settings,
         roster=roster,
-        shelves=Shelves(),
+        shelves=Shelves(settings.learning),
         recalls=Recalls(),
         semantic=Semantic(settings.semantic, store, now),
+        quotas=Quotas(),
         secret=bytes.fromhex(secret),
         writer=random_bytes(8).hex(),
         now=now,

@@ -47,16 +47,18 @@ class Recall:
 
     def _wants_more(self, lesson: lesson_rows.Standing) -> bool:
         known = self.precedents.members_of(lesson.id)
-        return lesson.status != "superseded" and len([name for name in known if name != lesson.id]) < MEMBERS_MAX
+        if lesson.status == "superseded" or not lesson.lesson_text:
+            return False
+        return len([name for name in known if name != lesson.id]) < MEMBERS_MAX
 
     def _put_lesson(self, lesson: lesson_rows.Standing) -> None:
         """Let a lesson's own words stand for it as long as no issue does: issues are compared best with issues."""
         if lesson.revision < self._revisions.get(lesson.id, -1):  # another transaction brought newer words meanwhile
             return
         self._revisions[lesson.id] = lesson.revision
-        if lesson.status == "superseded":  # its issues went to its successor
+        if lesson.status == "superseded" or not lesson.lesson_text:  # issues went to a successor, or words are deleted
             self.precedents.forget(lesson.id)
-        elif lesson.lesson_text and self.precedents.members_of(lesson.id) in ([], [lesson.id]):
+        elif self.precedents.members_of(lesson.id) in ([], [lesson.id]):
             self.precedents.put(lesson.id, lesson.id, lesson.lesson_text)
         else:
             self.precedents.discard(lesson.id)

@@ -1,20 +1,27 @@
 """Record: which lessons a run applied, and whether they prevented their issue."""
 
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from lessonbook.errors import NotFound
-from lessonbook.learning.effect import posterior, prior_mean
+from lessonbook.learning.evidence import Evidence
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.loop import Application, Applied, Flag, Flagged, RecordedApplication
-from lessonbook.models.vocabulary import SERVABLE, Evidence
+from lessonbook.models.vocabulary import SERVABLE
+from lessonbook.models.vocabulary import Evidence as Standing
 from lessonbook.refinery.redact import redact
 from lessonbook.services.lifecycle import Ledger
+from lessonbook.services.scoring import effect_columns, tells
 from lessonbook.services.workspace import Workspace, once, request_hash
+from lessonbook.store import evidence as evidence_rows
+from lessonbook.store import folds, runs
 from lessonbook.store import lessons as lesson_rows
-from lessonbook.store import runs
+from lessonbook.store.folds import week_of
 from lessonbook.store.types import Row
 
 FLAGS_TO_SUSPEND: Final = 2
@@ -42,11 +49,25 @@ async def record_application(work: Workspace, caller: Caller, application: Appli
         wanted = list(dict.fromkeys(application.lesson_ids))
         lessons = lesson_rows.find(connection, caller.project, wanted, lock=True)
         recorded = runs.applications_of(connection, caller.project, application.run_id, wanted)
-        evidence: Evidence = "verified" if caller.person or run["principal"] != caller.principal else "declared"
+        delivered = runs.deliveries_of(connection, caller.project, application.run_id)
+        events = evidence_rows.events_of_run(connection, caller.project, application.run_id)
+        evidence: Standing = "verified" if caller.person or run["principal"] != caller.principal else "declared"
         results = [
-            _record(ledger, application, run, lessons.get(lesson_id), recorded.get(lesson_id), lesson_id, evidence)
+            _record(
+                ledger,
+                application,
+                run,
+                lessons[lesson_id],
+                recorded.get(lesson_id),
+                delivered.get(lesson_id),
+                evidence,
+                had_event=lesson_id in events,
+            )
+            if lesson_id in lessons
+            else RecordedApplication(lesson_id=lesson_id, result="unknown")
             for lesson_id in wanted
         ]
+        _count_by_day(ledger, run["agent_name"], recorded, application.run_id, wanted)
         ledger.write()
         return Applied(results=results)
 
@@ -65,40 +86,75 @@ def _record(
     ledger: Ledger,
     application: Application,
     run: Row,
-    lesson: Lesson | None,
+    lesson: Lesson,
     old: Row | None,
-    lesson_id: str,
-    evidence: Evidence,
+    delivery: Row | None,
+    evidence: Standing,
+    *,
+    had_event: bool,
 ) -> RecordedApplication:
-    if lesson is None:
-        return RecordedApplication(lesson_id=lesson_id, result="unknown")
     values = _values(ledger, application, old, evidence)
+    by_coin = delivery is not None and bool(delivery["shown"]) and tells(delivery, lesson)
     if old is None:
         row: dict[str, Any] = {
             "project": ledger.caller.project,
             "run_id": application.run_id,
-            "lesson_id": lesson_id,
+            "lesson_id": lesson.id,
             "agent_name": run["agent_name"],
             "principal": ledger.caller.principal,
+            "by_coin": by_coin,
             "applied_at": ledger.now,
             **values,
         }
         runs.add_application(ledger.connection, row)
     elif values:
-        runs.change_application(ledger.connection, ledger.caller.project, application.run_id, lesson_id, values)
-    verdict_before = old["verdict"] if old else None
-    counters = _counters(lesson, is_new=old is None, before=verdict_before, after=values.get("verdict", verdict_before))
+        runs.change_application(ledger.connection, ledger.caller.project, application.run_id, lesson.id, values)
+    before = _Words(old["self_report"], old["verdict"]) if old else _Words()
+    after = _Words(values.get("self_report", before.claim), values.get("verdict", before.verdict))
+    known = Evidence.from_document(lesson.evidence)
+    if old is None and delivery is not None and by_coin:
+        week = week_of(delivery["delivered_at"].date())
+        known = known.add_application(p_show=delivery["p_show"], period=week, event=had_event)
+    counters = _counters(lesson, known, before, after, is_new=old is None)
     renewed: Row = {"expires_at": ledger.expiry()} if lesson.status == "probation" and "verdict" in values else {}
     ledger.set(lesson, {**counters, **renewed, "last_applied_at": ledger.now})
     return RecordedApplication(
-        lesson_id=lesson_id,
+        lesson_id=lesson.id,
         result="recorded" if old is None else "updated",
         times_applied=counters["times_applied"],
         times_prevented=counters["times_prevented"],
     )
 
 
-def _values(ledger: Ledger, application: Application, old: Row | None, evidence: Evidence) -> Row:
+def _count_by_day(
+    ledger: Ledger, agent_name: str, before: Mapping[str, Row], run_id: str, lesson_ids: Collection[str]
+) -> None:
+    """Count what the call has changed on the day each application was made, for figures of the last days."""
+    project = ledger.caller.project
+    after = runs.applications_of(ledger.connection, project, run_id, lesson_ids)
+    changed: dict[str, Counter[str]] = defaultdict(Counter)
+    for lesson_id, row in after.items():
+        old = before.get(lesson_id)
+        day = changed[row["applied_at"].date().isoformat()]
+        day["applications"] += old is None
+        day["verified"] += (row["verdict"] is not None) - (old is not None and old["verdict"] is not None)
+        day["prevented"] += (row["verdict"] is True) - (old is not None and old["verdict"] is True)
+    for day, counts in sorted(changed.items()):
+        if any(counts.values()):
+            more = {name: counts[name] for name in folds.APPLICATIONS}
+            key = {"project": project, "agent_name": agent_name, "day": day, "last_at": ledger.now}
+            folds.count_applications(ledger.connection, key | more)
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What is said of one application: the agent's own claim, and somebody else's verdict."""
+
+    claim: bool | None = None
+    verdict: bool | None = None
+
+
+def _values(ledger: Ledger, application: Application, old: Row | None, evidence: Standing) -> Row:
     """Return the columns this call sets: the agent's own report, or a verdict that may replace the old one."""
     values: Row = {"notes": redact(application.notes)[0]} if application.notes or old is None else {}
     if application.prevented_issue is None:
@@ -117,24 +173,22 @@ def _values(ledger: Ledger, application: Application, old: Row | None, evidence:
     }
 
 
-def _counters(lesson: Lesson, *, is_new: bool, before: bool | None, after: bool | None) -> Row:
-    """Return the lesson's counters and the effect that follows from them."""
-    verified = lesson.times_verified + (after is not None) - (before is not None)
-    prevented = lesson.times_prevented + (after is True) - (before is True)
+def _counters(lesson: Lesson, evidence: Evidence, before: _Words, after: _Words, *, is_new: bool) -> Row:
+    """Return the lesson's counters, and what follows from them."""
     counters: Row = {
         "times_applied": lesson.times_applied + is_new,
-        "times_verified": verified,
-        "times_prevented": prevented,
+        "times_verified": lesson.times_verified + (after.verdict is not None) - (before.verdict is not None),
+        "times_prevented": lesson.times_prevented + (after.verdict is True) - (before.verdict is True),
     }
-    if lesson.events:
-        return counters
-    effect = posterior((), prior_mean(verified, prevented))
-    return {
-        **counters,
-        "effectiveness_score": effect.mean,
-        "effect_low": effect.low,
-        "effect_high": effect.high,
-    }
+    helped, hurt = evidence.claims
+    claims = (
+        helped + (after.claim is True) - (before.claim is True),
+        hurt + (after.claim is False) - (before.claim is False),
+    )
+    document = replace(evidence, claims=claims).to_document()
+    if document != lesson.evidence:
+        counters["evidence"] = document
+    return counters if lesson.events else {**counters, **effect_columns(replace(lesson, **counters))}
 
 
 async def flag_lesson(work: Workspace, caller: Caller, flag: Flag) -> Flagged:

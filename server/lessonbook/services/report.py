@@ -18,18 +18,25 @@ from lessonbook.models.findings import Finding
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.loop import RefinedIssue, Refinement, Report
 from lessonbook.models.vocabulary import SERVABLE, SEVERITY_RANK, Evidence, IssueAction, Source
-from lessonbook.refinery.prepare import Offer, Prepared, names_of_lesson, prepare
+from lessonbook.refinery.prepare import Offer, Prepared, held_from_all, names_of_lesson, prepare
 from lessonbook.services.lifecycle import Ledger
 from lessonbook.services.matching import EXACT, Matching, Verdict
+from lessonbook.services.scoring import Scores
 from lessonbook.services.workspace import Workspace, hash_of, is_lesson_id, once
+from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store import runs
 from lessonbook.store.engine import Retry
+from lessonbook.store.evidence import Event
 from lessonbook.store.types import Row
 
 TOOL: Final = "report_issues"
 _UNKNOWN: Final = "No rule is known for it yet"
+_UNCOUNTED: Final = (
+    "Reported without a run, so nothing is measured by it: pass the run_id of the work it was seen in, or let the "
+    "agent commit with the trailer `Lessonbook-Run: <run_id>` that get_lessons asks for."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,7 @@ async def report_issues(work: Workspace, caller: Caller, report: Report) -> Refi
     Raises:
         NotFound: the run does not exist.
         Conflict: the idempotency key was used with another report.
+        TooMany: the principal has reported too much in the last hour.
     """
     findings = [
         Finding(
@@ -95,10 +103,15 @@ async def refine(work: Workspace, caller: Caller, batch: Batch) -> Refinement:
     prepared = await anyio.to_thread.run_sync(ready)  # long texts must not hold up other callers
     fingerprint = batch.hash() if batch.idempotency_key else ""
 
+    offers = sum(bool(finding.lesson.strip()) for finding in batch.findings)
+
     def act(connection: Connection, now: datetime) -> Refinement:
+        work.quotas.admit(connection, work, caller, issues=len(prepared), offers=offers)
         return _Refining(work, caller, batch, connection, now).run(prepared, began)
 
-    return await once(work, caller, batch.tool, batch.idempotency_key, fingerprint, Refinement, act)
+    refined = await once(work, caller, batch.tool, batch.idempotency_key, fingerprint, Refinement, act)
+    work.quotas.add(caller, refined)
+    return refined
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +147,10 @@ class _Refining:
         self._matching = Matching(work, caller.project, connection)
         self._created: dict[str, _Made] = {}
         self._sightings: Counter[str] = Counter()
-        self._events: set[str] = set()
-        self._delivered: frozenset[str] = frozenset()
+        self._scores = Scores(self._ledger)
+        self._events: dict[str, Event] = {}
+        self._delivered: dict[str, Row] = {}
+        self._new_issues = 0
         self._seen: set[str] = set()
 
     def run(self, prepared: Sequence[Prepared], began: float) -> Refinement:
@@ -161,10 +176,17 @@ class _Refining:
             )
         self._count_sightings()
         self._log(lines, began)
+        self._scores.write(self._run, self._new_issues)
         if not self._ledger.write():
             raise Retry
         issue_rows.add(self._connection, rows)
-        return Refinement(refinement_run_id=self._id, issues=lines)
+        return Refinement(refinement_run_id=self._id, issues=lines, note=self._note())
+
+    def _note(self) -> str:
+        """Return how to be counted, for independent issues that name no run."""
+        if self._run is not None or self._batch.source == "agent":
+            return ""
+        return _UNCOUNTED
 
     def _find_run(self) -> Row | None:
         if not self._batch.run_id:
@@ -195,8 +217,8 @@ class _Refining:
         self._matching.look_up(prepared, agents)
         if self._run is not None:
             run_id = self._batch.run_id
-            self._delivered = frozenset(runs.deliveries_of(self._connection, project, run_id))
-            self._events = issue_rows.events_of_run(self._connection, project, run_id)
+            self._delivered = runs.deliveries_of(self._connection, project, run_id)
+            self._events = evidence_rows.events_of_run(self._connection, project, run_id)
         fingerprints = (item.fingerprint for item in prepared)
         self._seen = issue_rows.seen_fingerprints(self._connection, project, fingerprints)
 
@@ -256,6 +278,8 @@ class _Refining:
         if verdict.rejected and offer.trust != "curated":
             doubt = f"a lesson for the same was rejected ({verdict.rejected})"
             offer = replace(offer, status="quarantined", reasons=(*offer.reasons, doubt))
+        if not self._caller.person:
+            offer = held_from_all(offer, agent_name, self._work.settings.trust.review)
         provenance = {
             "refinement_run": self._id,
             "reporter": self._caller.principal,
@@ -263,7 +287,11 @@ class _Refining:
             "refiner": "rules",
             "catalogue": offer.catalogue_id,
         }
-        keys = tuple(key for key in names_of_lesson(item) if (agent_name, key) not in matching.named)
+        names = names_of_lesson(item)
+        keys = tuple(key for key in names if (agent_name, key) not in matching.named)
+        if not keys:  # another lesson has every name that this one would have
+            owner = matching.named[agent_name, names[0]]
+            return self._merge(item, replace(verdict, lesson_id=owner, how="all its names", score=EXACT), owner)
         lesson_id = self._ledger.create(agent_name, offer, keys=keys, provenance=provenance, issue_count=1)
         matching.named.update({(agent_name, key): lesson_id for key in keys})
         self._created[lesson_id] = _Made(agent_name, offer.text)
@@ -285,11 +313,12 @@ class _Refining:
 
     def _row(self, item: Prepared, agent_name: str, decision: _Decision, issue_id: str) -> Row:
         is_new = item.finding.is_new and item.fingerprint not in self._seen
+        evidence = self._evidence()
         is_event = self._is_event(decision, is_new=is_new)
-        if is_event and decision.lesson_id:
-            self._events.add(decision.lesson_id)
         if self._batch.source != "agent":
+            self._score(item, decision, issue_id, evidence, is_event=is_event)
             self._seen.add(item.fingerprint)
+            self._new_issues += is_new
         return {
             "project": self._caller.project,
             "id": issue_id,
@@ -301,7 +330,7 @@ class _Refining:
             "line": item.finding.line,
             "rule_id": item.rule_key,
             "source": self._batch.source,
-            "evidence": self._evidence(),
+            "evidence": evidence,
             "principal": self._caller.principal,
             "run_id": self._batch.run_id or None,
             "lesson_id": decision.lesson_id,
@@ -313,6 +342,7 @@ class _Refining:
             "fingerprint": item.fingerprint,
             "is_new": is_new,
             "is_event": is_event,
+            "event_verified": is_event and evidence == "verified",
             "refinement_run_id": self._id,
             "created_at": self._now,
         }
@@ -326,6 +356,21 @@ class _Refining:
             and decision.lesson_id in self._delivered
             and decision.lesson_id not in self._events
         )
+
+    def _score(self, item: Prepared, decision: _Decision, issue_id: str, evidence: Evidence, *, is_event: bool) -> None:
+        """Count an event once; one that was only declared becomes verified when somebody else reports it, too."""
+        lesson_id = decision.lesson_id
+        lesson = self._matching.lesson(lesson_id) if lesson_id else None
+        if lesson is None or lesson.id not in self._delivered:
+            return
+        delivery, verified = self._delivered[lesson.id], evidence == "verified"
+        event = self._events.get(lesson.id)
+        if is_event:
+            self._events[lesson.id] = Event(issue_id, verified)
+            self._scores.add_event(lesson, delivery, verified=verified)
+        elif event is not None and verified and not event.verified and item.finding.is_new:
+            self._events[lesson.id] = replace(event, verified=True)
+            self._scores.verify_event(lesson, delivery, event)
 
     def _evidence(self) -> Evidence:
         if self._caller.person:
@@ -343,7 +388,9 @@ class _Refining:
             values: Row = {"issue_count": lesson.issue_count + self._sightings[lesson_id], "last_seen_at": self._now}
             if lesson.status == "probation":
                 values["expires_at"] = self._ledger.expiry()
+            values |= self._scores.values_of(lesson)
             self._ledger.set(lesson, values)
+            self._scores.move(replace(lesson, **values))
             if lesson.status == "expired":
                 back: Row = {"status": "probation", "expires_at": self._ledger.expiry()}
                 self._ledger.move(lesson, "recur", "Its issue came back.", back)

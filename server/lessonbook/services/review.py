@@ -1,6 +1,7 @@
 """Review: what people decide about lessons, and lessons that they add."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -21,16 +22,17 @@ from lessonbook.refinery.prepare import (
 from lessonbook.refinery.redact import redact
 from lessonbook.refinery.screen import screen
 from lessonbook.services.lifecycle import Ledger
+from lessonbook.services.scoring import recount
 from lessonbook.services.workspace import Workspace, once, request_hash
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.engine import Retry
 from lessonbook.store.types import Row
 
-NEEDS_PERSON: Final[frozenset[ReviewAction]] = frozenset({"approve", "edit", "restore", "pin"})
-"""Actions that let a lesson be served, or served more: nobody takes them on their own words."""
+NEEDS_PERSON: Final[frozenset[ReviewAction]] = frozenset({"approve", "edit", "restore", "pin", "delete"})
+"""Actions that let a lesson be served, or served more, and the one that cannot be undone."""
 
-TAKES_AWAY: Final[frozenset[ReviewAction]] = frozenset({"reject", "retire", "expire", "unpin", "delete"})
+TAKES_AWAY: Final[frozenset[ReviewAction]] = frozenset({"reject", "retire", "expire", "unpin"})
 """Actions that need a person, too, where a person vouches for the lesson: it is pinned or approved."""
 
 _FROM: Final[Mapping[ReviewAction, frozenset[Status]]] = {
@@ -101,8 +103,8 @@ def _carry_out(ledger: Ledger, lesson: Lesson, review: LessonReview) -> str:
     if action == "edit":
         return _edit(ledger, lesson, review)
     if action == "delete":
-        _delete(ledger, lesson)
-        return "Its words are gone for good; a tombstone stays, so that it is not learned again."
+        told = f" and those of its {blanked} issues" if (blanked := _delete(ledger, lesson)) else ""
+        return f"Its words{told} are gone for good; a tombstone stays, so that it is not learned again."
     ledger.move(lesson, action, redact(review.reason)[0] or action, _values(ledger, lesson, action))
     return ""
 
@@ -145,6 +147,8 @@ def _edit(ledger: Ledger, lesson: Lesson, review: LessonReview) -> str:
     if lesson.status in {"quarantined", "probation"}:
         values |= {"status": "active", "expires_at": None}
     ledger.move(lesson, "edit", redact(review.reason)[0] or "edited", values)
+    if judged.text != lesson.lesson_text:
+        recount(ledger, replace(lesson, version=lesson.version + 1))  # other words: what was measured is not theirs
     ledger.name(lesson.id, lesson.agent_name, (f"text:{content_hash(judged.text)}",))
     _index_anew(ledger, lesson, judged.text)
     return "" if judged.verdict == "clean" else "Taken as a person's word, though " + "; ".join(judged.reasons) + "."
@@ -157,7 +161,8 @@ def _index_anew(ledger: Ledger, lesson: Lesson, text: str) -> None:
     ledger.document(lesson.id, body)
 
 
-def _delete(ledger: Ledger, lesson: Lesson) -> None:
+def _delete(ledger: Ledger, lesson: Lesson) -> int:
+    """Blank a lesson and the issues behind it, and return how many those were."""
     values: Row = {
         "lesson_text": "",
         "rationale": "",
@@ -166,9 +171,12 @@ def _delete(ledger: Ledger, lesson: Lesson) -> None:
         "token_count": 0,
         "provenance": {},
     }
-    ledger.move(lesson, "delete", "deleted", values)
+    blanked = issue_rows.forget_words(ledger.connection, ledger.caller.project, lesson.id)
+    ledger.move(lesson, "delete", "deleted", values, {"issues_blanked": blanked})
+    recount(ledger, replace(lesson, version=lesson.version + 1))
     ledger.flush()
     lesson_rows.forget_words(ledger.connection, ledger.caller.project, lesson.id)
+    return blanked
 
 
 async def add_lesson(work: Workspace, caller: Caller, new: NewLesson) -> Reviewed:
@@ -182,7 +190,7 @@ async def add_lesson(work: Workspace, caller: Caller, new: NewLesson) -> Reviewe
     if not caller.person:
         raise Forbidden("Only a person can add a lesson outright: run `lessonbook lessons add`")
     agent_name = work.roster.resolve(new.agent_name)
-    rule_key = canonical_key(new.rule_id) if new.rule_id else ""
+    rule_key = canonical_key(redact(new.rule_id)[0]) if new.rule_id else ""
     offer, refusal = screened_offer(new.text, new.why, new.severity, new.category, "approved", rule_key)
     if offer is None:
         raise InvalidInput(refusal)

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from lessonbook.config import SemanticSettings
 from lessonbook.errors import ConfigError
 from lessonbook.learning.document import plain_text
-from lessonbook.refinery.embedding import Embedder, EmbeddingFailed, open_embedder
+from lessonbook.embedding import Embedder, EmbeddingFailed, open_embedder
 from lessonbook.store import vectors as vector_rows
 from lessonbook.store.engine import Store
 from lessonbook.store.types import Row

@@ -5,37 +5,54 @@ Every prompt section anybody gets comes from `get_lessons`.
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection
 
-from lessonbook.learning import policy
-from lessonbook.learning.effect import EVENTS_MIN
+from lessonbook.learning import coin
+from lessonbook.learning.policy import (
+    HOLDOUT_SHARE,
+    POLICY_VERSION,
+    Appraisal,
+    Candidate,
+    Chance,
+    Delivery,
+    assign,
+    ranked,
+)
 from lessonbook.learning.ranking import estimate_tokens, fill
 from lessonbook.models.lesson import Caller, Lesson
-from lessonbook.models.loop import Effect, LessonQuery, Lessons, NotEnough, ServedLesson
+from lessonbook.models.loop import LessonQuery, Lessons, ServedLesson
 from lessonbook.models.vocabulary import SHARED_AGENT
 from lessonbook.services import prompt_section
-from lessonbook.services.shelf import Shelf
+from lessonbook.services.measure import effect_of
+from lessonbook.services.shelf import Fit, Shelf
 from lessonbook.services.workspace import Workspace, hash_of, request_hash
 from lessonbook.store import idempotency, runs
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.engine import Retry
 from lessonbook.store.types import Row
 
-TOOL = "get_lessons"
-KNOWN_MAX = 5
-_NOTHING = "No lesson fits yet. Report issues of this run, and lessons will follow; run_id: {run_id}"
+TOOL: Final = "get_lessons"
+KNOWN_MAX: Final = 5
+EPOCH: Final = "1"
+"""Another epoch tosses every coin anew."""
+SHOW_ALL: Final = "show-all/1"
+"""The policy of agents for whom no coin is tossed."""
+_NOTHING: Final = "No lesson fits yet. Report issues of this run, and lessons will follow; run_id: {run_id}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Pick:
-    """What one call serves: lesson ids in order, and how many more there were."""
+    """What one call serves: lesson ids in order, how many the coin kept back, and how many more there were and why."""
 
     lesson_ids: list[str]
-    withheld: int
-    more_available: int
+    withheld: int = 0
+    more_available: int = 0
+    hidden: dict[str, int] = field(default_factory=dict[str, int])
+    held_out: bool = False
 
 
 async def get_lessons(work: Workspace, caller: Caller, query: LessonQuery) -> Lessons:
@@ -45,29 +62,38 @@ async def get_lessons(work: Workspace, caller: Caller, query: LessonQuery) -> Le
     longer be served is left out. Several agents may work in one run.
     """
     agent_name, how = _agent_of(work, caller, query)
-    shelf = work.shelves.get(caller.project, agent_name)
-    if shelf is None:
-        shelf = await work.store.read(lambda connection: work.shelves.fill(connection, caller.project, agent_name))
+    shelf = await _shelf(work, caller, agent_name)
     run_id = query.run_id or work.new_run_id()
     fingerprint = hash_of({"agent": agent_name, "query": request_hash(query, "run_id")})
 
     def transaction(connection: Connection) -> _Pick:
         now = work.now()
         shelf.refresh(connection)
-        deliveries: Mapping[str, Row] = {}
+        run, earlier = None, {}
         if query.run_id:
             if (given := _answered(connection, caller, run_id, fingerprint, now)) is not None:
                 return given
-            deliveries = runs.deliveries_of(connection, caller.project, run_id)
-        pick, rows = _choose(shelf, query, caller, run_id, deliveries, now)
-        _log(connection, caller, query, run_id, agent_name, pick, rows, fingerprint=fingerprint, now=now)
-        return pick
+            run = runs.find(connection, caller.project, run_id)
+            earlier = runs.deliveries_of(connection, caller.project, run_id)
+        serving = _Serving(work, caller, shelf, query, run_id, run, earlier, now)
+        return serving.log(connection, *serving.choose(), fingerprint)
 
     pick = await work.store.write(transaction)
     note = how
     if not work.roster.known(agent_name) and not shelf.has_own():
         note = await _nearest(work, caller, agent_name) or how
     return _answer(work, caller, shelf, query, run_id, pick, note)
+
+
+async def _shelf(work: Workspace, caller: Caller, agent_name: str) -> Shelf:
+    """Return the agent's shelf, filled, with what the evidence says read within the last minute."""
+    shelf = work.shelves.get(caller.project, agent_name)
+    if shelf is None:
+        shelf = await work.store.read(lambda connection: work.shelves.fill(connection, caller.project, agent_name))
+    now = work.now()
+    if shelf.measure.is_stale(now):
+        await work.store.read(lambda connection: shelf.refresh_measure(connection, now))
+    return shelf
 
 
 def _agent_of(work: Workspace, caller: Caller, query: LessonQuery) -> tuple[str, str]:
@@ -91,38 +117,109 @@ def _key(run_id: str, fingerprint: str) -> str:
     return f"{run_id}#{fingerprint}"
 
 
-def _choose(
-    shelf: Shelf, query: LessonQuery, caller: Caller, run_id: str, deliveries: Mapping[str, Row], now: datetime
-) -> tuple[_Pick, list[Row]]:
-    """Return what to serve, and the deliveries to log for it."""
-    text = " ".join((query.task, *query.files)).strip()
-    chosen = _fitting(shelf.ranked(text, query.categories), query, run_id)
-    shown: list[str] = []
-    rows: list[Row] = []
-    for position, lesson in enumerate(chosen):
-        if (first := deliveries.get(lesson.id)) is not None:
-            if first["shown"]:
-                shown.append(lesson.id)
-            continue
-        decision = policy.decide()
-        if decision.shown:
-            shown.append(lesson.id)
-        rows.append(
-            {
-                "project": caller.project,
-                "run_id": run_id,
-                "lesson_id": lesson.id,
-                "agent_name": shelf.agent_name,
-                "eligible": True,
-                "shown": decision.shown,
-                "p_show": decision.p_show,
-                "exempt": decision.exempt,
-                "policy_version": decision.policy_version,
-                "position": position,
-                "delivered_at": now,
-            }
+@dataclass(frozen=True, slots=True)
+class _Serving:
+    """One call that is not a repeated one: which lessons it gets, and what is logged of that."""
+
+    work: Workspace
+    caller: Caller
+    shelf: Shelf
+    query: LessonQuery
+    run_id: str
+    run: Row | None
+    earlier: Mapping[str, Row]
+    now: datetime
+
+    def choose(self) -> tuple[_Pick, list[Row]]:
+        """Return what to serve, and the deliveries to log for it."""
+        query, shelf = self.query, self.shelf
+        fits = {fit.lesson.id: fit for fit in shelf.fitting(query.task, query.files, query.categories)}
+        held_out = self._is_held_out() or bool(shelf.measure.stop)
+        chances = {name: self._chance(fit.lesson, held_out=held_out) for name, fit in fits.items()}
+        candidates = [Candidate(name, fit.relevance, prompt_section.cost_of(fit.lesson)) for name, fit in fits.items()]
+        if shelf.measure.tosses and not held_out:
+            candidates = ranked(candidates, {name: self._appraisal(fit.lesson) for name, fit in fits.items()})
+        assigned = assign(
+            candidates,
+            chances,
+            self._uniform,
+            query.max_tokens - prompt_section.overhead(self.run_id),
+            most=query.max_lessons,
+            given={lesson_id: row["shown"] for lesson_id, row in self.earlier.items()},
         )
-    return _Pick(shown, len(chosen) - len(shown), shelf.count(query.categories) - len(chosen)), rows
+        shown = [delivery.lesson_id for delivery in assigned if delivery.shown]
+        withheld = len(assigned) - len(shown)
+        served = shelf.count(query.categories)
+        hidden = {"no_room": len(fits) - len(assigned), "other_subject": served - len(fits), "withheld": withheld}
+        rows = [self._row(place, delivery, fits) for place, delivery in enumerate(assigned)]
+        return (
+            _Pick(
+                lesson_ids=shown,
+                withheld=withheld,
+                more_available=served - len(assigned),
+                hidden={reason: count for reason, count in hidden.items() if count},
+                held_out=held_out,
+            ),
+            [row for row in rows if row["lesson_id"] not in self.earlier],
+        )
+
+    def _is_held_out(self) -> bool:
+        """Return whether the whole run gets no lessons but the exempt ones: decided by its first call."""
+        if self.run is not None:
+            return bool(self.run["holdout"])
+        return self._p_holdout() > coin.toss_run(self.work.secret, self.caller.project, self.run_id, EPOCH)
+
+    def _p_holdout(self) -> float:
+        return HOLDOUT_SHARE if self.shelf.measure.tosses and not self.shelf.measure.stop else 0.0
+
+    def _chance(self, lesson: Lesson, *, held_out: bool) -> Chance:
+        return self.shelf.measure.chance(lesson, exempt=self.shelf.is_always_shown(lesson), held_out=held_out)
+
+    def _appraisal(self, lesson: Lesson) -> Appraisal:
+        return self.shelf.measure.appraisal(lesson, exempt=self.shelf.is_always_shown(lesson))
+
+    def _uniform(self, lesson_id: str) -> float:
+        version = self.shelf.lessons[lesson_id].version
+        return coin.toss(self.work.secret, self.caller.project, self.run_id, lesson_id, f"{EPOCH}.{version}")
+
+    def _row(self, place: int, delivery: Delivery, fits: Mapping[str, Fit]) -> Row:
+        lesson = fits[delivery.lesson_id].lesson
+        return {
+            "project": self.caller.project,
+            "run_id": self.run_id,
+            "lesson_id": lesson.id,
+            "agent_name": self.shelf.agent_name,
+            "eligible": True,
+            "shown": delivery.shown,
+            "p_show": delivery.p_show,
+            "exempt": delivery.exempt,
+            "policy_version": POLICY_VERSION if self.shelf.measure.tosses else SHOW_ALL,
+            "position": place,
+            "lesson_version": lesson.version,
+            "tokens": prompt_section.cost_of(lesson),
+            "delivered_at": self.now,
+        }
+
+    def log(self, connection: Connection, pick: _Pick, rows: Sequence[Row], fingerprint: str) -> _Pick:
+        """Write the run, its deliveries and the answer: they are in the database before the caller sees a lesson."""
+        if self.run is None:
+            run: Row = {
+                "project": self.caller.project,
+                "run_id": self.run_id,
+                "agent_name": self.shelf.agent_name,
+                "principal": self.caller.principal,
+                "holdout": pick.held_out and not self.shelf.measure.stop,
+                "p_holdout": self._p_holdout(),
+                "task_hash": hashlib.sha256(self.query.task.encode()).hexdigest()[:32],
+                "started_at": self.now,
+            }
+            if not runs.add(connection, run):
+                raise Retry  # another call of this run was first: it decided whether the run is held out
+        if runs.add_deliveries(connection, rows) != len(rows):
+            raise Retry  # another call of this run was first: its assignments win
+        project, principal, key = self.caller.project, self.caller.principal, _key(self.run_id, fingerprint)
+        idempotency.remember(connection, project, principal, TOOL, key, fingerprint, asdict(pick), self.now)
+        return pick
 
 
 def _fitting(lessons: Iterable[Lesson], query: LessonQuery, run_id: str) -> list[Lesson]:
@@ -133,43 +230,6 @@ def _fitting(lessons: Iterable[Lesson], query: LessonQuery, run_id: str) -> list
         max_tokens=query.max_tokens,
         overhead=prompt_section.overhead(run_id),
         cost=prompt_section.cost_of,
-    )
-
-
-def _log(
-    connection: Connection,
-    caller: Caller,
-    query: LessonQuery,
-    run_id: str,
-    agent_name: str,
-    pick: _Pick,
-    rows: Sequence[Row],
-    *,
-    fingerprint: str,
-    now: datetime,
-) -> None:
-    """Write the run, its deliveries and the answer. They are in the database before the caller sees a lesson."""
-    run: Row = {
-        "project": caller.project,
-        "run_id": run_id,
-        "agent_name": agent_name,
-        "principal": caller.principal,
-        "holdout": False,
-        "task_hash": hashlib.sha256(query.task.encode()).hexdigest()[:32],
-        "started_at": now,
-    }
-    runs.add(connection, run)
-    if runs.add_deliveries(connection, rows) != len(rows):
-        raise Retry  # another call of this run was first: its assignments win
-    idempotency.remember(
-        connection,
-        caller.project,
-        caller.principal,
-        TOOL,
-        _key(run_id, fingerprint),
-        fingerprint,
-        {"lesson_ids": pick.lesson_ids, "withheld": pick.withheld, "more_available": pick.more_available},
-        now,
     )
 
 
@@ -193,8 +253,9 @@ def _answer(
     text = prompt_section.section(run_id, mark, lessons)
     notes = [
         note,
-        "" if lessons else _NOTHING.format(run_id=run_id),
-        "Something was withheld, to measure it." if pick.withheld else "",
+        "" if lessons or pick.withheld else _nothing(shelf, run_id, pick),
+        f"Serving is stopped: {shelf.measure.stop}" if shelf.measure.stop else "",
+        _withheld(run_id, pick) if pick.withheld and not shelf.measure.stop else "",
     ]
     return Lessons(
         run_id=run_id,
@@ -204,8 +265,25 @@ def _answer(
         tokens=estimate_tokens(text),
         withheld=pick.withheld,
         more_available=pick.more_available,
+        hidden=pick.hidden,
         note=" ".join(filter(None, notes)),
     )
+
+
+def _withheld(run_id: str, pick: _Pick) -> str:
+    """Return that something was withheld, never what."""
+    if pick.lesson_ids:
+        return "Something was withheld, to measure it."
+    return f"What would fit was withheld in this run, to measure what it does. run_id: {run_id}"
+
+
+def _nothing(shelf: Shelf, run_id: str, pick: _Pick) -> str:
+    """Return what to say instead of lessons."""
+    if others := pick.hidden.get("other_subject", 0):
+        return f"No lesson fits this task; {others} of {shelf.agent_name} are about other things. run_id: {run_id}"
+    if pick.hidden.get("no_room", 0):
+        return f"No lesson that fits the task fits max_tokens: raise it. run_id: {run_id}"
+    return _NOTHING.format(run_id=run_id)
 
 
 def _served(lesson: Lesson) -> ServedLesson:
@@ -217,16 +295,4 @@ def _served(lesson: Lesson) -> ServedLesson:
         category=lesson.category,
         trust=lesson.trust,
         effect=effect_of(lesson),
-    )
-
-
-def effect_of(lesson: Lesson) -> Effect | NotEnough:
-    """Return a lesson's effect with its interval, or that there are too few events to tell."""
-    if lesson.events < EVENTS_MIN:
-        return "not enough data"
-    return Effect(
-        estimate=round(lesson.effectiveness_score, 3),
-        low=round(lesson.effect_low, 3),
-        high=round(lesson.effect_high, 3),
-        events=lesson.events,
     )

@@ -11,7 +11,7 @@ from lessonbook.learning.document import document_of, with_issue
 from lessonbook.models.lesson import Lesson
 from lessonbook.models.loop import RefinedIssue, Refinement
 from lessonbook.models.vocabulary import SERVABLE, SEVERITY_OF_RANK, SHARED_AGENT, IssueAction, Status
-from lessonbook.refinery.prepare import Offer, content_hash, name_of_issue
+from lessonbook.refinery.prepare import Offer, content_hash, held_from_all, name_of_issue
 from lessonbook.refinery.rule_keys import tool_of
 from lessonbook.services.lifecycle import Ledger
 from lessonbook.store import issues as issue_rows
@@ -229,6 +229,9 @@ class Settling:
 
     def _create(self, issues: Sequence[Row], offer: Offer, status: Status, keys: tuple[str, ...]) -> None:
         ledger = self.ledger
+        held = held_from_all(offer, issues[0]["agent_name"], ledger.work.settings.trust.review)
+        if held is not offer:
+            offer, status = held, held.status
         provenance = {"refinement_run": self.run_id, "reporter": ledger.caller.principal, "refiner": self.refiner}
         told = {"model": self.model, "prompt_hash": self.prompt_hash, "catalogue": offer.catalogue_id}
         lesson_id = ledger.create(

@@ -8,33 +8,63 @@ from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from heapq import heapify, heappop, merge
+from dataclasses import dataclass
+from datetime import datetime
+from heapq import nsmallest
+from itertools import islice
 from typing import Final
 
 from sqlalchemy import Connection
 
+from lessonbook.config import LearningSettings
+from lessonbook.learning.fit import is_relevant
 from lessonbook.learning.ranking import standing, value
 from lessonbook.learning.relevance import RelevanceIndex
 from lessonbook.models.lesson import Lesson
 from lessonbook.models.vocabulary import SERVABLE, SHARED_AGENT, Category
+from lessonbook.services.measure import Measure
 from lessonbook.store import lessons as lesson_rows
 
 SHELVES_MAX: Final = 64
+OFFERED_MAX: Final = 60
+"""So many lessons at most are weighed by evidence for one task: what comes after them has no chance to fit."""
+SEVERE_MAX: Final = 2
+"""Where nothing fits a task, so many of the most severe lessons are offered all the same."""
 
 _Place = tuple[float, int, str]
 """Where a lesson stands: its standing and its issue count, both negative so that the best sort first, and its id."""
 
 
-class Shelf:
-    """One agent's servable lessons and those shared by all, with their full-text index."""
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A lesson, and how well it fits the task: from 0 to 1."""
 
-    def __init__(self, project: str, agent_name: str) -> None:
+    lesson: Lesson
+    relevance: float
+
+
+def _is_severe(lesson: Lesson) -> bool:
+    shared = lesson.agent_name == SHARED_AGENT
+    return lesson.severity_name == "critical" or (lesson.severity_name == "high" and shared)
+
+
+def _is_of(lesson: Lesson, categories: Collection[Category]) -> bool:
+    return not categories or lesson.category in categories
+
+
+class Shelf:
+    """One agent's servable lessons and those shared by all, with their full-text index and what they are worth."""
+
+    def __init__(self, project: str, agent_name: str, learning: LearningSettings) -> None:
         self.project = project
         self.agent_name = agent_name
+        self.measure = Measure(project, agent_name, learning.mode)
         self.lessons: dict[str, Lesson] = {}
         self._index: RelevanceIndex[str] = RelevanceIndex()
         self._places: dict[str, _Place] = {}
         self._order: list[_Place] = []
+        self._always: set[str] = set()
+        self._always_show = frozenset(learning.always_show)
         self._agent_revision = -1
         self._shared_revision = -1
 
@@ -49,6 +79,10 @@ class Shelf:
             if lesson.revision > (shared_revision if lesson.agent_name == SHARED_AGENT else agent_revision):
                 self._put(lesson, body)
 
+    def refresh_measure(self, connection: Connection, now: datetime) -> None:
+        """Read anew what the evidence says of the lessons, in the transaction of `connection`."""
+        self.measure.refresh(connection, list(self.lessons.values()), now)
+
     def has_own(self) -> bool:
         """Tell whether a lesson here is the agent's own, not one shared by all."""
         return any(lesson.agent_name == self.agent_name for lesson in self.lessons.values())
@@ -59,29 +93,40 @@ class Shelf:
             return len(self.lessons)
         return sum(lesson.category in categories for lesson in self.lessons.values())
 
-    def ranked(self, task: str, categories: Collection[Category]) -> Iterator[Lesson]:
-        """Yield lessons, the most valuable for `task` first; without a task those of the highest standing.
+    def fitting(self, task: str, files: Collection[str], categories: Collection[Category]) -> list[Fit]:
+        """Return the lessons worth offering for a task, the most valuable first, at most `OFFERED_MAX`.
 
-        Only lessons that share a word with the task are weighed anew; the others keep their order, and few are ever
-        looked at.
+        Those that speak of its subject, and those that a person wants shown always; where nothing does, a few of the
+        most severe. Paths tell little, so that where they stand alone a word in common is enough. Without a task and
+        files, those of the highest standing.
         """
-        places = self._weighed(task) if task else iter(self._order)
-        for *_, lesson_id in places:
-            lesson = self.lessons[lesson_id]
-            if not categories or lesson.category in categories:
-                yield lesson
+        if not task.strip() and not files:
+            places = (self.lessons[lesson_id] for *_, lesson_id in self._order)
+            found = islice((lesson for lesson in places if _is_of(lesson, categories)), OFFERED_MAX)
+            return sorted((Fit(lesson, 1.0) for lesson in found), key=self._is_always, reverse=True)
+        scores = self._index.scores("\n".join((task, *files)).strip())
+        wanted = {lesson_id: score for lesson_id, score in scores.items() if is_relevant(score) or not task.strip()}
+        for lesson_id in self._always if wanted else {*self._always, *self._severe()}:
+            wanted.setdefault(lesson_id, scores.get(lesson_id, 0.0))
+        lessons = ((self.lessons[lesson_id], score) for lesson_id, score in wanted.items())
+        fits = [Fit(lesson, score) for lesson, score in lessons if _is_of(lesson, categories)]
+        return nsmallest(OFFERED_MAX, fits, key=self._worth)
 
-    def _weighed(self, task: str) -> Iterator[_Place]:
-        scores = self._index.scores(task)
-        fitting: list[_Place] = []
-        for lesson_id, score in scores.items():
-            loss, seen, _ = self._places[lesson_id]
-            fitting.append((-value(-loss, score), seen, lesson_id))
-        heapify(fitting)
-        others = (
-            (-value(-loss, 0.0), seen, lesson_id) for loss, seen, lesson_id in self._order if lesson_id not in scores
-        )
-        return merge((heappop(fitting) for _ in range(len(fitting))), others)
+    def is_always_shown(self, lesson: Lesson) -> bool:
+        """Tell whether a person wants the lesson shown wherever it fits."""
+        return lesson.is_exempt(self._always_show)
+
+    def _is_always(self, fit: Fit) -> bool:
+        return fit.lesson.id in self._always
+
+    def _worth(self, fit: Fit) -> tuple[bool, float, int, str]:
+        loss, seen, lesson_id = self._places[fit.lesson.id]
+        return lesson_id not in self._always, -value(-loss, fit.relevance), seen, lesson_id
+
+    def _severe(self) -> Iterator[str]:
+        """Return a few of the most severe lessons: critical ones, and high ones that are shared by all agents."""
+        names = (lesson_id for *_, lesson_id in self._order if _is_severe(self.lessons[lesson_id]))
+        return islice(names, SEVERE_MAX)
 
     def _put(self, lesson: Lesson, body: str) -> None:
         if (place := self._places.pop(lesson.id, None)) is not None:
@@ -92,8 +137,10 @@ class Shelf:
             place = (-standing(lesson.severity, lesson.effectiveness_score), -lesson.issue_count, lesson.id)
             self._places[lesson.id] = place
             insort(self._order, place)
+            (self._always.add if self.is_always_shown(lesson) else self._always.discard)(lesson.id)
         elif self.lessons.pop(lesson.id, None) is not None:
             self._index.discard(lesson.id)
+            self._always.discard(lesson.id)
         if lesson.agent_name == SHARED_AGENT:
             self._shared_revision = max(self._shared_revision, lesson.revision)
         if lesson.agent_name == self.agent_name:
@@ -103,7 +150,8 @@ class Shelf:
 class Shelves:
     """The shelves of this process, the least recently used given up first."""
 
-    def __init__(self, most: int = SHELVES_MAX) -> None:
+    def __init__(self, learning: LearningSettings, most: int = SHELVES_MAX) -> None:
+        self._learning = learning
         self._most = most
         self._shelves: OrderedDict[tuple[str, str], Shelf] = OrderedDict()
 
@@ -117,7 +165,7 @@ class Shelves:
 
     def fill(self, connection: Connection, project: str, agent_name: str) -> Shelf:
         """Return an agent's shelf, filled from the database."""
-        shelf = Shelf(project, agent_name)
+        shelf = Shelf(project, agent_name, self._learning)
         shelf.refresh(connection)
         self._shelves[project, agent_name] = shelf
         while len(self._shelves) > self._most:

@@ -11,6 +11,7 @@ from lessonbook.models.operator import Imported, PortableLesson, RefusedRecord
 from lessonbook.models.vocabulary import Status
 from lessonbook.refinery.catalogue import canonical_key
 from lessonbook.refinery.prepare import Offer, content_hash, reviewed, screened_offer
+from lessonbook.refinery.redact import redact
 from lessonbook.services.lifecycle import Ledger
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import lessons as lesson_rows
@@ -70,7 +71,7 @@ def _import(
     refused: list[RefusedRecord] = []
     offers: dict[tuple[str, str], tuple[Offer, tuple[str, ...], str]] = {}
     for place, lesson in lessons:
-        rule_key = canonical_key(lesson.rule_key) if lesson.rule_key else ""
+        rule_key = canonical_key(redact(lesson.rule_key)[0]) if lesson.rule_key else ""
         trust = "approved" if active else "imported"
         offer, refusal = screened_offer(lesson.text, lesson.why, lesson.severity, lesson.category, trust, rule_key)
         if offer is None:

@@ -14,7 +14,9 @@ from sqlalchemy import Connection
 from lessonbook.config import Settings
 from lessonbook.models.lesson import Caller
 from lessonbook.refinery.catalogue import Catalogue, load_catalogue
+from lessonbook.refinery.redact import refuse_secret
 from lessonbook.refinery.roster import Roster
+from lessonbook.services.quota import Quotas
 from lessonbook.services.recall import Recalls
 from lessonbook.services.semantic import Semantic
 from lessonbook.services.shelf import Shelves
@@ -37,6 +39,7 @@ class Workspace:
     shelves: Shelves
     recalls: Recalls
     semantic: Semantic
+    quotas: Quotas
     secret: bytes
     writer: str
     now: Callable[[], datetime]
@@ -97,7 +100,9 @@ async def once(
 
     Raises:
         Conflict: the key was used with another request.
+        InvalidInput: the key holds a secret.
     """
+    refuse_secret(key, "idempotency_key")
 
     def transaction(connection: Connection) -> Answer:
         now = work.now()

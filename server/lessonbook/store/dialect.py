@@ -1,10 +1,11 @@
 """Where the two databases speak differently: upserts, full-text search, announcements."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any, Literal, assert_never, cast
 
-from sqlalchemy import Connection, Table, TextClause, text
+from sqlalchemy import ColumnElement, Connection, Table, Text, TextClause, func, literal_column, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lessonbook.store.types import Row
@@ -98,6 +99,20 @@ def frequencies(connection: Connection) -> TextClause:
             return _FREQUENCIES_SQLITE
         case "postgresql":
             return _FREQUENCIES_POSTGRESQL
+        case _:
+            assert_never(name)
+
+
+def day_of(name: Dialect, moment: ColumnElement[datetime]) -> ColumnElement[str]:
+    """Return the day of a moment in UTC, as an ISO date."""
+    match name:
+        case "sqlite":
+            return func.substr(moment, literal_column("1"), literal_column("10"), type_=Text)
+        case "postgresql":
+            # No parameters, so that one may group by it.
+            zone: ColumnElement[str] = literal_column("'UTC'")
+            form: ColumnElement[str] = literal_column("'YYYY-MM-DD'")
+            return func.to_char(func.timezone(zone, moment), form, type_=Text)
         case _:
             assert_never(name)
 

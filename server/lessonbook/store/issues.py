@@ -64,12 +64,6 @@ def seen_fingerprints(connection: Connection, project: str, fingerprints: Iterab
     return set(connection.execute(_SEEN, wanted).scalars())
 
 
-def events_of_run(connection: Connection, project: str, run_id: str) -> set[str]:
-    """Return the lessons that already have their event in the run."""
-    query = select(issues.c.lesson_id).where(issues.c.project == project, issues.c.run_id == run_id, issues.c.is_event)
-    return {lesson_id for lesson_id in connection.execute(query).scalars() if lesson_id is not None}
-
-
 def find(connection: Connection, project: str, issue_ids: Iterable[str]) -> dict[str, Row]:
     """Return issues by id."""
     query = select(issues).where(issues.c.project == project, issues.c.id.in_(set(issue_ids)))
@@ -88,6 +82,13 @@ def move(connection: Connection, project: str, source: str, target: str, only: S
         statement = statement.where(issues.c.id.in_(only))
     # An event belongs to one (run, lesson): moved issues stay evidence of what was measured, not events of the target.
     return connection.execute(statement.values(lesson_id=target, is_event=False)).rowcount
+
+
+def forget_words(connection: Connection, project: str, lesson_id: str) -> int:
+    """Blank what the issues behind a lesson say and where they were seen; returns how many. Their counts stay."""
+    of_lesson = (issues.c.project == project, issues.c.lesson_id == lesson_id)
+    blank = {"description": "", "file": "", "line": None, "reason": ""}
+    return connection.execute(update(issues).where(*of_lesson).values(blank)).rowcount
 
 
 def of_lesson(connection: Connection, project: str, lesson_id: str, most: int) -> list[Row]:

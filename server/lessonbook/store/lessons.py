@@ -26,6 +26,7 @@ from lessonbook.models.lesson import Lesson
 from lessonbook.models.vocabulary import SHARED_AGENT
 from lessonbook.store import dialect
 from lessonbook.store.tables import (
+    applications,
     lesson_documents,
     lesson_flags,
     lesson_keys,
@@ -128,6 +129,11 @@ def find(connection: Connection, project: str, lesson_ids: Iterable[str], *, loc
     return {row.id: Lesson(*row) for row in connection.execute(_FOUND_LOCKED if lock else _FOUND, wanted)}
 
 
+def all_of(connection: Connection, project: str) -> dict[str, Lesson]:
+    """Return every lesson of a project, by id."""
+    return {row.id: Lesson(*row) for row in connection.execute(select(*_COLUMNS).where(lessons.c.project == project))}
+
+
 def find_by_keys(
     connection: Connection, project: str, agents: Iterable[str], keys: Iterable[str]
 ) -> dict[tuple[str, str], str]:
@@ -196,7 +202,7 @@ def history(connection: Connection, project: str, lesson_id: str) -> list[Row]:
 
 
 def forget_words(connection: Connection, project: str, lesson_id: str) -> None:
-    """Blank the words of a lesson in its history and its document: what a person deletes leaves only a tombstone."""
+    """Blank the words of a lesson and what was said of it: what a person deletes leaves only a tombstone."""
     of_lesson = (lesson_versions.c.project == project, lesson_versions.c.lesson_id == lesson_id)
     connection.execute(update(lesson_versions).where(*of_lesson).values(lesson_text="", rationale="", reason=""))
     connection.execute(
@@ -207,6 +213,9 @@ def forget_words(connection: Connection, project: str, lesson_id: str) -> None:
     connection.execute(
         delete(lesson_vectors).where(lesson_vectors.c.project == project, lesson_vectors.c.lesson_id == lesson_id)
     )
+    for table, told in ((lesson_flags, "reason"), (applications, "notes")):
+        of_table = (table.c.project == project, table.c.lesson_id == lesson_id)
+        connection.execute(update(table).where(*of_table).values({told: ""}))
 
 
 def mark_changed(connection: Connection, project: str, changed: Mapping[str, str]) -> None:
@@ -386,11 +395,11 @@ def overdue(connection: Connection, project: str, now: datetime) -> list[Lesson]
     return where(connection, conditions, [lessons.c.id], OVERDUE_MAX)
 
 
-def applied_at_least(connection: Connection, project: str, applications: int, most: int) -> list[Lesson]:
+def applied_at_least(connection: Connection, project: str, times: int, most: int) -> list[Lesson]:
     """Return the lessons applied in that many runs, least often prevented first."""
     conditions = [
         lessons.c.project == project,
-        lessons.c.times_applied >= applications,
+        lessons.c.times_applied >= times,
         lessons.c.status.not_in(["rejected", "superseded"]),
     ]
     return where(connection, conditions, [lessons.c.times_prevented, lessons.c.id], most)

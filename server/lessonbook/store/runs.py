@@ -60,6 +60,13 @@ def change_application(connection: Connection, project: str, run_id: str, lesson
     )
 
 
+def add_issues(connection: Connection, project: str, run_id: str, more: int) -> int:
+    """Count further new independent issues of a run, and return how many it has had now."""
+    of_run = (runs.c.project == project, runs.c.run_id == run_id)
+    statement = update(runs).where(*of_run).values(issues=runs.c.issues + more).returning(runs.c.issues)
+    return connection.execute(statement).scalar_one()
+
+
 def recent(connection: Connection, project: str, prefix: str, most: int) -> list[str]:
     """Return the latest run ids that begin with `prefix`."""
     query = (

@@ -1,22 +1,36 @@
 """Queries behind the figures."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnClause, ColumnElement, Connection, Table, case, column, func, select, table
+from sqlalchemy import (
+    ColumnClause,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    bindparam,
+    cast,
+    column,
+    func,
+    literal_column,
+    select,
+    table,
+)
 
 from lessonbook.models.lesson import Lesson
-from lessonbook.models.vocabulary import SERVABLE
+from lessonbook.store import dialect, folds
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.tables import (
     STATS_VIEW,
     applications,
     deliveries,
     delivery_folds,
-    delivery_marks,
+    delivery_weeks,
     issues,
     lessons,
-    runs,
 )
 from lessonbook.store.types import Row, UtcDateTime
 
@@ -40,8 +54,21 @@ VIEW_COLUMNS: Final = (
     "effectiveness_low",
     "effectiveness_high",
 )
+COUNTERS: Final = ("times_applied", "times_verified", "times_prevented")
 _columns: list[ColumnClause[Any]] = [column(name) for name in VIEW_COLUMNS]
+_PENDING: Final[ColumnElement[str]] = literal_column(
+    "'pending'"
+)  # SQLite uses an index over some rows only where the text says which
 _view = table(STATS_VIEW, *_columns, column("last_activity_at", UtcDateTime()))
+
+
+class Exposure(NamedTuple):
+    """In how many runs a lesson was eligible, shown, put to the coin, and shown by it."""
+
+    deliveries: int = 0
+    shown: int = 0
+    randomised: int = 0
+    randomised_shown: int = 0
 
 
 def by_agent(connection: Connection, project: str, agent_name: str = "") -> list[Row]:
@@ -53,73 +80,143 @@ def by_agent(connection: Connection, project: str, agent_name: str = "") -> list
     return [{**row, "deliveries": int(row["deliveries"])} for row in rows]  # PostgreSQL's sum of sums is a NUMERIC
 
 
-def counted_since(connection: Connection, project: str, agent_name: str, lesson_id: str, since: datetime) -> Row:
-    """Return counts of evidence since a moment, of one agent or lesson where named."""
+def activity(connection: Connection, project: str, agent_name: str = "", since: datetime = folds.NEVER) -> list[Row]:
+    """Return what was done by day, from `since` (a midnight) on."""
+    wanted = {"project": project, "agent": agent_name, "since": since, "since_day": since.date().isoformat()}
+    rows = connection.execute(folds.activity(dialect.name_of(connection), of_agent=bool(agent_name)), wanted).mappings()
+    return [{**row, **{key: int(row[key]) for key in folds.ACTIVITY}} for row in rows]
 
-    def count(source: Table, moment: ColumnElement[datetime], *conditions: ColumnElement[bool]) -> int:
-        query = (
-            select(func.count()).select_from(source).where(source.c.project == project, moment >= since, *conditions)
-        )
-        if agent_name:
-            query = query.where(source.c.agent_name == agent_name)
-        if lesson_id:
-            query = query.where(source.c.lesson_id == lesson_id)
-        return connection.execute(query).scalar_one()
 
-    delivered, applied = deliveries.c.delivered_at, applications.c.applied_at
-    return {
-        "issues": count(issues, issues.c.created_at),
-        "pending": count(issues, issues.c.created_at, issues.c.action == "pending"),
-        "runs": count(deliveries, delivered) if lesson_id else count(runs, runs.c.started_at),
-        "deliveries": count(deliveries, delivered),
-        "applications": count(applications, applied),
-        "verified": count(applications, applied, applications.c.verdict.is_not(None)),
-        "prevented": count(applications, applied, applications.c.verdict.is_(True)),
-    }
+def applied_since(connection: Connection, project: str, lesson_id: str, since: datetime) -> Row:
+    """Return the applications of a lesson since a moment, and the verdicts on them."""
+    query = select(
+        func.count(),
+        func.count(applications.c.verdict),
+        func.coalesce(func.sum(cast(applications.c.verdict, Integer)), 0),
+    ).where(
+        applications.c.project == project, applications.c.lesson_id == lesson_id, applications.c.applied_at >= since
+    )
+    applied, verified, prevented = connection.execute(query).one()
+    return {"applications": applied, "verified": verified, "prevented": int(prevented)}
+
+
+def pending(connection: Connection, project: str, agent_name: str, since: datetime | None = None) -> int:
+    """Return how many issues no lesson answers yet, of those reported since a moment where one is given."""
+    query = select(func.count()).where(issues.c.project == project, issues.c.action == _PENDING)
+    if agent_name:
+        query = query.where(issues.c.agent_name == agent_name)
+    if since is not None:
+        query = query.where(issues.c.created_at >= since)
+    return connection.execute(query).scalar_one()
+
+
+def issues_of_lesson_since(connection: Connection, project: str, lesson_id: str, since: datetime) -> int:
+    """Return how many issues of a lesson were reported since a moment."""
+    query = select(func.count()).where(
+        issues.c.project == project, issues.c.lesson_id == lesson_id, issues.c.created_at >= since
+    )
+    return connection.execute(query).scalar_one()
 
 
 def top_recurring(connection: Connection, project: str, agent_name: str, most: int) -> list[Lesson]:
     """Return the servable lessons whose issue was seen most often, at least twice: agents read this, too."""
-    conditions = [lessons.c.project == project, lessons.c.issue_count > 1, lessons.c.status.in_(SERVABLE)]
+    conditions = [lessons.c.project == project, lessons.c.issue_count > 1, lessons.c.is_active]
     if agent_name:
         conditions.append(lessons.c.agent_name == agent_name)
     order = (lessons.c.issue_count.desc(), lessons.c.severity.desc(), lessons.c.id)
     return lesson_rows.where(connection, conditions, order, most)
 
 
-def withheld(connection: Connection, project: str, agent_name: str) -> int:
-    """Return in how many deliveries the coin kept a lesson back."""
-    query = select(func.count()).where(deliveries.c.project == project, deliveries.c.shown.is_(False))
-    if agent_name:
-        query = query.where(deliveries.c.agent_name == agent_name)
-    return connection.execute(query).scalar_one()
-
-
-def not_served(connection: Connection, project: str, agent_name: str) -> dict[str, int]:
-    """Return how many lessons each status keeps from being served."""
+def by_status(connection: Connection, project: str, agent_name: str) -> dict[str, Row]:
+    """Return how many lessons have each status, and their counters added up; the index on statuses holds it all."""
     query = (
-        select(lessons.c.status, func.count())
-        .where(lessons.c.project == project, lessons.c.is_active.is_(False))
+        select(
+            lessons.c.status, func.count().label("lessons"), *(func.sum(lessons.c[key]).label(key) for key in COUNTERS)
+        )
+        .where(lessons.c.project == project)
         .group_by(lessons.c.status)
     )
     if agent_name:
         query = query.where(lessons.c.agent_name == agent_name)
-    return {row[0]: int(row[1]) for row in connection.execute(query)}
+    return {row["status"]: dict(row) for row in connection.execute(query).mappings()}
 
 
-def deliveries_of_lesson(connection: Connection, project: str, lesson_id: str) -> tuple[int, int]:
-    """Return in how many runs a lesson was eligible, and in how many of them shown."""
-    folded = select(
-        func.coalesce(func.sum(delivery_folds.c.deliveries), 0), func.coalesce(func.sum(delivery_folds.c.shown), 0)
-    ).where(delivery_folds.c.project == project, delivery_folds.c.lesson_id == lesson_id)
-    tail = (
-        select(func.count(), func.coalesce(func.sum(case((deliveries.c.shown, 1), else_=0)), 0))
-        .select_from(deliveries.outerjoin(delivery_marks, delivery_marks.c.project == deliveries.c.project))
-        .where(
-            deliveries.c.project == project,
-            deliveries.c.lesson_id == lesson_id,
-            (delivery_marks.c.folded_before.is_(None)) | (deliveries.c.delivered_at >= delivery_marks.c.folded_before),
-        )
+def deliveries_of_lesson(
+    connection: Connection, project: str, lesson_id: str, since: datetime = folds.NEVER
+) -> Exposure:
+    """Return in how many runs a lesson was eligible, shown, and put to the coin, from `since` (a midnight) on."""
+    columns = [func.coalesce(func.sum(delivery_folds.c[key]), 0) for key in folds.OF_LESSONS]
+    folded = select(*columns).where(
+        delivery_folds.c.project == project,
+        delivery_folds.c.lesson_id == lesson_id,
+        delivery_folds.c.day >= since.date().isoformat(),
     )
-    before, after = connection.execute(folded).one(), connection.execute(tail).one()
-    return int(before[0] + after[0]), int(before[1] + after[1])
+    tail = select(*(func.coalesce(count, 0) for count in folds.OF_LESSONS.values())).where(
+        deliveries.c.project == bindparam("project"),
+        deliveries.c.delivered_at >= folds.behind_mark(),
+        deliveries.c.delivered_at >= since,
+        deliveries.c.lesson_id == lesson_id,
+    )
+    before, after = connection.execute(folded).one(), connection.execute(tail, {"project": project}).one()
+    return Exposure(*(int(one + other) for one, other in zip(before, after, strict=True)))
+
+
+def exposures(
+    connection: Connection, project: str, agent_name: str, shared: Sequence[str], since_week: int
+) -> dict[str, dict[int, Exposure]]:
+    """Return how often each lesson was eligible for an agent, by week from `since_week` on, up to this moment.
+
+    Those of `shared`, lessons of all agents, are counted for all agents.
+    """
+    counted: dict[str, dict[int, Exposure]] = defaultdict(dict)
+    mine = delivery_weeks.c.agent_name == agent_name, deliveries.c.agent_name == agent_name
+    _count_exposures(connection, project, *mine, since_week, counted)
+    for lesson_id in shared:
+        counted[lesson_id] = exposures_of(connection, project, lesson_id, since_week)
+    return counted
+
+
+def exposures_of(connection: Connection, project: str, lesson_id: str, since_week: int = 0) -> dict[int, Exposure]:
+    """Return how often a lesson was eligible for any agent, by week from `since_week` on, up to this moment."""
+    counted: dict[str, dict[int, Exposure]] = defaultdict(dict)
+    its = delivery_weeks.c.lesson_id == lesson_id, deliveries.c.lesson_id == lesson_id
+    _count_exposures(connection, project, *its, since_week, counted)
+    return counted[lesson_id]
+
+
+def _count_exposures(
+    connection: Connection,
+    project: str,
+    of_weeks: ColumnElement[bool],
+    of_tail: ColumnElement[bool],
+    since_week: int,
+    counted: dict[str, dict[int, Exposure]],
+) -> None:
+    folded: Select[Any] = select(
+        delivery_weeks.c.lesson_id, delivery_weeks.c.week, *(delivery_weeks.c[key] for key in folds.OF_LESSONS)
+    ).where(delivery_weeks.c.project == project, delivery_weeks.c.week >= since_week, of_weeks)
+    tail: Select[Any] = (
+        select(deliveries.c.lesson_id, func.max(deliveries.c.delivered_at), *folds.OF_LESSONS.values())
+        .where(deliveries.c.project == bindparam("project"), deliveries.c.delivered_at >= folds.behind_mark(), of_tail)
+        .group_by(deliveries.c.lesson_id)
+    )
+    for query in (folded, tail):
+        for row in connection.execute(query, {"project": project}):
+            lesson_id, moment, *counts = list[Any](row)
+            week = moment if isinstance(moment, int) else folds.week_of(moment.date())
+            known = counted[lesson_id].get(week, Exposure())
+            counted[lesson_id][week] = Exposure(*(one + int(other) for one, other in zip(known, counts, strict=True)))
+
+
+def last_delivered(connection: Connection, project: str, lesson_id: str) -> datetime | None:
+    """Return when a lesson was last eligible in a run."""
+    folded = select(func.max(delivery_folds.c.last_delivered_at)).where(
+        delivery_folds.c.project == project, delivery_folds.c.lesson_id == lesson_id
+    )
+    tail = select(func.max(deliveries.c.delivered_at)).where(
+        deliveries.c.project == bindparam("project"),
+        deliveries.c.delivered_at >= folds.behind_mark(),
+        deliveries.c.lesson_id == lesson_id,
+    )
+    found = [connection.execute(query, {"project": project}).scalar() for query in (folded, tail)]
+    return max((moment for moment in found if moment is not None), default=None)

@@ -72,6 +72,7 @@ lessons = Table(
     Column("effect_low", Double, nullable=False),
     Column("effect_high", Double, nullable=False),
     Column("events", Integer, nullable=False, server_default="0"),
+    Column("evidence", Document, nullable=False, server_default="{}"),
     Column("flags", Integer, nullable=False, server_default="0"),
     Column("status_reason", Text, nullable=False, server_default=""),
     Column("last_seen_at", UtcDateTime),
@@ -84,7 +85,16 @@ lessons = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Index("ix_agent_lessons_revision", "project", "agent_name", "revision"),
-    Index("ix_agent_lessons_status", "project", "status"),
+    Index("ix_agent_lessons_recurring", "project", "issue_count"),
+    Index(
+        "ix_agent_lessons_status",
+        "project",
+        "status",
+        "agent_name",
+        "times_applied",
+        "times_verified",
+        "times_prevented",
+    ),
 )
 
 lesson_keys = Table(
@@ -177,9 +187,11 @@ runs = Table(
     Column("agent_name", Text, nullable=False),
     Column("principal", Text, nullable=False),
     Column("holdout", Boolean, nullable=False, server_default=false()),
+    Column("p_holdout", Double, nullable=False, server_default="0"),
+    Column("issues", Integer, nullable=False, server_default="0"),
     Column("task_hash", Text, nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
-    Index("ix_agent_runs_agent", "project", "agent_name", "started_at"),
+    Index("ix_agent_runs_time", "project", "started_at", "agent_name"),
 )
 
 deliveries = Table(
@@ -195,6 +207,8 @@ deliveries = Table(
     Column("exempt", Boolean, nullable=False),
     Column("policy_version", Text, nullable=False),
     Column("position", SmallInteger, nullable=False),
+    Column("lesson_version", Integer, nullable=False, server_default="1"),
+    Column("tokens", Integer, nullable=False, server_default="0"),
     Column("delivered_at", UtcDateTime, nullable=False),
     Index("ix_agent_lesson_deliveries_time", "project", "delivered_at"),
     _of_run(),
@@ -210,8 +224,73 @@ delivery_folds = Table(
     Column("day", Text, primary_key=True),
     Column("deliveries", Integer, nullable=False),
     Column("shown", Integer, nullable=False),
+    Column("randomised", Integer, nullable=False, server_default="0"),
+    Column("randomised_shown", Integer, nullable=False, server_default="0"),
     Column("last_delivered_at", UtcDateTime, nullable=False),
+    Index("ix_agent_delivery_folds_lesson", "project", "lesson_id", "day"),
     comment="Deliveries counted by day, up to each project's mark in agent_delivery_marks",
+)
+
+delivery_weeks = Table(
+    "agent_delivery_weeks",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("agent_name", Text, primary_key=True),
+    Column("week", Integer, primary_key=True),
+    Column("lesson_id", Text, primary_key=True),
+    Column("deliveries", Integer, nullable=False),
+    Column("shown", Integer, nullable=False),
+    Column("randomised", Integer, nullable=False),
+    Column("randomised_shown", Integer, nullable=False),
+    Column("last_delivered_at", UtcDateTime, nullable=False),
+    Index("ix_agent_delivery_weeks_lesson", "project", "lesson_id"),
+    comment="Deliveries counted by week (since 1970-01-01), up to each project's mark in agent_delivery_marks",
+)
+
+activity_days = Table(
+    "agent_activity_days",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("agent_name", Text, primary_key=True),
+    Column("day", Text, primary_key=True),
+    Column("runs", Integer, nullable=False, server_default="0"),
+    Column("measured_runs", Integer, nullable=False, server_default="0"),
+    Column("held_out_runs", Integer, nullable=False, server_default="0"),
+    Column("deliveries", Integer, nullable=False, server_default="0"),
+    Column("shown", Integer, nullable=False, server_default="0"),
+    Column("withheld", Integer, nullable=False, server_default="0"),
+    Column("tokens", BigInteger, nullable=False, server_default="0"),
+    Column("issues", Integer, nullable=False, server_default="0"),
+    Column("applications", Integer, nullable=False, server_default="0"),
+    Column("verified", Integer, nullable=False, server_default="0"),
+    Column("prevented", Integer, nullable=False, server_default="0"),
+    Column("last_at", UtcDateTime, nullable=False),
+    comment="What each agent did in a day: applications always, the rest up to the mark in agent_delivery_marks",
+)
+
+evidence = Table(
+    "agent_evidence",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("agent_name", Text, primary_key=True),
+    Column("effect", Document, nullable=False),
+    Column("served_issues", BigInteger, nullable=False, server_default="0"),
+    Column("served_squares", BigInteger, nullable=False, server_default="0"),
+    Column("held_out_issues", BigInteger, nullable=False, server_default="0"),
+    Column("held_out_squares", BigInteger, nullable=False, server_default="0"),
+    comment="Each agent's events added up, and the issues of its measured runs and those held out (and squares)",
+)
+
+service_stops = Table(
+    "agent_service_stops",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("stopped", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("numbers", Document, nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
+    comment="Whether serving is stopped because measured it does harm; numbers: the evidence counted from then on",
 )
 
 delivery_marks = Table(
@@ -246,12 +325,30 @@ issues = Table(
     Column("fingerprint", Text, nullable=False),
     Column("is_new", Boolean, nullable=False, server_default=true()),
     Column("is_event", Boolean, nullable=False, server_default=false()),
+    Column("event_verified", Boolean, nullable=False, server_default=false()),
     Column("refinement_run_id", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Index("ix_agent_issues_agent", "project", "agent_name", "created_at"),
+    Index("ix_agent_issues_time", "project", "created_at", "agent_name"),
+    Index(
+        "ix_agent_issues_events",
+        "project",
+        "agent_name",
+        "created_at",
+        sqlite_where=text("is_event"),
+        postgresql_where=text("is_event"),
+    ),
     Index(
         "ix_agent_issues_pending",
         "project",
+        "created_at",
+        sqlite_where=text("action = 'pending'"),
+        postgresql_where=text("action = 'pending'"),
+    ),
+    Index(
+        "ix_agent_issues_waiting",
+        "project",
+        "agent_name",
         "created_at",
         sqlite_where=text("action = 'pending'"),
         postgresql_where=text("action = 'pending'"),
@@ -280,6 +377,7 @@ applications = Table(
     Column("lesson_id", Text, primary_key=True),
     Column("agent_name", Text, nullable=False),
     Column("principal", Text, nullable=False),
+    Column("by_coin", Boolean, nullable=False, server_default=false()),
     Column("self_report", Boolean),
     Column("verdict", Boolean),
     Column("verdict_source", Text),
@@ -288,7 +386,7 @@ applications = Table(
     Column("verdict_at", UtcDateTime),
     Column("notes", Text, nullable=False, server_default=""),
     Column("applied_at", UtcDateTime, nullable=False),
-    Index("ix_agent_lesson_applications_lesson", "project", "lesson_id"),
+    Index("ix_agent_lesson_applications_lesson", "project", "lesson_id", "applied_at", "verdict"),
     Index("ix_agent_lesson_applications_agent", "project", "agent_name", "applied_at"),
     _of_run(),
     _of_lesson(),
@@ -366,4 +464,4 @@ secrets = Table(
 )
 
 STATS_VIEW = "agent_learning_stats"
-"""One row per project and agent, always current; see the first migration."""
+"""One row per project and agent, always current; see the second migration."""

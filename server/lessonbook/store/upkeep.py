@@ -1,27 +1,11 @@
-"""Queries of the housekeeping: folding deliveries, counting anew from the evidence, looking at the file."""
+"""Queries of the doctor: counting anew from the evidence, looking at the file."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Integer, Select, cast, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, Integer, Select, cast, func, select, text
 
-from lessonbook.store import dialect
-from lessonbook.store.tables import (
-    applications,
-    deliveries,
-    delivery_folds,
-    delivery_marks,
-    issues,
-    lesson_flags,
-    lessons,
-)
-from lessonbook.store.types import Row
-
-FOLD_AFTER: Final = timedelta(days=2)
-"""Deliveries are counted by day once no transaction of that day can still be open."""
-
-NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
-"""The mark of a project whose deliveries were never counted."""
+from lessonbook.store import dialect, folds
+from lessonbook.store.tables import activity_days, applications, issues, lesson_flags, lessons
 
 SAFE_SQLITE: Final = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 """The first releases of their lines without the WAL-reset fault."""
@@ -35,42 +19,6 @@ def projects(connection: Connection) -> list[str]:
         "UNION SELECT project FROM audit_log ORDER BY 1"
     )
     return list(connection.execute(query).scalars())
-
-
-def fold_deliveries(connection: Connection, project: str, now: datetime) -> int:
-    """Count deliveries older than two days by day, and return how many day rows were written."""
-    of_project = delivery_marks.c.project == project
-    # The mark is made first, and held to the commit: two processes that keep up at once take turns.
-    dialect.insert_new(connection, delivery_marks, [{"project": project, "folded_before": NEVER}])
-    mark = connection.execute(select(delivery_marks.c.folded_before).where(of_project).with_for_update()).scalar_one()
-    until = (now - FOLD_AFTER).replace(hour=0, minute=0, second=0, microsecond=0)
-    if mark >= until:
-        return 0
-    query = select(
-        deliveries.c.agent_name, deliveries.c.lesson_id, deliveries.c.shown, deliveries.c.delivered_at
-    ).where(deliveries.c.project == project, deliveries.c.delivered_at >= mark, deliveries.c.delivered_at < until)
-    counts: dict[tuple[str, str, str], Row] = {}
-    for agent_name, lesson_id, shown, moment in connection.execute(query.execution_options(yield_per=5_000)):
-        day = moment.date().isoformat()
-        row = counts.setdefault(
-            (agent_name, lesson_id, day),
-            {
-                "project": project,
-                "agent_name": agent_name,
-                "lesson_id": lesson_id,
-                "day": day,
-                "deliveries": 0,
-                "shown": 0,
-                "last_delivered_at": moment,
-            },
-        )
-        row["deliveries"] += 1
-        row["shown"] += bool(shown)
-        row["last_delivered_at"] = max(row["last_delivered_at"], moment)
-    if counts:
-        connection.execute(insert(delivery_folds), list(counts.values()))
-    connection.execute(update(delivery_marks).where(of_project).values(folded_before=until))
-    return len(counts)
 
 
 def miscounted(connection: Connection, project: str) -> list[str]:
@@ -94,13 +42,29 @@ def miscounted(connection: Connection, project: str) -> list[str]:
             .group_by(lesson_flags.c.lesson_id),
         ),
     }
-    wrong: list[str] = []
+    wrong = _miscounted_days(connection, project)
     for row in connection.execute(select(lessons).where(lessons.c.project == project)).mappings():
         for name, counted in evidence.items():
             expected = counted.get(row["id"], 0)
             if row[name] != expected:
                 wrong.append(f"lesson {row['id']}: {name} is {row[name]}, the evidence says {expected}")
     return wrong
+
+
+def _miscounted_days(connection: Connection, project: str) -> list[str]:
+    """Return every figure of an agent's applications, all days together, that differs from the evidence."""
+    days = [func.sum(activity_days.c[name]) for name in folds.APPLICATIONS]
+    told = select(activity_days.c.agent_name, *days).where(activity_days.c.project == project)
+    prevented = func.coalesce(func.sum(cast(applications.c.verdict, Integer)), 0)
+    counts = (func.count(), func.count(applications.c.verdict), prevented)
+    there = select(applications.c.agent_name, *counts).where(applications.c.project == project)
+    found = {row[0]: tuple(map(int, row[1:])) for row in connection.execute(there.group_by(applications.c.agent_name))}
+    nothing = (0,) * len(folds.APPLICATIONS)
+    return [
+        f"agent {row[0]}: {', '.join(folds.APPLICATIONS)} by day are {counted}, the evidence says {expected}"
+        for row in connection.execute(told.group_by(activity_days.c.agent_name))
+        if (counted := tuple(map(int, row[1:]))) != (expected := found.get(row[0], nothing))
+    ]
 
 
 def _counted(connection: Connection, project: str, what: ColumnElement[int]) -> dict[str, int]:

@@ -13,10 +13,18 @@ from lessonbook.refinery.intake.report_file import ReportFile
 from lessonbook.refinery.intake.scanner_json import line_in, path_in
 
 MAX_DESCRIPTION_CHARS: Final = 20_000
+PRAISE_MAX: Final = 100
 
 _ADVICE: Final = "give the list that GitHub answers at /repos/{owner}/{repo}/pulls/{number}/comments, or its webhook"
 _HIDDEN: Final = re.compile(r"<!--.*?(?:-->|\Z)", re.S)
 _QUOTED: Final = re.compile(r"^[ ]{0,3}>.*$\n?", re.M)
+_PRAISE: Final = re.compile(
+    r"(?::\w+:|\+1|\W|\b(?:lgtm|looks? (?:good|great|fine)(?: to me)?|sgtm|ship it|approved?|thanks?(?: you)?|thx|ty|"
+    r"nice(?: work| one)?|great(?: work| job)?|good (?:catch|point|job|work)|well done|love (?:it|this)|perfect|"
+    r"awesome|done|fixed|ok(?:ay)?|agreed|resolved|ack|same here)\b)++",
+    re.IGNORECASE,
+)
+"""A whole comment of such words names no problem."""
 _GONE: Final = frozenset({"deleted"})
 
 
@@ -57,6 +65,8 @@ def _read(comment: dict[str, object]) -> Finding | None:
     described = checked(body, "body").strip()
     if not described:
         raise Unreadable("has no words of its own")
+    if len(described) <= PRAISE_MAX and _PRAISE.fullmatch(described):
+        raise Unreadable("names no problem")
     number = index_of(comment.get("id"))
     line = line_in(comment.get("line"))
     return Finding(

@@ -1,0 +1,96 @@
+"""Lessonbook's own policy in the simulated world: the shipped code, told what the product would know."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from bench.learning.draws import Chance, Draws
+from lessonbook.learning import coin
+from lessonbook.learning.evidence import Evidence
+from lessonbook.learning.policy import Appraisal, Candidate, LessonState, Settings, appraise, assign, ranked
+from lessonbook.learning.standing import next_status
+
+PROJECT: Final = "simulated"
+PERIOD_RUNS: Final = 500
+HOLDOUT_SHARE: Final = 0.01
+EARLY_RUNS: Final = 1_000
+REFIT_RUNS: Final = (25, 100)
+"""Runs between appraisals, early and later."""
+
+
+class Lessonbook:
+    """Measured mode, with every lesson on probation at the start."""
+
+    def __init__(self, draws: Draws, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self.secret = draws.seed.to_bytes(8)
+        self.budget = draws.world.budget_tokens
+        self.tokens: list[int] = draws.lessons.tokens.tolist()
+        self.weight: list[float] = draws.lessons.weight.tolist()
+        self.evidence = [Evidence() for _ in self.tokens]
+        self.status = ["probation"] * len(self.tokens)
+        self.assigned: dict[tuple[int, int], tuple[bool, float]] = {}
+        self.applied: set[tuple[int, int]] = set()
+        self.appraisals: dict[str, Appraisal] = {}
+
+    def choose(self, run: int, chances: Sequence[Chance]) -> list[Chance]:
+        """Return the lessons that are eligible and whose coin says shown."""
+        if run % REFIT_RUNS[run >= EARLY_RUNS] == 0:
+            self._appraise(run // PERIOD_RUNS)
+        if coin.toss_run(self.secret, PROJECT, str(run), "") < HOLDOUT_SHARE:
+            return []
+        known = {str(c.lesson): c for c in chances if self.status[c.lesson] != "retired"}
+        candidates = [Candidate(name, c.relevance, self.tokens[c.lesson]) for name, c in known.items()]
+
+        def uniform(lesson_id: str) -> float:
+            return coin.toss(self.secret, PROJECT, str(run), lesson_id, "")
+
+        shown: list[Chance] = []
+        for delivery in assign(ranked(candidates, self.appraisals), self.appraisals, uniform, self.budget):
+            chance = known[delivery.lesson_id]
+            lesson = chance.lesson
+            self.assigned[run, lesson] = (delivery.shown, delivery.p_show)
+            self.evidence[lesson] = self.evidence[lesson].add_exposure(
+                shown=delivery.shown, p_show=delivery.p_show, period=run // PERIOD_RUNS
+            )
+            if delivery.shown:
+                shown.append(chance)
+        return shown
+
+    def claimed(self, run: int, chance: Chance) -> None:
+        """Record an application, and a flag."""
+        evidence = self.evidence[chance.lesson]
+        if chance.claim is not None:
+            self.applied.add((run, chance.lesson))
+            _, p_show = self.assigned[run, chance.lesson]
+            evidence = evidence.add_claim(prevented=chance.claim).add_application(
+                p_show=p_show, period=run // PERIOD_RUNS
+            )
+        self.evidence[chance.lesson] = evidence.add_flag() if chance.flag_shown else evidence
+
+    def reported(self, run: int, lesson: int) -> None:
+        """Record an event where the lesson was eligible; independent reports are verified."""
+        if (assigned := self.assigned.get((run, lesson))) is not None:
+            shown, p_show = assigned
+            self.evidence[lesson] = self.evidence[lesson].add_event(
+                shown=shown,
+                p_show=p_show,
+                verified=True,
+                applied=(run, lesson) in self.applied,
+                period=run // PERIOD_RUNS,
+            )
+
+    def retired(self) -> list[bool]:
+        """Return which lessons the e-process retired."""
+        return [status == "retired" for status in self.status]
+
+    def _appraise(self, now: int) -> None:
+        states = [
+            LessonState(str(lesson), self.weight[lesson], self.tokens[lesson], evidence)
+            for lesson, evidence in enumerate(self.evidence)
+        ]
+        self.appraisals = appraise(states, self.settings, now=now)
+        for lesson, status in enumerate(self.status):
+            if status == "retired" or not self.evidence[lesson].verified:
+                continue
+            if move := next_status(status, self.appraisals[str(lesson)], self.evidence[lesson]):
+                self.status[lesson] = move.to

@@ -1,0 +1,201 @@
+"""What is known of one lesson, as counts that can be added up in any order and recomputed from the rows."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Self
+
+PLACES: Final = 4
+"""Probabilities are logged and counted to so many decimal places."""
+
+Split = tuple[int, int]
+"""Events while the lesson was shown, and while it was withheld."""
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Randomised exposures (0 < p < 1) and their events within one period of time.
+
+    `splits` counts events by the probability with which the lesson was to be shown; p takes few values. `applied`
+    counts the shown exposures that the agent says it applied the lesson in, `applied_events` the events among them.
+    """
+
+    shown: int = 0
+    withheld: int = 0
+    applied: int = 0
+    applied_events: int = 0
+    splits: Mapping[float, Split] = field(default_factory=dict[float, Split])
+
+    def __add__(self, other: Self) -> Self:
+        """Return the sum of two periods."""
+        return replace(
+            self,
+            shown=self.shown + other.shown,
+            withheld=self.withheld + other.withheld,
+            applied=self.applied + other.applied,
+            applied_events=self.applied_events + other.applied_events,
+            splits=_added(self.splits, other.splits),
+        )
+
+    @property
+    def events(self) -> int:
+        """How many events there were."""
+        return sum(shown + withheld for shown, withheld in self.splits.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything known of one lesson.
+
+    `periods` holds exposures and events by period, a number that the caller counts (weeks, say), so that old evidence
+    can be weighed less. `verified` counts the events that another principal or a person reported, over the lesson's
+    life. `certain` counts exposures without a coin (p = 0 or 1): they and their events say nothing of the effect.
+    `shown` counts every showing; `claims` what agents say of themselves, (prevented, not prevented); `verdicts` what
+    others say, in the same order; `flags` the warnings that a lesson does harm.
+    """
+
+    periods: Mapping[int, Period] = field(default_factory=dict[int, Period])
+    verified: Mapping[float, Split] = field(default_factory=dict[float, Split])
+    certain: int = 0
+    shown: int = 0
+    claims: Split = (0, 0)
+    verdicts: Split = (0, 0)
+    flags: int = 0
+
+    def add_exposure(self, *, shown: bool, p_show: float, period: int = 0) -> Self:
+        """Return the evidence after the lesson was eligible in one more run."""
+        if not 0.0 < p_show < 1.0:
+            return replace(self, certain=self.certain + 1, shown=self.shown + shown)
+        more = Period(shown=int(shown), withheld=int(not shown))
+        return replace(self, periods=self._with(period, more), shown=self.shown + shown)
+
+    def add_application(self, *, p_show: float, period: int = 0, event: bool = False) -> Self:
+        """Return the evidence after an agent said that it applied the lesson it was shown: once per run.
+
+        `event` tells that the run's event was counted before.
+        """
+        if not 0.0 < p_show < 1.0:
+            return self
+        return replace(self, periods=self._with(period, Period(applied=1, applied_events=int(event))))
+
+    def add_event(self, *, shown: bool, p_show: float, verified: bool, applied: bool = False, period: int = 0) -> Self:
+        """Return the evidence after the first issue of the lesson's class in a run where it was eligible.
+
+        The caller counts one event per (run, lesson), however often it is reported, in the period of the run; `applied`
+        tells whether the agent has said that it applied the lesson there.
+        """
+        if not 0.0 < p_show < 1.0:
+            return self
+        splits = {round(p_show, PLACES): (int(shown), int(not shown))}
+        periods = self._with(period, Period(applied_events=int(shown and applied), splits=splits))
+        if not verified:
+            return replace(self, periods=periods)
+        return replace(self, periods=periods, verified=_added(self.verified, splits))
+
+    def add_verification(self, *, shown: bool, p_show: float) -> Self:
+        """Return the evidence after an event already counted as declared was verified."""
+        if not 0.0 < p_show < 1.0:
+            return self
+        return replace(self, verified=_added(self.verified, {round(p_show, PLACES): (int(shown), int(not shown))}))
+
+    def add_claim(self, *, prevented: bool) -> Self:
+        """Return the evidence after the agent that applied the lesson said whether an issue was prevented."""
+        return replace(self, claims=(self.claims[0] + prevented, self.claims[1] + (not prevented)))
+
+    def add_verdict(self, *, prevented: bool) -> Self:
+        """Return the evidence after somebody else said whether an issue was prevented."""
+        return replace(self, verdicts=(self.verdicts[0] + prevented, self.verdicts[1] + (not prevented)))
+
+    def add_flag(self) -> Self:
+        """Return the evidence after the lesson was flagged as harmful."""
+        return replace(self, flags=self.flags + 1)
+
+    def __add__(self, other: Self) -> Self:
+        """Return the sum of evidence gathered apart: a daily fold, say, and what came after it."""
+        periods = dict(self.periods)
+        for number, period in other.periods.items():
+            periods[number] = periods[number] + period if number in periods else period
+        return replace(
+            self,
+            periods=periods,
+            verified=_added(self.verified, other.verified),
+            certain=self.certain + other.certain,
+            shown=self.shown + other.shown,
+            claims=(self.claims[0] + other.claims[0], self.claims[1] + other.claims[1]),
+            verdicts=(self.verdicts[0] + other.verdicts[0], self.verdicts[1] + other.verdicts[1]),
+            flags=self.flags + other.flags,
+        )
+
+    def total(self) -> Period:
+        """Return exposures and events of all periods together."""
+        total = Period()
+        for period in self.periods.values():
+            total = total + period
+        return total
+
+    @property
+    def events(self) -> int:
+        """How many events there were, declared or verified, of randomised exposures."""
+        return sum(period.events for period in self.periods.values())
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the counts as a small JSON document; what is zero is left out."""
+        document: dict[str, Any] = {}
+        if self.periods:
+            document["periods"] = {
+                str(number): [
+                    *(period.shown, period.withheld, period.applied, period.applied_events),
+                    _rows(period.splits),
+                ]
+                for number, period in sorted(self.periods.items())
+            }
+        if self.verified:
+            document["verified"] = _rows(self.verified)
+        counts = {"certain": self.certain, "shown": self.shown, "flags": self.flags}
+        document |= {name: count for name, count in counts.items() if count}
+        pairs = {"claims": self.claims, "verdicts": self.verdicts}
+        document |= {name: list(pair) for name, pair in pairs.items() if any(pair)}
+        return document
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """Return the evidence that `to_document` wrote."""
+        periods = {
+            int(number): Period(shown, withheld, applied, applied_events, dict(_split(rows)))
+            for number, (shown, withheld, applied, applied_events, rows) in document.get("periods", {}).items()
+        }
+        return cls(
+            periods=periods,
+            verified=dict(_split(document.get("verified", ()))),
+            certain=document.get("certain", 0),
+            shown=document.get("shown", 0),
+            claims=_pair(document.get("claims", (0, 0))),
+            verdicts=_pair(document.get("verdicts", (0, 0))),
+            flags=document.get("flags", 0),
+        )
+
+    def _with(self, number: int, more: Period) -> dict[int, Period]:
+        periods = dict(self.periods)
+        periods[number] = periods[number] + more if number in periods else more
+        return periods
+
+
+def _added(one: Mapping[float, Split], other: Mapping[float, Split]) -> dict[float, Split]:
+    total = dict(one)
+    for p_show, (shown, withheld) in other.items():
+        known = total.get(p_show, (0, 0))
+        total[p_show] = (known[0] + shown, known[1] + withheld)
+    return total
+
+
+def _rows(splits: Mapping[float, Split]) -> list[list[float]]:
+    return [[p_show, *split] for p_show, split in sorted(splits.items())]
+
+
+def _split(rows: Any) -> Iterator[tuple[float, Split]]:
+    for p_show, shown, withheld in rows:
+        yield p_show, (shown, withheld)
+
+
+def _pair(counts: Any) -> Split:
+    prevented, not_prevented = counts
+    return prevented, not_prevented

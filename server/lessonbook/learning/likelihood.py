@@ -1,0 +1,140 @@
+"""What evidence says of a lesson's rate ratio ρ: log likelihoods and posteriors on the grid."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import exp, fsum, log
+from typing import Final, TypeAlias
+
+from lessonbook.learning.evidence import Evidence, Period
+from lessonbook.learning.grid import GRID_POINTS, RHO, normalised, split_logs
+from lessonbook.learning.prior import Prior
+
+PRIOR_SHOWINGS: Final = 20.0
+"""How many showings' worth the population's share of ignored lessons counts beside a lesson's own."""
+
+_SHARE_MIN: Final = 0.03
+
+Splits: TypeAlias = Mapping[float, tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Randomised exposures and events of one lesson, weighed by their age.
+
+    `splits` counts events by probability of showing: (shown, withheld). `applied` and `applied_events` are the shown
+    exposures, and their events, of runs in which the agent says it applied the lesson.
+    """
+
+    shown: float
+    withheld: float
+    applied: float
+    applied_events: float
+    splits: Splits
+
+    @property
+    def events(self) -> float:
+        """How many events there were, by weight."""
+        return fsum(shown + withheld for shown, withheld in self.splits.values())
+
+    @property
+    def shown_events(self) -> float:
+        """How many events there were while the lesson was shown, by weight."""
+        return fsum(shown for shown, _ in self.splits.values())
+
+
+def tally_of(evidence: Evidence, now: int, half_life: float) -> Tally:
+    """Return the evidence with periods weighed by 2^(−age ÷ half-life), both in periods."""
+    shown = withheld = applied = applied_events = 0.0
+    splits: dict[float, tuple[float, float]] = {}
+    for number, period in evidence.periods.items():
+        weight = 0.5 ** (max(now - number, 0) / half_life)
+        shown += weight * period.shown
+        withheld += weight * period.withheld
+        applied += weight * period.applied
+        applied_events += weight * period.applied_events
+        for p_show, split in period.splits.items():
+            known = splits.get(p_show, (0.0, 0.0))
+            splits[p_show] = (known[0] + weight * split[0], known[1] + weight * split[1])
+    return Tally(shown, withheld, applied, applied_events, splits)
+
+
+def case_split_logs(splits: Splits) -> list[float]:
+    """Return the log likelihood of ρ at every grid point, from events alone: base rates cancel."""
+    logs = [0.0] * GRID_POINTS
+    for p_show, (shown, withheld) in splits.items():
+        rows = zip(logs, *split_logs(p_show), strict=True)
+        logs = [sofar + shown * one + withheld * other for sofar, one, other in rows]
+    return logs
+
+
+def rate_logs(tally: Tally, prior: Prior) -> list[float]:
+    """Return the log likelihood of ρ at every grid point, from how many events there were at all.
+
+    With a base rate b ~ Gamma(a, m) and n events in N₀ + ρN₁ exposures' worth, n is negative binomial:
+    (N₀ + ρN₁)ⁿ ÷ (m + N₀ + ρN₁)^(a + n). A lesson that is nearly always shown is known by this alone.
+    """
+    events, total = tally.events, prior.base_shape + tally.events
+    worths = [tally.withheld + rho * tally.shown for rho in RHO]
+    if worths[0] <= 0:
+        return [0.0] * GRID_POINTS
+    return [events * log(worth) - total * log(prior.base_exposures + worth) for worth in worths]
+
+
+def ignored_share(tally: Tally, prior: Prior) -> float:
+    """Return the share of a lesson's showings in which it is not applied, drawn to the population's."""
+    applied = tally.applied + PRIOR_SHOWINGS * (1 - prior.ignored)
+    return max(1 - applied / (tally.shown + PRIOR_SHOWINGS), 0.01)
+
+
+def application_logs(share: float, prior: Prior) -> tuple[list[float], list[float]]:
+    """Return log likelihoods of ρ of one event while shown: in a run that applied the lesson, and in one that did not.
+
+    Of the rate ρ, the part c = ignored share · its risk comes from runs that did not apply the lesson, whatever it
+    does; so an event while shown falls there with probability c/ρ. This compares runs by what agents chose to do: it
+    moves what is served, and never an effect that is told.
+    """
+    ratios = [min(share * prior.ignored_risk / rho, 1 - _SHARE_MIN) for rho in RHO]
+    return [log(1 - ratio) for ratio in ratios], [log(ratio) for ratio in ratios]
+
+
+def event_logs(tally: Tally | Period, applications: tuple[list[float], list[float]] | None) -> list[float]:
+    """Return the log likelihood of ρ at every grid point, from which events came: the case split, and applications."""
+    logs = case_split_logs(tally.splits)
+    if applications is None or not (shown := sum(events for events, _ in tally.splits.values())):
+        return logs
+    applied, ignored = tally.applied_events, shown - tally.applied_events
+    return [sofar + applied * one + ignored * other for sofar, one, other in zip(logs, *applications, strict=True)]
+
+
+def rho_weights(evidence: Evidence, tally: Tally, prior: Prior, now: int, hazard: float) -> list[float]:
+    """Return the posterior probabilities of the grid's rate ratios in period `now`.
+
+    From one period to the next a lesson's ρ is drawn anew with probability `hazard`: the code or the model that it was
+    good for may change. Events of each period go through the forward filter of that hidden Markov model (Rabiner 1989;
+    the "fixed share" of Herbster & Warmuth 1998); how many events there were at all enters by `rate_logs`.
+    """
+    applications = application_logs(ignored_share(tally, prior), prior) if tally.applied > 0 else None
+    weights: list[float] = list(prior.rho_weights)
+    before: int | None = None
+    for number in sorted(evidence.periods):
+        if before is not None:
+            weights = _drifted(weights, prior, (1 - hazard) ** (number - before))
+        before = number
+        period = evidence.periods[number]
+        if period.splits:
+            logs = event_logs(period, applications)
+            top = max(logs)
+            weights = [weight * exp(one - top) for weight, one in zip(weights, logs, strict=True)]
+            total = sum(weights)
+            weights = [weight / total for weight in weights]
+    if before is not None and now > before:
+        weights = _drifted(weights, prior, (1 - hazard) ** (now - before))
+    rates = rate_logs(tally, prior)
+    return normalised([log(max(one, _TINY)) + rate for one, rate in zip(weights, rates, strict=True)])
+
+
+_TINY: Final = 1e-300
+
+
+def _drifted(weights: list[float], prior: Prior, stays: float) -> list[float]:
+    return [stays * weight + (1 - stays) * fresh for weight, fresh in zip(weights, prior.rho_weights, strict=True)]
