@@ -116,14 +116,34 @@ def _evaluation(name: str, evaluate: Callable[[Path], Evaluation], sentence: str
     app.command(name=name, help=sentence)(command)
 
 
+def _retrieval(name: str, evaluate: Callable[[Path, Path | None], Evaluation], sentence: str) -> None:
+    """Add the command of a task that an embedding model can take part in."""
+
+    def command(
+        data: DataFolder,
+        semantic: Annotated[Path | None, typer.Option(help="folder of an embedding model (`semantic.model`)")] = None,
+        predictions_file: PredictionsFile = None,
+        json_file: JsonFile = None,
+    ) -> None:
+        try:
+            evaluation = evaluate(data, semantic)
+        except BenchError as error:
+            Console(stderr=True).print(str(error), style="red", highlight=False, markup=False)
+            raise typer.Exit(1) from None
+        Console().print(evaluation.table())
+        evaluation.write(predictions_file, json_file)
+
+    app.command(name=name, help=sentence)(command)
+
+
 _evaluation(
     "dedup", dedup.evaluate, "Tell which issues of a stream are repeats, and how often a new one is taken for one."
 )
 _evaluation("severity", severity.evaluate, "Grade advisories by their words alone.")
 _evaluation("routing", routing.evaluate, "Tell whose work a commit message speaks of.")
 _evaluation("injection", injection.evaluate, "Plant attacks through every channel and look at what agents are served.")
-_evaluation("retrieval", retrieval.evaluate, "Find the lessons that fit what is asked, beside plain FTS5.")
-_evaluation(
+_retrieval("retrieval", retrieval.evaluate, "Find the lessons that fit what is asked, beside plain FTS5.")
+_retrieval(
     "learning-retrieval", retrieval.evaluate_learning, "Tell what the issues behind lessons add to finding them."
 )
 _evaluation("scale", retrieval.evaluate_scale, "Find lessons among those of all sets, and among many that fit nothing.")

@@ -37,16 +37,16 @@ def corpora(data: Path, evaluation: Evaluation) -> list[Corpus]:
     return found
 
 
-def evaluate(data: Path) -> Evaluation:
+def evaluate(data: Path, semantic: Path | None = None) -> Evaluation:
     """Ask each set's queries against its lessons, after the issues of its history were reported."""
     evaluation = Evaluation("retrieval", goals=GOALS)
-    anyio.run(_ask_each, corpora(data, evaluation), evaluation)
+    anyio.run(_ask_each, corpora(data, evaluation), evaluation, semantic)
     _summarise(evaluation)
     return evaluation
 
 
-async def _ask_each(sets: Sequence[Corpus], evaluation: Evaluation) -> None:
-    async with opened_desk() as desk:
+async def _ask_each(sets: Sequence[Corpus], evaluation: Evaluation, semantic: Path | None) -> None:
+    async with opened_desk(semantic) as desk:
         for corpus in sets:
             await desk.store(corpus.name, corpus.lessons)
             await desk.report(corpus.name, corpus.history)
@@ -56,6 +56,7 @@ async def _ask_each(sets: Sequence[Corpus], evaluation: Evaluation) -> None:
 
 async def asked(desk: Desk, project: str, corpus: Corpus) -> list[list[str]]:
     """Return the ranked lessons for each query of a set."""
+    await desk.embed(project)
     return [await desk.ask(project, row["query"]) for row in corpus.queries]
 
 
@@ -83,18 +84,18 @@ def _summarise(evaluation: Evaluation) -> None:
         evaluation.metrics["hit@5, all sets"] = sum(figures["hit@5"] for figures in every) / len(every)
 
 
-def evaluate_learning(data: Path) -> Evaluation:
+def evaluate_learning(data: Path, semantic: Path | None = None) -> Evaluation:
     """Ask CWE's later issues, with and without the earlier ones behind their lessons."""
     evaluation = Evaluation("learning-retrieval", goals=LEARNING_GOALS)
     corpus = read_corpus(data, "cwe")
     evaluation.missing += corpus.missing
     if not corpus.missing:
-        anyio.run(_learn, corpus, evaluation)
+        anyio.run(_learn, corpus, evaluation, semantic)
     return evaluation
 
 
-async def _learn(corpus: Corpus, evaluation: Evaluation) -> None:
-    async with opened_desk() as desk:
+async def _learn(corpus: Corpus, evaluation: Evaluation, semantic: Path | None) -> None:
+    async with opened_desk(semantic) as desk:
         await desk.store("cwe", corpus.lessons)
         before = scored(corpus, await asked(desk, "cwe", corpus))
         joined = await desk.report("cwe", corpus.history)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from bench.evaluation import Row, read_rows
+from bench.faults import BenchError
 from lessonbook.config import load_settings
 from lessonbook.models.lesson import Caller
 from lessonbook.models.loop import Report
@@ -111,6 +112,10 @@ class Desk:
             )
         return joined
 
+    async def embed(self, project: str) -> None:
+        """Let the embedding model, if there is one, take in what was stored and reported."""
+        await self._work.semantic.embed_missing(project)
+
     async def ask(self, project: str, query: str) -> list[str]:
         """Return the names of the lessons that `list_lessons` gives first, and note how long it took."""
         listing = LessonListing.model_validate({"query": query[:QUERY_MAX], "limit": DEPTH})
@@ -125,10 +130,15 @@ def _person(project: str) -> Caller:
 
 
 @asynccontextmanager
-async def opened_desk() -> AsyncIterator[Desk]:
-    """Give a desk on a new SQLite database."""
+async def opened_desk(semantic: Path | None = None) -> AsyncIterator[Desk]:
+    """Give a desk on a new SQLite database, with the embedding model of the folder `semantic` where one is named."""
     with TemporaryDirectory() as folder:
-        work = await open_workspace(load_settings({"database": {"url": f"sqlite:///{folder}/lessons.db"}}))
+        given = {"database": {"url": f"sqlite:///{folder}/lessons.db"}}
+        if semantic is not None:
+            given["semantic"] = {"model": str(semantic)}
+        work = await open_workspace(load_settings(given))
+        if trouble := await work.semantic.checked():
+            raise BenchError(trouble)
         try:
             yield Desk(work)
         finally:

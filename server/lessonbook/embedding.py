@@ -6,7 +6,9 @@ numpy and the model's own library stand here, and are imported only where a mode
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 INSTALL: Final = 'pip install "lessonbook[semantic]"'
+INSTALLS: Final = {"model2vec": INSTALL, "sentence_transformers": "pip install sentence-transformers"}
 TEXT_MAX: Final = 2_000
 """Characters of a text that are embedded: models read a few hundred words."""
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -70,6 +73,7 @@ class FolderModel:
         self._folder = folder
         self._model: Any = None
         self._turn = anyio.Lock()
+        self._loading = threading.Lock()  # a thread that nobody waits for any more may still be at it
 
     async def embed(self, texts: Sequence[str], timeout_s: float) -> list[bytes]:
         """Return vectors. See `Embedder.embed`. A thread that is late is left to finish, unheard."""
@@ -82,8 +86,8 @@ class FolderModel:
 
     def _embed(self, texts: list[str]) -> list[bytes]:
         try:
-            if self._model is None:
-                self._model = _loaded(self._folder)
+            with self._loading:
+                self._model = self._model or _loaded(self._folder)
             vectors = self._model.encode([text[:TEXT_MAX] for text in texts])
         except EmbeddingFailed:
             raise
@@ -97,17 +101,15 @@ def _loaded(folder: Path) -> Any:
     """Return the model of a folder, read by the library it is made for."""
     is_transformer = (folder / "modules.json").is_file() and not _is_static(folder)
     library = "sentence_transformers" if is_transformer else "model2vec"
-    if find_spec(library) is None:
-        raise EmbeddingFailed(f"the model in {folder} needs the library {library.replace('_', '-')}")
+    try:
+        module = import_module(library)
+    except ImportError:
+        raise EmbeddingFailed(
+            f"the model in {folder} needs {library.replace('_', '-')}: run {INSTALLS[library]}"
+        ) from None
     if is_transformer:
-        from sentence_transformers import (  # noqa: PLC0415  # pyright: ignore
-            SentenceTransformer,  # pyright: ignore
-        )
-
-        return cast("Any", SentenceTransformer)(str(folder), device="cpu", local_files_only=True)
-    from model2vec import StaticModel  # noqa: PLC0415  # pyright: ignore
-
-    return cast("Any", StaticModel).from_pretrained(str(folder))
+        return module.SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    return module.StaticModel.from_pretrained(str(folder))
 
 
 def _is_static(folder: Path) -> bool:

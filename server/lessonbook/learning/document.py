@@ -61,7 +61,7 @@ def fields_of(body: str) -> Fields:
 
 
 def plain_text(body: str) -> str:
-    """Return a document as a model of language reads it: a lesson's text and rationale, then each issue, line by line."""
+    """Return a document as people read it: a lesson's text and rationale, then each issue, line by line."""
     first, *records = body.split(_RECORD)
     told = first.split(_UNIT)[:2] + [record.split(_UNIT)[0] for record in records]
     return "\n".join(filter(None, told))

@@ -8,14 +8,14 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import Connection
 
 from lessonbook.config import SemanticSettings
+from lessonbook.embedding import Embedder, EmbeddingFailed, open_embedder
 from lessonbook.errors import ConfigError
 from lessonbook.learning.document import plain_text
-from lessonbook.embedding import Embedder, EmbeddingFailed, open_embedder
 from lessonbook.store import vectors as vector_rows
 from lessonbook.store.engine import Store
 from lessonbook.store.types import Row
@@ -34,6 +34,69 @@ log = logging.getLogger(__name__)
 
 Similar = Mapping[str, float]
 """Cosines between a query and lessons, by lesson id; empty where there is no model or it fails."""
+
+
+class _News(NamedTuple):
+    """Vectors by lesson id, all there are or those that are new, and when the latest was made."""
+
+    vectors: dict[str, bytes]
+    is_all: bool
+    since: datetime | None
+
+
+class _Vectors:
+    """The vectors of one project in one matrix, kept fresh by when they were made and how many there are.
+
+    It is read on a worker's thread and changed on the event loop's alone, where it is compared.
+    """
+
+    def __init__(self, project: str, model: str) -> None:
+        self._project = project
+        self._model = model
+        self._since: datetime | None = None
+        self._known: dict[str, bytes] = {}
+        self._matrix: NDArray[Any] | None = None
+        self._lesson_ids: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def news(self, connection: Connection) -> _News:
+        """Return what was embedded since the last call; everything where some were forgotten or came late."""
+        rows = vector_rows.since(connection, self._project, self._model, self._since)
+        known = len(self._known.keys() | {lesson_id for lesson_id, _, _ in rows})
+        is_all = self._since is None or known != vector_rows.count(connection, self._project, self._model)
+        if is_all and self._since is not None:
+            rows = vector_rows.since(connection, self._project, self._model, None)
+        latest = max((moment for _, _, moment in rows), default=None)
+        since = latest - _OVERLAP if latest else self._since
+        return _News({lesson_id: vector for lesson_id, vector, _ in rows}, is_all, since)
+
+    def take(self, news: _News) -> None:
+        """Know what `news` tell."""
+        known = news.vectors if news.is_all else self._known | news.vectors
+        if known != self._known:
+            self._known, self._matrix = known, None
+        self._since = news.since
+
+    def compared(self, vector: bytes) -> Similar:
+        """Return the cosine between `vector` and each lesson's.
+
+        Raises:
+            EmbeddingFailed: the model gives vectors of another length than before.
+        """
+        import numpy as np  # noqa: PLC0415  # only where a model is configured
+
+        if self._matrix is None:
+            self._lesson_ids = list(self._known)
+            lengths = set(map(len, self._known.values()))
+            if len(lengths) > 1:
+                raise EmbeddingFailed("stored vectors are of several lengths: name the model anew")
+            self._matrix = np.frombuffer(b"".join(self._known.values()), dtype="<f4").reshape(len(self._known), -1)
+        asked = np.frombuffer(vector, dtype="<f4")
+        if len(asked) != self._matrix.shape[1]:
+            raise EmbeddingFailed(f"the model gives {len(asked)} numbers where it gave {self._matrix.shape[1]} before")
+        return dict(zip(self._lesson_ids, map(float, self._matrix @ asked), strict=True))
 
 
 class Semantic:
@@ -70,9 +133,9 @@ class Semantic:
         embedder = self.embedder
         if embedder is None or not query.strip() or (self._resting_until is not None and now < self._resting_until):
             return {}
-        held = self._vectors.setdefault(project, _Vectors(project, self.name))
+        held = self._held(project)
         try:
-            await self._store.read(held.refresh)
+            held.take(await self._store.read(held.news))
             if not held:
                 return {}
             (vector,) = await embedder.embed([query], self.settings.timeout_s)
@@ -80,10 +143,16 @@ class Semantic:
         except EmbeddingFailed as error:
             self._fail(str(error), now)
             return {}
-        while len(self._vectors) > PROJECTS_MAX:
-            del self._vectors[next(iter(self._vectors))]
         self.trouble, self._resting_until = "", None
         return similar
+
+    def _held(self, project: str) -> _Vectors:
+        """Return the vectors of a project, those of the least recently asked given up."""
+        held = self._vectors.pop(project, None)
+        self._vectors[project] = held = _Vectors(project, self.name) if held is None else held
+        while len(self._vectors) > PROJECTS_MAX:
+            del self._vectors[next(iter(self._vectors))]
+        return held
 
     async def checked(self) -> str:
         """Try the configured model, if there is one, and return why it cannot be used, or nothing."""
@@ -98,9 +167,11 @@ class Semantic:
     async def embed_missing(self, project: str) -> int:
         """Embed the lessons that changed, a batch after the other, and return how many were embedded.
 
-        No transaction is open while the model works.
+        No transaction is open while the model works. Vectors of lessons that ended meanwhile are forgotten.
         """
         done = 0
+        if self.settings.model:
+            await self._store.write(lambda connection: vector_rows.forget_ended(connection, project))
         while (embedder := self.embedder) is not None:
             waiting = await self._store.read(
                 lambda connection: vector_rows.unembedded(connection, project, self.name, self.settings.batch_size)
@@ -144,49 +215,7 @@ class Semantic:
 
 
 def _write(connection: Connection, *, project: str, model: str, rows: list[Row], same: list[tuple[str, int]]) -> None:
-    vector_rows.put(connection, rows)
+    """Write vectors, but not of lessons that changed or went while the model worked."""
+    current = vector_rows.revisions(connection, project, [row["lesson_id"] for row in rows])
+    vector_rows.put(connection, [row for row in rows if current.get(row["lesson_id"]) == row["revision"]])
     vector_rows.touch(connection, project, model, same)
-
-
-class _Vectors:
-    """The vectors of one project in one matrix, kept fresh by when they were made."""
-
-    def __init__(self, project: str, model: str) -> None:
-        self._project = project
-        self._model = model
-        self._since: datetime | None = None
-        self._known: dict[str, bytes] = {}
-        self._matrix: NDArray[Any] | None = None
-        self._lesson_ids: list[str] = []
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-    def refresh(self, connection: Connection) -> None:
-        """Fetch what was embedded since the last call."""
-        rows = vector_rows.since(connection, self._project, self._model, self._since)
-        changed = {lesson_id: vector for lesson_id, vector, _ in rows if self._known.get(lesson_id) != vector}
-        for _, _, moment in rows:
-            self._since = max(self._since or moment - _OVERLAP, moment - _OVERLAP)
-        if changed:
-            self._known |= changed
-            self._matrix = None
-
-    def compared(self, vector: bytes) -> Similar:
-        """Return the cosine between `vector` and each lesson's.
-
-        Raises:
-            EmbeddingFailed: the model gives vectors of another length than before.
-        """
-        import numpy as np  # noqa: PLC0415  # only where a model is configured
-
-        if self._matrix is None:
-            self._lesson_ids = list(self._known)
-            lengths = set(map(len, self._known.values()))
-            if len(lengths) > 1:
-                raise EmbeddingFailed("stored vectors are of several lengths: name the model anew")
-            self._matrix = np.frombuffer(b"".join(self._known.values()), dtype="<f4").reshape(len(self._known), -1)
-        asked = np.frombuffer(vector, dtype="<f4")
-        if len(asked) != self._matrix.shape[1]:
-            raise EmbeddingFailed(f"the model gives {len(asked)} numbers where it gave {self._matrix.shape[1]} before")
-        return dict(zip(self._lesson_ids, map(float, self._matrix @ asked), strict=True))

@@ -28,7 +28,7 @@ from lessonbook.models.loop import LessonQuery, Lessons, ServedLesson
 from lessonbook.models.vocabulary import SHARED_AGENT
 from lessonbook.services import prompt_section
 from lessonbook.services.measure import effect_of
-from lessonbook.services.shelf import Fit, Shelf
+from lessonbook.services.shelf import Fit, Shelf, asked_of
 from lessonbook.services.workspace import Workspace, hash_of, request_hash
 from lessonbook.store import idempotency, runs
 from lessonbook.store import lessons as lesson_rows
@@ -63,6 +63,7 @@ async def get_lessons(work: Workspace, caller: Caller, query: LessonQuery) -> Le
     """
     agent_name, how = _agent_of(work, caller, query)
     shelf = await _shelf(work, caller, agent_name)
+    similar = await work.semantic.similar(caller.project, asked_of(query.task, query.files))
     run_id = query.run_id or work.new_run_id()
     fingerprint = hash_of({"agent": agent_name, "query": request_hash(query, "run_id")})
 
@@ -76,7 +77,7 @@ async def get_lessons(work: Workspace, caller: Caller, query: LessonQuery) -> Le
             run = runs.find(connection, caller.project, run_id)
             earlier = runs.deliveries_of(connection, caller.project, run_id)
         serving = _Serving(work, caller, shelf, query, run_id, run, earlier, now)
-        return serving.log(connection, *serving.choose(), fingerprint)
+        return serving.log(connection, *serving.choose(similar), fingerprint)
 
     pick = await work.store.write(transaction)
     note = how
@@ -130,10 +131,10 @@ class _Serving:
     earlier: Mapping[str, Row]
     now: datetime
 
-    def choose(self) -> tuple[_Pick, list[Row]]:
-        """Return what to serve, and the deliveries to log for it."""
+    def choose(self, similar: Mapping[str, float]) -> tuple[_Pick, list[Row]]:
+        """Return what to serve, and the deliveries to log for it. `similar` is what an embedding model says."""
         query, shelf = self.query, self.shelf
-        fits = {fit.lesson.id: fit for fit in shelf.fitting(query.task, query.files, query.categories)}
+        fits = {fit.lesson.id: fit for fit in shelf.fitting(query.task, query.files, query.categories, similar)}
         held_out = self._is_held_out() or bool(shelf.measure.stop)
         chances = {name: self._chance(fit.lesson, held_out=held_out) for name, fit in fits.items()}
         candidates = [Candidate(name, fit.relevance, prompt_section.cost_of(fit.lesson)) for name, fit in fits.items()]

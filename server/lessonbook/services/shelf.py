@@ -6,7 +6,7 @@ process keeps the agents it serves on shelves, and each call fetches only what c
 
 from bisect import bisect_left, insort
 from collections import OrderedDict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -41,6 +41,11 @@ class Fit:
 
     lesson: Lesson
     relevance: float
+
+
+def asked_of(task: str, files: Collection[str]) -> str:
+    """Return what a call asks for, in one text: the task, and then the paths."""
+    return "\n".join((task, *files)).strip()
 
 
 def _is_severe(lesson: Lesson) -> bool:
@@ -93,18 +98,24 @@ class Shelf:
             return len(self.lessons)
         return sum(lesson.category in categories for lesson in self.lessons.values())
 
-    def fitting(self, task: str, files: Collection[str], categories: Collection[Category]) -> list[Fit]:
+    def fitting(
+        self,
+        task: str,
+        files: Collection[str],
+        categories: Collection[Category],
+        similar: Mapping[str, float] | None = None,
+    ) -> list[Fit]:
         """Return the lessons worth offering for a task, the most valuable first, at most `OFFERED_MAX`.
 
         Those that speak of its subject, and those that a person wants shown always; where nothing does, a few of the
         most severe. Paths tell little, so that where they stand alone a word in common is enough. Without a task and
-        files, those of the highest standing.
+        files, those of the highest standing. `similar` is what an embedding model says of the task, by lesson id.
         """
         if not task.strip() and not files:
             places = (self.lessons[lesson_id] for *_, lesson_id in self._order)
             found = islice((lesson for lesson in places if _is_of(lesson, categories)), OFFERED_MAX)
             return sorted((Fit(lesson, 1.0) for lesson in found), key=self._is_always, reverse=True)
-        scores = self._index.scores("\n".join((task, *files)).strip())
+        scores = self._index.scores(asked_of(task, files), similar=similar)
         wanted = {lesson_id: score for lesson_id, score in scores.items() if is_relevant(score) or not task.strip()}
         for lesson_id in self._always if wanted else {*self._always, *self._severe()}:
             wanted.setdefault(lesson_id, scores.get(lesson_id, 0.0))

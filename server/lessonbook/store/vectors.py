@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import Connection, and_, delete, func, or_, select
 
 from lessonbook.store import dialect
 from lessonbook.store.tables import lesson_documents, lesson_vectors, lessons
@@ -51,6 +51,31 @@ def unembedded(connection: Connection, project: str, model: str, most: int) -> l
         .limit(most)
     )
     return [Unembedded(*row) for row in connection.execute(query)]
+
+
+def revisions(connection: Connection, project: str, lesson_ids: Sequence[str]) -> dict[str, int]:
+    """Return the revisions of those lessons that have not ended, and let nobody change them before the commit."""
+    query = (
+        select(lessons.c.id, lessons.c.revision)
+        .where(lessons.c.project == project, lessons.c.id.in_(sorted(lesson_ids)), lessons.c.status.not_in(_ENDED))
+        .order_by(lessons.c.id)
+        .with_for_update(read=True)
+    )
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def forget_ended(connection: Connection, project: str) -> None:
+    """Delete the vectors of lessons that are rejected, deleted or superseded, whatever the model."""
+    ended = select(lessons.c.id).where(lessons.c.project == project, lessons.c.status.in_(_ENDED))
+    connection.execute(
+        delete(lesson_vectors).where(lesson_vectors.c.project == project, lesson_vectors.c.lesson_id.in_(ended))
+    )
+
+
+def count(connection: Connection, project: str, model: str) -> int:
+    """Return how many lessons of a project `model` has embedded."""
+    of_model = (lesson_vectors.c.project == project, lesson_vectors.c.model == model)
+    return connection.execute(select(func.count()).select_from(lesson_vectors).where(*of_model)).scalar_one()
 
 
 def put(connection: Connection, rows: Sequence[Row]) -> None:
