@@ -99,7 +99,7 @@ class FolderModel:
 
 def _loaded(folder: Path) -> Any:
     """Return the model of a folder, read by the library it is made for."""
-    is_transformer = (folder / "modules.json").is_file() and not _is_static(folder)
+    is_transformer = _is_transformer(folder)
     library = "sentence_transformers" if is_transformer else "model2vec"
     try:
         module = import_module(library)
@@ -112,9 +112,10 @@ def _loaded(folder: Path) -> Any:
     return module.StaticModel.from_pretrained(str(folder))
 
 
-def _is_static(folder: Path) -> bool:
-    config = folder / "config.json"
-    return config.is_file() and "model2vec" in config.read_text(encoding="utf-8", errors="replace")
+def _is_transformer(folder: Path) -> bool:
+    """Tell whether a folder needs sentence-transformers: model2vec, too, lists its one module as that library does."""
+    modules = folder / "modules.json"
+    return modules.is_file() and "StaticEmbedding" not in modules.read_text(encoding="utf-8", errors="replace")
 
 
 class ServerModel:
