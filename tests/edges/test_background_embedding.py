@@ -10,9 +10,6 @@ from sqlalchemy import func, select
 from lessonbook.app import desk_for
 from lessonbook.config import Settings
 from lessonbook.edges.mcp_server import build_server
-from lessonbook.models.lesson import Caller
-from lessonbook.models.loop import Report
-from lessonbook.services import report
 from lessonbook.services.workspace import Workspace
 from lessonbook.store.tables import lesson_vectors
 from tests.fake_embeddings import embeds, semantic
@@ -21,6 +18,7 @@ from tests.fake_provider import KEY, FakeProvider, fake_provider
 pytestmark = pytest.mark.anyio
 
 DEADLINE_S = 30
+AGENT = "BackendDevelopmentAgent"
 RULE = "Give each outgoing request a timeout."
 
 
@@ -33,10 +31,8 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProvider]:
 
 
 async def test_a_server_with_a_model_embeds_lessons_in_the_background_and_serves_by_them(
-    settings: Settings, work: Workspace, provider: FakeProvider, agent: Caller
+    settings: Settings, work: Workspace, provider: FakeProvider
 ) -> None:
-    asked = {"agent_name": "BackendDevelopmentAgent", "issues": [{"description": "It hangs", "lesson": RULE}]}
-    await report.report_issues(work, agent, Report.model_validate(asked))
     given = {**settings.model_dump(exclude_unset=True), "semantic": semantic(provider)}
     desk = desk_for(Settings.model_validate(given), "local")
 
@@ -45,10 +41,12 @@ async def test_a_server_with_a_model_embeds_lessons_in_the_background_and_serves
         return await work.store.read(lambda connection: connection.execute(query).scalar_one())
 
     async with Client(build_server(desk, ["agent"], stays_connected=True)) as client:
+        told = {"agent_name": AGENT, "issues": [{"description": "It hangs", "lesson": RULE}]}
+        assert not (await client.call_tool("report_issues", told)).is_error
         with anyio.fail_after(DEADLINE_S):
             while not await embedded():
                 assert not (await client.call_tool("get_stats", {})).is_error
-        task = {"agent_name": "BackendDevelopmentAgent", "task": "unresponsive upstreams"}
+        task = {"agent_name": AGENT, "task": "unresponsive upstreams"}
         answer = await client.call_tool("get_lessons", task)
     await desk.close()
     assert answer.structured_content is not None
