@@ -1,5 +1,6 @@
 """How well lessons fit a task: an index over lessons and the issues behind them, held in memory."""
 
+import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ KIN_WEIGHT: Final = 1.0
 LATER_WEIGHT: Final = 0.4
 """What each word after a query's first line counts: the first says what it is about."""
 QUERY_WORDS_MAX: Final = 48
+PARTS_MAX: Final = 5
+PART_WORDS_MIN: Final = 2
+_BREAK: Final = re.compile(r"[.;:!?](?:\s|$)|[,\n•]|\s(?:and|then)\s|\s[-–—]\s")
 READ_MAX: Final = 4_000
 """Characters of a query that are read."""
 COMMON_SHARE: Final = 0.5
@@ -223,6 +227,13 @@ class RelevanceIndex(Generic[Key]):
         if vector is None:
             vector = self._vectors[number] = self._meanings.vector(_words_in(self._texts[number]))
         return vector
+
+
+def parts_of(task: str) -> list[str]:
+    """Return the parts of a task that speak of one thing each, where it has several: sentences, clauses, items."""
+    pieces = map(str.strip, _BREAK.split(task[:READ_MAX]))
+    parts = [part for part in pieces if len(words_of(part)) >= PART_WORDS_MIN]
+    return parts[:PARTS_MAX] if len(parts) > 1 else []
 
 
 def asked_words(query: str) -> list[str]:
