@@ -131,18 +131,20 @@ class RelevanceIndex(Generic[Key]):
         self._keys[number], self._texts[number], self._vectors[number] = None, "", None
         self._free.append(number)
 
-    def scores(self, query: str, collection: Collection | None = None) -> dict[Key, float]:
-        """Return how probably each of the best candidates is relevant, at most `CANDIDATES` of them, best first.
+    def scores(self, query: str, collection: Collection | None = None, most: int = CANDIDATES) -> dict[Key, float]:
+        """Return how probably each of the best candidates is relevant, at most `most` of them, best first.
 
         What is left out shares no telling word with the query, or less than those given. `collection` tells how
         frequent words are where the index holds only some of many documents.
         """
         fit = self._fit
-        found = [(fit.probability(compared), key) for key, compared in self.compared(query, collection)]
+        found = [(fit.probability(compared), key) for key, compared in self.compared(query, collection, most)]
         found.sort(key=lambda pair: -pair[0])
         return {key: probability for probability, key in found}
 
-    def compared(self, query: str, collection: Collection | None = None) -> list[tuple[Key, Compared]]:
+    def compared(
+        self, query: str, collection: Collection | None = None, most: int = CANDIDATES
+    ) -> list[tuple[Key, Compared]]:
         """Return the candidates for a query, and how each compares with it."""
         asked = _asked(query)
         size = collection.size if collection else len(self._numbers)
@@ -151,7 +153,7 @@ class RelevanceIndex(Generic[Key]):
         weights = self._weighed(asked.words, size, collection)
         total = sum(weights.values()) * (1 + KIN_WEIGHT)
         sums = self._sums(weights, size, collection)
-        best = nlargest(CANDIDATES, [(value, -number) for number, value in enumerate(sums) if value])
+        best = nlargest(most, [(value, -number) for number, value in enumerate(sums) if value])
         pairs = self._pairs(asked, weights)
         meaning = self._meanings.vector(asked.words)
         found: list[tuple[Key, Compared]] = []

@@ -26,6 +26,8 @@ from lessonbook.services.measure import Measure
 from lessonbook.store import lessons as lesson_rows
 
 SHELVES_MAX: Final = 64
+OF_PART_MAX: Final = 8
+"""So many lessons at most are offered for one of several things that a task names."""
 OFFERED_MAX: Final = 60
 """So many lessons at most are weighed by evidence for one task: what comes after them has no chance to fit."""
 SEVERE_MAX: Final = 2
@@ -119,7 +121,7 @@ class Shelf:
         """
         scores = self._index.scores("\n".join((task, *files)).strip())
         for part in parts_of(task):
-            for lesson_id, score in self._index.scores(part).items():
+            for lesson_id, score in self._index.scores(part, most=OF_PART_MAX).items():
                 scores[lesson_id] = max(score, scores.get(lesson_id, 0.0))
         return scores
 
