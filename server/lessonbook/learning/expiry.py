@@ -7,7 +7,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Lapse:
-    """What becomes of a lesson whose time is up: its status from now on, and until when that stands (None: for good)."""
+    """What becomes of a lesson whose time is up: its status, and until when that stands (None: for good)."""
 
     status: Literal["active", "probation", "expired"]
     until: datetime | None
