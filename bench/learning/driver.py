@@ -6,12 +6,20 @@ from typing import Final
 from bench.learning.draws import Chance, Draws
 from lessonbook.learning import coin
 from lessonbook.learning.evidence import Evidence
-from lessonbook.learning.policy import Appraisal, Candidate, LessonState, Settings, appraise, assign, ranked
+from lessonbook.learning.policy import (
+    HOLDOUT_SHARE,
+    Appraisal,
+    Candidate,
+    LessonState,
+    Settings,
+    appraise,
+    assign,
+    ranked,
+)
 from lessonbook.learning.standing import next_status
 
 PROJECT: Final = "simulated"
 PERIOD_RUNS: Final = 500
-HOLDOUT_SHARE: Final = 0.01
 EARLY_RUNS: Final = 1_000
 REFIT_RUNS: Final = (25, 100)
 """Runs between appraisals, early and later."""

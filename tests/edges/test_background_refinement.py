@@ -38,7 +38,9 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProvider]:
 @pytest.fixture
 async def waiting(work: Workspace, agent: Caller) -> Workspace:
     """A workspace with an issue that no rule is known for."""
-    asked = Report.model_validate({"issues": [{"description": "The zeppelin stalls"}]})
+    asked = Report.model_validate(
+        {"agent_name": "BackendDevelopmentAgent", "issues": [{"description": "The zeppelin stalls"}]}
+    )
     assert (await report.report_issues(work, agent, asked)).issues[0].action == "pending"
     return work
 
@@ -51,9 +53,10 @@ def desk_with(settings: Settings, provider: FakeProvider, **refiner: object) -> 
 async def serve_until(desk: Desk, is_done: Callable[[], Awaitable[bool]]) -> None:
     """Answer a client's questions until something has happened in the background."""
     async with Client(build_server(desk, ["agent"], stays_connected=True)) as client:
-        with anyio.fail_after(DEADLINE_S):
-            while not await is_done():
-                assert not (await client.call_tool("get_stats", {})).is_error
+        deadline = anyio.current_time() + DEADLINE_S
+        while not await is_done():
+            assert anyio.current_time() < deadline, "it has not happened"
+            assert not (await client.call_tool("get_stats", {})).is_error
     await desk.close()
 
 

@@ -16,9 +16,11 @@ from lessonbook.learning.relevance import (
     K1,
     KIN_WEIGHT,
     LEAD_WEIGHT,
+    PARTS_MAX,
     B,
     Collection,
     RelevanceIndex,
+    parts_of,
 )
 from lessonbook.learning.words import words_of
 
@@ -174,3 +176,11 @@ def test_an_index_of_some_words_answers_for_them_as_one_of_all_words() -> None:
     for key in corpus:
         some.discard(key)
     assert len(some) == 0
+
+
+def test_a_task_that_names_several_things_is_taken_apart() -> None:
+    task = "Add an export: query the database, run a subprocess on the rows and check a digest"
+    assert parts_of(task) == ["Add an export", "query the database", "run a subprocess on the rows", "check a digest"]
+    assert parts_of("Query the database with the text of the search form") == []
+    assert parts_of("") == []
+    assert len(parts_of("mend the upload form, " * 50)) == PARTS_MAX

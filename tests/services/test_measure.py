@@ -217,7 +217,7 @@ async def test_what_people_stand_for_is_shown_without_a_coin(loop, agent: Caller
 async def test_a_run_that_is_held_out_gets_only_what_people_pinned(loop, agent: Caller, person: Caller, qa) -> None:
     pinned, other = await loop.learn(agent, RULE), await loop.learn(agent, "Bound the retries of a call.")
     await loop.review(person, pinned, "pin")
-    for number in range(600):
+    for number in range(900):
         served = await loop.get(agent, run_id=f"run-{number}")
         (run,) = [row for row in await loop.rows(tables.runs) if row["run_id"] == served.run_id]
         if run["holdout"]:
@@ -485,7 +485,7 @@ async def test_serving_stops_by_itself_where_it_does_harm_and_a_person_resumes_i
 ) -> None:
     pinned, lesson_id = await loop.learn(agent, "Bound the retries of a call."), await loop.learn(agent, RULE)
     await loop.review(person, pinned, "pin")
-    await with_runs(loop, served=(9_000, 6_000), held_out=(140, 5))
+    await with_runs(loop, served=(9_000, 6_000), held_out=(90, 3))
     assert (await maintain.keep_up(loop.work, Caller("demo", "upkeep"))).stopped
     assert not (await maintain.keep_up(loop.work, Caller("demo", "upkeep"))).stopped  # it has stopped already
     clock.go_on(minutes=2)
@@ -508,7 +508,7 @@ async def test_serving_stops_by_itself_where_it_does_harm_and_a_person_resumes_i
 
 
 @pytest.mark.parametrize(
-    ("served", "held_out"), [((9_000, 300), (140, 60)), ((9_000, 3_000), (140, 45)), ((50, 50), (5, 0))]
+    ("served", "held_out"), [((9_000, 300), (90, 40)), ((9_000, 3_000), (90, 30)), ((50, 50), (5, 0))]
 )
 async def test_serving_goes_on_where_it_helps_or_nobody_can_tell(
     loop, agent: Caller, served: tuple[int, int], held_out: tuple[int, int]
@@ -519,9 +519,9 @@ async def test_serving_goes_on_where_it_helps_or_nobody_can_tell(
 
 
 async def test_the_lift_of_the_service_is_told_with_its_interval(loop, agent: Caller) -> None:
-    await with_runs(loop, served=(9_000, 900), held_out=(140, 100))
+    await with_runs(loop, served=(9_000, 900), held_out=(90, 65))
     told = (await loop.stats(agent)).lift
-    assert (told["status"], told["comparisons"], told["runs_with_lessons"]) == ("measured", 140, 9_000)
+    assert (told["status"], told["comparisons"], told["runs_with_lessons"]) == ("measured", 90, 9_000)
     assert told["low"] < told["estimate"] < told["high"]
     assert told["estimate"] > 30
 

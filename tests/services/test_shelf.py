@@ -111,3 +111,12 @@ def test_where_nothing_fits_only_a_few_of_the_most_severe_are_offered() -> None:
     assert [fit.lesson.severity for fit in shelf.fitting("paint the shed", [], [])] == [4, 4]
     assert len(shelf.fitting("timeout of a request", [], [])) == 9
     assert shelf_of(lesson(1, 3, 0.9, 0, "data", "active")).fitting("paint the shed", [], []) == []
+
+
+def test_a_lesson_for_one_of_several_things_in_a_task_fits() -> None:
+    subjects = ["timeout of a request", "digest of a download", "colour of a button", "index of a query"]
+    shelf = Shelf("demo", "A", LearningSettings())
+    for number, subject in enumerate(subjects):
+        shelf._put(lesson(number, 2, 0.1, 0, "data", "active"), f"Mind the {subject} in everything that you make.")
+    task = "Download the archive and check its digest, then give every request a timeout, and log what was done to whom"
+    assert {fit.lesson.id for fit in shelf.fitting(task, [], [])} == {"L0", "L1"}

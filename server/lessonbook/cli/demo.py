@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from lessonbook.models.findings import Finding
 
 AGENT = "BackendDevelopmentAgent"
-TASK = "Add a view that runs the operator's search text against the MySQL metadata database and renders the rows"
+TASK = (
+    "Add an export: query the MySQL database with the operator's search text, start a subprocess on the result, "
+    "download its files over SSH and compare their MD5 digests"
+)
 FILES = ["airflow/www/views.py", "airflow/hooks/mysql_hook.py"]
 RUNS = 6
 BATCH = 100
@@ -133,7 +136,8 @@ class _Demo:
         _line(f"Task: {TASK}")
         answer = await self._call("get_lessons", agent_name=AGENT, task=TASK, files=FILES)
         _panel(answer["prompt_section"], f"what goes into its prompt: {answer['tokens']} tokens")
-        _line(f"The run and its deliveries were committed before this answer; {answer['more_available']} fit less.")
+        others = f"{answer['more_available']} more lessons are about other things, or fit less"
+        _line(f"The run and its deliveries were committed before this answer; {others}.")
         return answer["run_id"], [lesson["id"] for lesson in answer["lessons"]]
 
     async def _record(self, run_id: str, lesson_ids: list[str]) -> None:

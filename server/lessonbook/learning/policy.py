@@ -22,7 +22,7 @@ LADDER: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.
 MISFITS_MAX: Final = 50
 """How many lessons that do not fit the budget are passed over before the walk ends."""
 
-HOLDOUT_SHARE: Final = 0.015
+HOLDOUT_SHARE: Final = 0.01
 """The share of runs that get no lesson but the exempt ones, so that the whole service is measured, too."""
 
 

@@ -1,5 +1,6 @@
 """How well lessons fit a task: an index over lessons and the issues behind them, held in memory."""
 
+import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ KIN_WEIGHT: Final = 1.0
 LATER_WEIGHT: Final = 0.4
 """What each word after a query's first line counts: the first says what it is about."""
 QUERY_WORDS_MAX: Final = 48
+PARTS_MAX: Final = 5
+PART_WORDS_MIN: Final = 2
+_BREAK: Final = re.compile(r"[.;:!?](?:\s|$)|[,\n•]|\s(?:and|then)\s|\s[-–—]\s")
 READ_MAX: Final = 4_000
 """Characters of a query that are read."""
 COMMON_SHARE: Final = 0.5
@@ -130,25 +134,30 @@ class RelevanceIndex(Generic[Key]):
         self._free.append(number)
 
     def scores(
-        self, query: str, collection: Collection | None = None, similar: Mapping[Key, float] | None = None
+        self,
+        query: str,
+        collection: Collection | None = None,
+        similar: Mapping[Key, float] | None = None,
+        most: int = CANDIDATES,
     ) -> dict[Key, float]:
-        """Return how probably each of the best candidates is relevant, at most `CANDIDATES` of them, best first.
+        """Return how probably each of the best candidates is relevant, best first: `most` and those most `similar`.
 
         What is left out shares no telling word with the query, or less than those given. `collection` tells how
         frequent words are where the index holds only some of many documents, `similar` what an embedding model says.
         """
         fit = self._fit
-        found = [(fit.probability(compared), key) for key, compared in self.compared(query, collection, similar)]
+        found = [(fit.probability(compared), key) for key, compared in self.compared(query, collection, similar, most)]
         found.sort(key=lambda pair: -pair[0])
         return {key: probability for probability, key in found}
 
     def compared(
-        self, query: str, collection: Collection | None = None, similar: Mapping[Key, float] | None = None
+        self,
+        query: str,
+        collection: Collection | None = None,
+        similar: Mapping[Key, float] | None = None,
+        most: int = CANDIDATES,
     ) -> list[tuple[Key, Compared]]:
-        """Return the candidates for a query, and how each compares with it.
-
-        The documents most `similar` are candidates, too.
-        """
+        """Return the candidates for a query, the documents most `similar` among them, and how each compares."""
         asked = _asked(query)
         size = collection.size if collection else len(self._numbers)
         if not asked.words or not self._numbers:
@@ -156,7 +165,7 @@ class RelevanceIndex(Generic[Key]):
         weights = self._weighed(asked.words, size, collection)
         total = sum(weights.values()) * (1 + KIN_WEIGHT)
         sums = self._sums(weights, size, collection)
-        best = nlargest(CANDIDATES, [(value, -number) for number, value in enumerate(sums) if value])
+        best = nlargest(most, [(value, -number) for number, value in enumerate(sums) if value])
         if similar:
             best += self._most_similar(similar, sums, {-negative for _, negative in best})
         pairs = self._pairs(asked, weights)
@@ -242,6 +251,13 @@ class RelevanceIndex(Generic[Key]):
         if vector is None:
             vector = self._vectors[number] = self._meanings.vector(_words_in(self._texts[number]))
         return vector
+
+
+def parts_of(task: str) -> list[str]:
+    """Return the parts of a task that speak of one thing each, where it has several: sentences, clauses, items."""
+    pieces = map(str.strip, _BREAK.split(task[:READ_MAX]))
+    parts = [part for part in pieces if len(words_of(part)) >= PART_WORDS_MIN]
+    return parts[:PARTS_MAX] if len(parts) > 1 else []
 
 
 def asked_words(query: str) -> list[str]:

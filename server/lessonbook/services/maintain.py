@@ -1,6 +1,6 @@
 """Maintain: clean-up of useless lessons, expiry, folding of counts, and the doctor who counts anew."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from pydantic import BaseModel
@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from lessonbook.errors import Conflict, Forbidden
 from lessonbook.learning.effect import EVENTS_MIN
 from lessonbook.learning.evidence import Evidence
+from lessonbook.learning.expiry import lapse
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.operator import CleanedUp, Cleanup, CleanupLine
 from lessonbook.models.vocabulary import SERVABLE
@@ -138,16 +139,15 @@ async def keep_up(work: Workspace, caller: Caller) -> Upkeep:
 
 def _let_lapse(ledger: Ledger, lesson: Lesson) -> bool:
     """End a lesson's time, and return whether it was over: an active one that was delivered lately has more."""
-    if lesson.status == "probation":
-        ledger.move(lesson, "expire", "Neither verified nor seen in time.", {"status": "expired", "expires_at": None})
-        return True
-    delivered = figures.last_delivered(ledger.connection, ledger.caller.project, lesson.id)
-    age = timedelta(days=ledger.work.settings.learning.ttl_days)
-    if delivered is not None and delivered + age > ledger.now:
-        ledger.set(lesson, {"expires_at": delivered + age})
+    delivered_at = figures.last_delivered(ledger.connection, ledger.caller.project, lesson.id)
+    ttl_days = ledger.work.settings.learning.ttl_days
+    found = lapse(active=lesson.status == "active", delivered_at=delivered_at, now=ledger.now, ttl_days=ttl_days)
+    if found.status == lesson.status:
+        ledger.set(lesson, {"expires_at": found.until})
         return False
-    reason = "Neither verified nor delivered in time."
-    ledger.move(lesson, "expire", reason, {"status": "probation", "expires_at": ledger.expiry()})
+    seen = "seen" if found.status == "expired" else "delivered"
+    values: Row = {"status": found.status, "expires_at": found.until}
+    ledger.move(lesson, "expire", f"Neither verified nor {seen} in time.", values)
     return True
 
 

@@ -19,13 +19,15 @@ from sqlalchemy import Connection
 from lessonbook.config import LearningSettings
 from lessonbook.learning.fit import is_relevant
 from lessonbook.learning.ranking import standing, value
-from lessonbook.learning.relevance import RelevanceIndex
+from lessonbook.learning.relevance import RelevanceIndex, parts_of
 from lessonbook.models.lesson import Lesson
 from lessonbook.models.vocabulary import SERVABLE, SHARED_AGENT, Category
 from lessonbook.services.measure import Measure
 from lessonbook.store import lessons as lesson_rows
 
 SHELVES_MAX: Final = 64
+OF_PART_MAX: Final = 8
+"""So many lessons at most are offered for one of several things that a task names."""
 OFFERED_MAX: Final = 60
 """So many lessons at most are weighed by evidence for one task: what comes after them has no chance to fit."""
 SEVERE_MAX: Final = 2
@@ -115,13 +117,24 @@ class Shelf:
             places = (self.lessons[lesson_id] for *_, lesson_id in self._order)
             found = islice((lesson for lesson in places if _is_of(lesson, categories)), OFFERED_MAX)
             return sorted((Fit(lesson, 1.0) for lesson in found), key=self._is_always, reverse=True)
-        scores = self._index.scores(asked_of(task, files), similar=similar)
+        scores = self._scores(task, files, similar)
         wanted = {lesson_id: score for lesson_id, score in scores.items() if is_relevant(score) or not task.strip()}
         for lesson_id in self._always if wanted else {*self._always, *self._severe()}:
             wanted.setdefault(lesson_id, scores.get(lesson_id, 0.0))
         lessons = ((self.lessons[lesson_id], score) for lesson_id, score in wanted.items())
         fits = [Fit(lesson, score) for lesson, score in lessons if _is_of(lesson, categories)]
         return nsmallest(OFFERED_MAX, fits, key=self._worth)
+
+    def _scores(self, task: str, files: Collection[str], similar: Mapping[str, float] | None) -> dict[str, float]:
+        """Return how probably each lesson is relevant to the task as a whole, or to a part of it if that is more.
+
+        A task often names several things at once, and a lesson for one of them fits. Only the whole is embedded.
+        """
+        scores = self._index.scores(asked_of(task, files), similar=similar)
+        for part in parts_of(task):
+            for lesson_id, score in self._index.scores(part, most=OF_PART_MAX).items():
+                scores[lesson_id] = max(score, scores.get(lesson_id, 0.0))
+        return scores
 
     def is_always_shown(self, lesson: Lesson) -> bool:
         """Tell whether a person wants the lesson shown wherever it fits."""
