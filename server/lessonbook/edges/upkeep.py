@@ -1,4 +1,4 @@
-"""Upkeep: once a client is there, the store is opened before it is needed, and looked after once a day.
+"""Upkeep: once a client is there, the store is opened before it is needed, and looked after once an hour.
 
 Where a language model is configured, pending issues are worked on in the background, one round at a time.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 WARM_AFTER_S: Final = 0.5
 """The first answers go out before the store is loaded, which takes a fifth of a second of the processor."""
-EVERY_S: Final = 86_400.0
+EVERY_S: Final = 3_600.0
 AGAIN_S: Final = 60.0
 PAUSE_MAX_S: Final = 3_600.0
 """While the model fails its rounds come ever more seldom, until they are this far apart."""
