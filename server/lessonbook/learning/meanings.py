@@ -61,7 +61,7 @@ def cosine(one: Vector, other: Vector) -> float:
 
 @cache
 def load_meanings() -> Meanings:
-    """Return the packaged vectors, `data/models/meanings.json`, written by `bench/train_meanings.py`."""
+    """Return the packaged vectors, `data/models/meanings.json`, written by `bench/train_retrieval.py`."""
     text = (resources.files("lessonbook") / "data" / "models" / "meanings.json").read_text(encoding="utf-8")
     content = cast("dict[str, object]", json.loads(text))
     if content.get("version") != _VERSION:
