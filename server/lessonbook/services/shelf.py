@@ -26,7 +26,9 @@ from lessonbook.services.measure import Measure
 from lessonbook.store import lessons as lesson_rows
 
 SHELVES_MAX: Final = 64
-OF_PART_MAX: Final = 8
+OF_TASK_MAX: Final = 30
+"""So many lessons at most are compared with a task: what comes after them is about something else."""
+OF_PART_MAX: Final = 6
 """So many lessons at most are offered for one of several things that a task names."""
 OFFERED_MAX: Final = 60
 """So many lessons at most are weighed by evidence for one task: what comes after them has no chance to fit."""
@@ -130,7 +132,7 @@ class Shelf:
 
         A task often names several things at once, and a lesson for one of them fits. Only the whole is embedded.
         """
-        scores = self._index.scores(asked_of(task, files), similar=similar)
+        scores = self._index.scores(asked_of(task, files), similar=similar, most=OF_TASK_MAX)
         for part in parts_of(task):
             for lesson_id, score in self._index.scores(part, most=OF_PART_MAX).items():
                 scores[lesson_id] = max(score, scores.get(lesson_id, 0.0))
