@@ -159,24 +159,32 @@ def index_of(corpus: Corpus, meanings: Meanings, fit: Fit) -> RelevanceIndex[str
     return index
 
 
-def fit_weights(corpora: Sequence[Corpus], meanings: Meanings, leave_out: int | None) -> Fit:
-    """Return the weights under which relevant lessons stand out from the others found for the same query."""
-    rows: list[Compared] = []
-    relevant: list[bool] = []
-    weights: list[float] = []
-    even = Fit(Compared(8.0, 2.0, 5.0), -5.0, THRESHOLD)
-    for corpus in corpora:
-        index = index_of(corpus, meanings, even)
-        asked = [row for row in corpus.queries if leave_out is None or fold_of(row) != leave_out]
-        for row in asked:
-            found = index.compared(row["query"])
-            best = sorted(found, key=lambda one: -even.probability(one[1]))[:10]
-            rows += [compared for _, compared in best]
-            relevant += [name in row["relevant"] for name, _ in best]
-            weights += [1 / len(asked)] * len(best)
-    model = LogisticRegression(C=1e4).fit(np.array(rows)[:, :3], relevant, sample_weight=np.array(weights))
-    words, pairs, meaning = (round(float(weight), 3) for weight in model.coef_[0])
-    return Fit(Compared(words, pairs, meaning), round(float(model.intercept_[0]), 3), THRESHOLD)
+class Comparisons:
+    """How queries compare with the lessons found for them, and which of those are relevant."""
+
+    def __init__(self) -> None:
+        self.rows: list[Compared] = []
+        self.relevant: list[bool] = []
+        self.weights: list[float] = []
+
+    def add(self, corpora: Sequence[Corpus], meanings: Meanings, half: int) -> None:
+        """Compare the queries of a half by vectors that were fitted without it."""
+        even = Fit(Compared(8.0, 2.0, 5.0), -5.0, THRESHOLD)
+        for corpus in corpora:
+            index = index_of(corpus, meanings, even)
+            asked = [row for row in corpus.queries if fold_of(row) == half]
+            for row in asked:
+                best = sorted(index.compared(row["query"]), key=lambda one: -even.probability(one[1]))[:10]
+                self.rows += [compared for _, compared in best]
+                self.relevant += [name in row["relevant"] for name, _ in best]
+                self.weights += [1 / len(asked)] * len(best)
+
+    def fit(self) -> Fit:
+        """Return the weights under which relevant lessons stand out."""
+        model = LogisticRegression(C=1e4)
+        model.fit(np.array(self.rows)[:, :3], self.relevant, sample_weight=np.array(self.weights))
+        words, pairs, meaning = (round(float(weight), 3) for weight in model.coef_[0])
+        return Fit(Compared(words, pairs, meaning), round(float(model.intercept_[0]), 3), THRESHOLD)
 
 
 def questions(corpora: Sequence[Corpus], leave_out: int | None) -> list[tuple[str, str]]:
@@ -202,16 +210,32 @@ def main(
     """Fit vectors and weights, and write them; or tell how well those fitted to one half do on the other."""
     corpora = [read_corpus(data, name, leave_out="style" if name == "ruff" else "") for name in SETS]
     others = list(distractors_of(data, _Nothing()).values())[:most_texts]
-    for half in range(FOLDS) if held_out else (None,):
-        trainer = Trainer(teacher, texts_of(corpora, others, half), dimensions)
-        vectors = packed(trainer.fitted(questions(corpora, half), steps))
-        rows = (vector.tobytes() for vector in vectors)
-        meanings = Meanings(dict(zip(trainer.words, rows, strict=True)), dimensions)
-        fit = fit_weights(corpora, meanings, half)
-        if half is None:
-            _write(out, trainer.words, vectors, fit, teacher)
-        else:
-            _tell(corpora, meanings, fit, half)
+    without: list[Meanings] = []
+    compared: list[Comparisons] = []
+    for half in range(FOLDS):
+        _, _, meanings = _vectors(teacher, corpora, others, half, dimensions, steps)
+        without.append(meanings)
+        compared.append(Comparisons())
+        compared[half].add(corpora, meanings, half)
+    if held_out:
+        for half in range(FOLDS):
+            _tell(corpora, without[half], compared[1 - half].fit(), half)
+        return
+    both = Comparisons()
+    for half, meanings in enumerate(without):
+        both.add(corpora, meanings, half)
+    words, vectors, _ = _vectors(teacher, corpora, others, None, dimensions, steps)
+    _write(out, words, vectors, both.fit(), teacher)
+
+
+def _vectors(
+    teacher: Path, corpora: Sequence[Corpus], others: Sequence[str], half: int | None, dimensions: int, steps: int
+) -> tuple[list[str], Matrix, Meanings]:
+    """Return words and their vectors, fitted without the questions of a half."""
+    trainer = Trainer(teacher, texts_of(corpora, others, half), dimensions)
+    vectors = packed(trainer.fitted(questions(corpora, half), steps))
+    rows = (vector.tobytes() for vector in vectors)
+    return trainer.words, vectors, Meanings(dict(zip(trainer.words, rows, strict=True)), dimensions)
 
 
 class _Nothing:
