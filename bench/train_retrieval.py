@@ -30,7 +30,7 @@ from bench.training import MODELS
 from lessonbook.learning.fit import Fit
 
 FOLDS: Final = 2
-THRESHOLD: Final = 0.05
+THRESHOLD: Final = 0.06
 ABOUT: Final = {
     "cwe": "security",
     "asvs": "security",
@@ -124,23 +124,23 @@ class Halves:
         macro: list[Mapping[str, float]] = []
         for corpus in self._corpora:
             name = corpus.name
-            found = [
-                self._desk(name, row).ranked(row, fits[fold_of(row)], self._similar(name, row))
-                for row in corpus.queries
-            ]
+            found = [self._found(name, row, fits) for row in corpus.queries]
             ranked = [[lesson for lesson, _ in line[:10]] for line in found]
             figures = scored(corpus, ranked) | _passed(corpus, found)
             macro.append(figures)
             print(f"{name:14}", {key: round(value, 3) for key, value in figures.items()}, flush=True)
         print(f"{'macro':14}", {key: round(sum(one[key] for one in macro) / len(macro), 4) for key in macro[0]})
         away = [
-            max((value for _, value in self._desk(other.name, row).ranked(row, fits[fold_of(row)], None)), default=0.0)
+            max((value for _, value in self._found(other.name, row, fits)), default=0.0)
             for corpus in self._corpora
             for other in self._corpora
             if ABOUT[other.name] != ABOUT[corpus.name]
             for row in corpus.queries[:UNRELATED_EACH]
         ]
         print("answers from lessons about something else", round(sum(one >= THRESHOLD for one in away) / len(away), 3))
+
+    def _found(self, name: str, row: Row, fits: Sequence[Fit]) -> list[tuple[str, float]]:
+        return self._desk(name, row).ranked(row, fits[fold_of(row)], self._similar(name, row))
 
 
 def _passed(corpus: Corpus, found: Sequence[Sequence[tuple[str, float]]]) -> dict[str, float]:
