@@ -22,6 +22,8 @@ RIGHT_EACH: Final = 3
 TOP: Final = 10
 SMALL: Final = 12
 """Lessons of a small collection."""
+BRIEF: Final = (3, 9)
+"""Words of a brief query: from so many, to fewer than so many."""
 UNRELATED_EACH: Final = 100
 _EVEN: Final = Fit(Compared(6.0, 2.0, 5.0, 4.0, 2.5), -5.0, 0.05)
 
@@ -64,6 +66,11 @@ class Asking:
         if right and draw.random() < 0.5:  # half of the time
             names = [*names[1:], right[0]]
         return self._answered(self._index(list(dict.fromkeys(names))), row, similar)
+
+    def in_brief(self, row: dict[str, Any], draw: np.random.Generator, similar: Similar | None) -> Answer:
+        """Return what the first few words of a query find: tasks are often no longer."""
+        words = row["query"].split()
+        return self._answered(self._whole, row | {"query": " ".join(words[: draw.integers(*BRIEF)])}, similar)
 
     def _answered(self, index: RelevanceIndex[str], row: dict[str, Any], similar: Similar | None) -> Answer:
         query = row["query"]

@@ -30,7 +30,7 @@ from bench.training import MODELS
 from lessonbook.learning.fit import Fit
 
 FOLDS: Final = 2
-THRESHOLD: Final = 0.06
+THRESHOLD: Final = 0.05
 ABOUT: Final = {
     "cwe": "security",
     "asvs": "security",
@@ -105,18 +105,20 @@ class Halves:
         """Return weights fitted to the questions of a half, or to all."""
         answers: dict[str, list[Answer]] = {}
         few: list[Answer] = []
+        brief: list[Answer] = []
         unrelated: list[Answer] = []
         for corpus in self._corpora:
             name = corpus.name
             rows = [row for row in corpus.queries if half is None or fold_of(row) == half]
             answers[name] = [self._desk(name, row).answer(row, self._similar(name, row)) for row in rows]
             few += [self._desk(name, row).among_few(row, self._draw, self._similar(name, row)) for row in rows]
+            brief += [self._desk(name, row).in_brief(row, self._draw, self._similar(name, row)) for row in rows]
             for other in (one.name for one in self._corpora if ABOUT[one.name] != ABOUT[name]):
                 places = self._draw.permutation(len(rows))[:UNRELATED_EACH].tolist()
                 away: list[Row] = [rows[at] | {"relevant": {}} for at in places]
                 unrelated += [self._desk(other, row).answer(row, self._similar(other, row)) for row in away]
         order = order_of(answers, ORDER if self._encoder is None else (*ORDER, "similar"))
-        weights, bias = calibrated(order, [*answers.values(), few], unrelated)
+        weights, bias = calibrated(order, [*answers.values(), few, brief], unrelated)
         return Fit(weights, bias, THRESHOLD)
 
     def tell(self, fits: Sequence[Fit]) -> None:

@@ -1,7 +1,7 @@
 """The relevance index: what it finds, in which order, and that changes leave no trace."""
 
 from collections import Counter
-from math import log
+from math import log, sqrt
 
 import pytest
 from hypothesis import given
@@ -48,7 +48,7 @@ def index_of(corpus: dict[int, str]) -> RelevanceIndex[int]:
 
 
 def bm25(corpus: dict[str, str], query: str) -> dict[str, float]:
-    """Score every document from scratch, in tens of the rarest words; no word here has kin or is a lead."""
+    """Score every document from scratch, between a share and a sum; no word here has kin or is a lead."""
     documents = {key: Counter(words_of(text)) for key, text in corpus.items()}
     for terms in documents.values():
         for term in terms:
@@ -67,7 +67,7 @@ def bm25(corpus: dict[str, str], query: str) -> dict[str, float]:
             norm = K1 * (1 - B + B * terms.total() / mean)
             scores[key] = scores.get(key, 0.0) + idf[term] * terms[term] * (K1 + 1) / (terms[term] + norm)
     rarest = log(1 + (len(documents) - 0.5) / 1.5)
-    return {key: score / rarest / 10 for key, score in scores.items()}
+    return {key: score / sqrt(sum(idf.values()) * 10 * rarest) for key, score in scores.items()}
 
 
 def test_words_weigh_as_in_bm25() -> None:
@@ -202,9 +202,11 @@ def test_a_lesson_that_begins_with_the_words_of_a_query_goes_first() -> None:
 
 def test_the_more_issues_are_behind_a_lesson_the_sooner_it_comes() -> None:
     index: RelevanceIndex[str] = RelevanceIndex()
-    body = document_of("Close the file.", "", "", "other")
-    index.put("once", with_issue(body, "", "left open in alpha", ""))
-    index.put("often", with_issue(with_issue(body, "", "left open in alpha", ""), "", "beta", ""))
+    once = often = document_of("Close the file.", "", "", "other")
+    index.put("once", with_issue(once, "", "alpha left open beta gamma", ""))
+    for told in ("alpha left", "open beta", "gamma"):
+        often = with_issue(often, "", told, "")
+    index.put("often", often)
     assert list(index.scores("close the file")) == ["often", "once"]
 
 

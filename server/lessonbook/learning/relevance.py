@@ -207,6 +207,7 @@ class RelevanceIndex(Generic[Key]):
         meaning = self._meanings.vector(asked.words)
         unit = _TEN * (1 + KIN_WEIGHT) * _idf(1, size)  # what ten words of the rarest are worth
         whole = sum(weights.values()) * (1 + KIN_WEIGHT) / unit
+        unit *= sqrt(whole)
         found: list[tuple[Key, Compared]] = []
         for number in best:
             key, document = self._keys[number], self._documents[number]

@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from lessonbook.config import LearningSettings
 from lessonbook.learning.fit import is_relevant
 from lessonbook.learning.ranking import standing, value
-from lessonbook.learning.relevance import RelevanceIndex, parts_of
+from lessonbook.learning.relevance import RelevanceIndex, asked_words, parts_of
 from lessonbook.models.lesson import Lesson
 from lessonbook.models.vocabulary import SERVABLE, SHARED_AGENT, Category
 from lessonbook.refinery.subjects import subjects_of
@@ -33,6 +33,8 @@ OF_PART_MAX: Final = 6
 """So many lessons at most are offered for one of several things that a task names."""
 OFFERED_MAX: Final = 60
 """So many lessons at most are weighed by evidence for one task: what comes after them has no chance to fit."""
+NAMED_MAX: Final = 2
+"""A task of so few words names its subject: what holds a word of it fits."""
 SEVERE_MAX: Final = 2
 """Where nothing fits a task, so many of the most severe lessons are offered all the same."""
 
@@ -113,15 +115,16 @@ class Shelf:
         """Return the lessons worth offering for a task, the most valuable first, at most `OFFERED_MAX`.
 
         Those that speak of its subject, and those that a person wants shown always; where nothing does, a few of the
-        most severe. Paths tell little, so that where they stand alone a word in common is enough. Without a task and
-        files, those of the highest standing. `similar` is what an embedding model says of the task, by lesson id.
+        most severe. Paths and a task of a word or two tell little, so that a word in common is enough. Without a task
+        and files, those of the highest standing. `similar` is what an embedding model says of the task, by lesson id.
         """
         if not task.strip() and not files:
             places = (self.lessons[lesson_id] for *_, lesson_id in self._order)
             found = islice((lesson for lesson in places if _is_of(lesson, categories)), OFFERED_MAX)
             return sorted((Fit(lesson, 1.0) for lesson in found), key=self._is_always, reverse=True)
         scores = self._scores(task, files, similar)
-        wanted = {lesson_id: score for lesson_id, score in scores.items() if is_relevant(score) or not task.strip()}
+        is_name = len(asked_words(task)) <= NAMED_MAX
+        wanted = {lesson_id: score for lesson_id, score in scores.items() if is_name or is_relevant(score)}
         for lesson_id in self._always if wanted else {*self._always, *self._severe()}:
             wanted.setdefault(lesson_id, scores.get(lesson_id, 0.0))
         lessons = ((self.lessons[lesson_id], score) for lesson_id, score in wanted.items())
