@@ -223,7 +223,10 @@ class Index:
 
     def read(self, text: str) -> Reading:
         """Return where phrases stand in `text`; in time linear in its length."""
-        words = self._spelling.words(text)
+        return self.read_words(self._spelling.words(text))
+
+    def read_words(self, words: Sequence[str]) -> Reading:
+        """Return where phrases stand in a text of these `words`, as the spelling of the phrases gives them."""
         keys = list(map(self._keys_of, words))
         spans: dict[int, list[Span]] = defaultdict(list)
         alone: dict[str, list[Span]] = defaultdict(list)
