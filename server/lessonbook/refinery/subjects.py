@@ -42,7 +42,7 @@ def _add(subjects: dict[str, float], cwe: str, strength: float) -> None:
 
 def document_of(text: str, why: str, rule_key: str, category: str) -> str:
     """Return the document by which search finds a lesson, before any issue is behind it."""
-    return document.document_of(text, why, rule_key, category, subjects_of_lesson(f"{text}\n{why}"))
+    return document.document_of(text, why, rule_key, category, subjects_of_lesson(f"{rule_key}\n\n{text}\n{why}"))
 
 
 def with_issue(body: str, lesson_text: str, description: str, file: str) -> str:

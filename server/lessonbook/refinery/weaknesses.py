@@ -40,7 +40,9 @@ _PAIR_LOOSENESS: Final = 1
 _REACH_WORDS: Final = 25
 
 _CWE = re.compile(r"CWE-[1-9]\d{0,3}\Z")
-_CITED = re.compile(r"(?<![a-z0-9])cwe[-_ ]?([1-9][0-9]{0,3})(?![a-z0-9])", re.IGNORECASE)
+_QUOTE = re.compile(r"(?<!\w)['\u2018\u2019](?=\w)")
+"""An opening quotation mark, which before an s would be read as that of a genitive."""
+_CITED = re.compile(r"(?<![a-z0-9])cwe[-_]?([1-9][0-9]{0,3})(?![a-z0-9])", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +199,7 @@ class Lexicon:
 
     def guarded(self, text: str) -> tuple[Sighting, ...]:
         """Return the weaknesses that `text` speaks of, averts or cites, strongest first."""
-        reading = self._terms.index.read(text)
+        reading = self._terms.index.read(_QUOTE.sub(" ", text))
         controls = self._controls
         told = chain(self._terms.matches(reading), controls.matches(controls.index.read_words(reading.words)))
         matches = self._specific(_outermost(_strongest(told)))
