@@ -139,13 +139,17 @@ class Lexicon:
         joined = _joined(texts_in(document, "joined", name), f"{name}: 'joined'")
         self._spelling = Spelling(joined, _lists(document, "synonyms", name))
         self._groups = _lists(document, "groups", name)
-        self._entries = [
+        entries = [
             (f"{name}: weakness {entry.get('cwe', number)}", entry)
             for number, entry in enumerate(_entries(document, name), 1)
         ]
         book = Phrasebook(self._spelling, self._groups)
-        rules = [rule for where, entry in self._entries for rule in _rules(entry, book, where, _STRENGTHS)]
-        self._entries = [(where, entry) for where, entry in self._entries if not _CONTROLS.keys().isdisjoint(entry)]
+        rules = [rule for where, entry in entries for rule in _rules(entry, book, where, _STRENGTHS)]
+        self._uncompiled = [
+            (where, {key: entry[key] for key in ("cwe", *_CONTROLS) if key in entry})
+            for where, entry in entries
+            if not _CONTROLS.keys().isdisjoint(entry)
+        ]
         self._broader: dict[str, list[str]] = defaultdict(list)
         for broad, cwes in _lists(document, "within", name).items():
             for cwe in cwes:
@@ -161,7 +165,8 @@ class Lexicon:
     def _controls(self) -> "_Terms":
         """What averts weaknesses; apart, so that it changes nothing of what is told of them, and only when needed."""
         book = Phrasebook(self._spelling, self._groups)
-        return _Terms(book, [rule for where, entry in self._entries for rule in _rules(entry, book, where, _CONTROLS)])
+        entries = self._uncompiled
+        return _Terms(book, [rule for where, entry in entries for rule in _rules(entry, book, where, _CONTROLS)])
 
     def compiled(self) -> Self:
         """Return this lexicon, with that compiled, too, which else is when first needed.
