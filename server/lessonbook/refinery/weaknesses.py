@@ -7,7 +7,7 @@ import re
 import tomllib
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib import resources
@@ -206,8 +206,9 @@ class Lexicon:
         """Return the weaknesses that `text` speaks of, averts or cites, strongest first."""
         reading = self._terms.index.read(_QUOTE.sub(" ", text))
         controls = self._controls
-        told = chain(self._terms.matches(reading), controls.matches(controls.index.read_words(reading.words)))
-        matches = self._specific(_outermost(_strongest(told)))
+        averted = list(controls.matches(controls.index.read_words(reading.words)))
+        matches = _outermost(_strongest(chain(self._terms.matches(reading), averted)))
+        matches = self._specific(matches, {match.cwe for match in averted})
         cited = {f"CWE-{found[1]}": Sighting(f"CWE-{found[1]}", 1.0, (found[0],)) for found in _CITED.finditer(text)}
         return (*cited.values(), *(one for one in _ranked(reading.words, matches) if one.cwe not in cited))
 
@@ -219,11 +220,11 @@ class Lexicon:
             links[kind] = [link for link in links[kind] if not any(_holds(other, link) for other in links[longer])]
         return links
 
-    def _specific(self, matches: Sequence[_Match]) -> list[_Match]:
-        """Leave out the weaknesses of which another one, told with enough strength, is a special case."""
+    def _specific(self, matches: Sequence[_Match], kept: Set[str] = frozenset()) -> list[_Match]:
+        """Leave out the weaknesses, but those `kept`, of which one told with enough strength is a special case."""
         told = {match.cwe for match in matches if match.strength >= _STRENGTHS["likely"]}
         broad = {cwe for narrow in told for cwe in self._broader.get(narrow, ())}
-        return [match for match in matches if match.cwe not in broad]
+        return [match for match in matches if match.cwe not in broad or match.cwe in kept]
 
 
 class _Terms:
