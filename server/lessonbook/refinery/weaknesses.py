@@ -24,7 +24,7 @@ from lessonbook.refinery.spelling import Spelling
 
 _VERSION: Final = 1
 _STRENGTHS: Final = MappingProxyType({"sure": 0.95, "likely": 0.75, "hint": 0.45})
-_CONTROLS: Final = MappingProxyType({"control": 0.75, "control_hint": 0.45})
+_CONTROLS: Final = MappingProxyType({"control": 0.9, "control_hint": 0.45})
 _FIELDS: Final = frozenset({"cwe", *_STRENGTHS, *_CONTROLS})
 _TABLES: Final = frozenset({"version", "joined", "synonyms", "groups", "chains", "within", "weakness"})
 _CHAINS: Final = ("effect_follows", "cause_follows", "averted", "not_averted")
