@@ -1,4 +1,7 @@
-"""An issue in plain words is recognised by the field's terms; causes count, not what they lead to."""
+"""An issue in plain words is recognised by the field's terms; causes count, not what they lead to.
+
+A lesson is recognised by the controls it asks for, too.
+"""
 
 from pathlib import Path
 
@@ -8,7 +11,7 @@ from hypothesis import strategies as st
 
 from lessonbook.errors import ConfigError
 from lessonbook.refinery import phrases
-from lessonbook.refinery.weaknesses import load_lexicon, weaknesses_in
+from lessonbook.refinery.weaknesses import guarded_against, load_lexicon, weaknesses_in
 
 SURE = 0.9
 LEXICON = load_lexicon()
@@ -165,6 +168,102 @@ def test_spelling_and_inflection_do_not_matter() -> None:
     assert {top(spelling) for spelling in spellings} == {"CWE-416"}
 
 
+@pytest.mark.parametrize(
+    ("text", "cwe"),
+    [
+        ("Set HttpOnly on session cookies", "CWE-1004"),
+        ("Set the 'Secure' flag on cookies", "CWE-614"),
+        ("Use parameterized queries", "CWE-89"),
+        ("Use prepared statements, never string formatting", "CWE-89"),
+        ("Hash passwords with argon2", "CWE-916"),
+        ("Verify TLS certificates", "CWE-295"),
+        ("Escape output by its context", "CWE-79"),
+        ("Send an anti-forgery token with each form", "CWE-352"),
+        ("Require multi-factor authentication for admins", "CWE-308"),
+        ("Regenerate the session ID after login", "CWE-384"),
+        ("Lock an account after ten failed login attempts", "CWE-307"),
+        ("Disable DTDs in XML parsers", "CWE-611"),
+        ("Allowlist the hosts of outbound requests", "CWE-918"),
+        ("Store uploads outside the web root and check file extensions", "CWE-434"),
+        ("Encrypt data at rest", "CWE-311"),
+        ("Drop all capabilities of the container", "CWE-250"),
+        ("Set memory limits on each pod", "CWE-770"),
+        ("Use a CSPRNG for tokens", "CWE-338"),
+        ("Compare digests in constant time", "CWE-208"),
+        ("Redact logs", "CWE-532"),
+        ("Pin images by digest", "CWE-494"),
+        ("Send Cache-Control: no-store with account pages", "CWE-525"),
+        ("Check bounds before each index is read", "CWE-125"),
+    ],
+)
+def test_a_lesson_is_recognised_by_the_control_it_asks_for(text: str, cwe: str) -> None:
+    assert cwe in {sighting.cwe for sighting in guarded_against(text)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Sort imports by name",
+        "Use a context manager for locks in tests",
+        "Name a helper for what it returns",
+        "Fail the build when a core module has no tests",
+        "Prefer pathlib to os.path",
+        "Checks for uses of `os.path.join`",
+        "Write release notes in the same pull request",
+        "Read https://docs.example.org/guide before a migration",
+        "Keep the namespace of a plugin short",
+        "",
+    ],
+)
+def test_an_ordinary_lesson_averts_no_weakness(text: str) -> None:
+    assert guarded_against(text) == ()
+
+
+def test_what_a_lesson_averts_counts_in_full() -> None:
+    (sighting, *_) = guarded_against("Prevent SQL injection")
+
+    assert (sighting.cwe, sighting.strength) == ("CWE-89", 0.95)
+    assert weaknesses_in("Prevent SQL injection")[0].strength < sighting.strength / 2
+
+
+def test_the_effect_of_a_weakness_counts_in_full_in_a_lesson() -> None:
+    strengths = {sighting.cwe: sighting.strength for sighting in guarded_against("XXE allows attackers to cause SSRF")}
+
+    assert strengths["CWE-611"] == strengths["CWE-918"]
+
+
+@pytest.mark.parametrize("name", ["CWE-79", "cwe:CWE-79", "CWE79", "cwe-79", "cwe_79", "(CWE-79)"])
+def test_a_weakness_cited_by_number_is_certain(name: str) -> None:
+    assert [(sighting.cwe, sighting.strength) for sighting in guarded_against(f"Mind {name}.")] == [("CWE-79", 1.0)]
+
+
+def test_a_weakness_both_cited_and_told_is_told_once() -> None:
+    found = guarded_against("CWE-89: use parameterized queries")
+
+    assert [(sighting.cwe, sighting.strength) for sighting in found] == [("CWE-89", 1.0)]
+
+
+@pytest.mark.parametrize("text", ["CWE-0", "CWE-12345", "acwe-79", "CWE-79x", "CWE 2024 list of 25"])
+def test_what_only_looks_like_a_number_cites_nothing(text: str) -> None:
+    assert all(sighting.strength < 1 for sighting in guarded_against(text))
+
+
+def test_controls_are_known_for_the_commonest_weaknesses() -> None:
+    assert len(LEXICON.controlled) >= 150
+    assert LEXICON.controlled >= {f"CWE-{n}" for n in (22, 78, 79, 89, 94, 125, 287, 306, 352, 416, 434, 476, 502, 787)}
+
+
+@given(st.text(max_size=400) | st.lists(st.sampled_from(sorted(LEXICON.words)), max_size=60).map(" ".join))
+@example("'s 'secure' ''")
+@example("CWE-79 CWE-79 cwe79")
+def test_any_lesson_is_handled(text: str) -> None:
+    found = guarded_against(text)
+
+    assert all(0 < sighting.strength <= 1 and sighting.words for sighting in found)
+    assert len({sighting.cwe for sighting in found}) == len(found)
+    assert [one.strength for one in found] == sorted((one.strength for one in found), reverse=True)
+
+
 @given(st.text(max_size=400) | st.lists(st.sampled_from(sorted(LEXICON.words)), max_size=60).map(" ".join))
 @example("\n\n")
 @example(". .. ... ../ ..\\ ....// /./ %00")
@@ -239,11 +338,26 @@ def test_the_shipped_lexicon_is_read_once() -> None:
         ('[[weakness]]\ncwe = "CWE-79"\nsure = ["(red apple|) pie"]', "CWE-79.*'sure'.*brackets"),
         ('[[weakness]]\ncwe = "CWE-79"\nsure = ["(red apple"]', "CWE-79.*'sure'.*matches nothing"),
         ('[[weakness]]\ncwe = "CWE-79"\nsure = ["XSS"]', "CWE-79.*'sure'.*matches nothing"),
+        ('[[weakness]]\ncwe = "CWE-79"\ncontrol = "escape"', "CWE-79.*'control'.*list"),
+        ('[[weakness]]\ncwe = "CWE-79"\ncontrol = ["escape ~"]', "CWE-79.*'control'.*'escape ~'"),
+        ('[[weakness]]\ncwe = "CWE-79"\ncontrol_hint = ["@nobody"]', "CWE-79.*'control_hint'.*'@nobody'"),
     ],
 )
 def test_a_malformed_lexicon_names_entry_and_key(body: str, told: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=told):
         load_lexicon(write(tmp_path, body))
+
+
+def test_controls_change_nothing_of_what_an_issue_speaks_of(tmp_path: Path) -> None:
+    issue = "A red apple fell on the pie. And a plum"
+    told = '[[weakness]]\ncwe = "CWE-1"\nsure = ["red ~ pie"]\n'
+    controls = 'control = ["red apple", "apple"]\n[[weakness]]\ncwe = "CWE-2"\ncontrol = ["pie", "plum"]\n'
+    without, with_them = (load_lexicon(write(tmp_path, body)) for body in (told, told + controls))
+
+    assert without.sightings(issue) == with_them.sightings(issue) != ()
+    assert without.cwes == with_them.cwes == {"CWE-1"}
+    assert with_them.controlled == {"CWE-1", "CWE-2"}
+    assert {one.cwe for one in with_them.guarded(issue)} == {"CWE-1", "CWE-2"}
 
 
 def test_a_lexicon_of_another_version_is_refused(tmp_path: Path) -> None:

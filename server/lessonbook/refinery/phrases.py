@@ -129,28 +129,34 @@ class Phrasebook:
             raise ValueError("which is no phrase")
         return elements
 
-    def _choice(self, word: str) -> _Choice:
+    def _choice(self, word: str, depth: int = 0) -> _Choice:
         choice = self._choices.get(word)
         if choice is None:
-            words = tuple(self._spelled(word))
-            keys = frozenset([one if one[-1] == "*" else self.spelling.key(one) for one in words])
-            joined = [self.spelling.joined[first] for first in map(root, words) if first in self.spelling.joined]
-            joins = {second: one for pairs in joined for second, one in pairs.items()} if joined else _NO_JOINS
-            choice = self._choices[word] = _Choice(keys, words, joins)
+            first, *others = word.split("|")
+            choice = self._choices[word] = (
+                _merged([self._choice(one, depth) for one in (first, *others)]) if others else self._single(word, depth)
+            )
         return choice
 
-    def _spelled(self, word: str, depth: int = 0) -> Iterator[str]:
-        for choice in word.split("|"):
-            if choice.startswith("@"):
-                members = self._groups.get(choice[1:])
-                if members is None or depth > len(self._groups):
-                    raise ValueError(f"but {choice!r} is no group")
-                for member in members:
-                    yield from self._spelled(member, depth + 1)
-            elif not is_word(choice.removesuffix("*")):
-                raise ValueError(f"but {choice!r} matches nothing")
-            else:
-                yield choice
+    def _single(self, word: str, depth: int) -> _Choice:
+        if word.startswith("@"):
+            members = self._groups.get(word[1:])
+            if members is None or depth > len(self._groups):
+                raise ValueError(f"but {word!r} is no group")
+            return _merged([self._choice(member, depth + 1) for member in members])
+        if not is_word(word.removesuffix("*")):
+            raise ValueError(f"but {word!r} matches nothing")
+        key = word if word[-1] == "*" else self.spelling.key(word)
+        return _Choice(frozenset({key}), (word,), self.spelling.joined.get(root(word), _NO_JOINS))
+
+
+def _merged(choices: Sequence[_Choice]) -> _Choice:
+    joins = [choice.joins for choice in choices if choice.joins]
+    return _Choice(
+        frozenset[str]().union(*[choice.keys for choice in choices]),
+        tuple(word for choice in choices for word in choice.words),
+        {second: one for pairs in joins for second, one in pairs.items()} if joins else _NO_JOINS,
+    )
 
 
 def _ways(phrase: str) -> Iterator[list[str]]:
@@ -172,13 +178,15 @@ class Index:
     def __init__(self, book: Phrasebook) -> None:
         """Index the phrases that `book` has now."""
         self._spelling = book.spelling
-        spread: Counter[str] = Counter()
+        spread: dict[str, int] = defaultdict(int)
         uses = Counter(element.keys for elements in book.phrases for element in elements)
         for keys, times in uses.items():
-            spread.update(dict.fromkeys(keys, times))
+            for key in keys:
+                spread[key] += times
         self._exact = frozenset(key for key in spread if key[-1] != "*")
         self._prefixes = frozenset(spread) - self._exact
-        spread.update(dict.fromkeys(spread.keys() & _LIGHT, len(book.phrases)))
+        for key in spread.keys() & _LIGHT:
+            spread[key] += len(book.phrases)
         self._weights = {keys: sum(map(spread.__getitem__, keys)) for keys in uses}
         self._elements = book.phrases
         self._anchors = [_anchor(elements, self._weights) for elements in book.phrases]
@@ -223,7 +231,10 @@ class Index:
 
     def read(self, text: str) -> Reading:
         """Return where phrases stand in `text`; in time linear in its length."""
-        words = self._spelling.words(text)
+        return self.read_words(self._spelling.words(text))
+
+    def read_words(self, words: Sequence[str]) -> Reading:
+        """Return where phrases stand in a text of these `words`, as the spelling of the phrases gives them."""
         keys = list(map(self._keys_of, words))
         spans: dict[int, list[Span]] = defaultdict(list)
         alone: dict[str, list[Span]] = defaultdict(list)

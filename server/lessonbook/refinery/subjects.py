@@ -3,11 +3,12 @@
 Subjects are weaknesses (CWE) and, weaker, the broader ones that they are cases of.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from lessonbook.learning import document
 from lessonbook.learning.document import Subjects
-from lessonbook.refinery.weaknesses import broader, weaknesses_in
+from lessonbook.refinery.weaknesses import Sighting, broader, guarded_against, weaknesses_in
 
 BROADER: Final = 0.7
 """What a broader weakness counts beside the one that is told."""
@@ -16,9 +17,18 @@ READ_MAX: Final = 4_000
 
 
 def subjects_of(text: str) -> Subjects:
-    """Return the subjects `text` is about, each with how much; empty for most text that is not about security."""
+    """Return the subjects an issue or a query is about, each with how much; empty for most that is not of security."""
+    return _subjects(weaknesses_in(text[:READ_MAX]))
+
+
+def subjects_of_lesson(text: str) -> Subjects:
+    """Return the subjects a lesson is about, also those that it names by what averts them alone."""
+    return _subjects(guarded_against(text[:READ_MAX]))
+
+
+def _subjects(sightings: Iterable[Sighting]) -> Subjects:
     subjects: dict[str, float] = {}
-    for sighting in weaknesses_in(text[:READ_MAX]):
+    for sighting in sightings:
         _add(subjects, sighting.cwe, sighting.strength)
         for broad in broader(sighting.cwe):
             _add(subjects, broad, BROADER * sighting.strength)
@@ -32,7 +42,7 @@ def _add(subjects: dict[str, float], cwe: str, strength: float) -> None:
 
 def document_of(text: str, why: str, rule_key: str, category: str) -> str:
     """Return the document by which search finds a lesson, before any issue is behind it."""
-    return document.document_of(text, why, rule_key, category, subjects_of(f"{text}\n{why}"))
+    return document.document_of(text, why, rule_key, category, subjects_of_lesson(f"{rule_key}\n\n{text}\n{why}"))
 
 
 def with_issue(body: str, lesson_text: str, description: str, file: str) -> str:

@@ -1,4 +1,4 @@
-"""Which known weakness an issue speaks of, told from the field's terms of art alone.
+"""Which known weakness an issue speaks of, or a lesson averts, told from the field's terms of art alone.
 
 `data/weaknesses.toml` says how its phrases are written.
 """
@@ -7,15 +7,15 @@ import re
 import tomllib
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from importlib.resources.abc import Traversable
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple, Self, cast
 
 from lessonbook.errors import ConfigError
 from lessonbook.refinery.documents import texts_in
@@ -24,7 +24,8 @@ from lessonbook.refinery.spelling import Spelling
 
 _VERSION: Final = 1
 _STRENGTHS: Final = MappingProxyType({"sure": 0.95, "likely": 0.75, "hint": 0.45})
-_FIELDS: Final = frozenset({"cwe", *_STRENGTHS})
+_CONTROLS: Final = MappingProxyType({"control": 0.9, "control_hint": 0.45})
+_FIELDS: Final = frozenset({"cwe", *_STRENGTHS, *_CONTROLS})
 _TABLES: Final = frozenset({"version", "joined", "synonyms", "groups", "chains", "within", "weakness"})
 _CHAINS: Final = ("effect_follows", "cause_follows", "averted", "not_averted")
 _WINDOW_WORDS: Final = 30
@@ -39,6 +40,9 @@ _PAIR_LOOSENESS: Final = 1
 _REACH_WORDS: Final = 25
 
 _CWE = re.compile(r"CWE-[1-9]\d{0,3}\Z")
+_QUOTE = re.compile(r"(?<!\w)['\u2018\u2019](?=\w)")
+"""An opening quotation mark, which before an s would be read as that of a genitive."""
+_CITED = re.compile(r"(?<![a-z0-9])cwe[-_]?([1-9][0-9]{0,3})(?![a-z0-9])", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,18 @@ def weaknesses_in(text: str) -> tuple[Sighting, ...]:
     return load_lexicon().sightings(text)
 
 
+def guarded_against(text: str) -> tuple[Sighting, ...]:
+    """Return the weaknesses that `text` speaks of, averts by a control, or cites as CWE-79, strongest first.
+
+    What is averted, or the effect of something else, counts in full: who says how to prevent an injection speaks of
+    injection. Time is linear in the length of `text`.
+
+    Raises:
+        ConfigError: the shipped lexicon is malformed.
+    """
+    return load_lexicon().guarded(text)
+
+
 def broader(cwe: str) -> Sequence[str]:
     """Return the weaknesses of which `cwe` is a special case."""
     return _shipped().broader(cwe)
@@ -91,7 +107,7 @@ def load_lexicon(file: Path | None = None) -> "Lexicon":
     Raises:
         ConfigError: `file` is no TOML or has an unknown or wrong key; entry and key are named.
     """
-    return _shipped() if file is None else _read(file)
+    return _shipped() if file is None else _read(file).compiled()
 
 
 @cache
@@ -121,12 +137,19 @@ class Lexicon:
             ConfigError: an entry or key of `document` is wrong.
         """
         joined = _joined(texts_in(document, "joined", name), f"{name}: 'joined'")
-        spelling = Spelling(joined, _lists(document, "synonyms", name))
-        book = Phrasebook(spelling, _lists(document, "groups", name))
-        self._rules: dict[int, list[_Rule]] = defaultdict(list)
-        for number, entry in enumerate(_entries(document, name), 1):
-            for rule in _rules(entry, book, f"{name}: weakness {entry.get('cwe', number)}"):
-                self._rules[rule.needed[0]].append(rule)
+        self._spelling = Spelling(joined, _lists(document, "synonyms", name))
+        self._groups = _lists(document, "groups", name)
+        entries = [
+            (f"{name}: weakness {entry.get('cwe', number)}", entry)
+            for number, entry in enumerate(_entries(document, name), 1)
+        ]
+        book = Phrasebook(self._spelling, self._groups)
+        rules = [rule for where, entry in entries for rule in _rules(entry, book, where, _STRENGTHS)]
+        self._uncompiled = [
+            (where, {key: entry[key] for key in ("cwe", *_CONTROLS) if key in entry})
+            for where, entry in entries
+            if not _CONTROLS.keys().isdisjoint(entry)
+        ]
         self._broader: dict[str, list[str]] = defaultdict(list)
         for broad, cwes in _lists(document, "within", name).items():
             for cwe in cwes:
@@ -136,17 +159,38 @@ class Lexicon:
             kind: [n for phrase in chains.get(kind, ()) for n in book.add(phrase, f"{name}: chains.{kind}")]
             for kind in _CHAINS
         }
-        self._index = Index(book)
+        self._terms = _Terms(book, rules)
+
+    @cached_property
+    def _controls(self) -> "_Terms":
+        """What averts weaknesses; apart, so that it changes nothing of what is told of them, and only when needed."""
+        book = Phrasebook(self._spelling, self._groups)
+        entries = self._uncompiled
+        return _Terms(book, [rule for where, entry in entries for rule in _rules(entry, book, where, _CONTROLS)])
+
+    def compiled(self) -> Self:
+        """Return this lexicon, with that compiled, too, which else is when first needed.
+
+        Raises:
+            ConfigError: a control is wrong.
+        """
+        _ = self._controls
+        return self
 
     @property
     def cwes(self) -> frozenset[str]:
         """The weaknesses that have words here."""
-        return frozenset(rule.cwe for rules in self._rules.values() for rule in rules)
+        return self._terms.cwes
+
+    @property
+    def controlled(self) -> frozenset[str]:
+        """The weaknesses whose controls have words here."""
+        return self._controls.cwes
 
     @property
     def words(self) -> frozenset[str]:
         """The stems, and the beginnings of words without their `*`, that phrases are made of."""
-        return self._index.words
+        return self._terms.index.words
 
     def broader(self, cwe: str) -> Sequence[str]:
         """Return the weaknesses of which `cwe` is a special case, none for one without words here."""
@@ -154,9 +198,19 @@ class Lexicon:
 
     def sightings(self, text: str) -> tuple[Sighting, ...]:
         """Return the weaknesses that `text` speaks of, strongest first."""
-        reading = self._index.read(text)
-        matches = self._specific(_outermost(_strongest(self._matches(reading))))
+        reading = self._terms.index.read(text)
+        matches = self._specific(_outermost(_strongest(self._terms.matches(reading))))
         return _ranked(reading.words, _judged(matches, self._links(reading), reading.sentences)) if matches else ()
+
+    def guarded(self, text: str) -> tuple[Sighting, ...]:
+        """Return the weaknesses that `text` speaks of, averts or cites, strongest first."""
+        reading = self._terms.index.read(_QUOTE.sub(" ", text))
+        controls = self._controls
+        averted = list(controls.matches(controls.index.read_words(reading.words)))
+        matches = _outermost(_strongest(chain(self._terms.matches(reading), averted)))
+        matches = self._specific(matches, {match.cwe for match in averted})
+        cited = {f"CWE-{found[1]}": Sighting(f"CWE-{found[1]}", 1.0, (found[0],)) for found in _CITED.finditer(text)}
+        return (*cited.values(), *(one for one in _ranked(reading.words, matches) if one.cwe not in cited))
 
     def _links(self, reading: Reading) -> dict[str, list[Span]]:
         """Return where `reading` says that one thing follows from, or averts, another."""
@@ -166,13 +220,30 @@ class Lexicon:
             links[kind] = [link for link in links[kind] if not any(_holds(other, link) for other in links[longer])]
         return links
 
-    def _specific(self, matches: Sequence[_Match]) -> list[_Match]:
-        """Leave out the weaknesses of which another one, told with enough strength, is a special case."""
+    def _specific(self, matches: Sequence[_Match], kept: Set[str] = frozenset()) -> list[_Match]:
+        """Leave out the weaknesses, but those `kept`, of which one told with enough strength is a special case."""
         told = {match.cwe for match in matches if match.strength >= _STRENGTHS["likely"]}
         broad = {cwe for narrow in told for cwe in self._broader.get(narrow, ())}
-        return [match for match in matches if match.cwe not in broad]
+        return [match for match in matches if match.cwe not in broad or match.cwe in kept]
 
-    def _matches(self, reading: Reading) -> Iterator[_Match]:
+
+class _Terms:
+    """Phrases, and the weaknesses that they tell of."""
+
+    def __init__(self, book: Phrasebook, rules: Iterable[_Rule]) -> None:
+        """Take `rules`, whose phrases are in `book`, which gets no more of them."""
+        self._rules: dict[int, list[_Rule]] = defaultdict(list)
+        for rule in rules:
+            self._rules[rule.needed[0]].append(rule)
+        self.index = Index(book)
+
+    @property
+    def cwes(self) -> frozenset[str]:
+        """The weaknesses that have words here."""
+        return frozenset(rule.cwe for rules in self._rules.values() for rule in rules)
+
+    def matches(self, reading: Reading) -> Iterator[_Match]:
+        """Give what the phrases found tell of."""
         spans = reading.spans
         for number, places in spans.items():
             for rule in self._rules.get(number, ()):
@@ -184,14 +255,16 @@ class Lexicon:
                         yield from (_Match(rule.cwe, strength, span) for span in _around(place, others))
 
 
-def _rules(entry: Mapping[str, object], book: Phrasebook, where: str) -> Iterator[_Rule]:
-    """Give what one weakness is known by; a phrase that is said in several ways makes several rules."""
+def _rules(
+    entry: Mapping[str, object], book: Phrasebook, where: str, strengths: Mapping[str, float]
+) -> Iterator[_Rule]:
+    """Give what one weakness is known by under the keys of `strengths`; several ways to say it are several rules."""
     for key in entry.keys() - _FIELDS:
         raise ConfigError(f"{where}: {key!r} is no key of a weakness")
     cwe = entry.get("cwe")
     if not isinstance(cwe, str) or not _CWE.match(cwe):
         raise ConfigError(f"{where}: 'cwe' has to look like CWE-79")
-    for key, strength in _STRENGTHS.items():
+    for key, strength in strengths.items():
         place = f"{where}: {key!r}"
         for pattern in texts_in(entry, key, where):
             wanted, *unwanted = (
