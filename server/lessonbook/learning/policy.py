@@ -14,7 +14,7 @@ from lessonbook.learning.population import fit_prior
 from lessonbook.learning.prior import Prior
 from lessonbook.learning.retirement import e_value
 
-POLICY_VERSION: Final = "measured/1"
+POLICY_VERSION: Final = "measured/2"
 LADDER: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98)
 """The probabilities that are used: few, so that evidence stays small."""
 
