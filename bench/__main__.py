@@ -158,9 +158,10 @@ def learning_command(
     runs: Annotated[int, typer.Option(min=10, help="runs of each seed")] = 10_000,
     json_file: JsonFile = None,
     picture: Annotated[Path | None, typer.Option(help="draw issues prevented over runs into this file")] = None,
+    ingredients: Annotated[bool, typer.Option("--ablation", help="what each ingredient adds, instead")] = False,
 ) -> None:
-    """Compare Lessonbook's policy with simpler rules in a simulated world."""
-    from bench.learning import comparison, report, world  # noqa: PLC0415  # they need the extra `bench`
+    """Compare Lessonbook's policy with simpler rules in a simulated world, or with itself less an ingredient."""
+    from bench.learning import ablation, comparison, report, world  # noqa: PLC0415  # they need the extra `bench`
 
     console = Console(stderr=True)
     try:
@@ -169,6 +170,12 @@ def learning_command(
         console.print(str(error), style="red", highlight=False, markup=False)
         raise typer.Exit(1) from None
     with console.status(f"{read.name}: starting") as status:
+        if ingredients:
+            without = ablation.figures(read, ablation.ablate(read, seeds, runs, status.update))
+            Console().print(ablation.table(without))
+            if json_file is not None:
+                report.write_json(without, json_file)
+            return
         compared = comparison.compare(read, seeds, runs, status.update)
     measured = report.figures(compared)
     Console().print(report.table(measured))

@@ -1,7 +1,5 @@
 """Who is shown: by what is known, by the budget, and by a coin that nothing else depends on."""
 
-from math import exp
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,6 +93,26 @@ def test_a_lesson_more_likely_worth_it_is_shown_at_least_as_often(one: float, ot
     assert settings.p_min <= show_probability(low, settings) <= settings.p_max
 
 
+@given(st.floats(0.01, 0.99), st.floats(0, 5), st.floats(0, 5))
+def test_where_the_outlook_is_bad_a_lesson_that_may_do_much_harm_is_withheld(p: float, one: float, more: float) -> None:
+    settings = Settings()
+    for optimism in (settings.pessimism, 0.0):
+        low, high = (show_probability(p, settings, optimism, gain_odds=odds) for odds in (one, one + more))
+        assert low <= high <= show_probability(p, settings, optimism)
+    assert show_probability(0.6, settings, settings.pessimism, gain_odds=0.1) == settings.p_min
+    best = show_probability(p, settings, settings.optimism)
+    assert show_probability(p, settings, settings.optimism, gain_odds=max(one, 0.1)) == best
+
+
+def test_a_lesson_is_worth_the_same_whichever_others_it_is_looked_at_with() -> None:
+    states = [LessonState(str(weight), weight, 100, evidence(15, 30)) for weight in (1.0, 8.0)]
+    together = appraise(states, prior=DEFAULT_PRIOR)
+    for one in states:
+        alone = appraise([one], prior=DEFAULT_PRIOR)[one.lesson_id]
+        assert alone.cost == together[one.lesson_id].cost
+        assert alone.p_positive == together[one.lesson_id].p_positive
+
+
 @pytest.mark.parametrize("tokens", [40, 400])
 def test_doubt_is_resolved_by_showing_where_lessons_help_and_by_withholding_where_they_can_not(tokens: int) -> None:
     settings = Settings()
@@ -104,7 +122,7 @@ def test_doubt_is_resolved_by_showing_where_lessons_help_and_by_withholding_wher
     assert optimism_of(helping, settings, tokens) > 0
     for population in (harming, rare):
         assert settings.pessimism <= optimism_of(population, settings, tokens) < 0
-    assert show_probability(0.5, settings, exp(1.0)) > show_probability(0.5, settings) == 0.5
+    assert show_probability(0.5, settings, 1.0) > show_probability(0.5, settings) == 0.5
 
 
 def test_a_trusted_lesson_is_shown_until_it_is_more_likely_bad() -> None:

@@ -405,7 +405,7 @@ async def test_a_lesson_that_helps_is_promoted_with_its_numbers(loop, agent: Cal
 async def test_a_lesson_that_does_harm_is_retired_on_verified_events_alone(loop, agent: Caller, qa: Caller) -> None:
     lesson_id = await loop.learn(agent, RULE, ISSUE, rule_id="tool:X1")
     await plant(loop, lesson_id, events(shown=60, withheld=15, verified=False))
-    await one_more_event(loop, agent, qa, lesson_id, shown=True)
+    await one_more_event(loop, agent, qa, lesson_id, shown=False)
     assert (await loop.lesson(lesson_id)).status == "probation"
     await plant(loop, lesson_id, events(shown=60, withheld=15))
     run_id = (await loop.get(agent)).run_id
@@ -433,7 +433,7 @@ async def test_an_active_lesson_that_more_likely_costs_goes_back_to_probation(lo
     active = update(tables.lessons).values(status="active")
     await loop.work.store.write(lambda connection: connection.execute(active).rowcount)
     await plant(loop, lesson_id, events(shown=40, withheld=12, verified=False))
-    await one_more_event(loop, agent, qa, lesson_id, shown=True)
+    await one_more_event(loop, agent, qa, lesson_id, shown=False)
     assert (await loop.lesson(lesson_id)).status == "probation"
     assert "demote" in [row["action"] for row in await loop.rows(tables.lesson_versions)]
 

@@ -1,12 +1,12 @@
-"""What evidence says of a lesson's rate ratio ρ: log likelihoods and posteriors on the grid."""
+"""What evidence says of a lesson's rate ratio ρ: log likelihoods and beliefs on the grid."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import exp, fsum, log
+from math import fsum, log
 from typing import Final, TypeAlias
 
 from lessonbook.learning.evidence import Evidence, Period
-from lessonbook.learning.grid import GRID_POINTS, RHO, normalised, split_logs
+from lessonbook.learning.grid import GRID_POINTS, RHO, normal_logs, normalised, split_logs
 from lessonbook.learning.prior import Prior
 
 PRIOR_SHOWINGS: Final = 20.0
@@ -68,16 +68,21 @@ def case_split_logs(splits: Splits) -> list[float]:
 
 
 def rate_logs(tally: Tally, prior: Prior) -> list[float]:
-    """Return the log likelihood of ρ at every grid point, from how many events there were at all.
-
-    With a base rate b ~ Gamma(a, m) and n events in N₀ + ρN₁ exposures' worth, n is negative binomial:
-    (N₀ + ρN₁)ⁿ ÷ (m + N₀ + ρN₁)^(a + n). A lesson that is nearly always shown is known by this alone.
-    """
-    events, total = tally.events, prior.base_shape + tally.events
+    """Return the log likelihood of ρ at every grid point, from how many events there were at all: see `count_logs`."""
     worths = [tally.withheld + rho * tally.shown for rho in RHO]
     if worths[0] <= 0:
         return [0.0] * GRID_POINTS
-    return [events * log(worth) - total * log(prior.base_exposures + worth) for worth in worths]
+    return count_logs(tally.events, worths, prior.base_shape, [prior.base_exposures] * GRID_POINTS)
+
+
+def count_logs(events: float, worths: Sequence[float], shape: float, exposures: Sequence[float]) -> list[float]:
+    """Return the log likelihood of `events` at every grid point.
+
+    With a base rate b ~ Gamma(a, m) and n events in x = N₀ + ρN₁ exposures' worth, n is negative binomial:
+    mᵃ xⁿ ÷ (m + x)ᵃ⁺ⁿ. A lesson that is nearly always shown is known by this alone.
+    """
+    rows = zip(worths, exposures, strict=True)
+    return [shape * log(m) + events * log(x) - (shape + events) * log(m + x) for x, m in rows]
 
 
 def ignored_share(tally: Tally, prior: Prior) -> float:
@@ -106,35 +111,62 @@ def event_logs(tally: Tally | Period, applications: tuple[list[float], list[floa
     return [sofar + applied * one + ignored * other for sofar, one, other in zip(logs, *applications, strict=True)]
 
 
-def rho_weights(evidence: Evidence, tally: Tally, prior: Prior, now: int, hazard: float) -> list[float]:
-    """Return the posterior probabilities of the grid's rate ratios in period `now`.
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What is believed of a lesson: probabilities of the grid's rate ratios, and the base rate expected under each."""
+
+    weights: Sequence[float]
+    bases: Sequence[float]
+
+
+def believed(evidence: Evidence, prior: Prior, now: int, hazard: float, half_life: float) -> Belief:
+    """Return what is believed of a lesson in period `now`.
 
     From one period to the next a lesson's ρ is drawn anew with probability `hazard`: the code or the model that it was
-    good for may change. Events of each period go through the forward filter of that hidden Markov model (Rabiner 1989;
-    the "fixed share" of Herbster & Warmuth 1998); how many events there were at all enters by `rate_logs`.
+    good for may change, and then nothing tells any more that it helps (`CHANGED`). Periods go through the forward
+    filter of that hidden Markov model (Rabiner 1989; the "fixed share" of Herbster & Warmuth 1998). Each tells by which
+    events came (`event_logs`) and by how many: under every ρ the base rate is Gamma(a, m), so that a lesson which is
+    nearly always shown, where the case split tells nothing, is found out when its issue comes more often than before.
+    Where paths meet in one ρ, m is set to keep their mean rate (assumed density filtering, Minka 2001); what is known
+    of the base rate fades to the population's with `half_life` (discounting, West & Harrison 1997).
     """
+    tally = tally_of(evidence, now, half_life)
     applications = application_logs(ignored_share(tally, prior), prior) if tally.applied > 0 else None
     weights: list[float] = list(prior.rho_weights)
+    shape, worths = prior.base_shape, [prior.base_exposures] * GRID_POINTS
     before: int | None = None
-    for number in sorted(evidence.periods):
-        if before is not None:
-            weights = _drifted(weights, prior, (1 - hazard) ** (number - before))
+    for number in [*sorted(evidence.periods), now]:
+        if before is not None and number > before:
+            weights, rates = _changed(weights, [shape / worth for worth in worths], (1 - hazard) ** (number - before))
+            kept = 0.5 ** ((number - before) / half_life)
+            worths = [prior.base_exposures + kept * (shape / rate - prior.base_exposures) for rate in rates]
+            shape = prior.base_shape + kept * (shape - prior.base_shape)
+        if number == before or (period := evidence.periods.get(number)) is None:
+            continue
         before = number
-        period = evidence.periods[number]
-        if period.splits:
-            logs = event_logs(period, applications)
-            top = max(logs)
-            weights = [weight * exp(one - top) for weight, one in zip(weights, logs, strict=True)]
-            total = sum(weights)
-            weights = [weight / total for weight in weights]
-    if before is not None and now > before:
-        weights = _drifted(weights, prior, (1 - hazard) ** (now - before))
-    rates = rate_logs(tally, prior)
-    return normalised([log(max(one, _TINY)) + rate for one, rate in zip(weights, rates, strict=True)])
+        logs = event_logs(period, applications)
+        seen = [period.withheld + rho * period.shown for rho in RHO]
+        if seen[0] > 0:
+            events = period.events
+            logs = [one + count for one, count in zip(logs, count_logs(events, seen, shape, worths), strict=True)]
+            shape += events
+            worths = [worth + more for worth, more in zip(worths, seen, strict=True)]
+        weights = normalised([log(max(one, _TINY)) + more for one, more in zip(weights, logs, strict=True)])
+    return Belief(weights, [shape / worth for worth in worths])
 
 
+CHANGED: Final = tuple(normalised(normal_logs(0.0, 0.5)))
+"""Probabilities of the grid's rate ratios of a lesson whose effect has changed."""
 _TINY: Final = 1e-300
 
 
-def _drifted(weights: list[float], prior: Prior, stays: float) -> list[float]:
-    return [stays * weight + (1 - stays) * fresh for weight, fresh in zip(weights, prior.rho_weights, strict=True)]
+def _changed(weights: Sequence[float], rates: Sequence[float], stays: float) -> tuple[list[float], list[float]]:
+    """Return weights and mean base rates after ρ was drawn anew with probability 1 − `stays`; base rates stay."""
+    mean = fsum(weight * rate for weight, rate in zip(weights, rates, strict=True))
+    moved: list[float] = []
+    means: list[float] = []
+    for weight, rate, fresh in zip(weights, rates, CHANGED, strict=True):
+        stayed, drawn = stays * weight, (1 - stays) * fresh
+        moved.append(stayed + drawn)
+        means.append((stayed * rate + drawn * mean) / (stayed + drawn))
+    return moved, means

@@ -2,20 +2,20 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import exp, fsum
+from math import exp, fsum, inf
 from typing import Final, Protocol
 
 from lessonbook.learning import flags
 from lessonbook.learning.effect import EffectEstimate, effect_of
 from lessonbook.learning.evidence import Evidence
 from lessonbook.learning.grid import RHO
-from lessonbook.learning.likelihood import Tally, rho_weights, tally_of
+from lessonbook.learning.likelihood import believed
 from lessonbook.learning.population import fit_prior
 from lessonbook.learning.prior import Prior
 from lessonbook.learning.retirement import e_value
 
-POLICY_VERSION: Final = "measured/1"
-LADDER: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98)
+POLICY_VERSION: Final = "measured/2"
+LADDER: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98)
 """The probabilities that are used: few, so that evidence stays small."""
 
 
@@ -52,23 +52,25 @@ class Certain:
 class Settings:
     """What the policy is told.
 
-    `token_cost` is in average issues per token shown, `flag_cost` in average issues per flag beyond the usual;
-    `half_life` of base rates is in periods, `hazard` the chance per period that a lesson's effect changes. `sharpness`
-    says how fast the log odds of showing follow those of being worth it. They are ahead by `outlook_slope` times what
-    the outlook of a new lesson is above `outlook_even`, from `pessimism` to `optimism` at most. `p_min` and `p_max`
-    bound the probability of a coin; `p_trusted` is that of a lesson which a person approved.
+    `mean_weight` is what an average issue weighs; `token_cost` is in average issues per token shown, `flag_cost` in
+    average issues per flag beyond the usual; `half_life` of base rates is in periods, `hazard` the chance per period
+    that a lesson's effect changes. `sharpness` says how fast the log odds of showing follow those of being worth it.
+    They are ahead by `outlook_slope` times what the outlook of a new lesson is above `outlook_even`, from `pessimism`
+    to `optimism` at most. `p_min` and `p_max` bound the probability of a coin; `p_trusted` is that of a lesson which a
+    person approved.
     """
 
+    mean_weight: float = 2.6
     token_cost: float = 0.003 / 100
     flag_cost: float = 4.0
     half_life: float = 20.0
-    hazard: float = 0.02
+    hazard: float = 0.04
     sharpness: float = 3.0
     optimism: float = 1.0
     pessimism: float = -1.0
     outlook_even: float = 0.2
     outlook_slope: float = 8.0
-    p_min: float = 0.01
+    p_min: float = 0.002
     p_max: float = 0.98
     p_trusted: float = 0.95
 
@@ -150,9 +152,9 @@ def appraise(
     settings = settings or Settings()
     if prior is None:
         prior = fit_prior((state.evidence for state in states if not state.exempt), now, settings.half_life)
-    mean_weight = sum(state.severity_weight for state in states) / max(len(states), 1)
-    favour = exp(optimism_of(prior, settings, fsum(state.tokens for state in states) / max(len(states), 1)))
-    return {state.lesson_id: _appraised(state, settings, prior, now, mean_weight, favour) for state in states}
+    tokens = fsum(state.tokens for state in states) / max(len(states), 1)
+    optimism = optimism_of(prior, settings, tokens)
+    return {state.lesson_id: _appraised(state, settings, prior, now, optimism) for state in states}
 
 
 def assign(
@@ -227,53 +229,53 @@ def optimism_of(prior: Prior, settings: Settings, tokens: float) -> float:
     return min(max(settings.outlook_slope * (outlook - settings.outlook_even), settings.pessimism), settings.optimism)
 
 
-def show_probability(p_positive: float, settings: Settings, favour: float = 1.0, *, trusted: bool = False) -> float:
-    """Return the step of `LADDER` nearest to the probability with odds favour · (P ÷ (1 − P))ˢ, s the sharpness.
+def show_probability(
+    p_positive: float, settings: Settings, optimism: float = 0.0, *, gain_odds: float = inf, trusted: bool = False
+) -> float:
+    """Return the step of `LADDER` nearest to the probability with odds eᵒ · Oˢ⁻ᶜ · min(O, gain ÷ loss)ᶜ.
 
-    It stays off 0 and 1, so that every exposure tells something; a trusted lesson is shown until P < 0.5.
+    O = P ÷ (1 − P), o the optimism, s the sharpness. `gain_odds` is expected gain ÷ expected loss of one showing: a
+    lesson that probably helps a little may, less probably, do much harm. Where the outlook is best that is found out by
+    showing it (c = 0), where it is worst such a lesson is withheld (c = s). The probability stays off 0 and 1, so that
+    every exposure tells something; a trusted lesson is shown until P < 0.5.
     """
     if trusted and p_positive >= 0.5:  # noqa: PLR2004  # more likely good than bad
         return settings.p_trusted
-    odds_for, odds_against = favour * p_positive**settings.sharpness, (1 - p_positive) ** settings.sharpness
-    p_show = odds_for / (odds_for + odds_against)
+    if p_positive <= 0 or p_positive >= 1:
+        p_show = p_positive
+    else:
+        odds = p_positive / (1 - p_positive)
+        caution = (settings.optimism - optimism) / (settings.optimism - settings.pessimism)
+        lessened = min(gain_odds / odds, 1.0) ** (settings.sharpness * caution)
+        odds = exp(optimism) * odds**settings.sharpness * lessened
+        p_show = odds / (1 + odds)
     wanted = min(max(p_show, settings.p_min), settings.p_max)
     return min(LADDER, key=lambda step: abs(step - wanted))
 
 
-def _appraised(
-    state: LessonState, settings: Settings, prior: Prior, now: int, mean_weight: float, favour: float
-) -> Appraisal:
-    tally = tally_of(state.evidence, now, settings.half_life)
-    weights = rho_weights(state.evidence, tally, prior, now, settings.hazard)
-    gains = [state.severity_weight * base * (1 - rho) for base, rho in zip(_bases(tally, prior), RHO, strict=True)]
-    tokens_cost = mean_weight * settings.token_cost * state.tokens
+def _appraised(state: LessonState, settings: Settings, prior: Prior, now: int, optimism: float) -> Appraisal:
+    belief = believed(state.evidence, prior, now, settings.hazard, settings.half_life)
+    gains = [state.severity_weight * base * (1 - rho) for base, rho in zip(belief.bases, RHO, strict=True)]
+    tokens_cost = settings.mean_weight * settings.token_cost * state.tokens
     suspicion = flags.posterior(state.evidence.flags, state.evidence.shown, prior.flag_weights)
-    harms = [mean_weight * settings.flag_cost * excess for excess in flags.excess(prior.flag_weights)]
-    p_positive = sum(
-        chance * _share_above(weights, gains, tokens_cost + harm) for chance, harm in zip(suspicion, harms, strict=True)
-    )
+    costs = [
+        tokens_cost + settings.mean_weight * settings.flag_cost * excess for excess in flags.excess(prior.flag_weights)
+    ]
+    p_positive = gained = lost = 0.0
+    for chance, cost in zip(suspicion, costs, strict=True):
+        values = [(weight, gain - cost) for weight, gain in zip(belief.weights, gains, strict=True)]
+        p_positive += chance * sum(weight for weight, value in values if value > 0)
+        gained += chance * sum(weight * value for weight, value in values if value > 0)
+        lost -= chance * sum(weight * value for weight, value in values if value < 0)
+    p_positive, gain_odds = min(p_positive, 1.0), gained / lost if lost > 0 else inf
     return Appraisal(
-        p_show=1.0 if state.exempt else show_probability(p_positive, settings, favour, trusted=state.trusted),
+        p_show=1.0
+        if state.exempt
+        else show_probability(p_positive, settings, optimism, gain_odds=gain_odds, trusted=state.trusted),
         p_positive=p_positive,
-        benefit=fsum(weight * gain for weight, gain in zip(weights, gains, strict=True)),
-        cost=tokens_cost + sum(chance * harm for chance, harm in zip(suspicion, harms, strict=True)),
+        benefit=fsum(weight * gain for weight, gain in zip(belief.weights, gains, strict=True)),
+        cost=fsum(chance * cost for chance, cost in zip(suspicion, costs, strict=True)),
         evidence=state.evidence,
         prior=prior,
         exempt=state.exempt,
     )
-
-
-def _bases(tally: Tally, prior: Prior) -> list[float]:
-    """Return the expected rate of events per exposure without the lesson, for every rate ratio of the grid."""
-    events = prior.base_shape + tally.events
-    return [events / (prior.base_exposures + tally.withheld + rho * tally.shown) for rho in RHO]
-
-
-def _share_above(weights: Sequence[float], gains: Sequence[float], cost: float) -> float:
-    """Return the weight of gains above `cost`, at most 1; gains fall along the grid."""
-    total = 0.0
-    for weight, gain in zip(weights, gains, strict=True):
-        if gain <= cost:
-            break
-        total += weight
-    return min(total, 1.0)
