@@ -1,278 +1,220 @@
 """Fits what search compares by: vectors of words (`meanings.json`) and the weights of a comparison (`relevance.json`).
 
-    python -m bench.train_retrieval --data DIR --teacher FOLDER [--held-out] [--out DIR]
+    python -m bench.train_retrieval --data DIR --teacher FOLDER [--held-out] [--memory DIR] [--out DIR]
 
 Vectors begin as a sentence encoder's own of single words, in fewer dimensions, and are fitted so that sums of them
-compare as the encoder compares whole texts, and so that questions are near the lessons they belong to. Needs numpy,
-scikit-learn, torch and sentence-transformers; most of the time is the encoder's. `--held-out` fits on half of the
-lessons and asks for the other, in turn, and writes nothing.
+compare as the encoder compares whole texts, and so that questions are near the lessons they belong to
+(`bench/meanings_training`). Weights are fitted to questions that the vectors have not seen: each half is asked with
+vectors of the other (`bench/relevance_training`). `--held-out` measures each half with vectors and weights of the
+other, and writes nothing. Needs torch and sentence-transformers beside the extra `bench`; `--memory` keeps what the
+encoder told.
 """
 
 import json
 import zlib
 from base64 import b64encode
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import numpy as np
 import typer
-from sklearn.linear_model import LogisticRegression
 
+from bench.evaluation import Evaluation, Row
+from bench.meanings_training import DIMENSIONS, NEARNESS, QUESTIONS, STEPS, Encoder, Trainer, Words, pieces_of
+from bench.relevance_training import ORDER, UNRELATED_EACH, Answer, Asking, calibrated, order_of, texts_embedded
 from bench.retrieval import SETS, distractors_of
 from bench.searching import Corpus, read_corpus, scored
 from bench.training import MODELS
-from lessonbook.learning.document import document_of, with_issue
-from lessonbook.learning.fit import Compared, Fit
-from lessonbook.learning.meanings import Meanings
-from lessonbook.learning.relevance import RelevanceIndex
-from lessonbook.learning.words import words_of
+from lessonbook.learning.fit import Fit
 
-DIMENSIONS: Final = 64
-STEPS: Final = 700
-NEARNESS: Final = 20.0
-"""How hard a word is pulled back to where the encoder had it."""
-QUESTIONS: Final = 0.3
-"""What questions and their lessons count beside the encoder's opinion."""
-SOFTNESS: Final = 0.07
-TEXT_MAX: Final = 400
 FOLDS: Final = 2
-THRESHOLD: Final = 0.05
+THRESHOLD: Final = 0.06
+ABOUT: Final = {
+    "cwe": "security",
+    "asvs": "security",
+    "owasp_sheets": "security",
+    "ruff": "Python",
+    "kube": "Kubernetes",
+}
+"""What each set is about: lessons of another subject are wrong for its questions."""
 
-Matrix = np.ndarray[Any, np.dtype[Any]]
 
-
-def fold_of(row: dict[str, Any]) -> int:
-    """Return the half a query belongs to: all queries of one lesson are in the same."""
-    return zlib.crc32(min(row["relevant"], default="").encode()) % FOLDS
+def fold_of(row: Row) -> int:
+    """Return the half a question belongs to: all those about one lesson, or one weakness, are in the same."""
+    about = row.get("lesson") or row.get("cwe") or row.get("section") or row["id"]
+    return zlib.crc32(about.encode()) % FOLDS
 
 
 def texts_of(corpora: Sequence[Corpus], others: Sequence[str], leave_out: int | None) -> list[str]:
-    """Return the different texts whose likeness is learned, without the queries of the half that is left out."""
+    """Return the texts whose likeness is learned, without the questions of the half that is left out."""
+    unseen = {row["query"] for corpus in corpora for row in corpus.queries if fold_of(row) == leave_out}
     texts: dict[str, None] = {}
     for corpus in corpora:
-        texts |= dict.fromkeys(text[:TEXT_MAX] for text in corpus.lessons.values())
-        asked = (row for row in corpus.queries if leave_out is None or fold_of(row) != leave_out)
-        texts |= dict.fromkeys(row["query"][:TEXT_MAX] for row in asked)
-    return [*texts, *(text[:TEXT_MAX] for text in others)]
+        for text in corpus.lessons.values():
+            texts |= dict.fromkeys(pieces_of(text))
+        asked = (row["query"] for row in corpus.queries if row["query"] not in unseen)
+        texts |= dict.fromkeys(piece for query in asked for piece in pieces_of(query)[:2])
+    for text in others:
+        texts |= dict.fromkeys(pieces_of(text)[:3])
+    return list(texts)
 
 
-def vocabulary(texts: Sequence[str]) -> dict[str, tuple[str, int]]:
-    """Return each index term with the word it is mostly written as, and in how many texts it stands (at least two)."""
-    written: dict[str, Counter[str]] = {}
-    frequency: Counter[str] = Counter()
-    for text in texts:
-        frequency.update(set(words_of(text)))
-        for word in text.split():
-            for term in words_of(word):
-                written.setdefault(term, Counter())[word.strip(".,;:()`'\"").lower()] += 1
-    return {term: (written[term].most_common(1)[0][0], count) for term, count in frequency.items() if count > 1}
-
-
-class Trainer:
-    """Vectors of a vocabulary, fitted to an encoder and to questions."""
-
-    def __init__(self, teacher: Path, texts: Sequence[str], dimensions: int) -> None:
-        import torch  # noqa: PLC0415  # heavy, and not part of any extra
-        from sentence_transformers import SentenceTransformer  # noqa: PLC0415  # the same
-
-        self.torch: Any = torch
-        torch.manual_seed(0)
-        self._encoder: Any = SentenceTransformer(str(teacher), device="cpu", local_files_only=True)
-        self.texts = texts
-        terms = vocabulary(texts)
-        self.words = list(terms)
-        self._places = {word: place for place, word in enumerate(self.words)}
-        told = self._encoded([form for form, _ in terms.values()])
-        basis = torch.linalg.svd(told[:6000], full_matrices=False)[2][:dimensions]
-        self._start = torch.nn.functional.normalize(told @ basis.T, dim=1)
-        frequency = torch.tensor([float(count) for _, count in terms.values()])
-        rarity = torch.log(1 + len(texts) / (frequency + 3))
-        self._gain_start = torch.log(rarity / rarity.mean())
-
-    def _encoded(self, texts: Sequence[str]) -> Any:
-        told = self.torch.tensor(np.asarray(self._encoder.encode(list(texts), batch_size=128)))
-        return self.torch.nn.functional.normalize(told - told.mean(0), dim=1)
-
-    def _bag(self, text: str) -> list[int]:
-        return list(dict.fromkeys(self._places[word] for word in words_of(text) if word in self._places))
-
-    def fitted(self, pairs: Sequence[tuple[str, str]], steps: int = STEPS) -> Matrix:
-        """Return a vector for each of `words`, as long as the word tells; `pairs` are questions and their lessons."""
-        torch, functional = self.torch, self.torch.nn.functional
-        vectors = torch.nn.Parameter(self._start.clone())
-        gains = torch.nn.Parameter(self._gain_start.clone())
-        bags = [self._bag(text) for text in self.texts]
-        useful = np.array([place for place, bag in enumerate(bags) if len(bag) > 1])
-        told = self._encoded(self.texts)
-        asked = [(one, other) for one, other in ((self._bag(a), self._bag(b)) for a, b in pairs) if one and other]
-
-        def summed(parts: Sequence[list[int]]) -> Any:
-            flat = torch.tensor([place for part in parts for place in part])
-            starts = torch.tensor(np.cumsum([0, *(len(part) for part in parts[:-1])]))
-            weights = torch.exp(gains)[flat]
-            return functional.normalize(
-                functional.embedding_bag(flat, vectors, starts, mode="sum", per_sample_weights=weights), dim=1
-            )
-
-        draw = np.random.default_rng(0)
-        optimiser = torch.optim.Adam([vectors, gains], lr=0.01)
-        for step in range(steps):
-            optimiser.param_groups[0]["lr"] = 0.01 * (1 - step / steps)
-            loss = NEARNESS * ((vectors - self._start) ** 2).sum(1).mean()
-            loss = loss + 0.1 * NEARNESS * ((gains - self._gain_start) ** 2).mean()
-            chosen = draw.choice(useful, min(384, len(useful)), replace=False)
-            mine, theirs = summed([bags[place] for place in chosen]), told[chosen]
-            likeness, wanted = mine @ mine.T, theirs @ theirs.T
-            itself = torch.eye(len(chosen)).bool()
-            loss = loss + 20 * ((likeness - wanted) ** 2 * ~itself).mean()
-            nearest = functional.softmax((wanted / 0.1).masked_fill(itself, -1e9), 1)
-            guessed = functional.log_softmax((likeness / 0.1).masked_fill(itself, -1e9), 1)
-            loss = loss - 0.3 * (nearest * guessed).sum(1).mean()
-            if asked:
-                few = draw.choice(len(asked), min(128, len(asked)), replace=False)
-                ones, others = summed([asked[at][0] for at in few]), summed([asked[at][1] for at in few])
-                right = functional.log_softmax(ones @ others.T / SOFTNESS, 1).diagonal()
-                loss = loss - QUESTIONS * right.mean()
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-        return np.asarray(vectors.detach()) * np.exp(np.asarray(gains.detach()))[:, None]
-
-
-def packed(matrix: Matrix) -> Matrix:
-    """Return vectors as signed bytes, on one scale."""
-    return np.clip(np.round(matrix * (127 / np.quantile(np.abs(matrix), 0.9999))), -127, 127).astype(np.int8)
-
-
-def index_of(corpus: Corpus, meanings: Meanings, fit: Fit) -> RelevanceIndex[str]:
-    """Return an index of a set's lessons, with the issues seen before behind them."""
-    bodies = {name: document_of(text, "", "", "other") for name, text in corpus.lessons.items()}
-    for row in corpus.history:
-        if row["lesson"] in bodies:
-            body, text = bodies[row["lesson"]], corpus.lessons[row["lesson"]]
-            bodies[row["lesson"]] = with_issue(body, text, row["query"], "")
-    index: RelevanceIndex[str] = RelevanceIndex(meanings, fit)
-    for name, body in bodies.items():
-        index.put(name, body)
-    return index
-
-
-class Comparisons:
-    """How queries compare with the lessons found for them, and which of those are relevant."""
-
-    def __init__(self) -> None:
-        self.rows: list[Compared] = []
-        self.relevant: list[bool] = []
-        self.weights: list[float] = []
-
-    def add(self, corpora: Sequence[Corpus], meanings: Meanings, half: int) -> None:
-        """Compare the queries of a half by vectors that were fitted without it."""
-        even = Fit(Compared(8.0, 2.0, 5.0), -5.0, THRESHOLD)
-        for corpus in corpora:
-            index = index_of(corpus, meanings, even)
-            asked = [row for row in corpus.queries if fold_of(row) == half]
-            for row in asked:
-                best = sorted(index.compared(row["query"]), key=lambda one: -even.probability(one[1]))[:10]
-                self.rows += [compared for _, compared in best]
-                self.relevant += [name in row["relevant"] for name, _ in best]
-                self.weights += [1 / len(asked)] * len(best)
-
-    def fit(self) -> Fit:
-        """Return the weights under which relevant lessons stand out."""
-        model = LogisticRegression(C=1e4)
-        model.fit(np.array(self.rows)[:, :3], self.relevant, sample_weight=np.array(self.weights))
-        words, pairs, meaning = (round(float(weight), 3) for weight in model.coef_[0])
-        return Fit(Compared(words, pairs, meaning), round(float(model.intercept_[0]), 3), THRESHOLD)
-
-
-def questions(corpora: Sequence[Corpus], leave_out: int | None) -> list[tuple[str, str]]:
-    """Return queries and issues, each with a lesson it belongs to."""
-    found: list[tuple[str, str]] = []
+def questions_of(corpora: Sequence[Corpus], leave_out: int | None) -> list[list[tuple[str, str]]]:
+    """Return, set by set, first lines of questions and of issues, each with a lesson that it belongs to."""
+    groups: list[list[tuple[str, str]]] = []
     for corpus in corpora:
-        for row in corpus.queries:
-            if leave_out is None or fold_of(row) != leave_out:
-                found += [(row["query"], corpus.lessons[name]) for name in row["relevant"] if name in corpus.lessons]
-    return found
+        rows = [row for row in (*corpus.queries, *corpus.history) if leave_out is None or fold_of(row) != leave_out]
+        pairs = [(row["query"].partition("\n")[0], name) for row in rows for name in _right_for(row, corpus)]
+        groups.append([(query, corpus.lessons[name]) for query, name in pairs])
+    return groups
+
+
+def _right_for(row: Row, corpus: Corpus) -> Iterator[str]:
+    grades = row.get("relevant") or {row["lesson"]: corpus.least_grade}
+    return (name for name, grade in grades.items() if grade >= corpus.least_grade and name in corpus.lessons)
+
+
+class Halves:
+    """Questions that are answered by vectors which were fitted without their half."""
+
+    def __init__(self, corpora: Sequence[Corpus], vectors: Sequence[Words], encoder: Encoder | None) -> None:
+        """Take the sets, the vectors fitted without each half, and a model whose opinion is asked for, if any."""
+        self._corpora = corpora
+        meanings = [words.meanings() for words in vectors]
+        self._desks = {corpus.name: [Asking(corpus, meaning) for meaning in meanings] for corpus in corpora}
+        self._draw = np.random.default_rng(1)
+        self._encoder = encoder
+        self._texts = {name: texts_embedded(desks[0].bodies) for name, desks in self._desks.items()}
+        if encoder is not None:
+            encoder.encode([text for texts in self._texts.values() for text in texts.values()])
+            encoder.encode([row["query"] for corpus in corpora for row in corpus.queries])
+
+    def _desk(self, name: str, row: Row) -> Asking:
+        return self._desks[name][fold_of(row)]
+
+    def _similar(self, name: str, row: Row) -> Mapping[str, float] | None:
+        if self._encoder is None:
+            return None
+        texts = self._texts[name]
+        likeness = self._encoder.encode(list(texts.values())) @ self._encoder.encode([row["query"]])[0]
+        return dict(zip(texts, map(float, likeness), strict=True))
+
+    def fit(self, half: int | None) -> Fit:
+        """Return weights fitted to the questions of a half, or to all."""
+        answers: dict[str, list[Answer]] = {}
+        few: list[Answer] = []
+        unrelated: list[Answer] = []
+        for corpus in self._corpora:
+            name = corpus.name
+            rows = [row for row in corpus.queries if half is None or fold_of(row) == half]
+            answers[name] = [self._desk(name, row).answer(row, self._similar(name, row)) for row in rows]
+            few += [self._desk(name, row).among_few(row, self._draw, self._similar(name, row)) for row in rows]
+            for other in (one.name for one in self._corpora if ABOUT[one.name] != ABOUT[name]):
+                places = self._draw.permutation(len(rows))[:UNRELATED_EACH].tolist()
+                away: list[Row] = [rows[at] | {"relevant": {}} for at in places]
+                unrelated += [self._desk(other, row).answer(row, self._similar(other, row)) for row in away]
+        order = order_of(answers, ORDER if self._encoder is None else (*ORDER, "similar"))
+        weights, bias = calibrated(order, [*answers.values(), few], unrelated)
+        return Fit(weights, bias, THRESHOLD)
+
+    def tell(self, fits: Sequence[Fit]) -> None:
+        """Print how well each half's questions are answered under its fit, and what the threshold lets through."""
+        macro: list[Mapping[str, float]] = []
+        for corpus in self._corpora:
+            name = corpus.name
+            found = [self._found(name, row, fits) for row in corpus.queries]
+            ranked = [[lesson for lesson, _ in line[:10]] for line in found]
+            figures = scored(corpus, ranked) | _passed(corpus, found)
+            macro.append(figures)
+            print(f"{name:14}", {key: round(value, 3) for key, value in figures.items()}, flush=True)
+        print(f"{'macro':14}", {key: round(sum(one[key] for one in macro) / len(macro), 4) for key in macro[0]})
+        away = [
+            max((value for _, value in self._found(other.name, row, fits)), default=0.0)
+            for corpus in self._corpora
+            for other in self._corpora
+            if ABOUT[other.name] != ABOUT[corpus.name]
+            for row in corpus.queries[:UNRELATED_EACH]
+        ]
+        print("answers from lessons about something else", round(sum(one >= THRESHOLD for one in away) / len(away), 3))
+
+    def _found(self, name: str, row: Row, fits: Sequence[Fit]) -> list[tuple[str, float]]:
+        return self._desk(name, row).ranked(row, fits[fold_of(row)], self._similar(name, row))
+
+
+def _passed(corpus: Corpus, found: Sequence[Sequence[tuple[str, float]]]) -> dict[str, float]:
+    """Return how often the best lesson found, and the right one if found, reach the threshold, and how many do."""
+    best = [line[0][1] if line else 0.0 for line in found]
+    right = [
+        max((value for name, value in line if name in row["relevant"]), default=0.0)
+        for line, row in zip(found, corpus.queries, strict=True)
+    ]
+    return {
+        "best pass": sum(value >= THRESHOLD for value in best) / len(best),
+        "right pass": sum(value >= THRESHOLD for value in right) / len(right),
+        "pass": sum(value >= THRESHOLD for line in found for _, value in line) / len(found),
+    }
 
 
 def main(
     data: Annotated[Path, typer.Option(help="folder of the labelled rows")],
     teacher: Annotated[Path, typer.Option(help="folder of a sentence-transformers model")],
     out: Annotated[Path, typer.Option(help="folder to write to")] = MODELS,
+    memory: Annotated[
+        Path | None, typer.Option(help="folder where the encoder's answers and the halves are kept")
+    ] = None,
     dimensions: Annotated[int, typer.Option(min=8, help="numbers a word")] = DIMENSIONS,
     steps: Annotated[int, typer.Option(min=1, help="steps of the fit")] = STEPS,
-    most_texts: Annotated[int, typer.Option(min=100, help="leave out further texts of no set, to be quicker")] = 15_000,
+    nearness: Annotated[float, typer.Option(min=0, help="pull of the encoder's own vectors of words")] = NEARNESS,
+    weight: Annotated[float, typer.Option(min=0, help="what questions count")] = QUESTIONS,
     *,
-    held_out: Annotated[bool, typer.Option("--held-out", help="measure on lessons left out; write nothing")] = False,
+    held_out: Annotated[bool, typer.Option("--held-out", help="measure on the half left out; write nothing")] = False,
 ) -> None:
     """Fit vectors and weights, and write them; or tell how well those fitted to one half do on the other."""
     corpora = [read_corpus(data, name, leave_out="style" if name == "ruff" else "") for name in SETS]
-    others = list(distractors_of(data, _Nothing()).values())[:most_texts]
-    without: list[Meanings] = []
-    compared: list[Comparisons] = []
-    for half in range(FOLDS):
-        _, _, meanings = _vectors(teacher, corpora, others, half, dimensions, steps)
-        without.append(meanings)
-        compared.append(Comparisons())
-        compared[half].add(corpora, meanings, half)
+    others = list(distractors_of(data, Evaluation("retrieval")).values())
+    encoder = Encoder(teacher, _within(memory, "pieces.npz"))
+    whole = Encoder(teacher, _within(memory, "texts.npz"), read_words=None)
+
+    def vectors(half: int | None) -> Words:
+        trainer = Trainer(encoder, texts_of(corpora, others, half), dimensions)
+        return trainer.fitted(questions_of(corpora, half), steps, nearness, weight)
+
+    halves = [vectors(half) for half in range(FOLDS)]
+    plain, embedded = Halves(corpora, halves, None), Halves(corpora, halves, whole)
     if held_out:
-        for half in range(FOLDS):
-            _tell(corpora, without[half], compared[1 - half].fit(), half)
+        for name, one in (("words alone", plain), ("with the encoder", embedded)):
+            fits = [one.fit(1 - half) for half in range(FOLDS)]
+            print(name, fits[0])
+            one.tell(fits)
         return
-    both = Comparisons()
-    for half, meanings in enumerate(without):
-        both.add(corpora, meanings, half)
-    words, vectors, _ = _vectors(teacher, corpora, others, None, dimensions, steps)
-    _write(out, words, vectors, both.fit(), teacher)
+    fit, with_model = plain.fit(None), embedded.fit(None)
+    _write(out, vectors(None), replace(fit, embedded=(with_model.weights, with_model.bias)), teacher)
 
 
-def _vectors(
-    teacher: Path, corpora: Sequence[Corpus], others: Sequence[str], half: int | None, dimensions: int, steps: int
-) -> tuple[list[str], Matrix, Meanings]:
-    """Return words and their vectors, fitted without the questions of a half."""
-    trainer = Trainer(teacher, texts_of(corpora, others, half), dimensions)
-    vectors = packed(trainer.fitted(questions(corpora, half), steps))
-    rows = (vector.tobytes() for vector in vectors)
-    return trainer.words, vectors, Meanings(dict(zip(trainer.words, rows, strict=True)), dimensions)
+def _within(folder: Path | None, name: str) -> Path | None:
+    return None if folder is None else folder / name
 
 
-class _Nothing:
-    """What is missing does not matter here."""
-
-    def __init__(self) -> None:
-        self.missing: list[str] = []
-
-
-def _tell(corpora: Sequence[Corpus], meanings: Meanings, fit: Fit, half: int) -> None:
-    hits: list[float] = []
-    for corpus in corpora:
-        left = Corpus(corpus.name, corpus.lessons, corpus.history, [r for r in corpus.queries if fold_of(r) == half])
-        index = index_of(corpus, meanings, fit)
-        figures = scored(left, [list(index.scores(row["query"]))[:10] for row in left.queries])
-        hits.append(figures["hit@5"])
-        print(half, corpus.name, {name: round(value, 3) for name, value in figures.items()}, flush=True)
-    print(half, "macro hit@5", round(sum(hits) / len(hits), 3), fit, flush=True)
-
-
-def _write(out: Path, words: Sequence[str], vectors: Matrix, fit: Fit, teacher: Path) -> None:
+def _write(out: Path, words: Words, fit: Fit, teacher: Path) -> None:
     content = {
         "version": 1,
         "trained_on": [teacher.name, "texts of the benchmark's public data"],
-        "dimensions": vectors.shape[1],
-        "words": " ".join(words),
-        "vectors": b64encode(vectors.tobytes()).decode(),
+        "dimensions": words.vectors.shape[1],
+        "usual_length": words.usual_length,
+        "words": " ".join(words.words),
+        "vectors": b64encode(words.packed.tobytes()).decode(),
     }
     (out / "meanings.json").write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
-    weights = {name: getattr(fit.weights, name) for name in ("words", "pairs", "meaning")}
+    embedded, bias = fit.embedded or (fit.weights, fit.bias)
     relevance = {
         "version": 1,
-        "weights": weights,
+        "weights": fit.weights._asdict(),
         "bias": fit.bias,
         "threshold": fit.threshold,
-        "embedded_weights": {**weights, "similar": 3.5},
-        "embedded_bias": round(fit.bias - 1.2, 3),
+        "embedded_weights": embedded._asdict(),
+        "embedded_bias": bias,
     }
     (out / "relevance.json").write_text(json.dumps(relevance, indent=1) + "\n", encoding="utf-8")
 

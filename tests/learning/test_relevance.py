@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lessonbook.learning.document import document_of, with_issue
+from lessonbook.learning.document import document_of, fields_of, with_issue
 from lessonbook.learning.fit import Compared, Fit
 from lessonbook.learning.meanings import Meanings
 from lessonbook.learning.relevance import (
@@ -26,6 +26,16 @@ from lessonbook.learning.words import words_of
 
 WORDS = ["timeout", "request", "file", "query", "index", "cache", "parseXml", "retry", "upload", "worker", "uploader"]
 TEXTS = st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join)
+SUBJECTS = st.dictionaries(st.sampled_from(["cwe79", "cwe89", "cwe20"]), st.floats(0.1, 1.0), max_size=3)
+BODIES = st.builds(
+    lambda text, issue, of_text, of_issue: with_issue(
+        document_of(text, "", "", "other", of_text), text, issue, "", of_issue
+    ),
+    TEXTS,
+    TEXTS,
+    SUBJECTS,
+    SUBJECTS,
+)
 CORPUS = st.dictionaries(st.integers(0, 40), TEXTS, max_size=30)
 NO_MEANING = Meanings({}, 4)
 
@@ -38,7 +48,7 @@ def index_of(corpus: dict[int, str]) -> RelevanceIndex[int]:
 
 
 def bm25(corpus: dict[str, str], query: str) -> dict[str, float]:
-    """Score every document from scratch, as a share of the query's weight; no word here has kin or is a lead."""
+    """Score every document from scratch, in tens of the rarest words; no word here has kin or is a lead."""
     documents = {key: Counter(words_of(text)) for key, text in corpus.items()}
     for terms in documents.values():
         for term in terms:
@@ -56,7 +66,8 @@ def bm25(corpus: dict[str, str], query: str) -> dict[str, float]:
         for term in asked & terms.keys():
             norm = K1 * (1 - B + B * terms.total() / mean)
             scores[key] = scores.get(key, 0.0) + idf[term] * terms[term] * (K1 + 1) / (terms[term] + norm)
-    return {key: score / sum(idf.values()) for key, score in scores.items()}
+    rarest = log(1 + (len(documents) - 0.5) / 1.5)
+    return {key: score / rarest / 10 for key, score in scores.items()}
 
 
 def test_words_weigh_as_in_bm25() -> None:
@@ -70,8 +81,10 @@ def test_words_weigh_as_in_bm25() -> None:
     assert KIN_WEIGHT > 0
 
 
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 8), TEXTS), max_size=30), TEXTS)
-def test_after_any_changes_the_index_is_as_if_built_anew(changes: list[tuple[bool, int, str]], query: str) -> None:
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 8), BODIES), max_size=30), TEXTS, SUBJECTS)
+def test_after_any_changes_the_index_is_as_if_built_anew(
+    changes: list[tuple[bool, int, str]], query: str, subjects: dict[str, float]
+) -> None:
     index: RelevanceIndex[int] = RelevanceIndex()
     corpus: dict[int, str] = {}
     for is_put, key, text in changes:
@@ -81,9 +94,10 @@ def test_after_any_changes_the_index_is_as_if_built_anew(changes: list[tuple[boo
         else:
             index.discard(key)
             corpus.pop(key, None)
-        index.scores(query)
+        index.scores(query, subjects=subjects)
     assert len(index) == len(corpus)
-    assert index.scores(query) == pytest.approx(index_of(corpus).scores(query))
+    anew = index_of(corpus).scores(query, subjects=subjects)
+    assert index.scores(query, subjects=subjects) == pytest.approx(anew)
 
 
 @given(CORPUS, TEXTS)
@@ -158,6 +172,48 @@ def test_what_means_the_same_goes_before_what_shares_as_many_words() -> None:
     index.put(2, "file to decode")
     index.put(3, "another")
     assert list(index.scores("parse file")) == [2, 1]
+
+
+def test_a_document_about_the_same_subject_is_found_though_it_shares_no_word() -> None:
+    index: RelevanceIndex[str] = RelevanceIndex(NO_MEANING)
+    index.put("same", document_of("Escape what goes into a page.", "", "", "security", {"cwe79": 0.95, "cwe74": 0.6}))
+    index.put("near", document_of("Bind values to statements.", "", "", "security", {"cwe89": 0.95, "cwe74": 0.6}))
+    index.put("far", document_of("Close what was opened.", "", "", "reliability", {"cwe404": 0.9}))
+    told = dict(index.compared("reflected scripting", subjects={"cwe79": 0.9, "cwe74": 0.6}))
+    assert set(told) == {"same", "near"}
+    assert told["same"].subjects > 0.99 > told["near"].subjects > 0.2
+    assert index.compared("reflected scripting") == []
+
+
+def test_what_an_issue_is_about_counts_for_its_lesson() -> None:
+    index: RelevanceIndex[str] = RelevanceIndex(NO_MEANING)
+    body = document_of("Check the caller's input.", "", "", "security")
+    index.put("a", with_issue(body, "", "q is pasted into SQL", "", {"cwe89": 0.9}))
+    assert dict(index.compared("injection", subjects={"cwe89": 0.4}))["a"].subjects == pytest.approx(1.0)
+
+
+def test_a_lesson_that_begins_with_the_words_of_a_query_goes_first() -> None:
+    index = index_of(
+        {1: "Upload retry.\nCache the index of the worker", 2: "Cache the worker.\nIndex of upload retry", 3: ""}
+    )
+    assert next(iter(index.scores("upload retry"))) == 1
+    assert next(iter(index.scores("cache worker"))) == 2
+
+
+def test_the_more_issues_are_behind_a_lesson_the_sooner_it_comes() -> None:
+    index: RelevanceIndex[str] = RelevanceIndex()
+    body = document_of("Close the file.", "", "", "other")
+    index.put("once", with_issue(body, "", "left open in alpha", ""))
+    index.put("often", with_issue(with_issue(body, "", "left open in alpha", ""), "", "beta", ""))
+    assert list(index.scores("close the file")) == ["often", "once"]
+
+
+@pytest.mark.parametrize(
+    "body", ["Close the file.", "Close\x1fwhy\x1frule\x1fother\x1fparts", "Close\x1ewhy\x1ffile\x1fparts"]
+)
+def test_documents_written_without_subjects_are_about_none(body: str) -> None:
+    assert fields_of(body).subjects == {}
+    assert "parts" not in fields_of(body).own
 
 
 def test_a_collection_told_of_says_which_words_are_rare() -> None:

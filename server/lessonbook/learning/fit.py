@@ -15,23 +15,27 @@ _VERSION: Final = 1
 class Compared(NamedTuple):
     """How a query and a document compare, each from 0 to about 1.
 
-    `words`: the share of the query's weight in words that the document holds; `pairs`: that of its pairs of words that
-    stand together in both; `meaning`: the cosine of both texts' meanings.
+    `words`: what the query's words that the document holds are worth, in tens of the rarest words there are; `pairs`:
+    the same of words that stand together in both; `meaning`: the cosine of both texts' meanings; `subjects`: that of
+    the subjects they are about; `lead`: the share of the document's first words that the query holds; `issues`: the
+    logarithm of how many issues are behind the document, a tenth of it.
     """
 
     words: float
     pairs: float
     meaning: float
+    subjects: float = 0.0
+    lead: float = 0.0
+    issues: float = 0.0
+    whole: float = 0.0
+    """What all words of the query are worth: the same for all documents, so that it decides no order."""
     similar: float = 0.0
     """The cosine that an embedding model gives, where one is configured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Logistic regression over a comparison: weights for order, a line from there to a probability.
-
-    Adding up is enough: what is right for one query is right for another, since comparisons are shares.
-    """
+    """Logistic regression over a comparison: weights for order, a line from there to a probability."""
 
     weights: Compared
     bias: float

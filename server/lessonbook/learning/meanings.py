@@ -28,11 +28,22 @@ class Meanings:
     instead of one per component.
     """
 
-    def __init__(self, vectors: Mapping[str, bytes], dimensions: int) -> None:
-        """Take `vectors`: a signed byte for each of `dimensions`."""
+    def __init__(self, vectors: Mapping[str, bytes], dimensions: int, usual: float = 0.0) -> None:
+        """Take `vectors`: a signed byte for each of `dimensions`, and how long those of rare words are."""
         self._vectors = vectors
         self._dimensions = dimensions
+        self._usual = usual or 1.0
         self._packed: dict[str, int] = {}
+        self._telling: dict[str, float] = {}
+
+    def telling(self, word: str) -> float:
+        """Return how much `word` tells: the square of how long its vector is, 1 for a rare one, and for an unknown."""
+        told = self._telling.get(word)
+        if told is None:
+            vector = self._vectors.get(word)
+            squares = [value * value for value in array("b", vector)] if vector else ()
+            told = self._telling[word] = sum(squares) / self._usual**2 if squares else 1.0
+        return told
 
     def vector(self, words: Iterable[str]) -> Vector:
         """Return the direction of a text's meaning, given its different words."""
@@ -69,4 +80,5 @@ def load_meanings() -> Meanings:
     size = cast("int", content["dimensions"])
     data = b64decode(cast("str", content["vectors"]))
     words = cast("str", content["words"]).split()
-    return Meanings({word: data[at * size : (at + 1) * size] for at, word in enumerate(words)}, size)
+    usual = cast("float", content["usual_length"])
+    return Meanings({word: data[at * size : (at + 1) * size] for at, word in enumerate(words)}, size, usual)

@@ -6,10 +6,10 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from heapq import nlargest
 from itertools import pairwise
-from math import log
+from math import log, sqrt
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from lessonbook.learning.document import Fields, fields_of
+from lessonbook.learning.document import Fields, Subjects, fields_of
 from lessonbook.learning.fit import Compared, Fit, load_fit
 from lessonbook.learning.meanings import Meanings, Vector, cosine, load_meanings
 from lessonbook.learning.postings import Posting, Postings
@@ -37,6 +37,9 @@ CANDIDATES: Final = 50
 """Documents that are compared in full: those with the highest word scores."""
 SIMILAR: Final = 20
 """Documents that are compared because an embedding model finds them most similar."""
+KINDRED: Final = 10
+"""Documents that are compared because they are most about the subjects that a query speaks of."""
+_TEN: Final = 10
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -59,11 +62,30 @@ class _Asked(NamedTuple):
     pairs: dict[tuple[str, str], float]
 
 
+class _Document:
+    """What is kept of a document: all its words in one line, and what comparing it needs."""
+
+    __slots__ = ("issues", "lead", "lead_as_of", "lead_words", "line", "seen", "subjects", "vector")
+
+    def __init__(self, fields: Fields, seen: int) -> None:
+        self.seen = seen
+        self.line = _line_of(fields)
+        self.lead_words = len(fields.lead)
+        self.lead: Mapping[str, float] = {}
+        """What each of its first words tells, as a share of all of them."""
+        self.lead_as_of = -1
+        self.issues = log(1 + len(fields.issues)) / _TEN
+        self.subjects = _directed(fields.subjects)
+        self.vector: Vector | None = None
+        """The document's meaning, made when it is first compared."""
+
+
 class RelevanceIndex(Generic[Key]):
     """Finds candidates by BM25F (Robertson, Zaragoza & Taylor 2004) over words and kin of words, and compares them.
 
-    Neighbouring words weigh as in the sequential dependence model (Metzler & Croft 2005). What is found by words is
-    compared by meaning, and `learning/fit` tells how probable it is that a document so like a query is relevant.
+    Neighbouring words weigh as in the sequential dependence model (Metzler & Croft 2005). What is found by words or by
+    subject is compared by meaning, too, and `learning/fit` tells how probable it is that a document so like a query is
+    relevant.
 
     Built for thousands of documents that change seldom and are searched often: a search touches only the postings of
     the query's own words and their kin.
@@ -80,11 +102,12 @@ class RelevanceIndex(Generic[Key]):
         self._fit = fit or load_fit()
         self._numbers: dict[Key, int] = {}
         self._keys: list[Key | None] = []
-        self._seen: list[int] = []
-        self._texts: list[str] = []
+        self._documents: list[_Document | None] = []
         self._lengths: list[float] = []
-        self._vectors: list[Vector | None] = []
         self._free: list[int] = []
+        self._about: dict[str, dict[int, float]] = {}
+        self._leads: Counter[str] = Counter()
+        self._changes = 0
         self._postings = Postings(only)
         self._total_length = 0.0
 
@@ -96,17 +119,21 @@ class RelevanceIndex(Generic[Key]):
         """Index the document `body` (see `learning/document`) under `key`, in place of what was there."""
         number, seen = self._numbers.get(key), hash(body)
         if number is not None:
-            if self._seen[number] == seen:
+            held = self._documents[number]
+            if held is not None and held.seen == seen:
                 return
             self.discard(key)
         fields = fields_of(body)
         counts = _counts_of(fields)
         number = self._numbered(key)
-        self._seen[number] = seen
-        self._texts[number] = _line_of(fields)
+        document = self._documents[number] = _Document(fields, seen)
         self._lengths[number] = length = sum(counts.values())
         self._total_length += length
         self._postings.add(number, counts)
+        self._leads.update(set(fields.lead))
+        for subject, weight in document.subjects.items():
+            self._about.setdefault(subject, {})[number] = weight
+        self._changes += 1
 
     def _numbered(self, key: Key) -> int:
         """Return a number for a new document, one given up before if there is one."""
@@ -116,10 +143,8 @@ class RelevanceIndex(Generic[Key]):
         else:
             number = len(self._keys)
             self._keys.append(key)
-            self._seen.append(0)
-            self._texts.append("")
+            self._documents.append(None)
             self._lengths.append(0.0)
-            self._vectors.append(None)
         self._numbers[key] = number
         return number
 
@@ -128,25 +153,35 @@ class RelevanceIndex(Generic[Key]):
         number = self._numbers.pop(key, None)
         if number is None:
             return
-        self._postings.remove(number, _words_in(self._texts[number]))
+        document = self._documents[number]
+        if document is not None:
+            self._postings.remove(number, _words_in(document.line))
+            self._leads.subtract(_lead_of(document))
+            for subject in document.subjects:
+                del self._about[subject][number]
         self._total_length = self._total_length - self._lengths[number] if self._numbers else 0.0
-        self._keys[number], self._texts[number], self._vectors[number] = None, "", None
+        self._keys[number] = self._documents[number] = None
         self._free.append(number)
+        self._changes += 1
 
     def scores(
         self,
         query: str,
         collection: Collection | None = None,
+        *,
         similar: Mapping[Key, float] | None = None,
+        subjects: Subjects | None = None,
         most: int = CANDIDATES,
     ) -> dict[Key, float]:
-        """Return how probably each of the best candidates is relevant, best first: `most` and those most `similar`.
+        """Return how probably each of the best candidates is relevant, best first.
 
-        What is left out shares no telling word with the query, or less than those given. `collection` tells how
-        frequent words are where the index holds only some of many documents, `similar` what an embedding model says.
+        Candidates are the `most` that share the most telling words, the `KINDRED` most about the same `subjects` and
+        the `SIMILAR` most similar. `collection` tells how frequent words are where the index holds only some of many
+        documents, `similar` what an embedding model says, `subjects` what the query speaks of.
         """
         fit = self._fit
-        found = [(fit.probability(compared), key) for key, compared in self.compared(query, collection, similar, most)]
+        compared = self.compared(query, collection, similar=similar, subjects=subjects, most=most)
+        found = [(fit.probability(one), key) for key, one in compared]
         found.sort(key=lambda pair: -pair[0])
         return {key: probability for probability, key in found}
 
@@ -154,38 +189,66 @@ class RelevanceIndex(Generic[Key]):
         self,
         query: str,
         collection: Collection | None = None,
+        *,
         similar: Mapping[Key, float] | None = None,
+        subjects: Subjects | None = None,
         most: int = CANDIDATES,
     ) -> list[tuple[Key, Compared]]:
-        """Return the candidates for a query, the documents most `similar` among them, and how each compares."""
+        """Return the candidates for a query, as `scores` chooses them, and how each compares."""
         asked = _asked(query)
         size = collection.size if collection else len(self._numbers)
         if not asked.words or not self._numbers:
             return []
         weights = self._weighed(asked.words, size, collection)
-        total = sum(weights.values()) * (1 + KIN_WEIGHT)
         sums = self._sums(weights, size, collection)
-        best = nlargest(most, [(value, -number) for number, value in enumerate(sums) if value])
-        if similar:
-            best += self._most_similar(similar, sums, {-negative for _, negative in best})
+        about = self._sharing(subjects) if subjects else {}
+        best = self._candidates(sums, about, similar, most)
         pairs = self._pairs(asked, weights)
         meaning = self._meanings.vector(asked.words)
+        unit = _TEN * (1 + KIN_WEIGHT) * _idf(1, size)  # what ten words of the rarest are worth
+        whole = sum(weights.values()) * (1 + KIN_WEIGHT) / unit
         found: list[tuple[Key, Compared]] = []
-        for value, negative in best:
-            key, line = self._keys[-negative], self._texts[-negative]
-            together = sum([gain for pair, gain in pairs if pair in line])
-            if key is not None:
-                like = cosine(meaning, self._vector(-negative))
-                told = similar.get(key, 0.0) if similar else 0.0
-                found.append((key, Compared(value / total, together / total, like, told)))
+        for number in best:
+            key, document = self._keys[number], self._documents[number]
+            if key is None or document is None:
+                continue
+            line = document.line
+            lead = document.lead if document.lead_as_of == self._changes else self._weigh_lead(document)
+            compared = Compared(
+                words=sums[number] / unit,
+                pairs=sum([gain for pair, gain in pairs if pair in line]) / unit,
+                meaning=cosine(meaning, document.vector or self._vector(document)),
+                subjects=about.get(number, 0.0),
+                lead=sum([lead[word] for word in lead.keys() & asked.words.keys()]),
+                issues=document.issues,
+                whole=whole,
+                similar=similar.get(key, 0.0) if similar else 0.0,
+            )
+            found.append((key, compared))
         return found
 
-    def _most_similar(
-        self, similar: Mapping[Key, float], sums: list[float], chosen: set[int]
-    ) -> list[tuple[float, int]]:
-        """Return the documents most similar by meaning that words did not find, as they found the others."""
-        indexed = [(value, self._numbers[key]) for key, value in similar.items() if key in self._numbers]
-        return [(sums[number], -number) for _, number in nlargest(SIMILAR, indexed) if number not in chosen]
+    def _candidates(
+        self, sums: list[float], about: Mapping[int, float], similar: Mapping[Key, float] | None, most: int
+    ) -> list[int]:
+        """Return the numbers of the documents that are compared in full."""
+        best = [-negative for _, negative in nlargest(most, [(value, -at) for at, value in enumerate(sums) if value])]
+        chosen = set(best)
+        if about:
+            nearest = nlargest(KINDRED, [(value, -number) for number, value in about.items()])
+            best += [-negative for _, negative in nearest if -negative not in chosen]
+            chosen.update(best)
+        if similar:
+            indexed = [(value, -self._numbers[key]) for key, value in similar.items() if key in self._numbers]
+            best += [-negative for _, negative in nlargest(SIMILAR, indexed) if -negative not in chosen]
+        return best
+
+    def _sharing(self, subjects: Subjects) -> dict[int, float]:
+        """Return the documents that are about any of `subjects`, each with the cosine of what both are about."""
+        shared: dict[int, float] = {}
+        for subject, weight in _directed(subjects).items():
+            for number, other in self._about.get(subject, _NOWHERE).items():
+                shared[number] = shared.get(number, 0.0) + weight * other
+        return shared
 
     def _weighed(self, words: Mapping[str, float], size: int, collection: Collection | None) -> dict[str, float]:
         """Return the most telling words of a query, each with its weight · its inverse document frequency.
@@ -245,12 +308,18 @@ class RelevanceIndex(Generic[Key]):
             if one in known and other in known
         ]
 
-    def _vector(self, number: int) -> Vector:
-        """Return the meaning of a document, made when it is first compared."""
-        vector = self._vectors[number]
-        if vector is None:
-            vector = self._vectors[number] = self._meanings.vector(_words_in(self._texts[number]))
+    def _vector(self, document: _Document) -> Vector:
+        document.vector = vector = self._meanings.vector(_words_in(document.line))
         return vector
+
+    def _weigh_lead(self, document: _Document) -> Mapping[str, float]:
+        """Weigh a document's first words: by what each means at all, and by how few others begin with it."""
+        size, leads, tells = len(self._numbers), self._leads, self._meanings.telling
+        weights = {word: tells(word) * _idf(leads[word], size) for word in _lead_of(document)}
+        total = sum(weights.values()) or 1.0
+        document.lead = {word: weight / total for word, weight in weights.items()}
+        document.lead_as_of = self._changes
+        return document.lead
 
 
 def parts_of(task: str) -> list[str]:
@@ -293,6 +362,19 @@ def _counts_of(fields: Fields) -> dict[str, float]:
 def _line_of(fields: Fields) -> str:
     """Return all words of a document in order, a bar between fields."""
     return f" {' | '.join(' '.join(field) for field in (fields.own, *fields.issues))} "
+
+
+def _directed(subjects: Subjects) -> Subjects:
+    """Return subjects as a vector of length 1."""
+    length = sqrt(sum(weight * weight for weight in subjects.values()))
+    return {subject: weight / length for subject, weight in subjects.items()} if length else subjects
+
+
+_NOWHERE: Final[Mapping[int, float]] = {}
+
+
+def _lead_of(document: _Document) -> set[str]:
+    return set(document.line.split(None, document.lead_words)[: document.lead_words])
 
 
 def _words_in(line: str) -> set[str]:

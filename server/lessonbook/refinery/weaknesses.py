@@ -80,6 +80,11 @@ def weaknesses_in(text: str) -> tuple[Sighting, ...]:
     return load_lexicon().sightings(text)
 
 
+def broader(cwe: str) -> Sequence[str]:
+    """Return the weaknesses of which `cwe` is a special case."""
+    return _shipped().broader(cwe)
+
+
 def load_lexicon(file: Path | None = None) -> "Lexicon":
     """Return the lexicon of `file`, by default the shipped one, which is read once.
 
@@ -142,6 +147,10 @@ class Lexicon:
     def words(self) -> frozenset[str]:
         """The stems, and the beginnings of words without their `*`, that phrases are made of."""
         return self._index.words
+
+    def broader(self, cwe: str) -> Sequence[str]:
+        """Return the weaknesses of which `cwe` is a special case, none for one without words here."""
+        return self._broader.get(cwe, ())
 
     def sightings(self, text: str) -> tuple[Sighting, ...]:
         """Return the weaknesses that `text` speaks of, strongest first."""

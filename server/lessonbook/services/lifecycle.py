@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from lessonbook.learning.document import document_of
 from lessonbook.learning.effect import posterior
 from lessonbook.learning.ranking import estimate_tokens
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.vocabulary import SERVABLE, SEVERITY_RANK, Status
 from lessonbook.refinery.prepare import Offer, content_hash
+from lessonbook.refinery.subjects import document_of
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import audit
 from lessonbook.store import lessons as lesson_rows

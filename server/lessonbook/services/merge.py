@@ -7,11 +7,11 @@ from typing import Final
 from sqlalchemy import Connection
 
 from lessonbook.errors import Forbidden, InvalidInput, NotFound
-from lessonbook.learning.document import document_of, with_issue
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.operator import Reviewed
 from lessonbook.refinery.prepare import content_hash, name_of_issue, screened_offer
 from lessonbook.refinery.redact import redact
+from lessonbook.refinery.subjects import document_of, with_issue
 from lessonbook.services.lifecycle import Ledger
 from lessonbook.services.scoring import recount
 from lessonbook.services.workspace import Workspace

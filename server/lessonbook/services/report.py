@@ -13,12 +13,12 @@ import anyio.to_thread
 from sqlalchemy import Connection
 
 from lessonbook.errors import NotFound
-from lessonbook.learning.document import with_issue
 from lessonbook.models.findings import Finding
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.loop import RefinedIssue, Refinement, Report
 from lessonbook.models.vocabulary import SERVABLE, SEVERITY_RANK, Evidence, IssueAction, Source
 from lessonbook.refinery.prepare import Offer, Prepared, held_from_all, names_of_lesson, prepare
+from lessonbook.refinery.subjects import with_issue
 from lessonbook.services.lifecycle import Ledger
 from lessonbook.services.matching import EXACT, Matching, Verdict
 from lessonbook.services.scoring import Scores

@@ -8,7 +8,6 @@ from typing import Final
 from sqlalchemy import Connection
 
 from lessonbook.errors import Conflict, Forbidden, InvalidInput, NotFound
-from lessonbook.learning.document import document_of, with_issue
 from lessonbook.learning.ranking import estimate_tokens
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.operator import LessonReview, NewLesson, ReviewAction, Reviewed
@@ -21,6 +20,7 @@ from lessonbook.refinery.prepare import (
 )
 from lessonbook.refinery.redact import redact
 from lessonbook.refinery.screen import screen
+from lessonbook.refinery.subjects import document_of, with_issue
 from lessonbook.services.lifecycle import Ledger
 from lessonbook.services.scoring import recount
 from lessonbook.services.workspace import Workspace, once, request_hash

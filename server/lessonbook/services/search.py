@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from lessonbook.learning.relevance import SIMILAR, Collection, RelevanceIndex, asked_words
 from lessonbook.models.lesson import Lesson
+from lessonbook.refinery.subjects import subjects_of
 from lessonbook.store import lessons as lesson_rows
 
 FOUND_MAX: Final = 1_000
@@ -31,7 +32,8 @@ def search(
 
     There are at least `least` of them where the database finds so many among `FOUND_MAX`.
     """
-    words = asked_words(query)
+    subjects = subjects_of(query)
+    words = [*asked_words(query), *subjects]
     size, frequency = lesson_rows.frequencies(connection, project, words)
     found = list(lesson_rows.search(connection, project, _telling(frequency), FOUND_MAX))
     if similar:
@@ -46,7 +48,7 @@ def search(
     index: RelevanceIndex[str] = RelevanceIndex(only=words)
     for lesson_id, body in lesson_rows.documents(connection, project, list(kept)[:COMPARED_MAX]).items():
         index.put(lesson_id, body)
-    ranked = index.scores(query, Collection(size, frequency), similar)
+    ranked = index.scores(query, Collection(size, frequency), similar=similar, subjects=subjects)
     return [kept[lesson_id] for lesson_id in dict.fromkeys([*ranked, *kept])]
 
 

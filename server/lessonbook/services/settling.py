@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from lessonbook.errors import InvalidInput, NotFound
-from lessonbook.learning.document import document_of, with_issue
 from lessonbook.models.lesson import Lesson
 from lessonbook.models.loop import RefinedIssue, Refinement
 from lessonbook.models.vocabulary import SERVABLE, SEVERITY_OF_RANK, SHARED_AGENT, IssueAction, Status
 from lessonbook.refinery.prepare import Offer, content_hash, held_from_all, name_of_issue
 from lessonbook.refinery.rule_keys import tool_of
+from lessonbook.refinery.subjects import document_of, with_issue
 from lessonbook.services.lifecycle import Ledger
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows

@@ -22,6 +22,7 @@ from lessonbook.learning.ranking import standing, value
 from lessonbook.learning.relevance import RelevanceIndex, parts_of
 from lessonbook.models.lesson import Lesson
 from lessonbook.models.vocabulary import SERVABLE, SHARED_AGENT, Category
+from lessonbook.refinery.subjects import subjects_of
 from lessonbook.services.measure import Measure
 from lessonbook.store import lessons as lesson_rows
 
@@ -132,7 +133,8 @@ class Shelf:
 
         A task often names several things at once, and a lesson for one of them fits. Only the whole is embedded.
         """
-        scores = self._index.scores(asked_of(task, files), similar=similar, most=OF_TASK_MAX)
+        subjects = subjects_of(task)
+        scores = self._index.scores(asked_of(task, files), similar=similar, subjects=subjects, most=OF_TASK_MAX)
         for part in parts_of(task):
             for lesson_id, score in self._index.scores(part, most=OF_PART_MAX).items():
                 scores[lesson_id] = max(score, scores.get(lesson_id, 0.0))
