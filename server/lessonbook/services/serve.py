@@ -5,9 +5,9 @@ Every prompt section anybody gets comes from `get_lessons`.
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
@@ -54,6 +54,16 @@ class _Pick:
     hidden: dict[str, int] = field(default_factory=dict[str, int])
     held_out: bool = False
 
+    def to_document(self) -> dict[str, Any]:
+        """Return the fields as they are: `asdict` would copy each value, which takes longer than to store them."""
+        return {
+            "lesson_ids": self.lesson_ids,
+            "withheld": self.withheld,
+            "more_available": self.more_available,
+            "hidden": self.hidden,
+            "held_out": self.held_out,
+        }
+
 
 async def get_lessons(work: Workspace, caller: Caller, query: LessonQuery) -> Lessons:
     """Return the lessons for a task, after the run and its deliveries are committed.
@@ -79,7 +89,7 @@ async def get_lessons(work: Workspace, caller: Caller, query: LessonQuery) -> Le
         serving = _Serving(work, caller, shelf, query, run_id, run, earlier, now)
         return serving.log(connection, *serving.choose(similar), fingerprint)
 
-    pick = await work.store.write(transaction)
+    pick = await work.store.write_briefly(transaction)
     note = how
     if not work.roster.known(agent_name) and not shelf.has_own():
         note = await _nearest(work, caller, agent_name) or how
@@ -137,7 +147,7 @@ class _Serving:
         fits = {fit.lesson.id: fit for fit in shelf.fitting(query.task, query.files, query.categories, similar)}
         held_out = self._is_held_out() or bool(shelf.measure.stop)
         chances = {name: self._chance(fit.lesson, held_out=held_out) for name, fit in fits.items()}
-        candidates = [Candidate(name, fit.relevance, prompt_section.cost_of(fit.lesson)) for name, fit in fits.items()]
+        candidates = [Candidate(name, fit.relevance, shelf.cost_of(fit.lesson)) for name, fit in fits.items()]
         if shelf.measure.tosses and not held_out:
             candidates = ranked(candidates, {name: self._appraisal(fit.lesson) for name, fit in fits.items()})
         assigned = assign(
@@ -197,7 +207,7 @@ class _Serving:
             "policy_version": POLICY_VERSION if self.shelf.measure.tosses else SHOW_ALL,
             "position": place,
             "lesson_version": lesson.version,
-            "tokens": prompt_section.cost_of(lesson),
+            "tokens": self.shelf.cost_of(lesson),
             "delivered_at": self.now,
         }
 
@@ -219,7 +229,7 @@ class _Serving:
         if runs.add_deliveries(connection, rows) != len(rows):
             raise Retry  # another call of this run was first: its assignments win
         project, principal, key = self.caller.project, self.caller.principal, _key(self.run_id, fingerprint)
-        idempotency.remember(connection, project, principal, TOOL, key, fingerprint, asdict(pick), self.now)
+        idempotency.remember(connection, project, principal, TOOL, key, fingerprint, pick.to_document(), self.now)
         return pick
 
 

@@ -64,9 +64,10 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> int
     """Insert `rows` whose key is not taken yet, and return how many went in."""
     if not rows:
         return 0
-    if len(rows) == 1:
-        return connection.execute(_insert_or_skip(name_of(connection), table), rows[0]).rowcount
-    return len(connection.execute(_insert_or_skip(name_of(connection), table, tells=True), rows).all())
+    name = name_of(connection)
+    if name == "sqlite" or len(rows) == 1:  # its driver adds up what went in, PostgreSQL's does not
+        return connection.execute(_insert_or_skip(name, table), rows if len(rows) > 1 else rows[0]).rowcount
+    return len(connection.execute(_insert_or_skip(name, table, tells=True), rows).all())
 
 
 @cache
