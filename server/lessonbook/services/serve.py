@@ -29,7 +29,7 @@ from lessonbook.models.vocabulary import SHARED_AGENT
 from lessonbook.services import prompt_section
 from lessonbook.services.measure import effect_of
 from lessonbook.services.shelf import Fit, Shelf, asked_of
-from lessonbook.services.workspace import Workspace, hash_of, request_hash
+from lessonbook.services.workspace import Workspace, hash_of
 from lessonbook.store import idempotency, runs
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.engine import Retry
@@ -75,7 +75,7 @@ async def get_lessons(work: Workspace, caller: Caller, query: LessonQuery) -> Le
     shelf = await _shelf(work, caller, agent_name)
     similar = await work.semantic.similar(caller.project, asked_of(query.task, query.files))
     run_id = query.run_id or work.new_run_id()
-    fingerprint = hash_of({"agent": agent_name, "query": request_hash(query, "run_id")})
+    fingerprint = hash_of({"agent": agent_name, "query": query.model_dump_json(exclude={"run_id"})})
 
     def transaction(connection: Connection) -> _Pick:
         now = work.now()
@@ -233,14 +233,14 @@ class _Serving:
         return pick
 
 
-def _fitting(lessons: Iterable[Lesson], query: LessonQuery, run_id: str) -> list[Lesson]:
+def _fitting(lessons: Iterable[Lesson], shelf: Shelf, query: LessonQuery, run_id: str) -> list[Lesson]:
     """Return which of `lessons` fit the budget, in order."""
     return fill(
         lessons,
         most=query.max_lessons,
         max_tokens=query.max_tokens,
         overhead=prompt_section.overhead(run_id),
-        cost=prompt_section.cost_of,
+        cost=shelf.cost_of,
     )
 
 
@@ -259,7 +259,7 @@ def _answer(
 ) -> Lessons:
     known = [lesson for lesson_id in pick.lesson_ids if (lesson := shelf.lessons.get(lesson_id)) is not None]
     # A lesson may have been reworded since it was picked, and a budget is a budget.
-    lessons = _fitting(known, query, run_id)
+    lessons = _fitting(known, shelf, query, run_id)
     mark = prompt_section.delimiter(work.secret, caller.project, run_id)
     text = prompt_section.section(run_id, mark, lessons)
     notes = [
