@@ -30,9 +30,8 @@ from lessonbook.services import prompt_section
 from lessonbook.services.measure import effect_of
 from lessonbook.services.shelf import Fit, Shelf, asked_of
 from lessonbook.services.workspace import Workspace, hash_of
-from lessonbook.store import idempotency, runs
+from lessonbook.store import idempotency, runs, serving
 from lessonbook.store import lessons as lesson_rows
-from lessonbook.store.engine import Retry
 from lessonbook.store.types import Row
 
 TOOL: Final = "get_lessons"
@@ -86,8 +85,8 @@ async def get_lessons(work: Workspace, caller: Caller, query: LessonQuery) -> Le
                 return given
             run = runs.find(connection, caller.project, run_id)
             earlier = runs.deliveries_of(connection, caller.project, run_id)
-        serving = _Serving(work, caller, shelf, query, run_id, run, earlier, now)
-        return serving.log(connection, *serving.choose(similar), fingerprint)
+        call = _Serving(work, caller, shelf, query, run_id, run, earlier, now)
+        return call.log(connection, *call.choose(similar), fingerprint)
 
     pick = await work.store.write_briefly(transaction)
     note = how
@@ -213,23 +212,20 @@ class _Serving:
 
     def log(self, connection: Connection, pick: _Pick, rows: Sequence[Row], fingerprint: str) -> _Pick:
         """Write the run, its deliveries and the answer: they are in the database before the caller sees a lesson."""
-        if self.run is None:
-            run: Row = {
-                "project": self.caller.project,
-                "run_id": self.run_id,
-                "agent_name": self.shelf.agent_name,
-                "principal": self.caller.principal,
-                "holdout": pick.held_out and not self.shelf.measure.stop,
-                "p_holdout": self._p_holdout(),
-                "task_hash": hashlib.sha256(self.query.task.encode()).hexdigest()[:32],
-                "started_at": self.now,
-            }
-            if not runs.add(connection, run):
-                raise Retry  # another call of this run was first: it decided whether the run is held out
-        if runs.add_deliveries(connection, rows) != len(rows):
-            raise Retry  # another call of this run was first: its assignments win
-        project, principal, key = self.caller.project, self.caller.principal, _key(self.run_id, fingerprint)
-        idempotency.remember(connection, project, principal, TOOL, key, fingerprint, pick.to_document(), self.now)
+        run: Row = {
+            "project": self.caller.project,
+            "run_id": self.run_id,
+            "agent_name": self.shelf.agent_name,
+            "principal": self.caller.principal,
+            "holdout": pick.held_out and not self.shelf.measure.stop,
+            "p_holdout": self._p_holdout(),
+            "task_hash": hashlib.sha256(self.query.task.encode()).hexdigest()[:32],
+            "started_at": self.now,
+        }
+        key = _key(self.run_id, fingerprint)
+        document = pick.to_document()
+        answered = idempotency.kept(run["project"], run["principal"], TOOL, key, fingerprint, document, self.now)
+        serving.log(connection, run, rows, answered, is_new=self.run is None)
         return pick
 
 
