@@ -26,6 +26,7 @@ from lessonbook.refinery.subjects import subjects_of
 from lessonbook.services import prompt_section
 from lessonbook.services.measure import Measure
 from lessonbook.store import lessons as lesson_rows
+from lessonbook.store import serving
 
 SHELVES_MAX: Final = 64
 OF_TASK_MAX: Final = 30
@@ -82,9 +83,10 @@ class Shelf:
 
     def refresh(self, connection: Connection) -> None:
         """Fetch what changed since the last call, in the transaction of `connection`."""
-        changed = lesson_rows.changed_since(
-            connection, self.project, self.agent_name, self._agent_revision, self._shared_revision
-        )
+        known = (self.project, self.agent_name, self._agent_revision, self._shared_revision)
+        if not serving.may_have_changed(connection, *known):
+            return
+        changed = lesson_rows.changed_since(connection, *known)
         # While this call waited for its rows, another may have put newer ones: those stay.
         agent_revision, shared_revision = self._agent_revision, self._shared_revision
         for lesson, body in changed:

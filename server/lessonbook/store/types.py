@@ -33,6 +33,11 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+def sqlite_moment(moment: datetime) -> str:
+    """Return an aware moment as SQLAlchemy stores it on SQLite, where SQL is said without it."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
 class Document(TypeDecorator[Any]):
     """A JSON document: JSONB on PostgreSQL."""
 
