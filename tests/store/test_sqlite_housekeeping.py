@@ -150,6 +150,34 @@ async def test_a_log_that_a_long_reader_kept_long_is_cut_when_the_reader_is_gone
     assert log_of(work).stat().st_size <= WAL_BYTES_MAX
 
 
+async def test_the_log_stays_short_over_brief_writes_and_each_is_there_at_once(work: Workspace) -> None:
+    small = "INSERT OR REPLACE INTO server_secrets VALUES ('n', :value)"
+    for number in range(1_000):
+        await work.store.write_briefly(
+            lambda connection, number=number: connection.execute(text(small), {"value": f"{number}"})
+        )
+        assert (
+            number % 100 or await scalar(work.store, "SELECT value FROM server_secrets WHERE name = 'n'") == f"{number}"
+        )
+    assert 0 < log_of(work).stat().st_size <= WAL_BYTES_MAX // 4
+
+
+async def test_a_brief_write_waits_without_holding_up_others_while_another_process_writes(work: Workspace) -> None:
+    await scalar(work.store, "SELECT 1")
+    other = sqlite3.connect(work.settings.database_url.removeprefix("sqlite:///"), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    waiting = asyncio.create_task(work.store.write_briefly(note))
+    for _ in range(10):
+        await asyncio.sleep(0.01)
+        assert await scalar(work.store, "SELECT count(*) FROM agent_revisions") == 0
+    assert not waiting.done()
+    other.execute("ROLLBACK")
+    other.close()
+    await waiting
+    assert await scalar(work.store, "SELECT count(*) FROM agent_revisions") == 1
+    assert await scalar(work.store, "PRAGMA busy_timeout") >= 5_000
+
+
 def test_one_owner_at_a_time_holds_the_checkpoint_lock(tmp_path: Path, dialect: str) -> None:
     lock = tmp_path / "lessons.db.checkpoint"
     with sole_owner(lock) as first, sole_owner(lock) as second:

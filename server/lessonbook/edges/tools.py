@@ -53,7 +53,9 @@ class OperationTool(Tool):
         desk: Desk = self.desk
         try:
             request = parse(operation.request, arguments)
-            asked = await answer(lambda: self._ask(request, context), timeout_s=None)  # a person may take their time
+            asked: bool | InputRequiredResult = False
+            if self.resolved_params:  # a person may take their time
+                asked = await answer(lambda: self._ask(request, context), timeout_s=None)
             if isinstance(asked, InputRequiredResult):
                 return asked
             caller = desk.caller(person=asked)
@@ -67,8 +69,6 @@ class OperationTool(Tool):
 
     async def _ask(self, request: Request, context: Context[Any, Any]) -> bool | InputRequiredResult:
         """Return whether a person said yes, or the question to put to them."""
-        if not self.resolved_params:
-            return False
         given = {name: getattr(request, name) for name in type(request).model_fields}
         try:
             resolved = await resolve_arguments(self.resolved_params, self.resolver_plans, given, context)

@@ -3,19 +3,22 @@
 import json
 from array import array
 from base64 import b64decode
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from math import sqrt
-from operator import mul
+from operator import add, mul
 from typing import Final, cast
 
 Vector = Sequence[float]
 """Of length 1, or empty where nothing is known."""
 
 _VERSION: Final = 1
-_LANE: Final = 4
-"""Bytes of a component in a packed vector: sums of a hundred thousand words stay within it."""
+_LANE: Final = 2
+"""Bytes of a component in a packed vector."""
+_SUMMED_MAX: Final = 256
+"""So many words' components stay within a lane when they are added."""
 _ZERO: Final = 128
 """What is added to a component, −127 to 127, so that none is negative."""
 _UNKNOWN: Final = 0
@@ -24,7 +27,7 @@ _UNKNOWN: Final = 0
 class Meanings:
     """Vectors of words, weighted by how much the word tells; a text's vector is the sum of its words' vectors.
 
-    The vectors of a text are added as one large integer, a lane of 32 bits for each component: a single addition in C
+    The vectors of a text are added as one large integer, a lane of 16 bits for each component: a single addition in C
     instead of one per component.
     """
 
@@ -51,18 +54,54 @@ class Meanings:
         known = [lanes for word in words if (lanes := packed.get(word) or self._pack(word))]
         if not known:
             return ()
-        lanes = array("I", sum(known).to_bytes(_LANE * self._dimensions, "little"))
+        summed: Sequence[int] = self._sum(known[:_SUMMED_MAX])
+        for start in range(_SUMMED_MAX, len(known), _SUMMED_MAX):
+            summed = list(map(add, summed, self._sum(known[start : start + _SUMMED_MAX])))
         middle = _ZERO * len(known)
-        values = [lane - middle for lane in lanes]
+        values = [lane - middle for lane in summed]
         length = sqrt(sum(map(mul, values, values)))
         return array("f", [value / length for value in values]) if length else ()
+
+    def _sum(self, packed: Sequence[int]) -> Sequence[int]:
+        return array("H", sum(packed).to_bytes(_LANE * self._dimensions, "little"))
 
     def _pack(self, word: str) -> int:
         vector = self._vectors.get(word)
         if vector is None:
             return _UNKNOWN
-        lanes = array("I", [(value + _ZERO) % 256 for value in vector])
+        lanes = array("H", [(value + _ZERO) % 256 for value in vector])
         return self._packed.setdefault(word, int.from_bytes(lanes.tobytes(), "little"))
+
+
+class _Rows(Mapping[str, bytes]):
+    """Rows of bytes by word, in a fifth of a dictionary's memory: words in one string in order, rows behind it."""
+
+    def __init__(self, words: Sequence[str], data: bytes, size: int) -> None:
+        """Take the words, all different, and their rows of `size` bytes in the same order."""
+        order = sorted(range(len(words)), key=words.__getitem__)
+        self._words = "".join([words[at] for at in order])
+        self._starts = array("I", [0])
+        for at in order:
+            self._starts.append(self._starts[-1] + len(words[at]))
+        self._order = array("I", order)
+        self._data = data
+        self._size = size
+
+    def __getitem__(self, word: str) -> bytes:
+        place = bisect_left(range(len(self)), word, key=self._word)
+        if place == len(self) or self._word(place) != word:
+            raise KeyError(word)
+        start = self._order[place] * self._size
+        return self._data[start : start + self._size]
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self._word, range(len(self)))
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def _word(self, place: int) -> str:
+        return self._words[self._starts[place] : self._starts[place + 1]]
 
 
 def cosine(one: Vector, other: Vector) -> float:
@@ -73,12 +112,12 @@ def cosine(one: Vector, other: Vector) -> float:
 @cache
 def load_meanings() -> Meanings:
     """Return the packaged vectors, `data/models/meanings.json`, written by `bench/train_retrieval.py`."""
-    text = (resources.files("lessonbook") / "data" / "models" / "meanings.json").read_text(encoding="utf-8")
-    content = cast("dict[str, object]", json.loads(text))
+    file = resources.files("lessonbook") / "data" / "models" / "meanings.json"
+    content = cast("dict[str, object]", json.loads(file.read_bytes()))
     if content.get("version") != _VERSION:
         raise ValueError(f"model meanings: version has to be {_VERSION}")
     size = cast("int", content["dimensions"])
-    data = b64decode(cast("str", content["vectors"]))
+    data = b64decode(cast("str", content.pop("vectors")))
     words = cast("str", content["words"]).split()
     usual = cast("float", content["usual_length"])
-    return Meanings({word: data[at * size : (at + 1) * size] for at, word in enumerate(words)}, size, usual)
+    return Meanings(_Rows(words, data, size), size, usual)

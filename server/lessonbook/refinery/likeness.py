@@ -126,7 +126,8 @@ class Collection:
     """
 
     def __init__(self, background: "Collection | None" = None) -> None:
-        self._counts: Counter[str] = Counter(() if background is None else background._counts)  # noqa: SLF001  # its own kind
+        self._counts: Counter[str] = Counter()
+        self._background = background
         self.size = 0 if background is None else background.size
         self._idfs: dict[str, float] = {}
         self._lengths: dict[Sketch, float] = {}
@@ -146,9 +147,13 @@ class Collection:
         """Return the inverse document frequency of a word or word pair, in nats."""
         known = self._idfs.get(term)
         if known is None:
-            known = max(log((self.size + 1) / (self._counts[term] + 0.5)), _LEAST_IDF)
+            known = max(log((self.size + 1) / (self._count(term) + 0.5)), _LEAST_IDF)
             self._idfs[term] = known
         return known
+
+    def _count(self, term: str) -> int:
+        before = 0 if self._background is None else self._background._count(term)  # noqa: SLF001  # its own kind
+        return before + self._counts[term]
 
     def length(self, sketch: Sketch) -> float:
         """Return the length of a text's word vector."""

@@ -58,7 +58,8 @@ class Precedents:
         self.collection = Collection(background) if parent is None else parent.collection
         self._members: dict[str, Member] = {}
         self._groups: dict[str, list[str]] = {}
-        self._postings: dict[str, list[str]] = {}
+        self._postings: dict[str, str | list[str]] = {}
+        """The members that have a word or word pair; most have one, which stands there without a list around it."""
 
     def __len__(self) -> int:
         """Return how many texts there are, those of the parent included."""
@@ -76,7 +77,11 @@ class Precedents:
         if self._parent is None:
             self.collection.add(sketched.words)
         for term in sketched.words:
-            self._postings.setdefault(term, []).append(member)
+            held = self._postings.setdefault(term, member)
+            if isinstance(held, list):
+                held.append(member)
+            elif held != member:
+                self._postings[term] = [held, member]
 
     def discard(self, member: str) -> None:
         """Forget a text, if it is known here."""
@@ -89,8 +94,10 @@ class Precedents:
         if self._parent is None:
             self.collection.add(known.sketch.words, -1)
         for term in known.sketch.words:
-            self._postings[term].remove(member)
-            if not self._postings[term]:
+            held = self._postings[term]
+            if isinstance(held, list) and len(held) > 1:
+                held.remove(member)
+            else:
                 del self._postings[term]
 
     def forget(self, group: str) -> None:
@@ -155,7 +162,8 @@ class Precedents:
 
     def holders(self, term: str) -> Sequence[str]:
         """Return the members that have a word or word pair."""
-        own = self._postings.get(term, ())
+        held = self._postings.get(term, ())
+        own = (held,) if isinstance(held, str) else held
         return own if self._parent is None else (*self._parent.holders(term), *own)
 
     def find(self, member: str) -> Member:

@@ -1,6 +1,5 @@
 """The text that goes into an agent's prompt: lessons as data, between delimiters nobody can guess."""
 
-import hashlib
 import hmac
 from collections.abc import Sequence
 from typing import Final
@@ -13,8 +12,7 @@ DELIMITER_CHARACTERS: Final = 12
 
 def delimiter(secret: bytes, project: str, run_id: str) -> str:
     """Return the run's delimiter: stable for a repeated call, and not to be guessed from outside (SAFETY P6)."""
-    mac = hmac.new(secret, f"{project}\x1f{run_id}".encode(), hashlib.sha256)
-    return mac.hexdigest()[:DELIMITER_CHARACTERS]
+    return hmac.digest(secret, f"{project}\x1f{run_id}".encode(), "sha256").hex()[:DELIMITER_CHARACTERS]
 
 
 def frame(run_id: str, mark: str, body: str) -> str:

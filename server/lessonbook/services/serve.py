@@ -5,9 +5,9 @@ Every prompt section anybody gets comes from `get_lessons`.
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
@@ -29,10 +29,9 @@ from lessonbook.models.vocabulary import SHARED_AGENT
 from lessonbook.services import prompt_section
 from lessonbook.services.measure import effect_of
 from lessonbook.services.shelf import Fit, Shelf, asked_of
-from lessonbook.services.workspace import Workspace, hash_of, request_hash
-from lessonbook.store import idempotency, runs
+from lessonbook.services.workspace import Workspace, hash_of
+from lessonbook.store import idempotency, runs, serving
 from lessonbook.store import lessons as lesson_rows
-from lessonbook.store.engine import Retry
 from lessonbook.store.types import Row
 
 TOOL: Final = "get_lessons"
@@ -54,6 +53,16 @@ class _Pick:
     hidden: dict[str, int] = field(default_factory=dict[str, int])
     held_out: bool = False
 
+    def to_document(self) -> dict[str, Any]:
+        """Return the fields as they are: `asdict` would copy each value, which takes longer than to store them."""
+        return {
+            "lesson_ids": self.lesson_ids,
+            "withheld": self.withheld,
+            "more_available": self.more_available,
+            "hidden": self.hidden,
+            "held_out": self.held_out,
+        }
+
 
 async def get_lessons(work: Workspace, caller: Caller, query: LessonQuery) -> Lessons:
     """Return the lessons for a task, after the run and its deliveries are committed.
@@ -65,7 +74,7 @@ async def get_lessons(work: Workspace, caller: Caller, query: LessonQuery) -> Le
     shelf = await _shelf(work, caller, agent_name)
     similar = await work.semantic.similar(caller.project, asked_of(query.task, query.files))
     run_id = query.run_id or work.new_run_id()
-    fingerprint = hash_of({"agent": agent_name, "query": request_hash(query, "run_id")})
+    fingerprint = hash_of({"agent": agent_name, "query": query.model_dump_json(exclude={"run_id"})})
 
     def transaction(connection: Connection) -> _Pick:
         now = work.now()
@@ -76,10 +85,10 @@ async def get_lessons(work: Workspace, caller: Caller, query: LessonQuery) -> Le
                 return given
             run = runs.find(connection, caller.project, run_id)
             earlier = runs.deliveries_of(connection, caller.project, run_id)
-        serving = _Serving(work, caller, shelf, query, run_id, run, earlier, now)
-        return serving.log(connection, *serving.choose(similar), fingerprint)
+        call = _Serving(work, caller, shelf, query, run_id, run, earlier, now)
+        return call.log(connection, *call.choose(similar), fingerprint)
 
-    pick = await work.store.write(transaction)
+    pick = await work.store.write_briefly(transaction)
     note = how
     if not work.roster.known(agent_name) and not shelf.has_own():
         note = await _nearest(work, caller, agent_name) or how
@@ -137,7 +146,7 @@ class _Serving:
         fits = {fit.lesson.id: fit for fit in shelf.fitting(query.task, query.files, query.categories, similar)}
         held_out = self._is_held_out() or bool(shelf.measure.stop)
         chances = {name: self._chance(fit.lesson, held_out=held_out) for name, fit in fits.items()}
-        candidates = [Candidate(name, fit.relevance, prompt_section.cost_of(fit.lesson)) for name, fit in fits.items()]
+        candidates = [Candidate(name, fit.relevance, shelf.cost_of(fit.lesson)) for name, fit in fits.items()]
         if shelf.measure.tosses and not held_out:
             candidates = ranked(candidates, {name: self._appraisal(fit.lesson) for name, fit in fits.items()})
         assigned = assign(
@@ -197,40 +206,37 @@ class _Serving:
             "policy_version": POLICY_VERSION if self.shelf.measure.tosses else SHOW_ALL,
             "position": place,
             "lesson_version": lesson.version,
-            "tokens": prompt_section.cost_of(lesson),
+            "tokens": self.shelf.cost_of(lesson),
             "delivered_at": self.now,
         }
 
     def log(self, connection: Connection, pick: _Pick, rows: Sequence[Row], fingerprint: str) -> _Pick:
         """Write the run, its deliveries and the answer: they are in the database before the caller sees a lesson."""
-        if self.run is None:
-            run: Row = {
-                "project": self.caller.project,
-                "run_id": self.run_id,
-                "agent_name": self.shelf.agent_name,
-                "principal": self.caller.principal,
-                "holdout": pick.held_out and not self.shelf.measure.stop,
-                "p_holdout": self._p_holdout(),
-                "task_hash": hashlib.sha256(self.query.task.encode()).hexdigest()[:32],
-                "started_at": self.now,
-            }
-            if not runs.add(connection, run):
-                raise Retry  # another call of this run was first: it decided whether the run is held out
-        if runs.add_deliveries(connection, rows) != len(rows):
-            raise Retry  # another call of this run was first: its assignments win
-        project, principal, key = self.caller.project, self.caller.principal, _key(self.run_id, fingerprint)
-        idempotency.remember(connection, project, principal, TOOL, key, fingerprint, asdict(pick), self.now)
+        run: Row = {
+            "project": self.caller.project,
+            "run_id": self.run_id,
+            "agent_name": self.shelf.agent_name,
+            "principal": self.caller.principal,
+            "holdout": pick.held_out and not self.shelf.measure.stop,
+            "p_holdout": self._p_holdout(),
+            "task_hash": hashlib.sha256(self.query.task.encode()).hexdigest()[:32],
+            "started_at": self.now,
+        }
+        key = _key(self.run_id, fingerprint)
+        document = pick.to_document()
+        answered = idempotency.kept(run["project"], run["principal"], TOOL, key, fingerprint, document, self.now)
+        serving.log(connection, run, rows, answered, is_new=self.run is None)
         return pick
 
 
-def _fitting(lessons: Iterable[Lesson], query: LessonQuery, run_id: str) -> list[Lesson]:
+def _fitting(lessons: Iterable[Lesson], shelf: Shelf, query: LessonQuery, run_id: str) -> list[Lesson]:
     """Return which of `lessons` fit the budget, in order."""
     return fill(
         lessons,
         most=query.max_lessons,
         max_tokens=query.max_tokens,
         overhead=prompt_section.overhead(run_id),
-        cost=prompt_section.cost_of,
+        cost=shelf.cost_of,
     )
 
 
@@ -249,7 +255,7 @@ def _answer(
 ) -> Lessons:
     known = [lesson for lesson_id in pick.lesson_ids if (lesson := shelf.lessons.get(lesson_id)) is not None]
     # A lesson may have been reworded since it was picked, and a budget is a budget.
-    lessons = _fitting(known, query, run_id)
+    lessons = _fitting(known, shelf, query, run_id)
     mark = prompt_section.delimiter(work.secret, caller.project, run_id)
     text = prompt_section.section(run_id, mark, lessons)
     notes = [

@@ -23,8 +23,10 @@ from lessonbook.learning.relevance import RelevanceIndex, asked_words, parts_of
 from lessonbook.models.lesson import Lesson
 from lessonbook.models.vocabulary import SERVABLE, SHARED_AGENT, Category
 from lessonbook.refinery.subjects import subjects_of
+from lessonbook.services import prompt_section
 from lessonbook.services.measure import Measure
 from lessonbook.store import lessons as lesson_rows
+from lessonbook.store import serving
 
 SHELVES_MAX: Final = 64
 OF_TASK_MAX: Final = 30
@@ -75,6 +77,7 @@ class Shelf:
         self._index: RelevanceIndex[str] = RelevanceIndex()
         self._places: dict[str, _Place] = {}
         self._order: list[_Place] = []
+        self._costs: dict[str, int] = {}
         self._always: set[str] = set()
         self._always_show = frozenset(learning.always_show)
         self._agent_revision = -1
@@ -82,9 +85,10 @@ class Shelf:
 
     def refresh(self, connection: Connection) -> None:
         """Fetch what changed since the last call, in the transaction of `connection`."""
-        changed = lesson_rows.changed_since(
-            connection, self.project, self.agent_name, self._agent_revision, self._shared_revision
-        )
+        known = (self.project, self.agent_name, self._agent_revision, self._shared_revision)
+        if not serving.may_have_changed(connection, *known):
+            return
+        changed = lesson_rows.changed_since(connection, *known)
         # While this call waited for its rows, another may have put newer ones: those stay.
         agent_revision, shared_revision = self._agent_revision, self._shared_revision
         for lesson, body in changed:
@@ -143,6 +147,13 @@ class Shelf:
                 scores[lesson_id] = max(score, scores.get(lesson_id, 0.0))
         return scores
 
+    def cost_of(self, lesson: Lesson) -> int:
+        """Return the tokens one of the lessons adds to a section, counted once for each that is offered."""
+        cost = self._costs.get(lesson.id)
+        if cost is None:
+            cost = self._costs[lesson.id] = prompt_section.cost_of(lesson)
+        return cost
+
     def is_always_shown(self, lesson: Lesson) -> bool:
         """Tell whether a person wants the lesson shown wherever it fits."""
         return lesson.is_exempt(self._always_show)
@@ -162,6 +173,7 @@ class Shelf:
     def _put(self, lesson: Lesson, body: str) -> None:
         if (place := self._places.pop(lesson.id, None)) is not None:
             del self._order[bisect_left(self._order, place)]
+        self._costs.pop(lesson.id, None)
         if lesson.status in SERVABLE and lesson.is_active:
             self.lessons[lesson.id] = lesson
             self._index.put(lesson.id, body)

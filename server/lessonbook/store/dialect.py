@@ -5,8 +5,8 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Literal, assert_never, cast
 
-from sqlalchemy import ColumnElement, Connection, Table, Text, TextClause, func, literal_column, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, Connection, Date, Table, Text, TextClause, func, literal_column, text
+from sqlalchemy import cast as cast_to
 
 from lessonbook.store.types import Row
 
@@ -49,8 +49,12 @@ def insert_into(name: Dialect, table: Table) -> Any:
     """Return the dialect's INSERT for `table`, which knows ON CONFLICT in the same words on both."""
     match name:
         case "sqlite":
+            from sqlalchemy.dialects import sqlite  # noqa: PLC0415  # only the dialect that is used
+
             return sqlite.insert(table)
         case "postgresql":
+            from sqlalchemy.dialects import postgresql  # noqa: PLC0415  # only the dialect that is used
+
             return postgresql.insert(table)
         case _:
             assert_never(name)
@@ -60,9 +64,10 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> int
     """Insert `rows` whose key is not taken yet, and return how many went in."""
     if not rows:
         return 0
-    if len(rows) == 1:
-        return connection.execute(_insert_or_skip(name_of(connection), table), rows[0]).rowcount
-    return len(connection.execute(_insert_or_skip(name_of(connection), table, tells=True), rows).all())
+    name = name_of(connection)
+    if name == "sqlite" or len(rows) == 1:  # its driver adds up what went in, PostgreSQL's does not
+        return connection.execute(_insert_or_skip(name, table), rows if len(rows) > 1 else rows[0]).rowcount
+    return len(connection.execute(_insert_or_skip(name, table, tells=True), rows).all())
 
 
 @cache
@@ -103,16 +108,26 @@ def frequencies(connection: Connection) -> TextClause:
             assert_never(name)
 
 
-def day_of(name: Dialect, moment: ColumnElement[datetime]) -> ColumnElement[str]:
-    """Return the day of a moment in UTC, as an ISO date."""
+def date_of(name: Dialect, moment: ColumnElement[datetime]) -> ColumnElement[Any]:
+    """Return the date of a moment in UTC, in the form that is cheapest to group by; `day_of` tells it."""
     match name:
         case "sqlite":
             return func.substr(moment, literal_column("1"), literal_column("10"), type_=Text)
         case "postgresql":
-            # No parameters, so that one may group by it.
-            zone: ColumnElement[str] = literal_column("'UTC'")
+            zone: ColumnElement[str] = literal_column("'UTC'")  # no parameter, so that one may group by it
+            return cast_to(func.timezone(zone, moment), Date)
+        case _:
+            assert_never(name)
+
+
+def day_of(name: Dialect, date: ColumnElement[Any]) -> ColumnElement[str]:
+    """Return what `date_of` gave as an ISO date."""
+    match name:
+        case "sqlite":
+            return date
+        case "postgresql":
             form: ColumnElement[str] = literal_column("'YYYY-MM-DD'")
-            return func.to_char(func.timezone(zone, moment), form, type_=Text)
+            return func.to_char(date, form, type_=Text)
         case _:
             assert_never(name)
 

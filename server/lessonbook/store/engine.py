@@ -56,6 +56,14 @@ class Store(Protocol):
         """
         ...
 
+    async def write_briefly(self, work: Work[T]) -> T:
+        """Do as `write` does for work of a millisecond or two: on SQLite without a change of thread where it can be.
+
+        Raises:
+            Unavailable: as `write`.
+        """
+        ...
+
     def changes(self) -> Changes:
         """Return a stream that wakes up once it has begun, then after commits, this process's and others'."""
         ...

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Integer,
     Select,
     Table,
+    and_,
     bindparam,
     case,
     cast,
@@ -187,8 +188,8 @@ def _counting(name: dialect.Dialect) -> Any:
 def activity(name: dialect.Dialect, *, of_agent: bool) -> Select[Any]:
     """Return a query of what was done by day, up to this moment.
 
-    It takes `project`, `since` (a midnight) and `since_day` (the same, as a date), and `agent` where it is `of_agent`.
-    Its columns are day, and those of `ACTIVITY`.
+    It takes `project`, its `mark`, `since` (a midnight) and `since_day` (the same, as a date), and `agent` where it is
+    `of_agent`. Its columns are day, and those of `ACTIVITY`.
     """
     folded = select(activity_days.c.day, *(activity_days.c[key] for key in ACTIVITY)).where(
         activity_days.c.project == bindparam("project"), activity_days.c.day >= bindparam("since_day")
@@ -196,21 +197,33 @@ def activity(name: dialect.Dialect, *, of_agent: bool) -> Select[Any]:
     parts = [folded.where(activity_days.c.agent_name == bindparam("agent")) if of_agent else folded]
     for source, moment, counts in _SOURCES:
         zero: ColumnElement[int] = literal_column("0")
+        date = dialect.date_of(name, moment)
         columns: list[ColumnElement[Any]] = [
-            dialect.day_of(name, moment).label("day"),
+            dialect.day_of(name, date).label("day"),
             *(func.coalesce(counts.get(key, zero), 0).label(key) for key in ACTIVITY),
         ]
         tail: Select[Any] = (
             select(*columns)
-            .where(source.c.project == bindparam("project"), moment >= behind_mark(), moment >= bindparam("since"))
-            .group_by(dialect.day_of(name, moment))
+            .where(source.c.project == bindparam("project"), behind_mark(moment), moment >= bindparam("since"))
+            .group_by(date)
         )
         parts.append(tail.where(source.c.agent_name == bindparam("agent")) if of_agent else tail)
     days = union_all(*parts).subquery()
     return select(days.c.day, *(func.sum(days.c[key]).label(key) for key in ACTIVITY)).group_by(days.c.day)
 
 
-def behind_mark() -> ColumnElement[datetime]:
-    """Return the moment from which on nothing is folded, in a query that takes `project`."""
-    mark = select(delivery_marks.c.folded_before).where(delivery_marks.c.project == bindparam("project"))
-    return mark.scalar_subquery()
+def mark_of(connection: Connection, project: str) -> datetime:
+    """Return the project's mark: what comes after it is not folded."""
+    return connection.execute(_MARK, {"project": project}).scalar() or NEVER
+
+
+def behind_mark(moment: ColumnElement[datetime]) -> ColumnElement[bool]:
+    """Return that something is not folded, in a query that takes `project` and `mark`, which `mark_of` returned.
+
+    The mark is looked up again, since another process may have moved it. Given alone that would do, but PostgreSQL,
+    which plans before it looks, would take it for a third of the table.
+    """
+    return and_(moment >= bindparam("mark"), moment >= _MARK.scalar_subquery())
+
+
+_MARK: Final = select(delivery_marks.c.folded_before).where(delivery_marks.c.project == bindparam("project"))

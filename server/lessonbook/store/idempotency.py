@@ -9,6 +9,7 @@ from lessonbook.errors import Conflict
 from lessonbook.store import dialect
 from lessonbook.store.engine import Retry
 from lessonbook.store.tables import idempotency_keys
+from lessonbook.store.types import Row
 
 KEPT_FOR: Final = timedelta(hours=24)
 
@@ -53,7 +54,16 @@ def remember(
     Raises:
         Retry: another transaction has just answered under the same key.
     """
-    row = {
+    row = kept(project, principal, tool, key, request_hash, given, now)
+    if not dialect.insert_new(connection, idempotency_keys, [row]):
+        raise Retry
+
+
+def kept(
+    project: str, principal: str, tool: str, key: str, request_hash: str, given: dict[str, Any], now: datetime
+) -> Row:
+    """Return the row that stores an answer."""
+    return {
         "project": project,
         "principal": principal,
         "tool": tool,
@@ -62,8 +72,6 @@ def remember(
         "answer": given,
         "created_at": now,
     }
-    if not dialect.insert_new(connection, idempotency_keys, [row]):
-        raise Retry
 
 
 def prune(connection: Connection, now: datetime) -> int:

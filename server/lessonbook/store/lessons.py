@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache
+from sys import intern
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -86,7 +87,16 @@ _FOUND_LOCKED: Final = _FOUND.order_by(lessons.c.id).with_for_update()
 
 
 def _lesson(values: Sequence[Any]) -> Lesson:
-    return Lesson(*values)
+    """Return a lesson that will be kept: words that thousands of them repeat are held once."""
+    kept = list(values)
+    for place in _REPEATED:
+        if kept[place] is not None:
+            kept[place] = intern(kept[place])
+    return Lesson(*kept)
+
+
+_WORDS: Final = frozenset({"agent_name", "category", "status", "trust", "author", "approved_by"})
+_REPEATED: Final = tuple(place for place, field in enumerate(fields(Lesson)) if field.name in _WORDS)
 
 
 def changed_since(

@@ -92,9 +92,9 @@ def _taken_names(connection: Connection) -> list[str]:
 def _config(connection: Connection) -> Config:
     from alembic.config import Config  # noqa: PLC0415  # heavy, and needed only when something is to be migrated
 
-    from lessonbook.store.tables import metadata  # noqa: PLC0415  # as above
+    from lessonbook.store.tables import whole_metadata  # noqa: PLC0415  # as above
 
-    config = Config(attributes={"connection": connection, "metadata": metadata})
+    config = Config(attributes={"connection": connection, "metadata": whole_metadata()})
     config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
     return config
 
@@ -119,14 +119,14 @@ def _differences(connection: Connection) -> list[str]:
     from alembic.autogenerate import compare_metadata  # noqa: PLC0415  # as above
     from alembic.migration import MigrationContext  # noqa: PLC0415  # as above
 
-    from lessonbook.store.tables import metadata  # noqa: PLC0415  # as above
+    from lessonbook.store.tables import whole_metadata  # noqa: PLC0415  # as above
 
     found = _current(connection)
     lines = [] if found == HEAD else [f"schema is {found or 'missing'}, this version needs {HEAD}"]
     context = MigrationContext.configure(connection, opts={"include_object": _ours, "compare_type": True})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # full-text expression indexes cannot be reflected, and are checked elsewhere
-        differences = compare_metadata(context, metadata)
+        differences = compare_metadata(context, whole_metadata())
     return lines + [str(difference) for difference in differences]
 
 

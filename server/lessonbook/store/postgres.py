@@ -62,6 +62,10 @@ class PostgresStore:
         """Run `work` in a transaction. See `Store.write`."""
         return await self._transact(work, _WRITING)
 
+    async def write_briefly(self, work: Work[T]) -> T:
+        """Run `work` in a transaction. See `Store.write_briefly`."""
+        return await self.write(work)
+
     async def migrate(self, work: Work[T]) -> T:
         """Run `work` while holding the advisory lock that every migrating process asks for."""
 

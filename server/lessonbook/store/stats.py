@@ -82,7 +82,8 @@ def by_agent(connection: Connection, project: str, agent_name: str = "") -> list
 
 def activity(connection: Connection, project: str, agent_name: str = "", since: datetime = folds.NEVER) -> list[Row]:
     """Return what was done by day, from `since` (a midnight) on."""
-    wanted = {"project": project, "agent": agent_name, "since": since, "since_day": since.date().isoformat()}
+    wanted = _marked(connection, project)
+    wanted |= {"agent": agent_name, "since": since, "since_day": since.date().isoformat()}
     rows = connection.execute(folds.activity(dialect.name_of(connection), of_agent=bool(agent_name)), wanted).mappings()
     return [{**row, **{key: int(row[key]) for key in folds.ACTIVITY}} for row in rows]
 
@@ -153,11 +154,11 @@ def deliveries_of_lesson(
     )
     tail = select(*(func.coalesce(count, 0) for count in folds.OF_LESSONS.values())).where(
         deliveries.c.project == bindparam("project"),
-        deliveries.c.delivered_at >= folds.behind_mark(),
+        folds.behind_mark(deliveries.c.delivered_at),
         deliveries.c.delivered_at >= since,
         deliveries.c.lesson_id == lesson_id,
     )
-    before, after = connection.execute(folded).one(), connection.execute(tail, {"project": project}).one()
+    before, after = connection.execute(folded).one(), connection.execute(tail, _marked(connection, project)).one()
     return Exposure(*(int(one + other) for one, other in zip(before, after, strict=True)))
 
 
@@ -197,11 +198,11 @@ def _count_exposures(
     ).where(delivery_weeks.c.project == project, delivery_weeks.c.week >= since_week, of_weeks)
     tail: Select[Any] = (
         select(deliveries.c.lesson_id, func.max(deliveries.c.delivered_at), *folds.OF_LESSONS.values())
-        .where(deliveries.c.project == bindparam("project"), deliveries.c.delivered_at >= folds.behind_mark(), of_tail)
+        .where(deliveries.c.project == bindparam("project"), folds.behind_mark(deliveries.c.delivered_at), of_tail)
         .group_by(deliveries.c.lesson_id)
     )
-    for query in (folded, tail):
-        for row in connection.execute(query, {"project": project}):
+    for query, given in ((folded, {}), (tail, _marked(connection, project))):
+        for row in connection.execute(query, given):
             lesson_id, moment, *counts = list[Any](row)
             week = moment if isinstance(moment, int) else folds.week_of(moment.date())
             known = counted[lesson_id].get(week, Exposure())
@@ -215,8 +216,16 @@ def last_delivered(connection: Connection, project: str, lesson_id: str) -> date
     )
     tail = select(func.max(deliveries.c.delivered_at)).where(
         deliveries.c.project == bindparam("project"),
-        deliveries.c.delivered_at >= folds.behind_mark(),
+        folds.behind_mark(deliveries.c.delivered_at),
         deliveries.c.lesson_id == lesson_id,
     )
-    found = [connection.execute(query, {"project": project}).scalar() for query in (folded, tail)]
+    found = [
+        connection.execute(folded).scalar(),
+        connection.execute(tail, _marked(connection, project)).scalar(),
+    ]
     return max((moment for moment in found if moment is not None), default=None)
+
+
+def _marked(connection: Connection, project: str) -> Row:
+    """Return what a query of what is not folded takes."""
+    return {"project": project, "mark": folds.mark_of(connection, project)}

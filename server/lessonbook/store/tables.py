@@ -3,6 +3,9 @@
 Every table carries `project` in its key, so that rows of one project can live together on one shard.
 """
 
+from functools import cache
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -330,41 +333,9 @@ issues = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Index("ix_agent_issues_agent", "project", "agent_name", "created_at"),
     Index("ix_agent_issues_time", "project", "created_at", "agent_name"),
-    Index(
-        "ix_agent_issues_events",
-        "project",
-        "agent_name",
-        "created_at",
-        sqlite_where=text("is_event"),
-        postgresql_where=text("is_event"),
-    ),
-    Index(
-        "ix_agent_issues_pending",
-        "project",
-        "created_at",
-        sqlite_where=text("action = 'pending'"),
-        postgresql_where=text("action = 'pending'"),
-    ),
-    Index(
-        "ix_agent_issues_waiting",
-        "project",
-        "agent_name",
-        "created_at",
-        sqlite_where=text("action = 'pending'"),
-        postgresql_where=text("action = 'pending'"),
-    ),
     Index("ix_agent_issues_lesson", "project", "lesson_id", "created_at"),
     Index("ix_agent_issues_run", "project", "run_id"),
     Index("ix_agent_issues_fingerprint", "project", "fingerprint"),
-    Index(
-        "uq_agent_issues_event",
-        "project",
-        "run_id",
-        "lesson_id",
-        unique=True,
-        sqlite_where=text("is_event"),
-        postgresql_where=text("is_event"),
-    ),
     _of_run(),
     _of_lesson(),
 )
@@ -465,3 +436,22 @@ secrets = Table(
 
 STATS_VIEW = "agent_learning_stats"
 """One row per project and agent, always current; see the second migration."""
+
+
+@cache
+def whole_metadata() -> MetaData:
+    """Return the tables with their indexes over some rows only, which nothing but a comparison asks for.
+
+    Those load SQLAlchemy's dialect of either database, and the one that is not used takes 3 MB.
+    """
+    columns, events, pending = issues.c, "is_event", "action = 'pending'"
+    of_agent = (columns.project, columns.agent_name, columns.created_at)
+    _index_some("ix_agent_issues_events", *of_agent, where=events)
+    _index_some("ix_agent_issues_pending", columns.project, columns.created_at, where=pending)
+    _index_some("ix_agent_issues_waiting", *of_agent, where=pending)
+    _index_some("uq_agent_issues_event", columns.project, columns.run_id, columns.lesson_id, where=events, unique=True)
+    return metadata
+
+
+def _index_some(name: str, *columns: Column[Any], where: str, unique: bool = False) -> None:
+    Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
