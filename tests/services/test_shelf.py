@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from lessonbook.config import LearningSettings
 from lessonbook.learning.fit import is_relevant
 from lessonbook.learning.ranking import standing, value
+from lessonbook.learning.relevance import asked_words
 from lessonbook.models.lesson import Lesson
-from lessonbook.services.shelf import Shelf
+from lessonbook.services.shelf import NAMED_MAX, Shelf
 
 MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
 WORDS = ["timeout", "request", "file", "query", "cache", "retry"]
@@ -80,13 +81,20 @@ def test_lessons_are_offered_in_the_order_of_their_value_after_any_changes(chang
         return -value(standing(one.severity, one.effectiveness_score), scores[one.id]), -one.issue_count, one.id
 
     wanted = [one for one in stands.values() if not categories or one.category in categories]
-    relevant = [one for one in wanted if one.id in scores and is_relevant(scores[one.id])]
+    named = len(asked_words(task)) <= NAMED_MAX
+    relevant = [one for one in wanted if one.id in scores and (named or is_relevant(scores[one.id]))]
     offered = [fit.lesson for fit in shelf.fitting(task, [], categories)]
     if relevant or not scores:
         assert [one for one in offered if one in relevant] == sorted(relevant, key=place)
     assert all(one in relevant or one.severity_name == "critical" for one in offered)
     assert shelf.count(categories) == len(wanted)
     assert shelf.lessons == stands
+
+
+def test_a_task_of_a_word_names_its_subject_and_a_longer_one_has_to_be_about_the_lesson() -> None:
+    shelf = shelf_of(*(lesson(number, 1, 0.1, 0, "data", "active") for number in range(3)))
+    assert {fit.lesson.id for fit in shelf.fitting("L1", [], [])} == {"L1"}
+    assert shelf.fitting("Say whether L1 is among what the gardener planted beside the shed last spring", [], []) == []
 
 
 def shelf_of(*lessons: Lesson) -> Shelf:

@@ -16,10 +16,10 @@ class Compared(NamedTuple):
     """How a query and a document compare, each from 0 to about 1.
 
     `words`: what the query's words that the document holds are worth, in tens of the rarest words there are, over the
-    square root of what all of them are worth, so that it lies between a sum and a share; `pairs`: the same of words that
-    stand together in both; `meaning`: the cosine of both texts' meanings; `subjects`: that of the subjects they are
-    about; `lead`: the share of the document's first words that the query holds; `issues`: the logarithm of how many
-    issues are behind the document, a tenth of it.
+    square root of what all of them are worth: between a sum and a share. `pairs`: the same of words that stand together
+    in both. `meaning`: the cosine of both texts' meanings. `subjects`: that of the subjects they are about. `lead`: the
+    share of the document's first words that the query holds. `issues`: the logarithm of how many issues are behind the
+    document, a tenth of it.
     """
 
     words: float
