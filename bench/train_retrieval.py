@@ -39,6 +39,8 @@ ABOUT: Final = {
     "kube": "Kubernetes",
 }
 """What each set is about: lessons of another subject are wrong for its questions."""
+READ: Final = {"asvs"}
+"""Sets whose lessons were read for the lexicon of weaknesses: they would make it seem better than it is."""
 
 
 def fold_of(row: Row) -> int:
@@ -117,7 +119,8 @@ class Halves:
                 places = self._draw.permutation(len(rows))[:UNRELATED_EACH].tolist()
                 away: list[Row] = [rows[at] | {"relevant": {}} for at in places]
                 unrelated += [self._desk(other, row).answer(row, self._similar(other, row)) for row in away]
-        order = order_of(answers, ORDER if self._encoder is None else (*ORDER, "similar"))
+        fair = {name: of_set for name, of_set in answers.items() if name not in READ}
+        order = order_of(fair, ORDER if self._encoder is None else (*ORDER, "similar"))
         weights, bias = calibrated(order, [*answers.values(), few, brief], unrelated)
         return Fit(weights, bias, THRESHOLD)
 
