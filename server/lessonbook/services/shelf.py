@@ -36,7 +36,7 @@ OF_PART_MAX: Final = 6
 OFFERED_MAX: Final = 60
 """So many lessons at most are weighed by evidence for one task: what comes after them has no chance to fit."""
 NAMED_MAX: Final = 2
-"""A task of so few words names its subject: what holds a word of it fits."""
+"""A task of so few words names its subject: what holds a word of it fits, unless a model can tell more."""
 SEVERE_MAX: Final = 2
 """Where nothing fits a task, so many of the most severe lessons are offered all the same."""
 
@@ -127,7 +127,7 @@ class Shelf:
             found = islice((lesson for lesson in places if _is_of(lesson, categories)), OFFERED_MAX)
             return sorted((Fit(lesson, 1.0) for lesson in found), key=self._is_always, reverse=True)
         scores = self._scores(task, files, similar)
-        is_name = len(asked_words(task)) <= NAMED_MAX
+        is_name = not task.strip() or (not similar and len(asked_words(task)) <= NAMED_MAX)
         wanted = {lesson_id: score for lesson_id, score in scores.items() if is_name or is_relevant(score)}
         for lesson_id in self._always if wanted else {*self._always, *self._severe()}:
             wanted.setdefault(lesson_id, scores.get(lesson_id, 0.0))
