@@ -166,9 +166,7 @@ def main(
     data: Annotated[Path, typer.Option(help="folder of the labelled rows")],
     teacher: Annotated[Path, typer.Option(help="folder of a sentence-transformers model")],
     out: Annotated[Path, typer.Option(help="folder to write to")] = MODELS,
-    memory: Annotated[
-        Path | None, typer.Option(help="folder where the encoder's answers and the halves are kept")
-    ] = None,
+    memory: Annotated[Path | None, typer.Option(help="folder where the encoder's answers are kept")] = None,
     dimensions: Annotated[int, typer.Option(min=8, help="numbers a word")] = DIMENSIONS,
     steps: Annotated[int, typer.Option(min=1, help="steps of the fit")] = STEPS,
     nearness: Annotated[float, typer.Option(min=0, help="pull of the encoder's own vectors of words")] = NEARNESS,

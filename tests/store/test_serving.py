@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection
 
 from lessonbook.services.workspace import Workspace
-from lessonbook.store import idempotency, runs, serving
+from lessonbook.store import dialect, idempotency, runs, serving, tables
 from lessonbook.store.engine import ATTEMPTS, Retry
 from lessonbook.store.types import Row
 from tests.store.scenario import counted
@@ -78,9 +78,9 @@ async def test_nothing_is_written_where_another_call_was_first(work: Workspace, 
     tries: list[int] = []
 
     def another(connection: Connection) -> None:
-        runs.add(connection, run_at(moment))
+        dialect.insert_new(connection, tables.runs, [run_at(moment)])
         if first == "delivery":
-            runs.add_deliveries(connection, [delivery_at(moment, "L1", 1)])
+            dialect.insert_new(connection, tables.deliveries, [delivery_at(moment, "L1", 1)])
         if first == "answer":
             idempotency.remember(connection, PROJECT, "agent", "get_lessons", KEY, "f", {}, moment)
 

@@ -22,8 +22,9 @@ _GRADES: Final = "abcdefghijklmnopqrstu"
 """How much a text is about a subject, as a letter: no index term, since those are longer."""
 _NOTHING: Final[Subjects] = {}
 _LESSON_PARTS: Final = 4
-"""Units of a lesson's words, and, of an issue's: parts of identifiers follow, and subjects."""
+"""Units of a lesson that hold its words; one of parts of identifiers follows, and one of subjects."""
 _ISSUE_PARTS: Final = 2
+"""Units of an issue that hold its words; the same two follow."""
 _RECORD: Final = "\x1e"
 _UNIT: Final = "\x1f"
 _SEPARATORS: Final = str.maketrans({_RECORD: " ", _UNIT: " "})

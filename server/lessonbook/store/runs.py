@@ -1,11 +1,10 @@
 """Queries about runs, deliveries and applications."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 
 from sqlalchemy import Connection, insert, select, update
 
-from lessonbook.store import dialect
 from lessonbook.store.tables import applications, deliveries, runs
 from lessonbook.store.types import Row
 
@@ -16,20 +15,10 @@ def find(connection: Connection, project: str, run_id: str) -> Row | None:
     return dict(row) if row else None
 
 
-def add(connection: Connection, row: Row) -> bool:
-    """Insert a run; returns False where it exists."""
-    return bool(dialect.insert_new(connection, runs, [row]))
-
-
 def deliveries_of(connection: Connection, project: str, run_id: str) -> dict[str, Row]:
     """Return the run's deliveries by lesson id."""
     query = select(deliveries).where(deliveries.c.project == project, deliveries.c.run_id == run_id)
     return {row["lesson_id"]: dict(row) for row in connection.execute(query).mappings()}
-
-
-def add_deliveries(connection: Connection, rows: Sequence[Row]) -> int:
-    """Insert deliveries; the first assignment of a lesson in a run wins. Returns how many went in."""
-    return dialect.insert_new(connection, deliveries, rows)
 
 
 def applications_of(connection: Connection, project: str, run_id: str, lesson_ids: Iterable[str]) -> dict[str, Row]:
