@@ -3,11 +3,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.patience import PATIENCE_S
+
 
 def test_the_demo_goes_once_round_the_loop_and_keeps_its_database(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "lessonbook", "demo", "--keep", str(tmp_path / "kept")]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=120, check=False, env={**os.environ, "COLUMNS": "160"}
+        command, capture_output=True, text=True, timeout=PATIENCE_S, check=False, env={**os.environ, "COLUMNS": "160"}
     )
     assert done.returncode == 0, done.stderr
     for step in ("Issues in", "Lessons out", "what goes into its prompt", "enacted", "suspend", "not among them"):
@@ -18,7 +20,7 @@ def test_the_demo_goes_once_round_the_loop_and_keeps_its_database(tmp_path: Path
 def test_the_demo_does_not_touch_a_database_that_is_there(tmp_path: Path) -> None:
     (tmp_path / "lessonbook.db").write_bytes(b"mine")
     command = [sys.executable, "-m", "lessonbook", "demo", "--keep", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode != 0
     assert "is there already" in done.stderr
     assert (tmp_path / "lessonbook.db").read_bytes() == b"mine"

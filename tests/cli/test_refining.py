@@ -12,10 +12,10 @@ import pytest
 from lessonbook import get_agent_refiner
 from tests.cli.conftest import Run
 from tests.fake_provider import KEY, FakeProvider, fails, fake_provider, fits_all, says
+from tests.patience import PATIENCE_S
 
 AGENT = "BackendDevelopmentAgent"
 RULE = "Write a header row into every exported table."
-DEADLINE_S = 60
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ class Terminal:
     def end(self) -> str:
         """Return everything that was shown."""
         self._read_until(None)
-        assert self._process.wait(DEADLINE_S) == 0, self.told
+        assert self._process.wait(PATIENCE_S) == 0, self.told
         os.close(self._leader)
         return self.told
 

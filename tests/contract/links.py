@@ -12,7 +12,8 @@ from mcp_types import CallToolResult
 from lessonbook.app import desk_for
 from lessonbook.config import Settings
 from lessonbook.edges.mcp_server import build_server
-from tests.contract.processes import BOTH, DEADLINE_S, PROJECT, http_server, stdio_parameters
+from tests.contract.processes import BOTH, PROJECT, http_server, stdio_parameters
+from tests.patience import PATIENCE_S
 
 T = TypeVar("T")
 
@@ -34,7 +35,7 @@ def mode_of(protocol: str) -> str:
 
 def connected(server: Any, protocol: str, **callbacks: Any) -> Client:
     """Return a client yet to be entered, that gives up where an answer takes too long."""
-    return Client(server, mode=mode_of(protocol), read_timeout_seconds=DEADLINE_S, **callbacks)
+    return Client(server, mode=mode_of(protocol), read_timeout_seconds=PATIENCE_S, **callbacks)
 
 
 def settings_for(database_url: str, **others: Any) -> Settings:

@@ -12,7 +12,8 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 from mcp.client.stdio import StdioServerParameters
 
-DEADLINE_S = 30
+from tests.patience import PATIENCE_S
+
 PROJECT = "github.com/acme/shop"
 BOTH = ("--toolsets", "agent,operator")
 
@@ -54,12 +55,12 @@ async def http_server(database_url: str, *options: str, project: str = PROJECT) 
         assert process.stderr is not None
         log = BufferedByteReceiveStream(process.stderr)
         try:
-            with anyio.fail_after(DEADLINE_S):
+            with anyio.fail_after(PATIENCE_S):
                 url = await url_of(log)
             yield HttpServer(url, process)
             if process.returncode is None:
                 process.terminate()
-            with anyio.fail_after(DEADLINE_S):
+            with anyio.fail_after(PATIENCE_S):
                 rest = b"".join([chunk async for chunk in log])
                 await process.wait()
             assert b"Traceback" not in rest, rest.decode()

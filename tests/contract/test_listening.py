@@ -11,7 +11,8 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import ResourceUpdatedNotification
 
 from tests.contract.links import HANDSHAKE, STATELESS, Link, connected, linked
-from tests.contract.processes import DEADLINE_S, PROJECT, http_server, stdio_parameters
+from tests.contract.processes import PROJECT, http_server, stdio_parameters
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.anyio
 
@@ -34,7 +35,7 @@ class Heard:
         self._more.set()
 
     async def all_of(self, wanted: set[str]) -> None:
-        with anyio.fail_after(DEADLINE_S):
+        with anyio.fail_after(PATIENCE_S):
             while not wanted <= self.uris:
                 self._more = anyio.Event()
                 await self._more.wait()
@@ -78,7 +79,7 @@ async def test_a_listener_hears_what_its_own_server_changed(transport, either_ur
         others = [f"lessons://{PLACE}/Nobody", "lesson://Lother", "stats://other"]
         heard = await hear(link, uris + others, set(uris), lambda: link.learn(agent_name))
         assert heard == set(uris)
-        with anyio.fail_after(DEADLINE_S):
+        with anyio.fail_after(PATIENCE_S):
             assert not (await link.call("get_stats")).is_error
 
 
@@ -131,7 +132,7 @@ async def test_two_listeners_both_hear_and_one_that_leaves_takes_nothing_from_th
 
 
 async def test_a_server_that_is_told_to_stop_ends_its_streams_in_good_order(sqlite_url):
-    with anyio.fail_after(DEADLINE_S):
+    with anyio.fail_after(PATIENCE_S):
         async with http_server(sqlite_url) as server, connected(server.mcp, STATELESS) as client:
             async with client.listen(resource_subscriptions=[f"stats://{PLACE}"]) as subscription:
                 server.process.terminate()
@@ -143,7 +144,7 @@ async def test_a_listener_whose_server_is_killed_is_told(sqlite_url):
     async with http_server(sqlite_url) as server, connected(server.mcp, STATELESS) as client:
         async with client.listen(resource_subscriptions=[f"stats://{PLACE}"]) as subscription:
             server.process.kill()
-            with anyio.fail_after(DEADLINE_S), pytest.raises(SubscriptionLost):
+            with anyio.fail_after(PATIENCE_S), pytest.raises(SubscriptionLost):
                 await anext(subscription)
         await server.process.wait()
 

@@ -20,8 +20,9 @@ from lessonbook.edges.http import bind, serve_http
 from lessonbook.edges.lines import MAX_LINE_BYTES
 from lessonbook.errors import ConfigError
 from tests.contract.links import HANDSHAKE, STATELESS, Link, connected, in_a_task, linked
-from tests.contract.processes import BOTH, DEADLINE_S, PROJECT, HttpServer, command, environment, http_server
+from tests.contract.processes import BOTH, PROJECT, HttpServer, command, environment, http_server
 from tests.contract.test_tools import AGENT_TOOLS, OPERATOR_TOOLS, TOOLSET_MAX_BYTES
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.anyio
 
@@ -58,7 +59,7 @@ class Wire:
         return await self.receive()
 
     async def receive(self) -> dict[str, Any]:
-        with anyio.fail_after(DEADLINE_S):
+        with anyio.fail_after(PATIENCE_S):
             return json.loads(await self._answers.receive_until(b"\n", 64 * MAX_LINE_BYTES))
 
 
@@ -125,7 +126,7 @@ async def test_the_run_and_its_deliveries_are_stored_before_the_answer_is_out(ei
     async with wired(either_url) as wire:
         answer = await wire.ask(call(1, "get_lessons", agent_name=agent_name, run_id="branch/x"))
         wire.process.kill()
-        with anyio.fail_after(DEADLINE_S):
+        with anyio.fail_after(PATIENCE_S):
             await wire.process.wait()
     served = answer["result"]["structuredContent"]
     assert [lesson["id"] for lesson in served["lessons"]] == [lesson_id]
@@ -158,7 +159,7 @@ async def http(anyio_backend, http_url) -> AsyncIterator[tuple[HttpServer, httpx
 
     @contextlib.asynccontextmanager
     async def served() -> AsyncIterator[tuple[HttpServer, httpx2.AsyncClient]]:
-        async with http_server(http_url) as server, httpx2.AsyncClient(base_url=server.url, timeout=DEADLINE_S) as web:
+        async with http_server(http_url) as server, httpx2.AsyncClient(base_url=server.url, timeout=PATIENCE_S) as web:
             yield server, web
 
     async with in_a_task(served()) as both:
@@ -298,7 +299,7 @@ async def test_hosts_and_origins_of_this_machine_are_served(http, header):
 
 async def test_two_host_headers_are_refused(http):
     server, _ = http
-    with anyio.fail_after(DEADLINE_S):
+    with anyio.fail_after(PATIENCE_S):
         host, port = server.url.removeprefix("http://").split(":")
         async with await anyio.connect_tcp(host, int(port)) as stream:
             await stream.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n")
@@ -347,7 +348,7 @@ async def test_answers_are_not_held_back_until_the_client_acknowledges():
 
 
 async def test_the_command_refuses_the_network_in_one_sentence(sqlite_url):
-    with anyio.fail_after(DEADLINE_S):
+    with anyio.fail_after(PATIENCE_S):
         arguments = command("--http", "--port", "0", "--host", "0.0.0.0")
         done = await anyio.run_process(arguments, env=environment(sqlite_url), check=False)
     assert done.returncode == 2

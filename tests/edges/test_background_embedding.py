@@ -14,10 +14,10 @@ from lessonbook.services.workspace import Workspace
 from lessonbook.store.tables import lesson_vectors
 from tests.fake_embeddings import embeds, semantic
 from tests.fake_provider import KEY, FakeProvider, fake_provider
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.anyio
 
-DEADLINE_S = 30
 AGENT = "BackendDevelopmentAgent"
 RULE = "Give each outgoing request a timeout."
 
@@ -43,7 +43,7 @@ async def test_a_server_with_a_model_embeds_lessons_in_the_background_and_serves
     async with Client(build_server(desk, ["agent"], stays_connected=True)) as client:
         told = {"agent_name": AGENT, "issues": [{"description": "It hangs", "lesson": RULE}]}
         assert not (await client.call_tool("report_issues", told)).is_error
-        with anyio.fail_after(DEADLINE_S):
+        with anyio.fail_after(PATIENCE_S):
             while not await embedded():
                 assert not (await client.call_tool("get_stats", {})).is_error
         task = {"agent_name": AGENT, "task": "unresponsive upstreams"}

@@ -21,10 +21,10 @@ from lessonbook.store import issues as issue_rows
 from lessonbook.store.tables import delivery_marks
 from lessonbook.store.types import Row
 from tests.fake_provider import KEY, FakeProvider, fails, fake_provider, fits_all
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.anyio
 
-DEADLINE_S = 30
 KEPT_UP = select(delivery_marks.c.project)
 
 
@@ -53,7 +53,7 @@ def desk_with(settings: Settings, provider: FakeProvider, **refiner: object) -> 
 async def serve_until(desk: Desk, is_done: Callable[[], Awaitable[bool]]) -> None:
     """Answer a client's questions until something has happened in the background."""
     async with Client(build_server(desk, ["agent"], stays_connected=True)) as client:
-        deadline = anyio.current_time() + DEADLINE_S
+        deadline = anyio.current_time() + PATIENCE_S
         while not await is_done():
             assert anyio.current_time() < deadline, "it has not happened"
             assert not (await client.call_tool("get_stats", {})).is_error

@@ -15,8 +15,8 @@ import lessonbook
 from lessonbook.config import Settings
 from lessonbook.errors import ConfigError, InvalidInput, NotFound, Unavailable
 from lessonbook.facade import AgentRefiner
+from tests.patience import PATIENCE_S
 
-DEADLINE_S = 30
 AGENT = "BackendDevelopmentAgent"
 ISSUE = {"description": "Built the query from user input", "rule_id": "bandit:B608", "severity": "high"}
 
@@ -112,7 +112,7 @@ def test_a_process_ends_whether_or_not_the_refiner_is_closed(database_url, endin
     )
     environment = {**os.environ, "LESSONBOOK_DATABASE_URL": database_url, "LESSONBOOK_PROJECT": "demo"}
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=DEADLINE_S)
+    done = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=PATIENCE_S)
     assert (done.returncode, done.stderr) == (0, b"")
 
 
@@ -129,5 +129,5 @@ def test_a_forked_process_gets_a_refiner_of_its_own(database_url):
     )
     environment = {**os.environ, "LESSONBOOK_DATABASE_URL": database_url, "LESSONBOOK_PROJECT": "demo"}
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=DEADLINE_S)
+    done = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=PATIENCE_S)
     assert (done.stdout, done.returncode) == (b"1\n", 0), done.stderr.decode()

@@ -17,10 +17,10 @@ from lessonbook.config import Settings
 from lessonbook.edges.desk import Desk, Unexpected, answer
 from lessonbook.edges.mcp_server import build_server
 from lessonbook.errors import Unavailable
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.anyio
 
-DEADLINE_S = 30
 HEAVY = ["sqlalchemy", "alembic", "asyncpg", "sqlite3", "fastapi", "lessonbook.store", "lessonbook.refinery"]
 LOADED = """
 import json, sys
@@ -51,7 +51,7 @@ anyio.run(main)
 def test_tools_are_listed_before_the_store_is_loaded(tmp_path, mode):
     url = f"sqlite:///{tmp_path / 'x.db'}"
     arguments = [sys.executable, "-W", "error", "-c", LOADED, url, mode, json.dumps(HEAVY)]
-    done = subprocess.run(arguments, capture_output=True, check=True, timeout=DEADLINE_S)
+    done = subprocess.run(arguments, capture_output=True, check=True, timeout=PATIENCE_S)
     count, loaded, later = json.loads(done.stdout)
     assert count == 12
     assert loaded == []
@@ -72,7 +72,7 @@ async def test_a_server_without_its_database_lists_tools_and_works_once_the_data
         parts = urlsplit(server_url)
         url = f"{parts.scheme}://{parts.netloc}/{name}?{parts.query}"
     desk = desk_for(Settings.model_validate({"project": "demo", "database": {"url": url}}), "local")
-    async with Client(build_server(desk, ["agent"], stays_connected=True), read_timeout_seconds=DEADLINE_S) as client:
+    async with Client(build_server(desk, ["agent"], stays_connected=True), read_timeout_seconds=PATIENCE_S) as client:
         assert len((await client.list_tools()).tools) == 5
         for _ in range(2):
             refused = await client.call_tool("get_lessons", {})

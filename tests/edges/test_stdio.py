@@ -21,6 +21,7 @@ from mcp.client.stdio import StdioServerParameters
 
 from lessonbook.edges.lines import MAX_LINE_BYTES
 from lessonbook.edges.stdio import GRACE_S
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.anyio
 
@@ -35,7 +36,6 @@ ENVELOPE = {
     "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
     "io.modelcontextprotocol/clientCapabilities": {},
 }
-DEADLINE_S = 20
 PARSE_ERROR, INVALID_REQUEST, CONNECTION_CLOSED = -32700, -32600, -32000
 HALF_PAIR = b'"\\ud800"'
 
@@ -52,11 +52,11 @@ class Wire:
 
     async def send(self, data: bytes) -> None:
         assert self.process.stdin is not None
-        with anyio.fail_after(DEADLINE_S):
+        with anyio.fail_after(PATIENCE_S):
             await self.process.stdin.send(data)
 
     async def receive(self) -> dict[str, Any]:
-        with anyio.fail_after(DEADLINE_S):
+        with anyio.fail_after(PATIENCE_S):
             return json.loads(await self.answers.receive_until(b"\n", 64 * MAX_LINE_BYTES))
 
     async def end(self) -> None:
@@ -64,7 +64,7 @@ class Wire:
         await self.process.stdin.aclose()
 
     async def exit_code(self) -> int:
-        with anyio.fail_after(DEADLINE_S):
+        with anyio.fail_after(PATIENCE_S):
             return await self.process.wait()
 
     def encode(self, request_id: int | str, method: str, params: dict[str, Any]) -> bytes:
@@ -342,7 +342,7 @@ async def test_it_exits_when_nobody_reads_stdout_though_stdin_is_held_open():
     os.close(writer)
     async with process:
         assert process.stdin is not None
-        with anyio.fail_after(DEADLINE_S):
+        with anyio.fail_after(PATIENCE_S):
             await process.stdin.send(b'{"jsonrpc":"2.0","id":1,"method":"nonsense"}\n')
             await anyio.wait_readable(reader)
             os.close(reader)
@@ -354,7 +354,7 @@ async def test_stdout_that_is_open_for_reading_too_is_not_taken_for_abandoned(tm
     fifo = os.open(tmp_path / "fifo", os.O_RDWR)
     async with await anyio.open_process(SERVER, env=ENVIRONMENT, stdout=fifo, stderr=None) as process:
         assert process.stdin is not None
-        with anyio.fail_after(DEADLINE_S):
+        with anyio.fail_after(PATIENCE_S):
             for number in range(3):
                 await process.stdin.send(b'{"jsonrpc":"2.0","id":%d,"method":"nonsense"}\n' % number)
                 await anyio.wait_readable(fifo)
@@ -371,7 +371,7 @@ async def test_it_does_not_outlive_its_parent():
         "child.stdin.write(b'" + '{"jsonrpc":"2.0","id":1,"method":"ping"}' + "\\n'); child.stdin.flush()\n"
         "child.stdout.readline(); print('up', flush=True); child.wait()\n"
     )
-    with anyio.fail_after(DEADLINE_S):
+    with anyio.fail_after(PATIENCE_S):
         async with await anyio.open_process([sys.executable, "-c", parent, *SERVER], env=ENVIRONMENT) as process:
             assert process.stdout is not None
             assert process.stderr is not None
@@ -435,7 +435,7 @@ async def test_files_do_for_stdin_and_stdout(tmp_path, number_of_calls):
     async with serving() as wire:
         calls = [encode(wire, number, "echo", text="x") for number in range(number_of_calls)]
     (tmp_path / "in").write_bytes(b"".join(calls))
-    with anyio.fail_after(DEADLINE_S), (tmp_path / "in").open() as stdin, (tmp_path / "out").open("wb") as stdout:
+    with anyio.fail_after(PATIENCE_S), (tmp_path / "in").open() as stdin, (tmp_path / "out").open("wb") as stdout:
         assert (await anyio.run_process(SERVER, env=ENVIRONMENT, stdin=stdin, stdout=stdout)).returncode == 0
     answers = [json.loads(line) for line in (tmp_path / "out").read_bytes().splitlines()]
     assert sorted(answer["id"] for answer in answers) == list(range(number_of_calls))
@@ -446,7 +446,7 @@ async def test_sockets_do_for_stdin_and_stdout():
     async with await anyio.open_process(SERVER, env=ENVIRONMENT, stdin=theirs, stdout=theirs, stderr=None) as process:
         theirs.close()
         async with await anyio.abc.SocketStream.from_socket(ours) as stream:
-            with anyio.fail_after(DEADLINE_S):
+            with anyio.fail_after(PATIENCE_S):
                 answers = BufferedByteReceiveStream(stream)
                 await stream.send(b'{"jsonrpc":"2.0","id":1,"method":"ping"}\nnonsense\n')
                 found = {json.loads(await answers.receive_until(b"\n", 9999))["id"] for _ in range(2)}
@@ -461,7 +461,7 @@ async def test_terminal_does_for_stdin_and_stdout():
     async with await anyio.open_process(SERVER, env=ENVIRONMENT, stdin=theirs, stdout=theirs, stderr=None) as process:
         os.close(theirs)
         seen = b""
-        with anyio.fail_after(DEADLINE_S):
+        with anyio.fail_after(PATIENCE_S):
             os.write(ours, b'{"jsonrpc":"2.0","id":1,"method":"nonsense"}\n')
             while b'"error"' not in seen:
                 await anyio.wait_readable(ours)
@@ -472,7 +472,7 @@ async def test_terminal_does_for_stdin_and_stdout():
 
 
 async def test_closed_stdin_is_an_error_rather_than_a_hang():
-    with anyio.fail_after(DEADLINE_S):
+    with anyio.fail_after(PATIENCE_S):
         result = await anyio.run_process(["sh", "-c", 'exec "$@" <&-', "sh", *SERVER], env=ENVIRONMENT, check=False)
     assert result.returncode == 1
     assert result.stdout == b""
@@ -483,7 +483,7 @@ async def test_the_client_of_the_sdk_is_served(mode):
     parameters = StdioServerParameters(
         command=SERVER[0], args=SERVER[1:], env={"PYTHONPATH": ENVIRONMENT["PYTHONPATH"]}
     )
-    with anyio.fail_after(DEADLINE_S):
+    with anyio.fail_after(PATIENCE_S):
         async with Client(parameters, mode=mode) as client:
             assert client.protocol_version == (HANDSHAKE if mode == "legacy" else STATELESS)
             assert {"echo", "constant"} <= {tool.name for tool in (await client.list_tools()).tools}

@@ -10,6 +10,7 @@ What is forked was warmed first: importing costs more than all the rest. The par
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import random
@@ -17,6 +18,7 @@ import select
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 
 from lessonbook.config import Settings
@@ -30,7 +32,9 @@ from lessonbook.store import postgres, sqlite  # noqa: F401  # warm, whichever i
 AGENT = "BackendDevelopmentAgent"
 LETTERS = "abcdefghij"
 KILLED_AFTER_S = 0.12
-"""The latest moment of a kill, counted from the first acknowledgement."""
+"""The latest moment of a kill, counted from the last acknowledgement that was waited for."""
+LINES_MAX = 6
+"""How many acknowledgements are waited for at most: two turns of the loop."""
 KILLED_AT_START_S = 0.4
 """The same of every fourth one, counted from the start: while it migrates or opens the database."""
 
@@ -88,13 +92,13 @@ async def turn(url: str, first: int, say: Callable[[str], None]) -> None:
         number += 1
 
 
-def forked(act: Callable[[Callable[[str], None]], Coroutine[None, None, None]]) -> tuple[int, int]:
+def forked(act: Callable[[Callable[[str], None]], Coroutine[None, None, None]]) -> tuple[int, Pipe]:
     """Start a process that does `act`; returns its id and the pipe on which it says what it has done."""
     reading, writing = os.pipe()
     process = os.fork()
     if process:
         os.close(writing)
-        return process, reading
+        return process, Pipe(reading)
     os.close(reading)
     status = 1
     try:
@@ -111,18 +115,30 @@ def tell(pipe: int, line: str) -> None:
     os.write(pipe, f"{line}\n".encode())
 
 
-def lines_of(pipe: int, until: float | None = None) -> Iterator[str]:
-    """Yield what is said on a pipe: to its end, or as long as `until` (a moment of the monotonic clock) allows."""
-    rest = b""
-    while True:
-        left = None if until is None else max(0.0, until - time.monotonic())
-        if not select.select([pipe], [], [], left)[0]:
-            return
-        content = os.read(pipe, 65_536)
-        if not content:
-            return
-        *whole, rest = (rest + content).split(b"\n")
-        yield from (line.decode() for line in whole)
+class Pipe:
+    """What a process says on its pipe, line by line."""
+
+    def __init__(self, reading: int) -> None:
+        self._reading = reading
+        self._lines: deque[str] = deque()
+        self._rest = b""
+
+    def lines(self, until: float | None = None) -> Iterator[str]:
+        """Yield lines to the end of the pipe, or as long as `until` (a moment of the monotonic clock) allows."""
+        while True:
+            while self._lines:
+                yield self._lines.popleft()
+            left = None if until is None else max(0.0, until - time.monotonic())
+            if not select.select([self._reading], [], [], left)[0]:
+                return
+            content = os.read(self._reading, 65_536)
+            if not content:
+                return
+            *whole, self._rest = (self._rest + content).split(b"\n")
+            self._lines.extend(line.decode() for line in whole)
+
+    def close(self) -> None:
+        os.close(self._reading)
 
 
 def crowd(url: str, processes: int, count: int) -> list[str]:
@@ -132,8 +148,8 @@ def crowd(url: str, processes: int, count: int) -> list[str]:
     ]
     said: list[str] = []
     for process, pipe in started:
-        said += lines_of(pipe)
-        os.close(pipe)
+        said += pipe.lines()
+        pipe.close()
         os.waitpid(process, 0)
     return said
 
@@ -146,14 +162,14 @@ def killed(url: str, rounds: int, seed: int) -> list[str]:
     for round_number in range(rounds):
         process, pipe = forked(lambda say, number=number: turn(url, number, say))
         if round_number % 4:
-            said.append(next(lines_of(pipe)))
+            said += itertools.islice(pipe.lines(), moments.randint(1, LINES_MAX))
             longest_s = KILLED_AFTER_S
         else:
             longest_s = KILLED_AT_START_S
-        said += lines_of(pipe, time.monotonic() + moments.uniform(0, longest_s))
+        said += pipe.lines(time.monotonic() + moments.uniform(0, longest_s))
         os.kill(process, signal.SIGKILL)
-        said += lines_of(pipe)  # what it had said before it died
-        os.close(pipe)
+        said += pipe.lines()  # what it had said before it died
+        pipe.close()
         os.waitpid(process, 0)
         done = [line.split()[1] for line in said if line.startswith("verdict ")]
         number = 10 + len(done)  # the one after: it was cut short, and is sent again under the same key

@@ -13,6 +13,7 @@ from lessonbook.services.workspace import Workspace
 from lessonbook.store import sqlite
 from lessonbook.store.engine import Store, connect
 from lessonbook.store.urls import SqliteAddress
+from tests.patience import PATIENCE_S
 from tests.store.scenario import AGENT, checked_out, issue, scalar, tamper, tell
 
 pytestmark = pytest.mark.anyio
@@ -49,7 +50,7 @@ async def lesson_of(work: Workspace, caller: Caller, number: int) -> str:
 
 async def heard(stream: AsyncIterator[watch.Changed], lesson_id: str) -> None:
     """Wait until the watcher has named a lesson."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         async for changed in stream:
             if lesson_id in changed.get(AGENT, []):
                 return
@@ -92,7 +93,7 @@ async def test_a_watcher_of_one_project_is_not_told_of_another(work: Workspace, 
         theirs = await lesson_of(work, elsewhere, 1)
         mine = await lesson_of(work, agent, 2)
         seen: set[str] = set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             async for changed in stream:
                 seen.update(*changed.values())
                 if mine in seen:
@@ -108,7 +109,7 @@ async def test_a_watcher_that_leaves_gives_its_connection_back(work: Workspace, 
             "SELECT count(*) FROM pg_stat_activity "
             "WHERE datname = current_database() AND application_name <> 'lessonbook'"
         )
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while await scalar(work.store, listeners):  # the server notices in its own time
                 pass
     assert checked_out(work.store) == 0
@@ -118,7 +119,7 @@ async def test_a_database_in_memory_can_be_watched() -> None:
     store: Store = connect(SqliteAddress(None))
     stream = aiter(store.changes())
     first = asyncio.ensure_future(anext(stream))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not first.done():
             await store.write(lambda connection: None)
             await asyncio.wait([first], timeout=0.02)

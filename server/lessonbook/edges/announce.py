@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 RETRY_S: Final = 5.0
-READY_S: Final = 1.0
-"""How long a listener is kept waiting for the watch to begin; where the database is down it listens all the same."""
+READY_S: Final = 25.0
+"""Longest wait of a listener for the watch to begin, in seconds; a watch that fails lets it go at once."""
 
 
 class Announcer:
@@ -68,7 +68,7 @@ class Announcer:
                 await answer(self._watch, timeout_s=None)
             except LessonbookError as error:  # a server that cannot watch can still serve
                 log.warning("changes cannot be followed now: %s", error)
-            self._following = anyio.Event()
+            self._following.set()  # where the database is down a listener listens all the same
             await anyio.sleep(RETRY_S)
 
     def close(self) -> None:
@@ -107,7 +107,6 @@ class Announcer:
         self._wanted.set()
         with anyio.move_on_after(READY_S):
             await self._following.wait()
-        self._following.set()  # whoever comes next need not wait again for what does not come
 
     async def _subscribe(self, ctx: ServerRequestContext[Any, Any], params: SubscribeRequestParams) -> EmptyResult:
         connection = _connection_of(ctx)
