@@ -384,7 +384,7 @@ async def test_a_connection_that_breaks_at_the_commit_leaves_it_open_and_says_so
         CREATE CONSTRAINT TRIGGER die AFTER INSERT ON agent_issues DEFERRABLE INITIALLY DEFERRED
             FOR EACH ROW EXECUTE FUNCTION die()""",
     )
-    with told(Unavailable, "may or may not be recorded", "the same idempotency_key"):
+    with told(Unavailable, "may or may not be done", "the same idempotency_key"):
         await tell(work, agent, issue(1), idempotency_key="k")
     assert (await counted(work.store))["agent_issues"] == 0
     await tamper(work.store, "DROP TRIGGER die ON agent_issues")

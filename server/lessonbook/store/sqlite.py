@@ -11,12 +11,13 @@ import threading
 import time
 from collections.abc import AsyncIterator, Generator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 import anyio
 import anyio.lowlevel
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
@@ -108,16 +109,16 @@ class SqliteStore:
         """
         await anyio.lowlevel.checkpoint_if_cancelled()
         until = deadline(TRANSACTION_TIMEOUT_S)
-        left_s = until - anyio.current_time()
-        ends_at = time.monotonic() + left_s
+        turn = _Turn(time.monotonic() + until - anyio.current_time())
 
         def call() -> T:
-            return self._transact(work, begin, ends_at, foreign_keys=foreign_keys)
+            return self._transact(work, begin, turn, foreign_keys=foreign_keys)
 
         future = asyncio.get_running_loop().run_in_executor(pool, call)
         # A migration may take as long as it takes, once its turn has come.
         with anyio.CancelScope(deadline=until + BUSY_S if foreign_keys else math.inf, shield=True):
             return await future
+        turn.is_over = True
         raise Unavailable(f"The database took too long, {AT_MOST_ONCE}")
 
     def engine(self) -> Engine:
@@ -127,15 +128,13 @@ class SqliteStore:
                 self._engine = _make_engine(self._path)
             return self._engine
 
-    def _transact(self, work: Work[T], begin: str, ends_at: float, *, foreign_keys: bool = True) -> T:
-        """Do a transaction: again after a lost race, a few times, and while others hold the lock, until `ends_at`."""
+    def _transact(self, work: Work[T], begin: str, turn: _Turn, *, foreign_keys: bool = True) -> T:
+        """Do a transaction: again after a lost race, and while others hold the lock, until its time is over."""
         races = 0
         while races < ATTEMPTS:
-            if self._is_over:
-                raise Unavailable(STOPPED)
             try:
                 with _translated(self._path):
-                    result = self._once(work, begin, foreign_keys=foreign_keys)
+                    result = self._once(self._unless_over(work, turn), begin, foreign_keys=foreign_keys)
                 if begin != "BEGIN":
                     self._count_write()
                     if self._checkpoint_due:
@@ -144,12 +143,25 @@ class SqliteStore:
                 time.sleep(pause_s(races))
                 races += 1
             except _Busy as busy:
-                if time.monotonic() >= ends_at:
+                if time.monotonic() >= turn.ends_at:
                     raise Unavailable(_BUSY) from busy
+                if self._is_over:
+                    raise Unavailable(STOPPED) from busy
                 time.sleep(pause_s(0))
             else:
                 return result
         raise Unavailable(_BUSY)
+
+    def _unless_over(self, work: Work[T], turn: _Turn) -> Work[T]:
+        """Return work that is undone where its caller has been told meanwhile that it took too long."""
+
+        def act(connection: Connection) -> T:
+            result = work(connection)
+            if self._is_over or turn.is_over:
+                raise Unavailable(STOPPED)
+            return result
+
+        return act
 
     def _once(self, work: Work[T], begin: str, *, foreign_keys: bool = True, waits: bool = True) -> T:
         with self.engine().connect() as connection:
@@ -214,6 +226,14 @@ def _begin(raw: Any, begin: str, *, waits: bool) -> None:
         raw.execute(begin)
     finally:
         raw.execute(f"PRAGMA busy_timeout = {BUSY_S * 1000:.0f}")
+
+
+@dataclass(slots=True)
+class _Turn:
+    """Until when a transaction may wait, on the monotonic clock, and whether its caller waits no longer."""
+
+    ends_at: float
+    is_over: bool = False
 
 
 _BUSY: Final = "The database is busy; nothing was changed. Try again in a moment."
