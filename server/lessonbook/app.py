@@ -41,8 +41,8 @@ def desk_for(settings: Settings, principal: str, *, person: bool = False) -> Des
     return Desk(open_workspace, caller)
 
 
-async def serve_on_stdio(settings: Settings) -> None:
-    """Serve MCP on standard input and output until the input ends."""
+async def serve_on_stdio(settings: Settings) -> int | None:
+    """Serve MCP on standard input and output until the input ends or a signal says to stop, and return that signal."""
     from lessonbook.edges.mcp_server import build_server  # noqa: PLC0415  # only what this transport needs
     from lessonbook.edges.stdio import serve_stdio  # noqa: PLC0415
 
@@ -50,13 +50,13 @@ async def serve_on_stdio(settings: Settings) -> None:
     server = build_server(desk, settings.server.toolsets or ["agent", "operator"], stays_connected=True)
     set_up(settings.log_level)  # after the SDK has set up its own
     try:
-        await serve_stdio(server)
+        return await serve_stdio(server, desk.give_up)
     finally:
         await desk.close()
 
 
-async def serve_on_http(settings: Settings) -> None:
-    """Serve MCP, REST and health over HTTP until interrupted.
+async def serve_on_http(settings: Settings) -> int | None:
+    """Serve MCP, REST and health over HTTP until a signal says to stop, and return that signal.
 
     Raises:
         ConfigError: the address is not the local machine's, or its port is taken.
@@ -65,6 +65,6 @@ async def serve_on_http(settings: Settings) -> None:
 
     desk = desk_for(settings, "local")
     try:
-        await serve_http(desk, settings)
+        return await serve_http(desk, settings)
     finally:
         await desk.close()

@@ -1,5 +1,13 @@
 """The errors a caller can meet. Each message says what is wrong and what to do; edges translate them once."""
 
+from typing import Final
+
+AT_MOST_ONCE: Final = (
+    "so it may or may not be done. Send the same request again, with the same idempotency_key: it is done at most once."
+)
+STOPPED: Final = f"The server stopped before this was answered, {AT_MOST_ONCE}"
+TOO_LONG: Final = f"That took too long and was given up, {AT_MOST_ONCE}"
+
 
 class LessonbookError(Exception):
     """Something went wrong in Lessonbook.

@@ -180,15 +180,18 @@ async def test_a_full_disk_is_named_loses_nothing_acknowledged_and_is_got_over(w
 async def test_a_database_held_by_another_process_is_busy_not_broken(
     work: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refuse(work.store, "busy_timeout = 10")
+    monkeypatch.setattr(sqlite, "BUSY_S", 0.01)
+    monkeypatch.setattr(sqlite, "TRANSACTION_TIMEOUT_S", 0.05)
+    impatient = await open_workspace(work.settings)
     holder = sqlite3.connect(work.settings.database_url.removeprefix("sqlite:///"), isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     with told(Unavailable, "busy", "nothing was changed", "Try again"):
-        await work.store.write(lambda connection: None)
-    assert await scalar(work.store, "SELECT count(*) FROM agent_lessons") == 0  # readers do not mind
+        await impatient.store.write(lambda connection: None)
+    assert await scalar(impatient.store, "SELECT count(*) FROM agent_lessons") == 0  # readers do not mind
     holder.execute("ROLLBACK")
     holder.close()
     await work.store.write(lambda connection: None)
+    await impatient.store.close()
 
 
 # PostgreSQL
@@ -381,7 +384,7 @@ async def test_a_connection_that_breaks_at_the_commit_leaves_it_open_and_says_so
         CREATE CONSTRAINT TRIGGER die AFTER INSERT ON agent_issues DEFERRABLE INITIALLY DEFERRED
             FOR EACH ROW EXECUTE FUNCTION die()""",
     )
-    with told(Unavailable, "may or may not be recorded", "the same idempotency_key"):
+    with told(Unavailable, "may or may not be done", "the same idempotency_key"):
         await tell(work, agent, issue(1), idempotency_key="k")
     assert (await counted(work.store))["agent_issues"] == 0
     await tamper(work.store, "DROP TRIGGER die ON agent_issues")

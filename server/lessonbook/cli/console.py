@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 BAD_INPUT = 2
 FAILED = 1
+INTERRUPTED = 130
 _MINDABLE = (InvalidInput, NotFound, Conflict, Forbidden, ConfigError, TooMany)
 _PANEL = "Options of all commands"
 
@@ -125,7 +126,7 @@ def report_errors() -> Generator[None]:
         sys.stderr.close()
         sys.exit(FAILED)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 def console() -> Console:

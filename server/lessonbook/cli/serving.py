@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Annotated, Literal
 
 import typer
 
-from lessonbook.cli.console import command, load, options, print_json, say, wants_json
+from lessonbook.cli.console import INTERRUPTED, command, load, options, print_json, say, wants_json
 
 
 def add_to(app: typer.Typer) -> None:
@@ -35,7 +36,9 @@ def serve(
     if toolsets:
         server["toolsets"] = [name.strip() for name in toolsets.split(",")]
     settings = load(agent=agent, server=server)
-    anyio.run(serve_on_http if http else serve_on_stdio, settings)
+    stopped_by = anyio.run(serve_on_http if http else serve_on_stdio, settings)
+    if stopped_by == signal.SIGINT:
+        raise typer.Exit(INTERRUPTED)
 
 
 def install(

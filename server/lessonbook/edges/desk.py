@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 
-from lessonbook.errors import LessonbookError, Unavailable
+from lessonbook.errors import TOO_LONG, LessonbookError, Unavailable
 from lessonbook.models.lesson import Caller
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Desk:
         self._open = open_workspace
         self._caller = caller
         self._workspace: Workspace | None = None
-        self._opening = anyio.Lock()
+        self._opening: asyncio.Future[Workspace] | None = None
 
     async def workspace(self) -> Workspace:
         """Return the workspace, opened on first use. A failure is not remembered: the next call tries again.
@@ -40,10 +41,17 @@ class Desk:
             ConfigError: it cannot be used as configured.
         """
         if self._workspace is None:
-            async with self._opening:
-                if self._workspace is None:  # nobody else has opened it meanwhile
-                    self._workspace = await self._open()
+            if self._opening is None:
+                self._opening = asyncio.ensure_future(self._open())
+                self._opening.add_done_callback(self._opened)
+            # Whoever asked first may go away, or be told that it took too long: the opening goes on for the next.
+            return await asyncio.shield(self._opening)
         return self._workspace
+
+    def _opened(self, opening: asyncio.Future[Workspace]) -> None:
+        self._opening = None
+        if not opening.cancelled() and opening.exception() is None:
+            self._workspace = opening.result()
 
     @property
     def opened(self) -> Workspace | None:
@@ -66,8 +74,16 @@ class Desk:
         refuse_secret(getattr(request, "run_id", ""), "run_id")
         return await operation.act(await self.workspace(), caller, request)
 
+    def give_up(self) -> None:
+        """Let every call that waits for the database fail now, in words: the server ends."""
+        if self._workspace is not None:
+            self._workspace.store.give_up()
+
     async def close(self) -> None:
         """Give the database back, if it was opened."""
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait({self._opening})
         if self._workspace is not None:
             await self._workspace.store.close()
             self._workspace = None
@@ -87,7 +103,7 @@ async def answer(act: Callable[[], Awaitable[T]], timeout_s: float | None = TOOL
             log.warning("%s (%s)", error, error.place)
         raise
     except TimeoutError as error:
-        raise Unavailable("That took too long and was given up. Try again in a moment.") from error
+        raise Unavailable(TOO_LONG) from error
     except Exception as error:  # the last boundary: nothing but a code may reach the caller
         code = secrets.token_hex(4)
         log.exception("unexpected error %s", code)

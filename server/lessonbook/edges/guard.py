@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lessonbook.config import ServerSettings
+from lessonbook.errors import STOPPED
 
 BODY_MAX: Final = 4 * 1024 * 1024
 UPLOAD_MAX: Final = 64 * 1024 * 1024
@@ -29,6 +31,7 @@ class Guard:
         self._app = app
         self._hosts = frozenset(settings.allowed_hosts)
         self._origins = frozenset(settings.allowed_origins)
+        self._open: set[asyncio.Future[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it here."""
@@ -47,6 +50,12 @@ class Guard:
             await too_large(scope, receive, send)
             return
         await self._limited(scope, receive, send, most, too_large)
+
+    def refuse_rest(self) -> None:
+        """Answer in words, now, every request that is still in flight."""
+        for refusal in self._open:
+            if not refusal.done():
+                refusal.set_result(None)
 
     def _refusal(self, headers: Headers) -> str:
         hosts = headers.getlist("host")
@@ -84,8 +93,34 @@ class Guard:
             if not refused:  # else the application makes an answer of its own out of the error
                 await send(message)
 
+        if await self._ended(asyncio.ensure_future(self._app(scope, counted, noted))):
+            return
+        refused = True
+        if not answered:
+            await _refuse(503, "unavailable", STOPPED)(scope, receive, send)
+
+    async def _ended(self, work: asyncio.Future[None]) -> bool:
+        """Wait for the application's end; returns False where the server stops first, and breaks the work off."""
+        refusal = asyncio.get_running_loop().create_future()
+        self._open.add(refusal)
+        try:
+            await asyncio.wait({work, refusal}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._open.discard(refusal)
+            if not work.done():
+                work.add_done_callback(_forget)
+                work.cancel()
+        if not work.done():
+            return False
         with suppress(_TooLargeError):
-            await self._app(scope, counted, noted)
+            work.result()
+        return True
+
+
+def _forget(work: asyncio.Future[None]) -> None:
+    """Take no notice of what came of work that was broken off."""
+    if not work.cancelled():
+        work.exception()
 
 
 class _TooLargeError(Exception):

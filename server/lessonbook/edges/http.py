@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Final
 
 import anyio
@@ -25,6 +27,8 @@ from lessonbook.logs import set_up
 LOCAL: Final = ("127.0.0.1", "localhost", "::1")
 GRACE_S: Final = 5
 """How long requests in flight may go on after the server was told to stop."""
+LEAVE_S: Final = 3
+"""How long they may take to end once they have been refused."""
 
 
 def _tell(url: str) -> None:
@@ -32,8 +36,11 @@ def _tell(url: str) -> None:
     sys.stderr.flush()
 
 
-async def serve_http(desk: Desk, settings: Settings, on_ready: Callable[[str], None] = _tell) -> None:
-    """Serve until interrupted. A database that is down is no obstacle: requests are told, and later ones try again.
+async def serve_http(desk: Desk, settings: Settings, on_ready: Callable[[str], None] = _tell) -> int | None:
+    """Serve until a signal says to stop, and return it.
+
+    A database that is down is no obstacle: requests are told, and later ones try again. What is in flight at the end
+    has `GRACE_S` seconds to be answered; what is not by then is answered in words.
 
     Args:
         desk: the way to the services.
@@ -55,10 +62,18 @@ async def serve_http(desk: Desk, settings: Settings, on_ready: Callable[[str], N
             access_log=False,
             ws="none",
             server_header=False,
-            timeout_graceful_shutdown=GRACE_S,
+            timeout_graceful_shutdown=GRACE_S + LEAVE_S,
         )
-        server = _Server(config, on_ready=lambda: on_ready(_url_of(listener)), on_shutdown=announcer.close)
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            announcer.close()
+            loop.call_later(GRACE_S, app.refuse_rest)
+            loop.call_later(GRACE_S + 1, desk.give_up)
+
+        server = _Server(config, on_ready=lambda: on_ready(_url_of(listener)), on_shutdown=stop)
         await server.serve(sockets=[listener])
+        return server.stopped_by
     finally:
         listener.close()
 
@@ -143,6 +158,21 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._on_ready = on_ready
         self._on_shutdown = on_shutdown
+
+    @property
+    def stopped_by(self) -> int | None:
+        """The signal that said to stop."""
+        return next(iter(self._captured_signals), None)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Capture signals as uvicorn does, but do not die of them in the end: the exit code is ours to choose."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(super().capture_signals())
+            yield
+            signals, self._captured_signals = self._captured_signals, []
+            stack.close()
+            self._captured_signals = signals
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import select
+import signal
 import stat
 import sys
 from collections import deque
@@ -17,29 +18,43 @@ import anyio.to_thread
 from mcp.server.mcpserver import MCPServer
 from mcp.shared.message import SessionMessage
 from mcp_types import (
+    CONNECTION_CLOSED,
+    ErrorData,
     JSONRPCError,
     JSONRPCMessage,
     JSONRPCNotification,
     JSONRPCRequest,
     JSONRPCResponse,
+    RequestId,
 )
 
 from lessonbook.edges.lines import LongLine, Splitter, encode, parse, refuse
+from lessonbook.errors import STOPPED
 
 GRACE_S: Final = 1.0
 """How long requests in flight may go on after stdin has ended. Clients kill a server after about two seconds."""
+
+LEAVE_S: Final = 0.3
+"""How long what is in flight may take to leave once nobody waits for its answer."""
 
 _FLUSH_S = 0.5
 _CHUNK_BYTES = 64 * 1024
 _POLLS = hasattr(select, "poll")  # False on Windows, whose pipes cannot be polled: there threads do the waiting
 
 
-async def serve_stdio(server: MCPServer[Any]) -> None:
-    """Serve one MCP client over stdin and stdout until stdin ends or nobody reads stdout any more.
+async def serve_stdio(server: MCPServer[Any], give_up: Callable[[], None] = lambda: None) -> int | None:
+    """Serve one MCP client until stdin ends, nobody reads stdout any more, or a signal says to stop.
+
+    Returns the signal, if it was one.
 
     Meanwhile file descriptor 0 reads as empty and 1 is stderr, so that a stray print, here or in a child process,
     never reaches the client. A line that is not MCP is answered by a JSON-RPC error; the SDK's own transport drops it
-    and leaves the client waiting. What is in flight when stdin ends has `GRACE_S` seconds to be answered.
+    and leaves the client waiting. What is in flight at the end has `GRACE_S` seconds to be answered; what is not by
+    then is answered in words.
+
+    Args:
+        server: the server.
+        give_up: called when the end has come and calls still hold it up: they must fail now.
 
     Raises:
         OSError: stdin or stdout is not open.
@@ -49,7 +64,19 @@ async def serve_stdio(server: MCPServer[Any]) -> None:
         outbound = _Outbound(stdout_fd, on_break=partial(anyio.notify_closing, stdin_fd))
         with _watch_for_hangup(stdout_fd, outbound.break_off):
             inbound = _Inbound(stdin_fd, outbound)
-            await lowlevel.run(inbound, outbound, lowlevel.create_initialization_options())
+            with _watch_for_signals(inbound.stop):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(_see_to_the_end, outbound, give_up)
+                    await lowlevel.run(inbound, outbound, lowlevel.create_initialization_options())
+                    tasks.cancel_scope.cancel()
+            return inbound.stopped_by
+
+
+async def _see_to_the_end(outbound: "_Outbound", give_up: Callable[[], None]) -> None:
+    """Let what still runs fail, when all are answered and it has not ended by itself."""
+    await outbound.ended.wait()
+    await anyio.sleep(LEAVE_S)
+    give_up()
 
 
 @contextmanager
@@ -110,6 +137,22 @@ def _watch_for_hangup(stdout_fd: int, on_hangup: Callable[[], None]) -> Generato
         loop.remove_reader(stdout_fd)
 
 
+@contextmanager
+def _watch_for_signals(on_signal: Callable[[int], None]) -> Generator[None]:
+    """Let SIGINT and SIGTERM end the server in good order, where the system can tell the event loop of them."""
+    loop = asyncio.get_running_loop()
+    watched: list[int] = []
+    try:
+        with suppress(NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, on_signal, number)
+                watched.append(number)
+        yield
+    finally:
+        for number in watched:
+            loop.remove_signal_handler(number)
+
+
 class _Stream:
     """What the SDK asks of a stream besides passing messages."""
 
@@ -137,7 +180,10 @@ class _Outbound(_Stream):
         self._backlog = bytearray()
         self._draining = anyio.Lock()
         self._closed = False
-        self._unanswered: set[object] = set()
+        self._unanswered: dict[RequestId, None] = {}
+        self._refused: set[object] = set()
+        self.ended = anyio.Event()
+        """Set once nothing is read any more, and whatever was in flight is answered."""
         self._idle = anyio.Event()
         if _POLLS:
             self._poll = select.poll()
@@ -151,6 +197,8 @@ class _Outbound(_Stream):
             anyio.BrokenResourceError: nobody reads stdout any more.
         """
         message = item.message
+        if isinstance(message, JSONRPCResponse | JSONRPCError) and message.id in self._refused:
+            return  # it came too late: the client has been told so
         await self.write(encode(message))
         if isinstance(message, JSONRPCResponse | JSONRPCError):
             self.settle(message.id)
@@ -167,22 +215,30 @@ class _Outbound(_Stream):
             self.break_off()
             raise anyio.BrokenResourceError from error
 
-    def expect(self, request_id: object) -> None:
+    def expect(self, request_id: RequestId) -> None:
         """Note that a request waits for its answer."""
-        self._unanswered.add(request_id)
+        self._unanswered[request_id] = None
 
     def settle(self, request_id: object) -> None:
         """Note that a request is answered, or wants no answer any more."""
-        self._unanswered.discard(request_id)
+        with suppress(KeyError, TypeError):
+            del self._unanswered[request_id]  # pyright: ignore[reportArgumentType]  # whatever a client cancels
         if not self._unanswered:
             self._idle.set()
 
     async def settled(self) -> None:
-        """Wait until every request is settled, at most `GRACE_S` seconds."""
+        """Wait until every request is settled, at most `GRACE_S` seconds, and refuse those that are not in words."""
         with anyio.move_on_after(GRACE_S):
             while self._unanswered and not self.broken:
                 self._idle = anyio.Event()
                 await self._idle.wait()
+        for request_id in list(self._unanswered):
+            self._refused.add(request_id)
+            error = ErrorData(code=CONNECTION_CLOSED, message=STOPPED)
+            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError), anyio.move_on_after(_FLUSH_S):
+                await self.write(encode(JSONRPCError(jsonrpc="2.0", id=request_id, error=error)))
+        self._unanswered.clear()
+        self.ended.set()
 
     def break_off(self) -> None:
         """Give up: nobody reads stdout any more."""
@@ -231,6 +287,16 @@ class _Inbound(_Stream):
         self._splitter = Splitter()
         self._lines: deque[bytes | LongLine] = deque()
         self._ended = False
+        self._until = 0.0
+        self.stopped_by: int | None = None
+        """The signal that said to stop."""
+
+    def stop(self, number: int) -> None:
+        """End, as a signal says: what stdin holds by now is still read, and nothing after it."""
+        if self.stopped_by is None:
+            self.stopped_by = number
+            self._until = anyio.current_time() + GRACE_S
+            anyio.notify_closing(self._fd)  # whoever waits for more looks up
 
     async def receive(self) -> SessionMessage:
         """Wait for the next message.
@@ -264,15 +330,28 @@ class _Inbound(_Stream):
         """Wait for some bytes; none at the end of stdin."""
         while not self._outbound.broken:
             try:
+                if self.stopped_by is not None and not self._has_more():
+                    break
                 if not _POLLS:
                     return await anyio.to_thread.run_sync(os.read, self._fd, _CHUNK_BYTES, abandon_on_cancel=True)
                 await (anyio.wait_readable(self._fd) if self._waits else anyio.lowlevel.checkpoint())
                 return os.read(self._fd, _CHUNK_BYTES)
             except BlockingIOError:
                 continue
-            except (OSError, anyio.ClosedResourceError):  # hung up, at either end
+            except anyio.ClosedResourceError:
+                if self._outbound.broken or self.stopped_by is None:  # hung up
+                    break
+            except OSError:
                 break
         return b""
+
+    def _has_more(self) -> bool:
+        """Return whether stdin holds something that was sent before the server was told to stop."""
+        if not (self._waits and _POLLS) or anyio.current_time() >= self._until:
+            return False
+        arrived = select.poll()
+        arrived.register(self._fd, select.POLLIN)
+        return bool(arrived.poll(0))
 
     async def _examine(self, line: bytes | LongLine) -> JSONRPCMessage | None:
         """Return the message on a line, or answer the line and return nothing."""

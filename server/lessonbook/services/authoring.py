@@ -37,6 +37,7 @@ async def refine_issues(work: Workspace, caller: Caller, authoring: Authoring) -
         offers = sum(not authored.lesson_id for authored in authoring.lessons)
         work.quotas.admit(connection, work, caller, issues=0, offers=offers)
         settling = Settling(Ledger(work, caller, connection, now), work.new_id("R"), "author")
+        settling.hold(issue_id for authored in authoring.lessons for issue_id in authored.issue_ids)
         for authored in authoring.lessons:
             begun = len(settling.lines)
             issues = settling.pending(authored.issue_ids)
@@ -64,6 +65,7 @@ async def dismiss_issues(work: Workspace, caller: Caller, issue_ids: Sequence[st
 
     def act(connection: Connection) -> Refinement:
         settling = Settling(Ledger(work, caller, connection, work.now()), work.new_id("R"), "author")
+        settling.hold(issue_ids)
         issues = settling.pending(issue_ids)
         settling.dismiss(issues, f"Dismissed by a person: {told}" if told else "Dismissed by a person.")
         for issue in issues:

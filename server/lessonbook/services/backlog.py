@@ -26,6 +26,7 @@ __all__ = ["BacklogReport", "Progress", "Wanted", "check_extra", "refine_backlog
 log = logging.getLogger(__name__)
 
 REMATCHED_AT_ONCE: Final = 100
+CLOSE_TIMEOUT_S: Final = 3.0
 ESTIMATED_MAX: Final = 1_000
 LINES_MAX: Final = 1_000
 """Issues told one by one; all are counted."""
@@ -135,7 +136,7 @@ async def _by_model(
         else:
             await _consult(consultation, most, report, told)
     finally:
-        with anyio.CancelScope(shield=True):
+        with anyio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
             await model.close()
 
 

@@ -108,6 +108,7 @@ class Consultation:
                 return over
             settling = self._settling(connection, now, self.work.new_id("R"))
             aside = {"issues": len(rows), "pending": len(rows), "tokens": bound.tokens, "cost_usd": bound.cost_usd}
+            settling.hold(row["id"] for row in rows)
             issue_rows.add_refinement_run(connection, settling.row({**aside, "error": issue_rows.UNDER_WAY}))
             issue_rows.claim(connection, project, [row["id"] for row in rows], settling.run_id)
             return Batch(settling.run_id, tuple(rows), tuple(candidates), asked, began)
@@ -195,7 +196,7 @@ class Consultation:
         """Use of the answer what still holds: not for issues that somebody has settled or claimed meanwhile."""
         project = self.caller.project
         settling = self._settling(connection, self.work.now(), batch.run_id)
-        held = issue_rows.hold(connection, project, [row["id"] for row in batch.rows])
+        held = settling.hold(row["id"] for row in batch.rows)
         mine = {
             place: held[row["id"]]
             for place, row in enumerate(batch.rows)

@@ -1,6 +1,6 @@
 """Making and changing lessons: every change is a row in the history and an entry in the audit trail."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,7 +23,9 @@ from lessonbook.store.types import Row
 class Ledger:
     """Everything one transaction changes about lessons, written at its end in one go.
 
-    The revision counters come last: they are locked until the commit.
+    A transaction looks first, without locks. Then it holds the agents whose lessons it will write, once and before it
+    writes anything, and reads again what it writes. So writers of one agent take turns, and no two ever wait for each
+    other. The revision counters come last: they are locked until the commit.
     """
 
     work: Workspace
@@ -37,6 +39,41 @@ class Ledger:
     _documents: dict[str, str] = field(default_factory=dict[str, str])
     _audit: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list[tuple[str, str, dict[str, Any]]])
     _changed: dict[str, str] = field(default_factory=dict[str, str])
+    _made: dict[str, str] = field(default_factory=dict[str, str])
+    _held: frozenset[str] | None = None
+
+    def hold(self, agent_names: Iterable[str]) -> None:
+        """Let nobody else change lessons of these agents until the commit.
+
+        Raises:
+            RuntimeError: agents are held already: whoever asks for one after the other may wait for ever.
+        """
+        wanted = frozenset(agent_names)
+        if self._held is not None:
+            if wanted <= self._held:
+                return
+            raise RuntimeError("all agents whose lessons a transaction writes are held at once")
+        self._held = wanted
+        if wanted:
+            lesson_rows.hold_agents(self.connection, self.caller.project, wanted)
+
+    def lessons(self, lesson_ids: Iterable[str]) -> dict[str, Lesson]:
+        """Return those of the lessons that exist, to be changed: their agents are held, where none are yet.
+
+        A lesson of an agent that is not held among others is returned as it looks.
+        """
+        looked = lesson_rows.find(self.connection, self.caller.project, lesson_ids)
+        if self._held is None:
+            self.hold(lesson.agent_name for lesson in looked.values())
+        held = self._held or frozenset()
+        mine = [lesson.id for lesson in looked.values() if lesson.agent_name in held]
+        return looked | lesson_rows.find(self.connection, self.caller.project, mine, lock=True)
+
+    def _change(self, lesson_id: str, agent_name: str) -> None:
+        """Note that a lesson changes."""
+        if self._held is None or agent_name not in self._held:
+            raise RuntimeError(f"lessons of {agent_name} are written without holding the agent")
+        self._changed[lesson_id] = agent_name
 
     def create(
         self,
@@ -85,7 +122,7 @@ class Ledger:
         self._documents[lesson_id] = document_of(offer.text, offer.why, offer.rule_key, offer.category)
         self._version(lesson_id, 1, 1, "create", "; ".join(offer.reasons) or offer.trust, status, offer, {})
         self._audit.append(("lesson.create", lesson_id, {"status": status, "trust": offer.trust, "agent": agent_name}))
-        self._changed[lesson_id] = agent_name
+        self._made[lesson_id] = agent_name
         return lesson_id
 
     def expiry(self) -> datetime:
@@ -109,13 +146,14 @@ class Ledger:
 
     def set(self, lesson: Lesson, values: Row) -> None:
         """Set counters of a lesson at once; they are evidence, not a change of its words or standing."""
+        self._change(lesson.id, lesson.agent_name)
         lesson_rows.change(self.connection, self.caller.project, lesson.id, {**values, "updated_at": self.now})
-        self._changed[lesson.id] = lesson.agent_name
 
     def move(
         self, lesson: Lesson, action: str, reason: str, values: Row, numbers: Mapping[str, Any] | None = None
     ) -> None:
         """Change a lesson's words or standing at once, and plan its history and audit entries."""
+        self._change(lesson.id, lesson.agent_name)
         status: Status = values.get("status", lesson.status)
         text: str = values.get("lesson_text", lesson.lesson_text)
         version = lesson.version + (text != lesson.lesson_text or "rationale" in values)
@@ -141,7 +179,6 @@ class Ledger:
         self._audit.append(
             (f"lesson.{action}", lesson.id, {"from": lesson.status, "to": status, "reason": reason, **(numbers or {})})
         )
-        self._changed[lesson.id] = lesson.agent_name
 
     def document(self, lesson_id: str, body: str) -> None:
         """Plan what full-text search reads of a lesson."""
@@ -157,6 +194,9 @@ class Ledger:
 
     def flush(self) -> bool:
         """Write the lessons planned so far; returns False where one of a new lesson's names was taken meanwhile."""
+        for lesson_id, agent_name in self._made.items():
+            self._change(lesson_id, agent_name)
+        self._made.clear()
         lesson_rows.add(self.connection, self._lessons)
         if lesson_rows.add_keys(self.connection, self._keys) != len(self._keys):
             return False

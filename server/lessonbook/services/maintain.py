@@ -62,6 +62,10 @@ async def cleanup_lessons(work: Workspace, caller: Caller, cleanup: Cleanup) -> 
     def act(connection: Connection, now: datetime) -> CleanedUp:
         ledger = Ledger(work, caller, connection, now)
         examined = lesson_rows.applied_at_least(connection, caller.project, cleanup.min_applications, EXAMINED_MAX)
+        if not cleanup.dry_run:
+            useless_ids = [lesson.id for lesson in examined if _judge(lesson, cleanup)[0]]
+            now_held = ledger.lessons(useless_ids)
+            examined = [now_held.get(lesson.id, lesson) for lesson in examined]
         lines: list[CleanupLine] = []
         for lesson in examined:
             useless, reason = _judge(lesson, cleanup)
@@ -127,14 +131,18 @@ async def keep_up(work: Workspace, caller: Caller) -> Upkeep:
     def transaction(connection: Connection) -> Upkeep:
         now = work.now()
         ledger = Ledger(work, caller, connection, now)
-        overdue = lesson_rows.overdue(connection, caller.project, now)
+        seen = lesson_rows.overdue(connection, caller.project, now)
+        ledger.hold(lesson.agent_name for lesson in seen)
+        overdue = lesson_rows.overdue(connection, caller.project, now, [lesson.id for lesson in seen])
         lapsed = sum(_let_lapse(ledger, lesson) for lesson in overdue)
         stopped = stop_if_harmful(ledger)
         ledger.write()
-        forgotten = idempotency.prune(connection, now)
-        return Upkeep(expired=lapsed, folded=folded, forgotten_keys=forgotten, stopped=stopped)
+        return Upkeep(expired=lapsed, folded=folded, forgotten_keys=0, stopped=stopped)
 
-    return await work.store.write(transaction)
+    done = await work.store.write(transaction)
+    # In a transaction of its own: a key that is just being used again may be waited for by nobody who holds more.
+    done.forgotten_keys = await work.store.write(lambda connection: idempotency.prune(connection, work.now()))
+    return done
 
 
 def _let_lapse(ledger: Ledger, lesson: Lesson) -> bool:

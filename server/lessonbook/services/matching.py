@@ -16,6 +16,7 @@ from lessonbook.refinery.prepare import Offer, Prepared, Told
 from lessonbook.refinery.rule_keys import tool_of
 from lessonbook.services.workspace import Workspace, is_lesson_id
 from lessonbook.store import lessons as lesson_rows
+from lessonbook.store.engine import Retry
 
 EXACT: Final = 1.0
 _VOUCHED: Final[frozenset[Trust]] = frozenset({"curated", "approved"})
@@ -53,7 +54,10 @@ class Matching:
         self.named: dict[tuple[str, str], str] = {}
         """Lesson ids by agent and exact name."""
         self.known: dict[str, Lesson] = {}
-        """The lessons met so far, their rows locked. Those that the transaction makes are not among them."""
+        """The lessons met so far, as they were when they were met. Those that the transaction makes are not among them.
+
+        Nothing is locked by looking: what is written is read again once its agents are held.
+        """
         self.buried: dict[str, str] = {}
         """Rejected lessons by the exact name of their text, of whatever agent."""
         self.made: dict[str, Offer] = {}
@@ -66,7 +70,7 @@ class Matching:
             self._of(agent_name)
         self.named = lesson_rows.find_by_keys(self._connection, self._project, agents, names)
         self.buried = lesson_rows.rejected_texts(self._connection, self._project, names)
-        self.known = lesson_rows.find(self._connection, self._project, self.named.values(), lock=True)
+        self.known = lesson_rows.find(self._connection, self._project, self.named.values())
 
     def match(self, item: Prepared, agent_name: str) -> Verdict:
         """Return the lesson that an issue is an instance of, exact names first, and what else it is like."""
@@ -94,10 +98,23 @@ class Matching:
             precedents.put(issue_id, group, item.description)
 
     def lesson(self, lesson_id: str) -> Lesson | None:
-        """Return a lesson with its row locked; None for one that this transaction makes."""
+        """Return a lesson; None for one that this transaction makes."""
         if lesson_id not in self.known:
-            self.known |= lesson_rows.find(self._connection, self._project, [lesson_id], lock=True)
+            self.known |= lesson_rows.find(self._connection, self._project, [lesson_id])
         return self.known.get(lesson_id)
+
+    def look_again(self, lesson_ids: Collection[str]) -> None:
+        """Read lessons again that are to be written, now that their agents are held.
+
+        Raises:
+            Retry: somebody changed one after it was looked at, so that what was decided may not hold; counters may.
+        """
+        found = lesson_rows.find(self._connection, self._project, lesson_ids, lock=True)
+        for lesson in found.values():
+            before = self.known[lesson.id]
+            if (before.status, before.version, before.trust) != (lesson.status, lesson.version, lesson.trust):
+                raise Retry
+        self.known |= found
 
     def _by_name(self, item: Prepared, owners: Sequence[str]) -> Verdict:
         """Return the lesson that answers to an exact name, the most telling name first.

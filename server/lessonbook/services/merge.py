@@ -37,9 +37,8 @@ async def merge_lessons(work: Workspace, caller: Caller, source_id: str, target_
         raise InvalidInput("A lesson cannot be merged into itself: name two lessons")
 
     def transaction(connection: Connection) -> Reviewed:
-        found = lesson_rows.find(connection, caller.project, [source_id, target_id], lock=True)
-        source, target = _both(found, caller, source_id, target_id)
         ledger = Ledger(work, caller, connection, work.now())
+        source, target = _both(ledger.lessons([source_id, target_id]), caller, source_id, target_id)
         lesson_rows.move_keys(connection, caller.project, source.id, target.id)
         moved = issue_rows.move(connection, caller.project, source.id, target.id)
         ledger.set(
@@ -86,7 +85,8 @@ async def split_lesson(
         raise InvalidInput("A split needs the issues that go: name at least one")
 
     def transaction(connection: Connection) -> Reviewed:
-        lesson = lesson_rows.find(connection, caller.project, [lesson_id], lock=True).get(lesson_id)
+        ledger = Ledger(work, caller, connection, work.now())
+        lesson = ledger.lessons([lesson_id]).get(lesson_id)
         if lesson is None:
             raise NotFound(f"There is no lesson {lesson_id!r} in project {caller.project!r}: check the id")
         offer, refusal = screened_offer(text, why, lesson.severity_name, lesson.category, "approved")
@@ -96,7 +96,6 @@ async def split_lesson(
         if len(found) != len(set(issue_ids)) or any(issue["lesson_id"] != lesson.id for issue in found):
             raise NotFound(f"Not all of these issues are behind lesson {lesson.id}: see `lessonbook lessons show`")
         moved = sum(issue["action"] != "rejected" for issue in found)  # those were never counted
-        ledger = Ledger(work, caller, connection, work.now())
         new_id = ledger.create(
             lesson.agent_name,
             offer,

@@ -47,7 +47,7 @@ async def record_application(work: Workspace, caller: Caller, application: Appli
             )
         ledger = Ledger(work, caller, connection, now)
         wanted = list(dict.fromkeys(application.lesson_ids))
-        lessons = lesson_rows.find(connection, caller.project, wanted, lock=True)
+        lessons = ledger.lessons(wanted)
         recorded = runs.applications_of(connection, caller.project, application.run_id, wanted)
         delivered = runs.deliveries_of(connection, caller.project, application.run_id)
         events = evidence_rows.events_of_run(connection, caller.project, application.run_id)
@@ -200,12 +200,12 @@ async def flag_lesson(work: Workspace, caller: Caller, flag: Flag) -> Flagged:
     """
 
     def act(connection: Connection, now: datetime) -> Flagged:
-        lesson = lesson_rows.find(connection, caller.project, [flag.lesson_id], lock=True).get(flag.lesson_id)
+        ledger = Ledger(work, caller, connection, now)
+        lesson = ledger.lessons([flag.lesson_id]).get(flag.lesson_id)
         if lesson is None:
             raise NotFound(f"There is no lesson {flag.lesson_id!r} in project {caller.project!r}: check the id")
         if flag.run_id and runs.find(connection, caller.project, flag.run_id) is None:
             raise NotFound(f"There is no run {flag.run_id!r} in project {caller.project!r}: leave run_id out")
-        ledger = Ledger(work, caller, connection, now)
         row: Row = {
             "project": caller.project,
             "lesson_id": lesson.id,

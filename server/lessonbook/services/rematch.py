@@ -11,7 +11,7 @@ from lessonbook.models.loop import Refinement
 from lessonbook.models.vocabulary import SEVERITY_OF_RANK
 from lessonbook.refinery.prepare import Prepared, names_of_lesson, prepare
 from lessonbook.services.lifecycle import Ledger
-from lessonbook.services.matching import EXACT, Matching
+from lessonbook.services.matching import EXACT, Matching, Verdict
 from lessonbook.services.settling import Settling
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import issues as issue_rows
@@ -27,13 +27,15 @@ async def rematch(work: Workspace, caller: Caller, issue_ids: Sequence[str]) -> 
     prepared = await anyio.to_thread.run_sync(_prepared, work, list(rows.values()))
 
     def act(connection: Connection) -> Refinement | None:
-        held = issue_rows.hold(connection, caller.project, prepared)
-        waiting = [row for row in held.values() if row["action"] == "pending"]
-        settling = Settling(Ledger(work, caller, connection, work.now()), work.new_id("R"), "rules")
         matching = Matching(work, caller.project, connection)
-        matching.look_up([prepared[row["id"]] for row in waiting], {row["agent_name"] for row in waiting})
-        for row in waiting:
-            _settle(settling, matching, row, prepared[row["id"]])
+        matching.look_up(list(prepared.values()), {row["agent_name"] for row in rows.values()})
+        verdicts = {name: matching.match(item, rows[name]["agent_name"]) for name, item in prepared.items()}
+        settling = Settling(Ledger(work, caller, connection, work.now()), work.new_id("R"), "rules")
+        held = settling.hold(prepared)
+        matching.look_again({verdict.lesson_id for verdict in verdicts.values() if verdict.lesson_id is not None})
+        for row in held.values():
+            if row["action"] == "pending":
+                _settle(settling, matching, row, prepared[row["id"]], verdicts[row["id"]])
         return settling.close() if settling.lines else None
 
     return await work.store.write(act)
@@ -58,10 +60,9 @@ def _prepared(work: Workspace, rows: Sequence[Row]) -> dict[str, Prepared]:
     }
 
 
-def _settle(settling: Settling, matching: Matching, row: Row, item: Prepared) -> None:
+def _settle(settling: Settling, matching: Matching, row: Row, item: Prepared, verdict: Verdict) -> None:
     """Settle an issue that a lesson answers by now, or that the catalogue has one for; else note what it is like."""
     ledger = settling.ledger
-    verdict = matching.match(item, row["agent_name"])
     near = (verdict.runner_up, verdict.runner_up_score) if verdict.runner_up != row["id"] else (None, None)
     seen: Row = {"score": verdict.score, "runner_up": near[0], "runner_up_score": near[1]}
     if verdict.lesson_id is not None:

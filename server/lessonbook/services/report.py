@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from lessonbook.errors import NotFound
 from lessonbook.models.findings import Finding
-from lessonbook.models.lesson import Caller, Lesson
+from lessonbook.models.lesson import Caller
 from lessonbook.models.loop import RefinedIssue, Refinement, Report
 from lessonbook.models.vocabulary import SERVABLE, SEVERITY_RANK, Evidence, IssueAction, Source
 from lessonbook.refinery.prepare import Offer, Prepared, held_from_all, names_of_lesson, prepare
@@ -132,6 +132,28 @@ class _Decision:
     lesson_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """One issue with what becomes of it."""
+
+    issue_id: str
+    item: Prepared
+    agent_name: str
+    decision: _Decision
+
+    def line(self) -> RefinedIssue:
+        """Return what the reporter is told."""
+        return RefinedIssue(
+            issue_id=self.issue_id,
+            action=self.decision.action,
+            lesson_id=self.decision.lesson_id,
+            agent_name=self.agent_name,
+            severity=self.item.severity,
+            category=self.item.category,
+            reason=self.decision.reason,
+        )
+
+
 class _Refining:
     """One refinement run, inside one transaction."""
 
@@ -156,24 +178,16 @@ class _Refining:
     def run(self, prepared: Sequence[Prepared], began: float) -> Refinement:
         """Decide on each issue in order, then write everything; returns a line per issue."""
         agents = [self._agent_of(item) for item in prepared]
-        self._look_up(prepared, agents)
-        rows: list[Row] = []
-        lines: list[RefinedIssue] = []
+        self._matching.look_up(prepared, agents)
+        decided: list[_Decided] = []
         for item, agent_name in zip(prepared, agents, strict=True):
             issue_id = self._work.new_id("I")
-            decision = self._decide(item, agent_name, issue_id)
-            rows.append(row := self._row(item, agent_name, decision, issue_id))
-            lines.append(
-                RefinedIssue(
-                    issue_id=row["id"],
-                    action=decision.action,
-                    lesson_id=decision.lesson_id,
-                    agent_name=agent_name,
-                    severity=item.severity,
-                    category=item.category,
-                    reason=decision.reason,
-                )
-            )
+            decided.append(_Decided(issue_id, item, agent_name, self._decide(item, agent_name, issue_id)))
+        self._hold()
+        self._look_at_run(prepared)
+        rows = [self._row(one) for one in decided]
+        lines = [one.line() for one in decided]
+        self._index_sightings(decided)
         self._count_sightings()
         self._log(lines, began)
         self._scores.write(self._run, self._new_issues)
@@ -211,10 +225,20 @@ class _Refining:
         responsible = roster.responsible(item.description, [item.finding.file] if item.finding.file else [])
         return responsible or self._work.settings.refiner.default_agent
 
-    def _look_up(self, prepared: Sequence[Prepared], agents: Sequence[str]) -> None:
-        """Read what the decisions need: lessons by exact name, and what the run has had so far."""
+    def _hold(self) -> None:
+        """Hold the agents whose lessons are written, and read these lessons again.
+
+        Raises:
+            Retry: somebody has changed one meanwhile, so that what was decided may no longer hold.
+        """
+        met = [lesson_id for lesson_id in self._sightings if lesson_id not in self._created]
+        owners = {self._matching.known[lesson_id].agent_name for lesson_id in met}
+        self._ledger.hold(owners | {made.agent_name for made in self._created.values()})
+        self._matching.look_again(met)
+
+    def _look_at_run(self, prepared: Sequence[Prepared]) -> None:
+        """Read what the run has had so far, and which issues were met before."""
         project = self._caller.project
-        self._matching.look_up(prepared, agents)
         if self._run is not None:
             run_id = self._batch.run_id
             self._delivered = runs.deliveries_of(self._connection, project, run_id)
@@ -248,7 +272,6 @@ class _Refining:
             reason = f"A lesson for it was rejected ({lesson_id}): nothing is learned again."
             return _Decision("rejected", reason, verdict, lesson_id)
         self._sightings[lesson_id] += 1
-        self._index(item, lesson_id, lesson)
         owner = lesson.agent_name if lesson else self._created[lesson_id].agent_name
         if verdict.score == EXACT:
             self._name(lesson_id, owner, self._learned_names(item, verdict))
@@ -296,22 +319,29 @@ class _Refining:
         matching.named.update({(agent_name, key): lesson_id for key in keys})
         self._created[lesson_id] = _Made(agent_name, offer.text)
         matching.made[lesson_id] = offer
-        self._index(item, lesson_id, None)
         if offer.status == "quarantined":
             reason = "The lesson waits for a person: " + "; ".join(offer.reasons) + "."
             return _Decision("quarantined", reason + _alike(verdict), verdict, lesson_id)
         told = f" Its words tell {item.told.cwe}." if item.told and offer.trust == "curated" else ""
         return _Decision("created", _ORIGINS[offer.trust] + told + _alike(verdict), verdict, lesson_id)
 
-    def _index(self, item: Prepared, lesson_id: str, lesson: Lesson | None) -> None:
-        """Let full-text search find the lesson by this issue too."""
-        body = self._ledger.body_of(lesson_id)
-        if body is None:
-            body = lesson_rows.documents(self._connection, self._caller.project, [lesson_id]).get(lesson_id, "")
-        text = lesson.lesson_text if lesson else self._created[lesson_id].text
-        self._ledger.document(lesson_id, with_issue(body, text, item.description, item.finding.file))
+    def _index_sightings(self, decided: Sequence[_Decided]) -> None:
+        """Let full-text search find lessons by these issues too."""
+        known = self._matching.known
+        met = [name for name in self._sightings if name not in self._created]
+        bodies = lesson_rows.documents(self._connection, self._caller.project, met) if met else {}
+        for one in decided:
+            lesson_id = one.decision.lesson_id
+            if lesson_id is None or one.decision.action == "rejected":
+                continue
+            body = self._ledger.body_of(lesson_id)
+            if body is None:
+                body = bodies.get(lesson_id, "")
+            text = self._created[lesson_id].text if lesson_id in self._created else known[lesson_id].lesson_text
+            self._ledger.document(lesson_id, with_issue(body, text, one.item.description, one.item.finding.file))
 
-    def _row(self, item: Prepared, agent_name: str, decision: _Decision, issue_id: str) -> Row:
+    def _row(self, decided: _Decided) -> Row:
+        item, decision, issue_id = decided.item, decided.decision, decided.issue_id
         is_new = item.finding.is_new and item.fingerprint not in self._seen
         evidence = self._evidence()
         is_event = self._is_event(decision, is_new=is_new)
@@ -322,7 +352,7 @@ class _Refining:
         return {
             "project": self._caller.project,
             "id": issue_id,
-            "agent_name": agent_name,
+            "agent_name": decided.agent_name,
             "description": item.description,
             "severity": SEVERITY_RANK[item.severity],
             "category": item.category,

@@ -64,16 +64,16 @@ async def review_lesson(work: Workspace, caller: Caller, review: LessonReview) -
         )
 
     def act(connection: Connection, now: datetime) -> Reviewed:
-        lesson = _existing(connection, caller, review.lesson_id)
+        ledger = Ledger(work, caller, connection, now)
+        lesson = _existing(ledger, review.lesson_id)
         if review.action in TAKES_AWAY and (lesson.pinned or lesson.approved_by) and not caller.person:
             raise Forbidden(
                 f"A person vouches for lesson {lesson.id}, so only a person can {review.action} it: "
                 f"run `lessonbook lessons {review.action} {lesson.id}`"
             )
-        ledger = Ledger(work, caller, connection, now)
         note = _carry_out(ledger, lesson, review)
         ledger.write()
-        after = _existing(connection, caller, lesson.id)
+        after = _existing(ledger, lesson.id)
         return Reviewed(
             lesson_id=lesson.id,
             action=review.action,
@@ -87,10 +87,10 @@ async def review_lesson(work: Workspace, caller: Caller, review: LessonReview) -
     return await once(work, caller, "review_lesson", review.idempotency_key, fingerprint, Reviewed, act)
 
 
-def _existing(connection: Connection, caller: Caller, lesson_id: str) -> Lesson:
-    lesson = lesson_rows.find(connection, caller.project, [lesson_id], lock=True).get(lesson_id)
+def _existing(ledger: Ledger, lesson_id: str) -> Lesson:
+    lesson = ledger.lessons([lesson_id]).get(lesson_id)
     if lesson is None:
-        raise NotFound(f"There is no lesson {lesson_id!r} in project {caller.project!r}: check the id")
+        raise NotFound(f"There is no lesson {lesson_id!r} in project {ledger.caller.project!r}: check the id")
     return lesson
 
 
@@ -197,10 +197,11 @@ async def add_lesson(work: Workspace, caller: Caller, new: NewLesson) -> Reviewe
     keys = tuple(filter(None, (rule_key and f"rule:{rule_key}", f"text:{content_hash(offer.text)}")))
 
     def transaction(connection: Connection) -> Reviewed:
+        ledger = Ledger(work, caller, connection, work.now())
+        ledger.hold([agent_name])
         taken = lesson_rows.find_by_keys(connection, caller.project, [agent_name], keys)
         if taken:
             raise Conflict(f"Lesson {next(iter(taken.values()))} says the same already: edit that one")
-        ledger = Ledger(work, caller, connection, work.now())
         lesson_id = ledger.create(agent_name, offer, keys=keys, provenance={"written_by": "person"}, status="active")
         if not ledger.write():
             raise Retry
@@ -217,8 +218,9 @@ async def add_starters(work: Workspace, caller: Caller, agent_name: str, rules: 
     def transaction(connection: Connection) -> list[str]:
         wanted = {rule.id: (f"catalogue:{rule.id}", f"rule:{offer_of_rule(rule).rule_key}") for rule in rules}
         names = [key for keys in wanted.values() for key in keys]
-        taken = {key for _, key in lesson_rows.find_by_keys(connection, caller.project, [name], names)}
         ledger = Ledger(work, caller, connection, work.now())
+        ledger.hold([name])
+        taken = {key for _, key in lesson_rows.find_by_keys(connection, caller.project, [name], names)}
         fresh = [rule for rule in rules if not taken.intersection(wanted[rule.id])]
         made = [_add_starter(ledger, name, wanted[rule.id], rule) for rule in fresh]
         if not ledger.write():

@@ -216,6 +216,6 @@ class Semantic:
 
 def _write(connection: Connection, *, project: str, model: str, rows: list[Row], same: list[tuple[str, int]]) -> None:
     """Write vectors, but not of lessons that changed or went while the model worked."""
-    current = vector_rows.revisions(connection, project, [row["lesson_id"] for row in rows])
+    current = vector_rows.hold(connection, project, [row["lesson_id"] for row in rows] + [name for name, _ in same])
     vector_rows.put(connection, [row for row in rows if current.get(row["lesson_id"]) == row["revision"]])
     vector_rows.touch(connection, project, model, same)

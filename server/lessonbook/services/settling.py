@@ -46,9 +46,21 @@ class Settling:
     prompt_hash: str = ""
     lines: list[RefinedIssue] = field(default_factory=list[RefinedIssue])
     began: float = field(default_factory=time.perf_counter)
+    _held: dict[str, Row] = field(default_factory=dict[str, Row])
+
+    def hold(self, issue_ids: Iterable[str]) -> dict[str, Row]:
+        """Return the issues that exist, by id, with their agents and then their rows held. Once, and before all else.
+
+        Lessons for all agents are held, too: issues may join them.
+        """
+        wanted, connection, project = list(issue_ids), self.ledger.connection, self.ledger.caller.project
+        agents = {issue["agent_name"] for issue in issue_rows.find(connection, project, wanted).values()}
+        self.ledger.hold(agents | {SHARED_AGENT})
+        self._held = issue_rows.hold(connection, project, wanted)
+        return self._held
 
     def pending(self, issue_ids: Iterable[str]) -> list[Row]:
-        """Return issues that must all be pending and of one agent, and keep their rows.
+        """Return issues of those that are held, which must all be pending and of one agent.
 
         Raises:
             NotFound: an issue does not exist.
@@ -56,7 +68,7 @@ class Settling:
         """
         wanted = list(dict.fromkeys(issue_ids))
         project = self.ledger.caller.project
-        found = issue_rows.hold(self.ledger.connection, project, wanted)
+        found = {issue_id: self._held[issue_id] for issue_id in wanted if issue_id in self._held}
         if missing := [issue_id for issue_id in wanted if issue_id not in found]:
             raise NotFound(f"There is no issue {missing[0]!r} in project {project!r}: check the id")
         for issue in found.values():
@@ -127,8 +139,7 @@ class Settling:
 
     def stands(self, lesson_id: str) -> bool:
         """Return whether issues may be joined to a lesson."""
-        ledger = self.ledger
-        lesson = lesson_rows.find(ledger.connection, ledger.caller.project, [lesson_id], lock=True).get(lesson_id)
+        lesson = self.ledger.lessons([lesson_id]).get(lesson_id)
         return lesson is not None and lesson.status in JOINABLE
 
     def join_chosen(self, issues: Sequence[Row], lesson_id: str) -> None:
@@ -202,10 +213,9 @@ class Settling:
         return shared | {key: lesson_id for (owner, key), lesson_id in found.items() if owner == agent_name}
 
     def _existing(self, lesson_id: str) -> Lesson:
-        ledger = self.ledger
-        found = lesson_rows.find(ledger.connection, ledger.caller.project, [lesson_id], lock=True)
+        found = self.ledger.lessons([lesson_id])
         if lesson_id not in found:
-            raise NotFound(f"There is no lesson {lesson_id!r} in project {ledger.caller.project!r}: check the id")
+            raise NotFound(f"There is no lesson {lesson_id!r} in project {self.ledger.caller.project!r}: check the id")
         return found[lesson_id]
 
     def _is_other_rule(self, issues: Sequence[Row], lesson_id: str) -> bool:
@@ -265,6 +275,7 @@ class Settling:
         }
         for issue in issues:
             issue_rows.change(ledger.connection, ledger.caller.project, issue["id"], values)
+            self._held[issue["id"]] = {**issue, **values}
             self.lines.append(
                 RefinedIssue(
                     issue_id=issue["id"],

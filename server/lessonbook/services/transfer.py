@@ -82,6 +82,7 @@ def _import(
         name = f"text:{content_hash(offer.text)}"
         keys = tuple(filter(None, (rule_key and f"rule:{rule_key}", name)))
         offers.setdefault((work.roster.resolve(lesson.agent_name), name), (offer, keys, place))
+    ledger.hold(agent_name for agent_name, _ in offers)
     taken = _taken(connection, caller, offers)
     created = quarantined = 0
     for (agent_name, name), (offer, keys, place) in offers.items():

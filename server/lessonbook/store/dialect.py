@@ -1,8 +1,9 @@
 """Where the two databases speak differently: upserts, full-text search, announcements."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
+from hashlib import sha256
 from typing import Any, Literal, assert_never, cast
 
 from sqlalchemy import ColumnElement, Connection, Date, Table, Text, TextClause, func, literal_column, text
@@ -130,6 +131,25 @@ def day_of(name: Dialect, date: ColumnElement[Any]) -> ColumnElement[str]:
             return func.to_char(date, form, type_=Text)
         case _:
             assert_never(name)
+
+
+def take_turns(connection: Connection, names: Iterable[str]) -> None:
+    """Wait until no other transaction holds any of `names`, and hold them until this one ends.
+
+    All are asked for in one order, so those who want several never wait for each other. SQLite has one writer anyway.
+    """
+    name = name_of(connection)
+    match name:
+        case "sqlite":
+            pass
+        case "postgresql":
+            keys = sorted(int.from_bytes(sha256(one.encode()).digest()[:8], signed=True) for one in set(names))
+            connection.execute(_HELD, {"keys": keys})
+        case _:
+            assert_never(name)
+
+
+_HELD = text("SELECT count(pg_advisory_xact_lock(key)) FROM unnest(CAST(:keys AS bigint[])) AS key")
 
 
 def announce(connection: Connection, channel: str, payload: str) -> None:

@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, assert_never
 
+import anyio
 from sqlalchemy import Connection
 
 from lessonbook.store.urls import Address, PostgresAddress, SqliteAddress
@@ -23,6 +24,8 @@ Work = Callable[[Connection], T]
 STATEMENT_TIMEOUT_S = 8.0
 LOCK_TIMEOUT_S = 10.0
 POOL_TIMEOUT_S = 15.0
+TRANSACTION_TIMEOUT_S = 25.0
+"""One transaction with all its waits and tries. Each of these is less than the next, the least a tool's time-out."""
 ATTEMPTS = 4
 
 
@@ -52,7 +55,8 @@ class Store(Protocol):
         `work` may run again after a lost race or a broken connection, so it must have no other effects.
 
         Raises:
-            Unavailable: the database does not answer, is read-only or full; nothing was changed.
+            Unavailable: the database does not answer in time, is read-only or full; the sentence tells whether
+                something may have been changed.
         """
         ...
 
@@ -70,6 +74,10 @@ class Store(Protocol):
 
     async def migrate(self, work: Work[T]) -> T:
         """Run `work`, a migration, while no other process migrates."""
+        ...
+
+    def give_up(self) -> None:
+        """Let all work that is under way fail at once, and whatever comes after it: the process ends."""
         ...
 
     async def close(self) -> None:
@@ -90,6 +98,15 @@ def connect(address: Address) -> Store:
             return PostgresStore(address)
         case _:
             assert_never(address)
+
+
+def deadline(timeout_s: float) -> float:
+    """Return until when a transaction that begins now may take: `timeout_s`, or as long as its caller waits.
+
+    It is a moment of the event loop's clock. A transaction is shielded from its caller's going away, so it would not
+    notice its caller's own time-out otherwise.
+    """
+    return min(anyio.current_time() + timeout_s, anyio.current_effective_deadline())
 
 
 def pause_s(attempt: int) -> float:

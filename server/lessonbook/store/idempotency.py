@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, select, tuple_
 
 from lessonbook.errors import Conflict
 from lessonbook.store import dialect
@@ -75,6 +75,8 @@ def kept(
 
 
 def prune(connection: Connection, now: datetime) -> int:
-    """Delete keys older than 24 hours, and return how many."""
-    statement = delete(idempotency_keys).where(idempotency_keys.c.created_at <= now - KEPT_FOR)
+    """Delete keys older than 24 hours, but for those that somebody is just using again, and return how many."""
+    named = tuple_(*idempotency_keys.primary_key.columns)
+    old = select(*idempotency_keys.primary_key.columns).where(idempotency_keys.c.created_at <= now - KEPT_FOR)
+    statement = delete(idempotency_keys).where(named.in_(old.with_for_update(skip_locked=True)))
     return connection.execute(statement).rowcount

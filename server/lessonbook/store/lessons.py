@@ -83,7 +83,8 @@ _REJECTED: Final = (
 _FOUND: Final = select(*_COLUMNS).where(
     lessons.c.project == bindparam("project"), lessons.c.id.in_(bindparam("ids", expanding=True))
 )
-_FOUND_LOCKED: Final = _FOUND.order_by(lessons.c.id).with_for_update()
+# Rows that refer to a lesson may be inserted meanwhile: its key does not change.
+_FOUND_LOCKED: Final = _FOUND.order_by(lessons.c.id).with_for_update(key_share=True)
 
 
 def _lesson(values: Sequence[Any]) -> Lesson:
@@ -131,8 +132,19 @@ def standing_since(connection: Connection, project: str, agent_name: str, revisi
     return [Standing(*row) for row in connection.execute(_STANDING, known)]
 
 
+def hold_agents(connection: Connection, project: str, agent_names: Iterable[str]) -> None:
+    """Let nobody else change the lessons of these agents, nor what belongs to them, until the transaction ends.
+
+    It is the first thing that a transaction writes: see `Ledger.hold`.
+    """
+    dialect.take_turns(connection, (f"lessonbook.lessons\0{project}\0{agent_name}" for agent_name in agent_names))
+
+
 def find(connection: Connection, project: str, lesson_ids: Iterable[str], *, lock: bool = False) -> dict[str, Lesson]:
-    """Return the lessons of those ids that exist, by id. `lock` keeps their rows until the transaction ends."""
+    """Return the lessons of those ids that exist, by id.
+
+    `lock` keeps their rows until the transaction ends: for what is written, whose agents are held.
+    """
     wanted = {"project": project, "ids": list(set(lesson_ids))}
     if not wanted["ids"]:
         return {}
@@ -394,14 +406,16 @@ def flags_of(connection: Connection, project: str, lesson_id: str) -> list[Row]:
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def overdue(connection: Connection, project: str, now: datetime) -> list[Lesson]:
-    """Return lessons whose time is over and that still stand."""
+def overdue(connection: Connection, project: str, now: datetime, only: Collection[str] | None = None) -> list[Lesson]:
+    """Return lessons whose time is over and that still stand, those of `only` where it is given."""
     conditions = [
         lessons.c.project == project,
         lessons.c.expires_at <= now,
         lessons.c.is_active,
         lessons.c.pinned.is_(False),
     ]
+    if only is not None:
+        conditions.append(lessons.c.id.in_(only))
     return where(connection, conditions, [lessons.c.id], OVERDUE_MAX)
 
 

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import socket
 from collections.abc import AsyncIterator, Generator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeVar
+from weakref import WeakSet
 
 import anyio
+import anyio.lowlevel
 import asyncpg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from lessonbook.errors import ConfigError, LessonbookError, Unavailable
+from lessonbook.errors import AT_MOST_ONCE, STOPPED, ConfigError, LessonbookError, Unavailable
 from lessonbook.store.engine import (
     ATTEMPTS,
     LOCK_TIMEOUT_S,
     POOL_TIMEOUT_S,
     STATEMENT_TIMEOUT_S,
+    TRANSACTION_TIMEOUT_S,
     Retry,
     Work,
+    deadline,
     pause_s,
 )
 from lessonbook.store.urls import PostgresAddress, without_password
@@ -34,6 +41,10 @@ CHANNEL: Final = "lessonbook"
 MIGRATION_LOCK: Final = 0x1E550B00C
 POOL_SIZE: Final = 8
 CONNECT_TIMEOUT_S: Final = 10.0
+SILENCE_S: Final = 20
+"""A connection on which the other end has acknowledged nothing for so long is given up by the operating system."""
+PROBE_S: Final = 5
+CLOSE_TIMEOUT_S: Final = 3.0
 
 _READING: Final[Mapping[str, Any]] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 _WRITING: Final[Mapping[str, Any]] = {}
@@ -53,6 +64,8 @@ class PostgresStore:
     def __init__(self, address: PostgresAddress) -> None:
         self._dsn = address.dsn
         self._pool: AsyncEngine | None = None
+        self._links: WeakSet[Any] = WeakSet()
+        self._is_over = False
 
     async def read(self, work: Work[T]) -> T:
         """Run `work` in a transaction that sees one moment. See `Store.read`."""
@@ -72,20 +85,29 @@ class PostgresStore:
         def alone(connection: Connection) -> T:
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(text("SET LOCAL lock_timeout = 0"))
+            connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
             return work(connection)
 
-        return await self._transact(alone, _WRITING)
+        return await self._transact(alone, _WRITING, timeout_s=math.inf)
 
     def changes(self) -> _Listening:
         """Return a stream that wakes up on NOTIFY. See `Store.changes`."""
         return _Listening(self._dsn)
 
+    def give_up(self) -> None:
+        """Break all connections off. See `Store.give_up`."""
+        self._is_over = True
+        for link in list(self._links):
+            link.terminate()
+
     async def close(self) -> None:
-        """Close the pool."""
+        """Close the pool: its connections in good order, unless the server is silent."""
         if self._pool is not None:
-            with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
                 await self._pool.dispose()
+        for link in list(self._links):
+            link.terminate()
 
     def engine(self) -> AsyncEngine:
         """Return the asynchronous engine; it connects on first use."""
@@ -101,14 +123,22 @@ class PostgresStore:
         return self._pool
 
     async def _connect(self) -> Any:
+        if self._is_over:
+            raise Unavailable(STOPPED)
         try:
-            return await _connect(
+            link = await _connect(
                 self._dsn,
                 timeout=CONNECT_TIMEOUT_S,
+                # The server stops a statement first, and says so; this is for a server that says nothing any more.
+                command_timeout=STATEMENT_TIMEOUT_S + 1,
                 server_settings={
                     "application_name": "lessonbook",
                     "statement_timeout": f"{STATEMENT_TIMEOUT_S * 1000:.0f}",
                     "lock_timeout": f"{LOCK_TIMEOUT_S * 1000:.0f}",
+                    # Locks of a client that fell silent are let go.
+                    "idle_in_transaction_session_timeout": f"{TRANSACTION_TIMEOUT_S * 1000:.0f}",
+                    "tcp_user_timeout": f"{SILENCE_S * 1000}",
+                    "default_transaction_isolation": "read committed",
                     "timezone": "UTC",
                 },
             )
@@ -121,28 +151,56 @@ class PostgresStore:
                 f"The address {without_password(self._dsn)} is not understood: check the port, the parameters, and "
                 "that special characters of the password are written as %40 and the like"
             ) from error
+        _notice_silence(link)
+        self._links.add(link)
+        return link
 
-    async def _transact(self, work: Work[T], options: Mapping[str, Any]) -> T:
+    async def _transact(self, work: Work[T], options: Mapping[str, Any], timeout_s: float | None = None) -> T:
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        until = deadline(TRANSACTION_TIMEOUT_S if timeout_s is None else timeout_s)
         for attempt in range(ATTEMPTS):
             try:
-                # Shielded: a caller that goes away must not leave a connection in mid-protocol.
-                with anyio.CancelScope(shield=True), _translated(self._dsn):
-                    return await self._once(work, options)
+                with _translated(self._dsn):
+                    return await self._in_time(work, options, until)
             except (Retry, _Again) as again:
                 if attempt + 1 == ATTEMPTS:
                     raise Unavailable("The database is busy; nothing was changed. Try again in a moment.") from again
             await anyio.sleep(pause_s(attempt))
         raise Unavailable
 
-    async def _once(self, work: Work[T], options: Mapping[str, Any]) -> T:
+    async def _in_time(self, work: Work[T], options: Mapping[str, Any], until: float) -> T:
+        """Do `_once`, or give it up when the time comes: the connection is broken off then."""
+        commit = _Commit()
+        try:
+            # Shielded: a caller that goes away must not leave a connection in mid-protocol.
+            with anyio.CancelScope(deadline=until, shield=True):
+                return await self._once(work, options, commit)
+        except TimeoutError as error:  # the driver's own, for one statement
+            raise self._late(commit) from error
+        raise self._late(commit)
+
+    def _late(self, commit: _Commit) -> Unavailable:
+        if self._is_over:
+            return Unavailable(STOPPED)
+        if commit.begun:
+            return Unavailable(_UNSURE)
+        return Unavailable("The database took too long; nothing was changed. Try again in a moment.")
+
+    async def _once(self, work: Work[T], options: Mapping[str, Any], commit: _Commit) -> T:
         async with self.engine().connect() as connection:
             try:
                 await connection.execution_options(**options)
                 result = await connection.run_sync(work)
+            except TimeoutError:  # nothing is known of what the connection is doing
+                await connection.invalidate()
+                raise
             except DBAPIError as error:
+                if self._is_over:
+                    raise Unavailable(STOPPED) from error
                 if error.connection_invalidated:  # broken before COMMIT was sent: nothing happened, so try again
                     raise _Again from error
                 raise
+            commit.begun = True
             with _committing():
                 await connection.commit()
             return result
@@ -150,6 +208,33 @@ class PostgresStore:
 
 class _Again(Exception):  # a signal to try again
     """The transaction was not committed, and may succeed when it is run again."""
+
+
+@dataclass(slots=True)
+class _Commit:
+    """Whether a transaction's COMMIT has been sent: from then on it may be done, whatever is heard of it."""
+
+    begun: bool = False
+
+
+def _notice_silence(link: Any) -> None:
+    """Let the operating system find out that the server, or the network before it, has gone."""
+    transport = getattr(link, "_transport", None)  # the driver offers no public way to it
+    wire = transport.get_extra_info("socket") if transport is not None else None
+    if wire is None or wire.family not in {socket.AF_INET, socket.AF_INET6}:
+        return
+    wire.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in {
+        "TCP_KEEPIDLE": PROBE_S,
+        "TCP_KEEPINTVL": PROBE_S,
+        "TCP_KEEPCNT": SILENCE_S // PROBE_S,
+        "TCP_USER_TIMEOUT": SILENCE_S * 1000,
+    }.items():
+        if (option := getattr(socket, name, None)) is not None:  # not every system has each
+            wire.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+_UNSURE: Final = f"The connection broke while the answer was being committed, {AT_MOST_ONCE}"
 
 
 class _Listening:
@@ -166,7 +251,8 @@ class _Listening:
         while True:
             connection: Any = None
             try:
-                connection = await _connect(self._dsn, timeout=CONNECT_TIMEOUT_S)
+                connection = await _connect(self._dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=CONNECT_TIMEOUT_S)
+                _notice_silence(connection)
                 connection.add_termination_listener(woken)
                 await connection.add_listener(CHANNEL, woken)
                 wake.set()
@@ -176,7 +262,7 @@ class _Listening:
                     if connection.is_closed():
                         break
                     yield
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await anyio.sleep(1)
             finally:
                 if connection is not None:
@@ -189,10 +275,7 @@ def _committing() -> Generator[None]:
         yield
     except DBAPIError as error:
         if error.connection_invalidated:
-            raise Unavailable(
-                "The connection broke while the answer was being committed, so it may or may not be recorded. "
-                "Send the same request with the same idempotency_key: it is done at most once."
-            ) from error
+            raise Unavailable(_UNSURE) from error
         raise
 
 

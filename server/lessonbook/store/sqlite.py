@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Generator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 import anyio
-from sqlalchemy import Engine, create_engine
+import anyio.lowlevel
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
-from lessonbook.errors import ConfigError, LessonbookError, Unavailable
-from lessonbook.store.engine import ATTEMPTS, LOCK_TIMEOUT_S, POOL_TIMEOUT_S, Retry, Work, pause_s
+from lessonbook.errors import AT_MOST_ONCE, STOPPED, ConfigError, LessonbookError, Unavailable
+from lessonbook.store.engine import ATTEMPTS, POOL_TIMEOUT_S, TRANSACTION_TIMEOUT_S, Retry, Work, deadline, pause_s
 from lessonbook.store.filesystem import network_filesystem, sole_owner
 from lessonbook.store.urls import SqliteAddress
 
@@ -30,6 +33,8 @@ READERS: Final = 3
 WAL_BYTES_MAX: Final = 4_000_000
 WAL_CHECK_EVERY: Final = 64
 POLL_S: Final = 0.25
+BUSY_S: Final = 0.5
+"""SQLite waits so long for a lock in one go; then it is asked again, until the transaction's time is over."""
 
 
 class SqliteStore:
@@ -45,15 +50,16 @@ class SqliteStore:
         self._writes = 0
         self._checkpoint_due = False
         self._opening = threading.Lock()
+        self._is_over = False
 
     async def read(self, work: Work[T]) -> T:
         """Run `work` in a deferred transaction. See `Store.read`."""
         pool = self._readers if self._path else self._writer
-        return await _on_thread(pool, lambda: self._transact(work, "BEGIN"))
+        return await self._on_thread(pool, work, "BEGIN")
 
     async def write(self, work: Work[T]) -> T:
         """Run `work` in an immediate transaction. See `Store.write`."""
-        return await _on_thread(self._writer, lambda: self._transact(work, "BEGIN IMMEDIATE"))
+        return await self._on_thread(self._writer, work, "BEGIN IMMEDIATE")
 
     async def write_briefly(self, work: Work[T]) -> T:
         """Run `work` in an immediate transaction, here and now where nobody else writes. See `Store.write_briefly`.
@@ -75,7 +81,7 @@ class SqliteStore:
 
     async def migrate(self, work: Work[T]) -> T:
         """Run `work` in an immediate transaction without foreign keys, which a table rebuild would trip over."""
-        return await _on_thread(self._writer, lambda: self._transact(work, "BEGIN IMMEDIATE", foreign_keys=False))
+        return await self._on_thread(self._writer, work, "BEGIN IMMEDIATE", foreign_keys=False)
 
     def changes(self) -> _Polling:
         """Return a stream that looks at the file's change counter. See `Store.changes`."""
@@ -83,13 +89,37 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Close all connections."""
+        self.give_up()  # who still waited for an answer has had it
+        self._checkpoint_due = True  # nothing is written here and now any more, behind the engine's back
+        engine, self._engine = self._engine, None
         with anyio.CancelScope(shield=True):
-            self._checkpoint_due = True  # nothing is written here and now any more, behind the engine's back
-            engine, self._engine = self._engine, None
             if engine is not None:
-                await _on_thread(self._writer, engine.dispose)
-            self._writer.shutdown(wait=False)
-            self._readers.shutdown(wait=False)
+                await asyncio.get_running_loop().run_in_executor(self._writer, engine.dispose)
+        self._writer.shutdown(wait=False)
+        self._readers.shutdown(wait=False)
+
+    def give_up(self) -> None:
+        """Wait for locks no longer. See `Store.give_up`."""
+        self._is_over = True
+
+    async def _on_thread(self, pool: ThreadPoolExecutor, work: Work[T], begin: str, *, foreign_keys: bool = True) -> T:
+        """Do `work` on a thread of `pool`.
+
+        A cancelled caller waits for the end, so that a transaction is whole or not there; but nobody waits for ever.
+        """
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        until = deadline(TRANSACTION_TIMEOUT_S)
+        turn = _Turn(time.monotonic() + until - anyio.current_time())
+
+        def call() -> T:
+            return self._transact(work, begin, turn, foreign_keys=foreign_keys)
+
+        future = asyncio.get_running_loop().run_in_executor(pool, call)
+        # A migration may take as long as it takes, once its turn has come.
+        with anyio.CancelScope(deadline=until + BUSY_S if foreign_keys else math.inf, shield=True):
+            return await future
+        turn.is_over = True
+        raise Unavailable(f"The database took too long, {AT_MOST_ONCE}")
 
     def engine(self) -> Engine:
         """Return the synchronous engine; it opens the file on first use."""
@@ -98,22 +128,40 @@ class SqliteStore:
                 self._engine = _make_engine(self._path)
             return self._engine
 
-    def _transact(self, work: Work[T], begin: str, *, foreign_keys: bool = True) -> T:
-        for attempt in range(ATTEMPTS):
+    def _transact(self, work: Work[T], begin: str, turn: _Turn, *, foreign_keys: bool = True) -> T:
+        """Do a transaction: again after a lost race, and while others hold the lock, until its time is over."""
+        races = 0
+        while races < ATTEMPTS:
             try:
                 with _translated(self._path):
-                    result = self._once(work, begin, foreign_keys=foreign_keys)
+                    result = self._once(self._unless_over(work, turn), begin, foreign_keys=foreign_keys)
                 if begin != "BEGIN":
                     self._count_write()
                     if self._checkpoint_due:
                         self._checkpoint()
-            except (Retry, _Busy) as again:
-                if attempt + 1 == ATTEMPTS:
-                    raise Unavailable("The database is busy; nothing was changed. Try again in a moment.") from again
-                time.sleep(pause_s(attempt))
+            except Retry:
+                time.sleep(pause_s(races))
+                races += 1
+            except _Busy as busy:
+                if time.monotonic() >= turn.ends_at:
+                    raise Unavailable(_BUSY) from busy
+                if self._is_over:
+                    raise Unavailable(STOPPED) from busy
+                time.sleep(pause_s(0))
             else:
                 return result
-        raise Unavailable
+        raise Unavailable(_BUSY)
+
+    def _unless_over(self, work: Work[T], turn: _Turn) -> Work[T]:
+        """Return work that is undone where its caller has been told meanwhile that it took too long."""
+
+        def act(connection: Connection) -> T:
+            result = work(connection)
+            if self._is_over or turn.is_over:
+                raise Unavailable(STOPPED)
+            return result
+
+        return act
 
     def _once(self, work: Work[T], begin: str, *, foreign_keys: bool = True, waits: bool = True) -> T:
         with self.engine().connect() as connection:
@@ -177,11 +225,22 @@ def _begin(raw: Any, begin: str, *, waits: bool) -> None:
     try:
         raw.execute(begin)
     finally:
-        raw.execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT_S * 1000:.0f}")
+        raw.execute(f"PRAGMA busy_timeout = {BUSY_S * 1000:.0f}")
+
+
+@dataclass(slots=True)
+class _Turn:
+    """Until when a transaction may wait, on the monotonic clock, and whether its caller waits no longer."""
+
+    ends_at: float
+    is_over: bool = False
+
+
+_BUSY: Final = "The database is busy; nothing was changed. Try again in a moment."
 
 
 class _Busy(Exception):  # a signal to try again
-    """Another process held the write lock for longer than the busy timeout."""
+    """Another process holds the lock."""
 
 
 class _Watched:
@@ -253,9 +312,7 @@ _PRAGMAS: Final = (
 
 
 def _open(path: Path | None) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path or ":memory:", timeout=LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False
-    )
+    connection = sqlite3.connect(path or ":memory:", timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     try:
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
@@ -292,10 +349,3 @@ _SENTENCES: Final[dict[int, str]] = {
     sqlite3.SQLITE_CORRUPT: "The database file is damaged: restore it from a backup, or run `lessonbook doctor`.",
     sqlite3.SQLITE_PERM: "The database file may not be opened: check its permissions.",
 }
-
-
-async def _on_thread(pool: ThreadPoolExecutor, call: Any) -> Any:
-    """Run `call` on `pool`. A cancelled caller waits for the end, so that a transaction is whole or not there."""
-    future = asyncio.get_running_loop().run_in_executor(pool, call)
-    with anyio.CancelScope(shield=True):
-        return await future

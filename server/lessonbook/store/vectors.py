@@ -6,9 +6,10 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, or_, select
+from sqlalchemy import Connection, and_, delete, func, or_, select, tuple_
 
 from lessonbook.store import dialect
+from lessonbook.store.lessons import hold_agents
 from lessonbook.store.tables import lesson_documents, lesson_vectors, lessons
 from lessonbook.store.types import Row
 
@@ -53,23 +54,24 @@ def unembedded(connection: Connection, project: str, model: str, most: int) -> l
     return [Unembedded(*row) for row in connection.execute(query)]
 
 
-def revisions(connection: Connection, project: str, lesson_ids: Sequence[str]) -> dict[str, int]:
+def hold(connection: Connection, project: str, lesson_ids: Sequence[str]) -> dict[str, int]:
     """Return the revisions of those lessons that have not ended, and let nobody change them before the commit."""
-    query = (
-        select(lessons.c.id, lessons.c.revision)
-        .where(lessons.c.project == project, lessons.c.id.in_(sorted(lesson_ids)), lessons.c.status.not_in(_ENDED))
-        .order_by(lessons.c.id)
-        .with_for_update(read=True)
-    )
+    of_lessons = (lessons.c.project == project, lessons.c.id.in_(sorted(lesson_ids)))
+    agents = connection.execute(select(lessons.c.agent_name).where(*of_lessons).distinct()).scalars()
+    hold_agents(connection, project, list(agents))
+    query = select(lessons.c.id, lessons.c.revision).where(*of_lessons, lessons.c.status.not_in(_ENDED))
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def forget_ended(connection: Connection, project: str) -> None:
     """Delete the vectors of lessons that are rejected, deleted or superseded, whatever the model."""
     ended = select(lessons.c.id).where(lessons.c.project == project, lessons.c.status.in_(_ENDED))
-    connection.execute(
-        delete(lesson_vectors).where(lesson_vectors.c.project == project, lesson_vectors.c.lesson_id.in_(ended))
+    named = tuple_(*lesson_vectors.primary_key.columns)
+    theirs = select(*lesson_vectors.primary_key.columns).where(
+        lesson_vectors.c.project == project, lesson_vectors.c.lesson_id.in_(ended)
     )
+    # What somebody else is just deleting or writing is left to them, or to the next time.
+    connection.execute(delete(lesson_vectors).where(named.in_(theirs.with_for_update(skip_locked=True))))
 
 
 def count(connection: Connection, project: str, model: str) -> int:
