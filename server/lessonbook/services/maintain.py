@@ -15,7 +15,7 @@ from lessonbook.models.operator import CleanedUp, Cleanup, CleanupLine
 from lessonbook.models.vocabulary import SERVABLE
 from lessonbook.refinery.redact import redact
 from lessonbook.services.lifecycle import Ledger
-from lessonbook.services.scoring import as_sums, counted, sides, stop_if_harmful
+from lessonbook.services.scoring import as_sums, counted, recount, sides, stop_if_harmful
 from lessonbook.services.workspace import Workspace, once, request_hash
 from lessonbook.store import audit, folds, idempotency, migrate, upkeep
 from lessonbook.store import evidence as evidence_rows
@@ -129,12 +129,21 @@ async def keep_up(work: Workspace, caller: Caller) -> Upkeep:
         ledger = Ledger(work, caller, connection, now)
         overdue = lesson_rows.overdue(connection, caller.project, now)
         lapsed = sum(_let_lapse(ledger, lesson) for lesson in overdue)
+        _forget_declared(ledger)
         stopped = stop_if_harmful(ledger)
         ledger.write()
         forgotten = idempotency.prune(connection, now)
         return Upkeep(expired=lapsed, folded=folded, forgotten_keys=forgotten, stopped=stopped)
 
     return await work.store.write(transaction)
+
+
+def _forget_declared(ledger: Ledger) -> None:
+    """Count lessons anew whose evidence holds events that were only declared: an older version counted those, too."""
+    for lesson in lesson_rows.with_events(ledger.connection, ledger.caller.project):
+        evidence = Evidence.from_document(lesson.evidence)
+        if evidence.events != sum(map(sum, evidence.verified.values())):
+            recount(ledger, lesson)
 
 
 def _let_lapse(ledger: Ledger, lesson: Lesson) -> bool:

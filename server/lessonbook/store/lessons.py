@@ -40,6 +40,7 @@ from lessonbook.store.types import Row
 
 CHANNEL: Final = "lessonbook"
 OVERDUE_MAX: Final = 1_000
+WITH_EVENTS_MAX: Final = 10_000
 _COLUMNS: Final = [lessons.c[field.name] for field in fields(Lesson)]
 _CHANGED: Final = (
     select(*_COLUMNS, lesson_documents.c.body)
@@ -403,6 +404,12 @@ def overdue(connection: Connection, project: str, now: datetime) -> list[Lesson]
         lessons.c.pinned.is_(False),
     ]
     return where(connection, conditions, [lessons.c.id], OVERDUE_MAX)
+
+
+def with_events(connection: Connection, project: str) -> list[Lesson]:
+    """Return the lessons whose issue has come in a run where they were eligible."""
+    conditions = [lessons.c.project == project, lessons.c.events > 0]
+    return where(connection, conditions, [lessons.c.id], WITH_EVENTS_MAX)
 
 
 def applied_at_least(connection: Connection, project: str, times: int, most: int) -> list[Lesson]:
