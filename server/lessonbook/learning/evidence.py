@@ -111,9 +111,7 @@ class Evidence:
 
     def without_claims(self) -> Self:
         """Return the evidence without what agents say of themselves: applications, claims and flags."""
-        periods = {
-            number: replace(period, applied=0, applied_events=0) for number, period in self.periods.items()
-        }
+        periods = {number: replace(period, applied=0, applied_events=0) for number, period in self.periods.items()}
         return replace(self, periods=periods, claims=(0, 0), flags=0)
 
     def __add__(self, other: Self) -> Self:

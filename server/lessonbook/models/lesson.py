@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from lessonbook.models.vocabulary import SEVERITY_OF_RANK, Category, Severity, Status, Trust
+from lessonbook.models.vocabulary import SEVERITY_OF_RANK, VOUCHED, Category, Severity, Status, Trust
 
 LOCAL: Final = "local"
 """The principal of everybody over stdio, in the same process, and over HTTP without authorisation."""
@@ -81,7 +81,7 @@ class Lesson:
     @property
     def is_vouched_for(self) -> bool:
         """Whether a person or the catalogue stands for the lesson: to take it away needs a person, too."""
-        return self.pinned or self.approved_by is not None or self.trust in {"approved", "curated"}
+        return self.pinned or self.approved_by is not None or self.trust in VOUCHED
 
     def is_exempt(self, always_show: Collection[Severity]) -> bool:
         """Return whether the lesson is shown wherever it fits, without a coin: a person pinned or approved it so."""

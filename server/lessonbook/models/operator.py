@@ -215,7 +215,7 @@ class Cleanup(Request):
 
 
 class CleanupLine(Result):
-    """One lesson that a clean-up suspends or spares, and why."""
+    """One lesson that a clean-up suspends, proposes to suspend or spares, and why."""
 
     lesson_id: str
     agent_name: str
@@ -224,14 +224,16 @@ class CleanupLine(Result):
     times_verified: int
     times_prevented: int
     suspended: bool
+    proposed: bool = False
     reason: str
 
 
 class CleanedUp(Result):
-    """What a clean-up did, or would do."""
+    """What a clean-up did, or would do. What the catalogue or a person vouches for is only proposed for suspension."""
 
     dry_run: bool
     suspended: int
+    proposed: int = 0
     lessons: list[CleanupLine]
 
 

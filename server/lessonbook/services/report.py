@@ -361,9 +361,7 @@ class _Refining:
             and decision.lesson_id not in self._events
         )
 
-    def _score(
-        self, decision: _Decision, issue_id: str, evidence: Evidence, *, is_event: bool, is_new: bool
-    ) -> None:
+    def _score(self, decision: _Decision, issue_id: str, evidence: Evidence, *, is_event: bool, is_new: bool) -> None:
         """Count a verified event once. One that is only declared counts when somebody else reports it, too."""
         lesson_id = decision.lesson_id
         lesson = self._matching.lesson(lesson_id) if lesson_id else None

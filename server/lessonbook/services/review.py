@@ -32,8 +32,8 @@ from lessonbook.store.types import Row
 NEEDS_PERSON: Final[frozenset[ReviewAction]] = frozenset({"approve", "edit", "restore", "pin", "delete"})
 """Actions that let a lesson be served, or served more, and the one that cannot be undone."""
 
-TAKES_AWAY: Final[frozenset[ReviewAction]] = frozenset({"reject", "retire", "expire", "unpin"})
-"""Actions that need a person, too, where a person vouches for the lesson: it is pinned or approved."""
+TAKES_AWAY: Final[frozenset[ReviewAction]] = frozenset({"suspend", "reject", "retire", "expire", "unpin"})
+"""Actions that need a person, too, where the catalogue or a person vouches for the lesson."""
 
 _FROM: Final[Mapping[ReviewAction, frozenset[Status]]] = {
     "approve": frozenset({"quarantined", "probation", "active", "suspended"}),
@@ -65,9 +65,10 @@ async def review_lesson(work: Workspace, caller: Caller, review: LessonReview) -
 
     def act(connection: Connection, now: datetime) -> Reviewed:
         lesson = _existing(connection, caller, review.lesson_id)
-        if review.action in TAKES_AWAY and (lesson.pinned or lesson.approved_by) and not caller.person:
+        if review.action in TAKES_AWAY and lesson.is_vouched_for and not caller.person:
+            who = "A person" if lesson.pinned or lesson.approved_by else "The catalogue"
             raise Forbidden(
-                f"A person vouches for lesson {lesson.id}, so only a person can {review.action} it: "
+                f"{who} vouches for lesson {lesson.id}. Only a person can {review.action} it: "
                 f"run `lessonbook lessons {review.action} {lesson.id}`"
             )
         ledger = Ledger(work, caller, connection, now)

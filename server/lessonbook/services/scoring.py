@@ -66,7 +66,7 @@ class Scores:
         if lesson.id not in self._events:
             return {}
         evidence = Evidence.from_document(lesson.evidence) + self._events[lesson.id]
-        return scored(lesson, evidence, self._prior(lesson))
+        return scored(evidence, self._prior(lesson))
 
     def move(self, lesson: Lesson) -> None:
         """Change the lesson's status where its evidence, as it is now, says so; the numbers go into its history."""
@@ -99,9 +99,9 @@ def tells(delivery: Row, lesson: Lesson) -> bool:
     return not delivery["exempt"] and delivery["lesson_version"] == lesson.version
 
 
-def scored(lesson: Lesson, evidence: Evidence, prior: Prior = DEFAULT_PRIOR) -> Row:
+def scored(evidence: Evidence, prior: Prior = DEFAULT_PRIOR) -> Row:
     """Return the columns that follow from a lesson's own evidence: it, its events, and its effect with the interval."""
-    return {"evidence": evidence.to_document(), "events": evidence.events, **_effect_columns(lesson, evidence, prior)}
+    return {"evidence": evidence.to_document(), "events": evidence.events, **_effect_columns(evidence, prior)}
 
 
 def effect_columns(lesson: Lesson) -> Row:
@@ -109,10 +109,10 @@ def effect_columns(lesson: Lesson) -> Row:
 
     Where there is no event yet, its verified verdicts move the prior.
     """
-    return _effect_columns(lesson, Evidence.from_document(lesson.evidence), DEFAULT_PRIOR)
+    return _effect_columns(Evidence.from_document(lesson.evidence), DEFAULT_PRIOR)
 
 
-def _effect_columns(lesson: Lesson, evidence: Evidence, prior: Prior) -> Row:
+def _effect_columns(evidence: Evidence, prior: Prior) -> Row:
     effect: EffectEstimate
     if evidence.events:
         effect = effect_of(evidence, prior)
@@ -148,8 +148,7 @@ def recount(ledger: Ledger, lesson: Lesson) -> None:
     """Set a lesson's evidence anew from the rows: some of its issues have gone elsewhere, or its words are new."""
     found = counted(ledger.connection, ledger.caller.project, {lesson.id: lesson}).get(lesson.id, Evidence())
     claims = Evidence.from_document(lesson.evidence).claims
-    known = replace(found, claims=claims)
-    ledger.set(lesson, scored(replace(lesson, evidence=known.to_document()), known))
+    ledger.set(lesson, scored(replace(found, claims=claims)))
 
 
 def counted(connection: Connection, project: str, lessons: Mapping[str, Lesson]) -> dict[str, Evidence]:
