@@ -208,9 +208,9 @@ def _counters(lesson: Lesson, evidence: Evidence, before: _Words, after: _Words,
 
 
 async def flag_lesson(work: Workspace, caller: Caller, flag: Flag) -> Flagged:
-    """Record that a lesson misled. Two principals suspend it.
+    """Record that a lesson misled. Two principals suspend it, unless a person vouches for it: then a review waits.
 
-    Where the catalogue or a person vouches for it, a review waits instead.
+    Everybody without a name, over stdio or HTTP without authorisation, is one principal.
 
     Raises:
         NotFound: the lesson or the run does not exist.
@@ -258,8 +258,8 @@ def _unsettled(ledger: Ledger, lesson: Lesson, flags: int) -> int:
 
 
 def _weigh(ledger: Ledger, lesson: Lesson, flags: int) -> Flagged:
-    if lesson.is_vouched_for:
-        note = "The catalogue or a person vouches for this lesson: it stays, and a review is queued."
+    if lesson.pinned or lesson.approved_by:
+        note = "A person vouches for this lesson: it stays, and a review is queued."
         return Flagged(result="review queued", lesson_id=lesson.id, flags=flags, note=note)
     if lesson.status not in SERVABLE or _unsettled(ledger, lesson, flags) < FLAGS_TO_SUSPEND:
         return Flagged(result="noted", lesson_id=lesson.id, flags=flags)

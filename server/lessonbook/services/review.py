@@ -11,7 +11,7 @@ from lessonbook.errors import Conflict, Forbidden, InvalidInput, NotFound
 from lessonbook.learning.ranking import estimate_tokens
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.operator import LessonReview, NewLesson, ReviewAction, Reviewed
-from lessonbook.models.vocabulary import Status
+from lessonbook.models.vocabulary import SHARED_AGENT, Status
 from lessonbook.refinery.catalogue import CatalogueRule, canonical_key
 from lessonbook.refinery.prepare import (
     content_hash,
@@ -219,8 +219,11 @@ async def add_starters(work: Workspace, caller: Caller, agent_name: str, rules: 
         wanted = {rule.id: (f"catalogue:{rule.id}", f"rule:{offer_of_rule(rule).rule_key}") for rule in rules}
         names = [key for keys in wanted.values() for key in keys]
         taken = {key for _, key in lesson_rows.find_by_keys(connection, caller.project, [name], names)}
+        texts = {rule.id: content_hash(rule.text) for rule in rules}
+        worded = lesson_rows.worded(connection, caller.project, texts.values())
+        there = {text for owner, text, _ in worded if owner in {name, SHARED_AGENT}}
         ledger = Ledger(work, caller, connection, work.now())
-        fresh = [rule for rule in rules if not taken.intersection(wanted[rule.id])]
+        fresh = [rule for rule in rules if not taken.intersection(wanted[rule.id]) and texts[rule.id] not in there]
         made = [_add_starter(ledger, name, wanted[rule.id], rule) for rule in fresh]
         if not ledger.write():
             raise Retry

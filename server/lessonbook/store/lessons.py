@@ -153,6 +153,24 @@ def find_by_keys(
     return {(agent, key): lesson_id for agent, key, lesson_id in connection.execute(_NAMED, wanted)}
 
 
+def names_of(connection: Connection, project: str) -> dict[str, list[str]]:
+    """Return every exact name of a project's lessons, sorted, by lesson id."""
+    query = select(lesson_keys.c.lesson_id, lesson_keys.c.key).where(lesson_keys.c.project == project)
+    names: dict[str, list[str]] = {}
+    for lesson_id, key in connection.execute(query):
+        names.setdefault(lesson_id, []).append(key)
+    return {lesson_id: sorted(keys) for lesson_id, keys in names.items()}
+
+
+def worded(connection: Connection, project: str, hashes: Iterable[str]) -> list[tuple[str, str, str]]:
+    """Return the lessons, of whatever status, whose text has one of the hashes: agent, hash, lesson id."""
+    wanted = list(set(hashes))
+    query = select(lessons.c.agent_name, lessons.c.content_hash, lessons.c.id).where(
+        lessons.c.project == project, lessons.c.content_hash.in_(wanted)
+    )
+    return [(row[0], row[1], row[2]) for row in connection.execute(query)] if wanted else []
+
+
 def rejected_texts(connection: Connection, project: str, keys: Iterable[str]) -> dict[str, str]:
     """Return which of the keys are texts of rejected lessons, of whatever agent, with the lesson's id."""
     texts = {key for key in keys if key.startswith("text:")}
