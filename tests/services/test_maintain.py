@@ -96,11 +96,10 @@ async def test_both_bounds_decide(
     loop,
     agent: Caller,
     qa: Caller,
-    person: Caller,
 ) -> None:
     lesson_id = await loop.learn(agent, RULE)
     await judge(loop, agent, qa, lesson_id, prevented=prevented, not_prevented=not_prevented, open_=open_)
-    done = await loop.cleanup(person, dry_run=False, **asked)
+    done = await loop.cleanup(replace(agent, person=True), dry_run=False, **asked)
     assert done.suspended == suspended
     assert ((await loop.lesson(lesson_id)).status == "suspended") == suspended
 
