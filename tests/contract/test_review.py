@@ -18,8 +18,8 @@ WAYS = [
     ("memory", STATELESS),
     ("stdio", HANDSHAKE),
     ("stdio", STATELESS),
-    ("http", STATELESS),
 ]
+"""Where the client is the person's own. Over HTTP whoever calls may answer, so nobody is asked."""
 NO: dict[str, ElicitResult | ErrorData] = {
     "declines": ElicitResult(action="decline"),
     "cancels": ElicitResult(action="cancel"),
@@ -98,13 +98,48 @@ async def test_a_client_that_fails_to_ask_counts_as_no(asked, agent_name):
     assert "lessonbook lessons approve" in said
 
 
-async def test_what_takes_a_lesson_away_asks_nobody(asked, agent_name):
+async def offered(link: Link, agent_name: str) -> str:
+    """Return a lesson that nobody vouches for."""
+    name = agent_name.translate(str.maketrans("0123456789", "ghijklmnop"))
+    issue = {"description": f"Odd case of {name}", "lesson": f"Close every file in the block of {name}."}
+    (line,) = (await link.do("report_issues", agent_name=agent_name, issues=[issue]))["issues"]
+    return line["lesson_id"]
+
+
+async def test_what_takes_an_unvouched_lesson_away_asks_nobody(asked, agent_name):
     link, person = asked
     person.asked = []
-    lesson_id = await link.learn(agent_name)
+    lesson_id = await offered(link, agent_name)
     for action, status in (("suspend", "suspended"), ("retire", "retired"), ("reject", "rejected")):
         assert (await link.do("review_lesson", lesson_id=lesson_id, action=action))["status"] == status
     assert person.asked == []
+
+
+@pytest.mark.parametrize(
+    ("action", "status"),
+    [("suspend", "suspended"), ("retire", "retired"), ("reject", "rejected"), ("expire", "expired")],
+)
+async def test_what_takes_a_vouched_lesson_away_asks_the_person(asked, agent_name, action, status):
+    link, person = asked
+    lesson_id = await link.learn(agent_name)
+    person.answer, person.asked = ElicitResult(action="decline"), []
+    said = await link.refusal("review_lesson", lesson_id=lesson_id, action=action)
+    assert f"lessonbook lessons {action} {lesson_id}" in said
+    assert await status_of(link, lesson_id) == "probation"
+    person.answer = ElicitResult(action="accept", content={"confirm": True})
+    assert (await link.do("review_lesson", lesson_id=lesson_id, action=action))["status"] == status
+    assert [action.capitalize() in question for question in person.asked] == [True, True]
+
+
+async def test_a_clean_up_is_carried_out_on_a_persons_yes_only(asked):
+    link, person = asked
+    person.answer, person.asked = ElicitResult(action="decline"), []
+    assert (await link.do("cleanup_lessons"))["dry_run"] is True
+    assert person.asked == []
+    assert "lessonbook cleanup --execute" in await link.refusal("cleanup_lessons", dry_run=False)
+    person.answer = ElicitResult(action="accept", content={"confirm": True})
+    assert (await link.do("cleanup_lessons", dry_run=False))["dry_run"] is False
+    assert ["Suspend" in question for question in person.asked] == [True, True]
 
 
 async def test_nobody_is_asked_about_a_lesson_that_is_not_there(asked):
@@ -160,23 +195,20 @@ async def test_an_answer_to_a_question_that_was_not_asked_is_not_taken(asked, ag
     assert await status_of(link, lesson_id) == "active"
 
 
-async def test_one_replica_asks_and_another_takes_the_answer(either_url, agent_name):
+@pytest.mark.parametrize("protocol", [HANDSHAKE, STATELESS])
+async def test_over_http_a_client_that_says_yes_to_everything_approves_nothing(either_url, agent_name, protocol):
+    person = Person()
     async with (
-        http_server(either_url, *BOTH) as here,
-        http_server(either_url, *BOTH) as there,
-        connected(here.mcp, STATELESS, elicitation_callback=Person()) as one,
-        connected(there.mcp, STATELESS, elicitation_callback=Person()) as other,
+        http_server(either_url, *BOTH) as server,
+        connected(server.mcp, protocol, elicitation_callback=person) as client,
     ):
-        lesson_id = await Link(one, "http", STATELESS, either_url).learn(agent_name)
-        arguments = {"lesson_id": lesson_id, "action": "approve"}
-        await one.list_tools()
-        await other.list_tools()
-        question = await one.session.call_tool("review_lesson", arguments, allow_input_required=True)
-        assert isinstance(question, InputRequiredResult)
-        (key,) = question.input_requests or {}
-        answer = {key: ElicitResult(action="accept", content={"confirm": True})}
-        taken = await other.session.call_tool(
-            "review_lesson", arguments, input_responses=answer, request_state=question.request_state
-        )
-        assert not taken.is_error, taken.content
-        assert await status_of(Link(one, "http", STATELESS, either_url), lesson_id) == "active"
+        link = Link(client, "http", protocol, either_url)
+        vouched, own = await link.learn(agent_name), await offered(link, agent_name)
+        for action in ("approve", "edit", "pin", "delete", "suspend", "reject", "retire", "expire"):
+            said = await link.refusal("review_lesson", lesson_id=vouched, action=action, text="Do it well.")
+            assert f"lessonbook lessons {action} {vouched}" in said
+        said = await link.refusal("review_lesson", lesson_id=own, action="approve")
+        assert f"lessonbook lessons approve {own}" in said
+        assert "lessonbook cleanup --execute" in await link.refusal("cleanup_lessons", dry_run=False)
+        assert await status_of(link, vouched) == await status_of(link, own) == "probation"
+    assert person.asked == []

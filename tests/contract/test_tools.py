@@ -153,6 +153,14 @@ async def test_where_no_lesson_fits_the_text_still_tells_the_run(link, agent_nam
     assert result.structured_content["run_id"] in result.content[0].text
 
 
+async def offered(link, agent_name: str) -> str:
+    """Return a lesson that nobody vouches for."""
+    name = agent_name.translate(str.maketrans("0123456789", "ghijklmnop"))
+    issue = {"description": f"Odd case of {name}", "lesson": f"Close every file in the block of {name}."}
+    (line,) = (await link.do("report_issues", agent_name=agent_name, issues=[issue]))["issues"]
+    return line["lesson_id"]
+
+
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 async def test_structured_results_keep_to_the_output_schema(link, agent_name, operation):
     lesson_id = await link.learn(agent_name)
@@ -164,7 +172,7 @@ async def test_structured_results_keep_to_the_output_schema(link, agent_name, op
         "record_application": {"run_id": run_id, "lesson_ids": [lesson_id]},
         "flag_lesson": {"lesson_id": lesson_id, "reason": "misleads"},
         "get_lesson": {"lesson_id": lesson_id},
-        "review_lesson": {"lesson_id": lesson_id, "action": "suspend"},
+        "review_lesson": {"lesson_id": await offered(link, agent_name), "action": "suspend"},
         "refine_issues": {
             "lessons": [
                 {

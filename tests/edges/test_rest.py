@@ -49,6 +49,9 @@ async def web(desk: Desk, settings: Settings) -> AsyncIterator[httpx2.AsyncClien
 async def test_operators_operations_are_served_only_when_asked_for(desk: Desk, settings: Settings):
     transport = httpx2.ASGITransport(build_app(desk, settings))
     async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as web:
+        for dry_run in ("true", "false"):
+            kept = f"{KEPT}/maintenance/cleanup-low-effectiveness?dry_run={dry_run}"
+            check_problem(await web.post(kept), 403, "forbidden", "--toolsets agent,operator")
         assert (await web.post("/api/get_lessons", json={})).status_code == 200
         check_problem(await web.post("/api/review_lesson", json={}), 404, "not_found")
 
@@ -62,6 +65,11 @@ async def tool(web: httpx2.AsyncClient, name: str, **arguments: Any) -> dict[str
 async def learn(web: httpx2.AsyncClient, **issue: Any) -> str:
     report = await tool(web, "report_issues", agent_name=AGENT, issues=[{**ISSUE, **issue}])
     return report["issues"][0]["lesson_id"]
+
+
+async def offer(web: httpx2.AsyncClient) -> str:
+    """Return a lesson that nobody vouches for."""
+    return await learn(web, description="The handle leaks", rule_id="", lesson="Close every file in its own block.")
 
 
 async def make_useless(web: httpx2.AsyncClient) -> str:
@@ -98,7 +106,7 @@ async def test_health_is_told_in_the_words_of_the_system_before(web):
 
 
 async def test_lessons_are_listed_by_agent_severity_category_and_page(web):
-    first, second = await learn(web), await learn(web, rule_id="bandit:B301")
+    first, second = await learn(web), await offer(web)
     await tool(web, "review_lesson", lesson_id=second, action="suspend")
     active = (await web.get(f"{KEPT}/lessons", params={"agent_name": AGENT})).json()
     assert [lesson["id"] for lesson in active["lessons"]] == [first]
@@ -136,17 +144,18 @@ async def test_statistics_are_told_for_all_agents_and_for_one(web):
     assert one["totals"]["lessons"] == 1
 
 
-async def test_cleanup_executes_unless_it_is_a_dry_run(web):
+async def test_cleanup_tells_by_a_dry_run_and_leaves_the_rest_to_a_person(web):
     lesson_id = await make_useless(web)
     path = f"{KEPT}/maintenance/cleanup-low-effectiveness"
     dry = (await web.post(path, params={"threshold": 0.3, "min_applications": 5, "dry_run": True})).json()
-    assert (dry["dry_run"], dry["suspended"]) == (True, 1)
+    assert (dry["dry_run"], dry["suspended"], dry["proposed"]) == (True, 0, 0)
+    assert [line["lesson_id"] for line in dry["lessons"]] == [lesson_id]
+    assert "nobody but those who applied it" in dry["lessons"][0]["reason"]
+    assert (await web.post(path, params={"min_applications": 6, "dry_run": True})).json()["lessons"] == []
+    check_problem(await web.post(path), 403, "forbidden", "lessonbook cleanup --execute")
+    answer = await web.post("/api/cleanup_lessons", json={"dry_run": False})
+    check_problem(answer, 403, "forbidden", "lessonbook cleanup --execute")
     assert (await tool(web, "get_lesson", lesson_id=lesson_id))["lesson"]["status"] == "probation"
-    assert (await web.post(path, params={"min_applications": 6})).json()["lessons"] == []
-    done = (await web.post(path)).json()
-    assert (done["dry_run"], done["suspended"]) == (False, 1)
-    assert [line["lesson_id"] for line in done["lessons"]] == [lesson_id]
-    assert (await tool(web, "get_lesson", lesson_id=lesson_id))["lesson"]["status"] == "suspended"
 
 
 async def test_the_cleanup_tool_is_a_dry_run_unless_told_otherwise(web):
@@ -195,7 +204,7 @@ async def test_every_tool_has_a_twin_with_the_same_result(web, desk, operation):
         "record_application": {"run_id": run_id, "lesson_ids": [lesson_id], "idempotency_key": "k"},
         "flag_lesson": {"lesson_id": lesson_id, "reason": "misleads", "idempotency_key": "k"},
         "get_lesson": {"lesson_id": lesson_id},
-        "review_lesson": {"lesson_id": lesson_id, "action": "suspend", "idempotency_key": "k"},
+        "review_lesson": {"lesson_id": await offer(web), "action": "suspend", "idempotency_key": "k"},
         "refine_issues": {
             "idempotency_key": "k",
             "lessons": [{"issue_ids": [pending["issue_id"]], "lesson": "Check a list's length before indexing it."}],
@@ -209,7 +218,7 @@ async def test_every_tool_has_a_twin_with_the_same_result(web, desk, operation):
     assert over_mcp.structured_content == over_rest
 
 
-@pytest.mark.parametrize("action", ["approve", "edit", "restore", "pin"])
+@pytest.mark.parametrize("action", ["approve", "edit", "restore", "pin", "suspend", "reject", "retire", "expire"])
 async def test_what_only_a_person_may_do_is_refused_and_changes_nothing(web, action):
     lesson_id = await learn(web)
     before = await tool(web, "get_lesson", lesson_id=lesson_id)
@@ -369,15 +378,6 @@ async def test_rework_under_one_key_counts_once(web):
     await tool(web, "report_issues", issues=[ISSUE], idempotency_key="k")  # a key of another tool is another
     check_problem(await web.post("/api/rework", json={**body, "severity": "low"}), 409, "conflict")
     assert sum(row["issues"] for row in (await web.get(f"{KEPT}/stats")).json()["agents"]) == 2
-
-
-async def test_a_clean_up_under_one_key_is_done_once(web):
-    await make_useless(web)
-    path = f"{KEPT}/maintenance/cleanup-low-effectiveness"
-    first = (await web.post(path, params={"idempotency_key": "k"})).json()
-    assert first["suspended"] == 1
-    assert (await web.post(path, headers={"Idempotency-Key": "k"})).json() == first
-    assert (await web.post(path)).json()["suspended"] == 0
 
 
 @sqlite_alone

@@ -1,11 +1,12 @@
 """Maintenance: useless lessons put aside, stale ones expired, and the doctor's recount."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 
-from lessonbook.errors import Conflict
+from lessonbook.errors import Conflict, Forbidden
 from lessonbook.models.lesson import Caller
 from lessonbook.services import maintain, review
 from lessonbook.services.workspace import Workspace
@@ -87,11 +88,18 @@ async def test_a_clean_up_under_the_same_key_is_done_once(loop, agent: Caller, q
     ],
 )
 async def test_both_bounds_decide(
-    prevented: int, not_prevented: int, open_: int, asked, suspended: bool, loop, agent: Caller, qa: Caller
+    prevented: int,
+    not_prevented: int,
+    open_: int,
+    asked,
+    suspended: bool,
+    loop,
+    agent: Caller,
+    qa: Caller,
 ) -> None:
     lesson_id = await loop.learn(agent, RULE)
     await judge(loop, agent, qa, lesson_id, prevented=prevented, not_prevented=not_prevented, open_=open_)
-    done = await loop.cleanup(agent, dry_run=False, **asked)
+    done = await loop.cleanup(replace(agent, person=True), dry_run=False, **asked)
     assert done.suspended == suspended
     assert ((await loop.lesson(lesson_id)).status == "suspended") == suspended
 
@@ -120,6 +128,47 @@ async def test_a_lesson_whose_measured_effect_is_good_is_spared(
     assert (await loop.lesson(lesson_id)).status == "suspended"
 
 
+async def test_only_a_person_carries_a_clean_up_out(loop, agent: Caller, qa: Caller) -> None:
+    lesson_id = await loop.learn(agent, RULE)
+    await judge(loop, agent, qa, lesson_id, prevented=0, not_prevented=5)
+    for caller in (agent, qa):
+        with pytest.raises(Forbidden, match="lessonbook cleanup --execute"):
+            await loop.cleanup(caller, dry_run=False)
+        assert (await loop.cleanup(caller)).suspended == 1
+    assert (await loop.lesson(lesson_id)).status == "probation"
+
+
+async def test_verdicts_on_ones_own_runs_take_no_lesson_away(loop, agent: Caller, qa: Caller, person: Caller) -> None:
+    lesson_id = await loop.learn(agent, RULE)
+    for _ in range(6):
+        run_id = (await loop.get(agent)).run_id
+        await loop.record(agent, run_id, lesson_id, prevented_issue=False, source="qa")
+    told = await loop.cleanup(person)
+    assert (told.suspended, told.lessons[0].times_verified) == (0, 6)
+    assert "nobody but those who applied it" in told.lessons[0].reason
+    await loop.record(qa, run_id, lesson_id, prevented_issue=False, source="qa")
+    assert (await loop.cleanup(person)).lessons[0].reason == "prevented its issue in 0 of 1 verdicts"
+
+
+@pytest.mark.parametrize("who", ["the catalogue", "a person"])
+async def test_what_somebody_vouches_for_is_only_proposed_for_suspension(
+    who: str, loop, work: Workspace, agent: Caller, qa: Caller, person: Caller
+) -> None:
+    if who == "a person":
+        lesson_id = await loop.learn(agent, RULE)
+        await loop.review(person, lesson_id, "approve")
+    else:
+        (lesson_id,) = await review.add_starters(work, person, AGENT, [work.catalogue.find("CWE-89")])
+    await judge(loop, agent, qa, lesson_id, prevented=0, not_prevented=5)
+    before = (await loop.lesson(lesson_id)).status
+    done = await loop.cleanup(person, dry_run=False)
+    assert (done.suspended, done.proposed, done.lessons[0].proposed) == (0, 1, True)
+    assert f"{who} vouches for it" in done.lessons[0].reason
+    assert f"lessonbook lessons suspend {lesson_id}" in done.lessons[0].reason
+    assert (await loop.lesson(lesson_id)).status == before
+    assert "lesson.propose_suspension" in await loop.rows(tables.audit_log, "action")
+
+
 async def test_a_lesson_out_of_service_is_left_as_it_is(loop, agent: Caller, qa: Caller, person: Caller) -> None:
     lesson_id = await loop.learn(agent, RULE)
     await judge(loop, agent, qa, lesson_id, prevented=0, not_prevented=5)
@@ -139,7 +188,7 @@ async def test_an_agents_praise_does_not_save_a_lesson(loop, agent: Caller, qa: 
 async def test_another_projects_lessons_are_not_cleaned_up(loop, agent: Caller, qa: Caller, stranger: Caller) -> None:
     lesson_id = await loop.learn(agent, RULE)
     await judge(loop, agent, qa, lesson_id, prevented=0, not_prevented=5)
-    assert (await loop.cleanup(stranger, dry_run=False)).lessons == []
+    assert (await loop.cleanup(replace(stranger, person=True), dry_run=False)).lessons == []
     assert (await loop.lesson(lesson_id)).status == "probation"
 
 

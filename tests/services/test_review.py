@@ -93,9 +93,27 @@ async def test_only_a_person_lets_a_lesson_be_served_or_deletes_it(
     assert (await loop.lesson(lesson_id)).status == "probation"
 
 
-async def test_anybody_may_take_a_lesson_out_of_service(loop, agent: Caller, qa: Caller) -> None:
+async def test_anybody_may_take_out_a_lesson_that_nobody_vouches_for(loop, agent: Caller, qa: Caller) -> None:
     lesson_id = await loop.learn(agent, RULE)
     assert (await loop.review(qa, lesson_id, "suspend")).status == "suspended"
+
+
+@pytest.mark.parametrize("who", ["the catalogue", "a person who approved it", "a person who pinned it"])
+async def test_what_the_catalogue_or_a_person_vouches_for_is_not_taken_away_by_an_agent(
+    who: str, loop, work: Workspace, agent: Caller, qa: Caller, person: Caller
+) -> None:
+    if who == "the catalogue":
+        (line,) = (await loop.report(agent, {"description": "A case", "rule_id": "CWE-89"})).issues
+        lesson_id = line.lesson_id
+    else:
+        lesson_id = await loop.learn(agent, RULE)
+        await loop.review(person, lesson_id, "approve" if "approved" in who else "pin")
+    before = await loop.lesson(lesson_id)
+    for action in ("suspend", "reject", "retire", "expire", "unpin", "delete"):
+        for caller in (agent, qa):
+            with pytest.raises(Forbidden, match=f"lessonbook lessons {action} {lesson_id}"):
+                await loop.review(caller, lesson_id, action)
+    assert await loop.lesson(lesson_id) == before
 
 
 async def test_an_approved_lesson_is_active_for_good_and_says_by_whom(loop, agent: Caller, person: Caller) -> None:
@@ -333,15 +351,6 @@ async def test_what_waits_for_a_person_cannot_come_back_by_expiring(loop, agent:
         await loop.review(agent, made.lesson_id, "expire")
     await loop.report(agent, "odd thing")
     assert (await loop.get(agent)).lessons == []
-
-
-async def test_a_lesson_a_person_vouches_for_is_not_taken_away_by_an_agent(loop, person: Caller, agent: Caller) -> None:
-    lesson_id = await loop.learn(agent, RULE)
-    await loop.review(person, lesson_id, "pin")
-    for action in ("unpin", "expire", "retire", "reject", "delete"):
-        with pytest.raises(Forbidden, match=f"lessonbook lessons {action}"):
-            await loop.review(agent, lesson_id, action)
-    assert (await loop.lesson(lesson_id)).pinned
 
 
 async def test_rejected_words_are_not_learned_again_for_another_agent_or_for_all(loop, agent: Caller) -> None:

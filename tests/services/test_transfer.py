@@ -1,15 +1,18 @@
 """Transfer: lessons brought in from elsewhere, and taken out again."""
 
 import dataclasses
+import random
+from contextlib import suppress
 
 import pytest
 
-from lessonbook.errors import Forbidden
+from lessonbook.errors import Forbidden, InvalidInput
 from lessonbook.models.lesson import Caller
-from lessonbook.models.operator import PortableLesson
-from lessonbook.services import transfer
+from lessonbook.models.operator import ExportedLesson, PortableLesson
+from lessonbook.services import review, transfer
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import tables
+from tests.texts import unlike_any_other
 
 pytestmark = pytest.mark.anyio
 
@@ -53,13 +56,17 @@ async def test_importing_again_changes_nothing(loop, work: Workspace, agent: Cal
     assert len(await loop.rows(tables.lessons)) == 2
 
 
-async def test_only_a_person_trusts_an_import_at_once(loop, work: Workspace, agent: Caller, person: Caller) -> None:
+async def test_only_a_person_trusts_an_import_at_once_and_the_lint_is_not_skipped(
+    loop, work: Workspace, agent: Caller, person: Caller
+) -> None:
     with pytest.raises(Forbidden):
         await transfer.import_lessons(work, agent, portable(RULE), active=True)
     assert await loop.rows(tables.lessons) == []
-    await transfer.import_lessons(work, person, portable(RULE, RISKY), active=True)
-    rows = await loop.rows(tables.lessons)
-    assert {(row["status"], row["trust"], row["approved_by"]) for row in rows} == {("active", "approved", "cli")}
+    done = await transfer.import_lessons(work, person, portable(RULE, RISKY), active=True)
+    assert (done.created, done.quarantined) == (1, 1)
+    rows = {row["lesson_text"]: row for row in await loop.rows(tables.lessons)}
+    assert [rows[RULE][name] for name in ("status", "trust", "approved_by")] == ["active", "approved", "cli"]
+    assert [rows[RISKY][name] for name in ("status", "trust", "approved_by")] == ["quarantined", "imported", None]
 
 
 async def test_an_import_waits_where_every_lesson_is_reviewed(loop, work: Workspace, agent: Caller) -> None:
@@ -112,30 +119,220 @@ async def test_a_long_import_goes_in_parts_and_tells_how_far_it_is(
 async def test_an_export_holds_what_stands_and_comes_back_as_it_was(
     loop, work: Workspace, agent: Caller, person: Caller, stranger: Caller
 ) -> None:
-    kept = await loop.learn(agent, RULE, severity="low", category="reliability", why="Peers tend to stall.")
+    await loop.learn(agent, RULE, severity="low", category="reliability", why="Peers tend to stall.")
     resting = await loop.learn(agent, OTHER_RULE, severity="critical", agent_name="RAGAgent")
     gone = await loop.learn(agent, "Bound the number of retries.")
     await loop.review(person, resting, "retire")
     await loop.review(person, gone, "reject")
     exported = await transfer.export_lessons(work, agent)
-    assert [lesson.id for lesson in exported] == [resting, kept]
-    assert [lesson.id for lesson in await transfer.export_lessons(work, agent, "RAGAgent")] == [resting]
+    assert [lesson.text for lesson in exported] == [OTHER_RULE, RULE]
+    assert [lesson.text for lesson in await transfer.export_lessons(work, agent, "RAGAgent")] == [OTHER_RULE]
     assert await transfer.export_lessons(work, stranger) == []
-    moved = [
-        {
-            "text": lesson.lesson_text,
-            "why": lesson.rationale,
-            "agent_name": lesson.agent_name,
-            "severity": lesson.severity_name,
-            "category": lesson.category,
-            "rule_key": lesson.rule_key,
-        }
-        for lesson in exported
+    done = await transfer.import_lessons(work, stranger, travelled(exported))
+    assert (done.created, done.resting) == (2, 1)
+    assert told(await transfer.export_lessons(work, stranger)) == told(exported)
+
+
+def travelled(exported: list[ExportedLesson]) -> list[tuple[str, PortableLesson]]:
+    """Return lessons as a file brings them."""
+    return [
+        (f"line {number}", PortableLesson.model_validate_json(lesson.model_dump_json(include=FIELDS)))
+        for number, lesson in enumerate(exported, start=1)
     ]
-    await transfer.import_lessons(work, stranger, portable(*moved))
-    there = await transfer.export_lessons(work, stranger)
 
-    def words(lessons):
-        return [(one.lesson_text, one.rationale, one.agent_name, one.severity, one.category) for one in lessons]
 
-    assert words(there) == words(exported)
+FIELDS = set(PortableLesson.model_fields)
+
+
+def told(exported: list[ExportedLesson]) -> list[dict[str, object]]:
+    """Return what travels, without an order."""
+    return sorted((lesson.model_dump(include=FIELDS) for lesson in exported), key=repr)
+
+
+# --- no status rises --------------------------------------------------------------------------------------------------
+
+STATUSES = ["active", "probation", "quarantined", "expired", "suspended", "retired", "rejected"]
+ARRIVES = {
+    "plainly": dict(zip(STATUSES, ["probation", *STATUSES[1:]], strict=True)),
+    "trusted": dict(zip(STATUSES, STATUSES, strict=True)),
+}
+
+
+@pytest.mark.parametrize("how", ARRIVES)
+@pytest.mark.parametrize("status", STATUSES)
+async def test_a_lesson_keeps_the_status_the_file_says_or_a_lower_one(
+    how: str, status: str, loop, work: Workspace, person: Caller
+) -> None:
+    lessons = portable({"text": RULE, "status": status}, {"text": RISKY, "status": status})
+    await transfer.import_lessons(work, person, lessons, active=how == "trusted")
+    stored = {row["lesson_text"]: row for row in await loop.rows(tables.lessons)}
+    expected = ARRIVES[how][status]
+    assert (stored[RULE]["status"], stored[RULE]["is_active"]) == (expected, expected in {"probation", "active"})
+    held = expected if expected in {"suspended", "retired", "rejected"} else "quarantined"
+    assert (stored[RISKY]["status"], stored[RISKY]["is_active"]) == (held, False)
+    await loop.assert_healthy()
+
+
+async def test_what_merged_into_another_lesson_is_refused(loop, work: Workspace, person: Caller) -> None:
+    done = await transfer.import_lessons(work, person, portable({"text": RULE, "status": "superseded"}), active=True)
+    assert "merged into another" in done.refused[0].reason
+    assert await loop.rows(tables.lessons) == []
+
+
+async def test_of_two_records_of_one_lesson_the_lower_status_counts(loop, work: Workspace, person: Caller) -> None:
+    lessons = portable({"text": RULE, "status": "active"}, {"text": RULE.upper(), "status": "retired"})
+    done = await transfer.import_lessons(work, person, lessons, active=True)
+    assert (done.created, done.resting, done.known) == (1, 1, 1)
+    assert await loop.rows(tables.lessons, "status") == ["retired"]
+
+
+@pytest.mark.parametrize("action", ["reject", "retire", "suspend", "expire", "delete"])
+@pytest.mark.parametrize("rule_key", ["", "tool:X1", "tool:X2"])
+async def test_what_was_taken_out_here_does_not_come_back_from_a_file(
+    action: str, rule_key: str, loop, work: Workspace, agent: Caller, person: Caller
+) -> None:
+    lesson_id = await loop.learn(agent, RULE, "The call hangs", rule_id="tool:X1")
+    await loop.review(person, lesson_id, action)
+    before = await loop.rows(tables.lessons)
+    file = portable({"text": RULE, "rule_key": rule_key, "status": "active", "pinned": True})
+    done = await transfer.import_lessons(work, person, file, active=True)
+    assert (done.created, done.known) == (0, 1)
+    assert await loop.rows(tables.lessons) == before
+    assert (await loop.get(agent)).lessons == []
+
+
+async def test_words_that_were_rejected_do_not_come_back_for_another_agent(
+    loop, work: Workspace, agent: Caller, person: Caller
+) -> None:
+    await loop.review(person, await loop.learn(agent, RULE), "reject")
+    for name in ("DatabaseAgent", "*"):
+        done = await transfer.import_lessons(work, person, portable({"text": RULE, "agent_name": name}), active=True)
+        assert (done.created, done.known) == (0, 1)
+
+
+async def test_words_that_an_edit_replaced_do_not_come_back(
+    loop, work: Workspace, agent: Caller, person: Caller
+) -> None:
+    lesson_id = await loop.learn(agent, RULE)
+    exported = await transfer.export_lessons(work, agent)
+    await loop.review(person, lesson_id, "edit", text=OTHER_RULE)
+    done = await transfer.import_lessons(work, person, travelled(exported), active=True)
+    assert (done.created, done.known) == (0, 1)
+
+
+# --- names and pins ---------------------------------------------------------------------------------------------------
+
+
+async def test_ones_own_export_is_known_and_starters_do_not_come_twice(
+    loop, work: Workspace, agent: Caller, person: Caller, stranger: Caller
+) -> None:
+    rules = work.catalogue.for_agent(AGENT, ["python"])[:8]
+    starters = await review.add_starters(work, person, AGENT, rules)
+    await loop.review(person, starters[0], "edit", text=OTHER_RULE)
+    await loop.review(person, starters[1], "reject")
+    exported = await transfer.export_lessons(work, person)
+    before = await loop.rows(tables.lessons)
+    for active in (False, True):
+        done = await transfer.import_lessons(work, person, travelled(exported), active=active)
+        assert (done.created, done.quarantined, done.known, done.refused) == (0, 0, 7, [])
+    assert await loop.rows(tables.lessons) == before
+    abroad = dataclasses.replace(person, project=stranger.project)
+    await transfer.import_lessons(work, abroad, travelled(exported))
+    assert len(await review.add_starters(work, abroad, AGENT, rules)) == 1  # the rejected one did not travel
+
+
+async def test_words_of_the_catalogue_stay_the_catalogues_and_answer_to_its_rules(
+    loop, work: Workspace, agent: Caller, person: Caller
+) -> None:
+    rule = work.catalogue.find("CWE-89")
+    await transfer.import_lessons(work, person, portable({"text": rule.text, "why": "Because I say so."}))
+    (lesson,) = await loop.rows(tables.lessons)
+    assert (lesson["trust"], lesson["status"], lesson["rationale"]) == ("curated", "probation", rule.why)
+    assert await review.add_starters(work, person, AGENT, [rule]) == []
+    refined = await loop.report(agent, {"description": "A case", "rule_id": "CWE-89"})
+    assert (refined.issues[0].action, refined.issues[0].lesson_id) == ("merged", lesson["id"])
+
+
+async def test_a_name_that_a_lesson_here_has_stays_with_it(
+    loop, work: Workspace, agent: Caller, person: Caller
+) -> None:
+    here = await loop.learn(agent, OTHER_RULE, "The handle leaks", rule_id="tool:X1")
+    file = portable({"text": RULE, "names": ["rule:tool:X1", "rule:tool:X2", "junk", "text:no-hash", "catalogue:a b"]})
+    await transfer.import_lessons(work, person, file)
+    names = {row["key"]: row["lesson_id"] for row in await loop.rows(tables.lesson_keys)}
+    assert names["rule:tool:X1"] == here
+    assert names["rule:tool:X2"] != here
+    assert not {"junk", "text:no-hash", "catalogue:a b"} & names.keys()
+
+
+async def test_a_pin_travels_with_a_person_only_and_never_with_what_waits(
+    loop, work: Workspace, agent: Caller, person: Caller
+) -> None:
+    file = portable({"text": RULE, "pinned": True}, {"text": RISKY, "pinned": True})
+    await transfer.import_lessons(work, person, file)
+    pins = {row["lesson_text"]: row["pinned"] for row in await loop.rows(tables.lessons)}
+    assert pins == {RULE: True, RISKY: False}
+    await transfer.import_lessons(work, agent, portable({"text": OTHER_RULE, "pinned": True}))
+    assert not next(row["pinned"] for row in await loop.rows(tables.lessons) if row["lesson_text"] == OTHER_RULE)
+
+
+RULES = ["bandit:B608", "CWE-22", "tool:X1", "tool:X2", ""]
+WORDS = ["Bound the retries.", "Close the file.", "Give it a timeout.", RISKY]
+ACTIONS = ["approve", "reject", "edit", "suspend", "restore", "retire", "pin", "unpin", "expire", "delete"]
+
+
+async def live(loop, caller: Caller, person: Caller, seed: int) -> None:
+    """Let a project have lessons of every origin in every status."""
+    dice = random.Random(seed)
+    rules = loop.work.catalogue.for_agent(AGENT)
+    await review.add_starters(loop.work, person, AGENT, dice.sample(rules, 5))
+    for number in range(20):
+        name = "abcdefghijklmnopqrst"[number] * 3
+        offer = (
+            {"lesson": f"{dice.choice(WORDS)} Mind case {dice.choice([name, 'zz'])}."} if dice.random() < 0.7 else {}
+        )
+        issue = {"description": unlike_any_other(name), "rule_id": dice.choice(RULES), **offer}
+        await loop.report(dice.choice([caller, person]), issue, agent_name=dice.choice([AGENT, "DatabaseAgent", "*"]))
+    ids = sorted(row["id"] for row in await loop.rows(tables.lessons) if row["project"] == caller.project)
+    for number in range(30):
+        with suppress(InvalidInput):
+            text = f"Write the header first. Mind row {'abcdefghijklmnopqrstuvwxyzABCD'[number] * 4}."
+            await loop.review(person, dice.choice(ids), dice.choice(ACTIONS), text=text)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_an_export_goes_round_through_an_empty_project_unchanged_and_no_status_rises(
+    seed: int, loop, work: Workspace, agent: Caller, person: Caller
+) -> None:
+    await live(loop, agent, person, seed)
+    exported = await transfer.export_lessons(work, person)
+    assert exported
+    again = await transfer.import_lessons(work, person, travelled(exported))
+    assert (again.created, again.quarantined, again.known) == (0, 0, len(exported))
+    for name, active in (("plain", False), ("trusted", True)):
+        abroad = Caller(name, "cli", person=True)
+        done = await transfer.import_lessons(work, abroad, travelled(exported), active=active)
+        assert (done.created + done.quarantined, done.refused) == (len(exported), [])
+        back = await transfer.export_lessons(work, abroad)
+        before, after = ({key_of(one): one for one in lessons} for lessons in (exported, back))
+        assert before.keys() == after.keys()
+        for key, lesson in after.items():
+            was = before[key]
+            assert {**lesson.model_dump(include=FIELDS - MAY_FALL)} == {**was.model_dump(include=FIELDS - MAY_FALL)}
+            assert rank(lesson.status) <= rank(was.status)
+            assert lesson.pinned == (was.pinned and lesson.status != "quarantined")
+            if active and lesson.status != "quarantined":
+                assert lesson.status == was.status
+    await loop.assert_healthy()
+
+
+MAY_FALL = {"status", "pinned"}
+
+
+def key_of(lesson: ExportedLesson) -> tuple[str, ...]:
+    return (lesson.agent_name, lesson.text, lesson.rule_key)
+
+
+def rank(status: str) -> int:
+    """Return how near a status is to being served."""
+    return {"active": 2, "probation": 1}.get(status, 0)

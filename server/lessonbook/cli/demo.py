@@ -20,7 +20,9 @@ from lessonbook.errors import InvalidInput, LessonbookError, Unavailable
 if TYPE_CHECKING:
     from mcp.client import Client
 
+    from lessonbook.edges.desk import Desk
     from lessonbook.models.findings import Finding
+    from lessonbook.models.loop import Applied
 
 AGENT = "BackendDevelopmentAgent"
 TASK = (
@@ -42,7 +44,7 @@ def demo(
         Path | None, typer.Option(help="Keep the database in this folder, to look into.", file_okay=False)
     ] = None,
 ) -> None:
-    """Watch agents learn: real scanner findings in, lessons out, verdicts, and a useless lesson cleaned up."""
+    """Watch agents learn: real scanner findings in, lessons out, verdicts, and a useless lesson taken out."""
     import anyio
 
     folder = keep.absolute() if keep else Path(tempfile.mkdtemp(prefix="lessonbook-demo-"))
@@ -70,15 +72,26 @@ async def _play(database: Path) -> None:
     from mcp.client import Client
     from mcp.client.stdio import StdioServerParameters, stdio_client
 
-    arguments = ["-m", "lessonbook", "serve", "--project", "demo", "--database", f"sqlite:///{database}"]
+    from lessonbook.app import desk_for
+    from lessonbook.config import Settings
+
+    url = f"sqlite:///{database}"
+    arguments = ["-m", "lessonbook", "serve", "--project", "demo", "--database", url]
     server = stdio_client(StdioServerParameters(command=sys.executable, args=arguments))
-    async with Client(server) as client:
-        await _Demo(client).play()
+    person = desk_for(Settings.model_validate({"project": "demo", "database": {"url": url}}), "cli", person=True)
+    try:
+        async with Client(server) as client:
+            await _Demo(client, person).play()
+    finally:
+        await person.close()
 
 
 @dataclass(slots=True)
 class _Demo:
+    """An agent that speaks to the server, and a person at the terminal beside it: nobody judges their own work."""
+
     client: Client
+    person: Desk
 
     async def play(self) -> None:
         """Go once round the loop."""
@@ -144,23 +157,24 @@ class _Demo:
         _step("5", "Applied, and judged", "the agent says what it applied; QA says what came of it")
         _line("[yellow]The verdicts are enacted[/yellow]: no agent writes code in this demo.")
         await self._call("record_application", run_id=run_id, lesson_ids=lesson_ids)
-        answer = await self._call(
-            "record_application", run_id=run_id, lesson_ids=lesson_ids, prevented_issue=True, source="qa"
-        )
-        rows = [(line["lesson_id"], line["times_applied"], line["times_prevented"]) for line in answer["results"]]
+        _line("QA speaks through the command line here: what the agent said of its own work would move nothing.")
+        answer = await self._judge(run_id, lesson_ids, prevented=True)
+        rows = [(line.lesson_id, line.times_applied, line.times_prevented) for line in answer.results]
         print_table("", ["lesson", "applied", "prevented"], rows)
 
     async def _more_runs(self, lesson_ids: list[str], useless: str) -> None:
         for _ in range(RUNS):
             answer = await self._call("get_lessons", agent_name=AGENT, task=TASK, files=FILES)
-            for lesson_id in lesson_ids:
-                await self._call(
-                    "record_application",
-                    run_id=answer["run_id"],
-                    lesson_ids=[lesson_id],
-                    prevented_issue=lesson_id != useless,
-                    source="qa",
-                )
+            useful = [lesson_id for lesson_id in lesson_ids if lesson_id != useless]
+            await self._judge(answer["run_id"], useful, prevented=True)
+            await self._judge(answer["run_id"], [useless], prevented=False)
+
+    async def _judge(self, run_id: str, lesson_ids: list[str], *, prevented: bool) -> Applied:
+        from lessonbook.models.loop import Application
+        from lessonbook.services.record import record_application
+
+        verdict = Application(run_id=run_id, lesson_ids=lesson_ids, prevented_issue=prevented, source="qa")
+        return await record_application(await self.person.workspace(), self.person.caller(), verdict)
 
     async def _show_stats(self, before: dict[str, int]) -> None:
         _step("6", "The figures move", f"after {RUNS} more runs, in which one lesson never helped (enacted)")
@@ -169,14 +183,20 @@ class _Demo:
         _line("Effect: not enough data. A ratio of verdicts proves nothing, so none is shown as an effect.")
 
     async def _clean_up(self, useless: str) -> None:
-        _step("7", "A useless lesson goes", "cleanup_lessons, first as a dry run")
+        from lessonbook.models.operator import LessonReview
+        from lessonbook.services.review import review_lesson
+
+        _step("7", "A useless lesson goes", "cleanup_lessons as a dry run, and a person's decision")
         plan = await self._call("cleanup_lessons")
-        await self._call("cleanup_lessons", dry_run=False)
         rows = [
-            ("[red]suspend[/red]" if line["suspended"] else "keep", line["lesson_id"], line["reason"])
+            ("[red]propose[/red]" if line["proposed"] else "keep", line["lesson_id"], line["reason"])
             for line in plan["lessons"]
         ]
         _rich_table(["", "lesson", "why"], rows)
+        _line("The catalogue worded it, so no agent can take it away: a person does, at the terminal.")
+        _line(f"[bold]lessonbook lessons suspend {useless}[/bold]")
+        decision = LessonReview(lesson_id=useless, action="suspend", reason="it never prevented its issue")
+        await review_lesson(await self.person.workspace(), self.person.caller(), decision)
         answer = await self._call("get_lessons", agent_name=AGENT, task=TASK, files=FILES)
         served = {lesson["id"] for lesson in answer["lessons"]}
         _line(f"Asked again, the agent gets {len(served)} lessons, and {useless} is {_among(useless, served)}.")

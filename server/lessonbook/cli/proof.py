@@ -121,11 +121,12 @@ def cleanup(
 
 def _show_cleanup(result: CleanedUp) -> None:
     verb = "would suspend" if result.dry_run else "suspended"
+    fates = {(True, False): verb, (False, True): "proposes"}
     if not result.lessons:
         say("No lesson was applied often enough to be judged.")
         return
     rows = [
-        (verb if line.suspended else "keeps", line.lesson_id, line.agent_name, line.text, line.reason)
+        (fates.get((line.suspended, line.proposed), "keeps"), line.lesson_id, line.agent_name, line.text, line.reason)
         for line in result.lessons
     ]
     print_table(f"Clean-up {verb} {result.suspended} lessons", ["", "lesson", "agent", "text", "why"], rows)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -12,11 +14,19 @@ from lessonbook.cli.console import command, print_json, print_table, progress, r
 from lessonbook.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from lessonbook.models.lesson import Caller, Lesson
-    from lessonbook.models.operator import Imported, PortableLesson, RefusedRecord
+    from lessonbook.models.lesson import Caller
+    from lessonbook.models.operator import ExportedLesson, Imported, PortableLesson, RefusedRecord
     from lessonbook.services.workspace import Workspace
 
     Readings = tuple[list[tuple[str, PortableLesson]], list[RefusedRecord]]
+
+
+_ALL_AGENTS: Final = "All agents"
+_ITEM: Final = re.compile(
+    r"- \*\*(?P<severity>\w+)\*\*, (?P<category>[\w-]+) \((?P<status>\w+)(?P<pinned>, pinned)?\): (?P<text>.+)"
+)
+_MORE: Final = re.compile(r"  (?P<name>Why|Rule): (?P<value>.+)")
+_FIELDS: Final = {"Why": "why", "Rule": "rule_key"}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -26,15 +36,16 @@ def add_to(app: typer.Typer) -> None:
 
 
 def import_(
-    source: Annotated[Path, typer.Argument(help="A JSONL export, a *_memory.json file, or a folder of them.")],
+    source: Annotated[Path, typer.Argument(help="An export (.jsonl, .md), a *_memory.json file, or a folder of them.")],
     trust: Annotated[
-        Literal["probation", "active"], typer.Option(help="active: serve them as if you had written them.")
+        Literal["probation", "active"],
+        typer.Option(help="active: what was active, or says nothing of it, is served as if you had written it."),
     ] = "probation",
 ) -> None:
-    """Import lessons: old JSON memories, or the export of another database."""
+    """Import lessons: old JSON memories, or the export of a database. No status rises, and the lint is not skipped."""
     from lessonbook import services
 
-    lessons, refused = _read_export(source) if source.suffix == ".jsonl" else _read_memories(source)
+    lessons, refused = _READERS.get(source.suffix, _read_memories)(source)
 
     with progress("Importing") as told:
 
@@ -49,7 +60,9 @@ def import_(
         print_json(done)
         return
     say(
-        f"[green]{done.created} lessons imported[/green], {done.known} known already, "
+        f"[green]{done.created} lessons imported[/green]"
+        + (f" ({done.resting} of them out of service, as they were)" if done.resting else "")
+        + f", {done.known} known already, "
         f"{done.quarantined} quarantined, {len(done.refused)} refused."
     )
     if done.refused:
@@ -88,13 +101,9 @@ def _read_export(source: Path) -> Readings:
     from lessonbook.models.validation import parse
     from lessonbook.refinery.documents import object_of
 
-    try:
-        lines = source.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{source} cannot be read: {error}") from error
     lessons: list[tuple[str, PortableLesson]] = []
     refused: list[RefusedRecord] = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(_lines_of(source), start=1):
         if not line.strip():
             continue
         place = f"{source}:{number}"
@@ -109,6 +118,46 @@ def _read_export(source: Path) -> Readings:
     return lessons, refused
 
 
+def _read_markdown(source: Path) -> Readings:
+    """Return the lessons of a Markdown export; a list item of another form is refused."""
+    from lessonbook.models.operator import PortableLesson, RefusedRecord
+    from lessonbook.models.validation import parse
+
+    found: list[tuple[str, dict[str, Any]]] = []
+    refused: list[RefusedRecord] = []
+    agent_name = "*"
+    for number, line in enumerate(_lines_of(source), start=1):
+        place = f"{source}:{number}"
+        if line.startswith("## "):
+            heading = line.removeprefix("## ").strip()
+            agent_name = "*" if heading == _ALL_AGENTS else heading
+        elif item := _ITEM.fullmatch(line.rstrip()):
+            values = {key: item[key] for key in ("severity", "category", "status", "text")}
+            found.append((place, {**values, "pinned": bool(item["pinned"]), "agent_name": agent_name}))
+        elif more := _MORE.fullmatch(line.rstrip()):
+            if found:
+                found[-1][1][_FIELDS[more["name"]]] = more["value"]
+        elif line.startswith("- "):
+            refused.append(RefusedRecord(place=place, reason="it is not as `lessonbook export --markdown` writes it"))
+    lessons: list[tuple[str, PortableLesson]] = []
+    for place, values in found:
+        try:
+            lessons.append((place, parse(PortableLesson, values)))
+        except InvalidInput as error:
+            refused.append(RefusedRecord(place=place, reason=str(error)))
+    return lessons, refused
+
+
+def _lines_of(source: Path) -> list[str]:
+    try:
+        return source.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{source} cannot be read: {error}") from error
+
+
+_READERS: Final[Mapping[str, Callable[[Path], Readings]]] = {".jsonl": _read_export, ".md": _read_markdown}
+
+
 def export(
     target: Annotated[Path | None, typer.Argument(help="A .jsonl or .md file; otherwise standard output.")] = None,
     agent: Annotated[str, typer.Option(help="Only this agent's.")] = "",
@@ -117,7 +166,7 @@ def export(
     """Export the lessons that stand: JSONL for another database, Markdown for people."""
     from lessonbook import services
 
-    async def act(work: Workspace, caller: Caller) -> list[Lesson]:
+    async def act(work: Workspace, caller: Caller) -> list[ExportedLesson]:
         return await services.transfer.export_lessons(work, caller, agent)
 
     lessons = run(act)
@@ -133,40 +182,23 @@ def export(
     say(f"{len(lessons)} lessons written to {target}.")
 
 
-def _as_jsonl(lessons: list[Lesson]) -> str:
-    return "".join(
-        json.dumps(
-            {
-                "text": lesson.lesson_text,
-                "why": lesson.rationale,
-                "agent_name": lesson.agent_name,
-                "severity": lesson.severity_name,
-                "category": lesson.category,
-                "rule_key": lesson.rule_key,
-                "status": lesson.status,
-                "trust": lesson.trust,
-                "issue_count": lesson.issue_count,
-                "times_applied": lesson.times_applied,
-                "times_verified": lesson.times_verified,
-                "times_prevented": lesson.times_prevented,
-            },
-            ensure_ascii=False,
-        )
-        + "\n"
-        for lesson in lessons
-    )
+def _as_jsonl(lessons: list[ExportedLesson]) -> str:
+    return "".join(lesson.model_dump_json() + "\n" for lesson in lessons)
 
 
-def _as_markdown(lessons: list[Lesson]) -> str:
+def _as_markdown(lessons: list[ExportedLesson]) -> str:
     lines = ["# Lessons", ""]
-    by_agent: dict[str, list[Lesson]] = {}
+    by_agent: dict[str, list[ExportedLesson]] = {}
     for lesson in lessons:
         by_agent.setdefault(lesson.agent_name, []).append(lesson)
     for agent_name in sorted(by_agent):
-        lines += [f"## {'All agents' if agent_name == '*' else agent_name}", ""]
+        lines += [f"## {_ALL_AGENTS if agent_name == '*' else agent_name}", ""]
         for lesson in by_agent[agent_name]:
-            lines.append(f"- **{lesson.severity_name}**, {lesson.category} ({lesson.status}): {lesson.lesson_text}")
-            if lesson.rationale:
-                lines.append(f"  Why: {lesson.rationale}")
+            standing = f"{lesson.status}, pinned" if lesson.pinned else lesson.status
+            lines.append(f"- **{lesson.severity}**, {lesson.category} ({standing}): {lesson.text}")
+            if lesson.why:
+                lines.append(f"  Why: {lesson.why}")
+            if lesson.rule_key:
+                lines.append(f"  Rule: {lesson.rule_key}")
         lines.append("")
     return "\n".join(lines)

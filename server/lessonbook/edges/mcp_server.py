@@ -9,14 +9,12 @@ from typing import Any, Final
 import anyio
 from mcp.server.caching import CacheHint
 from mcp.server.mcpserver import MCPServer
-from mcp.server.request_state import RequestStateSecurity
 
 from lessonbook.about import VERSION
 from lessonbook.edges.announce import Announcer
 from lessonbook.edges.desk import Desk
 from lessonbook.edges.operations import Toolset
 from lessonbook.edges.prompts import add_completions, add_prompts
-from lessonbook.edges.request_state import SharedStateCodec
 from lessonbook.edges.resources import add_resources
 from lessonbook.edges.tools import make_tools
 from lessonbook.edges.upkeep import Housekeeper
@@ -49,12 +47,12 @@ def build_server(
     Args:
         desk: the way to the services.
         toolsets: which tools are listed, the same for every connection.
-        stays_connected: whether a connection outlives a request, as on stdio; else replicas share the requests.
+        stays_connected: whether a connection outlives a request and its client is a person's own, as on stdio; else
+            replicas share the requests, and nobody is asked through a client.
         announcer: who tells of changes; None: a new one.
     """
     announcer = announcer or Announcer(desk)
     housekeeper = Housekeeper(desk)
-    state = SharedStateCodec(desk)
 
     @asynccontextmanager
     async def lifespan(_server: MCPServer[Any]) -> AsyncGenerator[None]:
@@ -72,16 +70,13 @@ def build_server(
         description="Lessons that fit an agent's task, and proof of which ones help.",
         instructions=INSTRUCTIONS,
         version=VERSION,
-        tools=make_tools(desk, toolsets),
+        tools=make_tools(desk, toolsets, asks_person=stays_connected),
         lifespan=lifespan,
         subscriptions=announcer.bus,
         cache_hints=_HINTS,  # pyright: ignore[reportArgumentType]  # a Mapping is invariant in its key
         log_level="WARNING",
         middleware=[housekeeper.notice],
-        request_state_security=None if stays_connected else RequestStateSecurity(codec=state),
     )
-    if not stays_connected:
-        server.middleware.insert(0, state.open_first)
     operators = "operator" in toolsets
     add_resources(server, desk, operators=operators)
     add_prompts(server, desk, operators=operators)

@@ -122,7 +122,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation(
         name="review_lesson",
         title="Review a lesson",
-        description="Decide on a lesson. approve, edit, restore, pin and delete ask the person first.",
+        description="Decide on a lesson. What lets it be served, or takes away a vouched one, asks the person first.",
         request=operator.LessonReview,
         result=operator.Reviewed,
         act=lambda work, caller, review: services.review.review_lesson(work, caller, review),
@@ -156,13 +156,15 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation(
         name="cleanup_lessons",
         title="Clean up useless lessons",
-        description="Suspend lessons that were applied often and prevented little. A dry run unless told otherwise.",
+        description="Suspend lessons that were applied often and prevented little. A dry run unless told otherwise; "
+        "else it asks the person first.",
         request=operator.Cleanup,
         result=operator.CleanedUp,
         act=lambda work, caller, cleanup: services.maintain.cleanup_lessons(work, caller, cleanup),
         wording=wording.of_cleaned,
         toolset="operator",
         destructive=True,
+        asks_person=True,
     ),
     Operation(
         name="get_audit",

@@ -17,7 +17,7 @@ from lessonbook.edges.desk import TOOL_TIMEOUT_S, Desk, answer
 from lessonbook.edges.operations import OPERATIONS, Operation, Toolset
 from lessonbook.edges.rest_input import KeyHeader, check_parameters, json_object, one_key, received
 from lessonbook.edges.schema import input_schema
-from lessonbook.errors import LessonbookError
+from lessonbook.errors import Forbidden, LessonbookError
 from lessonbook.models import loop
 from lessonbook.models.findings import Finding, ReportKind
 from lessonbook.models.operator import CleanedUp, Cleanup, FileReport, LessonListing, LessonPage, ListedLesson
@@ -45,6 +45,10 @@ UPLOAD_TIMEOUT_S: Final = 600.0
 """How long a file may be refined; one that takes longer goes on where it stopped under the same idempotency key."""
 _PREFIX: Final = "/api/agent-learning"
 _TOLD_MAX: Final = 3
+_NO_OPERATORS: Final = (
+    "The operators' tools are not served here, so nothing is cleaned up: run `lessonbook cleanup`, or start the server "
+    "with --toolsets agent,operator"
+)
 
 
 class Rework(loop.Request):
@@ -75,7 +79,7 @@ def build_rest(desk: Desk, toolsets: Sequence[Toolset]) -> FastAPI:
         status: {"model": Problem} for status in (403, 404, 409, 422, 429, 503)
     }
     router = APIRouter(responses=responses, dependencies=[Depends(check_parameters)])
-    _add_kept_routes(router, desk)
+    _add_kept_routes(router, desk, toolsets)
     _add_twins(router, desk, toolsets)
     _add_files(router, desk)
     app.include_router(router)
@@ -128,7 +132,7 @@ def _lowered(message: str) -> str:
     return message[:1].lower() + message[1:]
 
 
-def _add_kept_routes(router: APIRouter, desk: Desk) -> None:
+def _add_kept_routes(router: APIRouter, desk: Desk, toolsets: Sequence[Toolset]) -> None:
     @router.get(f"{_PREFIX}/lessons")
     async def lessons(
         agent_name: AgentName = "",
@@ -172,6 +176,8 @@ def _add_kept_routes(router: APIRouter, desk: Desk) -> None:
         *,
         dry_run: bool = False,
     ) -> CleanedUp:
+        if "operator" not in toolsets:
+            raise Forbidden(_NO_OPERATORS)
         asked = Cleanup(
             threshold=threshold,
             min_applications=min_applications,

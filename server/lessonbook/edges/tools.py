@@ -16,7 +16,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import Field
 
-from lessonbook.edges.asking import Confirmation, person_question
+from lessonbook.edges.asking import Confirmation, question_of
 from lessonbook.edges.desk import Desk, answer
 from lessonbook.edges.operations import OPERATIONS, Operation, Toolset
 from lessonbook.edges.schema import input_schema, output_schema
@@ -27,9 +27,13 @@ from lessonbook.models.validation import parse
 log = logging.getLogger(__name__)
 
 
-def make_tools(desk: Desk, toolsets: Sequence[Toolset]) -> list[Tool]:
-    """Return the tools of the chosen sets, in a fixed order."""
-    return [_tool(desk, operation) for operation in OPERATIONS if operation.toolset in toolsets]
+def make_tools(desk: Desk, toolsets: Sequence[Toolset], *, asks_person: bool) -> list[Tool]:
+    """Return the tools of the chosen sets, in a fixed order.
+
+    `asks_person`: the client is a person's own, and what needs their word is put to them through it.
+    """
+    wanted = (operation for operation in OPERATIONS if operation.toolset in toolsets)
+    return [_tool(desk, operation, asks_person=asks_person and operation.asks_person) for operation in wanted]
 
 
 class OperationTool(Tool):
@@ -84,8 +88,8 @@ class OperationTool(Tool):
         return isinstance(data, Confirmation) and data.confirm
 
 
-def _tool(desk: Desk, operation: Operation) -> OperationTool:
-    resolved = {"answer": (Resolve(person_question(desk)), True)} if operation.asks_person else {}
+def _tool(desk: Desk, operation: Operation, *, asks_person: bool) -> OperationTool:
+    resolved = {"answer": (Resolve(question_of(operation.name, desk)), True)} if asks_person else {}
     return OperationTool(
         fn=operation.act,
         context_kwarg=None,

@@ -139,6 +139,8 @@ def of_pending(result: PendingPage) -> str:
 def of_cleaned(result: CleanedUp) -> str:
     """Return which lessons a clean-up takes or spares."""
     head = f"{'Would suspend' if result.dry_run else 'Suspended'} {result.suspended} of {len(result.lessons)} lessons."
+    if result.proposed:
+        head += f" {result.proposed} more are proposed to a person: the catalogue or a person vouches for them."
     return _lines(head, (f"- {line.lesson_id}: {line.reason}" for line in result.lessons))
 
 

@@ -50,7 +50,7 @@ class Evidence:
     can be weighed less. `verified` counts the events that another principal or a person reported, over the lesson's
     life. `certain` counts exposures without a coin (p = 0 or 1): they and their events say nothing of the effect.
     `shown` counts every showing; `claims` what agents say of themselves, (prevented, not prevented); `verdicts` what
-    others say, in the same order; `flags` the warnings that a lesson does harm.
+    others than the run's principal say, in the same order; `flags` the warnings that a lesson does harm.
     """
 
     periods: Mapping[int, Period] = field(default_factory=dict[int, Period])
@@ -108,6 +108,11 @@ class Evidence:
     def add_flag(self) -> Self:
         """Return the evidence after the lesson was flagged as harmful."""
         return replace(self, flags=self.flags + 1)
+
+    def without_claims(self) -> Self:
+        """Return the evidence without what agents say of themselves: applications, claims and flags."""
+        periods = {number: replace(period, applied=0, applied_events=0) for number, period in self.periods.items()}
+        return replace(self, periods=periods, claims=(0, 0), flags=0)
 
     def __add__(self, other: Self) -> Self:
         """Return the sum of evidence gathered apart: a daily fold, say, and what came after it."""

@@ -3,9 +3,12 @@
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from lessonbook.models.vocabulary import SEVERITY_OF_RANK, Category, Severity, Status, Trust
+from lessonbook.models.vocabulary import SEVERITY_OF_RANK, VOUCHED, Category, Severity, Status, Trust
+
+LOCAL: Final = "local"
+"""The principal of everybody over stdio, in the same process, and over HTTP without authorisation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,14 @@ class Caller:
     person: bool = False
     agent_name: str = ""
     """The agent this connection speaks for, when none is named."""
+
+    def may_verify(self, run_principal: str) -> bool:
+        """Return whether the caller's evidence on a run of `run_principal` is verified, not only declared.
+
+        Nobody vouches for their own work, and `local` is everybody who has no name: also the agent whose hook fetched
+        its lessons by the command line.
+        """
+        return self.person or self.principal not in {LOCAL, run_principal}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +77,11 @@ class Lesson:
     def severity_name(self) -> Severity:
         """The severity in words."""
         return SEVERITY_OF_RANK[self.severity]
+
+    @property
+    def is_vouched_for(self) -> bool:
+        """Whether a person or the catalogue stands for the lesson: to take it away needs a person, too."""
+        return self.pinned or self.approved_by is not None or self.trust in VOUCHED
 
     def is_exempt(self, always_show: Collection[Severity]) -> bool:
         """Return whether the lesson is shown wherever it fits, without a coin: a person pinned or approved it so."""

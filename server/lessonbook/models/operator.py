@@ -215,7 +215,7 @@ class Cleanup(Request):
 
 
 class CleanupLine(Result):
-    """One lesson that a clean-up suspends or spares, and why."""
+    """One lesson that a clean-up suspends, proposes to suspend or spares, and why."""
 
     lesson_id: str
     agent_name: str
@@ -224,14 +224,16 @@ class CleanupLine(Result):
     times_verified: int
     times_prevented: int
     suspended: bool
+    proposed: bool = False
     reason: str
 
 
 class CleanedUp(Result):
-    """What a clean-up did, or would do."""
+    """What a clean-up did, or would do. What the catalogue or a person vouches for is only proposed for suspension."""
 
     dry_run: bool
     suspended: int
+    proposed: int = 0
     lessons: list[CleanupLine]
 
 
@@ -273,16 +275,20 @@ class FileReport(Result):
 
 
 class Imported(Result):
-    """What became of lessons brought in from elsewhere."""
+    """What became of lessons brought in from elsewhere; `resting` of the `created` ones are not served."""
 
     created: int
+    resting: int = 0
     known: int
     quarantined: int
     refused: list[RefusedRecord]
 
 
 class PortableLesson(Request):
-    """One lesson as it travels between databases, a JSON object a line."""
+    """One lesson as it travels between databases, a JSON object a line.
+
+    Without a `status` the file says nothing of it; without `names` they are made of the rule and the text.
+    """
 
     text: Annotated[Filled, Field(max_length=2_000)]
     why: Annotated[Text, Field(max_length=2_000)] = ""
@@ -290,3 +296,16 @@ class PortableLesson(Request):
     severity: Severity = "medium"
     category: Category = "other"
     rule_key: Annotated[Line, Field(max_length=200)] = ""
+    status: Status | None = None
+    pinned: bool = False
+    names: Annotated[list[Annotated[Line, Field(max_length=300)]], Field(max_length=10_000)] | None = None
+
+
+class ExportedLesson(PortableLesson):
+    """A lesson as it is written out: what travels, and what is told of it besides."""
+
+    trust: Trust
+    issue_count: int
+    times_applied: int
+    times_verified: int
+    times_prevented: int

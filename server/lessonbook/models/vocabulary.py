@@ -41,6 +41,9 @@ SERVABLE: Final[frozenset[Status]] = frozenset({"probation", "active"})
 TOMBSTONES: Final[frozenset[Status]] = frozenset({"rejected", "superseded"})
 """A lesson in one of these is kept only so that its subject is not learned again."""
 
+VOUCHED: Final[frozenset[Trust]] = frozenset({"curated", "approved"})
+"""The catalogue or a person stands for a lesson of such trust: to take it away needs a person, too."""
+
 SHARED_AGENT: Final = "*"
 """The agent whose lessons are candidates for every agent of a project."""
 

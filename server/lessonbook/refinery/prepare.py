@@ -116,7 +116,7 @@ def prepare(
     names = tuple(dict.fromkeys(key for key in named if key))
     rule = next((found for key in names if (found := catalogue.find(key)) is not None), None)
     finding = replace(finding, file=file, rule_id=rule_id)
-    if finding.lesson.strip() and content_hash(finding.lesson) in _texts_of(catalogue):
+    if finding.lesson.strip() and rule_worded(finding.lesson, catalogue) is not None:
         finding = replace(finding, lesson="", why="")  # curated words come from the catalogue, never from a report
     told = None if rule or rule_key else _told(description, catalogue)
     known = rule or (told.rule if told else None)
@@ -169,10 +169,15 @@ def capped(declared: Severity, suggested: Severity) -> Severity:
     return SEVERITY_OF_RANK[min(SEVERITY_RANK[declared], SEVERITY_RANK[suggested] + 1, SEVERITY_RANK["high"])]
 
 
+def rule_worded(text: str, catalogue: Catalogue) -> CatalogueRule | None:
+    """Return the rule of the catalogue whose lesson has these words, or None."""
+    return _by_words(catalogue).get(content_hash(text))
+
+
 @cache
-def _texts_of(catalogue: Catalogue) -> frozenset[str]:
-    """Return the hashes of the curated lessons' texts."""
-    return frozenset(content_hash(rule.text) for rule in catalogue.rules)
+def _by_words(catalogue: Catalogue) -> dict[str, CatalogueRule]:
+    """Return the rules by the hashes of their lessons' texts."""
+    return {content_hash(rule.text): rule for rule in catalogue.rules}
 
 
 def content_hash(text: str) -> str:

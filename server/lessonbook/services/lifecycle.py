@@ -83,6 +83,7 @@ class Ledger:
         keys: tuple[str, ...] = (),
         provenance: Mapping[str, Any],
         status: Status | None = None,
+        pinned: bool = False,
         issue_count: int = 0,
     ) -> str:
         """Plan a new lesson, and return its id."""
@@ -101,6 +102,7 @@ class Ledger:
                 "rule_key": offer.rule_key,
                 "status": status,
                 "is_active": status in SERVABLE,
+                "pinned": pinned,
                 "trust": offer.trust,
                 "author": self.caller.principal,
                 "approved_by": self.caller.principal if offer.trust == "approved" else None,

@@ -1,7 +1,7 @@
 """Maintain: clean-up of useless lessons, expiry, folding of counts, and the doctor who counts anew."""
 
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import BaseModel
 from sqlalchemy import Connection
@@ -15,7 +15,7 @@ from lessonbook.models.operator import CleanedUp, Cleanup, CleanupLine
 from lessonbook.models.vocabulary import SERVABLE
 from lessonbook.refinery.redact import redact
 from lessonbook.services.lifecycle import Ledger
-from lessonbook.services.scoring import as_sums, counted, sides, stop_if_harmful
+from lessonbook.services.scoring import as_sums, counted, recount, sides, stop_if_harmful
 from lessonbook.services.workspace import Workspace, once, request_hash
 from lessonbook.store import audit, folds, idempotency, migrate, upkeep
 from lessonbook.store import evidence as evidence_rows
@@ -24,6 +24,8 @@ from lessonbook.store import stats as figures
 from lessonbook.store.types import Row
 
 EXAMINED_MAX: Final = 10_000
+Fate = Literal["suspend", "propose", "spare"]
+"""What a clean-up does with a lesson: what somebody vouches for is only proposed for suspension."""
 
 
 class Diagnosis(BaseModel):
@@ -53,59 +55,82 @@ class Resumed(BaseModel):
 async def cleanup_lessons(work: Workspace, caller: Caller, cleanup: Cleanup) -> CleanedUp:
     """Suspend lessons that were applied often enough and prevented too little, or tell which they are.
 
-    Never suspended: a pinned lesson, one without verdicts, one whose effect interval lies above zero.
+    Only verdicts of others than the run's principal count. Never suspended: a pinned lesson, one without such verdicts,
+    one whose effect interval lies above zero. What the catalogue or a person vouches for is proposed for suspension.
 
     Raises:
+        Forbidden: it is no dry run, and the caller is no person.
         Conflict: the idempotency key was used with another clean-up.
     """
+    if not cleanup.dry_run and not caller.person:
+        raise Forbidden(
+            "Only a person can carry out a clean-up: run `lessonbook cleanup --execute`, "
+            "or pass dry_run = true to see what it would suspend"
+        )
 
     def act(connection: Connection, now: datetime) -> CleanedUp:
         ledger = Ledger(work, caller, connection, now)
         examined = lesson_rows.applied_at_least(connection, caller.project, cleanup.min_applications, EXAMINED_MAX)
+        verdicts = evidence_rows.verified_verdicts(connection, caller.project)
         if not cleanup.dry_run:
-            useless_ids = [lesson.id for lesson in examined if _judge(lesson, cleanup)[0]]
-            now_held = ledger.lessons(useless_ids)
-            examined = [now_held.get(lesson.id, lesson) for lesson in examined]
+            condemned = [
+                lesson.id
+                for lesson in examined
+                if _judge(lesson, verdicts.get(lesson.id, (0, 0)), cleanup)[0] == "suspend"
+            ]
+            held = ledger.lessons(condemned)
+            examined = [held.get(lesson.id, lesson) for lesson in examined]
         lines: list[CleanupLine] = []
         for lesson in examined:
-            useless, reason = _judge(lesson, cleanup)
-            if useless and not cleanup.dry_run:
-                numbers = {"applied": lesson.times_applied, "verified": lesson.times_verified}
-                ledger.move(
-                    lesson,
-                    "suspend",
-                    f"clean-up: {reason}",
-                    {"status": "suspended"},
-                    {**numbers, "prevented": lesson.times_prevented, "threshold": cleanup.threshold},
-                )
-            lines.append(_line(lesson, reason, suspended=useless))
+            split = verdicts.get(lesson.id, (0, 0))
+            fate, reason = _judge(lesson, split, cleanup)
+            if not cleanup.dry_run:
+                _carry_out(ledger, lesson, fate, reason, {"prevented": split[0], "not_prevented": split[1]})
+            lines.append(_line(lesson, fate, reason))
+        suspended, proposed = (sum(getattr(line, name) for line in lines) for name in ("suspended", "proposed"))
         if not cleanup.dry_run:
-            ledger.note("cleanup", caller.project, {"suspended": sum(line.suspended for line in lines)})
+            ledger.note("cleanup", caller.project, {"suspended": suspended, "proposed": proposed})
             ledger.write()
-        return CleanedUp(dry_run=cleanup.dry_run, suspended=sum(line.suspended for line in lines), lessons=lines)
+        return CleanedUp(dry_run=cleanup.dry_run, suspended=suspended, proposed=proposed, lessons=lines)
 
     fingerprint = request_hash(cleanup, "idempotency_key")
     key = "" if cleanup.dry_run else cleanup.idempotency_key
     return await once(work, caller, "cleanup_lessons", key, fingerprint, CleanedUp, act)
 
 
-def _judge(lesson: Lesson, cleanup: Cleanup) -> tuple[bool, str]:
-    """Return whether a lesson is useless, and the sentence that says why or why not."""
+def _judge(lesson: Lesson, verdicts: tuple[int, int], cleanup: Cleanup) -> tuple[Fate, str]:
+    """Return what becomes of a lesson, and the sentence that says why; `verdicts` are (prevented, not prevented)."""
     if lesson.status not in SERVABLE:
-        return False, f"spared: it is {lesson.status} already"
-    if lesson.times_verified == 0:
-        return False, "spared: nobody has given a verdict on it"
-    told = f"prevented its issue in {lesson.times_prevented} of {lesson.times_verified} verdicts"
-    if lesson.times_prevented / lesson.times_verified >= cleanup.threshold:
-        return False, f"spared: {told}"
+        return "spare", f"spared: it is {lesson.status} already"
+    prevented, judged = verdicts[0], sum(verdicts)
+    if judged == 0:
+        by_itself = " but those who applied it" if lesson.times_verified else ""
+        return "spare", f"spared: nobody{by_itself} has given a verdict on it"
+    told = f"prevented its issue in {prevented} of {judged} verdicts"
+    if prevented / judged >= cleanup.threshold:
+        return "spare", f"spared: {told}"
     if lesson.pinned:
-        return False, f"spared: {told}, but it is pinned"
+        return "spare", f"spared: {told}, but it is pinned"
     if lesson.events >= EVENTS_MIN and lesson.effect_low > 0:
-        return False, f"spared: {told}, but measured it helps (interval above zero)"
-    return True, told
+        return "spare", f"spared: {told}, but measured it helps (interval above zero)"
+    if lesson.is_vouched_for:
+        who = "a person" if lesson.approved_by else "the catalogue"
+        return "propose", f"{told}, but {who} vouches for it: to take it out, `lessonbook lessons suspend {lesson.id}`"
+    return "suspend", told
 
 
-def _line(lesson: Lesson, reason: str, *, suspended: bool) -> CleanupLine:
+def _carry_out(ledger: Ledger, lesson: Lesson, fate: Fate, reason: str, verdicts: dict[str, int]) -> None:
+    numbers = {"applied": lesson.times_applied, **verdicts}
+    match fate:
+        case "suspend":
+            ledger.move(lesson, "suspend", f"clean-up: {reason}", {"status": "suspended"}, numbers)
+        case "propose":
+            ledger.note("lesson.propose_suspension", lesson.id, {"reason": reason, **numbers})
+        case "spare":
+            pass
+
+
+def _line(lesson: Lesson, fate: Fate, reason: str) -> CleanupLine:
     return CleanupLine(
         lesson_id=lesson.id,
         agent_name=lesson.agent_name,
@@ -113,7 +138,8 @@ def _line(lesson: Lesson, reason: str, *, suspended: bool) -> CleanupLine:
         times_applied=lesson.times_applied,
         times_verified=lesson.times_verified,
         times_prevented=lesson.times_prevented,
-        suspended=suspended,
+        suspended=fate == "suspend",
+        proposed=fate == "propose",
         reason=reason,
     )
 
@@ -132,9 +158,12 @@ async def keep_up(work: Workspace, caller: Caller) -> Upkeep:
         now = work.now()
         ledger = Ledger(work, caller, connection, now)
         seen = lesson_rows.overdue(connection, caller.project, now)
-        ledger.hold(lesson.agent_name for lesson in seen)
+        declared = _with_declared_events(connection, caller.project)
+        ledger.hold(lesson.agent_name for lesson in (*seen, *declared))
         overdue = lesson_rows.overdue(connection, caller.project, now, [lesson.id for lesson in seen])
         lapsed = sum(_let_lapse(ledger, lesson) for lesson in overdue)
+        for lesson in ledger.lessons(lesson.id for lesson in declared).values():
+            recount(ledger, lesson)
         stopped = stop_if_harmful(ledger)
         ledger.write()
         return Upkeep(expired=lapsed, folded=folded, forgotten_keys=0, stopped=stopped)
@@ -143,6 +172,15 @@ async def keep_up(work: Workspace, caller: Caller) -> Upkeep:
     # In a transaction of its own: a key that is just being used again may be waited for by nobody who holds more.
     done.forgotten_keys = await work.store.write(lambda connection: idempotency.prune(connection, work.now()))
     return done
+
+
+def _with_declared_events(connection: Connection, project: str) -> list[Lesson]:
+    """Return lessons whose evidence holds events that were only declared: an older version counted those as well."""
+    return [
+        lesson
+        for lesson in lesson_rows.with_events(connection, project)
+        if (evidence := Evidence.from_document(lesson.evidence)).events != sum(map(sum, evidence.verified.values()))
+    ]
 
 
 def _let_lapse(ledger: Ledger, lesson: Lesson) -> bool:
@@ -219,6 +257,8 @@ def _misjudged(connection: Connection, project: str) -> list[str]:
             wrong.append(f"lesson {lesson.id}: events is {lesson.events}, the evidence says {events.events}")
         elif (told.periods, told.verified) != (events.periods, events.verified):
             wrong.append(f"lesson {lesson.id}: its evidence differs from the events and applications in its runs")
+        elif any(told.verdicts) and told.verdicts != events.verdicts:
+            wrong.append(f"lesson {lesson.id}: its evidence differs from the verdicts of others in its runs")
     return wrong
 
 

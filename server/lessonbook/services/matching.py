@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from lessonbook.models.lesson import Lesson
-from lessonbook.models.vocabulary import SHARED_AGENT, Trust
+from lessonbook.models.vocabulary import SHARED_AGENT, VOUCHED, Trust
 from lessonbook.refinery.precedents import AMBIGUOUS, MEMBERS_MAX, MERGE, Match, Precedents
 from lessonbook.refinery.prepare import Offer, Prepared, Told
 from lessonbook.refinery.rule_keys import tool_of
@@ -19,8 +19,6 @@ from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.engine import Retry
 
 EXACT: Final = 1.0
-_VOUCHED: Final[frozenset[Trust]] = frozenset({"curated", "approved"})
-"""Whose lessons issues join by the weakness they tell, and before a curated one is made."""
 _OF_RULES: Final[frozenset[Trust]] = frozenset({"curated", "approved", "scanner"})
 """Whose rejected lessons bury their rule: what an author merely offered does not."""
 
@@ -145,7 +143,7 @@ class Matching:
             return False
         if self._is_outdone(item, match.group):
             return False
-        if self._trust(match.group) in _VOUCHED:
+        if self._trust(match.group) in VOUCHED:  # before a curated one is made
             return True
         can_be_curated = item.told is not None and (item.offer is None or item.offer.trust == "curated")
         return match.probability >= MERGE and not can_be_curated

@@ -41,6 +41,9 @@ RECOUNT_S: Final = 900.0
 FITTED_MAX: Final = 200
 """A population's prior is fitted to so many lessons, those with the most events."""
 
+FLAGS_MIN: Final = 2
+"""Flags by fewer principals than these change nothing in how often a lesson is shown: one caller hides nothing."""
+
 ALWAYS: Final = Certain(p_show=1.0)
 NEVER: Final = Certain(p_show=0.0)
 
@@ -96,8 +99,7 @@ def evidence_of(lesson: Lesson, exposures: Mapping[int, figures.Exposure] | None
         },
         certain=sum(seen.deliveries - seen.randomised for seen in weeks.values()),
         shown=sum(seen.shown for seen in weeks.values()),
-        verdicts=(lesson.times_prevented, lesson.times_verified - lesson.times_prevented),
-        flags=lesson.flags,
+        flags=lesson.flags if lesson.flags >= FLAGS_MIN else 0,
     )
     return Evidence.from_document(lesson.evidence) + delivered
 
@@ -123,6 +125,8 @@ class Measure:
         self.readiness = Readiness(mode, 0, 0)
         self.stop = ""
         self.prior: Prior = DEFAULT_PRIOR
+        self.told_prior: Prior = DEFAULT_PRIOR
+        """The same without what agents say of themselves: what is told, and what moves a status, starts from it."""
         self._mode: Mode = mode
         self._read_at: datetime | None = None
         self._counted_at: datetime | None = None
@@ -158,6 +162,8 @@ class Measure:
         known_of = nlargest(FITTED_MAX, (known[name] for name in exposures if name in known), key=_events)
         population = [evidence_of(lesson, exposures[lesson.id]) for lesson in known_of]
         self.prior = fit_prior(population, self._week, _SETTINGS.half_life)
+        independent = (known.without_claims() for known in population)
+        self.told_prior = fit_prior(independent, self._week, _SETTINGS.half_life)
         self._appraisals = {}
 
     def know(self, lesson: Lesson, exposures: Mapping[int, figures.Exposure], prior: Prior, now: datetime) -> None:

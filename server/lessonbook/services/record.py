@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from sqlalchemy import Connection
 
@@ -51,7 +51,7 @@ async def record_application(work: Workspace, caller: Caller, application: Appli
         recorded = runs.applications_of(connection, caller.project, application.run_id, wanted)
         delivered = runs.deliveries_of(connection, caller.project, application.run_id)
         events = evidence_rows.events_of_run(connection, caller.project, application.run_id)
-        evidence: Standing = "verified" if caller.person or run["principal"] != caller.principal else "declared"
+        evidence: Standing = "verified" if caller.may_verify(run["principal"]) else "declared"
         results = [
             _record(
                 ledger,
@@ -61,7 +61,7 @@ async def record_application(work: Workspace, caller: Caller, application: Appli
                 recorded.get(lesson_id),
                 delivered.get(lesson_id),
                 evidence,
-                had_event=lesson_id in events,
+                had_event=lesson_id in events and events[lesson_id].verified,
             )
             if lesson_id in lessons
             else RecordedApplication(lesson_id=lesson_id, result="unknown")
@@ -109,14 +109,15 @@ def _record(
         runs.add_application(ledger.connection, row)
     elif values:
         runs.change_application(ledger.connection, ledger.caller.project, application.run_id, lesson.id, values)
-    before = _Words(old["self_report"], old["verdict"]) if old else _Words()
-    after = _Words(values.get("self_report", before.claim), values.get("verdict", before.verdict))
+    before = _Words.of(old) if old else _Words()
+    after = _Words.of({**(old or {}), **values})
     known = Evidence.from_document(lesson.evidence)
     if old is None and delivery is not None and by_coin:
         week = week_of(delivery["delivered_at"].date())
         known = known.add_application(p_show=delivery["p_show"], period=week, event=had_event)
     counters = _counters(lesson, known, before, after, is_new=old is None)
-    renewed: Row = {"expires_at": ledger.expiry()} if lesson.status == "probation" and "verdict" in values else {}
+    is_renewed = lesson.status == "probation" and values.get("verdict_evidence") == "verified"
+    renewed: Row = {"expires_at": ledger.expiry()} if is_renewed else {}
     ledger.set(lesson, {**counters, **renewed, "last_applied_at": ledger.now})
     return RecordedApplication(
         lesson_id=lesson.id,
@@ -152,6 +153,16 @@ class _Words:
 
     claim: bool | None = None
     verdict: bool | None = None
+    verified: bool = False
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        """Return what the columns of an application say."""
+        return cls(row.get("self_report"), row.get("verdict"), row.get("verdict_evidence") == "verified")
+
+    def judges(self, *, prevented: bool) -> bool:
+        """Return whether somebody else than the run's principal says this of the lesson."""
+        return self.verified and self.verdict is prevented
 
 
 def _values(ledger: Ledger, application: Application, old: Row | None, evidence: Standing) -> Row:
@@ -174,7 +185,7 @@ def _values(ledger: Ledger, application: Application, old: Row | None, evidence:
 
 
 def _counters(lesson: Lesson, evidence: Evidence, before: _Words, after: _Words, *, is_new: bool) -> Row:
-    """Return the lesson's counters, and what follows from them."""
+    """Return the lesson's counters, and what follows from them: declared verdicts are counted, and move nothing."""
     counters: Row = {
         "times_applied": lesson.times_applied + is_new,
         "times_verified": lesson.times_verified + (after.verdict is not None) - (before.verdict is not None),
@@ -185,7 +196,12 @@ def _counters(lesson: Lesson, evidence: Evidence, before: _Words, after: _Words,
         helped + (after.claim is True) - (before.claim is True),
         hurt + (after.claim is False) - (before.claim is False),
     )
-    document = replace(evidence, claims=claims).to_document()
+    for_it, against = evidence.verdicts
+    verdicts = (  # never below zero: an older version did not keep them
+        max(for_it + after.judges(prevented=True) - before.judges(prevented=True), 0),
+        max(against + after.judges(prevented=False) - before.judges(prevented=False), 0),
+    )
+    document = replace(evidence, claims=claims, verdicts=verdicts).to_document()
     if document != lesson.evidence:
         counters["evidence"] = document
     return counters if lesson.events else {**counters, **effect_columns(replace(lesson, **counters))}
@@ -193,6 +209,8 @@ def _counters(lesson: Lesson, evidence: Evidence, before: _Words, after: _Words,
 
 async def flag_lesson(work: Workspace, caller: Caller, flag: Flag) -> Flagged:
     """Record that a lesson misled. Two principals suspend it, unless a person vouches for it: then a review waits.
+
+    Everybody without a name, over stdio or HTTP without authorisation, is one principal.
 
     Raises:
         NotFound: the lesson or the run does not exist.

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from lessonbook.errors import NotFound
 from lessonbook.models.findings import Finding
-from lessonbook.models.lesson import Caller
+from lessonbook.models.lesson import LOCAL, Caller
 from lessonbook.models.loop import RefinedIssue, Refinement, Report
 from lessonbook.models.vocabulary import SERVABLE, SEVERITY_RANK, Evidence, IssueAction, Source
 from lessonbook.refinery.prepare import Offer, Prepared, held_from_all, names_of_lesson, prepare
@@ -244,7 +244,11 @@ class _Refining:
             self._delivered = runs.deliveries_of(self._connection, project, run_id)
             self._events = evidence_rows.events_of_run(self._connection, project, run_id)
         fingerprints = (item.fingerprint for item in prepared)
-        self._seen = issue_rows.seen_fingerprints(self._connection, project, fingerprints)
+        not_by: set[str] = set()
+        if self._run is not None and self._evidence() == "verified":
+            # What the run's own principal declared beforehand must not make this report old news.
+            not_by = {LOCAL, self._run["principal"]} - {self._caller.principal}
+        self._seen = issue_rows.seen_fingerprints(self._connection, project, fingerprints, not_by=not_by)
 
     def _decide(self, item: Prepared, agent_name: str, issue_id: str) -> _Decision:
         verdict = self._matching.match(item, agent_name)
@@ -346,9 +350,9 @@ class _Refining:
         evidence = self._evidence()
         is_event = self._is_event(decision, is_new=is_new)
         if self._batch.source != "agent":
-            self._score(item, decision, issue_id, evidence, is_event=is_event)
+            self._score(decision, issue_id, evidence, is_event=is_event, is_new=is_new)
             self._seen.add(item.fingerprint)
-            self._new_issues += is_new
+            self._new_issues += is_new and evidence == "verified"
         return {
             "project": self._caller.project,
             "id": issue_id,
@@ -387,8 +391,8 @@ class _Refining:
             and decision.lesson_id not in self._events
         )
 
-    def _score(self, item: Prepared, decision: _Decision, issue_id: str, evidence: Evidence, *, is_event: bool) -> None:
-        """Count an event once; one that was only declared becomes verified when somebody else reports it, too."""
+    def _score(self, decision: _Decision, issue_id: str, evidence: Evidence, *, is_event: bool, is_new: bool) -> None:
+        """Count a verified event once. One that is only declared counts when somebody else reports it, too."""
         lesson_id = decision.lesson_id
         lesson = self._matching.lesson(lesson_id) if lesson_id else None
         if lesson is None or lesson.id not in self._delivered:
@@ -397,15 +401,16 @@ class _Refining:
         event = self._events.get(lesson.id)
         if is_event:
             self._events[lesson.id] = Event(issue_id, verified)
-            self._scores.add_event(lesson, delivery, verified=verified)
-        elif event is not None and verified and not event.verified and item.finding.is_new:
+            if verified:
+                self._scores.add_event(lesson, delivery)
+        elif event is not None and verified and not event.verified and is_new:
             self._events[lesson.id] = replace(event, verified=True)
             self._scores.verify_event(lesson, delivery, event)
 
     def _evidence(self) -> Evidence:
-        if self._caller.person:
-            return "verified"
-        return "verified" if self._run is not None and self._run["principal"] != self._caller.principal else "declared"
+        if self._run is None:
+            return "verified" if self._caller.person else "declared"
+        return "verified" if self._caller.may_verify(self._run["principal"]) else "declared"
 
     def _count_sightings(self) -> None:
         """Raise the counters of lessons that were there before; those of new ones start right."""

@@ -11,7 +11,7 @@ from lessonbook.errors import Conflict, Forbidden, InvalidInput, NotFound
 from lessonbook.learning.ranking import estimate_tokens
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.operator import LessonReview, NewLesson, ReviewAction, Reviewed
-from lessonbook.models.vocabulary import Status
+from lessonbook.models.vocabulary import SHARED_AGENT, Status
 from lessonbook.refinery.catalogue import CatalogueRule, canonical_key
 from lessonbook.refinery.prepare import (
     content_hash,
@@ -32,8 +32,8 @@ from lessonbook.store.types import Row
 NEEDS_PERSON: Final[frozenset[ReviewAction]] = frozenset({"approve", "edit", "restore", "pin", "delete"})
 """Actions that let a lesson be served, or served more, and the one that cannot be undone."""
 
-TAKES_AWAY: Final[frozenset[ReviewAction]] = frozenset({"reject", "retire", "expire", "unpin"})
-"""Actions that need a person, too, where a person vouches for the lesson: it is pinned or approved."""
+TAKES_AWAY: Final[frozenset[ReviewAction]] = frozenset({"suspend", "reject", "retire", "expire", "unpin"})
+"""Actions that need a person, too, where the catalogue or a person vouches for the lesson."""
 
 _FROM: Final[Mapping[ReviewAction, frozenset[Status]]] = {
     "approve": frozenset({"quarantined", "probation", "active", "suspended"}),
@@ -66,9 +66,10 @@ async def review_lesson(work: Workspace, caller: Caller, review: LessonReview) -
     def act(connection: Connection, now: datetime) -> Reviewed:
         ledger = Ledger(work, caller, connection, now)
         lesson = _existing(ledger, review.lesson_id)
-        if review.action in TAKES_AWAY and (lesson.pinned or lesson.approved_by) and not caller.person:
+        if review.action in TAKES_AWAY and lesson.is_vouched_for and not caller.person:
+            who = "A person" if lesson.pinned or lesson.approved_by else "The catalogue"
             raise Forbidden(
-                f"A person vouches for lesson {lesson.id}, so only a person can {review.action} it: "
+                f"{who} vouches for lesson {lesson.id}. Only a person can {review.action} it: "
                 f"run `lessonbook lessons {review.action} {lesson.id}`"
             )
         note = _carry_out(ledger, lesson, review)
@@ -221,7 +222,10 @@ async def add_starters(work: Workspace, caller: Caller, agent_name: str, rules: 
         ledger = Ledger(work, caller, connection, work.now())
         ledger.hold([name])
         taken = {key for _, key in lesson_rows.find_by_keys(connection, caller.project, [name], names)}
-        fresh = [rule for rule in rules if not taken.intersection(wanted[rule.id])]
+        texts = {rule.id: content_hash(rule.text) for rule in rules}
+        worded = lesson_rows.worded(connection, caller.project, texts.values())
+        there = {text for owner, text, _ in worded if owner in {name, SHARED_AGENT}}
+        fresh = [rule for rule in rules if not taken.intersection(wanted[rule.id]) and texts[rule.id] not in there]
         made = [_add_starter(ledger, name, wanted[rule.id], rule) for rule in fresh]
         if not ledger.write():
             raise Retry

@@ -36,8 +36,11 @@ class Scores:
         self._of_agents: dict[str, Evidence] = defaultdict(Evidence)
         self._verified: list[str] = []
 
-    def add_event(self, lesson: Lesson, delivery: Row, *, verified: bool) -> None:
-        """Count the first issue of the lesson's class in a run where it was eligible, in the words it had then."""
+    def add_event(self, lesson: Lesson, delivery: Row) -> None:
+        """Count the first issue of the lesson's class in a run where it was eligible, in the words it had then.
+
+        Verified ones only: what the run's own principal says of it is kept, and moves nothing.
+        """
         if not tells(delivery, lesson):
             return
         connection, project, run_id = self._ledger.connection, self._ledger.caller.project, delivery["run_id"]
@@ -45,7 +48,7 @@ class Scores:
         event: dict[str, Any] = {
             "shown": delivery["shown"],
             "p_show": delivery["p_show"],
-            "verified": verified,
+            "verified": True,
             "applied": any(row["by_coin"] for row in applied.values()),
             "period": week_of(delivery["delivered_at"].date()),
         }
@@ -54,18 +57,16 @@ class Scores:
         self._of_agents[agent_name] = self._of_agents[agent_name].add_event(**event)
 
     def verify_event(self, lesson: Lesson, delivery: Row, event: evidence_rows.Event) -> None:
-        """Count an event that was declared only as verified, too."""
+        """Count an event that had been declared only, now that somebody else has reported it, too."""
         self._verified.append(event.issue_id)
-        if tells(delivery, lesson):
-            before = self._events[lesson.id]
-            self._events[lesson.id] = before.add_verification(shown=delivery["shown"], p_show=delivery["p_show"])
+        self.add_event(lesson, delivery)
 
     def values_of(self, lesson: Lesson) -> Row:
         """Return the columns that new events set; none where there was no event."""
         if lesson.id not in self._events:
             return {}
         evidence = Evidence.from_document(lesson.evidence) + self._events[lesson.id]
-        return scored(lesson, evidence, self._prior(lesson))
+        return scored(evidence, self._prior(lesson))
 
     def move(self, lesson: Lesson) -> None:
         """Change the lesson's status where its evidence, as it is now, says so; the numbers go into its history."""
@@ -90,7 +91,7 @@ class Scores:
     def _prior(self, lesson: Lesson) -> Prior:
         """Return what this process expects of a lesson of its agent before there is evidence."""
         shelf = self._ledger.work.shelves.get(self._ledger.caller.project, lesson.agent_name)
-        return shelf.measure.prior if shelf is not None else DEFAULT_PRIOR
+        return shelf.measure.told_prior if shelf is not None else DEFAULT_PRIOR
 
 
 def tells(delivery: Row, lesson: Lesson) -> bool:
@@ -98,36 +99,43 @@ def tells(delivery: Row, lesson: Lesson) -> bool:
     return not delivery["exempt"] and delivery["lesson_version"] == lesson.version
 
 
-def scored(lesson: Lesson, evidence: Evidence, prior: Prior = DEFAULT_PRIOR) -> Row:
+def scored(evidence: Evidence, prior: Prior = DEFAULT_PRIOR) -> Row:
     """Return the columns that follow from a lesson's own evidence: it, its events, and its effect with the interval."""
-    return {"evidence": evidence.to_document(), "events": evidence.events, **_effect_columns(lesson, evidence, prior)}
+    return {"evidence": evidence.to_document(), "events": evidence.events, **_effect_columns(evidence, prior)}
 
 
 def effect_columns(lesson: Lesson) -> Row:
-    """Return a lesson's effect as columns, from its row: where there is no event yet, its verdicts move the prior."""
-    return _effect_columns(lesson, Evidence.from_document(lesson.evidence), DEFAULT_PRIOR)
+    """Return a lesson's effect as columns, from its row.
+
+    Where there is no event yet, its verified verdicts move the prior.
+    """
+    return _effect_columns(Evidence.from_document(lesson.evidence), DEFAULT_PRIOR)
 
 
-def _effect_columns(lesson: Lesson, evidence: Evidence, prior: Prior) -> Row:
+def _effect_columns(evidence: Evidence, prior: Prior) -> Row:
     effect: EffectEstimate
     if evidence.events:
         effect = effect_of(evidence, prior)
     else:
-        effect = posterior((), prior_mean(lesson.times_verified, lesson.times_prevented))
+        prevented, not_prevented = evidence.verdicts
+        effect = posterior((), prior_mean(prevented + not_prevented, prevented))
     return {"effectiveness_score": effect.mean, "effect_low": effect.low, "effect_high": effect.high}
 
 
 def move_by_evidence(
     ledger: Ledger, lesson: Lesson, exposures: Mapping[int, figures.Exposure], prior: Prior = DEFAULT_PRIOR
 ) -> None:
-    """Promote, demote or retire a lesson as its evidence says."""
+    """Promote, demote or retire a lesson as its evidence says: what others than the runs' principals reported.
+
+    What agents say they applied, and their flags, may order lessons; they move no status.
+    """
     if lesson.status not in SERVABLE:
         return
     learning = ledger.work.settings.learning
     measure = Measure(ledger.caller.project, lesson.agent_name, learning.mode)
     measure.know(lesson, exposures, prior, ledger.now)
-    appraisal = measure.appraised(lesson, exempt=False)
-    evidence = Evidence.from_document(lesson.evidence)
+    evidence = Evidence.from_document(lesson.evidence).without_claims()
+    appraisal = measure.appraised(replace(lesson, evidence=evidence.to_document(), flags=0), exempt=False)
     move = next_status(lesson.status, appraisal, evidence, pinned=lesson.pinned)
     if move is None or (move.to == "probation" and lesson.approved_by is not None):
         return
@@ -140,20 +148,20 @@ def recount(ledger: Ledger, lesson: Lesson) -> None:
     """Set a lesson's evidence anew from the rows: some of its issues have gone elsewhere, or its words are new."""
     found = counted(ledger.connection, ledger.caller.project, {lesson.id: lesson}).get(lesson.id, Evidence())
     claims = Evidence.from_document(lesson.evidence).claims
-    ledger.set(lesson, scored(lesson, replace(found, claims=claims)))
+    ledger.set(lesson, scored(replace(found, claims=claims)))
 
 
 def counted(connection: Connection, project: str, lessons: Mapping[str, Lesson]) -> dict[str, Evidence]:
-    """Return what the events and applications of lessons add up to, counted from the rows."""
+    """Return what the verified events and verdicts, and the applications, of lessons add up to, from the rows."""
     found: dict[str, Evidence] = defaultdict(Evidence)
     only = next(iter(lessons)) if len(lessons) == 1 else ""
     for event in evidence_rows.assigned_events(connection, project, only):
         lesson = lessons.get(event.lesson_id)
-        if lesson is not None and not event.exempt and event.lesson_version == lesson.version:
+        if lesson is not None and event.verified and not event.exempt and event.lesson_version == lesson.version:
             found[lesson.id] = found[lesson.id].add_event(
                 shown=event.shown,
                 p_show=event.p_show,
-                verified=event.verified,
+                verified=True,
                 applied=event.applied,
                 period=week_of(event.delivered_at.date()),
             )
@@ -162,6 +170,9 @@ def counted(connection: Connection, project: str, lessons: Mapping[str, Lesson])
         if lesson is not None and version == lesson.version:
             week = week_of(delivered_at.date())
             found[lesson_id] = found[lesson_id].add_application(p_show=p_show, period=week)
+    for lesson_id, verdicts in evidence_rows.verified_verdicts(connection, project, only).items():
+        if lesson_id in lessons:
+            found[lesson_id] = replace(found[lesson_id], verdicts=verdicts)
     return found
 
 

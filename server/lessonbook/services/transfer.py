@@ -1,17 +1,24 @@
-"""Transfer: lessons in from old memories and other databases, and out again."""
+"""Transfer: lessons in from old memories and other databases, and out again.
 
-from collections.abc import Callable, Sequence
+An import keeps the status a lesson had, or lowers it: neither the file nor this database is overruled, nor the lint.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
+import anyio.to_thread
 from sqlalchemy import Connection
 
 from lessonbook.errors import Forbidden
 from lessonbook.models.lesson import Caller, Lesson
-from lessonbook.models.operator import Imported, PortableLesson, RefusedRecord
-from lessonbook.models.vocabulary import Status
+from lessonbook.models.operator import ExportedLesson, Imported, PortableLesson, RefusedRecord
+from lessonbook.models.vocabulary import SERVABLE, Status
 from lessonbook.refinery.catalogue import canonical_key
-from lessonbook.refinery.prepare import Offer, content_hash, reviewed, screened_offer
+from lessonbook.refinery.prepare import Offer, content_hash, offer_of_rule, reviewed, rule_worded, screened_offer
 from lessonbook.refinery.redact import redact
+from lessonbook.refinery.rule_keys import tool_of
 from lessonbook.services.lifecycle import Ledger
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import lessons as lesson_rows
@@ -19,6 +26,41 @@ from lessonbook.store.engine import Retry
 
 CHUNK: Final = 200
 EXPORTED_MAX: Final = 100_000
+_STANDING: Final[dict[Status, int]] = {
+    "active": 6,
+    "probation": 5,
+    "quarantined": 4,
+    "expired": 3,
+    "suspended": 2,
+    "retired": 1,
+    "rejected": 0,
+}
+"""How near to being served: of two records of one lesson the lower counts."""
+_COMES_BACK: Final[frozenset[Status]] = frozenset({*SERVABLE, "quarantined", "expired"})
+"""From these a lesson is served, or may be without a person's word: what the lint objects to waits instead."""
+_HASHED: Final = re.compile(r"(?:text|issue):[0-9a-f]{32}")
+_CATALOGUED: Final = re.compile(r"catalogue:[\w.-]{1,100}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Incoming:
+    """One lesson of the file after the lint."""
+
+    place: str
+    agent_name: str
+    offer: Offer
+    names: tuple[str, ...]
+    status: Status
+    pinned: bool
+
+    @property
+    def hash(self) -> str:
+        return content_hash(self.offer.text)
+
+    def is_twin(self, rule_key: str) -> bool:
+        """Return whether one of the same words for `rule_key` is the same lesson: two rules of one tool are two."""
+        own = self.offer.rule_key
+        return not own or not rule_key or own == rule_key or tool_of(own) != tool_of(rule_key)
 
 
 async def import_lessons(
@@ -29,13 +71,16 @@ async def import_lessons(
     active: bool = False,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Imported:
-    """Store lessons written elsewhere, after the lint: on probation, or active where a person says so.
+    """Store lessons written elsewhere, after the lint, with the status they had or a lower one.
+
+    What was served there begins on probation here, or active where a person says so. What was retired, suspended,
+    expired, rejected or quarantined stays that; so does what this database knows already, in whatever status.
 
     Args:
         work: the workspace.
         caller: on whose behalf.
         lessons: each with the place it came from, for the answer.
-        active: trust them as if a person had written them.
+        active: trust what the file calls active, or gives no status, as if a person had written it.
         progress: told how many are done, of how many.
 
     Raises:
@@ -43,77 +88,209 @@ async def import_lessons(
     """
     if active and not caller.person:
         raise Forbidden("Only a person can trust imported lessons at once: leave --trust out")
-    total = Imported(created=0, known=0, quarantined=0, refused=[])
+    screen = _Screen(work, caller, active=active)
+    incoming = await anyio.to_thread.run_sync(screen.all_of, lessons)  # the lint must not hold up other callers
+    made: dict[str, Status] = {}
     for start in range(0, len(lessons), CHUNK):
-        part = lessons[start : start + CHUNK]
-        done = await work.store.write(
-            lambda connection, part=part: _import(work, caller, connection, part, active=active)
+        part = [one for one in incoming[start : start + CHUNK] if one is not None]
+        made |= await work.store.write(
+            lambda connection, part=part, made=frozenset(made): _import(work, caller, connection, part, made)
         )
-        total = Imported(
-            created=total.created + done.created,
-            known=total.known + done.known,
-            quarantined=total.quarantined + done.quarantined,
-            refused=total.refused + done.refused,
+        progress(min(start + CHUNK, len(lessons)), len(lessons))
+    quarantined = sum(status == "quarantined" for status in made.values())
+    return Imported(
+        created=len(made) - quarantined,
+        resting=sum(status not in {*SERVABLE, "quarantined"} for status in made.values()),
+        known=len(lessons) - len(screen.refused) - len(made),
+        quarantined=quarantined,
+        refused=screen.refused,
+    )
+
+
+class _Screen:
+    """Makes the lessons of a file ready to be stored; `refused` tells of those that cannot be."""
+
+    def __init__(self, work: Workspace, caller: Caller, *, active: bool) -> None:
+        self._work = work
+        self._caller = caller
+        self._active = active
+        self.refused: list[RefusedRecord] = []
+
+    def all_of(self, lessons: Iterable[tuple[str, PortableLesson]]) -> list[_Incoming | None]:
+        """Return the lessons in order; None for one that is refused, or that the file has told before.
+
+        Of several records of one lesson the first is kept, in the lowest status that any of them has.
+        """
+        found: list[_Incoming | None] = []
+        places: dict[tuple[str, str], list[int]] = {}
+        for place, lesson in lessons:
+            one = self._one(place, lesson)
+            if one is None:
+                found.append(None)
+                continue
+            known = places.setdefault((one.agent_name, one.hash), [])
+            for at in known:
+                first = found[at]
+                if first is not None and first.is_twin(one.offer.rule_key):
+                    found[at] = min(first, replace(first, status=one.status), key=lambda same: _STANDING[same.status])
+                    found.append(None)
+                    break
+            else:
+                known.append(len(found))
+                found.append(one)
+        return found
+
+    def _one(self, place: str, lesson: PortableLesson) -> _Incoming | None:
+        if lesson.status == "superseded":
+            reason = "it was merged into another lesson: import that one"
+            self.refused.append(RefusedRecord(place=place, reason=reason))
+            return None
+        offer, refusal = self._offer(lesson)
+        if offer is None:
+            self.refused.append(RefusedRecord(place=place, reason=refusal))
+            return None
+        status = self._status(lesson.status, offer)
+        if status == "active":
+            offer = replace(offer, trust="approved")
+        if status not in SERVABLE and not offer.reasons:
+            offer = replace(offer, reasons=(f"imported as {status}",))
+        return _Incoming(
+            place=place,
+            agent_name=self._work.roster.resolve(lesson.agent_name),
+            offer=offer,
+            names=_names(lesson, offer),
+            status=status,
+            pinned=lesson.pinned and self._caller.person and status not in {"quarantined", "rejected"},
         )
-        progress(start + len(part), len(lessons))
-    return total
+
+    def _offer(self, lesson: PortableLesson) -> tuple[Offer | None, str]:
+        """Return the lesson after the lint. Words of the catalogue are the catalogue's, whoever sends them."""
+        if (rule := rule_worded(lesson.text, self._work.catalogue)) is not None:
+            return offer_of_rule(rule), ""
+        rule_key = canonical_key(redact(lesson.rule_key)[0]) if lesson.rule_key else ""
+        offer, refusal = screened_offer(lesson.text, lesson.why, lesson.severity, lesson.category, "imported", rule_key)
+        if offer is not None and self._work.settings.trust.review == "all" and not self._active:
+            offer = reviewed(offer, "all")
+        return offer, refusal
+
+    def _status(self, claimed: Status | None, offer: Offer) -> Status:
+        if claimed is None or claimed in SERVABLE:
+            status: Status = "active" if self._active and claimed != "probation" else "probation"
+        else:
+            status = claimed
+        return "quarantined" if offer.status == "quarantined" and status in _COMES_BACK else status
+
+
+def _names(lesson: PortableLesson, offer: Offer) -> tuple[str, ...]:
+    """Return the exact names a lesson is to answer to: those it had, else those that follow from its rule and words."""
+    own = f"catalogue:{offer.catalogue_id}" if offer.catalogue_id else f"text:{content_hash(offer.text)}"
+    if lesson.names is None:
+        names = [own, f"rule:{offer.rule_key}" if offer.rule_key else ""]
+    else:
+        names = [own if offer.catalogue_id else "", *map(_name, lesson.names)]
+    return tuple(dict.fromkeys(filter(None, names))) or (own,)
+
+
+def _name(name: str) -> str:
+    """Return a name from a file as it may be stored; empty where it is none."""
+    if name.startswith("rule:"):
+        return f"rule:{key}" if (key := canonical_key(redact(name.removeprefix("rule:"))[0])) else ""
+    return name if _HASHED.fullmatch(name) or _CATALOGUED.fullmatch(name) else ""
 
 
 def _import(
-    work: Workspace,
-    caller: Caller,
-    connection: Connection,
-    lessons: Sequence[tuple[str, PortableLesson]],
-    *,
-    active: bool,
-) -> Imported:
+    work: Workspace, caller: Caller, connection: Connection, lessons: Sequence[_Incoming], made: Collection[str]
+) -> dict[str, Status]:
+    """Store those of `lessons` that are not known yet, and return their statuses by id. `made` were stored before."""
     ledger = Ledger(work, caller, connection, work.now())
-    refused: list[RefusedRecord] = []
-    offers: dict[tuple[str, str], tuple[Offer, tuple[str, ...], str]] = {}
-    for place, lesson in lessons:
-        rule_key = canonical_key(redact(lesson.rule_key)[0]) if lesson.rule_key else ""
-        trust = "approved" if active else "imported"
-        offer, refusal = screened_offer(lesson.text, lesson.why, lesson.severity, lesson.category, trust, rule_key)
-        if offer is None:
-            refused.append(RefusedRecord(place=place, reason=refusal))
+    ledger.hold(one.agent_name for one in lessons)
+    known = _Known(connection, caller.project, lessons, made)
+    created: dict[str, Status] = {}
+    for one in lessons:
+        free = known.free_names(one)
+        if not free or known.has(one):
             continue
-        if not active:
-            offer = reviewed(offer, work.settings.trust.review)
-        name = f"text:{content_hash(offer.text)}"
-        keys = tuple(filter(None, (rule_key and f"rule:{rule_key}", name)))
-        offers.setdefault((work.roster.resolve(lesson.agent_name), name), (offer, keys, place))
-    ledger.hold(agent_name for agent_name, _ in offers)
-    taken = _taken(connection, caller, offers)
-    created = quarantined = 0
-    for (agent_name, name), (offer, keys, place) in offers.items():
-        if (agent_name, name) in taken:
-            continue
-        status: Status = "active" if active else offer.status
-        free = tuple(key for key in keys if (agent_name, key) not in taken)
-        taken.update((agent_name, key) for key in free)
-        ledger.create(agent_name, offer, keys=free, provenance={"imported_from": place}, status=status)
-        quarantined += status == "quarantined"
-        created += status != "quarantined"
+        catalogued = next((name for name in one.names if name.startswith("catalogue:")), "")
+        provenance = {"imported_from": one.place}
+        if catalogued:
+            provenance["catalogue"] = catalogued.removeprefix("catalogue:")
+        lesson_id = ledger.create(
+            one.agent_name, one.offer, keys=free, provenance=provenance, status=one.status, pinned=one.pinned
+        )
+        created[lesson_id] = one.status
+        known.taken.update({(one.agent_name, name): lesson_id for name in free})
     if not ledger.write():
         raise Retry
-    known = len(lessons) - len(refused) - created - quarantined
-    return Imported(created=created, known=known, quarantined=quarantined, refused=refused)
+    return created
 
 
-def _taken(
-    connection: Connection, caller: Caller, offers: dict[tuple[str, str], tuple[Offer, tuple[str, ...], str]]
-) -> set[tuple[str, str]]:
-    agents = {agent_name for agent_name, _ in offers}
-    keys = {key for _, keys, _ in offers.values() for key in keys}
-    return set(lesson_rows.find_by_keys(connection, caller.project, agents, keys))
+class _Known:
+    """What a database knows of some lessons: by their words, by the catalogue's entry, by words that were rejected."""
+
+    def __init__(
+        self, connection: Connection, project: str, lessons: Sequence[_Incoming], made: Collection[str]
+    ) -> None:
+        agents = {one.agent_name for one in lessons}
+        texts = {f"text:{one.hash}" for one in lessons}
+        names = {name for one in lessons for name in one.names}
+        self.taken = lesson_rows.find_by_keys(connection, project, agents, names | texts)
+        self._buried = lesson_rows.rejected_texts(connection, project, texts)
+        owners: dict[tuple[str, str], set[str]] = {}
+        for (agent_name, key), lesson_id in self.taken.items():
+            if key in texts:
+                owners.setdefault((agent_name, key.removeprefix("text:")), set()).add(lesson_id)
+        for agent_name, text_hash, lesson_id in lesson_rows.worded(connection, project, {one.hash for one in lessons}):
+            owners.setdefault((agent_name, text_hash), set()).add(lesson_id)
+        found = lesson_rows.find(connection, project, {lesson_id for ids in owners.values() for lesson_id in ids})
+        self._owners = {key: [found[lesson_id] for lesson_id in ids] for key, ids in owners.items()}
+        self._made = made
+
+    def has(self, one: _Incoming) -> bool:
+        """Return whether a lesson is there already, in whatever status, or its words were rejected for any agent."""
+        if one.offer.trust != "curated" and f"text:{one.hash}" in self._buried:
+            return True
+        if any(name.startswith("catalogue:") and (one.agent_name, name) in self.taken for name in one.names):
+            return True
+        return any(self._is_same(one, lesson) for lesson in self._owners.get((one.agent_name, one.hash), ()))
+
+    def free_names(self, one: _Incoming) -> tuple[str, ...]:
+        """Return the names that no lesson of the agent has."""
+        return tuple(name for name in one.names if (one.agent_name, name) not in self.taken)
+
+    def _is_same(self, one: _Incoming, lesson: Lesson) -> bool:
+        """Return whether a lesson of the same words is this one. What rests here does not come back by another rule."""
+        return one.is_twin(lesson.rule_key) or (lesson.status not in SERVABLE and lesson.id not in self._made)
 
 
-async def export_lessons(work: Workspace, caller: Caller, agent_name: str = "") -> list[Lesson]:
+async def export_lessons(work: Workspace, caller: Caller, agent_name: str = "") -> list[ExportedLesson]:
     """Return the lessons that stand (all but rejected and superseded), most severe first."""
     filters = {"agent_name": work.roster.resolve(agent_name)} if agent_name else {}
     statuses = ["quarantined", "probation", "active", "suspended", "retired", "expired"]
-    return await work.store.read(
-        lambda connection: lesson_rows.page(
+
+    def read(connection: Connection) -> list[ExportedLesson]:
+        found = lesson_rows.page(
             connection, caller.project, filters=filters, statuses=statuses, after=None, limit=EXPORTED_MAX
         )
+        names = lesson_rows.names_of(connection, caller.project)
+        return [_exported(lesson, names.get(lesson.id, [])) for lesson in found]
+
+    return await work.store.read(read)
+
+
+def _exported(lesson: Lesson, names: list[str]) -> ExportedLesson:
+    return ExportedLesson.model_construct(
+        text=lesson.lesson_text,
+        why=lesson.rationale,
+        agent_name=lesson.agent_name,
+        severity=lesson.severity_name,
+        category=lesson.category,
+        rule_key=lesson.rule_key,
+        status=lesson.status,
+        pinned=lesson.pinned,
+        names=names,
+        trust=lesson.trust,
+        issue_count=lesson.issue_count,
+        times_applied=lesson.times_applied,
+        times_verified=lesson.times_verified,
+        times_prevented=lesson.times_prevented,
     )

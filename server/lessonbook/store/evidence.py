@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, exists, func, select, update
+from sqlalchemy import Connection, and_, bindparam, case, exists, func, select, update
 
 from lessonbook.store import dialect
 from lessonbook.store.tables import applications, deliveries, evidence, issues, service_stops
@@ -83,6 +83,19 @@ def applied_by_coin(
         yield row[0], row[1], row[2], row[3]
 
 
+def verified_verdicts(connection: Connection, project: str, lesson_id: str = "") -> dict[str, tuple[int, int]]:
+    """Return by lesson id how many verified verdicts say that it prevented its issue, and how many that it did not."""
+    prevented = func.coalesce(func.sum(case((applications.c.verdict, 1), else_=0)), 0)
+    query = (
+        select(applications.c.lesson_id, prevented, func.count(applications.c.verdict))
+        .where(applications.c.project == project, applications.c.verdict_evidence == "verified")
+        .group_by(applications.c.lesson_id)
+    )
+    if lesson_id:
+        query = query.where(applications.c.lesson_id == lesson_id)
+    return {row[0]: (int(row[1]), int(row[2]) - int(row[1])) for row in connection.execute(query)}
+
+
 def assigned_events(connection: Connection, project: str, lesson_id: str = "") -> Iterator[Assigned]:
     """Yield every event with its delivery, of one lesson where named."""
     query = (
@@ -113,13 +126,14 @@ def assigned_events(connection: Connection, project: str, lesson_id: str = "") -
 
 
 def count_events(connection: Connection, project: str, agent_name: str, since: datetime, most: int) -> int:
-    """Return how many events an agent had since a moment, counted up to `most`."""
+    """Return how many verified events an agent had since a moment, counted up to `most`."""
     found = (
         select(issues.c.id)
         .where(
             issues.c.project == project,
             issues.c.agent_name == agent_name,
             issues.c.is_event,
+            issues.c.event_verified,
             issues.c.created_at >= since,
         )
         .limit(most)

@@ -39,6 +39,7 @@ _SEEN: Final = (
         issues.c.project == bindparam("project"),
         issues.c.fingerprint.in_(bindparam("fingerprints", expanding=True)),
         issues.c.source != "agent",
+        issues.c.principal.not_in(bindparam("not_by", expanding=True)),
     )
     .distinct()
 )
@@ -55,12 +56,14 @@ def add_refinement_run(connection: Connection, row: Row) -> None:
     connection.execute(insert(refinement_runs).values(row))
 
 
-def seen_fingerprints(connection: Connection, project: str, fingerprints: Iterable[str]) -> set[str]:
-    """Return which of the fingerprints the project has met before.
+def seen_fingerprints(
+    connection: Connection, project: str, fingerprints: Iterable[str], *, not_by: Collection[str] = ()
+) -> set[str]:
+    """Return which of the fingerprints the project has met before, in reports by others than the principals `not_by`.
 
     What an agent said of its own work does not count: else it could keep QA's report from being evidence.
     """
-    wanted = {"project": project, "fingerprints": list(set(fingerprints))}
+    wanted = {"project": project, "fingerprints": list(set(fingerprints)), "not_by": list(not_by)}
     return set(connection.execute(_SEEN, wanted).scalars())
 
 

@@ -40,6 +40,7 @@ from lessonbook.store.types import Row
 
 CHANNEL: Final = "lessonbook"
 OVERDUE_MAX: Final = 1_000
+WITH_EVENTS_MAX: Final = 10_000
 _COLUMNS: Final = [lessons.c[field.name] for field in fields(Lesson)]
 _CHANGED: Final = (
     select(*_COLUMNS, lesson_documents.c.body)
@@ -162,6 +163,24 @@ def find_by_keys(
     """Return lesson ids by (agent, key)."""
     wanted = {"project": project, "agents": list({*agents, SHARED_AGENT}), "keys": list(set(keys))}
     return {(agent, key): lesson_id for agent, key, lesson_id in connection.execute(_NAMED, wanted)}
+
+
+def names_of(connection: Connection, project: str) -> dict[str, list[str]]:
+    """Return every exact name of a project's lessons, sorted, by lesson id."""
+    query = select(lesson_keys.c.lesson_id, lesson_keys.c.key).where(lesson_keys.c.project == project)
+    names: dict[str, list[str]] = {}
+    for lesson_id, key in connection.execute(query):
+        names.setdefault(lesson_id, []).append(key)
+    return {lesson_id: sorted(keys) for lesson_id, keys in names.items()}
+
+
+def worded(connection: Connection, project: str, hashes: Iterable[str]) -> list[tuple[str, str, str]]:
+    """Return the lessons, of whatever status, whose text has one of the hashes: agent, hash, lesson id."""
+    wanted = list(set(hashes))
+    query = select(lessons.c.agent_name, lessons.c.content_hash, lessons.c.id).where(
+        lessons.c.project == project, lessons.c.content_hash.in_(wanted)
+    )
+    return [(row[0], row[1], row[2]) for row in connection.execute(query)] if wanted else []
 
 
 def rejected_texts(connection: Connection, project: str, keys: Iterable[str]) -> dict[str, str]:
@@ -417,6 +436,12 @@ def overdue(connection: Connection, project: str, now: datetime, only: Collectio
     if only is not None:
         conditions.append(lessons.c.id.in_(only))
     return where(connection, conditions, [lessons.c.id], OVERDUE_MAX)
+
+
+def with_events(connection: Connection, project: str) -> list[Lesson]:
+    """Return the lessons whose issue has come in a run where they were eligible."""
+    conditions = [lessons.c.project == project, lessons.c.events > 0]
+    return where(connection, conditions, [lessons.c.id], WITH_EVENTS_MAX)
 
 
 def applied_at_least(connection: Connection, project: str, times: int, most: int) -> list[Lesson]:
