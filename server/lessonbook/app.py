@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lessonbook.config import Settings, project_of
+from lessonbook.config import Settings
+from lessonbook.git import project_of
 from lessonbook.logs import set_up
 from lessonbook.models.lesson import Caller
 

@@ -50,7 +50,7 @@ async def model(provider: FakeProvider) -> AsyncIterator[LanguageModel]:
 
 
 def opened(provider: FakeProvider, **others: object) -> LanguageModel:
-    return open_model(RefinerSettings.model_validate(provider.settings(**others)), {"TEST_KEY": KEY})
+    return open_model(RefinerSettings.model_validate(provider.settings(**others)), {"LESSONBOOK_TEST_KEY": KEY})
 
 
 def asked(*descriptions: str) -> Question:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable
@@ -14,8 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lessonbook import private_files
 from lessonbook.cli.console import command, console, print_table
 from lessonbook.errors import InvalidInput, LessonbookError, Unavailable
+from lessonbook.programs import own_command
 
 if TYPE_CHECKING:
     from mcp.client import Client
@@ -47,7 +48,7 @@ def demo(
 
     folder = keep.absolute() if keep else Path(tempfile.mkdtemp(prefix="lessonbook-demo-"))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_files.make_folder(folder)
     except OSError as error:
         raise InvalidInput(f"{folder} cannot be made ({error.strerror}): name another folder") from error
     database = folder / "lessonbook.db"
@@ -70,8 +71,10 @@ async def _play(database: Path) -> None:
     from mcp.client import Client
     from mcp.client.stdio import StdioServerParameters, stdio_client
 
-    arguments = ["-m", "lessonbook", "serve", "--project", "demo", "--database", f"sqlite:///{database}"]
-    server = stdio_client(StdioServerParameters(command=sys.executable, args=arguments))
+    program, *arguments = own_command()
+    arguments += ["serve", "--project", "demo", "--toolsets", "agent,operator", "--database", f"sqlite:///{database}"]
+    # In a folder of its own: what the working folder holds is nothing to the demo.
+    server = stdio_client(StdioServerParameters(command=program, args=arguments, cwd=database.parent))
     async with Client(server) as client:
         await _Demo(client).play()
 
