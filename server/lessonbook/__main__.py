@@ -11,7 +11,10 @@ def _leave_working_folder() -> None:
     `python -m` without `-P` and an empty entry in PYTHONPATH put it there, and then a file of a cloned repository that
     is called like a library would be run.
     """
-    here = os.getcwd()  # noqa: PTH109  # nothing is imported before
+    try:
+        here = os.getcwd()  # noqa: PTH109  # nothing is imported before
+    except FileNotFoundError:  # it was removed
+        return
     sys.path[:] = [place for place in sys.path if place and (place != here or place in site.getsitepackages())]
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def project_name(settings: Settings, folder: Path | None = None) -> str:
     """Return the project in force: the configured one, else the one of the working folder."""
-    return settings.project or project_of(folder or Path.cwd())
+    return settings.project or project_of(folder or Path())
 
 
 def store_for(settings: Settings) -> Store:

@@ -283,10 +283,7 @@ def _found_layers() -> list[_Layer]:
     A file that is not trusted takes nothing away from one that is.
     """
     layers = _user_layers()
-    try:
-        files = find_files(Path.cwd())
-    except FileNotFoundError:  # the working folder is gone
-        return layers
+    files = find_files(Path())
     trusted = next((file for file in files if file.is_trusted), None)
     if trusted:
         layers.append(_Layer(str(trusted.path), trusted.values))

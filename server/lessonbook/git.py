@@ -62,7 +62,10 @@ def ask(folder: Path, *arguments: str, timeout_s: float = 5.0) -> subprocess.Com
 
 def top_of(folder: Path) -> Path | None:
     """Return the top folder of the checkout that `folder` is in, or None where it is in none."""
-    here = Path(os.path.realpath(folder))
+    try:
+        here = Path(os.path.realpath(folder))
+    except FileNotFoundError:  # the working folder was removed
+        return None
     return next((place for place in (here, *here.parents) if os.path.exists(place / ".git")), None)  # noqa: PTH110  # see below
 
 

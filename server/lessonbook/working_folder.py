@@ -106,7 +106,10 @@ def find_files(folder: Path) -> list[FolderFile]:
     Raises:
         ConfigError: one cannot be read, or is not valid TOML.
     """
-    here = Path(os.path.realpath(folder))
+    try:
+        here = Path(os.path.realpath(folder))
+    except FileNotFoundError:  # the working folder was removed
+        return []
     top = git.top_of(here) or here
     places = [place for place in (here, *here.parents) if place == top or top in place.parents]
     return [read(place / FILE_NAME) for place in places if os.path.isfile(place / FILE_NAME)]  # noqa: PTH113  # False where it may not be looked at

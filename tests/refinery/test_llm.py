@@ -258,6 +258,31 @@ async def test_a_server_of_ones_own_never_gets_the_key_of_another(
     await model.close()
 
 
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [("anthropic:claude-haiku-4-5", ""), ("openai-responses:gpt-5-mini", "/v1"), ("openai:x", "/v1")],
+)
+@pytest.mark.parametrize("own", ["", "LESSONBOOK_TEST_KEY"])
+async def test_a_server_at_an_address_gets_no_credential_that_the_environment_holds_for_others(
+    name: str, suffix: str, own: str, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in (
+        "OPENAI_API_KEY",
+        "OPENAI_ORG_ID",
+        "OPENAI_PROJECT_ID",
+        "ANTHROPIC_API_KEY",
+        "ANTHROPIC_AUTH_TOKEN",
+    ):
+        monkeypatch.setenv(variable, f"foreign-{variable}")
+    provider.will(GOOD)
+    model = opened(provider, model=name, base_url=provider.url + suffix, api_key_env=own)
+    await model.abstract(asked(ISSUE))
+    sent = json.dumps(provider.asked[0].headers)
+    assert "foreign" not in sent
+    assert (KEY in sent) == bool(own)
+    await model.close()
+
+
 async def test_neither_key_nor_issue_is_logged_even_where_everything_is(
     provider: FakeProvider, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -26,6 +26,11 @@ class Plan:
     after: str
 
     @property
+    def is_shared(self) -> bool:
+        """Whether the file lies in the project, where a team shares it."""
+        return not self.file.is_absolute()
+
+    @property
     def difference(self) -> str:
         """The change as a unified diff; empty where there is none."""
         lines = difflib.unified_diff(
@@ -40,12 +45,12 @@ class Plan:
             InvalidInput: the file or its folder cannot be made or written.
         """
         try:
-            if self.file.is_absolute():
-                private_files.make_folder(self.file.parent)
-                private_files.write(self.file, self.after)
-            else:
+            if self.is_shared:
                 self.file.parent.mkdir(parents=True, exist_ok=True)
                 self.file.write_text(self.after, encoding="utf-8")
+            else:
+                private_files.make_folder(self.file.parent)
+                private_files.write(self.file, self.after)
         except OSError as error:
             raise InvalidInput(
                 f"{self.file} cannot be written ({error.strerror}): see to its folder, or add the server by hand"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections import Counter
@@ -52,7 +53,7 @@ def demo(
     except OSError as error:
         raise InvalidInput(f"{folder} cannot be made ({error.strerror}): name another folder") from error
     database = folder / "lessonbook.db"
-    if database.exists():
+    if os.path.lexists(database):  # a link that leads nowhere would have it made elsewhere
         raise InvalidInput(f"{database} is there already: name another folder, or remove it")
     try:
         anyio.run(_play, database)

@@ -9,6 +9,7 @@ import typer
 
 from lessonbook.cli.console import command, load, options, print_json, say, wants_json
 from lessonbook.errors import InvalidInput
+from lessonbook.programs import find_program
 
 
 def add_to(app: typer.Typer) -> None:
@@ -69,8 +70,11 @@ def install(
         plan.write()
         if not wants_json():
             say(f"Written. Restart {client}, and ask it for the lessonbook tools.")
-    if "-P" in plan.difference and not wants_json():
-        say("[yellow]note[/yellow] It names this machine's Python, since `lessonbook` is not on the path.")
+    if plan.is_shared and not find_program("lessonbook") and not wants_json():
+        say(
+            "[yellow]note[/yellow] `lessonbook` is not on the path, so the file names a place on this machine. "
+            "Put it on the path (`uv tool install`) and run this again before you share the file."
+        )
 
 
 def refuse_password(database: str) -> None:
@@ -101,9 +105,9 @@ def trust(
     from lessonbook import working_folder
     from lessonbook.cli import trusting
 
-    files = working_folder.find_files(Path.cwd())
+    files = working_folder.find_files(Path())
     if not files:
-        raise InvalidInput(f"There is no {working_folder.FILE_NAME} in {Path.cwd()}, nor above it in its checkout")
+        raise InvalidInput(f"There is no {working_folder.FILE_NAME} in this folder, nor above it in its checkout")
     file = files[0]
     if revoke:
         trusting.revoke(file)

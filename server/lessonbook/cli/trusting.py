@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
+import typer
+
 from lessonbook import git, working_folder
 from lessonbook.cli.console import print_json, print_table, say, wants_json
 from lessonbook.config import settings_with
@@ -40,7 +42,8 @@ def _value(value: object) -> str:
 
 def show(file: FolderFile, rows: list[Row]) -> None:
     """Print what a file would change, and what a person should know of it."""
-    print_table(str(file.path), ["setting", "now", "in the file"], rows)
+    typer.echo(str(file.path))
+    print_table("", ["setting", "now", "in the file"], rows)
     top = git.top_of(file.path.parent) or file.path.parent
     database = file.values.get("database")
     url = str(cast("dict[str, Any]", database).get("url", "")) if isinstance(database, dict) else ""
