@@ -42,8 +42,8 @@ def lessonbook_on(url: str) -> Program:
     """Return Lessonbook's server on the database `url`, with the agent toolset alone."""
     return Program(
         name="lessonbook",
-        stdio=("-m", "lessonbook", "serve", "--toolsets", "agent"),
-        http=("-m", "lessonbook", "serve", "--toolsets", "agent", "--http", "--port", "{port}"),
+        stdio=("-P", "-m", "lessonbook", "serve", "--toolsets", "agent"),
+        http=("-P", "-m", "lessonbook", "serve", "--toolsets", "agent", "--http", "--port", "{port}"),
         environment={"LESSONBOOK_DATABASE_URL": url, "LESSONBOOK_PROJECT": PROJECT},
     )
 
@@ -55,7 +55,7 @@ def migrate(program: Program, workdir: Path) -> None:
         BenchError: the command failed; tells the end of what it printed.
     """
     finished = subprocess.run(
-        [sys.executable, "-m", "lessonbook", "db", "upgrade"],
+        [sys.executable, "-P", "-m", "lessonbook", "db", "upgrade"],
         cwd=workdir,
         env={**os.environ, **environment_of(program, workdir)},
         capture_output=True,

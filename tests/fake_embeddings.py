@@ -17,7 +17,7 @@ SUBJECTS: tuple[frozenset[str], ...] = (
 
 def semantic(provider: FakeProvider, **others: Any) -> dict[str, Any]:
     """The settings that lead to a provider."""
-    served = {"model": "small", "base_url": f"{provider.url}/v1", "api_key_env": "TEST_KEY", "timeout_s": 20}
+    served = {"model": "small", "base_url": f"{provider.url}/v1", "api_key_env": "LESSONBOOK_TEST_KEY", "timeout_s": 20}
     return {**served, **others}
 
 

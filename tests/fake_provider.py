@@ -57,8 +57,8 @@ class FakeProvider:
 
     def settings(self, **others: Any) -> dict[str, Any]:
         """The refiner's settings that lead here."""
-        quick = {"timeout_s": 20, "retries": 0, "every_s": 1}
-        return {"model": "small-model", "base_url": f"{self.url}/v1", "api_key_env": "TEST_KEY", **quick, **others}
+        quick = {"timeout_s": 20, "retries": 0, "every_s": 1, "api_key_env": "LESSONBOOK_TEST_KEY"}
+        return {"model": "small-model", "base_url": f"{self.url}/v1", **quick, **others}
 
 
 class _Handler(BaseHTTPRequestHandler):

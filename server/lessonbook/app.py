@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lessonbook.config import Settings, project_of
+from lessonbook.config import Settings
+from lessonbook.git import project_of
 from lessonbook.logs import set_up
 from lessonbook.models.lesson import Caller
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def project_name(settings: Settings, folder: Path | None = None) -> str:
     """Return the project in force: the configured one, else the one of the working folder."""
-    return settings.project or project_of(folder or Path.cwd())
+    return settings.project or project_of(folder or Path())
 
 
 def store_for(settings: Settings) -> Store:

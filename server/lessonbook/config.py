@@ -1,24 +1,31 @@
-"""Settings: command line, then environment, then a TOML file, then defaults. config.example.toml describes them."""
+"""Settings: command line, then environment, then TOML files, then defaults. config.example.toml describes them."""
 
 from __future__ import annotations
 
+import logging
 import os
 import re
-import subprocess
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 from urllib.parse import urlsplit
 
 from platformdirs import user_config_path, user_data_path
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from lessonbook import environment
 from lessonbook.errors import ConfigError
+from lessonbook.working_folder import FILE_NAME, FolderFile, brief, find_files, permitted, read_toml, shown, warning
 
-FILE_NAME: Final = "lessonbook.toml"
+log = logging.getLogger(__name__)
+_PROVIDERS: Final = {
+    "api.openai.com": {"OPENAI_API_KEY"},
+    "api.anthropic.com": {"ANTHROPIC_API_KEY"},
+    "generativelanguage.googleapis.com": {"GOOGLE_API_KEY", "GEMINI_API_KEY"},
+}
+"""The variables whose keys belong to a provider, by its host."""
 _SECRET: Final = re.compile(r"key|token|secret|password|base_url", re.I)
 """Settings whose value may be, by mistake, a secret: it is never repeated in an error."""
 
@@ -34,9 +41,15 @@ def _address(url: str) -> str:
     return url
 
 
-def _variable(name: str) -> str:
+def _variable(name: str, base_url: str) -> str:
     if name and not re.fullmatch(r"[A-Za-z_]\w{0,99}", name):
         raise PydanticCustomError("variable", "name an environment variable, not the key itself")
+    if name and base_url and not name.startswith(environment.PREFIX):
+        parts = urlsplit(base_url)
+        if parts.scheme != "https" or name not in _PROVIDERS.get(parts.hostname or "", set()):
+            raise PydanticCustomError(
+                "foreign", "a server at base_url gets a key of its own: put it in a variable named LESSONBOOK_…_KEY"
+            )
     return name
 
 
@@ -122,8 +135,8 @@ class RefinerSettings(_Section):
 
     @field_validator("api_key_env")
     @classmethod
-    def _is_variable(cls, name: str) -> str:
-        return _variable(name)
+    def _is_variable(cls, name: str, info: ValidationInfo) -> str:
+        return _variable(name, info.data.get("base_url", ""))
 
 
 class SemanticSettings(_Section):
@@ -149,8 +162,8 @@ class SemanticSettings(_Section):
 
     @field_validator("api_key_env")
     @classmethod
-    def _is_variable(cls, name: str) -> str:
-        return _variable(name)
+    def _is_variable(cls, name: str, info: ValidationInfo) -> str:
+        return _variable(name, info.data.get("base_url", ""))
 
 
 class DataSettings(_Section):
@@ -160,16 +173,8 @@ class DataSettings(_Section):
     catalogue: Path | None = None
 
 
-class Settings(BaseSettings):
+class Settings(_Section):
     """Everything that can be set."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="LESSONBOOK_",
-        env_nested_delimiter="_",
-        env_nested_max_split=1,
-        extra="forbid",
-        frozen=True,
-    )
 
     project: str = Field(default="", max_length=200)
     agent: str = Field(default="", max_length=100)
@@ -183,59 +188,119 @@ class Settings(BaseSettings):
     semantic: SemanticSettings = SemanticSettings()
     data: DataSettings = DataSettings()
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003  # the interface passes all of them
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # read by `load_settings`, between file and line
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # a stray .env must not steer the server
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # unused
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take the values given and nothing else: `load_settings` has put them in order."""
-        return (init_settings,)
-
     @property
     def database_url(self) -> str:
         """The database to use, the default filled in."""
         return self.database.url or f"sqlite:///{user_data_path('lessonbook', appauthor=False) / 'lessonbook.db'}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """Settings from one place."""
+
+    place: str
+    values: Mapping[str, Any]
+
+
 def load_settings(overrides: Mapping[str, Any] | None = None, *, file: Path | None = None) -> Settings:
     """Return the settings in force. `overrides` are the command line's, keyed as in the file (`{"project": "x"}`).
+
+    A `file`, or one that LESSONBOOK_CONFIG names, is the only one that is read.
 
     Raises:
         ConfigError: a key or value is wrong; the message names it and where it stands.
     """
-    path = file or _found_file()
-    below = _read(path) if path else {}
-    if url := os.environ.get("DATABASE_URL"):
-        below = _merged(below, {"database": {"url": url}})
+    named = file or _named_file()
+    files = [_layer_of(named)] if named else _found_layers()
+    return _composed([*files, *_environment(), _Layer("the command line", overrides or {})])
+
+
+def settings_with(file: FolderFile) -> tuple[Settings, Settings]:
+    """Return the settings without a working folder's file, and those with it where it is trusted.
+
+    Raises:
+        ConfigError: a key or value is wrong.
+    """
+    user, above = _user_layers(), _environment()
+    return _composed([*user, *above]), _composed([*user, _Layer(str(file.path), file.values), *above])
+
+
+def _composed(layers: Sequence[_Layer]) -> Settings:
+    """Return the settings of layers, the lowest first."""
     try:
-        environment = EnvSettingsSource(Settings)()
-        settings = Settings(**_merged(_merged(below, environment), overrides or {}))
+        settings = Settings(**_merged_layers(layers))
     except ValidationError as error:
-        raise ConfigError(_sentence(error, path, below, overrides or {})) from error
+        raise ConfigError(_sentence(error, layers)) from error
+    _refuse_relative(settings)
+    environment.refuse_unknown(Settings, {settings.refiner.api_key_env, settings.semantic.api_key_env})
     return settings
 
 
-def _found_file() -> Path | None:
-    if named := os.environ.get("LESSONBOOK_CONFIG"):
-        return Path(named)
-    for place in (Path(FILE_NAME), user_config_path("lessonbook", appauthor=False) / FILE_NAME):
-        if place.is_file():
-            return place
-    return None
+def _refuse_relative(settings: Settings) -> None:
+    """Refuse paths that mean another file in each working folder; those in a file were made absolute."""
+    model = None if settings.semantic.base_url else settings.semantic.model
+    data = settings.data
+    for name, path in (("data.roster", data.roster), ("data.catalogue", data.catalogue), ("semantic.model", model)):
+        if path and not Path(os.path.expanduser(path)).is_absolute():  # noqa: PTH111  # never raises
+            raise ConfigError(f"{name} = {str(path)!r} is wrong: write its whole path")
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as handle:
-            return tomllib.load(handle)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+def _environment() -> list[_Layer]:
+    url = os.environ.get("DATABASE_URL")
+    theirs = [_Layer("DATABASE_URL", {"database": {"url": url}})] if url else []
+    return [*theirs, *(_Layer(name, values) for name, values in environment.read(Settings))]
+
+
+def _named_file() -> Path | None:
+    """Return the file that LESSONBOOK_CONFIG names.
+
+    Raises:
+        ConfigError: its path is relative; it would name another file in each working folder.
+    """
+    named = os.environ.get("LESSONBOOK_CONFIG", "")
+    path = Path(os.path.expanduser(named))  # noqa: PTH111  # never raises
+    if named and not path.is_absolute():
+        raise ConfigError(f"LESSONBOOK_CONFIG = {named!r} is wrong: write the file's whole path")
+    return path if named else None
+
+
+def _layer_of(path: Path) -> _Layer:
+    return _Layer(str(path), read_toml(path)[0])
+
+
+def user_file() -> Path:
+    """Return where the person's own configuration file is, or would be."""
+    return user_config_path("lessonbook", appauthor=False) / FILE_NAME
+
+
+def _user_layers() -> list[_Layer]:
+    return [_layer_of(user_file())] if user_file().is_file() else []
+
+
+def _found_layers() -> list[_Layer]:
+    """Return the person's own file, the working folder's nearest trusted one, and what a nearer one may set.
+
+    A file that is not trusted takes nothing away from one that is.
+    """
+    layers = _user_layers()
+    files = find_files(Path())
+    trusted = next((file for file in files if file.is_trusted), None)
+    if trusted:
+        layers.append(_Layer(str(trusted.path), trusted.values))
+    if files and files[0] is not trusted:
+        toolsets: object = _table(_merged_layers(layers).get("server")).get("toolsets")
+        kept, ignored = permitted(files[0], cast("list[str]", toolsets) if isinstance(toolsets, list) else [])
+        layers.append(_Layer(str(files[0].path), kept))
+        if ignored:
+            log.warning("%s", warning(files[0], ignored))
+    return layers
+
+
+def _merged_layers(layers: Sequence[_Layer]) -> dict[str, Any]:
+    whole: dict[str, Any] = {}
+    for layer in layers:
+        whole = _merged(whole, layer.values)
+    return whole
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -254,18 +319,13 @@ def _table(value: object) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
 
 
-def _sentence(error: ValidationError, path: Path | None, in_file: Mapping[str, Any], on_line: Mapping[str, Any]) -> str:
+def _sentence(error: ValidationError, layers: Sequence[_Layer]) -> str:
     first = error.errors(include_url=False)[0]
     keys = tuple(str(part) for part in first["loc"])
-    name = ".".join(keys)
-    variable = "LESSONBOOK_" + "_".join(keys).upper()
-    if _holds(on_line, keys):
-        place = "the command line"
-    elif variable in os.environ or not _holds(in_file, keys):
-        place = variable
-    else:
-        place = "DATABASE_URL" if name == "database.url" and "DATABASE_URL" in os.environ else str(path)
-    value = "…" if _SECRET.search(name) else repr(first["input"])
+    name = ".".join(shown(key) for key in keys)
+    place = next((layer.place for layer in reversed(layers) if _holds(layer.values, keys)), "the settings")
+    value = repr(first["input"])
+    value = "…" if _SECRET.search(name) or "://" in value else brief(value)
     if first["type"] == "extra_forbidden":
         return f"{place}: there is no setting {name!r} (value {value}). See config.example.toml."
     if first["type"] in {"model_type", "dict_type"}:
@@ -287,41 +347,3 @@ def _holds(values: Mapping[str, Any], keys: tuple[str, ...]) -> bool:
             return False
         here = table[key]
     return True
-
-
-def project_of(folder: Path) -> str:
-    """Return the project of a working folder: its git remote without credentials, else its top folder's name.
-
-    A folder that is in no git checkout belongs to the project `default`.
-    """
-    top = _git(folder, "rev-parse", "--show-toplevel")
-    if not top:
-        return "default"
-    remote = _git(folder, "config", "--get", "remote.origin.url")
-    return (_remote_name(remote) if remote else "") or Path(top).name or "default"
-
-
-def _remote_name(remote: str) -> str:
-    """Return `host/owner/name` of a remote in any of git's spellings."""
-    scp = re.fullmatch(r"(?:[^@/]+@)?([\w.-]+):(?!//)(.+)", remote)
-    if scp:
-        host, path = scp.groups()
-    else:
-        parts = urlsplit(remote)
-        host, path = parts.hostname or "", parts.path
-    name = "/".join(part for part in (host, path.strip("/").removesuffix(".git")) if part)
-    return name[:200]
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    try:
-        done = subprocess.run(  # noqa: S603  # fixed words, no shell
-            ["git", "-C", str(folder), *arguments],  # noqa: S607  # the person's own git
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""

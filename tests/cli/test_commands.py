@@ -95,8 +95,10 @@ def test_a_database_that_is_down_is_one_sentence_and_exit_code_1(run: Run) -> No
     assert "Traceback" not in done.err
 
 
-def test_a_wrong_setting_names_key_value_and_file(run: Run) -> None:
-    Path("lessonbook.toml").write_text('[learning]\nttl_days = "soon"\n')
+def test_a_wrong_setting_names_key_value_and_file(run: Run, tmp_path: Path) -> None:
+    own = tmp_path / "home" / "lessonbook" / "lessonbook.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text('[learning]\nttl_days = "soon"\n')
     done = run("stats")
     assert done.code == 2
     assert "lessonbook.toml: learning.ttl_days = 'soon'" in done.err

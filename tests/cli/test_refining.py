@@ -21,7 +21,7 @@ RULE = "Write a header row into every exported table."
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProvider]:
     """A provider that the environment names as the configured one."""
-    monkeypatch.setenv("TEST_KEY", KEY)
+    monkeypatch.setenv("LESSONBOOK_TEST_KEY", KEY)
     with fake_provider() as provider:
         for name, value in provider.settings().items():
             monkeypatch.setenv(f"LESSONBOOK_REFINER_{name.upper()}", str(value))
@@ -84,9 +84,9 @@ def test_without_a_model_only_the_rules_are_tried(run: Run) -> None:
 
 def test_a_key_that_is_not_there_is_told(run: Run, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> None:
     report(run, "the export forgets the header")
-    monkeypatch.delenv("TEST_KEY")
+    monkeypatch.delenv("LESSONBOOK_TEST_KEY")
     told = run("refine", "--auto")
-    assert (told.code, "TEST_KEY" in told.err) == (2, True)
+    assert (told.code, "LESSONBOOK_TEST_KEY" in told.err) == (2, True)
 
 
 def test_issues_join_a_lesson_that_exists(run: Run) -> None:

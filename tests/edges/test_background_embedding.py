@@ -24,7 +24,7 @@ RULE = "Give each outgoing request a timeout."
 
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProvider]:
-    monkeypatch.setenv("TEST_KEY", KEY)
+    monkeypatch.setenv("LESSONBOOK_TEST_KEY", KEY)
     with fake_provider() as provider:
         provider.will(embeds)
         yield provider

@@ -30,7 +30,7 @@ KEPT_UP = select(delivery_marks.c.project)
 
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProvider]:
-    monkeypatch.setenv("TEST_KEY", KEY)
+    monkeypatch.setenv("LESSONBOOK_TEST_KEY", KEY)
     with fake_provider() as provider:
         yield provider
 

@@ -50,7 +50,7 @@ async def model(provider: FakeProvider) -> AsyncIterator[LanguageModel]:
 
 
 def opened(provider: FakeProvider, **others: object) -> LanguageModel:
-    return open_model(RefinerSettings.model_validate(provider.settings(**others)), {"TEST_KEY": KEY})
+    return open_model(RefinerSettings.model_validate(provider.settings(**others)), {"LESSONBOOK_TEST_KEY": KEY})
 
 
 def asked(*descriptions: str) -> Question:
@@ -255,6 +255,31 @@ async def test_a_server_of_ones_own_never_gets_the_key_of_another(
     await model.abstract(asked(ISSUE))
     assert KEY not in json.dumps(provider.asked[0].headers)
     assert provider.asked[0].body["model"] == "small"
+    await model.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [("anthropic:claude-haiku-4-5", ""), ("openai-responses:gpt-5-mini", "/v1"), ("openai:x", "/v1")],
+)
+@pytest.mark.parametrize("own", ["", "LESSONBOOK_TEST_KEY"])
+async def test_a_server_at_an_address_gets_no_credential_that_the_environment_holds_for_others(
+    name: str, suffix: str, own: str, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in (
+        "OPENAI_API_KEY",
+        "OPENAI_ORG_ID",
+        "OPENAI_PROJECT_ID",
+        "ANTHROPIC_API_KEY",
+        "ANTHROPIC_AUTH_TOKEN",
+    ):
+        monkeypatch.setenv(variable, f"foreign-{variable}")
+    provider.will(GOOD)
+    model = opened(provider, model=name, base_url=provider.url + suffix, api_key_env=own)
+    await model.abstract(asked(ISSUE))
+    sent = json.dumps(provider.asked[0].headers)
+    assert "foreign" not in sent
+    assert (KEY in sent) == bool(own)
     await model.close()
 
 

@@ -29,7 +29,7 @@ LONG = "The nightly export of the billing module wrote the full card number into
 
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProvider]:
-    monkeypatch.setenv("TEST_KEY", KEY)
+    monkeypatch.setenv("LESSONBOOK_TEST_KEY", KEY)
     with fake_provider() as provider:
         yield provider
 

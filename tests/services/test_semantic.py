@@ -35,7 +35,7 @@ BY_WORDS = "timeout of a request"
 
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProvider]:
-    monkeypatch.setenv("TEST_KEY", KEY)
+    monkeypatch.setenv("LESSONBOOK_TEST_KEY", KEY)
     with fake_provider() as provider:
         provider.will(embeds)
         yield provider
@@ -276,7 +276,10 @@ async def test_the_key_is_sent_and_never_told(
     ("given", "words"),
     [
         ({"model": "/no/such/folder"}, "semantic.model names no folder"),
-        ({"model": "m", "base_url": "http://127.0.0.1:9/v1", "api_key_env": "NO_KEY"}, "semantic.api_key_env names NO"),
+        (
+            {"model": "m", "base_url": "http://127.0.0.1:9/v1", "api_key_env": "LESSONBOOK_NO_KEY"},
+            "semantic.api_key_env names LESSONBOOK_NO",
+        ),
     ],
 )
 async def test_a_model_that_cannot_be_opened_is_told_once_and_by_the_doctor_and_words_go_on(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import json
-import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from lessonbook import private_files
 from lessonbook.errors import InvalidInput
+from lessonbook.programs import own_command, shared_command
 from lessonbook.refinery.documents import object_of
 
 _NAME: Final = "lessonbook"
@@ -25,6 +26,11 @@ class Plan:
     after: str
 
     @property
+    def is_shared(self) -> bool:
+        """Whether the file lies in the project, where a team shares it."""
+        return not self.file.is_absolute()
+
+    @property
     def difference(self) -> str:
         """The change as a unified diff; empty where there is none."""
         lines = difflib.unified_diff(
@@ -33,18 +39,32 @@ class Plan:
         return "".join(lines)
 
     def write(self) -> None:
-        """Write the file, and its folder if need be."""
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        self.file.write_text(self.after, encoding="utf-8")
+        """Write the file, and its folder if need be; those outside the project are made for their owner alone.
+
+        Raises:
+            InvalidInput: the file or its folder cannot be made or written.
+        """
+        try:
+            if self.is_shared:
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+                self.file.write_text(self.after, encoding="utf-8")
+            else:
+                private_files.make_folder(self.file.parent)
+                private_files.write(self.file, self.after)
+        except OSError as error:
+            raise InvalidInput(
+                f"{self.file} cannot be written ({error.strerror}): see to its folder, or add the server by hand"
+            ) from error
 
 
 def plan(client: str, arguments: list[str]) -> Plan:
     """Return the change that lets `client` start this server with `arguments`.
 
     Raises:
-        InvalidInput: the client's file is there and cannot be read.
+        InvalidInput: the client's file is there and cannot be read, or leads out of the project.
     """
-    command, arguments = sys.executable, ["-m", "lessonbook", *arguments]
+    command, *first = own_command() if client == "codex" else shared_command()
+    arguments = [*first, *arguments]
     match client:
         case "claude-code":
             entry = {"type": "stdio", "command": command, "args": arguments}
@@ -58,11 +78,23 @@ def plan(client: str, arguments: list[str]) -> Plan:
             return _codex_plan(Path.home() / ".codex" / "config.toml", command, arguments)
 
 
+def _read(file: Path) -> str:
+    """Return the text of a client's file; empty where there is none."""
+    try:
+        return file.read_text(encoding="utf-8") if file.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise InvalidInput(f"{file} cannot be read ({reason}): add the server there by hand") from error
+
+
 def _json_plan(file: Path, key: str, entry: dict[str, Any]) -> Plan:
-    before = file.read_text(encoding="utf-8") if file.exists() else ""
+    if (place := file.resolve()) != Path.cwd().resolve() / file:
+        # A link in a cloned repository would have another file of the person's changed.
+        raise InvalidInput(f"{file} is a link that leads to {place}: change that file by hand if it is yours")
+    before = _read(file)
     try:
         document: object = json.loads(before or "{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInput(f"{file} is not plain JSON ({error}): add the server there by hand") from error
     whole = object_of(document)
     servers = object_of(whole.setdefault(key, {}))
@@ -73,7 +105,7 @@ def _json_plan(file: Path, key: str, entry: dict[str, Any]) -> Plan:
 
 
 def _codex_plan(file: Path, command: str, arguments: list[str]) -> Plan:
-    before = file.read_text(encoding="utf-8") if file.exists() else ""
+    before = _read(file)
     try:
         known = tomllib.loads(before).get("mcp_servers", {}).get(_NAME)
     except tomllib.TOMLDecodeError as error:

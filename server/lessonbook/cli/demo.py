@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable
@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lessonbook import private_files
 from lessonbook.cli.console import command, console, print_table
 from lessonbook.errors import InvalidInput, LessonbookError, Unavailable
+from lessonbook.programs import own_command
 
 if TYPE_CHECKING:
     from mcp.client import Client
@@ -49,11 +51,11 @@ def demo(
 
     folder = keep.absolute() if keep else Path(tempfile.mkdtemp(prefix="lessonbook-demo-"))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_files.make_folder(folder)
     except OSError as error:
         raise InvalidInput(f"{folder} cannot be made ({error.strerror}): name another folder") from error
     database = folder / "lessonbook.db"
-    if database.exists():
+    if os.path.lexists(database):  # a link that leads nowhere would have it made elsewhere
         raise InvalidInput(f"{database} is there already: name another folder, or remove it")
     try:
         anyio.run(_play, database)
@@ -76,8 +78,10 @@ async def _play(database: Path) -> None:
     from lessonbook.config import Settings
 
     url = f"sqlite:///{database}"
-    arguments = ["-m", "lessonbook", "serve", "--project", "demo", "--database", url]
-    server = stdio_client(StdioServerParameters(command=sys.executable, args=arguments))
+    program, *arguments = own_command()
+    arguments += ["serve", "--project", "demo", "--toolsets", "agent,operator", "--database", url]
+    # In a folder of its own: what the working folder holds is nothing to the demo.
+    server = stdio_client(StdioServerParameters(command=program, args=arguments, cwd=database.parent))
     person = desk_for(Settings.model_validate({"project": "demo", "database": {"url": url}}), "cli", person=True)
     try:
         async with Client(server) as client:

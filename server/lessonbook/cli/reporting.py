@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 import tempfile
 import uuid
@@ -12,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from lessonbook import git
 from lessonbook.errors import InvalidInput, Unavailable
 from lessonbook.models.operator import FileReport
 from lessonbook.refinery.documents import object_of
@@ -78,13 +78,7 @@ def run_from_git() -> str:
     """
     wanted = f"--format=%(trailers:key={TRAILER},valueonly,separator=%x0A)"
     try:
-        done = subprocess.run(  # noqa: S603  # fixed words, no shell
-            ["git", "log", "-1", wanted],  # noqa: S607  # the person's own git
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-        )
+        done = git.ask(Path.cwd(), "log", "-1", wanted, timeout_s=10)
     except OSError as error:
         raise InvalidInput("--run-from-git needs git on this machine; name the run with --run") from error
     if done.returncode != 0:

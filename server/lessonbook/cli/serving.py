@@ -1,19 +1,23 @@
-"""serve, install: being reached by agents."""
+"""serve, install, trust: being reached by agents."""
 
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from lessonbook.cli.console import INTERRUPTED, command, load, options, print_json, say, wants_json
+from lessonbook.errors import InvalidInput
+from lessonbook.programs import find_program
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     command(app, "serve")(serve)
     command(app, "install")(install)
+    command(app, "trust")(trust)
 
 
 def serve(
@@ -55,6 +59,7 @@ def install(
     if agent:
         arguments += ["--agent", agent]
     if database := options().get("database"):
+        refuse_password(database)
         arguments += ["--database", database]
     plan = clients.plan(client, arguments)
     if wants_json():
@@ -68,3 +73,54 @@ def install(
         plan.write()
         if not wants_json():
             say(f"Written. Restart {client}, and ask it for the lessonbook tools.")
+    if plan.is_shared and not find_program("lessonbook") and not wants_json():
+        say(
+            "[yellow]note[/yellow] `lessonbook` is not on the path, so the file names a place on this machine. "
+            "Put it on the path (`uv tool install`) and run this again before you share the file."
+        )
+
+
+def refuse_password(database: str) -> None:
+    """Refuse to write a password into a client's configuration.
+
+    Raises:
+        InvalidInput: the database's address holds one.
+    """
+    from lessonbook.config import user_file
+    from lessonbook.store.urls import without_password
+
+    if without_password(database) != database:
+        raise InvalidInput(
+            "The database's address holds a password, and a client's configuration is shared with a team. "
+            f'Write the address into {user_file()} ([database], url = "…"; make the file readable by you alone), '
+            "or leave the password out of it and keep that in ~/.pgpass. Then run this again without the password"
+        )
+
+
+def trust(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Trust it without asking.")] = False,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Trust it no longer.")] = False,
+) -> None:
+    """Let this folder's lessonbook.toml set everything; shows first what it would change.
+
+    Trust ends when the file, or a catalogue or roster that it names, changes.
+    """
+    from lessonbook import working_folder
+    from lessonbook.cli import trusting
+
+    files = working_folder.find_files(Path())
+    if not files:
+        raise InvalidInput(f"There is no {working_folder.FILE_NAME} in this folder, nor above it in its checkout")
+    file = files[0]
+    if revoke:
+        trusting.revoke(file)
+        return
+    rows = trusting.changes(file)
+    accepted = file.is_trusted
+    if not accepted:
+        if not wants_json():
+            trusting.show(file, rows)
+        if yes or (not wants_json() and typer.confirm("Trust it?", default=False)):
+            working_folder.trust(file)
+            accepted = True
+    trusting.conclude(file, rows, trusted=accepted)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
+from lessonbook import private_files
 from lessonbook.cli.console import command, print_json, print_table, progress, run, say, wants_json
 from lessonbook.errors import InvalidInput
 
@@ -176,7 +177,7 @@ def export(
         typer.echo(text, nl=False)
         return
     try:
-        target.write_text(text, encoding="utf-8")
+        private_files.write(target, text)
     except OSError as error:
         raise InvalidInput(f"{target} cannot be written: {error.strerror}") from error
     say(f"{len(lessons)} lessons written to {target}.")

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final, cast, get_args
 
 from lessonbook.errors import ConfigError
-from lessonbook.models.vocabulary import SEVERITY_RANK, Category, Severity
+from lessonbook.models.vocabulary import SEVERITY_RANK, Category, Severity, Trust
 from lessonbook.refinery.documents import texts_in
 from lessonbook.refinery.rule_keys import NEVER_BARE, OWN_TOOL, spelled, twin_of
 
@@ -96,6 +96,8 @@ class CatalogueRule:
     languages: tuple[str, ...] = ()
     agents: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    trust: Trust = "curated"
+    """`imported` for a rule of a catalogue that replaces the packaged one: nobody of ours has read it."""
 
     @property
     def key(self) -> str:
@@ -167,6 +169,7 @@ def load_catalogue(path: Path | None = None) -> Catalogue:
     for file in _files(path):
         for number, entry in enumerate(_entries(file), start=1):
             rule = _rule(entry, file.name, number)
+            rule = rule if path is None else replace(rule, trust="imported")
             _claim(rule, file.name, seen)
             rules.append(rule)
     return Catalogue(rules)

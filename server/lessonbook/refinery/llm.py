@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
@@ -30,6 +30,17 @@ INSTALL: Final = 'pip install "lessonbook[llm]"'
 _NO_EXTRA: Final = f"refiner.model is set, but its extra is not installed: run {INSTALL}"
 _CHATTY: Final = ("openai", "anthropic", "google_genai", "httpx", "httpx2", "httpcore", "httpcore2")
 """Loggers that write of every request at DEBUG or INFO, what exactly is for their makers to decide."""
+_NO_KEY: Final = "no-key"
+_CREDENTIALS: Final = (
+    "authorization",
+    "x-api-key",
+    "x-goog-api-key",
+    "api-key",
+    "cookie",
+    "openai-organization",
+    "openai-project",
+)
+"""Headers by which a provider's client says who pays."""
 _COMPATIBLE: Final = ("openai:", "openai-chat:")
 log = logging.getLogger(__name__)
 
@@ -176,6 +187,8 @@ def open_model(settings: RefinerSettings, environment: Mapping[str, str] = os.en
         raise ConfigError(_NO_EXTRA) from error
     key = _key(settings, environment)
     client = create_async_httpx2_client()
+    if settings.base_url:
+        client.event_hooks["request"].append(_without_foreign_keys(key))
     client.headers["Accept-Encoding"] = "identity"  # so that the bytes on the wire are the bytes of the answer
     client.event_hooks["response"].append(_bound)
     try:
@@ -206,7 +219,8 @@ def _model(settings: RefinerSettings, key: str | None, client: httpx2.AsyncClien
 
     def provider(name: str) -> Provider[Any]:
         kind = infer_provider_class(name)
-        wanted: dict[str, object] = {"api_key": key, "http_client": client, "base_url": settings.base_url or None}
+        own = key or (_NO_KEY if settings.base_url else None)  # without one the provider takes its usual variable's
+        wanted: dict[str, object] = {"api_key": own, "http_client": client, "base_url": settings.base_url or None}
         known = inspect.signature(kind).parameters
         return kind(**{name: value for name, value in wanted.items() if value is not None and name in known})
 
@@ -220,6 +234,17 @@ def _model(settings: RefinerSettings, key: str | None, client: httpx2.AsyncClien
         name = name.removeprefix(prefix)
     server = OpenAICompatibleProvider("openai-compatible", base_url=settings.base_url, api_key=key, http_client=client)
     return OpenAIChatModel(name, provider=server)
+
+
+def _without_foreign_keys(key: str | None) -> Callable[[httpx2.Request], Awaitable[None]]:
+    """Return what takes every credential but `key` off a request: clients add what the environment holds."""
+
+    async def clean(request: httpx2.Request) -> None:
+        for name in _CREDENTIALS:
+            if request.headers.get(name, "").removeprefix("Bearer ") != key:
+                request.headers.pop(name, None)
+
+    return clean
 
 
 def _deadline_s(settings: RefinerSettings) -> float:

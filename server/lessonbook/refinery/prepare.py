@@ -201,8 +201,16 @@ def digest(*parts: str) -> str:
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
 
 
-def offer_of_rule(rule: CatalogueRule) -> Offer:
-    """Return the lesson that the catalogue keeps for `rule`."""
+def offer_of_rule(rule: CatalogueRule) -> Offer | None:
+    """Return the lesson that the catalogue keeps for `rule`.
+
+    The words of a catalogue that replaces the packaged one pass the lint as an import does: None where they are no
+    rule at all.
+    """
+    if rule.trust != "curated":
+        key = rule.keys[0] if rule.keys else ""
+        offer, _ = screened_offer(rule.text, rule.why, rule.severity, rule.category, rule.trust, key)
+        return offer and replace(offer, catalogue_id=rule.id)
     return Offer(
         text=one_line(rule.text),
         why=one_line(rule.why),
@@ -230,8 +238,8 @@ def screened_offer(
 def _best_offer(
     finding: Finding, rule: CatalogueRule | None, rule_key: str, severity: Severity, category: Category
 ) -> tuple[Offer | None, str]:
-    if rule is not None:
-        return offer_of_rule(rule), ""
+    if rule is not None and (curated := offer_of_rule(rule)) is not None:
+        return curated, ""
     refusal = ""
     if finding.lesson.strip():
         offer, refusal = screened_offer(finding.lesson, finding.why, severity, category, "offered", rule_key)

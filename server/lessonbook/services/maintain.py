@@ -240,7 +240,7 @@ async def diagnose(work: Workspace) -> Diagnosis:
             found = upkeep.miscounted(connection, project) + _misjudged(connection, project)
             found += audit.verify(connection, project)
             faults += [f"project {project}: {line}" for line in found]
-        warnings = [upkeep.sqlite_warning(connection), semantic]
+        warnings = [upkeep.sqlite_warning(connection), upkeep.readable_warning(connection), semantic]
         return Diagnosis(healthy=not faults, faults=faults, warnings=[*filter(None, warnings)])
 
     return await work.store.read(read)

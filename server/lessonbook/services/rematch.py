@@ -70,7 +70,7 @@ def _settle(settling: Settling, matching: Matching, row: Row, item: Prepared, ve
         surely = "" if exact else f" ({verdict.score:.2f})"
         reason = f"Same as lesson {verdict.lesson_id} by {verdict.how}{surely}."
         settling.join([row], verdict.lesson_id, reason, named=exact)
-    elif item.offer is not None and item.offer.trust == "curated" and not _is_taken(matching, row, item):
+    elif item.offer is not None and item.offer.catalogue_id and not _is_taken(matching, row, item):
         names = [name for name in names_of_lesson(item) if not name.startswith("text:")]
         settling.word([row], item.offer, item.offer.status, names)
     elif near[0] is None or seen.items() <= row.items():

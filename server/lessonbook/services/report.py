@@ -449,6 +449,7 @@ class _Refining:
 
 _ORIGINS: Final[dict[str, str]] = {
     "curated": "New lesson from the catalogue.",
+    "imported": "New lesson from the catalogue that is configured, on probation.",
     "offered": "New lesson in the reporter's words, on probation.",
     "scanner": "New lesson from the scanner's own rule description, on probation.",
 }

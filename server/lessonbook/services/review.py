@@ -14,8 +14,10 @@ from lessonbook.models.operator import LessonReview, NewLesson, ReviewAction, Re
 from lessonbook.models.vocabulary import SHARED_AGENT, Status
 from lessonbook.refinery.catalogue import CatalogueRule, canonical_key
 from lessonbook.refinery.prepare import (
+    Offer,
     content_hash,
     offer_of_rule,
+    reviewed,
     screened_offer,
 )
 from lessonbook.refinery.redact import redact
@@ -217,7 +219,7 @@ async def add_starters(work: Workspace, caller: Caller, agent_name: str, rules: 
     name = work.roster.resolve(agent_name)
 
     def transaction(connection: Connection) -> list[str]:
-        wanted = {rule.id: (f"catalogue:{rule.id}", f"rule:{offer_of_rule(rule).rule_key}") for rule in rules}
+        wanted = {rule.id: (f"catalogue:{rule.id}", f"rule:{next(iter(rule.keys), '')}") for rule in rules}
         names = [key for keys in wanted.values() for key in keys]
         ledger = Ledger(work, caller, connection, work.now())
         ledger.hold([name])
@@ -226,7 +228,8 @@ async def add_starters(work: Workspace, caller: Caller, agent_name: str, rules: 
         worded = lesson_rows.worded(connection, caller.project, texts.values())
         there = {text for owner, text, _ in worded if owner in {name, SHARED_AGENT}}
         fresh = [rule for rule in rules if not taken.intersection(wanted[rule.id]) and texts[rule.id] not in there]
-        made = [_add_starter(ledger, name, wanted[rule.id], rule) for rule in fresh]
+        offers = [(wanted[rule.id], offer) for rule in fresh if (offer := offer_of_rule(rule)) is not None]
+        made = [_add_starter(ledger, name, names, offer) for names, offer in offers]
         if not ledger.write():
             raise Retry
         return made
@@ -234,7 +237,7 @@ async def add_starters(work: Workspace, caller: Caller, agent_name: str, rules: 
     return await work.store.write(transaction)
 
 
-def _add_starter(ledger: Ledger, agent_name: str, names: tuple[str, str], rule: CatalogueRule) -> str:
-    offer = offer_of_rule(rule)
+def _add_starter(ledger: Ledger, agent_name: str, names: tuple[str, str], offer: Offer) -> str:
     keys = names if offer.rule_key else names[:1]
-    return ledger.create(agent_name, offer, keys=keys, provenance={"catalogue": rule.id, "starter": True})
+    held = reviewed(offer, ledger.work.settings.trust.review)
+    return ledger.create(agent_name, held, keys=keys, provenance={"catalogue": offer.catalogue_id, "starter": True})

@@ -29,6 +29,7 @@ _ORIGIN: Final[Mapping[str, str]] = {
     "offered": "New lesson in the author's words",
     "generated": "New lesson in the model's words, on probation",
     "curated": "New lesson from the catalogue",
+    "imported": "New lesson from the catalogue that is configured, on probation",
 }
 
 

@@ -165,8 +165,9 @@ class _Screen:
 
     def _offer(self, lesson: PortableLesson) -> tuple[Offer | None, str]:
         """Return the lesson after the lint. Words of the catalogue are the catalogue's, whoever sends them."""
-        if (rule := rule_worded(lesson.text, self._work.catalogue)) is not None:
-            return offer_of_rule(rule), ""
+        rule = rule_worded(lesson.text, self._work.catalogue)
+        if rule is not None and (curated := offer_of_rule(rule)) is not None:
+            return curated, ""
         rule_key = canonical_key(redact(lesson.rule_key)[0]) if lesson.rule_key else ""
         offer, refusal = screened_offer(lesson.text, lesson.why, lesson.severity, lesson.category, "imported", rule_key)
         if offer is not None and self._work.settings.trust.review == "all" and not self._active:

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Generator
 from pathlib import Path
 
+from lessonbook import private_files
+
 NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "afs", "ncpfs", "glusterfs", "fuse.glusterfs"}
 )
@@ -35,7 +37,7 @@ def sole_owner(lock: Path) -> Generator[bool]:
     Raises:
         OSError: the file cannot be made.
     """
-    with lock.open("a") as handle:
+    with open(lock, "a", opener=private_files.opener) as handle:
         try:
             if sys.platform == "win32":
                 import msvcrt  # noqa: PLC0415  # exists there only

@@ -22,6 +22,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
+from lessonbook import private_files
 from lessonbook.errors import AT_MOST_ONCE, STOPPED, ConfigError, LessonbookError, Unavailable
 from lessonbook.store.engine import ATTEMPTS, POOL_TIMEOUT_S, TRANSACTION_TIMEOUT_S, Retry, Work, deadline, pause_s
 from lessonbook.store.filesystem import network_filesystem, sole_owner
@@ -284,7 +285,7 @@ def _make_engine(path: Path | None) -> Engine:
                 "put the database on a local disk, or use PostgreSQL"
             )
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            private_files.make_folder(path.parent)
         except OSError as error:
             raise Unavailable(
                 f"The database's folder cannot be made ({error.strerror}): name another place in `database.url`.",
@@ -312,6 +313,9 @@ _PRAGMAS: Final = (
 
 
 def _open(path: Path | None) -> sqlite3.Connection:
+    if path is not None:
+        with contextlib.suppress(OSError):  # SQLite says it better
+            private_files.make_file(path)  # the log and its index take the mode of the file
     connection = sqlite3.connect(path or ":memory:", timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     try:
         for pragma in _PRAGMAS:

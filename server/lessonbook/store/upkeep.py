@@ -1,5 +1,7 @@
 """Queries of the doctor: counting anew from the evidence, looking at the file."""
 
+import os
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Integer, Select, cast, func, select, text
@@ -93,6 +95,17 @@ def database_faults(connection: Connection) -> list[str]:
             ]
             broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
             return faults + [f"a row of {row[0]} points at nothing" for row in broken[:20]]
+
+
+def readable_warning(connection: Connection) -> str:
+    """Return a warning where other users of the machine may read the database's file, else an empty text."""
+    if dialect.name_of(connection) != "sqlite":
+        return ""
+    listed = connection.exec_driver_sql("PRAGMA database_list").all()  # number, name, file
+    place = Path(str(listed[0][2]))
+    if os.name == "nt" or not place.is_file() or not place.stat().st_mode & 0o077:
+        return ""
+    return f"Others on this machine may read or change {place}: run `chmod 600` on it, and on its -wal and -shm files."
 
 
 def sqlite_warning(connection: Connection) -> str:
