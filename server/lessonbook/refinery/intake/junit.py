@@ -30,7 +30,7 @@ _ADVICE: Final = "give the JUnit XML that a test runner wrote (pytest --junit-xm
 _SEVERITIES: Final[dict[str, Severity]] = {"error": "high", "failure": "medium"}
 _SUITES: Final = frozenset({"testsuites", "testsuite"})
 _OF_A_CASE: Final = 2
-_PATH = re.compile(r"(?:[^\s/\\]+[/\\])*[^\s/\\]+\.(?:py|[cm]?[jt]sx?|rb|go|rs|php|java|kt|cs|feature|spec)")
+_PATH = re.compile(r"\A(?:[^\s/\\]+[/\\])*[^\s/\\]+\.(?:py|[cm]?[jt]sx?|rb|go|rs|php|java|kt|cs|feature|spec)")
 _MAX_LINE: Final = 10_000_000
 
 
