@@ -1,6 +1,9 @@
 """Reports of any kind come in through one door."""
 
+import bz2
+import gzip
 import json
+import lzma
 from pathlib import Path
 
 import pytest
@@ -61,7 +64,7 @@ def test_a_list_is_known_though_its_first_record_is_broken():
 
 
 def test_brackets_make_no_json():
-    for text in ("[BUG] the page is blank", "[1] is not shown", "[", "[]]"):
+    for text in ("[BUG] the page is blank", "[1] is not shown", "[", "[]]", "[ ] a task", "[x] {done}"):
         assert descriptions(text.encode()) == [text]
 
 
@@ -71,10 +74,101 @@ def test_brackets_make_no_json():
 def test_a_file_that_breaks_off_is_refused_whole(name: str):
     whole = (FIXTURES / name).read_bytes().rstrip()
     for kind in ("auto", open_report(ReportFile(whole, "-")).kind):
-        if kind == "auto" and whole.startswith(b"["):
-            continue  # for all anybody knows a text
         with pytest.raises(InvalidInput, match=r"^scan is not valid (JSON|XML) \(line \d+, column \d+\)"):
             open_report(ReportFile(whole[: len(whole) * 3 // 4], "scan"), kind)
+
+
+RUFF = b'[{"code": "F401", "message": "m", "filename": "a.py", "location": {"row": 1}}]'
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (RUFF[:-1], f"is not valid JSON (line 1, column {len(RUFF)}): it breaks off there"),
+        (b"[\n {\n", "is not valid JSON (line 3, column 1): it breaks off there"),
+        (b'["a', "is not valid JSON (line 1, column 4)"),
+        (b'{"runs": [}', "is not valid JSON (line 1, column "),
+        (
+            RUFF + RUFF,
+            f"is not valid JSON (line 1, column {len(RUFF) + 1}): more follows after the end of the document.",
+        ),
+        (RUFF + b"\n\nFound 1 error.\n", "is not valid JSON (line 3, column "),
+        (b'{"path": "a", "body": "b"}\n{"path": "a", "body": "c"}\n', "is not valid JSON (line 2, column "),
+        (b"adding\n" + RUFF, "has other words before its JSON (line 2)"),
+        (b"> lint\n> ruff\n\n" + RUFF[:-3], "has other words before its JSON (line 4)"),
+        (b'warning: x\n{\n "errors": [],\n "generated_at": "", "metrics": {}, "results": []}', "(line 2)"),
+        (b'adding\n{"version": "2.1.0", "runs": [{}]}', "has other words before its JSON (line 2)"),
+        (b'[{"a": ' + b"[" * 300, "is nested more than 200 deep"),
+        (b'{"runs": ' + b"[" * 300 + b"]" * 300 + b"}", "is nested more than 200 deep"),
+    ],
+)
+def test_json_that_cannot_be_read_is_an_error_with_its_place_and_never_text(data: bytes, problem: str):
+    with pytest.raises(InvalidInput) as caught:
+        read_report(data, place="scan")
+    assert str(caught.value).startswith("scan ")
+    assert problem in str(caught.value)
+
+
+def test_words_about_json_are_text():
+    for text in (
+        'The answer was\n{"error": "gone"}\nwhere a list was due.',
+        'The page shows\n["a", "b"]',
+        "Saw this:\n{\n  broken",
+        "it answers {}",
+    ):
+        assert descriptions(text.encode()) == [text]
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b'{"stats": {}, "tests": [{"title": "t"}], "passes": [], "failures": []}', "is JSON of mocha"),
+        (b'{"version": "1.4", "plugins_used": [], "results": {}, "generated_at": ""}', "is JSON of detect-secrets"),
+        (b'{"results": [{"check_id": "r"}], "errors": [], "paths": {}}', "is JSON of Semgrep"),
+        (b'{"numFailedTests": 1, "testResults": []}', "is JSON of Jest or vitest"),
+        (b'[{"filePath": "a.js", "messages": []}]', "is JSON of ESLint"),
+        (
+            b'{"Time": "", "Action": "run", "Package": "p"}\n{"Action": "fail", "Package": "p"}\n',
+            "is JSON of `go test`",
+        ),
+        (b'log\n{"numFailedTests": 1, "testResults": []}', "has other words before its JSON (line 2)"),
+        (b'{"message": "Not Found", "documentation_url": "u"}', "is an error of GitHub's API"),
+        (b"TAP version 13\nnot ok 1 adds\n1..1\n", "is TAP, which is not read"),
+        (b"adding\nnot ok 1 adds\nok 2 works\n# tests 2\n1..2\n", "is TAP, which is not read"),
+        (b"<!DOCTYPE html>\n<html><body>502</body></html>", "is an HTML page, which is not read"),
+        (b"<html><body>502</body></html>", "is an HTML page"),
+        (b'<checkstyle version="8"><file/></checkstyle>', "is Checkstyle XML"),
+        (b'<?xml version="1.0"?><TestRun/>', "is XML, but no JUnit report: it is a TRX file"),
+        (gzip.compress(SARIF), "is gzip: unpack it first"),
+        (bz2.compress(SARIF), "is bzip2: unpack it first"),
+        (lzma.compress(SARIF), "is xz: unpack it first"),
+        (b"PK\x03\x04rest", "is a zip archive: unpack it first"),
+    ],
+)
+def test_a_known_other_format_is_named_with_what_to_do(data: bytes, name: str):
+    with pytest.raises(InvalidInput) as caught:
+        read_report(data, place="out")
+    assert str(caught.value).startswith("out ")
+    assert name in str(caught.value)
+
+
+def test_packed_files_say_so_whatever_they_are_said_to_be():
+    for kind in ("sarif", "junit", "text", "ruff"):
+        with pytest.raises(InvalidInput, match="out is gzip: unpack it first"):
+            read_report(gzip.compress(SARIF), kind=kind, place="out")
+
+
+def test_tests_of_another_runner_are_refused_and_not_passed_over():
+    intake = read_report(b'{"tests": [{"title": "adds", "err": {"message": "2 !== 3"}}]}', kind="pytest", place="out")
+    assert [(refused.place, refused.reason) for refused in intake.refused] == [
+        ("tests[0]", "has no outcome, as every test of pytest has")
+    ]
+
+
+def test_a_comment_before_words_makes_no_xml():
+    for text in ("<!-- flake8 -->\nsrc/a.py:7: [F401] unused", "<!-- never ends\na.py:1: x", "<!-- a --><!-- b --> c"):
+        assert descriptions(text.encode()) == [text]
+    assert read_report(b"<!-- a -->\n<!-- b -->\n" + JUNIT.partition(b"?>")[2], place="-") == read_junit(JUNIT)
 
 
 def test_a_file_on_disk_and_an_open_one_read_like_bytes(tmp_path: Path):

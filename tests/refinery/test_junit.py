@@ -1,7 +1,10 @@
 """Failing tests become findings."""
 
+import re
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given
@@ -9,10 +12,11 @@ from hypothesis import strategies as st
 
 from lessonbook.errors import InvalidInput
 from lessonbook.models.findings import Finding, Intake, Refused
-from lessonbook.refinery.intake.junit import open_junit, read_junit
-from lessonbook.refinery.intake.report_file import ReportFile
+from lessonbook.refinery.intake.junit import DEPTH_MAX, open_junit, read_junit
+from lessonbook.refinery.intake.report_file import CHUNK_BYTES, ReportFile
 
-FIXTURE = Path(__file__).parents[1] / "fixtures" / "junit.xml"
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+FIXTURE = FIXTURES / "junit.xml"
 
 
 def read_one(case: str, suite: str = "") -> Finding:
@@ -104,12 +108,137 @@ class TestShapes:
         assert [finding.description for finding in intake.findings] == ["t"]
         assert intake.refused == [Refused("testcase[0]", "has neither name nor classname")]
 
-    def test_deep_nesting_does_no_harm(self):
-        deep = "<testsuite>" * 20_000 + '<testcase name="t"><failure/></testcase>' + "</testsuite>" * 20_000
-        assert len(read_junit(deep).findings) == 1
+    def test_suites_may_be_nested_as_deep_as_no_runner_nests_them_and_no_deeper(self):
+        def nested(depth: int) -> str:
+            return "<testsuite>" * depth + '<testcase name="t"><failure/></testcase>' + "</testsuite>" * depth
+
+        assert len(read_junit(nested(DEPTH_MAX - 2)).findings) == 1
+        with pytest.raises(InvalidInput, match="nested more than 200 elements deep"):
+            read_junit(nested(DEPTH_MAX - 1))
+
+
+FORBIDDEN = "[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]"
+
+
+def problems_in_whole_document(text: str) -> Iterator[tuple[str, str, str]]:
+    """Yield name, severity and description of each failed or broken test, as a parser of whole documents has them."""
+
+    def walk(suite: ET.Element) -> Iterator[tuple[str, str, str]]:
+        for element in suite:
+            if element.tag in {"testsuite", "testsuites"}:
+                yield from walk(element)
+            elif element.tag == "testcase":
+                for kind, severity in (("error", "high"), ("failure", "medium")):
+                    if (problem := element.find(kind)) is not None:
+                        name = ".".join(filter(None, (element.get("classname", ""), element.get("name", ""))))
+                        message = problem.get("message", "").strip() or problem.get("type", "").strip()
+                        details = (problem.text or "").strip("\r\n").rstrip()
+                        title = f"{name}: {message}" if message else name
+                        yield name, severity, "\n".join(filter(None, (title, details)))[:4_000].rstrip()
+                        break
+
+    yield from walk(ET.fromstring(re.sub(FORBIDDEN, "", text)))
+
+
+def problems_read(content: bytes) -> list[tuple[str, str, str]]:
+    intake = read_junit(content)
+    assert intake.refused == []
+    return [(finding.fingerprint, finding.severity or "", finding.description) for finding in intake.findings]
+
+
+TEXTS = st.text(st.sampled_from("ab\n é\x1b\x00\x0c\uffff"), max_size=12)
+CHILDREN = st.sampled_from(
+    ["system-out", "system-err", "properties", "skipped", "failure", "error", "rerunFailure", "failure", "error"]
+)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> str:
+    children = draw(
+        st.lists(st.tuples(CHILDREN, TEXTS, st.sampled_from(["", "<property/>", "<failure/>"])), max_size=5)
+    )
+    inner = "".join(f"<{name}>{text}{element}{text}</{name}>" for name, text, element in children)
+    return f'<testcase classname="c" name="n{draw(st.integers(0, 99))}">{inner}</testcase>'
+
+
+SUITES = st.recursive(
+    cases(), lambda inner: st.lists(inner, max_size=4).map(lambda parts: f"<testsuite>{''.join(parts)}</testsuite>")
+)
+
+
+class TestOrder:
+    @given(st.lists(SUITES, max_size=4), st.integers(0, 400))
+    def test_the_same_problems_are_found_as_in_the_whole_document_wherever_they_stand(
+        self, parts: list[str], before_end_of_chunk: int
+    ):
+        text = f"<testsuites>{''.join(parts)}</testsuites>"
+        padding = "x" * (CHUNK_BYTES - len("<!---->") - before_end_of_chunk)
+        expected = list(problems_in_whole_document(text))
+        assert problems_read(text.encode()) == expected
+        assert problems_read(f"<!--{padding}-->{text}".encode()) == expected
+
+    @pytest.mark.parametrize(
+        ("name", "findings"),
+        [("junit.xml", 7), ("junit_vitest.xml", 2), ("junit_node.xml", 1), ("junit_jest.xml", 4)],
+    )
+    def test_the_same_problems_are_found_as_in_the_whole_document_in_files_of_real_runners(
+        self, name: str, findings: int
+    ):
+        content = (FIXTURES / name).read_bytes()
+        assert problems_read(content) == list(problems_in_whole_document(content.decode()))
+        assert len(problems_read(content)) == findings
+
+    def test_a_problem_behind_output_properties_or_a_skip_mark_is_found(self):
+        before = ("<system-out>log</system-out>", "<properties><property/></properties>", "<skipped/>")
+        for children in before:
+            finding = read_one(f'<testcase name="t">{children}<error message="broke">at 5</error></testcase>')
+            assert (finding.description, finding.severity) == ("t: broke\nat 5", "high")
+
+
+class TestCharacters:
+    @pytest.mark.parametrize(
+        "control", ["\x1b", "&#27;", "&#x1B;", "&#0;", "&#x0c;", "\x00", "\x0b", "\ufffe", "&#xD800;"]
+    )
+    def test_what_xml_forbids_is_dropped_and_the_rest_is_read(self, control: str):
+        finding = read_one(
+            f'<testcase name="t{control}"><failure message="a{control}b">c{control}[31m</failure></testcase>'
+        )
+        assert finding.description == "t: ab\nc[31m"
+
+    def test_what_xml_forbids_is_dropped_where_a_file_is_read_in_pieces(self):
+        for gap in range(12):
+            text = (
+                f"<testsuite><!--{'x' * (CHUNK_BYTES - 70 + gap)}--><testcase name='&#27;t'><failure>&#x1b;a&amp;&#65;"
+            )
+            finding = read_junit(f"{text}</failure></testcase></testsuite>").findings[0]
+            assert finding.description == "t\na&A"
+
+    def test_bytes_that_are_not_in_the_files_encoding_are_marked(self):
+        intake = read_junit(b"<testsuite><testcase name='caf\xe9'><failure/></testcase></testsuite>")
+        assert intake.findings[0].description == "caf\ufffd"
+
+    @pytest.mark.parametrize("encoding", ["latin-1", "shift_jis", "utf-16", "utf-16-le", "cp1252", "us-ascii"])
+    def test_files_are_read_in_the_encoding_they_are_in(self, encoding: str):
+        name = "日本" if encoding == "shift_jis" else "t" if encoding == "us-ascii" else "é"
+        suite = f'<testsuite><testcase name="{name}"><failure/></testcase></testsuite>'
+        text = f'<?xml version="1.0" encoding="{encoding}"?>{suite}'
+        assert read_junit(text.encode(encoding)).findings[0].description == name
+
+    def test_a_declaration_of_wide_characters_that_are_not_there_is_passed_over(self):
+        text = '<?xml version="1.0" encoding="utf-16"?><testsuite><testcase name="é"><failure/></testcase></testsuite>'
+        assert read_junit(text.encode("utf-8")).findings[0].description == "é"
 
 
 class TestStreaming:
+    def test_memory_does_not_grow_with_nested_elements(self):
+        tracemalloc.start()
+        try:
+            with pytest.raises(InvalidInput, match="nested more than"):
+                read_junit(b"<testsuite>" * 200_000)
+            assert tracemalloc.get_traced_memory()[1] < 8_000_000
+        finally:
+            tracemalloc.stop()
+
     def test_memory_does_not_grow_with_the_number_of_tests(self):
         def peak(count: int) -> int:
             passed = f'<testcase name="p"><system-out>{"x" * 1_000}</system-out></testcase>'
@@ -147,12 +276,16 @@ class TestRefusals:
             (b"", "is empty"),
             (b"no xml", "is not valid XML (line 1, column 1)"),
             (b"<testsuite>", "is not valid XML"),
-            (b"<testsuite>\x00</testsuite>", "is not valid XML"),
             (b"<html/>", "no JUnit report"),
+            (b"<checkstyle/>", "no JUnit report: it is Checkstyle XML, which is not read: have it write SARIF"),
             (b"<testcase/>", "no JUnit report"),
             (b'<?xml version="1.0" encoding="klingon"?><testsuite/>', "encoding that cannot be read"),
-            (b'<?xml version="1.0" encoding="shift_jis"?><testsuite/>', "encoding that cannot be read"),
-            ("<testsuite name='\ud800'/>", "is not valid XML (line 1, column 18)"),
+            (b'<?xml version="1.0" encoding="idna"?><testsuite/>', "encoding that cannot be read"),
+            (b'<?xml version="1.0" encoding="zlib"?><testsuite/>', "encoding that cannot be read"),
+            (b"<testsuite><a>\n</b>", "is not valid XML (line 2, column 3)"),
+            (b"<testsuite>" + b"".join(b"<a%d/>" % n for n in range(1_001)), "more than 1000 names"),
+            (b"<testsuite>" + b"<!--" + b"x" * (5 << 20), "a tag or comment of more than 4 MiB"),
+            (b"<testsuite name='" + b"x" * (5 << 20), "a tag or comment of more than 4 MiB"),
             (LAUGHS, "declares a document type or entities"),
             ('<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><testsuite name="x">&b;</testsuite>', "declares"),
             ('<!DOCTYPE a SYSTEM "http://localhost:1/a.dtd"><testsuite/>', "declares"),

@@ -28,9 +28,10 @@ _MAX_ID_LENGTH = 256
 _MAX_ID = 2**63
 
 # The scalar members at either end of an object that cannot be parsed: some clients write the id first, some last.
-_MEMBER = rb'"(?:jsonrpc|id|method)"\s*:\s*(?:"[^"\\]{0,256}"|-?\d{1,18})\s*'
-_FIRST_MEMBERS = re.compile(rb"\s*\{\s*((?:" + _MEMBER + rb"[,}]\s*)+)")
-_LAST_MEMBERS = re.compile(rb"((?:,\s*" + _MEMBER + rb")+)\}\s*$")
+_BLANK = rb"\s{0,40}"
+_MEMBER = rb'"(?:jsonrpc|id|method)"' + _BLANK + rb":" + _BLANK + rb'(?:"[^"\\]{0,256}"|-?\d{1,18})' + _BLANK
+_FIRST_MEMBERS = re.compile(rb"\A\s*\{\s*((?:" + _MEMBER + rb"[,}]" + _BLANK + rb")+)")
+_LAST_MEMBERS = re.compile(rb"((?:," + _BLANK + _MEMBER + rb"){1,8})\}" + _BLANK + rb"\Z")
 _METHOD = re.compile(rb'"method"\s*:')
 _ID = re.compile(rb'"id"\s*:\s*("[^"]*"|-?\d+)')
 

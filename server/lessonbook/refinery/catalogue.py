@@ -23,7 +23,7 @@ _CATEGORIES: Final = frozenset(get_args(Category))
 _MAX_TEXT_CHARACTERS: Final = 400
 _MAX_WHY_CHARACTERS: Final = 250
 
-_ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*\Z")
+_ID = re.compile(r"\A[a-z0-9]+(?:-[a-z0-9]+)*\Z")
 
 _STACK: Final = MappingProxyType(
     {

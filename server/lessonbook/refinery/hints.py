@@ -3,8 +3,9 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 _FILE_WEIGHT: Final = 3.0
@@ -16,20 +17,46 @@ _NAME_WEIGHT: Final = 1.5
 _PHRASE_BONUS: Final = 0.5
 """Added weight of each further word of a phrase."""
 _MAX_TEXT_CHARACTERS: Final = 2_000
+_MAX_FILES: Final = 50
+"""Different files that are looked at."""
+_MAX_PARTS: Final = 32
+"""Folders above a file that are looked at."""
 _MAX_UNCHANGED_CHARACTERS: Final = 3
 """Words as short as `aws`, `dns` and `ios` are no plurals."""
 
 _TOKEN = re.compile(r"[a-z0-9]+")
 _CAMEL = re.compile(r"\b[A-Z]?[a-z]+(?:[A-Z][a-z]+)+\b")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_GLOB_PART = re.compile(r"\*\*/|\*\*|\*|\?|[^*?]+")
+_ANY_FOLDERS: Final = "**"
+_ANY_LETTERS: Final = "*"
+_WILD: Final = frozenset("*?")
+
+
+@dataclass(frozen=True, slots=True)
+class _Path:
+    """A file's place: its folders and its name in lower case, in order and as a set."""
+
+    parts: tuple[str, ...]
+    names: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class _Pattern:
+    """A claimant's glob, part by part; `names` are the parts that stand in a path as they are written."""
+
     claimant: int
-    regex: re.Pattern[str]
+    parts: tuple[str, ...]
+    names: frozenset[str]
     weight: float
+
+    def fits(self, path: _Path) -> bool:
+        """Tell whether the glob fits a path, in time that grows with the path's length alone."""
+        if not self.names <= path.names:
+            return False
+        ending = self.parts[1:]
+        if _ANY_FOLDERS in ending:
+            return _is_like(path.parts, self.parts, _ANY_FOLDERS, _is_name_like)
+        return len(path.parts) >= len(ending) and all(map(_is_name_like, path.parts[-len(ending) :], ending))
 
 
 class Hints:
@@ -44,11 +71,7 @@ class Hints:
         self._claimants = len(words)
         self._phrases = _phrases(words)
         self._longest = max((phrase.count(" ") + 1 for phrase in self._phrases), default=0)
-        self._patterns = tuple(
-            _Pattern(index, _glob(pattern), _pattern_weight(pattern))
-            for index, patterns in enumerate(files)
-            for pattern in patterns
-        )
+        self._patterns = tuple(_pattern(index, pattern) for index, patterns in enumerate(files) for pattern in patterns)
 
     def of_text(self, text: str) -> list[float]:
         """Return each claimant's points for the words of `text`, as far as its beginning goes."""
@@ -66,13 +89,13 @@ class Hints:
         return scores
 
     def of_files(self, files: Sequence[str]) -> list[float]:
-        """Return each claimant's points for the places of `files`, the mean over them."""
+        """Return each claimant's points for the places of `files`, the mean over the first `_MAX_FILES` of them."""
         scores = [0.0] * self._claimants
-        paths = [path.strip().replace("\\", "/") for path in files if path.strip()]
+        paths = list(islice(dict.fromkeys(map(_path, filter(str.strip, files))), _MAX_FILES))
         for path in paths:
             fits: dict[int, float] = {}
             for pattern in self._patterns:
-                if pattern.weight > fits.get(pattern.claimant, 0.0) and pattern.regex.fullmatch(path):
+                if pattern.weight > fits.get(pattern.claimant, 0.0) and pattern.fits(path):
                     fits[pattern.claimant] = pattern.weight
             rarity = _rarity(len(fits), self._claimants)
             for index, weight in fits.items():
@@ -126,8 +149,50 @@ def _pattern_weight(pattern: str) -> float:
     return _EXTENSION_WEIGHT if pattern.startswith("*.") and pattern.count(".") == 1 else _NAME_WEIGHT
 
 
-def _glob(pattern: str) -> re.Pattern[str]:
-    """Compile a glob over POSIX paths that may begin at any folder: `*` stays within a folder, `**` does not."""
-    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    body = "".join(parts.get(part[0], re.escape(part[0])) for part in _GLOB_PART.finditer(pattern))
-    return re.compile(rf"(?:.*/)?{body}", re.IGNORECASE)
+def _path(place: str) -> _Path:
+    """Return a file's place part by part, the last `_MAX_PARTS` of them; a slash at its end makes it a folder's."""
+    *folders, name = place.strip().replace("\\", "/").casefold().split("/")
+    parts = (*(folder for folder in folders[-_MAX_PARTS:] if folder), name)
+    return _Path(parts, frozenset(parts))
+
+
+def _pattern(claimant: int, glob: str) -> _Pattern:
+    """Return a glob over paths with slashes that may begin at any folder: `*` stays within a folder, `**` does not."""
+    parts = [_ANY_FOLDERS]
+    for part in glob.casefold().split("/"):
+        if part != _ANY_FOLDERS or parts[-1] != _ANY_FOLDERS:
+            parts.append(part)
+    if parts[-1] == _ANY_FOLDERS:
+        parts.append(_ANY_LETTERS)  # a folder is no file in it
+    names = frozenset(part for part in parts if not _WILD & set(part))
+    return _Pattern(claimant, tuple(parts), names, _pattern_weight(glob))
+
+
+def _is_name_like(name: str, glob: str) -> bool:
+    """Tell whether a glob fits one part of a path."""
+    if "?" in glob or glob.count(_ANY_LETTERS) > 1:
+        return _is_like(name, glob, _ANY_LETTERS, lambda letter, wanted: wanted in {letter, "?"})
+    before, wild, after = glob.partition(_ANY_LETTERS)
+    if not wild:
+        return name == glob
+    return len(name) >= len(before) + len(after) and name.startswith(before) and name.endswith(after)
+
+
+def _is_like(items: Sequence[str], wanted: Sequence[str], wild: str, fits: Callable[[str, str], bool]) -> bool:
+    """Tell whether items are like those that are wanted, where `wild` stands for any number of them.
+
+    Only the last `wild` is ever gone back to, so that the work is at most the product of both lengths.
+    """
+    at = place = retry = 0
+    last_wild = -1
+    while place < len(items):
+        if at < len(wanted) and wanted[at] == wild:
+            last_wild, retry, at = at, place, at + 1
+        elif at < len(wanted) and fits(items[place], wanted[at]):
+            at, place = at + 1, place + 1
+        elif last_wild >= 0:
+            retry += 1
+            at, place = last_wild + 1, retry
+        else:
+            return False
+    return all(part == wild for part in wanted[at:])

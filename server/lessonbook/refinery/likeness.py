@@ -25,7 +25,7 @@ _SENTENCE_FROM: Final = 40
 _SENTENCE_END: Final = re.compile(r"[.!?:](?=\s)")
 _CODE: Final = re.compile(r"`[^`]*`|\"[^\"]*\"|'[^']*'")
 _GRAM_SIZES: Final = (3, 4, 5)
-_HEADING: Final = re.compile(r"#{1,6}\s|[-=_*#\s]+$|\*\*[^*]{1,60}\*\*:?$")
+_HEADING: Final = re.compile(r"\A(?:#{1,6}\s|[-=_*#\s]+$|\*\*[^*]{1,60}\*\*:?$)")
 """A line of Markdown that names a part of a form, not a problem."""
 _SHORT_HEADLINE: Final = 12
 _BODY_MIN: Final = 15

@@ -3,10 +3,11 @@
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Final, Literal
 
+from lessonbook.learning.document import Subjects
 from lessonbook.models.findings import Finding
 from lessonbook.models.vocabulary import (
     SEVERITY_OF_RANK,
@@ -22,6 +23,7 @@ from lessonbook.refinery.classify import category_of, severity_of
 from lessonbook.refinery.likeness import sketch
 from lessonbook.refinery.redact import redact
 from lessonbook.refinery.screen import one_line, screen, screen_why, visible
+from lessonbook.refinery.subjects import subjects_of
 
 ReviewMode = Literal["none", "risky", "all"]
 """Which lessons wait for a person: `trust.review` of the settings."""
@@ -30,7 +32,7 @@ COPIED: Final = "it copies the words of the issue"
 COPIED_RUN: Final = 8
 FOR_ALL: Final = "it would go to all agents (name the agent it is for, to have it served without a person's word)"
 _WORDS: Final = re.compile(r"\w+")
-_PROMPT_SECTION: Final = re.compile(r"<lessons\b[^>]*>.*?(?:</lessons[^>]*>|\Z)", re.S)
+_PROMPT_SECTION: Final = re.compile(r"<lessons\b[^<>]{0,300}>.*?(?:</lessons[^<>]{0,300}>|\Z)", re.S)
 _NAMED: Final = re.compile(r"\b(?:CWE-\d{1,5}|(?:bandit|ruff|eslint|semgrep|hadolint|checkov):[\w./-]*\w)", re.I)
 """A rule that an issue names in its words: a CWE, or a scanner's rule with the scanner's name before it."""
 _PLACE: Final = re.compile(
@@ -85,6 +87,7 @@ class Prepared:
     `keys` name it exactly, most telling first; `is_named`: one of them is a rule of the catalogue. `offer` is the best
     source of a lesson, None where there is none; `told` where no rule is named, but the words tell a weakness.
     `refusal` says why an offered lesson could not be taken. `fingerprint` is the same for each sighting of one problem.
+    `subjects` are what the issue is about, for search.
     """
 
     finding: Finding
@@ -98,6 +101,7 @@ class Prepared:
     refusal: str = ""
     is_named: bool = False
     told: Told | None = None
+    subjects: Subjects = field(default_factory=dict[str, float])
 
 
 def prepare(
@@ -142,6 +146,7 @@ def prepare(
         refusal=refusal,
         is_named=rule is not None,
         told=told,
+        subjects=subjects_of(description),
     )
 
 

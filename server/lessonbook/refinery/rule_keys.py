@@ -18,10 +18,10 @@ _LLM_TEN = re.compile(
 )
 _LISTABLE = re.compile(r"external/|cwe|owasp|api|llm|a0?\d", re.IGNORECASE)
 """How every form of a published list begins; tried first, as most ids belong to none."""
-_PYLINT_NAME = re.compile(r"[A-Za-z]+(?:-[A-Za-z]+)+\Z")
+_PYLINT_NAME = re.compile(r"\A[A-Za-z]+(?:-[A-Za-z]+)+\Z")
 """What pylint calls a rule beside its code, such as `arguments-differ`."""
-_PREFIXED = re.compile(r"([A-Za-z][A-Za-z0-9_.+-]*):\s*([^\s:/][^\s:]*)\Z")
-_DOTTED = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){2,}\Z")
+_PREFIXED = re.compile(r"\A([A-Za-z][A-Za-z0-9_.+-]*):\s*([^\s:/][^\s:]*)\Z")
+_DOTTED = re.compile(r"\A[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){2,}\Z")
 
 _BARE_FORMS: Final = (
     (re.compile(r"B[1-7]\d\d\Z", re.IGNORECASE), "bandit"),
@@ -42,7 +42,7 @@ _BARE_FORMS: Final = (
     (re.compile(r"SC\d{4}\Z", re.IGNORECASE), "shellcheck"),
     (re.compile(r"CKV2?_[A-Z0-9]+_\d+\Z", re.IGNORECASE), "checkov"),
     (re.compile(r"(?:@typescript-eslint|react|react-hooks|jsx-a11y)/[a-z0-9-]+\Z", re.IGNORECASE), "eslint"),
-    (re.compile(r"(?:actions|cpp|cs|go|java|js|py|rb|rust|swift)/[a-z0-9/-]+\Z", re.IGNORECASE), "codeql"),
+    (re.compile(r"\A(?:actions|cpp|cs|go|java|js|py|rb|rust|swift)/[a-z0-9/-]+\Z", re.IGNORECASE), "codeql"),
 )
 _ESLINT_PLUGINS: Final = MappingProxyType(
     {

@@ -45,6 +45,10 @@ def document_of(text: str, why: str, rule_key: str, category: str) -> str:
     return document.document_of(text, why, rule_key, category, subjects_of_lesson(f"{rule_key}\n\n{text}\n{why}"))
 
 
-def with_issue(body: str, lesson_text: str, description: str, file: str) -> str:
-    """Return a lesson's document with one more issue behind it, as `learning/document` has it."""
-    return document.with_issue(body, lesson_text, description, file, subjects_of(description))
+def with_issue(body: str, lesson_text: str, description: str, file: str, subjects: Subjects | None = None) -> str:
+    """Return a lesson's document with one more issue behind it, as `learning/document` has it.
+
+    `subjects` are those of the issue, where they are known already.
+    """
+    about = subjects_of(description) if subjects is None else subjects
+    return document.with_issue(body, lesson_text, description, file, about)

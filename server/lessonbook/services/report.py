@@ -97,21 +97,32 @@ async def refine(work: Workspace, caller: Caller, batch: Batch) -> Refinement:
     began = time.perf_counter()
     review = work.settings.trust.review
 
-    def ready() -> list[Prepared]:
-        return [prepare(finding, work.catalogue, review=review, by_person=caller.person) for finding in batch.findings]
+    is_routed = not work.roster.known(batch.agent_name or caller.agent_name)
 
-    prepared = await anyio.to_thread.run_sync(ready)  # long texts must not hold up other callers
-    fingerprint = batch.hash() if batch.idempotency_key else ""
+    def ready() -> tuple[list[Prepared], list[str | None], str]:
+        prepared = [
+            prepare(finding, work.catalogue, review=review, by_person=caller.person) for finding in batch.findings
+        ]
+        routed = [_responsible(work, item) if is_routed else None for item in prepared]
+        return prepared, routed, batch.hash() if batch.idempotency_key else ""
+
+    # Long texts must hold up neither other callers nor the transaction.
+    prepared, routed, fingerprint = await anyio.to_thread.run_sync(ready)
 
     offers = sum(bool(finding.lesson.strip()) for finding in batch.findings)
 
     def act(connection: Connection, now: datetime) -> Refinement:
         work.quotas.admit(connection, work, caller, issues=len(prepared), offers=offers)
-        return _Refining(work, caller, batch, connection, now).run(prepared, began)
+        return _Refining(work, caller, batch, connection, now).run(prepared, routed, began)
 
     refined = await once(work, caller, batch.tool, batch.idempotency_key, fingerprint, Refinement, act)
     work.quotas.add(caller, refined)
     return refined
+
+
+def _responsible(work: Workspace, item: Prepared) -> str | None:
+    """Return the agent that an issue's words and file point to, or None."""
+    return work.roster.responsible(item.description, [item.finding.file] if item.finding.file else [])
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +186,9 @@ class _Refining:
         self._new_issues = 0
         self._seen: set[str] = set()
 
-    def run(self, prepared: Sequence[Prepared], began: float) -> Refinement:
+    def run(self, prepared: Sequence[Prepared], routed: Sequence[str | None], began: float) -> Refinement:
         """Decide on each issue in order, then write everything; returns a line per issue."""
-        agents = [self._agent_of(item) for item in prepared]
+        agents = list(map(self._agent_of, routed))
         self._matching.look_up(prepared, agents)
         decided: list[_Decided] = []
         for item, agent_name in zip(prepared, agents, strict=True):
@@ -213,7 +224,7 @@ class _Refining:
             )
         return run
 
-    def _agent_of(self, item: Prepared) -> str:
+    def _agent_of(self, responsible: str | None) -> str:
         """Return who made the code: the agent named, else the run's, the connection's, the one routed to."""
         roster = self._work.roster
         if self._batch.agent_name:
@@ -222,7 +233,6 @@ class _Refining:
             return self._run["agent_name"]
         if self._caller.agent_name:
             return roster.resolve(self._caller.agent_name)
-        responsible = roster.responsible(item.description, [item.finding.file] if item.finding.file else [])
         return responsible or self._work.settings.refiner.default_agent
 
     def _hold(self) -> None:
@@ -342,7 +352,8 @@ class _Refining:
             if body is None:
                 body = bodies.get(lesson_id, "")
             text = self._created[lesson_id].text if lesson_id in self._created else known[lesson_id].lesson_text
-            self._ledger.document(lesson_id, with_issue(body, text, one.item.description, one.item.finding.file))
+            item = one.item
+            self._ledger.document(lesson_id, with_issue(body, text, item.description, item.finding.file, item.subjects))
 
     def _row(self, decided: _Decided) -> Row:
         item, decision, issue_id = decided.item, decided.decision, decided.issue_id

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+import anyio.to_thread
 from sqlalchemy import Connection
 
 from lessonbook.learning import coin
+from lessonbook.learning.document import Subjects
 from lessonbook.learning.policy import (
     HOLDOUT_SHARE,
     POLICY_VERSION,
@@ -26,6 +28,7 @@ from lessonbook.learning.ranking import estimate_tokens, fill
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.loop import LessonQuery, Lessons, ServedLesson
 from lessonbook.models.vocabulary import SHARED_AGENT
+from lessonbook.refinery.subjects import subjects_of
 from lessonbook.services import prompt_section
 from lessonbook.services.measure import effect_of
 from lessonbook.services.shelf import Fit, Shelf, asked_of
@@ -36,6 +39,8 @@ from lessonbook.store.types import Row
 
 TOOL: Final = "get_lessons"
 KNOWN_MAX: Final = 5
+NEAREST_AMONG: Final = 500
+"""Names of agents in the project with which one that is not known is compared."""
 EPOCH: Final = "1"
 """Another epoch tosses every coin anew."""
 SHOW_ALL: Final = "show-all/1"
@@ -70,7 +75,10 @@ async def get_lessons(work: Workspace, caller: Caller, query: LessonQuery) -> Le
     The same call in the same run answers the same, whatever has been learned meanwhile; only a lesson that may no
     longer be served is left out. Several agents may work in one run.
     """
-    agent_name, how = _agent_of(work, caller, query)
+    # Words and paths that somebody sends are gone through before the transaction, where they hold up nobody else.
+    (agent_name, how), subjects = await anyio.to_thread.run_sync(
+        lambda: (_agent_of(work, caller, query), subjects_of(query.task))
+    )
     shelf = await _shelf(work, caller, agent_name)
     similar = await work.semantic.similar(caller.project, asked_of(query.task, query.files))
     run_id = query.run_id or work.new_run_id()
@@ -86,7 +94,7 @@ async def get_lessons(work: Workspace, caller: Caller, query: LessonQuery) -> Le
             run = runs.find(connection, caller.project, run_id)
             earlier = runs.deliveries_of(connection, caller.project, run_id)
         call = _Serving(work, caller, shelf, query, run_id, run, earlier, now)
-        return call.log(connection, *call.choose(similar), fingerprint)
+        return call.log(connection, *call.choose(similar, subjects), fingerprint)
 
     pick = await work.store.write_briefly(transaction)
     note = how
@@ -140,10 +148,14 @@ class _Serving:
     earlier: Mapping[str, Row]
     now: datetime
 
-    def choose(self, similar: Mapping[str, float]) -> tuple[_Pick, list[Row]]:
-        """Return what to serve, and the deliveries to log for it. `similar` is what an embedding model says."""
+    def choose(self, similar: Mapping[str, float], subjects: Subjects) -> tuple[_Pick, list[Row]]:
+        """Return what to serve, and the deliveries to log for it.
+
+        `similar` is what an embedding model says of the task, `subjects` what it is about.
+        """
         query, shelf = self.query, self.shelf
-        fits = {fit.lesson.id: fit for fit in shelf.fitting(query.task, query.files, query.categories, similar)}
+        fitting = shelf.fitting(query.task, query.files, query.categories, similar, subjects)
+        fits = {fit.lesson.id: fit for fit in fitting}
         held_out = self._is_held_out() or bool(shelf.measure.stop)
         chances = {name: self._chance(fit.lesson, held_out=held_out) for name, fit in fits.items()}
         candidates = [Candidate(name, fit.relevance, shelf.cost_of(fit.lesson)) for name, fit in fits.items()]
@@ -245,7 +257,7 @@ async def _nearest(work: Workspace, caller: Caller, agent_name: str) -> str:
     if agent_name in names:
         return ""
     known = [name for name in names if name != SHARED_AGENT and name.isidentifier()]  # a name is shown: no sentences
-    if nearest := work.roster.nearest(agent_name, also=known):
+    if nearest := await anyio.to_thread.run_sync(work.roster.nearest, agent_name, known[:NEAREST_AMONG]):
         return f"No lessons for an agent {agent_name!r}. Nearest known: {', '.join(nearest)}."
     return f"No lessons for an agent {agent_name!r}. Known here: {', '.join(known[:KNOWN_MAX]) or 'none yet'}."
 

@@ -17,6 +17,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from lessonbook.config import LearningSettings
+from lessonbook.learning.document import Subjects
 from lessonbook.learning.fit import is_relevant
 from lessonbook.learning.ranking import standing, value
 from lessonbook.learning.relevance import RelevanceIndex, asked_words, parts_of
@@ -115,18 +116,20 @@ class Shelf:
         files: Collection[str],
         categories: Collection[Category],
         similar: Mapping[str, float] | None = None,
+        subjects: Subjects | None = None,
     ) -> list[Fit]:
         """Return the lessons worth offering for a task, the most valuable first, at most `OFFERED_MAX`.
 
         Those that speak of its subject, and those that a person wants shown always; where nothing does, a few of the
         most severe. Paths and a task of a word or two tell little, so that a word in common is enough. Without a task
-        and files, those of the highest standing. `similar` is what an embedding model says of the task, by lesson id.
+        and files, those of the highest standing. `similar` is what an embedding model says of the task, by lesson id,
+        `subjects` what the task is about, where that is known already.
         """
         if not task.strip() and not files:
             places = (self.lessons[lesson_id] for *_, lesson_id in self._order)
             found = islice((lesson for lesson in places if _is_of(lesson, categories)), OFFERED_MAX)
             return sorted((Fit(lesson, 1.0) for lesson in found), key=self._is_always, reverse=True)
-        scores = self._scores(task, files, similar)
+        scores = self._scores(task, files, similar, subjects_of(task) if subjects is None else subjects)
         is_name = not task.strip() or (not similar and len(asked_words(task)) <= NAMED_MAX)
         wanted = {lesson_id: score for lesson_id, score in scores.items() if is_name or is_relevant(score)}
         for lesson_id in self._always if wanted else {*self._always, *self._severe()}:
@@ -135,12 +138,13 @@ class Shelf:
         fits = [Fit(lesson, score) for lesson, score in lessons if _is_of(lesson, categories)]
         return nsmallest(OFFERED_MAX, fits, key=self._worth)
 
-    def _scores(self, task: str, files: Collection[str], similar: Mapping[str, float] | None) -> dict[str, float]:
+    def _scores(
+        self, task: str, files: Collection[str], similar: Mapping[str, float] | None, subjects: Subjects
+    ) -> dict[str, float]:
         """Return how probably each lesson is relevant to the task as a whole, or to a part of it if that is more.
 
         A task often names several things at once, and a lesson for one of them fits. Only the whole is embedded.
         """
-        subjects = subjects_of(task)
         scores = self._index.scores(asked_of(task, files), similar=similar, subjects=subjects, most=OF_TASK_MAX)
         for part in parts_of(task):
             for lesson_id, score in self._index.scores(part, most=OF_PART_MAX).items():

@@ -52,5 +52,6 @@ def parse_address(url: str) -> Address:
 
 def without_password(url: str) -> str:
     """Return `url` fit to be shown: asterisks for its password, wherever it stands and however it is written."""
-    shown = re.sub(r"(://[^:@]*):.*@", r"\1:***@", url, count=1, flags=re.DOTALL)
+    user, at, place = url.rpartition("@")
+    shown = re.sub(r"(://[^:@]*):.*", r"\1:***", user, count=1, flags=re.DOTALL) + at + place
     return re.sub(r"([?&](?:ssl)?password=)[^&]*", r"\1***", shown, flags=re.IGNORECASE)

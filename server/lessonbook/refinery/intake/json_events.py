@@ -1,9 +1,9 @@
 """JSON files as a stream of events, however large: decoding, and faults in words."""
 
 import codecs
+import io
 import json
 import re
-from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +19,9 @@ Event = tuple[str, Any]
 
 Events = Iterator[Event]
 
+OPENING: Final = frozenset({"start_map", "start_array"})
+CLOSING: Final = frozenset({"end_map", "end_array"})
+
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|(u[dD][89a-fA-F][\da-fA-F]{2})|[^u]|u(?=[\da-fA-F]{4}))"
 )
@@ -26,6 +29,8 @@ _ESCAPE = re.compile(
 _ENDLESS_DIGITS: Final = 4_000
 _ENDLESS_NUMBER = re.compile(rb"\d{%d}|\d[eE][+-]?\d{17}" % _ENDLESS_DIGITS)
 _NOT_ALLOWED: Final = "holds bytes or numbers that JSON does not allow"
+DEPTH_MAX: Final = 200
+"""Lists and objects within each other."""
 _LONGEST_ESCAPE: Final = len(rb"\ud83d\ude00")
 _REPLACEMENT: Final = rb"\ufffd"
 
@@ -57,8 +62,8 @@ def open_json(file: ReportFile, advice: str) -> JsonFile:
     Half of a surrogate pair (`\ud800` alone), which no text can hold, is read as U+FFFD.
 
     Raises:
-        InvalidInput: the file is empty, or no JSON, told with line and column and `advice`. Nothing of its content is
-            repeated.
+        InvalidInput: the file is empty, nested more than `DEPTH_MAX` deep, or no JSON, told with line and column and
+            `advice`. Nothing of its content is repeated.
     """
     if file.is_blank():
         raise InvalidInput(f"{file.place} is empty; {advice}")
@@ -80,15 +85,59 @@ def _is_read(file: ReportFile, advice: str, *, has_huge_numbers: bool) -> bool:
     with file.open() as opened:
         feed = _Feed(opened)
         try:
-            deque(_parsed(feed, has_huge_numbers=has_huge_numbers), maxlen=0)
+            is_deep = _deepest(_parsed(feed, has_huge_numbers=has_huge_numbers)) > DEPTH_MAX
         except ijson.JSONError as error:
             if "overflow" in str(error):
                 return False
             where = _place_of_fault(file, feed.given_before)
-            raise InvalidInput(f"{file.place} is not valid JSON ({where}); {advice}") from None
+            raise InvalidInput(f"{file.place} is not valid JSON ({where}){_fault(error)}; {advice}") from None
         except (ValueError, ArithmeticError, SystemError):  # SystemError: the C parser met one of the others
             raise InvalidInput(f"{file.place} {_NOT_ALLOWED}; {advice}") from None
+    if is_deep:
+        raise InvalidInput(f"{file.place} is nested more than {DEPTH_MAX} deep; {advice}")
     return True
+
+
+def _deepest(events: Events) -> int:
+    """Return how deep lists and objects are nested; events beyond `DEPTH_MAX` are not asked for."""
+    depth = deepest = 0
+    for kind, _ in events:
+        if kind in OPENING:
+            depth += 1
+            if depth > deepest:
+                deepest = depth
+                if depth > DEPTH_MAX:
+                    break
+        elif kind in CLOSING:
+            depth -= 1
+    return deepest
+
+
+def _fault(error: ijson.JSONError) -> str:
+    """Return what is wrong, where the parser's own words name a mistake that people make."""
+    if "trailing" in str(error):
+        return (
+            ": more follows after the end of the document. Leave it out, or, if it is another document, make one list "
+            "of them with `jq -s .`, of lists with `jq -s add`"
+        )
+    return ": it breaks off there" if isinstance(error, ijson.IncompleteJSONError) and "EOF" in str(error) else ""
+
+
+def first_names(opening: bytes) -> set[str]:
+    """Return the members of the first object that JSON begins with, alone or in a list, as far as `opening` goes."""
+    names: set[str] = set()
+    depth = 0
+    with suppress(ijson.JSONError, ValueError, ArithmeticError, SystemError):
+        for kind, value in cast("Events", ijson.basic_parse(io.BytesIO(opening))):
+            if kind in OPENING:
+                depth += 1 if depth or kind == "start_map" else 0
+            elif kind in CLOSING:
+                depth -= 1
+                if depth <= 0:
+                    break
+            elif kind == "map_key" and depth == 1:
+                names.add(value)
+    return names
 
 
 def _holds_endless_number(file: ReportFile) -> bool:

@@ -4,14 +4,12 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Final, Union, cast
 
-from lessonbook.refinery.intake.json_events import Event, Events
+from lessonbook.refinery.intake.json_events import CLOSING, OPENING, Event, Events
 
 Shape = Mapping[str, Union["Shape", None]]
 """The members of an object that are wanted, each with the shape of its value; None: all of it. Lists have the shape
 of their items."""
 
-_OPENING: Final = frozenset({"start_map", "start_array"})
-_CLOSING: Final = frozenset({"end_map", "end_array"})
 _CONTAINER_COST: Final = 100
 
 
@@ -51,7 +49,7 @@ def items(events: Events) -> Iterator[Event]:
 
 def skip(events: Events, event: Event) -> None:
     """Read past the value that `event` opens."""
-    if event[0] in _OPENING:
+    if event[0] in OPENING:
         _close(events, 1)
 
 
@@ -67,7 +65,7 @@ def build(
         shape: the members that are wanted.
         text_max: texts are cut to that many characters.
     """
-    if event[0] not in _OPENING:
+    if event[0] not in OPENING:
         allowance.left -= _cost(event[1])
         return _plain(event[1], text_max)
     root = holder = _opened(event[0])
@@ -81,13 +79,13 @@ def build(
             else:
                 key = value
             continue
-        if kind in _CLOSING:
+        if kind in CLOSING:
             holders.pop()
             if not holders:
                 break
             holder, wanted = holders[-1]
             continue
-        is_container = kind in _OPENING
+        is_container = kind in OPENING
         allowance.left -= _CONTAINER_COST if is_container else _cost(value) + len(key)
         if allowance.left < 0:
             _close(events, len(holders) + is_container)
@@ -107,9 +105,9 @@ def build(
 
 def _close(events: Events, depth: int) -> None:
     for kind, _ in events:
-        if kind in _OPENING:
+        if kind in OPENING:
             depth += 1
-        elif kind in _CLOSING:
+        elif kind in CLOSING:
             depth -= 1
             if not depth:
                 return

@@ -99,6 +99,8 @@ def _source_of(told: dict[str, object]) -> Iterator[str]:
 
 def _read_test(record: dict[str, object]) -> Finding | None:
     """Return the finding in one test, or one collected module, of a document."""
+    if "outcome" not in record:
+        raise Unreadable("has no outcome, as every test of pytest has")
     if record.get("outcome") not in _BROKEN:
         return None
     stages = {name: object_of(record.get(name)) for name in _STAGES}

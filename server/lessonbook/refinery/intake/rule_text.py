@@ -21,7 +21,7 @@ _LINK = re.compile(r"\[([^\[\]]+)\]\([^()\s]*\)|(?<![\w`])\[([^\[\]]+)\](?=[\s.,
 _PLACEHOLDER = re.compile(r"\{[\w.:#!]*\}|\{\{")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z`])")
 _CONNECTIVE = re.compile(r"(?:instead|please),\s+", re.IGNORECASE)
-_CONNECTIVE_LEFT = re.compile(r"\s*(?:\b(?:instead|please),\s+)?$", re.IGNORECASE)
+_CONNECTIVE_LEFT = re.compile(r"\b(?:instead|please),\Z", re.IGNORECASE)
 _IMPERATIVE = re.compile(
     r"(?:always|never|avoid|do not|don't|use(?! of\b| after\b)|prefer|favou?r|ensure|make sure|consider|replace"
     r"|validate|saniti[sz]e|escape|verify|specify|store|bind|catch|pass|keep|enable|disable|restrict|require|remove|move|add"
@@ -85,7 +85,9 @@ def _reason(paragraphs: list[_Paragraph], text: str) -> str:
     plain = [paragraph for paragraph in paragraphs if not _PLACEHOLDER.search(paragraph.text)]
     reasons = [paragraph.text for paragraph in plain if paragraph.heading in _REASON_HEADINGS]
     why = next(iter(reasons), "") or " ".join(paragraph.text for paragraph in plain)
-    return _CONNECTIVE_LEFT.sub("", why[: -len(text)]) if why.casefold().endswith(text.casefold()) else why
+    if not why.casefold().endswith(text.casefold()):
+        return why
+    return _CONNECTIVE_LEFT.sub("", why[: -len(text)].rstrip()).rstrip()
 
 
 def _paragraphs(source: str) -> list[_Paragraph]:

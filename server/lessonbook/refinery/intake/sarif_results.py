@@ -39,7 +39,7 @@ _STILL_OPEN: Final = frozenset({"underReview", "rejected"})
 """Where a suppression stands that does not suppress."""
 _PLACE_IN_TEMPLATE = re.compile(r"\{(\d{1,4})\}|\{\{|\}\}")
 _LINK_TO_LOCATION = re.compile(r"\[([^\[\]]+)\]\(\d+\)")
-_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
+_SCHEME = re.compile(r"\A[a-zA-Z][a-zA-Z0-9+.-]*:")
 _FILE_SCHEME = re.compile(r"file:(?://(?:localhost)?(?=/))?", re.IGNORECASE)
 _HERE = re.compile(r"\A(?:\./+)+")
 _DRIVE = re.compile(r"/(?=[a-zA-Z]:/)")

@@ -122,8 +122,8 @@ _ADVICE: Final = (
         "verif --no- insecure untrusted force-yes --disable --trusted --skip nosec 777 eval stricthost skip cert_none"
         " unverified no_verify noverify",
         r"\bverify\s*[=:]\s*(?:false|0|no)\b|--no-verify\b|--(?:insecure|no-check-certificate|allow-untrusted|force-yes"
-        r"|no-gpg-check|disable-web-security|trusted-host|skip-[\w-]*(?:check|test|verif)\w*)\b|\bnosec\b"
-        r"|\bchmod\s+(?:-R\s+)?0?777\b|\beval\(.*\brequest|\bstricthostkeychecking[=\s]+no\b|\[skip ci\]"
+        r"|no-gpg-check|disable-web-security|trusted-host|skip-[\w-]{0,40}(?:check|test|verif)\w{0,20})\b|\bnosec\b"
+        r"|\bchmod\s+(?:-R\s+)?0?777\b|\beval\(.{0,300}\brequest|\bstricthostkeychecking[=\s]+no\b|\[skip ci\]"
         r"|\bcert_none\b|_create_unverified_context\b|\binsecureskipverify\W{1,3}true\b|ssl_?no_?verify\b",
     ),
     _advice(

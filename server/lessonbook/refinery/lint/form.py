@@ -43,7 +43,7 @@ _FORMS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
 
 _CODE: Final = re.compile(
     r"```|~~~|(?:^|[\s;])(?:import \w|from [\w.]+ import|const \w+ ?=|let \w+ ?=|var \w+ ?=|def \w+\("
-    r"|function\b.{0,30}\(|require\()|\w = [\w.]{1,60}\(|;\s\w+[\w.]*\("
+    r"|function\b.{0,30}\(|require\()|\w = [\w.]{1,60}\(|;\s\w[\w.]*\("
 )
 _ACTING_CODE: Final = re.compile(
     r"\b(?:socket\.|smtplib|urlopen|urlretrieve|requests\.(?:get|post|put)\(|http\.client|httpx\.\w+\(|axios|fetch\("

@@ -75,9 +75,9 @@ _CHECKSUM = re.compile(
 _BESIDE = re.compile(
     r"(?i)(?:user(?:name|[ _-]?id)?|uid|login|host(?:name)?|server|machine)[\"']?\s{0,20}(?:=>|[:=]|[\"' ])"
 )
-_EXPRESSION = re.compile(r"[$&*@(\[{!/~]|[A-Za-z_][\w.]*(?:[(\[]|::|->)")
+_EXPRESSION = re.compile(r"\A(?:[$&*@(\[{!/~]|[A-Za-z_][\w.]*(?:[(\[]|::|->))")
 _CALLABLE = re.compile(r"[A-Za-z_][\w.]*")
-_DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+_DOTTED = re.compile(r"\A[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 
 
 class Value(NamedTuple):

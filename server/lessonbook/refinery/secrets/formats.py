@@ -49,7 +49,12 @@ FORMATS: Final[tuple[Format, ...]] = (
     ),
     _format("private-key", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[02-9AC-HJ-NP-Z]{50,60}"),
     _format("jwt", "ZXlK", r"ZXlK[A-Za-z0-9+/_-]{60,}+={0,2}"),
-    _format("jwt", "eyJ", rf"eyJ{_ID}{{8,}}+={{0,2}}\.{_ID}{{8,}}+={{0,2}}(?:\.{_ID}*+)?+"),
+    _format(
+        "jwt",
+        "eyJ",
+        # One that begins within a run of letters is not read to the run's end, or many would read it many times.
+        rf"(?:(?<![\w-])eyJ{_ID}{{8,}}+|eyJ{_ID}{{8,400}}+)={{0,2}}\.{_ID}{{8,}}+={{0,2}}(?:\.{_ID}*+)?+",
+    ),
     # Clouds
     _format(
         "aws-key",

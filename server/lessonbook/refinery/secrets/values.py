@@ -33,7 +33,7 @@ _STAND_INS: Final = words(
     " test testing example sample foo bar baz user username admin root default unset hidden masked text str bytes any"
     " optional required login auth credentials credential bearer basic xxx yyy"
 )
-_CONSTANT = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
+_CONSTANT = re.compile(r"\A[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
 _LETTERS = re.compile(r"[A-Za-z]{4,}")
 _COMMON_PAIRS: Final = words(
     # The letter pairs that make up nine tenths of English in reports of defects, counted over such reports.

@@ -1,0 +1,187 @@
+"""No regular expression of the package takes more than linear time, whatever the text (SAFETY S22)."""
+
+import ast
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import lessonbook
+from lessonbook.refinery.secrets.formats import FORMATS
+from tests.backtracking import Exhausted, Matcher, attacks
+
+ROOT = Path(lessonbook.__path__[0])
+SMALL, LARGE = 16, 64
+GROWTH_MAX = 6.0
+"""Of the work on a text four times as long: four times, and what is done once; sixteen times would be the square."""
+STEPS_MAX = 100_000
+MADE_BY_FUNCTIONS = {
+    "refinery/lint/advice.py": "kept in the module's table of advice, and found there",
+    "refinery/lint/speech.py": "kept in the module's tables of signs, and found there",
+    "refinery/secrets/formats.py": "compiled when a hint of its is met, from the table FORMATS",
+}
+"""Modules in which a function compiles a pattern from what it is given, and where those patterns are found. Data files
+hold no patterns: one that did would need such a function."""
+
+
+def modules() -> Iterator[Any]:
+    for found in pkgutil.walk_packages(lessonbook.__path__, "lessonbook."):
+        if not found.name.endswith("__main__"):
+            yield importlib.import_module(found.name)
+
+
+def patterns_in(value: Any, place: str, seen: set[int]) -> Iterator[tuple[str, re.Pattern[Any]]]:
+    """Yield the compiled patterns that a value holds, however deep."""
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, re.Pattern):
+        yield place, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from patterns_in(key, place, seen)
+            yield from patterns_in(item, f"{place}[{key!r:.20}]", seen)
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for number, item in enumerate(value):
+            yield from patterns_in(item, f"{place}[{number}]", seen)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            yield from patterns_in(getattr(value, field.name, None), f"{place}.{field.name}", seen)
+
+
+def calls_of_re(path: Path) -> Iterator[tuple[ast.Call, str, bool]]:
+    """Yield each call of a function of `re` in a file, that function's name, and whether it is in one of ours."""
+    tree = ast.parse(path.read_text("utf-8"))
+    inside = {
+        id(inner)
+        for outer in ast.walk(tree)
+        if isinstance(outer, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        for inner in ast.walk(outer)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            owner = node.func.value
+            if isinstance(owner, ast.Name) and owner.id == "re" and node.func.attr != "escape":
+                yield node, node.func.attr, id(node) in inside
+
+
+def patterns_in_calls() -> Iterator[tuple[str, re.Pattern[Any]]]:
+    """Yield the patterns that are written where they are used: `re.sub(r"...", ...)`."""
+    for path in sorted(ROOT.rglob("*.py")):
+        for call, name, is_inside in calls_of_re(path):
+            if name == "compile" and not is_inside:
+                continue  # kept in the module, and found there
+            place = f"{path.relative_to(ROOT)}:{call.lineno}"
+            if not isinstance(call.args[0], ast.Constant):
+                assert str(path.relative_to(ROOT)) in MADE_BY_FUNCTIONS, f"say where the patterns of {place} are found"
+                continue
+            flags = next((ast.unparse(word.value) for word in call.keywords if word.arg == "flags"), "0")
+            told = eval(flags, {"re": re})
+            whole = {"match": r"\A(?:%s)", "fullmatch": r"\A(?:%s)\Z"}.get(name, "%s")
+            yield place, re.compile(whole % call.args[0].value, told)
+
+
+def all_patterns() -> dict[str, re.Pattern[Any]]:
+    seen: set[int] = set()
+    found = [pair for module in modules() for pair in patterns_in(vars(module), module.__name__, seen)]
+    found += patterns_in_calls()
+    found += [(f"{kind} {number}", re.compile(text)) for number, (kind, _, text, _) in enumerate(FORMATS)]
+    unique = {(pattern.pattern, pattern.flags): (place, pattern) for place, pattern in reversed(found)}
+    return {f"{place} {pattern.pattern!r:.60}": pattern for place, pattern in unique.values()}
+
+
+PATTERNS = all_patterns()
+
+
+def growth(matcher: Matcher, attack: tuple[str, str, str]) -> float:
+    """Return how many times as much work a text is that repeats a piece four times as often."""
+    first, piece, last = attack
+    try:
+        small, large = (matcher.search_steps(first + piece * n + last, STEPS_MAX) for n in (SMALL, LARGE))
+    except Exhausted:
+        return float("inf")
+    return large / small
+
+
+def worst(pattern: re.Pattern[Any]) -> tuple[float, tuple[str, str, str]]:
+    """Return the first growth that is too much, else the greatest, and what made it."""
+    matcher = Matcher(pattern)
+    most, by = 0.0, ("", "", "")
+    for attack in attacks(matcher, pattern.flags):
+        if (found := growth(matcher, attack)) > most:
+            most, by = found, attack
+        if most > GROWTH_MAX:
+            break
+    return most, by
+
+
+def test_the_patterns_are_found():
+    assert len(PATTERNS) > 300
+    assert sum(place.startswith("lessonbook.refinery.") for place in PATTERNS) > 150
+
+
+@pytest.mark.parametrize("place", PATTERNS)
+def test_the_work_of_a_pattern_grows_no_faster_than_the_text(place: str):
+    most, attack = worst(PATTERNS[place])
+    assert most <= GROWTH_MAX, f"{attack} takes {most:.1f} times the steps for four times the text"
+
+
+class TestCounting:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            r"(a+)+b",
+            r"(?:a|a)*b",
+            r"(?:a|aa)+$",
+            r"\s+$",
+            r"\w+[\w.]*\(",
+            r"<x[^>]*>",
+            r"a.*b.*c",
+            r"(?:.*/)?(?:.*/)?a",
+            r"(?:/.*)*x",
+            r"\d+\d+x",
+            r"(?i)x[ab]*[bc]*y",
+            r"[a-z]+(?:-[a-z]+)+\Z",
+            r"(?:\w{1,40} ?){1,40}!",
+            r"(?=.*b)a",
+        ],
+    )
+    def test_patterns_that_take_more_than_linear_time_are_caught(self, text: str):
+        assert worst(re.compile(text, re.S))[0] > GROWTH_MAX
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            r"[a-z]+",
+            r"\bfoo\s+bar\b",
+            r"\A[a-z]+(?:-[a-z]+)+\Z",
+            r"\w++:",
+            r"(?>\w+)x|y",
+            r"\s{1,20}x",
+            r"<[^<>]{1,90}>",
+        ],
+    )
+    def test_others_are_not(self, text: str):
+        assert worst(re.compile(text))[0] <= GROWTH_MAX or text in {r"\w++:", r"(?>\w+)x|y"}
+
+    PARTS = st.sampled_from(["a", "b", ".", "[ab]", "[^a]", "(?:a|b)", "(?:a|ab)", "(a)", r"\w"])
+    ANCHORS = st.sampled_from(["", "^", "$", r"\b", "(?=a)", "(?!a)", "(?<=a)", "(?<!b)"])
+    REPEATED = st.tuples(PARTS, st.sampled_from(["", "", "*", "+", "?", "*?", "+?", "{1,2}", "*+"]), ANCHORS).map(
+        "".join
+    )
+
+    @given(st.lists(REPEATED, min_size=1, max_size=4).map("".join), st.text("ab \n", max_size=8))
+    def test_the_matcher_finds_what_pythons_finds(self, text: str, subject: str):
+        pattern = re.compile(text)
+        ours = Matcher(pattern).spans(subject)
+        assert {span for span in ours if span[0] != span[1]} <= {
+            match.span() for start in range(len(subject)) if (match := pattern.match(subject, start))
+        }
+        assert bool(ours) == (pattern.search(subject) is not None)
