@@ -24,6 +24,7 @@ from mcp_types import (
     JSONRPCResponse,
 )
 
+from lessonbook.edges.discovery import serve_beside_discovery
 from lessonbook.edges.lines import LongLine, Splitter, encode, parse, refuse
 
 GRACE_S: Final = 1.0
@@ -49,7 +50,7 @@ async def serve_stdio(server: MCPServer[Any]) -> None:
         outbound = _Outbound(stdout_fd, on_break=partial(anyio.notify_closing, stdin_fd))
         with _watch_for_hangup(stdout_fd, outbound.break_off):
             inbound = _Inbound(stdin_fd, outbound)
-            await lowlevel.run(inbound, outbound, lowlevel.create_initialization_options())
+            await serve_beside_discovery(lowlevel, inbound, outbound)
 
 
 @contextmanager

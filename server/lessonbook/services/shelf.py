@@ -6,7 +6,7 @@ process keeps the agents it serves on shelves, and each call fetches only what c
 
 from bisect import bisect_left, insort
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,9 +36,7 @@ OF_PART_MAX: Final = 6
 OFFERED_MAX: Final = 60
 """So many lessons at most are weighed by evidence for one task: what comes after them has no chance to fit."""
 NAMED_MAX: Final = 2
-"""A task of so few words names its subject: what holds a word of it fits, unless a model can tell more."""
-SEVERE_MAX: Final = 2
-"""Where nothing fits a task, so many of the most severe lessons are offered all the same."""
+"""A task of so few words names its subject: what holds all of it fits, unless a model can tell more."""
 
 _Place = tuple[float, int, str]
 """Where a lesson stands: its standing and its issue count, both negative so that the best sort first, and its id."""
@@ -55,11 +53,6 @@ class Fit:
 def asked_of(task: str, files: Collection[str]) -> str:
     """Return what a call asks for, in one text: the task, and then the paths."""
     return "\n".join((task, *files)).strip()
-
-
-def _is_severe(lesson: Lesson) -> bool:
-    shared = lesson.agent_name == SHARED_AGENT
-    return lesson.severity_name == "critical" or (lesson.severity_name == "high" and shared)
 
 
 def _is_of(lesson: Lesson, categories: Collection[Category]) -> bool:
@@ -118,8 +111,8 @@ class Shelf:
     ) -> list[Fit]:
         """Return the lessons worth offering for a task, the most valuable first, at most `OFFERED_MAX`.
 
-        Those that speak of its subject, and those that a person wants shown always; where nothing does, a few of the
-        most severe. Paths and a task of a word or two tell little, so that a word in common is enough. Without a task
+        Those that speak of its subject, and those that a person wants shown always: where nothing does, nothing else.
+        Paths tell little, so that a word in common is enough; a task of a word or two names its subject. Without a task
         and files, those of the highest standing. `similar` is what an embedding model says of the task, by lesson id.
         """
         if not task.strip() and not files:
@@ -127,13 +120,19 @@ class Shelf:
             found = islice((lesson for lesson in places if _is_of(lesson, categories)), OFFERED_MAX)
             return sorted((Fit(lesson, 1.0) for lesson in found), key=self._is_always, reverse=True)
         scores = self._scores(task, files, similar)
-        is_name = not task.strip() or (not similar and len(asked_words(task)) <= NAMED_MAX)
-        wanted = {lesson_id: score for lesson_id, score in scores.items() if is_name or is_relevant(score)}
-        for lesson_id in self._always if wanted else {*self._always, *self._severe()}:
+        named = self._named(task, scores) if not similar else ()
+        wanted = {lesson_id: score for lesson_id, score in scores.items() if is_relevant(score) or lesson_id in named}
+        for lesson_id in self._always:
             wanted.setdefault(lesson_id, scores.get(lesson_id, 0.0))
         lessons = ((self.lessons[lesson_id], score) for lesson_id, score in wanted.items())
         fits = [Fit(lesson, score) for lesson, score in lessons if _is_of(lesson, categories)]
         return nsmallest(OFFERED_MAX, fits, key=self._worth)
+
+    def _named(self, task: str, scores: Mapping[str, float]) -> Collection[str]:
+        """Return the lessons that hold all a short task names, though their score is low; those of paths alone: all."""
+        if not task.strip():
+            return scores.keys()
+        return self._index.holding(task) if len(asked_words(task)) <= NAMED_MAX else ()
 
     def _scores(self, task: str, files: Collection[str], similar: Mapping[str, float] | None) -> dict[str, float]:
         """Return how probably each lesson is relevant to the task as a whole, or to a part of it if that is more.
@@ -164,11 +163,6 @@ class Shelf:
     def _worth(self, fit: Fit) -> tuple[bool, float, int, str]:
         loss, seen, lesson_id = self._places[fit.lesson.id]
         return lesson_id not in self._always, -value(-loss, fit.relevance), seen, lesson_id
-
-    def _severe(self) -> Iterator[str]:
-        """Return a few of the most severe lessons: critical ones, and high ones that are shared by all agents."""
-        names = (lesson_id for *_, lesson_id in self._order if _is_severe(self.lessons[lesson_id]))
-        return islice(names, SEVERE_MAX)
 
     def _put(self, lesson: Lesson, body: str) -> None:
         if (place := self._places.pop(lesson.id, None)) is not None:
