@@ -24,7 +24,7 @@ from lessonbook.models.loop import (
     StatsQuery,
 )
 from lessonbook.models.operator import CleanedUp, Cleanup, LessonListing, LessonReview, ListedLesson, Reviewed
-from lessonbook.services import browse, maintain, record, report, review, serve, stats
+from lessonbook.services import agents, browse, maintain, record, report, review, serve, stats
 from lessonbook.services.opening import work_on
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import lessons as lesson_rows
@@ -44,7 +44,17 @@ class Loop:
     async def get(self, caller: Caller, **query: Any) -> Lessons:
         return await serve.get_lessons(self.work, caller, LessonQuery.model_validate({"agent_name": AGENT, **query}))
 
+    async def know(self, caller: Caller, agent_name: str) -> None:
+        """Let a name be an agent's, which it is not by being called so."""
+
+        def transaction(connection: Any) -> None:
+            agents.give_name(self.work, connection, caller.project, agent_name, "a test")
+
+        await self.work.store.write(transaction)
+
     async def report(self, caller: Caller, *issues: str | dict[str, Any], **about: Any) -> Refinement:
+        if (name := about.get("agent_name", AGENT)) and not self.work.roster.known(name):
+            await self.know(caller, name)
         listed = [ReportedIssue(description=issue) if isinstance(issue, str) else issue for issue in issues]
         return await report.report_issues(
             self.work, caller, Report.model_validate({"agent_name": AGENT, "issues": listed, **about})

@@ -44,8 +44,8 @@ _OF_WORK: Final = frozenset(
     words_of(
         "ok okay yes thanks thank great good nice job looks look fine perfect cool hello hi please go ahead continue "
         "proceed next try again retry more start stop do make fix run test check review commit push merge revert undo "
-        "change update edit add remove clean explain show tell read write finish done work working think code another other "
-        "task issue bug problem error build deploy refactor implement improve help"
+        "change update edit add remove clean explain show tell read write finish done work working think code another "
+        "other task issue bug problem error build deploy refactor implement improve help"
     )
 )
 """Words that say what is to be done, or nothing, but not what it is about: people talk with assistants."""
@@ -195,14 +195,14 @@ class RelevanceIndex(Generic[Key]):
         return {key: probability for probability, key in found}
 
     def holding(self, query: str) -> set[Key]:
-        """Return the documents that hold every word of the query which names a subject, or kin of it.
+        """Return the documents that hold a word of the query which names a subject, or kin of it.
 
         Empty where no word does: "looks good" and "run it again" name none.
         """
-        words = [word for word in _asked(query).words if word not in _OF_WORK]
-        if not words:
-            return set()
-        numbers = set.intersection(*(set(_united(self._postings.family(word).values())) for word in words))
+        numbers: set[int] = set()
+        for word in _asked(query).words:
+            if word not in _OF_WORK:
+                numbers.update(_united(self._postings.family(word).values()))
         return {key for number in numbers if (key := self._keys[number]) is not None}
 
     def compared(

@@ -40,22 +40,7 @@ async def merge_lessons(work: Workspace, caller: Caller, source_id: str, target_
         found = lesson_rows.find(connection, caller.project, [source_id, target_id], lock=True)
         source, target = _both(found, caller, source_id, target_id)
         ledger = Ledger(work, caller, connection, work.now())
-        lesson_rows.move_keys(connection, caller.project, source.id, target.id)
-        moved = issue_rows.move(connection, caller.project, source.id, target.id)
-        ledger.set(
-            target,
-            {
-                "issue_count": target.issue_count + source.issue_count,
-                "last_seen_at": _later(target.last_seen_at, source.last_seen_at),
-            },
-        )
-        ledger.set(source, {"issue_count": 0})
-        recount(ledger, source)
-        told = redact(reason)[0]
-        ledger.move(source, "merge", told, {"status": "superseded", "superseded_by": target.id})
-        ledger.move(target, "merge", told, {}, {"merged": source.id, "issues": moved})
-        _index(ledger, target)
-        _index(ledger, source)  # its issues' words went with them: there they can be deleted
+        moved = join(ledger, source, target, redact(reason)[0])
         ledger.write()
         note = f"{moved} issues moved from {source.id}."
         return Reviewed(
@@ -68,6 +53,25 @@ async def merge_lessons(work: Workspace, caller: Caller, source_id: str, target_
         )
 
     return await work.store.write(transaction)
+
+
+def join(ledger: Ledger, source: Lesson, target: Lesson, reason: str) -> int:
+    """Let `target` stand for `source`, within a transaction; returns how many issues moved."""
+    connection, project = ledger.connection, ledger.caller.project
+    lesson_rows.move_keys(connection, project, source.id, target.id)
+    moved = issue_rows.move(connection, project, source.id, target.id)
+    values: Row = {
+        "issue_count": target.issue_count + source.issue_count,
+        "last_seen_at": _later(target.last_seen_at, source.last_seen_at),
+    }
+    ledger.set(target, values)
+    ledger.set(source, {"issue_count": 0})
+    recount(ledger, source)
+    ledger.move(source, "merge", reason, {"status": "superseded", "superseded_by": target.id})
+    ledger.move(target, "merge", reason, {}, {"merged": source.id, "issues": moved})
+    _index(ledger, target)
+    _index(ledger, source)  # its issues' words went with them: there they can be deleted
+    return moved
 
 
 async def split_lesson(

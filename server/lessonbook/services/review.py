@@ -21,6 +21,7 @@ from lessonbook.refinery.prepare import (
 from lessonbook.refinery.redact import redact
 from lessonbook.refinery.screen import screen
 from lessonbook.refinery.subjects import document_of, with_issue
+from lessonbook.services.agents import give_name
 from lessonbook.services.lifecycle import Ledger
 from lessonbook.services.scoring import recount
 from lessonbook.services.workspace import Workspace, once, request_hash
@@ -201,6 +202,7 @@ async def add_lesson(work: Workspace, caller: Caller, new: NewLesson) -> Reviewe
         if taken:
             raise Conflict(f"Lesson {next(iter(taken.values()))} says the same already: edit that one")
         ledger = Ledger(work, caller, connection, work.now())
+        give_name(work, connection, caller.project, agent_name, "a lesson's author")
         lesson_id = ledger.create(agent_name, offer, keys=keys, provenance={"written_by": "person"}, status="active")
         if not ledger.write():
             raise Retry

@@ -12,6 +12,7 @@ from lessonbook.models.vocabulary import Status
 from lessonbook.refinery.catalogue import canonical_key
 from lessonbook.refinery.prepare import Offer, content_hash, reviewed, screened_offer
 from lessonbook.refinery.redact import redact
+from lessonbook.services.agents import give_name
 from lessonbook.services.lifecycle import Ledger
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import lessons as lesson_rows
@@ -84,6 +85,8 @@ def _import(
         offers.setdefault((work.roster.resolve(lesson.agent_name), name), (offer, keys, place))
     taken = _taken(connection, caller, offers)
     created = quarantined = 0
+    for agent_name in sorted({agent_name for agent_name, _ in offers}):
+        give_name(work, connection, caller.project, agent_name, "an import")
     for (agent_name, name), (offer, keys, place) in offers.items():
         if (agent_name, name) in taken:
             continue
