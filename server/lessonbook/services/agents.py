@@ -204,6 +204,8 @@ def _move(ledger: Ledger, lesson: Lesson, target: str) -> bool:
     reason = f"It was kept for {lesson.agent_name}"
     ledger.move(moved, "move", reason, {})
     if like is not None:
+        ledger.flush()  # the history of both goes on
         now = lesson_rows.find(connection, project, [like.id])[like.id]
         join(ledger, moved, now, reason)
+        ledger.flush()
     return like is not None
