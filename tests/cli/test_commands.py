@@ -315,3 +315,25 @@ def test_help_and_version_need_no_database(run: Run) -> None:
     assert "lessonbook 0." in run("--version").out
     for command in ("serve", "demo", "get", "report", "lessons", "db", "import"):
         assert run(command, "--help").code == 0
+
+
+def test_a_starter_lesson_is_found_by_a_task_though_nobody_names_the_agent(run: Run) -> None:
+    started = run("lessons", "starter", AGENT, "--stack", "python", "--stack", "postgresql")
+    assert started.code == 0, started.err
+    for agent in ((), ("--agent", "Claude Code"), ("--agent", AGENT)):
+        got = run("get", "add a search endpoint over the products table", *agent)
+        assert "Pass values to SQL as bound parameters" in got.out
+    assert run("get", "thanks, looks good!").out == ""
+
+
+def test_agents_are_listed_added_and_merged(run: Run) -> None:
+    assert run("agents", "add", "Tinker").code == 0
+    assert run("lessons", "starter", "Tinker", "--limit", "2").code == 0
+    assert run("lessons", "add", "Close files with a `with` block.", "--agent", "Tailor").code == 0
+    listed = {agent["agent_name"]: agent for agent in run("agents", "list", "--json").json["agents"]}
+    assert [listed[name]["lessons"] for name in ("Tinker", "Tailor", AGENT)] == [2, 1, 0]
+    assert run("agents", "merge", "Tinker", AGENT, "--json").json["moved"] == 2
+    assert "Tinker" not in run("agents", "list").out
+    for wrong in (("add", AGENT), ("add", ""), ("merge", "Tinker", AGENT), ("merge", "Tailor", "Nobody")):
+        done = run("agents", *wrong)
+        assert (done.code, "Traceback" in done.err) == (2, False)

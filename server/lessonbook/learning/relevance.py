@@ -45,7 +45,7 @@ _OF_WORK: Final = frozenset(
         "ok okay yes thanks thank great good nice job looks look fine perfect cool hello hi please go ahead continue "
         "proceed next try again retry more start stop do make fix run test check review commit push merge revert undo "
         "change update edit add remove clean explain show tell read write finish done work working think code another "
-        "other task issue bug problem error build deploy refactor implement improve help"
+        "changelog readme typo other task issue bug problem error build deploy refactor implement improve help"
     )
 )
 """Words that say what is to be done, or nothing, but not what it is about: people talk with assistants."""

@@ -68,6 +68,13 @@ def meaning_of(work: Workspace, connection: Connection, caller: Caller, name: st
     return Named(label=resolved, nearest=roster.nearest(resolved, also=shown))
 
 
+async def named(work: Workspace, caller: Caller, name: str) -> Named:
+    """Return what a name means; the database is asked only where the roster and the connection do not say."""
+    if not needs_look(work, caller, name):
+        return Named(work.roster.resolve(name))
+    return await work.store.read(lambda connection: meaning_of(work, connection, caller, name))
+
+
 def needs_look(work: Workspace, caller: Caller, name: str) -> bool:
     """Return whether the database has to be asked what a name means."""
     return not work.roster.known(name) and work.roster.resolve(name) != work.roster.resolve(caller.agent_name)

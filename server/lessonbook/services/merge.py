@@ -11,7 +11,7 @@ from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.operator import Reviewed
 from lessonbook.refinery.prepare import content_hash, name_of_issue, screened_offer
 from lessonbook.refinery.redact import redact
-from lessonbook.refinery.subjects import document_of, with_issue
+from lessonbook.refinery.subjects import with_issue
 from lessonbook.services.lifecycle import Ledger
 from lessonbook.services.scoring import recount
 from lessonbook.services.workspace import Workspace
@@ -157,7 +157,8 @@ def _names_that_go(connection: Connection, project: str, lesson: Lesson, moved: 
 
 
 def _index(ledger: Ledger, lesson: Lesson) -> None:
-    body = document_of(lesson.lesson_text, lesson.rationale, lesson.rule_key, lesson.category)
+    curated = lesson.provenance.get("catalogue") or ""
+    body = ledger.document_of(lesson.lesson_text, lesson.rationale, lesson.rule_key, lesson.category, curated)
     for issue in issue_rows.of_lesson(ledger.connection, ledger.caller.project, lesson.id, ISSUES_MAX):
         body = with_issue(body, lesson.lesson_text, issue["description"], issue["file"])
     ledger.document(lesson.id, body)

@@ -20,7 +20,7 @@ from lessonbook.refinery.prepare import (
 )
 from lessonbook.refinery.redact import redact
 from lessonbook.refinery.screen import screen
-from lessonbook.refinery.subjects import document_of, with_issue
+from lessonbook.refinery.subjects import with_issue
 from lessonbook.services.agents import give_name
 from lessonbook.services.lifecycle import Ledger
 from lessonbook.services.scoring import recount
@@ -156,7 +156,8 @@ def _edit(ledger: Ledger, lesson: Lesson, review: LessonReview) -> str:
 
 
 def _index_anew(ledger: Ledger, lesson: Lesson, text: str) -> None:
-    body = document_of(text, lesson.rationale, lesson.rule_key, lesson.category)
+    curated = lesson.provenance.get("catalogue") or ""
+    body = ledger.document_of(text, lesson.rationale, lesson.rule_key, lesson.category, curated)
     for issue in issue_rows.of_lesson(ledger.connection, ledger.caller.project, lesson.id, 50):
         body = with_issue(body, text, issue["description"], issue["file"])
     ledger.document(lesson.id, body)

@@ -25,8 +25,8 @@ from lessonbook.learning.policy import (
 from lessonbook.learning.ranking import estimate_tokens, fill
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.loop import LessonQuery, Lessons, ServedLesson
-from lessonbook.services import prompt_section
-from lessonbook.services.agents import Named, give_name, meaning_of, needs_look
+from lessonbook.services import agents, prompt_section
+from lessonbook.services.agents import Named, give_name
 from lessonbook.services.measure import Measure, effect_of
 from lessonbook.services.shelf import ALL_AGENTS, Fit, Shelf, asked_of
 from lessonbook.services.workspace import Workspace, hash_of
@@ -113,7 +113,7 @@ async def _place_of(work: Workspace, caller: Caller, query: LessonQuery) -> _Pla
 
     A name that is no agent is kept as a label, and the agent found as if none had been named.
     """
-    named = await _meaning(work, caller, query.agent_name) if query.agent_name else Named()
+    named = await agents.named(work, caller, query.agent_name) if query.agent_name else Named()
     own = work.roster.resolve(caller.agent_name) if caller.agent_name else ""
     if agent_name := named.agent_name or own:
         is_given = agent_name == own and not work.roster.known(own)
@@ -123,12 +123,6 @@ async def _place_of(work: Workspace, caller: Caller, query: LessonQuery) -> _Pla
     found = f"counted for {responsible}, by the task and files" if responsible else f"counted for {agent_name}"
     who = _told(named) or "No agent named"
     return _Place(agent_name, ALL_AGENTS, named.label, f"{who}: {found}; the lessons of all agents were searched.")
-
-
-async def _meaning(work: Workspace, caller: Caller, name: str) -> Named:
-    if not needs_look(work, caller, name):
-        return Named(work.roster.resolve(name))
-    return await work.store.read(lambda connection: meaning_of(work, connection, caller, name))
 
 
 def _is_new(work: Workspace, caller: Caller, agent_name: str) -> bool:
