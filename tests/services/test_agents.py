@@ -170,17 +170,10 @@ async def test_where_nothing_tells_the_agent_the_run_counts_for_all_of_them(
     assert "No agent named" in served.note
 
 
-async def test_lessons_of_the_agent_found_come_first_where_they_fit_equally(loop, person, agent, clock) -> None:
+async def test_a_lesson_that_several_agents_have_is_served_once_for_the_agent_found(loop, person, agent) -> None:
     task, infra = "add a Terraform module for the cluster and close every file", "InfrastructureDevelopmentAgent"
-    words = "Close every {} with a context manager."
-    others = [await add(loop, person, words.format("file"), name) for name in (AGENT, OTHER, "RAGAgent", infra)]
-    assert ids(await loop.get(agent, agent_name="", task=task, files=["main.tf"])) == [others[-1]]
-    one, own = (
-        await add(loop, person, words.format("handle"), AGENT),
-        await add(loop, person, words.format("socket"), infra),
-    )
-    found = ids(await loop.get(agent, agent_name="", task="close every one", files=["main.tf"]))
-    assert found.index(own) < found.index(one)
+    made = [await add(loop, person, CLOSE, name) for name in (AGENT, OTHER, infra, "RAGAgent")]
+    assert ids(await loop.get(agent, agent_name="", task=task, files=["main.tf"])) == [made[2]]
 
 
 async def test_what_is_pinned_for_one_agent_is_not_shown_in_runs_of_others(loop, person, agent) -> None:

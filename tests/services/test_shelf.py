@@ -16,7 +16,7 @@ from lessonbook.models.lesson import Lesson
 from lessonbook.refinery.catalogue import load_catalogue
 from lessonbook.refinery.prepare import offer_of_rule
 from lessonbook.refinery.subjects import document_of
-from lessonbook.services.shelf import NAMED_MAX, Shelf
+from lessonbook.services.shelf import ALL_AGENTS, NAMED_MAX, Shelf
 
 MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
 WORDS = ["timeout", "request", "file", "query", "cache", "retry"]
@@ -140,6 +140,22 @@ def shelf_of(*lessons: Lesson) -> Shelf:
     for one in lessons:
         shelf._put(one, f"timeout of request {one.id}")
     return shelf
+
+
+def test_on_the_shelf_of_all_agents_those_of_the_runs_agent_come_first_where_they_fit_equally() -> None:
+    shelf = Shelf("demo", ALL_AGENTS, LearningSettings())
+    for number, name in enumerate(["A", "B", "C", "B"]):
+        one = replace(lesson(number, 2, 0.1, 0, "data", "active"), agent_name=name, lesson_text=f"Mind it {number}.")
+        shelf._put(one, "timeout of a request")
+    for name, order in (
+        ("C", ["L2", "L0", "L1", "L3"]),
+        ("B", ["L1", "L3", "L0", "L2"]),
+        ("*", ["L0", "L1", "L2", "L3"]),
+    ):
+        for task in ("timeout of a request", "timeouts"):
+            assert [fit.lesson.id for fit in shelf.fitting(task, [], [], agent_name=name)] == order
+    shelf._put(replace(lesson(9, 4, 0.1, 0, "data", "active"), agent_name="A"), "timeout of a request")
+    assert shelf.fitting("timeout of a request", [], [], agent_name="B")[0].lesson.id == "L9"
 
 
 def test_what_a_person_pinned_comes_first_whatever_the_task_and_what_they_vouch_for_where_it_fits() -> None:
