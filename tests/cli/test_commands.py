@@ -1,5 +1,7 @@
 import json
+import os
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -273,7 +275,6 @@ def test_without_a_trailer_the_report_is_taken_without_a_run(run: Run) -> None:
         ("claude-code", ".mcp.json"),
         ("cursor", ".cursor/mcp.json"),
         ("vscode", ".vscode/mcp.json"),
-        ("codex", "{home}/.codex/config.toml"),
     ],
 )
 def test_install_writes_each_clients_configuration_and_keeps_what_was_there(
@@ -286,11 +287,46 @@ def test_install_writes_each_clients_configuration_and_keeps_what_was_there(
     done = run("install", client, "--yes", "--agent", AGENT, "--project", "p")
     assert done.code == 0, done.err
     text = path.read_text()
-    assert '"lessonbook"' in text or "[mcp_servers.lessonbook]" in text
+    assert '"lessonbook"' in text
     assert '"serve", "--project", "p", "--agent"' in " ".join(text.split())
-    if path.suffix == ".json":
-        assert json.loads(text)["other"] == 1
+    assert json.loads(text)["other"] == 1
     assert "as it should be" in run("install", client, "--yes", "--agent", AGENT, "--project", "p").out
+
+
+def test_install_pins_no_project_in_a_file_that_counts_for_all_of_them(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "home" / ".codex" / "config.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text('model = "x"\n')
+    for project in ("alpha", "beta"):
+        folder = tmp_path / project
+        folder.mkdir()
+        subprocess.run(("git", "init", "-q", str(folder)), check=True)
+        address = f"https://github.com/acme/{project}.git"
+        subprocess.run(("git", "-C", str(folder), "remote", "add", "origin", address), check=True)
+        os.chdir(folder)
+        done = run("install", "codex", "--yes", "--agent", AGENT)
+        assert done.code == 0, done.err
+    text = path.read_text()
+    assert tomllib.loads(text)["mcp_servers"]["lessonbook"]["args"][-3:] == ["serve", "--agent", AGENT]
+    assert text.startswith('model = "x"\n')
+    assert "project" not in text
+    assert run("install", "codex", "--yes", "--project", "p").code == 2
+
+
+def test_install_replaces_what_it_wrote_for_one_project_and_nothing_else(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "home" / ".codex" / "config.toml"
+    path.parent.mkdir(parents=True)
+    server = '[mcp_servers.lessonbook]\ncommand = "python"\nargs = ["-m", "lessonbook", "serve", "--project", "p"]\n'
+    path.write_text(f'model = "x"\n\n{server}\n[mcp_servers.other]\ncommand = "other"\n')
+    assert run("install", "codex", "--yes").code == 0
+    written = tomllib.loads(path.read_text())
+    assert written["mcp_servers"]["lessonbook"]["args"][-1] == "serve"
+    assert (written["model"], written["mcp_servers"]["other"]) == ("x", {"command": "other"})
+    own = server + 'env = { A = "b" }\n'
+    path.write_text(own)
+    done = run("install", "codex", "--yes")
+    assert (done.code, path.read_text()) == (2, own)
+    assert "by hand" in done.err
 
 
 def test_install_leaves_a_file_it_cannot_read_alone(run: Run) -> None:
@@ -313,3 +349,25 @@ def test_help_and_version_need_no_database(run: Run) -> None:
     assert "lessonbook 0." in run("--version").out
     for command in ("serve", "demo", "get", "report", "lessons", "db", "import"):
         assert run(command, "--help").code == 0
+
+
+def test_a_starter_lesson_is_found_by_a_task_though_nobody_names_the_agent(run: Run) -> None:
+    started = run("lessons", "starter", AGENT, "--stack", "python", "--stack", "postgresql")
+    assert started.code == 0, started.err
+    for agent in ((), ("--agent", "Claude Code"), ("--agent", AGENT)):
+        got = run("get", "add a search endpoint over the products table", *agent)
+        assert "Pass values to SQL as bound parameters" in got.out
+    assert run("get", "thanks, looks good!").out == ""
+
+
+def test_agents_are_listed_added_and_merged(run: Run) -> None:
+    assert run("agents", "add", "Tinker").code == 0
+    assert run("lessons", "starter", "Tinker", "--limit", "2").code == 0
+    assert run("lessons", "add", "Close files with a `with` block.", "--agent", "Tailor").code == 0
+    listed = {agent["agent_name"]: agent for agent in run("agents", "list", "--json").json["agents"]}
+    assert [listed[name]["lessons"] for name in ("Tinker", "Tailor", AGENT)] == [2, 1, 0]
+    assert run("agents", "merge", "Tinker", AGENT, "--json").json["moved"] == 2
+    assert "Tinker" not in run("agents", "list").out
+    for wrong in (("add", AGENT), ("add", ""), ("merge", "Tinker", AGENT), ("merge", "Tailor", "Nobody")):
+        done = run("agents", *wrong)
+        assert (done.code, "Traceback" in done.err) == (2, False)

@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from tests.contract.links import HANDSHAKE, KINDS, STATELESS, Link, Transport, in_a_task, linked
+from lessonbook.app import desk_for
+from lessonbook.services import agents
+from tests.contract.links import HANDSHAKE, KINDS, STATELESS, Link, Transport, in_a_task, linked, settings_for
 
 
 @pytest.fixture(scope="session")
@@ -71,9 +73,16 @@ async def link(anyio_backend: str, kind: tuple[Transport, str, str], link_url: s
 
 
 @pytest.fixture
-def agent_name() -> str:
-    """An agent nobody has used yet."""
-    return f"Agent{uuid.uuid4().hex[:10]}"
+async def agent_name(request: pytest.FixtureRequest) -> str:
+    """An agent nobody has used yet, added to the project of the test's database."""
+    name = f"Agent{uuid.uuid4().hex[:10]}"
+    for fixture in ("link_url", "sqlite_url", "either_url"):
+        if fixture in request.fixturenames:
+            desk = desk_for(settings_for(request.getfixturevalue(fixture)), "cli", person=True)
+            await agents.add_agent(await desk.workspace(), desk.caller(), name)
+            await desk.close()
+            return name
+    raise LookupError("agent_name needs a database to be added to")
 
 
 @pytest.fixture(params=[HANDSHAKE, STATELESS])

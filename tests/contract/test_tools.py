@@ -216,7 +216,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "number for a text": ("get_lessons", {"task": 5}, "task: "),
     "object for a text": ("get_lessons", {"task": {"a": SECRET}}, "task: "),
     "text for a list": ("get_lessons", {"files": SECRET}, "files: "),
-    "null for a text": ("get_lessons", {"task": None}, "task: "),
+    "null for what is required": ("flag_lesson", {"lesson_id": "L1", "reason": None}, "reason is missing"),
     "unknown severity": ("report_issues", {"issues": [{**ISSUE, "severity": SECRET}]}, "severity: "),
     "unknown category": ("get_lessons", {"categories": [SECRET]}, "categories.0: "),
     "cursor of somebody else": ("list_lessons", {"cursor": SECRET}, "cursor"),
@@ -249,6 +249,16 @@ async def test_a_repeated_call_in_one_run_answers_the_same(link, agent_name):
     first = await link.do("get_lessons", agent_name=agent_name, run_id=f"branch/{agent_name}")
     await link.learn(agent_name, rule_id="bandit:B301")
     assert await link.do("get_lessons", agent_name=agent_name, run_id=f"branch/{agent_name}") == first
+
+
+async def test_a_null_counts_as_left_out_also_inside_an_issue(link, agent_name):
+    nulls = dict.fromkeys(("agent_name", "files", "categories", "max_lessons", "max_tokens", "run_id"))
+    assert (await link.do("get_lessons", task="paint the shed", **nulls))["lessons"] == []
+    fields = dict.fromkeys(("severity", "category", "file", "line", "rule_id", "lesson", "why"))
+    about = dict.fromkeys(("run_id", "source", "idempotency_key"))
+    report = await link.do("report_issues", issues=[{**ISSUE, **fields}], agent_name=agent_name, **about)
+    assert len(report["issues"]) == 1
+    assert await link.do("get_stats", agent_name=None, lesson_id=None, days=None)
 
 
 async def test_lists_and_objects_sent_as_json_texts_are_read(link, agent_name):

@@ -489,3 +489,70 @@ async def test_the_client_of_the_sdk_is_served(mode):
             assert {"echo", "constant"} <= {tool.name for tool in (await client.list_tools()).tools}
             result = await client.call_tool("echo", {"text": "\N{SNOWMAN}\n"})
             assert result.structured_content == {"result": "\N{SNOWMAN}\n"}
+
+
+# --- what the client asks first ---------------------------------------------------------------------------------------
+
+
+def plain(request_id: int | str, method: str, params: dict[str, Any]) -> bytes:
+    return json.dumps({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}).encode() + b"\n"
+
+
+def enveloped(request_id: int | str, method: str, **params: object) -> bytes:
+    return plain(request_id, method, {**params, "_meta": ENVELOPE})
+
+
+@asynccontextmanager
+async def ungreeted() -> AsyncIterator[Wire]:
+    async with serving(STATELESS) as wire:  # in this protocol there is no greeting
+        yield wire
+
+
+@pytest.mark.parametrize("discoveries", [1, 3])
+@pytest.mark.parametrize("waits", [True, False], ids=["after the answer", "in one write"])
+async def test_initialize_after_discover_is_served(discoveries, waits):
+    async with ungreeted() as wire:
+        answers = {}
+        for number in range(discoveries):
+            await wire.send(enveloped(f"discover {number}", "server/discover"))
+            if waits:
+                answer = await wire.receive()
+                answers[answer["id"]] = answer
+        await wire.send(plain("hello", "initialize", INITIALIZE))
+        while "hello" not in answers or len(answers) <= discoveries:
+            answer = await wire.receive()
+            answers[answer["id"]] = answer
+        assert answers["hello"]["result"]["protocolVersion"] == HANDSHAKE
+        assert all("supportedVersions" in answers[f"discover {number}"]["result"] for number in range(discoveries))
+        await wire.send(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
+        wire.protocol = HANDSHAKE
+        assert await wire.call("echo", text="served") == "served"
+        await wire.end()
+        assert await wire.exit_code() == 0
+
+
+async def test_discover_after_initialize_is_answered_and_the_handshake_stands():
+    async with serving(HANDSHAKE) as wire:
+        await wire.send(enveloped("discover", "server/discover"))
+        assert "supportedVersions" in (await wire.receive())["result"]
+        assert await wire.call("echo", text="served") == "served"
+        await wire.send(enveloped("other", "tools/list"))
+        assert (await wire.receive())["error"]["code"] == INVALID_REQUEST
+
+
+async def test_initialize_is_refused_once_more_than_discover_was_asked():
+    async with ungreeted() as wire:
+        await wire.send(enveloped("discover", "server/discover"))
+        assert "result" in await wire.receive()
+        assert await wire.call("echo", text="served") == "served"
+        await wire.send(plain("hello", "initialize", INITIALIZE))
+        assert "error" in await wire.receive()
+        assert await wire.call("echo", text="still served") == "still served"
+
+
+async def test_a_discover_in_flight_when_stdin_ends_is_answered():
+    async with ungreeted() as wire:
+        await wire.send(enveloped("discover", "server/discover"))
+        await wire.end()
+        assert "result" in await wire.receive()
+        assert await wire.exit_code() == 0

@@ -237,6 +237,14 @@ END STORED,
     CONSTRAINT pk_agent_lessons PRIMARY KEY (project, id)
 );
 
+TABLE agent_names -- Names that are agents though the roster has them not: added, given to a server, written for, imported (
+    project text NOT NULL,
+    agent_name text NOT NULL,
+    given_by text NOT NULL,
+    added_at timestamp with time zone NOT NULL,
+    CONSTRAINT pk_agent_names PRIMARY KEY (project, agent_name)
+);
+
 TABLE agent_refinement_runs (
     project text NOT NULL,
     id text NOT NULL,
@@ -276,6 +284,8 @@ TABLE agent_runs (
     started_at timestamp with time zone NOT NULL,
     p_holdout double precision NOT NULL DEFAULT '0'::double precision,
     issues integer NOT NULL DEFAULT 0,
+    label text NOT NULL DEFAULT ''::text,
+    routed boolean NOT NULL DEFAULT false,
     CONSTRAINT pk_agent_runs PRIMARY KEY (project, run_id)
 );
 
@@ -412,6 +422,8 @@ CREATE UNIQUE INDEX pk_agent_lesson_vectors ON public.agent_lesson_vectors USING
 CREATE UNIQUE INDEX pk_agent_lesson_versions ON public.agent_lesson_versions USING btree (project, lesson_id, change);
 
 CREATE UNIQUE INDEX pk_agent_lessons ON public.agent_lessons USING btree (project, id);
+
+CREATE UNIQUE INDEX pk_agent_names ON public.agent_names USING btree (project, agent_name);
 
 CREATE UNIQUE INDEX pk_agent_refinement_runs ON public.agent_refinement_runs USING btree (project, id);
 

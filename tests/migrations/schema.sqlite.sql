@@ -276,6 +276,14 @@ CREATE TABLE agent_lessons (
     CONSTRAINT pk_agent_lessons PRIMARY KEY (project, id)
 );
 
+CREATE TABLE agent_names (
+    project TEXT NOT NULL,
+    agent_name TEXT NOT NULL,
+    given_by TEXT NOT NULL,
+    added_at DATETIME NOT NULL,
+    CONSTRAINT pk_agent_names PRIMARY KEY (project, agent_name)
+);
+
 CREATE TABLE agent_refinement_runs (
     project TEXT NOT NULL,
     id TEXT NOT NULL,
@@ -312,7 +320,7 @@ CREATE TABLE agent_runs (
     principal TEXT NOT NULL,
     holdout BOOLEAN DEFAULT 0 NOT NULL,
     task_hash TEXT NOT NULL,
-    started_at DATETIME NOT NULL, p_holdout DOUBLE DEFAULT '0' NOT NULL, issues INTEGER DEFAULT '0' NOT NULL,
+    started_at DATETIME NOT NULL, p_holdout DOUBLE DEFAULT '0' NOT NULL, issues INTEGER DEFAULT '0' NOT NULL, label TEXT DEFAULT '' NOT NULL, routed BOOLEAN DEFAULT 0 NOT NULL,
     CONSTRAINT pk_agent_runs PRIMARY KEY (project, run_id)
 );
 

@@ -7,8 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lessonbook.errors import InvalidInput
-from lessonbook.models.loop import Application, Flag, LessonQuery, Report, StatsQuery
-from lessonbook.models.operator import AuditQuery, Authoring, Cleanup, LessonListing, LessonReview, PortableLesson
+from lessonbook.models.loop import Application, Flag, LessonQuery, Report, ReportedIssue, StatsQuery
+from lessonbook.models.operator import (
+    AuditQuery,
+    AuthoredLesson,
+    Authoring,
+    Cleanup,
+    LessonChoice,
+    LessonListing,
+    LessonReview,
+    PendingListing,
+    PortableLesson,
+)
 from lessonbook.models.validation import parse
 
 CANARY = "xyzzy-plugh-4711"
@@ -189,3 +199,48 @@ def test_every_argument_but_the_needed_ones_has_a_default() -> None:
         5,
         True,
     )
+
+
+# --- what is left out -------------------------------------------------------------------------------------------------
+
+REQUESTS = [
+    (LessonQuery, {}),
+    (Report, {"issues": [ISSUE]}),
+    (Application, {"run_id": "r", "lesson_ids": ["L1"]}),
+    (Flag, {"lesson_id": "L1", "reason": "x"}),
+    (StatsQuery, {}),
+    (LessonListing, {}),
+    (LessonChoice, {"lesson_id": "L1"}),
+    (LessonReview, {"lesson_id": "L1", "action": "approve"}),
+    (PendingListing, {}),
+    (Authoring, {"lessons": [{"issue_ids": ["I1"], "lesson": "x"}]}),
+    (Cleanup, {}),
+    (AuditQuery, {}),
+]
+
+
+@pytest.mark.parametrize(("model", "values"), REQUESTS, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_null_counts_as_left_out_at_every_level(model, values) -> None:
+    def filled(about, given):
+        nulls = dict.fromkeys(about.model_fields)
+        for name, value in given.items():
+            nested = {"issues": ReportedIssue, "lessons": AuthoredLesson}.get(name)
+            nulls[name] = [filled(nested, item) for item in value] if nested else value
+        return nulls
+
+    assert parse(model, filled(model, values)) == parse(model, values)
+    as_text = {name: json.dumps(value) if isinstance(value, list) else value for name, value in values.items()}
+    assert parse(model, {**dict.fromkeys(model.model_fields), **as_text}) == parse(model, values)
+
+
+def test_a_null_for_what_is_required_is_missing() -> None:
+    assert refusal(Flag, {"lesson_id": None, "reason": "x"}) == "lesson_id is missing"
+    assert refusal(Report, {"issues": [ISSUE, {"description": None}]}) == "issues.1.description is missing"
+    assert "issues.1" in refusal(Report, {"issues": [ISSUE, None]})
+
+
+def test_a_null_nested_without_end_is_refused_in_words() -> None:
+    deep: dict = {}
+    for _ in range(900):
+        deep = {"a": deep, "b": None}
+    assert "unknown argument" in refusal(Flag, {"lesson_id": "L1", "reason": "x", "c": deep})

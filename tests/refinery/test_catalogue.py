@@ -285,3 +285,10 @@ def test_a_starter_set_for_a_web_stack_holds_nothing_of_other_stacks():
     }
     assert not alien & (front | back)
     assert "mark-safe" in {rule.id for rule in catalogue.for_agent("BackendDevelopmentAgent", ["django"])}
+
+
+def test_starters_begin_with_what_common_tasks_raise() -> None:
+    rules = load_catalogue().for_agent("BackendDevelopmentAgent", ["python", "postgresql"])
+    critical = [bool(rule.tasks) for rule in rules if rule.severity == "critical"]
+    assert critical == sorted(critical, reverse=True)
+    assert "sql-injection" in [rule.id for rule in rules[:10]]

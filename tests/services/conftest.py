@@ -24,9 +24,10 @@ from lessonbook.models.loop import (
     StatsQuery,
 )
 from lessonbook.models.operator import CleanedUp, Cleanup, LessonListing, LessonReview, ListedLesson, Reviewed
-from lessonbook.services import browse, maintain, record, report, review, serve, stats
+from lessonbook.services import agents, browse, maintain, record, report, review, serve, stats
 from lessonbook.services.opening import work_on
 from lessonbook.services.workspace import Workspace
+from lessonbook.store import agents as agent_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.engine import connect
 from lessonbook.store.urls import parse_address
@@ -44,11 +45,34 @@ class Loop:
     async def get(self, caller: Caller, **query: Any) -> Lessons:
         return await serve.get_lessons(self.work, caller, LessonQuery.model_validate({"agent_name": AGENT, **query}))
 
+    async def know(self, caller: Caller, agent_name: str) -> None:
+        """Let a name be an agent's, which it is not by being called so."""
+
+        def transaction(connection: Any) -> None:
+            agents.give_name(self.work, connection, caller.project, agent_name, "a test")
+
+        await self.work.store.write(transaction)
+
     async def report(self, caller: Caller, *issues: str | dict[str, Any], **about: Any) -> Refinement:
+        """Report for an agent, made known if need be; without `agent_name`, for `AGENT`."""
+        if (name := about.get("agent_name", AGENT)) and not self.work.roster.known(name):
+            await self.know(caller, name)
+        return await self.raw_report(caller, *issues, **{"agent_name": AGENT, **about})
+
+    async def raw_report(self, caller: Caller, *issues: str | dict[str, Any], **about: Any) -> Refinement:
+        """Report as it is told: no agent unless named, and no name made known."""
         listed = [ReportedIssue(description=issue) if isinstance(issue, str) else issue for issue in issues]
-        return await report.report_issues(
-            self.work, caller, Report.model_validate({"agent_name": AGENT, "issues": listed, **about})
-        )
+        return await report.report_issues(self.work, caller, Report.model_validate({"issues": listed, **about}))
+
+    async def made_for_label(self, caller: Caller, name: str, lesson: str) -> str:
+        """Make a lesson as releases did that took every name for an agent's, and return its id."""
+        lesson_id = await self.learn(caller, lesson, agent_name=name)
+
+        def transaction(connection: Any) -> None:
+            agent_rows.take_name(connection, caller.project, name)
+
+        await self.work.store.write(transaction)
+        return lesson_id
 
     async def learn(self, caller: Caller, lesson: str, description: str = "", **issue: Any) -> str:
         """Report an issue that offers `lesson`, and return the lesson's id. What is for all agents, a person offers."""

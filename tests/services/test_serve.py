@@ -290,6 +290,7 @@ async def test_the_budget_is_kept_whatever_is_asked(stocked, agent, max_tokens, 
 async def test_the_budget_is_kept_whatever_lessons_say(loop, agent, texts, run_id, max_tokens) -> None:
     number = next(COUNTER)
     name = f"Agent{number}"
+    await loop.know(agent, name)
     made = 0
     for position, text in enumerate(texts):
         offered = {"description": f"case {name} {position}", "lesson": f"{text} is what to avoid in {name}"}
@@ -348,28 +349,6 @@ async def test_lessons_shared_by_all_are_candidates_for_every_agent(loop, agent:
     assert {lesson.id for lesson in (await loop.get(agent, agent_name="RAGAgent")).lessons} == {shared, later}
 
 
-async def test_an_unknown_agent_gets_nothing_but_the_nearest_names(loop, agent: Caller) -> None:
-    await loop.learn(agent, RULES[0])
-    served = await loop.get(agent, agent_name="BackendDevelopementAgnt")
-    assert served.lessons == []
-    assert AGENT in served.note
-
-
-async def test_an_unknown_agent_is_told_so_beside_the_shared_lessons(loop, agent: Caller) -> None:
-    await loop.learn(agent, RULES[0], agent_name="*")
-    served = await loop.get(agent, agent_name="BackendDevelopementAgnt")
-    assert [lesson.text for lesson in served.lessons] == [RULES[0]]
-    assert AGENT in served.note
-
-
-async def test_an_agent_of_another_name_is_known_once_it_has_learned(loop, agent: Caller, person: Caller) -> None:
-    lesson_id = await loop.learn(agent, RULES[0], agent_name="Tinker")
-    assert (await loop.get(agent, agent_name="Tinker")).note == ""
-    assert "Tinker" in (await loop.get(agent, agent_name="Tinkr")).note
-    await loop.review(person, lesson_id, "suspend")
-    assert "Nearest" not in (await loop.get(agent, agent_name="Tinker")).note
-
-
 async def test_an_alias_stands_for_its_agent(loop, agent: Caller) -> None:
     await loop.learn(agent, RULES[0], agent_name=AGENT)
     alias = next(known.aliases[0] for known in loop.work.roster.agents if known.name == AGENT)
@@ -388,14 +367,6 @@ async def test_the_agent_is_found_by_task_and_files_and_the_answer_says_so(loop,
     )
     assert served.agent_name == "InfrastructureDevelopmentAgent"
     assert "InfrastructureDevelopmentAgent" in served.note
-
-
-async def test_where_nothing_tells_the_agent_only_shared_lessons_are_served(loop, agent: Caller) -> None:
-    await loop.learn(agent, RULES[0], agent_name="*")
-    await loop.learn(agent, RULES[1])
-    served = await loop.get(agent, agent_name="")
-    assert (served.agent_name, [lesson.text for lesson in served.lessons]) == ("*", [RULES[0]])
-    assert "No agent named" in served.note
 
 
 # --- other processes --------------------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ TABLES = (
     "agent_lesson_vectors",
     "agent_lesson_versions",
     "agent_lessons",
+    "agent_names",
     "agent_refinement_runs",
     "agent_revisions",
     "agent_runs",

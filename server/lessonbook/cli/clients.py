@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,11 @@ from lessonbook.programs import own_command, shared_command
 from lessonbook.refinery.documents import object_of
 
 _NAME: Final = "lessonbook"
+USER_WIDE: Final = frozenset({"codex"})
+"""Clients whose file counts for everything the person works on: it may name no project. The server finds the project by
+the folder it is started in."""
+_OURS: Final = re.compile(rf"^\[mcp_servers\.{_NAME}\]\ncommand = .*\nargs = .*\n", re.MULTILINE)
+"""The lines that an earlier `install` wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +118,21 @@ def _codex_plan(file: Path, command: str, arguments: list[str]) -> Plan:
         raise InvalidInput(f"{file} is not valid TOML ({error}): mend it first") from error
     if known == {"command": command, "args": arguments}:
         return Plan(file, before, before)
-    if known is not None:
-        raise InvalidInput(f"{file} has a server {_NAME!r} already: change it there by hand")
     # JSON strings and lists of strings are valid TOML.
     block = f"[mcp_servers.{_NAME}]\ncommand = {json.dumps(command)}\nargs = {json.dumps(arguments)}\n"
+    if known is not None:
+        return Plan(file, before, _replaced(file, before, known, block))
     gap = "" if not before or before.endswith("\n\n") else "\n" if before.endswith("\n") else "\n\n"
     return Plan(file, before, before + gap + block)
+
+
+def _replaced(file: Path, before: str, known: object, block: str) -> str:
+    """Return the file with the server's lines replaced by `block`, where an earlier `install` wrote all of them.
+
+    Raises:
+        InvalidInput: somebody added to them, or wrote them in another way.
+    """
+    found = _OURS.search(before)
+    if found is None or tomllib.loads(found[0])["mcp_servers"][_NAME] != known or "serve" not in found[0]:
+        raise InvalidInput(f"{file} has a server {_NAME!r} already: change it there by hand")
+    return before[: found.start()] + block + before[found.end() :]

@@ -270,11 +270,12 @@ def starter(
     from lessonbook import services
 
     async def act(work: Workspace, caller: Caller) -> tuple[list[str], list[tuple[str, str, str]]]:
-        if not work.roster.known(agent):
-            near = ", ".join(work.roster.nearest(agent))
-            raise InvalidInput(f"The roster knows no agent {agent!r}" + (f"; nearest: {near}" if near else ""))
-        rules = work.catalogue.for_agent(work.roster.resolve(agent), stack or [])[:limit]
-        made = [] if dry_run else await services.review.add_starters(work, caller, agent, rules)
+        named = await services.agents.named(work, caller, agent)
+        if not named.agent_name:
+            near = f"; nearest: {', '.join(named.nearest)}" if named.nearest else ""
+            raise InvalidInput(f"There is no agent {agent!r} here{near}. Add one with `lessonbook agents add`")
+        rules = work.catalogue.for_agent(named.agent_name, stack or [])[:limit]
+        made = [] if dry_run else await services.review.add_starters(work, caller, named.agent_name, rules)
         return made, [(rule.severity, rule.category, rule.text) for rule in rules]
 
     made, rows = run(act)

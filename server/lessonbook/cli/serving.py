@@ -50,12 +50,18 @@ def install(
     agent: Annotated[str, typer.Option(help="The agent the client speaks for.")] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")] = False,
 ) -> None:
-    """Write a client's MCP configuration for this project; shows the change first."""
+    """Write a client's MCP configuration; shows the change first.
+
+    It names this project, except where the client has one file for all projects: there the server finds the project by
+    the folder it is started in.
+    """
     from lessonbook.app import project_name
     from lessonbook.cli import clients
 
     settings = load(agent=agent)
-    arguments = ["serve", "--project", project_name(settings)]
+    if client in clients.USER_WIDE and options().get("project"):
+        raise InvalidInput(f"{client} has one file for all projects: leave --project out, the folder tells the project")
+    arguments = ["serve"] if client in clients.USER_WIDE else ["serve", "--project", project_name(settings)]
     if agent:
         arguments += ["--agent", agent]
     if database := options().get("database"):

@@ -28,6 +28,7 @@ from mcp_types import (
     RequestId,
 )
 
+from lessonbook.edges.discovery import serve_beside_discovery
 from lessonbook.edges.lines import LongLine, Splitter, encode, parse, refuse
 from lessonbook.errors import STOPPED
 
@@ -67,7 +68,7 @@ async def serve_stdio(server: MCPServer[Any], give_up: Callable[[], None] = lamb
             with _watch_for_signals(inbound.stop):
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(_see_to_the_end, outbound, give_up)
-                    await lowlevel.run(inbound, outbound, lowlevel.create_initialization_options())
+                    await serve_beside_discovery(lowlevel, inbound, outbound)
                     tasks.cancel_scope.cancel()
             return inbound.stopped_by
 

@@ -40,6 +40,15 @@ SIMILAR: Final = 20
 KINDRED: Final = 10
 """Documents that are compared because they are most about the subjects that a query speaks of."""
 _TEN: Final = 10
+_OF_WORK: Final = frozenset(
+    words_of(
+        "ok okay yes thanks thank great good nice job looks look fine perfect cool hello hi please go ahead continue "
+        "proceed next try again retry more start stop do make fix run test check review commit push merge revert undo "
+        "change update edit add remove clean explain show tell read write finish done work working think code another "
+        "changelog readme typo other task issue bug problem error build deploy refactor implement improve help"
+    )
+)
+"""Words that say what is to be done, or nothing, but not what it is about: people talk with assistants."""
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -184,6 +193,17 @@ class RelevanceIndex(Generic[Key]):
         found = [(fit.probability(one), key) for key, one in compared]
         found.sort(key=lambda pair: -pair[0])
         return {key: probability for probability, key in found}
+
+    def holding(self, query: str) -> set[Key]:
+        """Return the documents that hold a word of the query which names a subject, or kin of it.
+
+        Empty where no word does: "looks good" and "run it again" name none.
+        """
+        numbers: set[int] = set()
+        for word in _asked(query).words:
+            if word not in _OF_WORK:
+                numbers.update(_united(self._postings.family(word).values()))
+        return {key for number in numbers if (key := self._keys[number]) is not None}
 
     def compared(
         self,

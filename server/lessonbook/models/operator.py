@@ -136,6 +136,12 @@ class NewLesson(Request):
     rule_id: Annotated[Line, Field(max_length=200)] = ""
 
 
+class AgentChoice(Request):
+    """A name for an agent."""
+
+    agent_name: Annotated[AgentName, Field(min_length=1)]
+
+
 class PendingListing(Request):
     """Which pending issues to list."""
 

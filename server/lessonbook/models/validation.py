@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, Final, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -13,18 +13,22 @@ from lessonbook.errors import InvalidInput
 Model = TypeVar("Model", bound=BaseModel)
 
 _TOLD_MAX: Final = 3
+_DEPTH_MAX: Final = 8
+"""No request nests its fields deeper than that; what a caller nests deeper is refused by the model."""
 
 
 def parse(model: type[Model], values: Mapping[str, Any]) -> Model:
     """Return `values` as a `model`.
 
-    Some clients send lists and objects as JSON texts; those are read.
+    Some clients send lists and objects as JSON texts; those are read. Many send every argument they know of, with null
+    for those that are left out: a null counts as left out, also inside a list of objects.
 
     Raises:
         InvalidInput: something is missing, unknown or out of bounds. The message names it, and never repeats a value.
     """
     try:
-        return model.model_validate({key: _read(model, key, value) for key, value in values.items()})
+        given = {key: _read(model, key, value) for key, value in values.items()}
+        return model.model_validate(_without_nulls(given))
     except ValidationError as error:
         raise InvalidInput(explain(error, model)) from error
 
@@ -45,6 +49,18 @@ def _read(model: type[BaseModel], key: str, value: Any) -> Any:
         return json.loads(value)
     except (ValueError, RecursionError):
         return value
+
+
+def _without_nulls(value: Any, depth: int = 0) -> Any:
+    """Return `value` without those members of its objects that are null; lists keep their length, for the places."""
+    if depth == _DEPTH_MAX:
+        return value
+    if isinstance(value, Mapping):
+        members = cast("Mapping[str, Any]", value).items()
+        return {key: _without_nulls(member, depth + 1) for key, member in members if member is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item, depth + 1) for item in cast("list[Any]", value)]
+    return value
 
 
 def _sentence(fault: ErrorDetails, model: type[BaseModel] | None) -> str:

@@ -17,7 +17,9 @@ from lessonbook.refinery.documents import texts_in
 from lessonbook.refinery.rule_keys import NEVER_BARE, OWN_TOOL, spelled, twin_of
 
 _VERSION: Final = 1
-_FIELDS: Final = frozenset({"id", "keys", "severity", "category", "text", "why", "languages", "agents", "words"})
+_FIELDS: Final = frozenset(
+    {"id", "keys", "severity", "category", "text", "why", "languages", "agents", "words", "tasks"}
+)
 _SEVERITIES: Final = frozenset(get_args(Severity))
 _CATEGORIES: Final = frozenset(get_args(Category))
 _MAX_TEXT_CHARACTERS: Final = 400
@@ -85,7 +87,11 @@ _STACK: Final = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class CatalogueRule:
-    """One curated lesson and the rule ids it answers to; empty `languages` means any language."""
+    """One curated lesson and the rule ids it answers to; empty `languages` means any language.
+
+    `tasks` are kinds of work that commonly raise its issue, as people ask for them: search finds the lesson by them
+    before any issue has told, and starters begin with it.
+    """
 
     id: str
     keys: tuple[str, ...]
@@ -96,6 +102,7 @@ class CatalogueRule:
     languages: tuple[str, ...] = ()
     agents: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
     trust: Trust = "curated"
     """`imported` for a rule of a catalogue that replaces the packaged one: nobody of ours has read it."""
 
@@ -136,8 +143,9 @@ class Catalogue:
         """Return the rules that concern `agent` and fit `stack`, gravest first, for a starter set.
 
         `stack` holds names of languages and common frameworks in any case; an empty one means any. Of the same
-        severity the rules made for a stack come first where one is given, and last where none is. Rules that name no
-        agent concern all; an agent that no rule names gets the rules of every agent.
+        severity those come first that common tasks raise, then the rules made for a stack where one is given; where
+        none is, these come last. Rules that name no agent concern all; an agent that no rule names gets the rules of
+        every agent.
         """
         wanted = _languages(stack)
         everyone = not any(agent in rule.agents for rule in self.rules)
@@ -148,7 +156,14 @@ class Catalogue:
             and (not wanted or not rule.languages or wanted.intersection(rule.languages))
         ]
         return tuple(
-            sorted(chosen, key=lambda rule: (-SEVERITY_RANK[rule.severity], bool(rule.languages) is not bool(wanted)))
+            sorted(
+                chosen,
+                key=lambda rule: (
+                    -SEVERITY_RANK[rule.severity],
+                    not rule.tasks,
+                    bool(rule.languages) is not bool(wanted),
+                ),
+            )
         )
 
 
@@ -216,6 +231,7 @@ def _rule(entry: object, file: str, number: int) -> CatalogueRule:
         languages=texts_in(table, "languages", where),
         agents=texts_in(table, "agents", where),
         words=texts_in(table, "words", where),
+        tasks=texts_in(table, "tasks", where),
     )
     if not _ID.match(rule.id):
         raise ConfigError(f"{where}: 'id' has to be kebab-case")

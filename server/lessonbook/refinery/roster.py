@@ -76,7 +76,7 @@ class Roster:
     def __init__(self, agents: Iterable[RosterAgent]) -> None:
         self.agents: tuple[RosterAgent, ...] = tuple(agents)
         self._names: Mapping[str, str] = {
-            _folded(name): agent.name for agent in reversed(self.agents) for name in (*agent.aliases, agent.name)
+            folded(name): agent.name for agent in reversed(self.agents) for name in (*agent.aliases, agent.name)
         }
         self._claimants = (*self.agents, _DOCUMENTS)
         self._hints = Hints([agent.words for agent in self._claimants], [agent.files for agent in self._claimants])
@@ -84,12 +84,12 @@ class Roster:
     def resolve(self, name: str) -> str:
         """Return the roster's name for `name` or an alias of it; an unknown name comes back with secrets marked."""
         stripped = name.strip()
-        known = self._names.get(_folded(stripped))
+        known = self._names.get(folded(stripped))
         return _unsecret(stripped) if known is None else known
 
     def known(self, name: str) -> bool:
         """Tell whether `name` is an agent of the roster, in any spelling, or the shared agent."""
-        return name.strip() == SHARED_AGENT or _folded(name) in self._names
+        return name.strip() == SHARED_AGENT or folded(name) in self._names
 
     def find(self, name: str) -> RosterAgent | None:
         """Return the agent of that name, in any spelling, or None."""
@@ -98,10 +98,10 @@ class Roster:
 
     def nearest(self, name: str, also: Iterable[str] = (), limit: int = 3) -> list[str]:
         """Return up to `limit` names most like `name`, best first, of the roster and of `also`."""
-        wanted = _folded(name)
+        wanted = folded(name)
         scores: dict[str, float] = {}
-        for folded, known in (*self._names.items(), *((_folded(other), other) for other in also)):
-            scores[known] = max(scores.get(known, 0.0), _likeness(wanted, folded))
+        for bare, known in (*self._names.items(), *((folded(other), other) for other in also)):
+            scores[known] = max(scores.get(known, 0.0), _likeness(wanted, bare))
         ranked = sorted(scores, key=lambda known: -scores[known])
         return [known for known in ranked if scores[known] >= _MIN_LIKENESS][:limit]
 
@@ -221,7 +221,7 @@ def _refuse_shared_names(agents: Iterable[RosterAgent], file: str) -> None:
             raise ConfigError(f"{file}: agent {agent.name}: 'name' is given twice")
         names.add(agent.name)
         for name in (agent.name, *agent.aliases):
-            owner = owners.setdefault(_folded(name), agent.name)
+            owner = owners.setdefault(folded(name), agent.name)
             if owner != agent.name:
                 raise ConfigError(f"{file}: agent {agent.name}: 'aliases' has {name!r}, which means {owner}")
 
@@ -233,9 +233,10 @@ def _string(table: Mapping[str, object], name: str, where: str) -> str:
     return value
 
 
-def _folded(name: str) -> str:
-    folded = _SEPARATORS.sub("", name.casefold())
-    return folded.removesuffix(_SUFFIX) or folded
+def folded(name: str) -> str:
+    """Return a name without what spellings of it differ in: case, blanks, dashes and the ending `Agent`."""
+    bare = _SEPARATORS.sub("", name.casefold())
+    return bare.removesuffix(_SUFFIX) or bare
 
 
 @lru_cache(maxsize=1_000)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lessonbook.services import (
+        agents,
         authoring,
         backlog,
         browse,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "agents",
     "authoring",
     "backlog",
     "browse",

@@ -12,7 +12,7 @@ from lessonbook.learning.ranking import estimate_tokens
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.vocabulary import SERVABLE, SEVERITY_RANK, Status
 from lessonbook.refinery.prepare import Offer, content_hash
-from lessonbook.refinery.subjects import document_of
+from lessonbook.refinery.subjects import document_of, with_tasks
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import audit
 from lessonbook.store import lessons as lesson_rows
@@ -121,7 +121,9 @@ class Ledger:
             }
         )
         self._keys += self._rows(lesson_id, agent_name, keys or (f"text:{content_hash(offer.text)}",))
-        self._documents[lesson_id] = document_of(offer.text, offer.why, offer.rule_key, offer.category)
+        self._documents[lesson_id] = self.document_of(
+            offer.text, offer.why, offer.rule_key, offer.category, offer.catalogue_id
+        )
         self._version(lesson_id, 1, 1, "create", "; ".join(offer.reasons) or offer.trust, status, offer, {})
         self._audit.append(("lesson.create", lesson_id, {"status": status, "trust": offer.trust, "agent": agent_name}))
         self._made[lesson_id] = agent_name
@@ -181,6 +183,12 @@ class Ledger:
         self._audit.append(
             (f"lesson.{action}", lesson.id, {"from": lesson.status, "to": status, "reason": reason, **(numbers or {})})
         )
+
+    def document_of(self, text: str, why: str, rule_key: str, category: str, catalogue_id: str) -> str:
+        """Return what search reads of a lesson before any issue is behind it; the catalogue knows what raises its."""
+        body = document_of(text, why, rule_key, category)
+        rule = self.work.catalogue.find(f"catalogue:{catalogue_id}") if catalogue_id else None
+        return with_tasks(body, rule.tasks) if rule is not None else body
 
     def document(self, lesson_id: str, body: str) -> None:
         """Plan what full-text search reads of a lesson."""

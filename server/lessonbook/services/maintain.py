@@ -14,6 +14,7 @@ from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.operator import CleanedUp, Cleanup, CleanupLine
 from lessonbook.models.vocabulary import SERVABLE
 from lessonbook.refinery.redact import redact
+from lessonbook.services.agents import label_shelves
 from lessonbook.services.lifecycle import Ledger
 from lessonbook.services.scoring import as_sums, counted, recount, sides, stop_if_harmful
 from lessonbook.services.workspace import Workspace, once, request_hash
@@ -241,9 +242,20 @@ async def diagnose(work: Workspace) -> Diagnosis:
             found += audit.verify(connection, project)
             faults += [f"project {project}: {line}" for line in found]
         warnings = [upkeep.sqlite_warning(connection), upkeep.readable_warning(connection), semantic]
+        for project in upkeep.projects(connection):
+            warnings += _made_for_labels(work, connection, project)
         return Diagnosis(healthy=not faults, faults=faults, warnings=[*filter(None, warnings)])
 
     return await work.store.read(read)
+
+
+def _made_for_labels(work: Workspace, connection: Connection, project: str) -> list[str]:
+    """Return the agents that exist only since something was reported under their name, a sentence each."""
+    return [
+        f"project {project}: lessons are kept for {name!r}, a name that nobody gave an agent: "
+        "`lessonbook agents merge` moves them to one, `lessonbook agents add` says that it is one"
+        for name in sorted(label_shelves(work.roster, connection, project))
+    ]
 
 
 def _misjudged(connection: Connection, project: str) -> list[str]:

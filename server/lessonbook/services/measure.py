@@ -80,9 +80,14 @@ class Readiness:
         )
 
 
+def counted_since(now: datetime) -> datetime:
+    """Return from when on runs and events count for whether an agent is measured."""
+    return (now - timedelta(days=WITHIN_DAYS)).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
 def readiness(connection: Connection, project: str, agent_name: str, mode: Mode, now: datetime) -> Readiness:
     """Return how ready an agent is to be measured."""
-    since = (now - timedelta(days=WITHIN_DAYS)).replace(hour=0, minute=0, second=0, microsecond=0)
+    since = counted_since(now)
     days = figures.activity(connection, project, agent_name, since)
     events = evidence_rows.count_events(connection, project, agent_name, since, EVENTS_MIN)
     return Readiness(mode, sum(row["runs"] for row in days), events)
@@ -143,11 +148,21 @@ class Measure:
         """Tell whether the counts are to be read anew; a clock that went back makes them so, too."""
         return _is_older(self._read_at, now, REFRESH_S)
 
-    def refresh(self, connection: Connection, lessons: Iterable[Lesson], now: datetime) -> None:
-        """Read anew what is known of the agent and, where a coin is tossed and it is old, of each lesson."""
+    def refresh(
+        self, connection: Connection, lessons: Iterable[Lesson], now: datetime, *, may_toss: bool = True
+    ) -> None:
+        """Read anew what is known of the agent and, where a coin is tossed and it is old, of each lesson.
+
+        `may_toss` is False where it is known that the agent had no event lately, so that nothing needs to be counted.
+        """
         self._read_at = now
         self.stop = evidence_rows.stop_reason(connection, self.project)
-        self.readiness = readiness(connection, self.project, self.agent_name, self._mode, now)
+        known = may_toss or self._mode != "auto"
+        self.readiness = (
+            readiness(connection, self.project, self.agent_name, self._mode, now)
+            if known
+            else Readiness(self._mode, 0, 0)
+        )
         if self.tosses and _is_older(self._counted_at, now, RECOUNT_S):
             self._recount(connection, lessons, now)
 

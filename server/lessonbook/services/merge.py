@@ -11,7 +11,7 @@ from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.operator import Reviewed
 from lessonbook.refinery.prepare import content_hash, name_of_issue, screened_offer
 from lessonbook.refinery.redact import redact
-from lessonbook.refinery.subjects import document_of, with_issue
+from lessonbook.refinery.subjects import with_issue
 from lessonbook.services.lifecycle import Ledger
 from lessonbook.services.scoring import recount
 from lessonbook.services.workspace import Workspace
@@ -39,22 +39,7 @@ async def merge_lessons(work: Workspace, caller: Caller, source_id: str, target_
     def transaction(connection: Connection) -> Reviewed:
         ledger = Ledger(work, caller, connection, work.now())
         source, target = _both(ledger.lessons([source_id, target_id]), caller, source_id, target_id)
-        lesson_rows.move_keys(connection, caller.project, source.id, target.id)
-        moved = issue_rows.move(connection, caller.project, source.id, target.id)
-        ledger.set(
-            target,
-            {
-                "issue_count": target.issue_count + source.issue_count,
-                "last_seen_at": _later(target.last_seen_at, source.last_seen_at),
-            },
-        )
-        ledger.set(source, {"issue_count": 0})
-        recount(ledger, source)
-        told = redact(reason)[0]
-        ledger.move(source, "merge", told, {"status": "superseded", "superseded_by": target.id})
-        ledger.move(target, "merge", told, {}, {"merged": source.id, "issues": moved})
-        _index(ledger, target)
-        _index(ledger, source)  # its issues' words went with them: there they can be deleted
+        moved = join(ledger, source, target, redact(reason)[0])
         ledger.write()
         note = f"{moved} issues moved from {source.id}."
         return Reviewed(
@@ -67,6 +52,25 @@ async def merge_lessons(work: Workspace, caller: Caller, source_id: str, target_
         )
 
     return await work.store.write(transaction)
+
+
+def join(ledger: Ledger, source: Lesson, target: Lesson, reason: str) -> int:
+    """Let `target` stand for `source`, within a transaction; returns how many issues moved."""
+    connection, project = ledger.connection, ledger.caller.project
+    lesson_rows.move_keys(connection, project, source.id, target.id)
+    moved = issue_rows.move(connection, project, source.id, target.id)
+    values: Row = {
+        "issue_count": target.issue_count + source.issue_count,
+        "last_seen_at": _later(target.last_seen_at, source.last_seen_at),
+    }
+    ledger.set(target, values)
+    ledger.set(source, {"issue_count": 0})
+    recount(ledger, source)
+    ledger.move(source, "merge", reason, {"status": "superseded", "superseded_by": target.id})
+    ledger.move(target, "merge", reason, {}, {"merged": source.id, "issues": moved})
+    _index(ledger, target)
+    _index(ledger, source)  # its issues' words went with them: there they can be deleted
+    return moved
 
 
 async def split_lesson(
@@ -152,7 +156,8 @@ def _names_that_go(connection: Connection, project: str, lesson: Lesson, moved: 
 
 
 def _index(ledger: Ledger, lesson: Lesson) -> None:
-    body = document_of(lesson.lesson_text, lesson.rationale, lesson.rule_key, lesson.category)
+    curated = lesson.provenance.get("catalogue") or ""
+    body = ledger.document_of(lesson.lesson_text, lesson.rationale, lesson.rule_key, lesson.category, curated)
     for issue in issue_rows.of_lesson(ledger.connection, ledger.caller.project, lesson.id, ISSUES_MAX):
         body = with_issue(body, lesson.lesson_text, issue["description"], issue["file"])
     ledger.document(lesson.id, body)

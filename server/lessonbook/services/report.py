@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -16,13 +16,15 @@ from lessonbook.errors import NotFound
 from lessonbook.models.findings import Finding
 from lessonbook.models.lesson import LOCAL, Caller
 from lessonbook.models.loop import RefinedIssue, Refinement, Report
-from lessonbook.models.vocabulary import SERVABLE, SEVERITY_RANK, Evidence, IssueAction, Source
+from lessonbook.models.vocabulary import SERVABLE, SEVERITY_RANK, SHARED_AGENT, Evidence, IssueAction, Source
 from lessonbook.refinery.prepare import Offer, Prepared, held_from_all, names_of_lesson, prepare
 from lessonbook.refinery.subjects import with_issue
+from lessonbook.services.agents import meaning_of
 from lessonbook.services.lifecycle import Ledger
 from lessonbook.services.matching import EXACT, Matching, Verdict
 from lessonbook.services.scoring import Scores
 from lessonbook.services.workspace import Workspace, hash_of, is_lesson_id, once
+from lessonbook.store import agents as agent_rows
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
@@ -188,7 +190,7 @@ class _Refining:
 
     def run(self, prepared: Sequence[Prepared], routed: Sequence[str | None], began: float) -> Refinement:
         """Decide on each issue in order, then write everything; returns a line per issue."""
-        agents = list(map(self._agent_of, routed))
+        agents = self._agents_of(prepared, routed)
         self._matching.look_up(prepared, agents)
         decided: list[_Decided] = []
         for item, agent_name in zip(prepared, agents, strict=True):
@@ -224,16 +226,40 @@ class _Refining:
             )
         return run
 
-    def _agent_of(self, responsible: str | None) -> str:
-        """Return who made the code: the agent named, else the run's, the connection's, the one routed to."""
-        roster = self._work.roster
+    def _agents_of(self, prepared: Sequence[Prepared], routed: Sequence[str | None]) -> list[str]:
+        """Return who made the code of each issue: the agent named, else the run's, the connection's, the one found.
+
+        Where nobody named an agent, not for the run either, all agents' lessons are served; so an issue that one of
+        them answers to by an exact name goes to its agent, where the one routed to has none.
+        """
+        if known := self._known_agent():
+            return [known] * len(prepared)
+        names = {key for item in prepared for key in _names_of(item)}
+        owners = agent_rows.owners_of(self._connection, self._caller.project, names)
+        return [self._found_agent(*found, owners) for found in zip(prepared, routed, strict=True)]
+
+    def _known_agent(self) -> str:
+        """Return the agent that was named; empty where none was. A name that is no agent names none."""
+        work, caller = self._work, self._caller
         if self._batch.agent_name:
-            return roster.resolve(self._batch.agent_name)
-        if self._run is not None:
+            named = meaning_of(work, self._connection, caller, self._batch.agent_name)
+            if named.agent_name:
+                return named.agent_name
+        if self._run is not None and not self._run["routed"]:
             return self._run["agent_name"]
-        if self._caller.agent_name:
-            return roster.resolve(self._caller.agent_name)
-        return responsible or self._work.settings.refiner.default_agent
+        return work.roster.resolve(caller.agent_name) if caller.agent_name else ""
+
+    def _found_agent(
+        self, item: Prepared, responsible: str | None, owners: Mapping[str, Sequence[tuple[str, str]]]
+    ) -> str:
+        found = self._run["agent_name"] if self._run is not None else SHARED_AGENT
+        if found == SHARED_AGENT:
+            found = responsible or self._work.settings.refiner.default_agent
+        for key in _names_of(item):
+            agents = [agent_name for agent_name, _ in owners.get(key, ())]
+            if agents:
+                return found if {found, SHARED_AGENT} & set(agents) else agents[0]
+        return found
 
     def _hold(self) -> None:
         """Hold the agents whose lessons are written, and read these lessons again.
@@ -456,6 +482,12 @@ class _Refining:
         }
         issue_rows.add_refinement_run(self._connection, row)
         self._ledger.note("refine", self._id, {"issues": len(lines), **counts})
+
+
+def _names_of(item: Prepared) -> list[str]:
+    """Return the exact names by which a lesson answers to an issue, the most telling first: not those of its words."""
+    told = item.told.names if item.told else ()
+    return [key for key in (*item.keys, *told) if key.partition(":")[0] in {"rule", "catalogue"}]
 
 
 _ORIGINS: Final[dict[str, str]] = {

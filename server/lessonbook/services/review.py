@@ -22,7 +22,8 @@ from lessonbook.refinery.prepare import (
 )
 from lessonbook.refinery.redact import redact
 from lessonbook.refinery.screen import screen
-from lessonbook.refinery.subjects import document_of, with_issue
+from lessonbook.refinery.subjects import with_issue
+from lessonbook.services.agents import give_name
 from lessonbook.services.lifecycle import Ledger
 from lessonbook.services.scoring import recount
 from lessonbook.services.workspace import Workspace, once, request_hash
@@ -158,7 +159,8 @@ def _edit(ledger: Ledger, lesson: Lesson, review: LessonReview) -> str:
 
 
 def _index_anew(ledger: Ledger, lesson: Lesson, text: str) -> None:
-    body = document_of(text, lesson.rationale, lesson.rule_key, lesson.category)
+    curated = lesson.provenance.get("catalogue") or ""
+    body = ledger.document_of(text, lesson.rationale, lesson.rule_key, lesson.category, curated)
     for issue in issue_rows.of_lesson(ledger.connection, ledger.caller.project, lesson.id, 50):
         body = with_issue(body, text, issue["description"], issue["file"])
     ledger.document(lesson.id, body)
@@ -205,6 +207,7 @@ async def add_lesson(work: Workspace, caller: Caller, new: NewLesson) -> Reviewe
         taken = lesson_rows.find_by_keys(connection, caller.project, [agent_name], keys)
         if taken:
             raise Conflict(f"Lesson {next(iter(taken.values()))} says the same already: edit that one")
+        give_name(work, connection, caller.project, agent_name, "a lesson's author")
         lesson_id = ledger.create(agent_name, offer, keys=keys, provenance={"written_by": "person"}, status="active")
         if not ledger.write():
             raise Retry

@@ -90,8 +90,7 @@ class Scores:
 
     def _prior(self, lesson: Lesson) -> Prior:
         """Return what this process expects of a lesson of its agent before there is evidence."""
-        shelf = self._ledger.work.shelves.get(self._ledger.caller.project, lesson.agent_name)
-        return shelf.measure.told_prior if shelf is not None else DEFAULT_PRIOR
+        return self._ledger.work.shelves.prior_of(self._ledger.caller.project, lesson.agent_name)
 
 
 def tells(delivery: Row, lesson: Lesson) -> bool:

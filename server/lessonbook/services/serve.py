@@ -27,20 +27,16 @@ from lessonbook.learning.policy import (
 from lessonbook.learning.ranking import estimate_tokens, fill
 from lessonbook.models.lesson import Caller, Lesson
 from lessonbook.models.loop import LessonQuery, Lessons, ServedLesson
-from lessonbook.models.vocabulary import SHARED_AGENT
 from lessonbook.refinery.subjects import subjects_of
-from lessonbook.services import prompt_section
-from lessonbook.services.measure import effect_of
-from lessonbook.services.shelf import Fit, Shelf, asked_of
+from lessonbook.services import agents, prompt_section
+from lessonbook.services.agents import Named, give_name
+from lessonbook.services.measure import Measure, effect_of
+from lessonbook.services.shelf import ALL_AGENTS, Fit, Shelf, asked_of
 from lessonbook.services.workspace import Workspace, hash_of
 from lessonbook.store import idempotency, runs, serving
-from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.types import Row
 
 TOOL: Final = "get_lessons"
-KNOWN_MAX: Final = 5
-NEAREST_AMONG: Final = 500
-"""Names of agents in the project with which one that is not known is compared."""
 EPOCH: Final = "1"
 """Another epoch tosses every coin anew."""
 SHOW_ALL: Final = "show-all/1"
@@ -75,53 +71,93 @@ async def get_lessons(work: Workspace, caller: Caller, query: LessonQuery) -> Le
     The same call in the same run answers the same, whatever has been learned meanwhile; only a lesson that may no
     longer be served is left out. Several agents may work in one run.
     """
-    # Words and paths that somebody sends are gone through before the transaction, where they hold up nobody else.
-    (agent_name, how), subjects = await anyio.to_thread.run_sync(
-        lambda: (_agent_of(work, caller, query), subjects_of(query.task))
-    )
-    shelf = await _shelf(work, caller, agent_name)
+    place, subjects = await _place_of(work, caller, query)
+    shelf = await _shelf(work, caller, place)
     similar = await work.semantic.similar(caller.project, asked_of(query.task, query.files))
     run_id = query.run_id or work.new_run_id()
-    fingerprint = hash_of({"agent": agent_name, "query": query.model_dump_json(exclude={"run_id"})})
+    fingerprint = hash_of({"agent": place.agent_name, "query": query.model_dump_json(exclude={"run_id"})})
 
     def transaction(connection: Connection) -> _Pick:
         now = work.now()
         shelf.refresh(connection)
+        if place.is_new:
+            give_name(work, connection, caller.project, place.agent_name, "a server")
         run, earlier = None, {}
         if query.run_id:
             if (given := _answered(connection, caller, run_id, fingerprint, now)) is not None:
                 return given
             run = runs.find(connection, caller.project, run_id)
             earlier = runs.deliveries_of(connection, caller.project, run_id)
-        call = _Serving(work, caller, shelf, query, run_id, run, earlier, now)
+        call = _Serving(work, caller, place, shelf, query, run_id, run, earlier, now)
         return call.log(connection, *call.choose(similar, subjects), fingerprint)
 
     pick = await work.store.write_briefly(transaction)
-    note = how
-    if not work.roster.known(agent_name) and not shelf.has_own():
-        note = await _nearest(work, caller, agent_name) or how
-    return _answer(work, caller, shelf, query, run_id, pick, note)
+    if place.is_new:
+        work.met.add((caller.project, place.agent_name))
+    return _answer(work, caller, place, shelf, query, run_id, pick)
 
 
-async def _shelf(work: Workspace, caller: Caller, agent_name: str) -> Shelf:
-    """Return the agent's shelf, filled, with what the evidence says read within the last minute."""
-    shelf = work.shelves.get(caller.project, agent_name)
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """For whom a run counts, whose lessons are searched for it, and what the caller calls itself otherwise.
+
+    `is_new` marks a name that this server was given and that is to be noted as an agent's.
+    """
+
+    agent_name: str
+    searched: str
+    label: str = ""
+    note: str = ""
+    is_new: bool = False
+
+
+async def _place_of(work: Workspace, caller: Caller, query: LessonQuery) -> tuple[_Place, Subjects]:
+    """Return the place of the agent named, else of the connection's, else of all agents' lessons; and the subjects.
+
+    A name that is no agent is kept as a label, and the agent found as if none had been named.
+    """
+    named = await agents.named(work, caller, query.agent_name) if query.agent_name else Named()
+    own = work.roster.resolve(caller.agent_name) if caller.agent_name else ""
+    agent_name = named.agent_name or own
+    # Words and paths that somebody sends are read before the transaction, where they hold up nobody else.
+    responsible, subjects = await anyio.to_thread.run_sync(
+        lambda: (
+            None if agent_name else work.roster.responsible(query.task, query.files),
+            subjects_of(query.task),
+        )
+    )
+    if agent_name:
+        is_given = agent_name == own and not work.roster.known(own)
+        is_new = is_given and _is_new(work, caller, own)
+        return _Place(agent_name, agent_name, named.label, _told(named), is_new), subjects
+    agent_name = responsible or work.settings.refiner.default_agent
+    found = f"counted for {responsible}, by the task and files" if responsible else f"counted for {agent_name}"
+    who = _told(named) or "No agent named"
+    note = f"{who}: {found}; the lessons of all agents were searched."
+    return _Place(agent_name, ALL_AGENTS, named.label, note), subjects
+
+
+def _is_new(work: Workspace, caller: Caller, agent_name: str) -> bool:
+    return (caller.project, agent_name) not in work.met
+
+
+def _told(named: Named) -> str:
+    """Return that a name is no agent, and which ones are like it; empty where it is one."""
+    if not named.label:
+        return ""
+    nearest = f" (nearest: {', '.join(named.nearest)})" if named.nearest else ""
+    return f"{named.label!r} is no agent here{nearest}"
+
+
+async def _shelf(work: Workspace, caller: Caller, place: _Place) -> Shelf:
+    """Return the shelf to search, filled, with what the evidence says read within the last minute."""
+    shelf = work.shelves.get(caller.project, place.searched)
     if shelf is None:
-        shelf = await work.store.read(lambda connection: work.shelves.fill(connection, caller.project, agent_name))
+        shelf = await work.store.read(lambda connection: work.shelves.fill(connection, caller.project, place.searched))
     now = work.now()
-    if shelf.measure.is_stale(now):
-        await work.store.read(lambda connection: shelf.refresh_measure(connection, now))
+    if stale := shelf.stale_measures(place.agent_name, now):
+        await work.store.read(lambda connection: shelf.refresh_measures(connection, stale, now))
     return shelf
-
-
-def _agent_of(work: Workspace, caller: Caller, query: LessonQuery) -> tuple[str, str]:
-    """Return the agent to serve, and a note on how it was found where it was not named."""
-    if named := query.agent_name or caller.agent_name:
-        return work.roster.resolve(named), ""
-    responsible = work.roster.responsible(query.task, query.files)
-    if responsible is None:
-        return work.settings.refiner.default_agent, "No agent named and none recognised: lessons shared by all agents."
-    return responsible, f"No agent named: taken for {responsible} by the task and files."
 
 
 def _answered(connection: Connection, caller: Caller, run_id: str, fingerprint: str, now: datetime) -> _Pick | None:
@@ -141,6 +177,7 @@ class _Serving:
 
     work: Workspace
     caller: Caller
+    place: _Place
     shelf: Shelf
     query: LessonQuery
     run_id: str
@@ -154,12 +191,12 @@ class _Serving:
         `similar` is what an embedding model says of the task, `subjects` what it is about.
         """
         query, shelf = self.query, self.shelf
-        fitting = shelf.fitting(query.task, query.files, query.categories, similar, subjects)
+        fitting = shelf.fitting(query.task, query.files, query.categories, similar, subjects, self.place.agent_name)
         fits = {fit.lesson.id: fit for fit in fitting}
-        held_out = self._is_held_out() or bool(shelf.measure.stop)
+        held_out = self._is_held_out() or bool(self._measure.stop)
         chances = {name: self._chance(fit.lesson, held_out=held_out) for name, fit in fits.items()}
         candidates = [Candidate(name, fit.relevance, shelf.cost_of(fit.lesson)) for name, fit in fits.items()]
-        if shelf.measure.tosses and not held_out:
+        if not held_out and any(self._measure_of(fit.lesson).tosses for fit in fits.values()):
             candidates = ranked(candidates, {name: self._appraisal(fit.lesson) for name, fit in fits.items()})
         assigned = assign(
             candidates,
@@ -185,6 +222,15 @@ class _Serving:
             [row for row in rows if row["lesson_id"] not in self.earlier],
         )
 
+    @property
+    def _measure(self) -> Measure:
+        """What is known of the agent that the run counts for."""
+        return self.shelf.measure_of_agent(self.place.agent_name)
+
+    def _measure_of(self, lesson: Lesson) -> Measure:
+        """Return what is known of the agent whose lesson it is."""
+        return self.shelf.measure_of_agent(self.shelf.owner_of(lesson))
+
     def _is_held_out(self) -> bool:
         """Return whether the whole run gets no lessons but the exempt ones: decided by its first call."""
         if self.run is not None:
@@ -192,13 +238,13 @@ class _Serving:
         return self._p_holdout() > coin.toss_run(self.work.secret, self.caller.project, self.run_id, EPOCH)
 
     def _p_holdout(self) -> float:
-        return HOLDOUT_SHARE if self.shelf.measure.tosses and not self.shelf.measure.stop else 0.0
+        return HOLDOUT_SHARE if self._measure.tosses and not self._measure.stop else 0.0
 
     def _chance(self, lesson: Lesson, *, held_out: bool) -> Chance:
-        return self.shelf.measure.chance(lesson, exempt=self.shelf.is_always_shown(lesson), held_out=held_out)
+        return self._measure_of(lesson).chance(lesson, exempt=self.shelf.is_always_shown(lesson), held_out=held_out)
 
     def _appraisal(self, lesson: Lesson) -> Appraisal:
-        return self.shelf.measure.appraisal(lesson, exempt=self.shelf.is_always_shown(lesson))
+        return self._measure_of(lesson).appraisal(lesson, exempt=self.shelf.is_always_shown(lesson))
 
     def _uniform(self, lesson_id: str) -> float:
         version = self.shelf.lessons[lesson_id].version
@@ -210,12 +256,12 @@ class _Serving:
             "project": self.caller.project,
             "run_id": self.run_id,
             "lesson_id": lesson.id,
-            "agent_name": self.shelf.agent_name,
+            "agent_name": self.shelf.owner_of(lesson),
             "eligible": True,
             "shown": delivery.shown,
             "p_show": delivery.p_show,
             "exempt": delivery.exempt,
-            "policy_version": POLICY_VERSION if self.shelf.measure.tosses else SHOW_ALL,
+            "policy_version": POLICY_VERSION if self._measure_of(lesson).tosses else SHOW_ALL,
             "position": place,
             "lesson_version": lesson.version,
             "tokens": self.shelf.cost_of(lesson),
@@ -227,12 +273,14 @@ class _Serving:
         run: Row = {
             "project": self.caller.project,
             "run_id": self.run_id,
-            "agent_name": self.shelf.agent_name,
+            "agent_name": self.place.agent_name,
             "principal": self.caller.principal,
-            "holdout": pick.held_out and not self.shelf.measure.stop,
+            "holdout": pick.held_out and not self._measure.stop,
             "p_holdout": self._p_holdout(),
             "task_hash": hashlib.sha256(self.query.task.encode()).hexdigest()[:32],
             "started_at": self.now,
+            "label": self.place.label,
+            "routed": self.place.searched == ALL_AGENTS,
         }
         key = _key(self.run_id, fingerprint)
         document = pick.to_document()
@@ -252,33 +300,24 @@ def _fitting(lessons: Iterable[Lesson], shelf: Shelf, query: LessonQuery, run_id
     )
 
 
-async def _nearest(work: Workspace, caller: Caller, agent_name: str) -> str:
-    names = await work.store.read(lambda connection: lesson_rows.agent_names(connection, caller.project))
-    if agent_name in names:
-        return ""
-    known = [name for name in names if name != SHARED_AGENT and name.isidentifier()]  # a name is shown: no sentences
-    if nearest := await anyio.to_thread.run_sync(work.roster.nearest, agent_name, known[:NEAREST_AMONG]):
-        return f"No lessons for an agent {agent_name!r}. Nearest known: {', '.join(nearest)}."
-    return f"No lessons for an agent {agent_name!r}. Known here: {', '.join(known[:KNOWN_MAX]) or 'none yet'}."
-
-
 def _answer(
-    work: Workspace, caller: Caller, shelf: Shelf, query: LessonQuery, run_id: str, pick: _Pick, note: str
+    work: Workspace, caller: Caller, place: _Place, shelf: Shelf, query: LessonQuery, run_id: str, pick: _Pick
 ) -> Lessons:
     known = [lesson for lesson_id in pick.lesson_ids if (lesson := shelf.lessons.get(lesson_id)) is not None]
     # A lesson may have been reworded since it was picked, and a budget is a budget.
     lessons = _fitting(known, shelf, query, run_id)
     mark = prompt_section.delimiter(work.secret, caller.project, run_id)
     text = prompt_section.section(run_id, mark, lessons)
+    stop = shelf.measure_of_agent(place.agent_name).stop
     notes = [
-        note,
-        "" if lessons or pick.withheld else _nothing(shelf, run_id, pick),
-        f"Serving is stopped: {shelf.measure.stop}" if shelf.measure.stop else "",
-        _withheld(run_id, pick) if pick.withheld and not shelf.measure.stop else "",
+        f"{place.note.rstrip('.')}." if place.note else "",
+        "" if lessons or pick.withheld else _nothing(place, run_id, pick),
+        f"Serving is stopped: {stop}" if stop else "",
+        _withheld(run_id, pick) if pick.withheld and not stop else "",
     ]
     return Lessons(
         run_id=run_id,
-        agent_name=shelf.agent_name,
+        agent_name=place.agent_name,
         lessons=[_served(lesson) for lesson in lessons],
         prompt_section=text,
         tokens=estimate_tokens(text),
@@ -296,10 +335,11 @@ def _withheld(run_id: str, pick: _Pick) -> str:
     return f"What would fit was withheld in this run, to measure what it does. run_id: {run_id}"
 
 
-def _nothing(shelf: Shelf, run_id: str, pick: _Pick) -> str:
+def _nothing(place: _Place, run_id: str, pick: _Pick) -> str:
     """Return what to say instead of lessons."""
     if others := pick.hidden.get("other_subject", 0):
-        return f"No lesson fits this task; {others} of {shelf.agent_name} are about other things. run_id: {run_id}"
+        whose = "all agents" if place.searched == ALL_AGENTS else place.agent_name
+        return f"No lesson fits this task; {others} of {whose} are about other things. run_id: {run_id}"
     if pick.hidden.get("no_room", 0):
         return f"No lesson that fits the task fits max_tokens: raise it. run_id: {run_id}"
     return _NOTHING.format(run_id=run_id)

@@ -12,7 +12,7 @@ from lessonbook.models.loop import RefinedIssue, Refinement
 from lessonbook.models.vocabulary import SERVABLE, SEVERITY_OF_RANK, SHARED_AGENT, IssueAction, Status
 from lessonbook.refinery.prepare import Offer, content_hash, held_from_all, name_of_issue
 from lessonbook.refinery.rule_keys import tool_of
-from lessonbook.refinery.subjects import document_of, with_issue
+from lessonbook.refinery.subjects import with_issue
 from lessonbook.services.lifecycle import Ledger
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
@@ -253,7 +253,7 @@ class Settling:
             status=status,
             issue_count=len(issues),
         )
-        body = document_of(offer.text, offer.why, offer.rule_key, offer.category)
+        body = ledger.document_of(offer.text, offer.why, offer.rule_key, offer.category, offer.catalogue_id)
         for issue in issues:
             body = with_issue(body, offer.text, issue["description"], issue["file"])
         ledger.document(lesson_id, body)

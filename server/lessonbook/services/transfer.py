@@ -19,6 +19,7 @@ from lessonbook.refinery.catalogue import canonical_key
 from lessonbook.refinery.prepare import Offer, content_hash, offer_of_rule, reviewed, rule_worded, screened_offer
 from lessonbook.refinery.redact import redact
 from lessonbook.refinery.rule_keys import tool_of
+from lessonbook.services.agents import give_name
 from lessonbook.services.lifecycle import Ledger
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import lessons as lesson_rows
@@ -204,7 +205,10 @@ def _import(
 ) -> dict[str, Status]:
     """Store those of `lessons` that are not known yet, and return their statuses by id. `made` were stored before."""
     ledger = Ledger(work, caller, connection, work.now())
-    ledger.hold(one.agent_name for one in lessons)
+    agents = {one.agent_name for one in lessons}
+    ledger.hold(agents)
+    for agent_name in sorted(agents):
+        give_name(work, connection, caller.project, agent_name, "an import")
     known = _Known(connection, caller.project, lessons, made)
     created: dict[str, Status] = {}
     for one in lessons:

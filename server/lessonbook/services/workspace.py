@@ -4,7 +4,7 @@ import hashlib
 import json
 from base64 import b32encode
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -44,6 +44,8 @@ class Workspace:
     writer: str
     now: Callable[[], datetime]
     random_bytes: Callable[[int], bytes]
+    met: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    """Names of agents that this server was given and has noted, by project."""
 
     @property
     def catalogue(self) -> Catalogue:

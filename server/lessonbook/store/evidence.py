@@ -141,6 +141,14 @@ def count_events(connection: Connection, project: str, agent_name: str, since: d
     return connection.execute(select(func.count()).select_from(found.subquery())).scalar_one()
 
 
+def agents_with_events(connection: Connection, project: str, since: datetime) -> set[str]:
+    """Return the agents that had an event since a moment."""
+    query = select(issues.c.agent_name).where(
+        issues.c.project == project, issues.c.is_event, issues.c.created_at >= since
+    )
+    return set(connection.execute(query.distinct()).scalars())
+
+
 def of_agents(connection: Connection, project: str, agent_name: str = "") -> list[Row]:
     """Return what the events of each agent add up to."""
     query = select(evidence).where(evidence.c.project == project)

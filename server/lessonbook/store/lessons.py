@@ -203,6 +203,36 @@ def add_keys(connection: Connection, rows: Sequence[Row]) -> int:
     return dialect.insert_new(connection, lesson_keys, rows)
 
 
+def keys_of(connection: Connection, project: str, lesson_id: str) -> list[str]:
+    """Return the exact names a lesson answers to."""
+    query = select(lesson_keys.c.key).where(lesson_keys.c.project == project, lesson_keys.c.lesson_id == lesson_id)
+    return list(connection.execute(query).scalars())
+
+
+def drop_keys_of_others(connection: Connection, project: str, lesson_id: str, agent_name: str) -> None:
+    """Forget those names of a lesson that another lesson of `agent_name` answers to."""
+    taken = select(lesson_keys.c.key).where(lesson_keys.c.project == project, lesson_keys.c.agent_name == agent_name)
+    connection.execute(
+        delete(lesson_keys).where(
+            lesson_keys.c.project == project,
+            lesson_keys.c.lesson_id == lesson_id,
+            lesson_keys.c.agent_name != agent_name,
+            lesson_keys.c.key.in_(taken),
+        )
+    )
+
+
+def of_agent(connection: Connection, project: str, agent_name: str) -> list[Lesson]:
+    """Return an agent's lessons of every status, their rows locked until the transaction ends."""
+    query = (
+        select(*_COLUMNS)
+        .where(lessons.c.project == project, lessons.c.agent_name == agent_name)
+        .order_by(lessons.c.id)
+        .with_for_update()
+    )
+    return [Lesson(*row) for row in connection.execute(query)]
+
+
 def move_keys(
     connection: Connection, project: str, source: str, target: str, only: Collection[str] | None = None
 ) -> None:

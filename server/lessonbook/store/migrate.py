@@ -14,7 +14,7 @@ from lessonbook.store.engine import Store
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 """The newest migration. Kept beside the code that needs it, so that a current database costs one query to see."""
 
 _VERSION = text("SELECT version_num FROM alembic_version")

@@ -13,11 +13,24 @@ from sqlalchemy import Connection, bindparam, text
 
 from lessonbook.models.vocabulary import SHARED_AGENT
 from lessonbook.store import dialect
+from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.engine import Retry
 from lessonbook.store.types import Row, UtcDateTime, sqlite_moment
 
-_RUN: Final = ("project", "run_id", "agent_name", "principal", "holdout", "p_holdout", "task_hash", "started_at")
+_RUN: Final = (
+    "project",
+    "run_id",
+    "agent_name",
+    "principal",
+    "holdout",
+    "p_holdout",
+    "task_hash",
+    "started_at",
+    "label",
+    "routed",
+)
 _DELIVERY: Final = {
+    "agent_name": "text",
     "lesson_id": "text",
     "shown": "boolean",
     "p_show": "float8",
@@ -36,24 +49,24 @@ def _insert(table: str, columns: Sequence[str]) -> str:
 
 
 _SQLITE_RUN: Final = _insert("agent_runs", _RUN)
-_SQLITE_DELIVERY: Final = _insert(
-    "agent_lesson_deliveries", ("project", "run_id", "agent_name", *_DELIVERY, "delivered_at")
-)
+_SQLITE_DELIVERY: Final = _insert("agent_lesson_deliveries", ("project", "run_id", *_DELIVERY, "delivered_at"))
 _SQLITE_ANSWER: Final = _insert("idempotency_keys", _ANSWER)
 _SQLITE_CHANGED: Final = """
     SELECT 1 FROM agent_lessons WHERE project = :project AND agent_name = :agent AND revision > :agent_revision
     UNION ALL
     SELECT 1 FROM agent_lessons WHERE project = :project AND agent_name = :shared AND revision > :shared_revision
     LIMIT 1"""
+_SQLITE_REVISIONS: Final = "SELECT agent_name, revision FROM agent_revisions WHERE project = ?"
 _POSTGRESQL: Final = text(f"""
     WITH run AS (
         INSERT INTO agent_runs ({", ".join(_RUN)})
-        SELECT :project, :run_id, :agent_name, :principal, :holdout, CAST(:p_holdout AS float8), :task_hash, :now
+        SELECT :project, :run_id, :agent_name, :principal, :holdout, CAST(:p_holdout AS float8), :task_hash, :now,
+            :label, CAST(:routed AS boolean)
         WHERE :is_new
         ON CONFLICT DO NOTHING RETURNING 1
     ), delivered AS (
-        INSERT INTO agent_lesson_deliveries (project, run_id, agent_name, {", ".join(_DELIVERY)}, delivered_at)
-        SELECT :project, :run_id, :agent_name, {", ".join(f"d.{column}" for column in _DELIVERY)}, :now
+        INSERT INTO agent_lesson_deliveries (project, run_id, {", ".join(_DELIVERY)}, delivered_at)
+        SELECT :project, :run_id, {", ".join(f"d.{column}" for column in _DELIVERY)}, :now
         FROM jsonb_to_recordset(CAST(:deliveries AS jsonb))
             AS d({", ".join(f"{column} {kind}" for column, kind in _DELIVERY.items())})
         ON CONFLICT DO NOTHING RETURNING 1
@@ -117,5 +130,18 @@ def may_have_changed(
             return driver.execute(_SQLITE_CHANGED, given).fetchone() is not None
         case "postgresql":
             return True
+        case _:
+            assert_never(name)
+
+
+def revisions_of(connection: Connection, project: str) -> dict[str, int]:
+    """Return the current revision of each agent of a project, in one short turn."""
+    name = dialect.name_of(connection)
+    match name:
+        case "sqlite":
+            driver: Any = connection.connection.driver_connection
+            return dict(driver.execute(_SQLITE_REVISIONS, (project,)).fetchall())
+        case "postgresql":
+            return lesson_rows.revisions_of(connection, project)
         case _:
             assert_never(name)

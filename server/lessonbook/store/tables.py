@@ -182,6 +182,16 @@ revisions = Table(
     comment="One counter per agent; a changed lesson carries its value, so that readers fetch only what is new",
 )
 
+agent_names = Table(
+    "agent_names",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("agent_name", Text, primary_key=True),
+    Column("given_by", Text, nullable=False),
+    Column("added_at", UtcDateTime, nullable=False),
+    comment="Names that are agents though the roster has them not: added, given to a server, written for, imported",
+)
+
 runs = Table(
     "agent_runs",
     metadata,
@@ -194,6 +204,8 @@ runs = Table(
     Column("issues", Integer, nullable=False, server_default="0"),
     Column("task_hash", Text, nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
+    Column("label", Text, nullable=False, server_default=""),
+    Column("routed", Boolean, nullable=False, server_default=false()),
     Index("ix_agent_runs_time", "project", "started_at", "agent_name"),
 )
 

@@ -1,0 +1,80 @@
+"""agents …: the names lessons are kept for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lessonbook.cli.console import command, print_json, print_table, run, say, wants_json
+
+if TYPE_CHECKING:
+    from lessonbook.models.lesson import Caller
+    from lessonbook.services.agents import KnownAgent, MergedAgents
+    from lessonbook.services.workspace import Workspace
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(help="List, add and merge the agents of the project.", no_args_is_help=True)
+    command(group, "list")(list_)
+    command(group, "add")(add)
+    command(group, "merge")(merge)
+    app.add_typer(group, name="agents")
+
+
+def list_() -> None:
+    """List the agents: those of the roster, and those that were given, written for, or made by reports."""
+    from lessonbook import services
+
+    async def act(work: Workspace, caller: Caller) -> list[KnownAgent]:
+        return await services.agents.list_agents(work, caller)
+
+    agents = run(act)
+    if wants_json():
+        print_json({"agents": [agent.model_dump(mode="json") for agent in agents]})
+        return
+    rows = [(agent.agent_name, agent.area, agent.origin, agent.lessons) for agent in agents]
+    print_table("Agents", ["agent", "area", "known from", "lessons"], rows)
+
+
+def add(name: Annotated[str, typer.Argument(help="The agent's name.")]) -> None:
+    """Say that a name is an agent's: from now on lessons are kept for it."""
+    from lessonbook import services
+    from lessonbook.models.operator import AgentChoice
+    from lessonbook.models.validation import parse
+
+    choice = parse(AgentChoice, {"agent_name": name})
+
+    async def act(work: Workspace, caller: Caller) -> KnownAgent:
+        return await services.agents.add_agent(work, caller, choice.agent_name)
+
+    added = run(act)
+    if wants_json():
+        print_json(added)
+    else:
+        from rich.markup import escape
+
+        say(f"[bold]{escape(added.agent_name)}[/bold] is an agent of this project, with {added.lessons} lessons.")
+
+
+def merge(
+    source: Annotated[str, typer.Argument(help="The name whose lessons go.")],
+    target: Annotated[str, typer.Argument(help="The agent that gets them.")],
+) -> None:
+    """Move the lessons kept for one name to an agent; the name is only a label from then on."""
+    from lessonbook import services
+
+    async def act(work: Workspace, caller: Caller) -> MergedAgents:
+        return await services.agents.merge_agents(work, caller, source, target)
+
+    done = run(act)
+    if wants_json():
+        print_json(done)
+    else:
+        from rich.markup import escape
+
+        say(
+            f"{done.moved} lessons of {escape(done.source)} moved to [bold]{escape(done.target)}[/bold], "
+            f"{done.joined} merged into lessons it had; {done.issues} issues wait there."
+        )

@@ -1,0 +1,219 @@
+"""Agents: which names are agents in a project, and which are only what a caller calls itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from pydantic import BaseModel
+from sqlalchemy import Connection
+
+from lessonbook.errors import Conflict, Forbidden, InvalidInput, NotFound
+from lessonbook.models.lesson import Caller, Lesson
+from lessonbook.models.vocabulary import SHARED_AGENT
+from lessonbook.refinery.roster import Roster, folded
+from lessonbook.services.lifecycle import Ledger
+from lessonbook.services.merge import join
+from lessonbook.services.workspace import Workspace
+from lessonbook.store import agents as agent_rows
+from lessonbook.store import lessons as lesson_rows
+from lessonbook.store.engine import Retry
+
+SHOWN_MAX: Final = 5
+
+
+class KnownAgent(BaseModel):
+    """One agent of a project: where its name comes from, and how many lessons of any status it has."""
+
+    agent_name: str
+    area: str
+    origin: str
+    lessons: int
+
+
+class MergedAgents(BaseModel):
+    """What became of the lessons of one agent that went to another."""
+
+    source: str
+    target: str
+    moved: int
+    joined: int
+    issues: int
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a name means: an agent, or a label and the known names that are most like it."""
+
+    agent_name: str = ""
+    label: str = ""
+    nearest: list[str] = field(default_factory=list[str])
+
+
+def meaning_of(work: Workspace, connection: Connection, caller: Caller, name: str) -> Named:
+    """Return the agent that a name stands for in the caller's project, or that it is a label.
+
+    An agent is in the roster or an alias of one, is the server's own (`serve --agent`) or the configured default, was
+    given by a person or an import, or has lessons.
+    """
+    roster = work.roster
+    resolved = roster.resolve(name)
+    if roster.known(name) or resolved in {roster.resolve(caller.agent_name), work.settings.refiner.default_agent}:
+        return Named(resolved)
+    known = _names(connection, caller.project)
+    if resolved in known:
+        return Named(resolved)
+    if alike := next((other for other in sorted(known) if folded(other) == folded(resolved)), ""):
+        return Named(alike)
+    shown = [other for other in known if other.isidentifier()]  # names are shown to agents: no sentences
+    return Named(label=resolved, nearest=roster.nearest(resolved, also=shown))
+
+
+async def named(work: Workspace, caller: Caller, name: str) -> Named:
+    """Return what a name means; the database is asked only where the roster and the connection do not say."""
+    if not needs_look(work, caller, name):
+        return Named(work.roster.resolve(name))
+    return await work.store.read(lambda connection: meaning_of(work, connection, caller, name))
+
+
+def needs_look(work: Workspace, caller: Caller, name: str) -> bool:
+    """Return whether the database has to be asked what a name means."""
+    return not work.roster.known(name) and work.roster.resolve(name) != work.roster.resolve(caller.agent_name)
+
+
+def _names(connection: Connection, project: str) -> set[str]:
+    """Return the names that were given or have lessons; an agent that ever had one has a revision."""
+    given = set(agent_rows.given_names(connection, project))
+    return given | agent_rows.with_lessons(connection, project) - {SHARED_AGENT}
+
+
+def give_name(work: Workspace, connection: Connection, project: str, name: str, given_by: str) -> None:
+    """Note that a name is an agent's, unless the roster says so already."""
+    if name and not work.roster.known(name):
+        agent_rows.give_name(connection, project, name, given_by, work.now())
+
+
+async def list_agents(work: Workspace, caller: Caller) -> list[KnownAgent]:
+    """Return the agents of the roster and those of the project, the latter also where they are made for labels."""
+
+    def read(connection: Connection) -> tuple[dict[str, str], dict[str, int], set[str]]:
+        given = agent_rows.given_names(connection, caller.project)
+        counts = agent_rows.counted_lessons(connection, caller.project)
+        return given, counts, label_shelves(work.roster, connection, caller.project)
+
+    given, counts, labels = await work.store.read(read)
+    areas = {agent.name: agent.area for agent in work.roster.agents}
+    others = sorted((given.keys() | counts.keys()) - areas.keys())
+    origins = {**dict.fromkeys(areas, "roster"), **{name: _origin(name, given, labels) for name in others}}
+    return [
+        KnownAgent(agent_name=name, area=areas.get(name, ""), origin=origin, lessons=counts.get(name, 0))
+        for name, origin in origins.items()
+    ]
+
+
+def _origin(name: str, given: Mapping[str, str], labels: set[str]) -> str:
+    if name == SHARED_AGENT:
+        return "shared by all"
+    return given.get(name) or ("made for a label" if name in labels else "has lessons")
+
+
+def label_shelves(roster: Roster, connection: Connection, project: str) -> set[str]:
+    """Return the agents with lessons whose name nobody gave: the first reports under it made them."""
+    counts = agent_rows.counted_lessons(connection, project)
+    unknown = {name for name in counts if not roster.known(name)}
+    if not unknown:
+        return set()
+    return unknown - set(agent_rows.given_names(connection, project)) - agent_rows.written_for(connection, project)
+
+
+async def add_agent(work: Workspace, caller: Caller, name: str) -> KnownAgent:
+    """Make a name an agent's in the project.
+
+    Raises:
+        Forbidden: the caller is no person.
+        InvalidInput: it is empty.
+        Conflict: it is one already.
+    """
+    if not caller.person:
+        raise Forbidden("Only a person can add an agent: run `lessonbook agents add`")
+    if not name.strip():
+        raise InvalidInput("An agent needs a name: write at least a word")
+    if work.roster.known(name):
+        raise Conflict(f"{name.strip()!r} is in the roster already, as {work.roster.resolve(name)}")
+    resolved = work.roster.resolve(name)
+
+    def transaction(connection: Connection) -> KnownAgent:
+        if not agent_rows.give_name(connection, caller.project, resolved, "a person", work.now()):
+            raise Conflict(f"{resolved!r} is an agent of project {caller.project!r} already")
+        ledger = Ledger(work, caller, connection, work.now())
+        ledger.note("agent.add", resolved, {})
+        ledger.write()
+        lessons = agent_rows.counted_lessons(connection, caller.project).get(resolved, 0)
+        return KnownAgent(agent_name=resolved, area="", origin="a person", lessons=lessons)
+
+    return await work.store.write(transaction)
+
+
+async def merge_agents(work: Workspace, caller: Caller, source: str, target: str) -> MergedAgents:
+    """Move the lessons of `source` to `target`, and let its name be a label from then on.
+
+    A lesson whose like the target has is merged into that one; the others keep id, status and evidence. Runs,
+    deliveries and figures of the past stay under the name they were made under.
+
+    Raises:
+        Forbidden: the caller is no person.
+        NotFound: the source has no lessons, or the target is no agent.
+        InvalidInput: both are one, or the source is in the roster or shared by all.
+    """
+    if not caller.person:
+        raise Forbidden("Only a person can merge agents: run `lessonbook agents merge`")
+    if work.roster.known(source):
+        raise InvalidInput(f"{source.strip()!r} is in the roster: only what is kept for other names can be merged away")
+
+    def transaction(connection: Connection) -> MergedAgents:
+        from_name = meaning_of(work, connection, caller, source).agent_name
+        to_name = meaning_of(work, connection, caller, target).agent_name
+        if not from_name:
+            raise NotFound(f"There are no lessons of {source.strip()!r} in project {caller.project!r}")
+        if not to_name:
+            raise NotFound(f"{target.strip()!r} is no agent: see `lessonbook agents list`, or add it first")
+        if from_name == to_name:
+            raise InvalidInput("An agent cannot be merged into itself: name two")
+        ledger = Ledger(work, caller, connection, work.now())
+        ledger.hold([from_name, to_name])
+        lessons = lesson_rows.of_agent(connection, caller.project, from_name)
+        joined = sum([_move(ledger, lesson, to_name) for lesson in lessons])
+        issues = agent_rows.move_waiting_issues(connection, caller.project, from_name, to_name)
+        agent_rows.take_name(connection, caller.project, from_name)
+        counts = {"moved": len(lessons) - joined, "joined": joined, "issues": issues}
+        ledger.note("agent.merge", from_name, {"into": to_name, **counts})
+        if not ledger.write():
+            raise Retry
+        return MergedAgents(source=from_name, target=to_name, **counts)
+
+    return await work.store.write(transaction)
+
+
+def _like_of(connection: Connection, caller: Caller, lesson: Lesson, target: str) -> Lesson | None:
+    """Return the lesson of `target` that answers to one of a lesson's names and stands, or None."""
+    keys = lesson_rows.keys_of(connection, caller.project, lesson.id)
+    found = lesson_rows.find_by_keys(connection, caller.project, [target], keys)
+    ids = [lesson_id for (agent_name, _), lesson_id in sorted(found.items()) if agent_name == target]
+    like = lesson_rows.find(connection, caller.project, ids[:1], lock=True).get(ids[0]) if ids else None
+    return like if like is not None and like.status not in {"superseded", "rejected"} else None
+
+
+def _move(ledger: Ledger, lesson: Lesson, target: str) -> bool:
+    """Give a lesson to another agent, and return whether one that the agent has stands for it from now on."""
+    connection, project = ledger.connection, ledger.caller.project
+    like = _like_of(connection, ledger.caller, lesson, target) if lesson.status != "superseded" else None
+    lesson_rows.drop_keys_of_others(connection, project, lesson.id, target)
+    agent_rows.move_lesson(connection, project, lesson.id, target)
+    moved = replace(lesson, agent_name=target)
+    reason = f"It was kept for {lesson.agent_name}"
+    ledger.move(moved, "move", reason, {})
+    if like is not None:
+        ledger.flush()  # the history of both goes on
+        now = lesson_rows.find(connection, project, [like.id])[like.id]
+        join(ledger, moved, now, reason)
+        ledger.flush()
+    return like is not None
