@@ -65,18 +65,25 @@ class Matcher:
         )
         self._program = self._compiled(self.tree, self._flags)
         self._first = _first_tests(self._program)
+        self._beginnings: dict[str, bool] = {}
 
     def search_steps(self, text: str, limit: int) -> int:
         """Return the steps of finding every match in `text`."""
         counter, at = Counter(limit), 0
         while at <= len(text):
             counter.step()
-            if self._first is not None and not (at < len(text) and any(fits(text[at]) for fits in self._first)):
+            if self._first is not None and not (at < len(text) and self._may_begin(text[at])):
                 at += 1
                 continue
             end = self._run(self._program, text, at, counter)
             at = end if end is not None and end > at else at + 1
         return counter.steps
+
+    def _may_begin(self, character: str) -> bool:
+        told = self._beginnings.get(character)
+        if told is None:
+            told = self._beginnings[character] = any(fits(character) for fits in self._first or ())
+        return told
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Return where the matches in `text` begin and end."""
@@ -95,7 +102,9 @@ class Matcher:
         while stack:
             at, place, marks = stack.pop()
             while True:
-                counter.step()
+                counter.steps += 1
+                if counter.steps > counter.limit:
+                    raise Exhausted
                 op = program[at]
                 kind = op[0]
                 if kind == "match":

@@ -86,6 +86,31 @@ def test_what_cannot_be_reported_is_one_sentence_and_exit_code_2(
     assert len(done.err.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (
+            b'[{"path": "a", "body": "b"}][{"path": "a", "body": "c"}]',
+            "is not valid JSON (line 1, column 29): more follows",
+        ),
+        (b'[\n {"code": "F401",\n', "is not valid JSON (line 3, column 1): it breaks off there"),
+        (b'adding\n{"version": "2.1.0", "runs": []}', "has other words before its JSON (line 2)"),
+        (b'{"stats": {}, "tests": [{}], "passes": [], "failures": []}', "is JSON of mocha, which is not read"),
+        (b'{"plugins_used": [], "results": {}, "generated_at": ""}', "is JSON of detect-secrets, which is not read"),
+        (b"TAP version 13\nnot ok 1 adds\n1..1\n", "is TAP, which is not read"),
+        (b"\x1f\x8b\x08\x00", "is gzip: unpack it first"),
+        (b"<testsuite>" * 300, "is nested more than 200 elements deep"),
+        (b'{"runs": ' + b"[" * 300, "is nested more than 200 deep"),
+    ],
+)
+def test_a_file_that_is_no_report_leaves_nothing_behind(run: Run, content: bytes, sentence: str) -> None:
+    Path("out").write_bytes(content)
+    done = run("report", "--file", "out", "--agent", AGENT, "--json")
+    assert done.code == 2
+    assert f"out {sentence}" in " ".join(done.err.split())
+    assert run("pending", "--json").json["issues"] == []
+
+
 def test_a_refused_record_is_told_with_its_place(run: Run) -> None:
     records = json.loads((FIXTURES / "ruff.json").read_text())
     Path("ruff.json").write_text(json.dumps([*records, {"code": "F401"}, 7]))
