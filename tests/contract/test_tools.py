@@ -32,7 +32,8 @@ ISSUE = {"description": "It broke"}
 async def test_tools_are_listed_in_one_order_by_every_server(link):
     listed = (await link.client.list_tools(cache_mode="refresh")).tools
     assert [tool.name for tool in listed] == AGENT_TOOLS + OPERATOR_TOOLS
-    expected = make_tools(desk_for(Settings.model_validate({"project": PROJECT}), "local"), ["agent", "operator"])
+    desk = desk_for(Settings.model_validate({"project": PROJECT}), "local")
+    expected = make_tools(desk, ["agent", "operator"], asks_person=True)
     assert [(t.title, t.description, t.input_schema, t.output_schema, t.annotations) for t in listed] == [
         (t.title, t.description, t.parameters, t.output_schema, t.annotations) for t in expected
     ]

@@ -41,7 +41,7 @@ class Model:
         self.issues.update(line.lesson_id for line in lines if line.action in {"created", "merged", "quarantined"})
 
     def recorded(self, run_id: str, lesson_id: str, caller: Caller, source: str, verdict: bool | None) -> None:
-        is_verified = caller.person or self.runs[run_id] != caller.principal
+        is_verified = caller.person or caller.principal not in {"local", self.runs[run_id]}
         before, was_verified = self.applied.get((run_id, lesson_id), (None, False))
         if verdict is None or source == "agent" or (was_verified and not is_verified):
             self.applied[run_id, lesson_id] = (before, was_verified)
