@@ -9,13 +9,13 @@ from typing import Final
 import anyio
 
 from bench.evaluation import Evaluation, Goal, Row, read_rows
-from lessonbook.config import Settings, load_settings
-from lessonbook.models.lesson import Caller
-from lessonbook.models.loop import Report
-from lessonbook.models.operator import Authoring
-from lessonbook.services.authoring import refine_issues
+from lessonbook.config.settings import Settings, load_settings
+from lessonbook.domain.lesson import Caller
+from lessonbook.domain.loop import Report
+from lessonbook.domain.operator import Authoring
 from lessonbook.services.opening import open_workspace
-from lessonbook.services.report import report_issues
+from lessonbook.services.report.refinement import report_issues
+from lessonbook.services.triage.authoring import refine_issues
 from lessonbook.services.workspace import Workspace
 
 AGENT: Final = "BackendDevelopmentAgent"

@@ -16,15 +16,15 @@ from bench.databases import PROJECT, Database, fresh_database, lessonbook_on, mi
 from bench.deliveries import LESSONS_PER_AGENT, UNTIL, fill_deliveries
 from bench.measure import Figure, Report, percentile
 from bench.population import AGENTS, fill, tidy
-from lessonbook.config import load_settings
-from lessonbook.learning.evidence import Evidence
-from lessonbook.models.lesson import Caller
-from lessonbook.models.loop import StatsQuery
-from lessonbook.services.maintain import keep_up
+from lessonbook.config.settings import load_settings
+from lessonbook.domain.lesson import Caller
+from lessonbook.domain.loop import StatsQuery
+from lessonbook.experiment.evidence import Evidence
+from lessonbook.services.background.maintenance import keep_up
 from lessonbook.services.opening import open_workspace
-from lessonbook.services.scoring import counted
-from lessonbook.services.stats import get_stats
+from lessonbook.services.views.stats import get_stats
 from lessonbook.services.workspace import Workspace
+from lessonbook.services.writing.scoring import counted
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store import tables

@@ -13,15 +13,17 @@ from typing import Any, Final
 import anyio
 
 from bench.evaluation import Evaluation, Goal, Row, read_rows
-from lessonbook.config import Settings
-from lessonbook.errors import LessonbookError
-from lessonbook.models.lesson import Caller
-from lessonbook.models.loop import LessonQuery, Report
-from lessonbook.models.operator import PortableLesson
-from lessonbook.models.validation import parse
-from lessonbook.refinery.intake.memories import read_memory
-from lessonbook.services import files, report, serve, transfer
+from lessonbook.config.settings import Settings
+from lessonbook.domain.errors import LessonbookError
+from lessonbook.domain.lesson import Caller
+from lessonbook.domain.loop import LessonQuery, Report
+from lessonbook.domain.operator import PortableLesson
+from lessonbook.domain.validation import parse
+from lessonbook.intake.memories import read_memory
+from lessonbook.services import transfer
 from lessonbook.services.opening import open_workspace
+from lessonbook.services.report import files, refinement
+from lessonbook.services.serve import delivery
 from lessonbook.services.workspace import Workspace
 
 RUN: Final = 8
@@ -88,14 +90,14 @@ async def _through(door: Door, work: Workspace, caller: Caller, text: str, folde
 async def _served(work: Workspace, caller: Caller) -> list[str]:
     """Return every text that an agent of the caller's project gets."""
     query = LessonQuery(agent_name=_AGENT, max_lessons=50, max_tokens=8_000)
-    answer = await serve.get_lessons(work, caller, query)
+    answer = await delivery.get_lessons(work, caller, query)
     told = [text for lesson in answer.lessons for text in (lesson.text, lesson.why)]
     return [text for text in (answer.prompt_section, *told) if text]
 
 
 async def _reported(work: Workspace, caller: Caller, **issue: str) -> str:
     content = {"agent_name": _AGENT, "source": "ci", "issues": [{"description": _SEEN, **issue}]}
-    refined = await report.report_issues(work, caller, parse(Report, content))
+    refined = await refinement.report_issues(work, caller, parse(Report, content))
     return refined.issues[0].action
 
 

@@ -179,7 +179,7 @@ def _run(job: str, path: Path) -> dict[str, float]:
 
 @asynccontextmanager
 async def _workspace(folder: Path) -> AsyncGenerator[Any]:
-    from lessonbook.config import Settings  # noqa: PLC0415 - the parent needs none of it
+    from lessonbook.config.settings import Settings  # noqa: PLC0415 - the parent needs none of it
     from lessonbook.services.opening import work_on  # noqa: PLC0415
     from lessonbook.store import migrate  # noqa: PLC0415
     from lessonbook.store.engine import connect  # noqa: PLC0415
@@ -194,16 +194,16 @@ async def _workspace(folder: Path) -> AsyncGenerator[Any]:
 
 async def _refine_file(work: Any, path: Path) -> int:
     from lessonbook import services  # noqa: PLC0415 - as above
-    from lessonbook.models.lesson import Caller  # noqa: PLC0415
+    from lessonbook.domain.lesson import Caller  # noqa: PLC0415
 
-    done = await services.files.report_file(work, Caller("bench", "ci"), path, agent_name=AGENT)
+    done = await services.report.report_file(work, Caller("bench", "ci"), path, agent_name=AGENT)
     return done.findings
 
 
 async def _refine_issues(work: Any, path: Path) -> int:
     from lessonbook import services  # noqa: PLC0415 - as above
-    from lessonbook.models.lesson import Caller  # noqa: PLC0415
-    from lessonbook.models.loop import Report as Issues  # noqa: PLC0415
+    from lessonbook.domain.lesson import Caller  # noqa: PLC0415
+    from lessonbook.domain.loop import Report as Issues  # noqa: PLC0415
 
     texts: list[str] = json.loads(path.read_bytes())  # noqa: ASYNC240 - nobody else waits in this process
     for start in range(0, len(texts), 100):

@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from lessonbook.models.vocabulary import Severity
+from lessonbook.domain.vocabulary import Severity
 
 RULES_FILE = Path(__file__).parent / "data" / "lesson_rules.toml"
 

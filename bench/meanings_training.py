@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from lessonbook.learning.meanings import Meanings
-from lessonbook.learning.words import words_of
+from lessonbook.search.tokenizer import words_of
+from lessonbook.search.vectors import Meanings
 
 DIMENSIONS: Final = 64
 STEPS: Final = 700

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Table, insert
 from bench.databases import PROJECT
 from bench.lesson_texts import LessonText, lesson_texts
 from bench.workload import AGENT
-from lessonbook.learning.document import document_of, with_issue
-from lessonbook.models.vocabulary import SEVERITY_RANK
+from lessonbook.domain.vocabulary import SEVERITY_RANK
+from lessonbook.search.document import document_of, with_issue
 from lessonbook.store import tables
 from lessonbook.store.engine import connect
 from lessonbook.store.types import Row

@@ -8,11 +8,11 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from bench.searching import Corpus
-from lessonbook.learning.document import plain_text
-from lessonbook.learning.fit import Compared, Fit
-from lessonbook.learning.meanings import Meanings
-from lessonbook.learning.relevance import RelevanceIndex
-from lessonbook.refinery.subjects import document_of, subjects_of, with_issue
+from lessonbook.search.document import plain_text
+from lessonbook.search.index import RelevanceIndex
+from lessonbook.search.score import Compared, Fit
+from lessonbook.search.subjects import document_of, subjects_of, with_issue
+from lessonbook.search.vectors import Meanings
 
 ORDER: Final = ("words", "pairs", "meaning", "subjects", "lead", "issues")
 """What decides the order of lessons; `similar` does, too, where a model is configured."""

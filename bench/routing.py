@@ -7,9 +7,9 @@ from typing import Final
 from unittest.mock import patch
 
 from bench.evaluation import Evaluation, Goal, Row, macro_f1, read_rows
-from lessonbook.refinery import areas
-from lessonbook.refinery.roster import load_roster
-from lessonbook.refinery.text_model import TextModel
+from lessonbook.classify import areas
+from lessonbook.classify.roster import load_roster
+from lessonbook.classify.text_model import TextModel
 
 GOALS: Final = {"macro_f1": Goal(least=0.60), "cross_project_macro_f1": Goal(least=0.60)}
 

@@ -9,7 +9,7 @@ from sklearn.model_selection import StratifiedKFold
 from bench.evaluation import Row, macro_f1
 from bench.routing import areas_of
 from bench.train_routing import ELSEWHERE, train
-from lessonbook.refinery.text_model import text_model_of
+from lessonbook.classify.text_model import text_model_of
 
 _FOLDS: Final = 5
 

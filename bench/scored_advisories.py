@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from bench.evaluation import Row, write_rows
-from lessonbook.refinery.cvss import base_score
+from lessonbook.classify.cvss import base_score
 
 
 def ruby(folder: Path) -> Iterator[Row]:

@@ -15,16 +15,16 @@ from sqlalchemy import Connection
 
 from bench.evaluation import Row, read_rows
 from bench.faults import BenchError
-from lessonbook.config import load_settings
-from lessonbook.models.lesson import Caller
-from lessonbook.models.loop import Report
-from lessonbook.models.operator import LessonListing
-from lessonbook.refinery.prepare import Offer
-from lessonbook.services.browse import list_lessons
-from lessonbook.services.lifecycle import Ledger
+from lessonbook.config.settings import load_settings
+from lessonbook.domain.lesson import Caller
+from lessonbook.domain.loop import Report
+from lessonbook.domain.operator import LessonListing
 from lessonbook.services.opening import open_workspace
-from lessonbook.services.report import report_issues
+from lessonbook.services.preparation import Offer
+from lessonbook.services.report.refinement import report_issues
+from lessonbook.services.views.listings import list_lessons
 from lessonbook.services.workspace import Workspace
+from lessonbook.services.writing.ledger import Ledger
 
 AGENT: Final = "BackendDevelopmentAgent"
 DEPTH: Final = 10

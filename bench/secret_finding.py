@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.evaluation import Evaluation, Goal, Row, read_rows
-from lessonbook.refinery.redact import redact
+from lessonbook.screening.redact import redact
 
 TASK: Final = "secrets"
 GOALS: Final = {

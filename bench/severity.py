@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from bench.evaluation import Evaluation, Goal, macro_f1, quadratic_kappa, read_rows
-from lessonbook.models.vocabulary import Severity
-from lessonbook.refinery.classify import severity_of
+from lessonbook.classify.severity import severity_of
+from lessonbook.domain.vocabulary import Severity
 
 GOALS: Final = {"kappa": Goal(least=0.58), "macro_f1": Goal(least=0.60)}
 ORDER: Final[tuple[Severity, ...]] = ("low", "medium", "high", "critical")

@@ -9,7 +9,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from bench.evaluation import Row, macro_f1
 from bench.severity import ORDER, interval, kappa
 from bench.train_severity import adjusted, besides, scored_elsewhere
-from lessonbook.refinery.text_model import load_score_model
+from lessonbook.classify.text_model import load_score_model
 
 _FOLDS: Final = 5
 _REPEATS: Final = 4

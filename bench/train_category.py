@@ -8,8 +8,8 @@ Each rule of the catalogue has a category; its text, its reason and the words pe
 from typing import Final
 
 from bench.training import fit, save
-from lessonbook.refinery.catalogue import load_catalogue
-from lessonbook.refinery.text_model import TextModel
+from lessonbook.classify.catalogue import load_catalogue
+from lessonbook.classify.text_model import TextModel
 
 _STRENGTH: Final = 5.0
 _MOST_TERMS: Final = 4_000

@@ -16,9 +16,9 @@ from sklearn.preprocessing import StandardScaler
 
 from bench.evaluation import Row, read_rows
 from bench.training import MODELS
-from lessonbook.refinery.catalogue import load_catalogue
-from lessonbook.refinery.likeness import FEATURES, Collection, Likeness
-from lessonbook.refinery.precedents import Precedents, words_of_catalogue
+from lessonbook.classify.catalogue import load_catalogue
+from lessonbook.dedup.likeness import FEATURES, Collection, Likeness
+from lessonbook.dedup.precedents import Precedents, words_of_catalogue
 
 STRENGTH = 1.0
 """The inverse of the L2 penalty on standardised features."""

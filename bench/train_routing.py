@@ -16,7 +16,7 @@ from typing import Final
 
 from bench.evaluation import Row, read_rows
 from bench.training import fit, save
-from lessonbook.refinery.text_model import TextModel
+from lessonbook.classify.text_model import TextModel
 
 PROJECTS: Final = {
     "Flagsmith/flagsmith": "BSD-3-Clause",

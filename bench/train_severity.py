@@ -25,7 +25,7 @@ from sklearn.model_selection import GroupKFold
 from bench.evaluation import Row, read_rows
 from bench.severity import ORDER
 from bench.training import MODELS
-from lessonbook.refinery.text_model import (
+from lessonbook.classify.text_model import (
     Adjustment,
     Phrases,
     ScoreModel,

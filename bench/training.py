@@ -1,4 +1,4 @@
-"""Fitting the small text models that ship as data (`lessonbook.refinery.text_model`). Needs the extra `bench`."""
+"""Fitting the small text models that ship as data (`lessonbook.classify.text_model`). Needs the extra `bench`."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from sklearn.feature_extraction import DictVectorizer
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import LogisticRegression
 
-from lessonbook.refinery.text_model import TextModel, features_of
+from lessonbook.classify.text_model import TextModel, features_of
 
 MODELS = Path(__file__).parent.parent / "server" / "lessonbook" / "data" / "models"
 

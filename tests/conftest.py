@@ -14,8 +14,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 import asyncpg
 import pytest
 
-from lessonbook.config import Settings
-from lessonbook.models.lesson import Caller
+from lessonbook.config.settings import Settings
+from lessonbook.domain.lesson import Caller
 from lessonbook.services.opening import work_on
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import migrate

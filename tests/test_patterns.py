@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lessonbook
-from lessonbook.refinery.secrets.formats import FORMATS
+from lessonbook.screening.secrets.formats import FORMATS
 from tests.backtracking import Exhausted, Matcher, attacks
 
 ROOT = Path(lessonbook.__path__[0])
@@ -23,9 +23,9 @@ GROWTH_MAX = 6.0
 """Of the work on a text four times as long: four times, and what is done once; sixteen times would be the square."""
 STEPS_MAX = 100_000
 MADE_BY_FUNCTIONS = {
-    "refinery/lint/advice.py": "kept in the module's table of advice, and found there",
-    "refinery/lint/speech.py": "kept in the module's tables of signs, and found there",
-    "refinery/secrets/formats.py": "compiled when a hint of its is met, from the table FORMATS",
+    "screening/lint/advice.py": "kept in the module's table of advice, and found there",
+    "screening/lint/speech.py": "kept in the module's tables of signs, and found there",
+    "screening/secrets/formats.py": "compiled when a hint of its is met, from the table FORMATS",
 }
 """Modules in which a function compiles a pattern from what it is given, and where those patterns are found. Data files
 hold no patterns: one that did would need such a function."""

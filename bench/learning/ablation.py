@@ -17,10 +17,10 @@ from bench.learning.draws import draw
 from bench.learning.driver import Lessonbook
 from bench.learning.simulation import Outcome, simulate
 from bench.learning.world import World
-from lessonbook.learning import likelihood, policy
-from lessonbook.learning.grid import GRID_POINTS
-from lessonbook.learning.policy import Settings
-from lessonbook.learning.prior import DEFAULT_PRIOR, Prior
+from lessonbook.experiment import likelihood, policy
+from lessonbook.experiment.grid import GRID_POINTS
+from lessonbook.experiment.policy import Settings
+from lessonbook.experiment.prior import DEFAULT_PRIOR, Prior
 
 WHOLE: Final = "nothing"
 PER: Final = 1_000
@@ -61,7 +61,7 @@ def _no_caution(p_positive: float, settings: Settings, optimism: float = 0.0, **
     return _show_probability(p_positive, settings, optimism, trusted=given.get("trusted", False))
 
 
-_LEARNING: Final = "lessonbook.learning"
+_LEARNING: Final = "lessonbook.experiment"
 INGREDIENTS: Final[Mapping[str, Without]] = {
     WHOLE: Without(),
     "how many events there were": Without(places={f"{_LEARNING}.likelihood.count_logs": _no_counts}),

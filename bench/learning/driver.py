@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from bench.learning.draws import Chance, Draws
-from lessonbook.learning import coin
-from lessonbook.learning.evidence import Evidence
-from lessonbook.learning.policy import (
+from lessonbook.experiment import coin
+from lessonbook.experiment.evidence import Evidence
+from lessonbook.experiment.policy import (
     HOLDOUT_SHARE,
     Appraisal,
     Candidate,
@@ -16,7 +16,7 @@ from lessonbook.learning.policy import (
     assign,
     ranked,
 )
-from lessonbook.learning.standing import next_status
+from lessonbook.experiment.promotion import next_status
 
 PROJECT: Final = "simulated"
 PERIOD_RUNS: Final = 500

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lessonbook.config import Settings
-from lessonbook.git import project_of
+from lessonbook.config.settings import Settings
+from lessonbook.domain.lesson import Caller
 from lessonbook.logs import set_up
-from lessonbook.models.lesson import Caller
+from lessonbook.machine.git import project_of
 
 if TYPE_CHECKING:
-    from lessonbook.edges.desk import Desk
+    from lessonbook.edges.access.desk import Desk
     from lessonbook.services.workspace import Workspace
     from lessonbook.store.engine import Store
 
@@ -31,7 +31,7 @@ def store_for(settings: Settings) -> Store:
 
 def desk_for(settings: Settings, principal: str, *, person: bool = False) -> Desk:
     """Return a desk for calls by `principal` in the configured project."""
-    from lessonbook.edges.desk import Desk  # noqa: PLC0415  # the CLI's other commands do not need the edges
+    from lessonbook.edges.access.desk import Desk  # noqa: PLC0415  # the CLI's other commands do not need the edges
 
     async def open_workspace() -> Workspace:
         from lessonbook.services.opening import open_workspace  # noqa: PLC0415  # not before the first call
@@ -45,7 +45,7 @@ def desk_for(settings: Settings, principal: str, *, person: bool = False) -> Des
 async def serve_on_stdio(settings: Settings) -> int | None:
     """Serve MCP on standard input and output until the input ends or a signal says to stop, and return that signal."""
     from lessonbook.edges.mcp_server import build_server  # noqa: PLC0415  # only what this transport needs
-    from lessonbook.edges.stdio import serve_stdio  # noqa: PLC0415
+    from lessonbook.edges.transport.stdio import serve_stdio  # noqa: PLC0415
 
     desk = desk_for(settings, "local")
     server = build_server(desk, settings.server.toolsets or ["agent", "operator"], stays_connected=True)
@@ -62,7 +62,7 @@ async def serve_on_http(settings: Settings) -> int | None:
     Raises:
         ConfigError: the address is not the local machine's, or its port is taken.
     """
-    from lessonbook.edges.http import serve_http  # noqa: PLC0415  # only what this transport needs
+    from lessonbook.edges.transport.http import serve_http  # noqa: PLC0415  # only what this transport needs
 
     desk = desk_for(settings, "local")
     try:

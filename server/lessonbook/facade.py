@@ -9,10 +9,10 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from lessonbook.app import desk_for
-from lessonbook.config import load_settings
-from lessonbook.errors import Unavailable
-from lessonbook.models.loop import LessonQuery, Report
-from lessonbook.models.validation import parse
+from lessonbook.config.settings import load_settings
+from lessonbook.domain.errors import Unavailable
+from lessonbook.domain.loop import LessonQuery, Report
+from lessonbook.domain.validation import parse
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lessonbook.programs import find_program, own_command, shared_command
+from lessonbook.machine.programs import find_program, own_command, shared_command
 from tests.cli.conftest import Run
 
 CLIENTS = ("claude-code", "cursor", "vscode", "codex")

@@ -10,7 +10,7 @@ from mcp.client import Client
 from mcp_types import CallToolResult
 
 from lessonbook.app import desk_for
-from lessonbook.config import Settings
+from lessonbook.config.settings import Settings
 from lessonbook.edges.mcp_server import build_server
 from tests.contract.processes import BOTH, PROJECT, http_server, stdio_parameters
 from tests.patience import PATIENCE_S

@@ -17,10 +17,11 @@ import pytest
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from lessonbook.config import Settings
-from lessonbook.services.maintain import diagnose
+from lessonbook.config.settings import Settings
+from lessonbook.services.background.maintenance import diagnose
 from lessonbook.services.opening import open_workspace
-from tests.contract.processes import DEADLINE_S, PROJECT, command, environment, url_of
+from tests.contract.processes import PROJECT, command, environment, url_of
+from tests.patience import PATIENCE_S
 from tests.store.scenario import counted
 
 pytestmark = pytest.mark.anyio
@@ -87,12 +88,12 @@ class Served:
         self.lines = BufferedByteReceiveStream(process.stdout)
 
     async def receive(self) -> dict[str, Any]:
-        with anyio.fail_after(DEADLINE_S):
+        with anyio.fail_after(PATIENCE_S):
             return json.loads(await self.lines.receive_until(b"\n", 999_999))
 
     async def ended(self) -> tuple[int, list[dict[str, Any]]]:
         """Return the exit code, and what was still answered; there was no stack in the log."""
-        with anyio.fail_after(DEADLINE_S):
+        with anyio.fail_after(PATIENCE_S):
             rest = self.lines.buffer + b"".join([chunk async for chunk in self.lines])
             log = b"".join([chunk async for chunk in self.log])
             code = await self.process.wait()
@@ -166,9 +167,9 @@ async def http(url: str) -> AsyncIterator[tuple[Process, BufferedByteReceiveStre
         assert process.stderr is not None
         log = BufferedByteReceiveStream(process.stderr)
         try:
-            with anyio.fail_after(DEADLINE_S):
+            with anyio.fail_after(PATIENCE_S):
                 address = await url_of(log)
-            async with httpx2.AsyncClient(base_url=address, timeout=DEADLINE_S) as client:
+            async with httpx2.AsyncClient(base_url=address, timeout=PATIENCE_S) as client:
                 assert (await client.get("/healthz")).status_code == 200
             yield process, log, address
         finally:
@@ -189,7 +190,7 @@ class Post:
         headers = {**HEADERS, "Host": place.netloc, "Content-Length": str(len(body))}
         writer.write(f"POST {path} HTTP/1.1\r\n".encode())
         writer.write("".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode() + b"\r\n")
-        with anyio.fail_after(DEADLINE_S):
+        with anyio.fail_after(PATIENCE_S):
             assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         return cls(reader, writer, body)
 
@@ -198,7 +199,7 @@ class Post:
 
     async def answer(self) -> tuple[int, str, str]:
         """Return status, headers and body."""
-        with anyio.fail_after(DEADLINE_S):
+        with anyio.fail_after(PATIENCE_S):
             head, _, body = (await self.reader.read()).decode().partition("\r\n\r\n")
         self.writer.close()
         await self.writer.wait_closed()
@@ -258,7 +259,7 @@ async def test_requests_that_cannot_be_finished_when_the_server_ends_are_refused
 
 async def ended(process: Process, log: BufferedByteReceiveStream) -> int:
     """Return the exit code; there was no stack in the log."""
-    with anyio.fail_after(DEADLINE_S):
+    with anyio.fail_after(PATIENCE_S):
         rest = log.buffer + b"".join([chunk async for chunk in log])
         code = await process.wait()
     assert b"Traceback" not in rest, rest.decode()

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from lessonbook.app import desk_for
-from lessonbook.config import Settings
+from lessonbook.config.settings import Settings
 from lessonbook.edges.mcp_server import INSTRUCTIONS
 from lessonbook.edges.operations import OPERATIONS
 from lessonbook.edges.tools import make_tools

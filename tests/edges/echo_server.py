@@ -8,7 +8,7 @@ import sys
 import anyio
 from mcp.server.mcpserver import MCPServer
 
-from lessonbook.edges import stdio
+from lessonbook.edges.transport import stdio
 
 server: MCPServer[None] = MCPServer("echo")
 

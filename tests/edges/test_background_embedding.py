@@ -8,7 +8,7 @@ from mcp.client import Client
 from sqlalchemy import func, select
 
 from lessonbook.app import desk_for
-from lessonbook.config import Settings
+from lessonbook.config.settings import Settings
 from lessonbook.edges.mcp_server import build_server
 from lessonbook.services.workspace import Workspace
 from lessonbook.store.tables import lesson_vectors

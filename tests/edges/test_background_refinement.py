@@ -10,12 +10,12 @@ from mcp.client import Client
 from sqlalchemy import select
 
 from lessonbook.app import desk_for
-from lessonbook.config import Settings
-from lessonbook.edges.desk import Desk
+from lessonbook.config.settings import Settings
+from lessonbook.domain.lesson import Caller
+from lessonbook.domain.loop import Report
+from lessonbook.edges.access.desk import Desk
 from lessonbook.edges.mcp_server import build_server
-from lessonbook.models.lesson import Caller
-from lessonbook.models.loop import Report
-from lessonbook.services import report
+from lessonbook.services.report import refinement
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import issues as issue_rows
 from lessonbook.store.tables import delivery_marks
@@ -41,7 +41,7 @@ async def waiting(work: Workspace, agent: Caller) -> Workspace:
     asked = Report.model_validate(
         {"agent_name": "BackendDevelopmentAgent", "issues": [{"description": "The zeppelin stalls"}]}
     )
-    assert (await report.report_issues(work, agent, asked)).issues[0].action == "pending"
+    assert (await refinement.report_issues(work, agent, asked)).issues[0].action == "pending"
     return work
 
 

@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import lessonbook
-from lessonbook.config import Settings
-from lessonbook.errors import ConfigError, InvalidInput, NotFound, Unavailable
+from lessonbook.config.settings import Settings
+from lessonbook.domain.errors import ConfigError, InvalidInput, NotFound, Unavailable
 from lessonbook.facade import AgentRefiner
 from tests.patience import PATIENCE_S
 

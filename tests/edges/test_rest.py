@@ -15,13 +15,13 @@ from mcp.client import Client
 
 from lessonbook import __version__
 from lessonbook.app import desk_for
-from lessonbook.config import ServerSettings, Settings
+from lessonbook.config.settings import ServerSettings, Settings
 from lessonbook.edges import rest_input
-from lessonbook.edges.desk import Desk
-from lessonbook.edges.http import build_app
+from lessonbook.edges.access.desk import Desk
 from lessonbook.edges.mcp_server import build_server
 from lessonbook.edges.operations import OPERATIONS
-from lessonbook.refinery.intake import report_file
+from lessonbook.edges.transport.http import build_app
+from lessonbook.intake import report_file
 
 pytestmark = pytest.mark.anyio
 

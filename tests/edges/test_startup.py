@@ -13,21 +13,30 @@ import pytest
 from mcp.client import Client
 
 from lessonbook.app import desk_for
-from lessonbook.config import Settings
-from lessonbook.edges.desk import Desk, Unexpected, answer
+from lessonbook.config.settings import Settings
+from lessonbook.domain.errors import Unavailable
+from lessonbook.edges.access.desk import Desk, Unexpected, answer
 from lessonbook.edges.mcp_server import build_server
-from lessonbook.errors import Unavailable
 from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.anyio
 
-HEAVY = ["sqlalchemy", "alembic", "asyncpg", "sqlite3", "fastapi", "lessonbook.store", "lessonbook.refinery"]
+HEAVY = [
+    "sqlalchemy",
+    "alembic",
+    "asyncpg",
+    "sqlite3",
+    "fastapi",
+    "lessonbook.store",
+    "lessonbook.classify",
+    "lessonbook.search",
+]
 LOADED = """
 import json, sys
 import anyio
 from mcp.client import Client
 from lessonbook.app import desk_for
-from lessonbook.config import load_settings
+from lessonbook.config.settings import load_settings
 from lessonbook.edges.mcp_server import build_server
 
 async def main():

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lessonbook.config import Settings
-from lessonbook.services.maintain import diagnose
+from lessonbook.config.settings import Settings
+from lessonbook.services.background.maintenance import diagnose
 from lessonbook.services.opening import open_workspace
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import migrate

@@ -21,11 +21,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 
-from lessonbook.config import Settings
-from lessonbook.models.lesson import Caller
-from lessonbook.models.loop import Application, LessonQuery, Report, ReportedIssue
-from lessonbook.services import record, report, serve
+from lessonbook.config.settings import Settings
+from lessonbook.domain.lesson import Caller
+from lessonbook.domain.loop import Application, LessonQuery, Report, ReportedIssue
+from lessonbook.services.feedback import applications
 from lessonbook.services.opening import open_workspace
+from lessonbook.services.report import refinement
+from lessonbook.services.serve import delivery
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import postgres, sqlite  # noqa: F401  # warm, whichever it will be
 
@@ -57,7 +59,7 @@ async def opened(url: str) -> Workspace:
 
 async def report_one(work: Workspace, caller: Caller, name: str, say: Callable[[str], None]) -> str:
     wanted = Report(agent_name=AGENT, issues=[an_issue(name)], idempotency_key=name)
-    made = await report.report_issues(work, caller, wanted)
+    made = await refinement.report_issues(work, caller, wanted)
     say(f"report {name}")
     lesson_id = made.issues[0].lesson_id
     assert lesson_id
@@ -80,14 +82,14 @@ async def turn(url: str, first: int, say: Callable[[str], None]) -> None:
     while True:
         name = named(number)
         lesson_id = await report_one(work, agent, name, say)
-        served = await serve.get_lessons(work, agent, LessonQuery(agent_name=AGENT, task=name, run_id=name))
+        served = await delivery.get_lessons(work, agent, LessonQuery(agent_name=AGENT, task=name, run_id=name))
         say(f"run {name} {len(served.lessons)}")
         applied = Application(run_id=name, lesson_ids=[lesson_id], idempotency_key=name)
-        await record.record_application(work, agent, applied)
+        await applications.record_application(work, agent, applied)
         verdict = Application(
             run_id=name, lesson_ids=[lesson_id], prevented_issue=number % 2 == 0, source="qa", idempotency_key=name
         )
-        await record.record_application(work, qa, verdict)
+        await applications.record_application(work, qa, verdict)
         say(f"verdict {name}")
         number += 1
 

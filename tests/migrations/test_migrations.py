@@ -11,14 +11,17 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from lessonbook.config import Settings
-from lessonbook.errors import ConfigError, InvalidInput
-from lessonbook.models.lesson import Caller
-from lessonbook.models.loop import LessonQuery, StatsQuery
-from lessonbook.models.operator import NewLesson
-from lessonbook.services import maintain, review, serve, stats
-from lessonbook.services.maintain import diagnose
+from lessonbook.config.settings import Settings
+from lessonbook.domain.errors import ConfigError, InvalidInput
+from lessonbook.domain.lesson import Caller
+from lessonbook.domain.loop import LessonQuery, StatsQuery
+from lessonbook.domain.operator import NewLesson
+from lessonbook.services.background import maintenance
+from lessonbook.services.background.maintenance import diagnose
+from lessonbook.services.lessons import review
 from lessonbook.services.opening import open_workspace
+from lessonbook.services.serve import delivery
+from lessonbook.services.views import stats
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import migrate
 from lessonbook.store.engine import Store, connect
@@ -108,7 +111,7 @@ async def test_a_database_of_the_release_before_keeps_its_figures(
     await migrate.upgrade(work.store)
     assert await figures() == before
     assert (await diagnose(work)).faults == []
-    await maintain.keep_up(work, person)
+    await maintenance.keep_up(work, person)
     assert await figures() == before
 
 
@@ -261,7 +264,7 @@ async def test_the_documented_query_gives_what_is_served_in_the_order_that_matte
     assert ranks == sorted(ranks, reverse=True)
     assert rows[0].id == played.injection
     assert rows[0].severity_name == "critical"
-    served = await serve.get_lessons(work, agent, LessonQuery(agent_name=AGENT, max_lessons=50, max_tokens=8_000))
+    served = await delivery.get_lessons(work, agent, LessonQuery(agent_name=AGENT, max_lessons=50, max_tokens=8_000))
     assert {row.id for row in rows} == {lesson.id for lesson in served.lessons}
 
 
@@ -301,7 +304,7 @@ async def test_an_agent_that_was_only_served_shared_lessons_in_anothers_run_is_i
 ) -> None:
     await review.add_lesson(work, person, NewLesson(text="Close every file in the block that opened it."))
     await review.add_lesson(work, person, NewLesson(text="Give every network call a time limit of its own."))
-    await serve.get_lessons(work, agent, LessonQuery(agent_name="DatabaseAgent", run_id="shared", max_lessons=1))
-    await serve.get_lessons(work, agent, LessonQuery(agent_name="FrontendDevelopmentAgent", run_id="shared"))
+    await delivery.get_lessons(work, agent, LessonQuery(agent_name="DatabaseAgent", run_id="shared", max_lessons=1))
+    await delivery.get_lessons(work, agent, LessonQuery(agent_name="FrontendDevelopmentAgent", run_id="shared"))
     assert await scalar(work.store, "SELECT count(*) FROM agent_lesson_deliveries") == 2
     assert await scalar(work.store, "SELECT sum(deliveries) FROM agent_learning_stats") == 2

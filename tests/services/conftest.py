@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Table, select
 
-from lessonbook.config import Settings
-from lessonbook.models.lesson import Caller, Lesson
-from lessonbook.models.loop import (
+from lessonbook.config.settings import Settings
+from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.loop import (
     Application,
     Applied,
     Flag,
@@ -23,9 +23,15 @@ from lessonbook.models.loop import (
     Stats,
     StatsQuery,
 )
-from lessonbook.models.operator import CleanedUp, Cleanup, LessonListing, LessonReview, ListedLesson, Reviewed
-from lessonbook.services import agents, browse, maintain, record, report, review, serve, stats
+from lessonbook.domain.operator import CleanedUp, Cleanup, LessonListing, LessonReview, ListedLesson, Reviewed
+from lessonbook.services import agents
+from lessonbook.services.background import maintenance
+from lessonbook.services.feedback import applications
+from lessonbook.services.lessons import review
 from lessonbook.services.opening import work_on
+from lessonbook.services.report import refinement
+from lessonbook.services.serve import delivery
+from lessonbook.services.views import listings, stats
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import agents as agent_rows
 from lessonbook.store import lessons as lesson_rows
@@ -43,7 +49,7 @@ class Loop:
     work: Workspace
 
     async def get(self, caller: Caller, **query: Any) -> Lessons:
-        return await serve.get_lessons(self.work, caller, LessonQuery.model_validate({"agent_name": AGENT, **query}))
+        return await delivery.get_lessons(self.work, caller, LessonQuery.model_validate({"agent_name": AGENT, **query}))
 
     async def know(self, caller: Caller, agent_name: str) -> None:
         """Let a name be an agent's, which it is not by being called so."""
@@ -62,7 +68,7 @@ class Loop:
     async def raw_report(self, caller: Caller, *issues: str | dict[str, Any], **about: Any) -> Refinement:
         """Report as it is told: no agent unless named, and no name made known."""
         listed = [ReportedIssue(description=issue) if isinstance(issue, str) else issue for issue in issues]
-        return await report.report_issues(self.work, caller, Report.model_validate({"issues": listed, **about}))
+        return await refinement.report_issues(self.work, caller, Report.model_validate({"issues": listed, **about}))
 
     async def made_for_label(self, caller: Caller, name: str, lesson: str) -> str:
         """Make a lesson as releases did that took every name for an agent's, and return its id."""
@@ -87,24 +93,24 @@ class Loop:
 
     async def record(self, caller: Caller, run_id: str, *lesson_ids: str, **about: Any) -> Applied:
         asked = Application.model_validate({"run_id": run_id, "lesson_ids": list(lesson_ids), **about})
-        return await record.record_application(self.work, caller, asked)
+        return await applications.record_application(self.work, caller, asked)
 
     async def flag(self, caller: Caller, lesson_id: str, reason: str = "It misled me.", **about: Any) -> Flagged:
         asked = Flag.model_validate({"lesson_id": lesson_id, "reason": reason, **about})
-        return await record.flag_lesson(self.work, caller, asked)
+        return await applications.flag_lesson(self.work, caller, asked)
 
     async def review(self, caller: Caller, lesson_id: str, action: str, **about: Any) -> Reviewed:
         asked = LessonReview.model_validate({"lesson_id": lesson_id, "action": action, **about})
         return await review.review_lesson(self.work, caller, asked)
 
     async def cleanup(self, caller: Caller, **about: Any) -> CleanedUp:
-        return await maintain.cleanup_lessons(self.work, caller, Cleanup.model_validate(about))
+        return await maintenance.cleanup_lessons(self.work, caller, Cleanup.model_validate(about))
 
     async def stats(self, caller: Caller, **query: Any) -> Stats:
         return await stats.get_stats(self.work, caller, StatsQuery.model_validate(query))
 
     async def found(self, caller: Caller, **listing: Any) -> list[ListedLesson]:
-        page = await browse.list_lessons(self.work, caller, LessonListing.model_validate(listing))
+        page = await listings.list_lessons(self.work, caller, LessonListing.model_validate(listing))
         return page.lessons
 
     async def lesson(self, lesson_id: str, project: str = "demo") -> Lesson:
@@ -127,7 +133,7 @@ class Loop:
         return [len(await self.rows(table)) for table in tables]
 
     async def assert_healthy(self) -> None:
-        diagnosis = await maintain.diagnose(self.work)
+        diagnosis = await maintenance.diagnose(self.work)
         assert diagnosis.faults == []
         assert diagnosis.healthy
 

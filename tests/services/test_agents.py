@@ -2,10 +2,12 @@
 
 import pytest
 
-from lessonbook.errors import Conflict, Forbidden, InvalidInput, NotFound
-from lessonbook.models.lesson import Caller
-from lessonbook.models.operator import NewLesson, PortableLesson
-from lessonbook.services import agents, maintain, review, transfer
+from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
+from lessonbook.domain.lesson import Caller
+from lessonbook.domain.operator import NewLesson, PortableLesson
+from lessonbook.services import agents, transfer
+from lessonbook.services.background import maintenance
+from lessonbook.services.lessons import review
 from lessonbook.store import tables
 
 pytestmark = pytest.mark.anyio
@@ -219,7 +221,7 @@ async def test_the_doctor_lists_what_was_made_for_labels_until_it_is_merged_or_a
         await loop.made_for_label(agent, name, BOUND)
 
     async def told() -> list[str]:
-        found = await maintain.diagnose(loop.work)
+        found = await maintenance.diagnose(loop.work)
         assert found.healthy
         return [line for line in found.warnings if "nobody gave" in line]
 

@@ -6,11 +6,12 @@ import uuid
 
 import pytest
 
-from lessonbook.errors import InvalidInput
-from lessonbook.models.lesson import Caller
-from lessonbook.models.operator import NewLesson, PortableLesson
-from lessonbook.refinery.redact import secret_in_id
-from lessonbook.services import review, transfer
+from lessonbook.domain.errors import InvalidInput
+from lessonbook.domain.lesson import Caller
+from lessonbook.domain.operator import NewLesson, PortableLesson
+from lessonbook.screening.redact import secret_in_id
+from lessonbook.services import transfer
+from lessonbook.services.lessons import review
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import tables
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from lessonbook.models.lesson import Caller
-from lessonbook.models.operator import LessonListing
-from lessonbook.services import browse, review
-from lessonbook.services.rematch import rematch
+from lessonbook.domain.lesson import Caller
+from lessonbook.domain.operator import LessonListing
+from lessonbook.services.lessons import review
+from lessonbook.services.triage.rematch import rematch
+from lessonbook.services.views import listings
 from lessonbook.services.workspace import Workspace
 from tests.services.conftest import AGENT, Loop
 
@@ -71,7 +72,7 @@ async def test_its_starters_are_imported_and_pass_the_lint(replaced: Loop, perso
     rules = replaced.work.catalogue.for_agent(AGENT)
     assert len(await review.add_starters(replaced.work, person, AGENT, rules)) == 2
     assert await review.add_starters(replaced.work, person, AGENT, rules) == []
-    listed = (await browse.list_lessons(replaced.work, person, LessonListing(agent_name=AGENT))).lessons
+    listed = (await listings.list_lessons(replaced.work, person, LessonListing(agent_name=AGENT))).lessons
     assert {(line.text, line.status) for line in listed} == {(GOOD, "probation"), (RISKY, "quarantined")}
     assert {(await replaced.lesson(line.id)).trust for line in listed} == {"imported"}
 

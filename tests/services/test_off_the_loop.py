@@ -8,10 +8,10 @@ from types import FrameType
 
 import pytest
 
-from lessonbook.models.lesson import Caller
-from lessonbook.refinery.prepare import prepare
-from lessonbook.refinery.roster import Roster
-from lessonbook.refinery.subjects import subjects_of
+from lessonbook.classify.roster import Roster
+from lessonbook.domain.lesson import Caller
+from lessonbook.search.subjects import subjects_of
+from lessonbook.services.preparation import prepare
 from tests.services.conftest import Loop
 
 pytestmark = pytest.mark.anyio

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from lessonbook.config import LearningSettings
-from lessonbook.errors import InvalidInput
-from lessonbook.models.lesson import Caller
-from lessonbook.models.operator import Authoring
-from lessonbook.services import authoring, maintain, merge
+from lessonbook.config.settings import LearningSettings
+from lessonbook.domain.errors import InvalidInput
+from lessonbook.domain.lesson import Caller
+from lessonbook.domain.operator import Authoring
+from lessonbook.services.background import maintenance
+from lessonbook.services.lessons import merge
+from lessonbook.services.triage import authoring
 from lessonbook.store import tables
 from tests.texts import unlike_any_other
 
@@ -185,7 +187,7 @@ class Walk:
 
     async def wait(self) -> None:
         self.clock.go_on(days=self.dice.choice([1, 20, 60]))
-        await maintain.keep_up(self.loop.work, self.person)
+        await maintenance.keep_up(self.loop.work, self.person)
 
 
 @pytest.fixture

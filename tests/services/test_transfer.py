@@ -6,10 +6,11 @@ from contextlib import suppress
 
 import pytest
 
-from lessonbook.errors import Forbidden, InvalidInput
-from lessonbook.models.lesson import Caller
-from lessonbook.models.operator import ExportedLesson, PortableLesson
-from lessonbook.services import review, transfer
+from lessonbook.domain.errors import Forbidden, InvalidInput
+from lessonbook.domain.lesson import Caller
+from lessonbook.domain.operator import ExportedLesson, PortableLesson
+from lessonbook.services import transfer
+from lessonbook.services.lessons import review
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import tables
 from tests.texts import unlike_any_other

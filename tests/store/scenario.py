@@ -8,10 +8,14 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, text
 
-from lessonbook.models.lesson import Caller
-from lessonbook.models.loop import Application, Flag, LessonQuery, Refinement, Report, ReportedIssue
-from lessonbook.models.operator import LessonReview, NewLesson
-from lessonbook.services import maintain, record, report, review, serve
+from lessonbook.domain.lesson import Caller
+from lessonbook.domain.loop import Application, Flag, LessonQuery, Refinement, Report, ReportedIssue
+from lessonbook.domain.operator import LessonReview, NewLesson
+from lessonbook.services.background import maintenance
+from lessonbook.services.feedback import applications
+from lessonbook.services.lessons import review
+from lessonbook.services.report import refinement
+from lessonbook.services.serve import delivery
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import vectors as vector_rows
@@ -75,7 +79,7 @@ def issue(number: int = 0, **fields: Any) -> ReportedIssue:
 
 
 async def tell(work: Workspace, caller: Caller, *issues: ReportedIssue, **fields: Any) -> Refinement:
-    return await report.report_issues(work, caller, Report(issues=list(issues), **{"agent_name": AGENT, **fields}))
+    return await refinement.report_issues(work, caller, Report(issues=list(issues), **{"agent_name": AGENT, **fields}))
 
 
 async def play(work: Workspace, clock: GoesOn, agent: Caller, qa: Caller, person: Caller) -> Played:
@@ -91,26 +95,26 @@ async def play(work: Workspace, clock: GoesOn, agent: Caller, qa: Caller, person
     assert injection
     assert requests
     await tell(work, agent, ReportedIssue(description="the totals on page seven look odd"))
-    served = await serve.get_lessons(work, agent, LessonQuery(agent_name=AGENT, run_id="run-1"))
+    served = await delivery.get_lessons(work, agent, LessonQuery(agent_name=AGENT, run_id="run-1"))
     assert {lesson.id for lesson in served.lessons} == {injection, requests}
     clock.go_on(minutes=5)
     again = issue(description="SQL text from a format call", rule_id="bandit:B608")
     await tell(work, qa, again, run_id="run-1", source="qa")
     await work.store.write(_stop_serving)
-    await maintain.resume(work, person, "it was only a test")
-    await record.record_application(work, agent, Application(run_id="run-1", lesson_ids=[injection, requests]))
+    await maintenance.resume(work, person, "it was only a test")
+    await applications.record_application(work, agent, Application(run_id="run-1", lesson_ids=[injection, requests]))
     verdict = Application(run_id="run-1", lesson_ids=[requests], prevented_issue=True, source="qa")
-    await record.record_application(work, qa, verdict)
+    await applications.record_application(work, qa, verdict)
     verdict = Application(run_id="run-1", lesson_ids=[injection], prevented_issue=False, source="qa")
-    await record.record_application(work, qa, verdict)
-    await record.flag_lesson(work, agent, Flag(lesson_id=requests, reason="it misled me", run_id="run-1"))
+    await applications.record_application(work, qa, verdict)
+    await applications.flag_lesson(work, agent, Flag(lesson_id=requests, reason="it misled me", run_id="run-1"))
     await review.review_lesson(work, person, LessonReview(lesson_id=injection, action="approve", reason="true"))
     new = NewLesson(text="Close every file in the block that opened it.", agent_name=AGENT, severity="low")
     written = await review.add_lesson(work, person, new)
     clock.go_on(days=3)
-    await maintain.keep_up(work, person)  # folds the run of three days ago
+    await maintenance.keep_up(work, person)  # folds the run of three days ago
     await work.store.write(lambda connection: _embed(connection, injection))
-    await serve.get_lessons(work, agent, LessonQuery(agent_name=AGENT, run_id="run-2"))
+    await delivery.get_lessons(work, agent, LessonQuery(agent_name=AGENT, run_id="run-2"))
     await tell(work, agent, issue(1), idempotency_key="second-report")
     return Played("run-1", injection, requests, written.lesson_id)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lessonbook.errors import ConfigError, LessonbookError
+from lessonbook.domain.errors import ConfigError, LessonbookError
 from lessonbook.store.engine import connect
 from lessonbook.store.urls import PostgresAddress, SqliteAddress, parse_address, without_password
 from tests.store.scenario import scalar

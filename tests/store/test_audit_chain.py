@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from lessonbook.models.lesson import Caller
-from lessonbook.services.maintain import diagnose
+from lessonbook.domain.lesson import Caller
+from lessonbook.services.background.maintenance import diagnose
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import audit
 from tests.store.scenario import PROJECT, ask, counted, issue, play, scalar, tamper, tell

@@ -8,10 +8,10 @@ from typing import Any
 import anyio
 import pytest
 
-from lessonbook.models.lesson import Caller
-from lessonbook.models.loop import LessonQuery
-from lessonbook.services import serve
-from lessonbook.services.maintain import diagnose
+from lessonbook.domain.lesson import Caller
+from lessonbook.domain.loop import LessonQuery
+from lessonbook.services.background.maintenance import diagnose
+from lessonbook.services.serve import delivery
 from lessonbook.services.workspace import Workspace
 from tests.store.scenario import AGENT, checked_out, counted, issue, scalar, tell
 
@@ -30,7 +30,7 @@ async def wait_for_all_but(standing: set[asyncio.Task[object]]) -> None:
 
 async def calls(work: Workspace, agent: Caller, number: int, acknowledged: set[int]) -> None:
     if number % 3 == 0:
-        await serve.get_lessons(work, agent, LessonQuery(agent_name=AGENT, task="uploads", run_id=f"r{number}"))
+        await delivery.get_lessons(work, agent, LessonQuery(agent_name=AGENT, task="uploads", run_id=f"r{number}"))
     else:
         await tell(work, agent, issue(number), idempotency_key=f"k{number}")
     acknowledged.add(number)

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from lessonbook.models.lesson import Caller
-from lessonbook.services import watch
+from lessonbook.domain.lesson import Caller
+from lessonbook.services.background import watch
 from lessonbook.services.opening import open_workspace
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import sqlite

@@ -19,10 +19,10 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only
 
-from lessonbook.config import Settings
-from lessonbook.errors import LessonbookError, Unavailable
-from lessonbook.models.lesson import Caller
-from lessonbook.services.maintain import diagnose
+from lessonbook.config.settings import Settings
+from lessonbook.domain.errors import LessonbookError, Unavailable
+from lessonbook.domain.lesson import Caller
+from lessonbook.services.background.maintenance import diagnose
 from lessonbook.services.opening import open_workspace
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import postgres, sqlite

@@ -10,12 +10,16 @@ import asyncpg
 import pytest
 from sqlalchemy import Connection
 
-from lessonbook.errors import InvalidInput
-from lessonbook.models.lesson import Caller
-from lessonbook.models.loop import Application, Flag, LessonQuery
-from lessonbook.models.operator import AuthoredLesson, Authoring, Cleanup, LessonReview
-from lessonbook.services import authoring, maintain, merge, record, rematch, review, serve
-from lessonbook.services.maintain import diagnose
+from lessonbook.domain.errors import InvalidInput
+from lessonbook.domain.lesson import Caller
+from lessonbook.domain.loop import Application, Flag, LessonQuery
+from lessonbook.domain.operator import AuthoredLesson, Authoring, Cleanup, LessonReview
+from lessonbook.services.background import maintenance
+from lessonbook.services.background.maintenance import diagnose
+from lessonbook.services.feedback import applications
+from lessonbook.services.lessons import merge, review
+from lessonbook.services.serve import delivery
+from lessonbook.services.triage import authoring, rematch
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import postgres
 from lessonbook.store import vectors as vector_rows
@@ -89,7 +93,9 @@ async def test_every_way_to_write_at_once_on_the_same_lessons_never_deadlocks(
     ids = [line.lesson_id or "" for line in made.issues]
     waiting = await tell(work, agent, *(issue(number, lesson="") for number in range(100, 108)))
     pending = [line.issue_id for line in waiting.issues]
-    await serve.get_lessons(work, agent, LessonQuery(agent_name=AGENT, run_id="run", max_lessons=20, max_tokens=8000))
+    await delivery.get_lessons(
+        work, agent, LessonQuery(agent_name=AGENT, run_id="run", max_lessons=20, max_tokens=8000)
+    )
     clock.go_on(hours=2)
     order = random.Random(2)
 
@@ -120,16 +126,16 @@ async def test_every_way_to_write_at_once_on_the_same_lessons_never_deadlocks(
         report_all,
         author,
         review_all,
-        lambda _: record.record_application(work, agent, Application(run_id="run", lesson_ids=shuffled(ids))),
-        lambda writer: record.flag_lesson(
+        lambda _: applications.record_application(work, agent, Application(run_id="run", lesson_ids=shuffled(ids))),
+        lambda writer: applications.flag_lesson(
             work, Caller("demo", f"flagger{writer}"), Flag(lesson_id=order.choice(ids), reason="no")
         ),
         lambda _: rematch.rematch(work, person, shuffled(pending)),
-        lambda _: maintain.keep_up(work, person),
-        lambda _: maintain.cleanup_lessons(work, person, Cleanup(dry_run=False, min_applications=1)),
+        lambda _: maintenance.keep_up(work, person),
+        lambda _: maintenance.cleanup_lessons(work, person, Cleanup(dry_run=False, min_applications=1)),
         lambda _: settled(merge.merge_lessons(work, person, *order.sample(ids, 2), "the same")),
         lambda writer: work.store.write(lambda connection: embed(connection, shuffled(ids), writer)),
-        lambda writer: serve.get_lessons(
+        lambda writer: delivery.get_lessons(
             work, agent, LessonQuery(agent_name=AGENT, run_id="run-2", task=f"task {writer}", max_lessons=20)
         ),
     ]

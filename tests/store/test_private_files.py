@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, text
 
-from lessonbook import private_files
+from lessonbook.machine import private_files
 from lessonbook.store import migrate
 from lessonbook.store.engine import Store, connect
 from lessonbook.store.filesystem import sole_owner
-from lessonbook.store.upkeep import readable_warning
+from lessonbook.store.recounts import readable_warning
 from lessonbook.store.urls import parse_address
 
 pytestmark = pytest.mark.anyio

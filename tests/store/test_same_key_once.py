@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from lessonbook.errors import Conflict, NotFound
-from lessonbook.models.lesson import Caller
-from lessonbook.models.loop import Application, Flag, LessonQuery
-from lessonbook.services import record, serve
+from lessonbook.domain.errors import Conflict, NotFound
+from lessonbook.domain.lesson import Caller
+from lessonbook.domain.loop import Application, Flag, LessonQuery
+from lessonbook.services.feedback import applications
+from lessonbook.services.serve import delivery
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import idempotency
 from lessonbook.store.engine import Retry
@@ -41,7 +42,7 @@ async def test_a_key_belongs_to_one_principal_one_project_and_one_tool(
     elsewhere = await tell(work, Caller("other", agent.principal), issue(3), idempotency_key="k")
     lesson_id = made.issues[0].lesson_id
     assert lesson_id
-    await record.flag_lesson(work, agent, Flag(lesson_id=lesson_id, reason="it misled", idempotency_key="k"))
+    await applications.flag_lesson(work, agent, Flag(lesson_id=lesson_id, reason="it misled", idempotency_key="k"))
     assert len({made.refinement_run_id, theirs.refinement_run_id, elsewhere.refinement_run_id}) == 3
     assert await scalar(work.store, "SELECT count(*) FROM idempotency_keys WHERE key = 'k'") == 4
 
@@ -101,7 +102,7 @@ async def test_twenty_callers_without_a_key_make_one_lesson_of_the_same_issue(wo
 async def test_twenty_calls_in_one_run_log_each_delivery_once(work: Workspace, agent: Caller) -> None:
     await tell(work, agent, issue(1), issue(2))
     query = LessonQuery(agent_name=AGENT, run_id="r")
-    served = await asyncio.gather(*(serve.get_lessons(work, agent, query) for _ in range(20)))
+    served = await asyncio.gather(*(delivery.get_lessons(work, agent, query) for _ in range(20)))
     assert len({answer.prompt_section for answer in served}) == 1
     assert (await counted(work.store))["agent_lesson_deliveries"] == 2
 
@@ -110,11 +111,11 @@ async def test_twenty_verdicts_with_one_key_count_once(work: Workspace, agent: C
     made = await tell(work, agent, issue(1))
     lesson_id = made.issues[0].lesson_id
     assert lesson_id
-    await serve.get_lessons(work, agent, LessonQuery(agent_name=AGENT, run_id="r"))
+    await delivery.get_lessons(work, agent, LessonQuery(agent_name=AGENT, run_id="r"))
     verdict = Application(
         run_id="r", lesson_ids=[lesson_id], prevented_issue=True, source="qa", idempotency_key="verdict"
     )
-    await asyncio.gather(*(record.record_application(work, qa, verdict) for _ in range(20)))
+    await asyncio.gather(*(applications.record_application(work, qa, verdict) for _ in range(20)))
     counters = await ask(work.store, "SELECT times_applied, times_verified, times_prevented FROM agent_lessons")
     assert counters == [(1, 1, 1)]
 

@@ -14,11 +14,11 @@ import asyncpg
 import pytest
 from sqlalchemy import Connection, text
 
-from lessonbook.config import Settings
-from lessonbook.edges.desk import Desk, answer
-from lessonbook.errors import Unavailable
-from lessonbook.models.lesson import Caller
-from lessonbook.services.maintain import is_alive
+from lessonbook.config.settings import Settings
+from lessonbook.domain.errors import Unavailable
+from lessonbook.domain.lesson import Caller
+from lessonbook.edges.access.desk import Desk, answer
+from lessonbook.services.background.maintenance import is_alive
 from lessonbook.services.opening import open_workspace
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import postgres, sqlite

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, text
 
-from lessonbook.errors import ConfigError
+from lessonbook.domain.errors import ConfigError
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import sqlite
 from lessonbook.store.engine import Store, connect
 from lessonbook.store.filesystem import network_filesystem, sole_owner
+from lessonbook.store.recounts import sqlite_warning
 from lessonbook.store.sqlite import WAL_BYTES_MAX
-from lessonbook.store.upkeep import sqlite_warning
 from lessonbook.store.urls import parse_address
 from tests.store.scenario import scalar
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.util import await_only
 
-from lessonbook.errors import NotFound, Unavailable
+from lessonbook.domain.errors import NotFound, Unavailable
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import engine, postgres, sqlite
 from lessonbook.store.engine import ATTEMPTS, Retry, Store, connect, pause_s

@@ -9,7 +9,7 @@ import typer
 from lessonbook.cli.console import command, print_json, print_table, run, say, wants_json
 
 if TYPE_CHECKING:
-    from lessonbook.models.lesson import Caller
+    from lessonbook.domain.lesson import Caller
     from lessonbook.services.agents import KnownAgent, MergedAgents
     from lessonbook.services.workspace import Workspace
 
@@ -41,8 +41,8 @@ def list_() -> None:
 def add(name: Annotated[str, typer.Argument(help="The agent's name.")]) -> None:
     """Say that a name is an agent's: from now on lessons are kept for it."""
     from lessonbook import services
-    from lessonbook.models.operator import AgentChoice
-    from lessonbook.models.validation import parse
+    from lessonbook.domain.operator import AgentChoice
+    from lessonbook.domain.validation import parse
 
     choice = parse(AgentChoice, {"agent_name": name})
 

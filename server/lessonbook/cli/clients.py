@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from lessonbook import private_files
-from lessonbook.errors import InvalidInput
-from lessonbook.programs import own_command, shared_command
-from lessonbook.refinery.documents import object_of
+from lessonbook.domain.documents import object_of
+from lessonbook.domain.errors import InvalidInput
+from lessonbook.machine import private_files
+from lessonbook.machine.programs import own_command, shared_command
 
 _NAME: Final = "lessonbook"
 USER_WIDE: Final = frozenset({"codex"})

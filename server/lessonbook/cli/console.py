@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-from lessonbook.errors import ConfigError, Conflict, Forbidden, InvalidInput, LessonbookError, NotFound, TooMany
+from lessonbook.domain.errors import ConfigError, Conflict, Forbidden, InvalidInput, LessonbookError, NotFound, TooMany
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lessonbook.config import Settings
-    from lessonbook.models.lesson import Caller
+    from lessonbook.config.settings import Settings
+    from lessonbook.domain.lesson import Caller
     from lessonbook.services.workspace import Workspace
 
 T = TypeVar("T")
@@ -82,7 +82,7 @@ def options() -> dict[str, Any]:
 
 def load(**overrides: Any) -> Settings:
     """Return the settings in force, the command line's options on top."""
-    from lessonbook.config import load_settings
+    from lessonbook.config.settings import load_settings
 
     given = options()
     values: dict[str, Any] = {key: value for key, value in overrides.items() if value not in (None, "", [], {})}

@@ -14,8 +14,8 @@ T = TypeVar("T")
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from lessonbook.models.lesson import Caller
-    from lessonbook.services.maintain import Diagnosis
+    from lessonbook.domain.lesson import Caller
+    from lessonbook.services.background.maintenance import Diagnosis
     from lessonbook.services.workspace import Workspace
     from lessonbook.store.engine import Store
 
@@ -112,7 +112,7 @@ def doctor() -> None:
     from lessonbook import services
 
     async def act(work: Workspace, _caller: Caller) -> Diagnosis:
-        return await services.maintain.diagnose(work)
+        return await services.background.diagnose(work)
 
     found = run(act)
     if wants_json():

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lessonbook import private_files
 from lessonbook.cli.console import command, console, print_table
-from lessonbook.errors import InvalidInput, LessonbookError, Unavailable
-from lessonbook.programs import own_command
+from lessonbook.domain.errors import InvalidInput, LessonbookError, Unavailable
+from lessonbook.machine import private_files
+from lessonbook.machine.programs import own_command
 
 if TYPE_CHECKING:
     from mcp.client import Client
 
-    from lessonbook.edges.desk import Desk
-    from lessonbook.models.findings import Finding
-    from lessonbook.models.loop import Applied
+    from lessonbook.domain.findings import Finding
+    from lessonbook.domain.loop import Applied
+    from lessonbook.edges.access.desk import Desk
 
 AGENT = "BackendDevelopmentAgent"
 TASK = (
@@ -75,7 +75,7 @@ async def _play(database: Path) -> None:
     from mcp.client.stdio import StdioServerParameters, stdio_client
 
     from lessonbook.app import desk_for
-    from lessonbook.config import Settings
+    from lessonbook.config.settings import Settings
 
     url = f"sqlite:///{database}"
     program, *arguments = own_command()
@@ -174,8 +174,8 @@ class _Demo:
             await self._judge(answer["run_id"], [useless], prevented=False)
 
     async def _judge(self, run_id: str, lesson_ids: list[str], *, prevented: bool) -> Applied:
-        from lessonbook.models.loop import Application
-        from lessonbook.services.record import record_application
+        from lessonbook.domain.loop import Application
+        from lessonbook.services.feedback.applications import record_application
 
         verdict = Application(run_id=run_id, lesson_ids=lesson_ids, prevented_issue=prevented, source="qa")
         return await record_application(await self.person.workspace(), self.person.caller(), verdict)
@@ -187,8 +187,8 @@ class _Demo:
         _line("Effect: not enough data. A ratio of verdicts proves nothing, so none is shown as an effect.")
 
     async def _clean_up(self, useless: str) -> None:
-        from lessonbook.models.operator import LessonReview
-        from lessonbook.services.review import review_lesson
+        from lessonbook.domain.operator import LessonReview
+        from lessonbook.services.lessons.review import review_lesson
 
         _step("7", "A useless lesson goes", "cleanup_lessons as a dry run, and a person's decision")
         plan = await self._call("cleanup_lessons")
@@ -216,7 +216,7 @@ class _Demo:
 
 
 def _findings(scanner: str) -> list[Finding]:
-    from lessonbook.refinery.intake.sarif import read_sarif
+    from lessonbook.intake.sarif import read_sarif
 
     data = (files("lessonbook") / "data" / "demo" / f"{scanner}.sarif").read_bytes()
     return read_sarif(data, place=f"{scanner}.sarif").findings

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lessonbook.cli.console import brief, command, print_json, print_table, run, say, wants_json
-from lessonbook.errors import InvalidInput
+from lessonbook.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lessonbook.models.lesson import Caller
-    from lessonbook.models.operator import LessonDetail, LessonPage, Reviewed
+    from lessonbook.domain.lesson import Caller
+    from lessonbook.domain.operator import LessonDetail, LessonPage, Reviewed
     from lessonbook.services.workspace import Workspace
 
 LessonIdArgument = Annotated[str, typer.Argument(help="The lesson's id.")]
@@ -58,8 +58,8 @@ def list_lessons(
 ) -> None:
     """List lessons, most severe and most effective first."""
     from lessonbook import services
-    from lessonbook.models.operator import LessonListing
-    from lessonbook.models.validation import parse
+    from lessonbook.domain.operator import LessonListing
+    from lessonbook.domain.validation import parse
 
     listing = parse(
         LessonListing,
@@ -75,7 +75,7 @@ def list_lessons(
     )
 
     async def act(work: Workspace, caller: Caller) -> LessonPage:
-        return await services.browse.list_lessons(work, caller, listing)
+        return await services.views.list_lessons(work, caller, listing)
 
     page = run(act)
     if wants_json():
@@ -106,7 +106,7 @@ def show(lesson_id: LessonIdArgument) -> None:
     from lessonbook import services
 
     async def act(work: Workspace, caller: Caller) -> LessonDetail:
-        return await services.browse.get_lesson(work, caller, lesson_id)
+        return await services.views.get_lesson(work, caller, lesson_id)
 
     detail = run(act)
     if wants_json():
@@ -114,7 +114,7 @@ def show(lesson_id: LessonIdArgument) -> None:
         return
     from rich.markup import escape
 
-    from lessonbook.edges.wording import effect
+    from lessonbook.edges.text_form import effect
 
     lesson = detail.lesson
     say(f"[bold]{escape(lesson.text)}[/bold]\n{escape(lesson.why)}\n")
@@ -165,8 +165,8 @@ def add(
 ) -> None:
     """Write a lesson: it is active at once."""
     from lessonbook import services
-    from lessonbook.models.operator import NewLesson
-    from lessonbook.models.validation import parse
+    from lessonbook.domain.operator import NewLesson
+    from lessonbook.domain.validation import parse
 
     values = {
         "text": text,
@@ -179,20 +179,20 @@ def add(
     new = parse(NewLesson, values)
 
     async def act(work: Workspace, caller: Caller) -> Reviewed:
-        return await services.review.add_lesson(work, caller, new)
+        return await services.lessons.add_lesson(work, caller, new)
 
     _show_review(run(act))
 
 
 def _review(lesson_id: str, action: str, reason: str = "", text: str = "") -> None:
     from lessonbook import services
-    from lessonbook.models.operator import LessonReview
-    from lessonbook.models.validation import parse
+    from lessonbook.domain.operator import LessonReview
+    from lessonbook.domain.validation import parse
 
     review = parse(LessonReview, {"lesson_id": lesson_id, "action": action, "reason": reason, "text": text})
 
     async def act(work: Workspace, caller: Caller) -> Reviewed:
-        return await services.review.review_lesson(work, caller, review)
+        return await services.lessons.review_lesson(work, caller, review)
 
     _show_review(run(act))
 
@@ -240,7 +240,7 @@ def merge(
     from lessonbook import services
 
     async def act(work: Workspace, caller: Caller) -> Reviewed:
-        return await services.merge.merge_lessons(work, caller, source, target, reason)
+        return await services.lessons.merge_lessons(work, caller, source, target, reason)
 
     _show_review(run(act))
 
@@ -255,7 +255,7 @@ def split(
     from lessonbook import services
 
     async def act(work: Workspace, caller: Caller) -> Reviewed:
-        return await services.merge.split_lesson(work, caller, lesson_id, issues, text, why)
+        return await services.lessons.split_lesson(work, caller, lesson_id, issues, text, why)
 
     _show_review(run(act))
 
@@ -270,12 +270,12 @@ def starter(
     from lessonbook import services
 
     async def act(work: Workspace, caller: Caller) -> tuple[list[str], list[tuple[str, str, str]]]:
-        named = await services.agents.named(work, caller, agent)
+        named = await services.agent_names.named(work, caller, agent)
         if not named.agent_name:
             near = f"; nearest: {', '.join(named.nearest)}" if named.nearest else ""
             raise InvalidInput(f"There is no agent {agent!r} here{near}. Add one with `lessonbook agents add`")
         rules = work.catalogue.for_agent(named.agent_name, stack or [])[:limit]
-        made = [] if dry_run else await services.review.add_starters(work, caller, named.agent_name, rules)
+        made = [] if dry_run else await services.lessons.add_starters(work, caller, named.agent_name, rules)
         return made, [(rule.severity, rule.category, rule.text) for rule in rules]
 
     made, rows = run(act)

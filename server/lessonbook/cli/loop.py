@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lessonbook.cli.console import BAD_INPUT, brief, command, print_json, print_table, progress, run, say, wants_json
-from lessonbook.errors import InvalidInput
-from lessonbook.models.findings import ReportKind
+from lessonbook.domain.errors import InvalidInput
+from lessonbook.domain.findings import ReportKind
 
 if TYPE_CHECKING:
-    from lessonbook.models.lesson import Caller
-    from lessonbook.models.operator import FileReport
+    from lessonbook.domain.lesson import Caller
+    from lessonbook.domain.operator import FileReport
     from lessonbook.services.workspace import Workspace
 
 
@@ -37,9 +37,9 @@ def get(
 ) -> None:
     """Print the prompt section for a task, and log the run. For hooks and scripts."""
     from lessonbook import services
-    from lessonbook.models.loop import LessonQuery, Lessons
-    from lessonbook.models.validation import parse
-    from lessonbook.refinery.redact import refuse_secret
+    from lessonbook.domain.loop import LessonQuery, Lessons
+    from lessonbook.domain.validation import parse
+    from lessonbook.screening.redact import refuse_secret
 
     refuse_secret(run_id, "--run")
     query = parse(
@@ -93,28 +93,28 @@ def report(
     ] = "",
 ) -> None:
     """Report issues: a text, or the file of a scanner, a test run or a review."""
-    from lessonbook.cli import reporting
+    from lessonbook.cli import report
 
     single = {"severity": severity, "rule_id": rule, "lesson": lesson}
     if any(single.values()) and (file or sarif or junit):
         raise InvalidInput("--severity, --rule and --lesson go with an issue in words: leave them out with a file")
-    wanted = reporting.Wanted(
+    wanted = report.Wanted(
         agent_name=agent,
-        run_id=run_id or (reporting.run_from_git() if run_from_git else ""),
+        run_id=run_id or (report.run_from_git() if run_from_git else ""),
         source=source or ("user" if text and not kind else ""),
         idempotency_key=key,
     )
     if run_from_git and not wanted.run_id:
         typer.secho("The last commit has no Lessonbook-Run trailer: reported without a run.", err=True, fg="yellow")
-    chosen = reporting.choose(text, {"sarif": sarif, "junit": junit}, file, kind)
+    chosen = report.choose(text, {"sarif": sarif, "junit": junit}, file, kind)
     with closing(chosen) as reported, progress("Sending, KiB" if server else "Reporting") as told:
         fields = single if reported.in_words or any(single.values()) else None
         if server:
-            result = reporting.send(server, token, reported, wanted, fields, told)
+            result = report.send(server, token, reported, wanted, fields, told)
         elif fields is not None:
-            result = run(reporting.one_issue(reported, wanted, fields))
+            result = run(report.one_issue(reported, wanted, fields))
         else:
-            result = run(reporting.whole_file(reported, wanted, told))
+            result = run(report.whole_file(reported, wanted, told))
     _show_report(result)
     if result.refused and not result.findings:
         raise typer.Exit(BAD_INPUT)
@@ -151,8 +151,8 @@ def record(
 ) -> None:
     """Record that lessons were applied in a run, and whether they helped."""
     from lessonbook import services
-    from lessonbook.models.loop import Application, Applied
-    from lessonbook.models.validation import parse
+    from lessonbook.domain.loop import Application, Applied
+    from lessonbook.domain.validation import parse
 
     application = parse(
         Application,
@@ -166,7 +166,7 @@ def record(
     )
 
     async def act(work: Workspace, caller: Caller) -> Applied:
-        return await services.record.record_application(work, caller, application)
+        return await services.feedback.record_application(work, caller, application)
 
     result = run(act)
     if wants_json():
@@ -187,17 +187,17 @@ def pending(
 ) -> None:
     """List what waits for a person: issues without a lesson, lessons in quarantine, lessons that were flagged."""
     from lessonbook import services
-    from lessonbook.models.operator import LessonListing, PendingListing, PendingPage
-    from lessonbook.models.validation import parse
+    from lessonbook.domain.operator import LessonListing, PendingListing, PendingPage
+    from lessonbook.domain.validation import parse
 
     listing = parse(PendingListing, {"agent_name": agent, "limit": limit})
     quarantine = parse(LessonListing, {"agent_name": agent, "limit": limit, "status": ["quarantined"]})
     every = parse(LessonListing, {"agent_name": agent, "limit": 200})
 
     async def act(work: Workspace, caller: Caller) -> tuple[PendingPage, list[Any], list[Any]]:
-        issues = await services.browse.list_pending_issues(work, caller, listing)
-        waiting = await services.browse.list_lessons(work, caller, quarantine)
-        flagged = await services.browse.list_lessons(work, caller, every)
+        issues = await services.views.list_pending_issues(work, caller, listing)
+        waiting = await services.views.list_lessons(work, caller, quarantine)
+        flagged = await services.views.list_lessons(work, caller, every)
         return issues, waiting.lessons, [lesson for lesson in flagged.lessons if lesson.flags]
 
     issues, waiting, flagged = run(act)

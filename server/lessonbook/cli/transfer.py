@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from lessonbook import private_files
 from lessonbook.cli.console import command, print_json, print_table, progress, run, say, wants_json
-from lessonbook.errors import InvalidInput
+from lessonbook.domain.errors import InvalidInput
+from lessonbook.machine import private_files
 
 if TYPE_CHECKING:
-    from lessonbook.models.lesson import Caller
-    from lessonbook.models.operator import ExportedLesson, Imported, PortableLesson, RefusedRecord
+    from lessonbook.domain.lesson import Caller
+    from lessonbook.domain.operator import ExportedLesson, Imported, PortableLesson, RefusedRecord
     from lessonbook.services.workspace import Workspace
 
     Readings = tuple[list[tuple[str, PortableLesson]], list[RefusedRecord]]
@@ -73,9 +73,9 @@ def import_(
 
 
 def _read_memories(source: Path) -> Readings:
-    from lessonbook.models.operator import PortableLesson, RefusedRecord
-    from lessonbook.models.validation import parse
-    from lessonbook.refinery.intake.memories import find_memories, read_memory
+    from lessonbook.domain.operator import PortableLesson, RefusedRecord
+    from lessonbook.domain.validation import parse
+    from lessonbook.intake.memories import find_memories, read_memory
 
     lessons: list[tuple[str, PortableLesson]] = []
     refused: list[RefusedRecord] = []
@@ -98,9 +98,9 @@ def _read_memories(source: Path) -> Readings:
 
 
 def _read_export(source: Path) -> Readings:
-    from lessonbook.models.operator import PortableLesson, RefusedRecord
-    from lessonbook.models.validation import parse
-    from lessonbook.refinery.documents import object_of
+    from lessonbook.domain.documents import object_of
+    from lessonbook.domain.operator import PortableLesson, RefusedRecord
+    from lessonbook.domain.validation import parse
 
     lessons: list[tuple[str, PortableLesson]] = []
     refused: list[RefusedRecord] = []
@@ -121,8 +121,8 @@ def _read_export(source: Path) -> Readings:
 
 def _read_markdown(source: Path) -> Readings:
     """Return the lessons of a Markdown export; a list item of another form is refused."""
-    from lessonbook.models.operator import PortableLesson, RefusedRecord
-    from lessonbook.models.validation import parse
+    from lessonbook.domain.operator import PortableLesson, RefusedRecord
+    from lessonbook.domain.validation import parse
 
     found: list[tuple[str, dict[str, Any]]] = []
     refused: list[RefusedRecord] = []

@@ -11,13 +11,13 @@ from mcp.server.caching import CacheHint
 from mcp.server.mcpserver import MCPServer
 
 from lessonbook.about import VERSION
-from lessonbook.edges.announce import Announcer
-from lessonbook.edges.desk import Desk
+from lessonbook.edges.access.desk import Desk
+from lessonbook.edges.background import Housekeeper
 from lessonbook.edges.operations import Toolset
 from lessonbook.edges.prompts import add_completions, add_prompts
 from lessonbook.edges.resources import add_resources
+from lessonbook.edges.subscriptions import Announcer
 from lessonbook.edges.tools import make_tools
-from lessonbook.edges.upkeep import Housekeeper
 
 INSTRUCTIONS: Final = """\
 Lessonbook gives you lessons learned from earlier issues.

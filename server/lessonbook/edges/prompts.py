@@ -12,14 +12,14 @@ from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, Completion
 from pydantic import Field
 
 from lessonbook import services
-from lessonbook.edges.desk import Desk, answer
-from lessonbook.edges.naming import unknown
-from lessonbook.edges.wording import of_lessons
-from lessonbook.errors import InvalidInput, LessonbookError, NotFound
-from lessonbook.models.loop import LessonQuery, Request
-from lessonbook.models.operator import PendingListing
-from lessonbook.models.validation import parse
-from lessonbook.models.vocabulary import CATEGORIES, SEVERITIES, STATUSES, RunId
+from lessonbook.domain.errors import InvalidInput, LessonbookError, NotFound
+from lessonbook.domain.loop import LessonQuery, Request
+from lessonbook.domain.operator import PendingListing
+from lessonbook.domain.validation import parse
+from lessonbook.domain.vocabulary import CATEGORIES, SEVERITIES, STATUSES, RunId
+from lessonbook.edges.access.desk import Desk, answer
+from lessonbook.edges.nearest_name import unknown
+from lessonbook.edges.text_form import of_lessons
 
 BACKLOG_SIZE: Final = 20
 
@@ -92,7 +92,7 @@ def add_prompts(server: MCPServer[Any], desk: Desk, *, operators: bool) -> None:
             if not run_id:
                 raise InvalidInput("Name the run: run_id is the one that get_lessons returned")
             name = parse(_RunChoice, {"run_id": run_id}).run_id
-            issues, delivered = await services.browse.issues_of_run(await desk.workspace(), desk.caller(), name)
+            issues, delivered = await services.views.issues_of_run(await desk.workspace(), desk.caller(), name)
             shown = [f'{{"lesson_id": "{lesson_id}"}}' for lesson_id, was_shown in delivered.items() if was_shown]
             hidden = None if operators else {"description"}
             return _POST_MORTEM % name + _as_data(shown + [issue.model_dump_json(exclude=hidden) for issue in issues])
@@ -111,7 +111,7 @@ def _add_backlog(server: MCPServer[Any], desk: Desk) -> None:
     ) -> str:
         async def act() -> str:
             listing = parse(PendingListing, {"agent_name": agent_name, "limit": BACKLOG_SIZE})
-            page = await services.browse.list_pending_issues(await desk.workspace(), desk.caller(), listing)
+            page = await services.views.list_pending_issues(await desk.workspace(), desk.caller(), listing)
             if not page.issues:
                 return "There are no pending issues. Nothing is to be done."
             return _BACKLOG + _as_data([issue.model_dump_json() for issue in page.issues])
@@ -154,7 +154,7 @@ def add_completions(server: MCPServer[Any], desk: Desk) -> None:
         elif name in {"agent_name", "id", "lesson_id", "run_id"}:
             try:
                 workspace = await desk.workspace()
-                values = await answer(lambda: services.browse.complete(workspace, desk.caller(), name, prefix))
+                values = await answer(lambda: services.views.complete(workspace, desk.caller(), name, prefix))
             except LessonbookError as error:
                 raise _as_mcp(error) from error
         else:

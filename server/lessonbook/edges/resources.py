@@ -10,13 +10,13 @@ from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.server.mcpserver.resources import ResourceSecurity
 
 from lessonbook import services
-from lessonbook.edges.desk import Desk, answer
-from lessonbook.edges.wording import of_lessons
-from lessonbook.errors import InvalidInput, LessonbookError, NotFound
-from lessonbook.models.loop import LessonQuery, StatsQuery
-from lessonbook.models.operator import LessonChoice, LessonDetail, ListedLesson
-from lessonbook.models.validation import parse
-from lessonbook.models.vocabulary import SERVABLE
+from lessonbook.domain.errors import InvalidInput, LessonbookError, NotFound
+from lessonbook.domain.loop import LessonQuery, StatsQuery
+from lessonbook.domain.operator import LessonChoice, LessonDetail, ListedLesson
+from lessonbook.domain.validation import parse
+from lessonbook.domain.vocabulary import SERVABLE
+from lessonbook.edges.access.desk import Desk, answer
+from lessonbook.edges.text_form import of_lessons
 
 _NAMES = ResourceSecurity(reject_path_traversal=False, reject_absolute_paths=False)
 """What stands in these addresses are names, never file paths."""
@@ -53,7 +53,7 @@ def add_resources(server: MCPServer[Any], desk: Desk, *, operators: bool) -> Non
     async def lesson(id: str) -> str:  # noqa: A002  # the address's own word
         async def act() -> str:
             lesson_id = parse(LessonChoice, {"lesson_id": id}).lesson_id
-            detail = await services.browse.get_lesson(await desk.workspace(), desk.caller(), lesson_id)
+            detail = await services.views.get_lesson(await desk.workspace(), desk.caller(), lesson_id)
             return (detail if operators else _served(detail)).model_dump_json(indent=2)
 
         return await _told(act)
@@ -69,7 +69,7 @@ def add_resources(server: MCPServer[Any], desk: Desk, *, operators: bool) -> Non
     async def stats(project: str) -> str:
         async def act() -> str:
             _check(desk, project)
-            return json.dumps(await services.stats.by_agent(await desk.workspace(), desk.caller()), indent=2)
+            return json.dumps(await services.views.by_agent(await desk.workspace(), desk.caller()), indent=2)
 
         return await _told(act)
 
@@ -85,7 +85,7 @@ def add_resources(server: MCPServer[Any], desk: Desk, *, operators: bool) -> Non
         async def act() -> str:
             _check(desk, project)
             query = parse(StatsQuery, {"agent_name": agent_name})
-            result = await services.stats.get_stats(await desk.workspace(), desk.caller(), query)
+            result = await services.views.get_stats(await desk.workspace(), desk.caller(), query)
             return result.model_dump_json(indent=2)
 
         return await _told(act)

@@ -13,16 +13,16 @@ from starlette.exceptions import HTTPException
 
 from lessonbook import services
 from lessonbook.about import VERSION
-from lessonbook.edges.desk import TOOL_TIMEOUT_S, Desk, answer
+from lessonbook.domain import loop
+from lessonbook.domain.errors import Forbidden, LessonbookError
+from lessonbook.domain.findings import Finding, ReportKind
+from lessonbook.domain.operator import CleanedUp, Cleanup, FileReport, LessonListing, LessonPage, ListedLesson
+from lessonbook.domain.validation import parse
+from lessonbook.domain.vocabulary import AgentName, Category, Filled, IdempotencyKey, RunId, Severity, Source
+from lessonbook.edges.access.desk import TOOL_TIMEOUT_S, Desk, answer
 from lessonbook.edges.operations import OPERATIONS, Operation, Toolset
 from lessonbook.edges.rest_input import KeyHeader, check_parameters, json_object, one_key, received
 from lessonbook.edges.schema import input_schema
-from lessonbook.errors import Forbidden, LessonbookError
-from lessonbook.models import loop
-from lessonbook.models.findings import Finding, ReportKind
-from lessonbook.models.operator import CleanedUp, Cleanup, FileReport, LessonListing, LessonPage, ListedLesson
-from lessonbook.models.validation import parse
-from lessonbook.models.vocabulary import AgentName, Category, Filled, IdempotencyKey, RunId, Severity, Source
 
 if TYPE_CHECKING:
     from lessonbook.services.workspace import Workspace
@@ -151,21 +151,21 @@ def _add_kept_routes(router: APIRouter, desk: Desk, toolsets: Sequence[Toolset])
             limit=limit,
             cursor=cursor,
         )
-        return await _do(desk, lambda work: services.browse.list_lessons(work, desk.caller(), listing))
+        return await _do(desk, lambda work: services.views.list_lessons(work, desk.caller(), listing))
 
     @router.get(f"{_PREFIX}/lessons/by-category")
     async def lessons_by_category(agent_name: AgentName = "") -> dict[str, list[ListedLesson]]:
-        return await _do(desk, lambda work: services.browse.lessons_by_category(work, desk.caller(), agent_name))
+        return await _do(desk, lambda work: services.views.lessons_by_category(work, desk.caller(), agent_name))
 
     @router.get(f"{_PREFIX}/stats")
     async def stats() -> dict[str, Any]:
-        rows = await _do(desk, lambda work: services.stats.by_agent(work, desk.caller()))
+        rows = await _do(desk, lambda work: services.views.by_agent(work, desk.caller()))
         return {"agents": rows}
 
     @router.get(f"{_PREFIX}/stats/{{agent_name}}")
     async def agent_stats(agent_name: AgentName) -> loop.Stats:
         query = loop.StatsQuery(agent_name=agent_name)
-        return await _do(desk, lambda work: services.stats.get_stats(work, desk.caller(), query))
+        return await _do(desk, lambda work: services.views.get_stats(work, desk.caller(), query))
 
     @router.post(f"{_PREFIX}/maintenance/cleanup-low-effectiveness")
     async def cleanup(
@@ -184,7 +184,7 @@ def _add_kept_routes(router: APIRouter, desk: Desk, toolsets: Sequence[Toolset])
             dry_run=dry_run,
             idempotency_key=one_key(idempotency_key, key_header),
         )
-        return await _do(desk, lambda work: services.maintain.cleanup_lessons(work, desk.caller(), asked))
+        return await _do(desk, lambda work: services.background.cleanup_lessons(work, desk.caller(), asked))
 
     @router.get(f"{_PREFIX}/health")
     async def health() -> JSONResponse:
@@ -262,7 +262,7 @@ def _add_files(router: APIRouter, desk: Desk) -> None:
         async with received(request) as data:
             return await _do(
                 desk,
-                lambda work: services.files.report_file(
+                lambda work: services.report.report_file(
                     work,
                     desk.caller(),
                     data,
@@ -279,7 +279,7 @@ def _add_files(router: APIRouter, desk: Desk) -> None:
 async def is_alive(desk: Desk) -> bool:
     """Return whether the database answers."""
     try:
-        return await _do(desk, services.maintain.is_alive, HEALTH_TIMEOUT_S)
+        return await _do(desk, services.background.is_alive, HEALTH_TIMEOUT_S)
     except LessonbookError:
         return False
 

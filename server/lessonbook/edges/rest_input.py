@@ -11,9 +11,9 @@ import anyio.to_thread
 from fastapi import Header, Request
 from fastapi.routing import APIRoute
 
-from lessonbook.edges.naming import unknown
-from lessonbook.errors import InvalidInput, Unavailable
-from lessonbook.models.vocabulary import IdempotencyKey
+from lessonbook.domain.errors import InvalidInput, Unavailable
+from lessonbook.domain.vocabulary import IdempotencyKey
+from lessonbook.edges.nearest_name import unknown
 
 IN_MEMORY_MAX: Final = 1024 * 1024
 """Bytes of a file that are kept in memory; a larger one is written to a nameless temporary file as it comes."""

@@ -16,13 +16,13 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import Field
 
-from lessonbook.edges.asking import Confirmation, question_of
-from lessonbook.edges.desk import Desk, answer
+from lessonbook.domain.errors import LessonbookError
+from lessonbook.domain.loop import Request
+from lessonbook.domain.validation import parse
+from lessonbook.edges.access.desk import Desk, answer
+from lessonbook.edges.elicitation import Confirmation, question_of
 from lessonbook.edges.operations import OPERATIONS, Operation, Toolset
 from lessonbook.edges.schema import input_schema, output_schema
-from lessonbook.errors import LessonbookError
-from lessonbook.models.loop import Request
-from lessonbook.models.validation import parse
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Use cases: one function, one transaction. Modules load on first use, as they pull in SQLAlchemy.
+"""Use cases: one function, one transaction. Packages load on first use, since they load SQLAlchemy.
 
 A server answers its first `tools/list` before it has needed any of them.
 """
@@ -9,37 +9,29 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lessonbook.services import (
+        agent_names,
         agents,
-        authoring,
-        backlog,
-        browse,
-        files,
-        maintain,
-        merge,
-        record,
+        background,
+        feedback,
+        lessons,
         report,
-        review,
         serve,
-        stats,
         transfer,
-        watch,
+        triage,
+        views,
     )
 
 __all__ = [
+    "agent_names",
     "agents",
-    "authoring",
-    "backlog",
-    "browse",
-    "files",
-    "maintain",
-    "merge",
-    "record",
+    "background",
+    "feedback",
+    "lessons",
     "report",
-    "review",
     "serve",
-    "stats",
     "transfer",
-    "watch",
+    "triage",
+    "views",
 ]
 
 

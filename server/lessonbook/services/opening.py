@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, select
 
-from lessonbook.config import Settings
-from lessonbook.refinery.catalogue import load_catalogue
-from lessonbook.refinery.roster import load_roster
-from lessonbook.services.quota import Quotas
-from lessonbook.services.recall import Recalls
-from lessonbook.services.semantic import Semantic
-from lessonbook.services.shelf import Shelves
+from lessonbook.classify.catalogue import load_catalogue
+from lessonbook.classify.roster import load_roster
+from lessonbook.config.settings import Settings
+from lessonbook.services.cache.embeddings import Semantic
+from lessonbook.services.cache.issues import Recalls
+from lessonbook.services.cache.shelf import Shelves
+from lessonbook.services.rate_limit import Quotas
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import dialect, migrate
 from lessonbook.store.engine import Store, connect

@@ -4,8 +4,8 @@ import hmac
 from collections.abc import Sequence
 from typing import Final
 
-from lessonbook.learning.ranking import estimate_tokens
-from lessonbook.models.lesson import Lesson
+from lessonbook.domain.lesson import Lesson
+from lessonbook.experiment.ranking import estimate_tokens
 
 DELIMITER_CHARACTERS: Final = 12
 

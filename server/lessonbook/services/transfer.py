@@ -11,17 +11,17 @@ from typing import Final
 import anyio.to_thread
 from sqlalchemy import Connection
 
-from lessonbook.errors import Forbidden
-from lessonbook.models.lesson import Caller, Lesson
-from lessonbook.models.operator import ExportedLesson, Imported, PortableLesson, RefusedRecord
-from lessonbook.models.vocabulary import SERVABLE, Status
-from lessonbook.refinery.catalogue import canonical_key
-from lessonbook.refinery.prepare import Offer, content_hash, offer_of_rule, reviewed, rule_worded, screened_offer
-from lessonbook.refinery.redact import redact
-from lessonbook.refinery.rule_keys import tool_of
-from lessonbook.services.agents import give_name
-from lessonbook.services.lifecycle import Ledger
+from lessonbook.classify.catalogue import canonical_key
+from lessonbook.classify.rule_keys import tool_of
+from lessonbook.domain.errors import Forbidden
+from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.operator import ExportedLesson, Imported, PortableLesson, RefusedRecord
+from lessonbook.domain.vocabulary import SERVABLE, Status
+from lessonbook.screening.redact import redact
+from lessonbook.services.agent_names import give_name
+from lessonbook.services.preparation import Offer, content_hash, offer_of_rule, reviewed, rule_worded, screened_offer
 from lessonbook.services.workspace import Workspace
+from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.engine import Retry
 

@@ -11,15 +11,15 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
-from lessonbook.config import Settings
-from lessonbook.models.lesson import Caller
-from lessonbook.refinery.catalogue import Catalogue, load_catalogue
-from lessonbook.refinery.redact import refuse_secret
-from lessonbook.refinery.roster import Roster
-from lessonbook.services.quota import Quotas
-from lessonbook.services.recall import Recalls
-from lessonbook.services.semantic import Semantic
-from lessonbook.services.shelf import Shelves
+from lessonbook.classify.catalogue import Catalogue, load_catalogue
+from lessonbook.classify.roster import Roster
+from lessonbook.config.settings import Settings
+from lessonbook.domain.lesson import Caller
+from lessonbook.screening.redact import refuse_secret
+from lessonbook.services.cache.embeddings import Semantic
+from lessonbook.services.cache.issues import Recalls
+from lessonbook.services.cache.shelf import Shelves
+from lessonbook.services.rate_limit import Quotas
 from lessonbook.store import idempotency
 from lessonbook.store.engine import Store
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Generator
 from pathlib import Path
 
-from lessonbook import private_files
+from lessonbook.machine import private_files
 
 NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "afs", "ncpfs", "glusterfs", "fuse.glusterfs"}

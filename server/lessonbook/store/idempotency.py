@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, delete, select, tuple_
 
-from lessonbook.errors import Conflict
+from lessonbook.domain.errors import Conflict
 from lessonbook.store import dialect
 from lessonbook.store.engine import Retry
 from lessonbook.store.tables import idempotency_keys

@@ -23,8 +23,8 @@ from sqlalchemy import (
     update,
 )
 
-from lessonbook.models.lesson import Lesson
-from lessonbook.models.vocabulary import SHARED_AGENT
+from lessonbook.domain.lesson import Lesson
+from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.store import dialect
 from lessonbook.store.tables import (
     applications,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, inspect, text
 
-from lessonbook.errors import ConfigError, InvalidInput
+from lessonbook.domain.errors import ConfigError, InvalidInput
 from lessonbook.store.engine import Store
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from lessonbook.errors import AT_MOST_ONCE, STOPPED, ConfigError, LessonbookError, Unavailable
+from lessonbook.domain.errors import AT_MOST_ONCE, STOPPED, ConfigError, LessonbookError, Unavailable
 from lessonbook.store.engine import (
     ATTEMPTS,
     LOCK_TIMEOUT_S,

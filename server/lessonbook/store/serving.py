@@ -11,7 +11,7 @@ from typing import Any, Final, assert_never
 
 from sqlalchemy import Connection, bindparam, text
 
-from lessonbook.models.vocabulary import SHARED_AGENT
+from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.store import dialect
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.engine import Retry

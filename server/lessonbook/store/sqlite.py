@@ -22,8 +22,8 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
-from lessonbook import private_files
-from lessonbook.errors import AT_MOST_ONCE, STOPPED, ConfigError, LessonbookError, Unavailable
+from lessonbook.domain.errors import AT_MOST_ONCE, STOPPED, ConfigError, LessonbookError, Unavailable
+from lessonbook.machine import private_files
 from lessonbook.store.engine import ATTEMPTS, POOL_TIMEOUT_S, TRANSACTION_TIMEOUT_S, Retry, Work, deadline, pause_s
 from lessonbook.store.filesystem import network_filesystem, sole_owner
 from lessonbook.store.urls import SqliteAddress

@@ -20,8 +20,8 @@ from sqlalchemy import (
     table,
 )
 
-from lessonbook.models.lesson import Lesson
-from lessonbook.store import dialect, folds
+from lessonbook.domain.lesson import Lesson
+from lessonbook.store import dialect, rollups
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.tables import (
     STATS_VIEW,
@@ -80,12 +80,14 @@ def by_agent(connection: Connection, project: str, agent_name: str = "") -> list
     return [{**row, "deliveries": int(row["deliveries"])} for row in rows]  # PostgreSQL's sum of sums is a NUMERIC
 
 
-def activity(connection: Connection, project: str, agent_name: str = "", since: datetime = folds.NEVER) -> list[Row]:
+def activity(connection: Connection, project: str, agent_name: str = "", since: datetime = rollups.NEVER) -> list[Row]:
     """Return what was done by day, from `since` (a midnight) on."""
     wanted = _marked(connection, project)
     wanted |= {"agent": agent_name, "since": since, "since_day": since.date().isoformat()}
-    rows = connection.execute(folds.activity(dialect.name_of(connection), of_agent=bool(agent_name)), wanted).mappings()
-    return [{**row, **{key: int(row[key]) for key in folds.ACTIVITY}} for row in rows]
+    rows = connection.execute(
+        rollups.activity(dialect.name_of(connection), of_agent=bool(agent_name)), wanted
+    ).mappings()
+    return [{**row, **{key: int(row[key]) for key in rollups.ACTIVITY}} for row in rows]
 
 
 def applied_since(connection: Connection, project: str, lesson_id: str, since: datetime) -> Row:
@@ -143,18 +145,18 @@ def by_status(connection: Connection, project: str, agent_name: str) -> dict[str
 
 
 def deliveries_of_lesson(
-    connection: Connection, project: str, lesson_id: str, since: datetime = folds.NEVER
+    connection: Connection, project: str, lesson_id: str, since: datetime = rollups.NEVER
 ) -> Exposure:
     """Return in how many runs a lesson was eligible, shown, and put to the coin, from `since` (a midnight) on."""
-    columns = [func.coalesce(func.sum(delivery_folds.c[key]), 0) for key in folds.OF_LESSONS]
+    columns = [func.coalesce(func.sum(delivery_folds.c[key]), 0) for key in rollups.OF_LESSONS]
     folded = select(*columns).where(
         delivery_folds.c.project == project,
         delivery_folds.c.lesson_id == lesson_id,
         delivery_folds.c.day >= since.date().isoformat(),
     )
-    tail = select(*(func.coalesce(count, 0) for count in folds.OF_LESSONS.values())).where(
+    tail = select(*(func.coalesce(count, 0) for count in rollups.OF_LESSONS.values())).where(
         deliveries.c.project == bindparam("project"),
-        folds.behind_mark(deliveries.c.delivered_at),
+        rollups.behind_mark(deliveries.c.delivered_at),
         deliveries.c.delivered_at >= since,
         deliveries.c.lesson_id == lesson_id,
     )
@@ -194,17 +196,17 @@ def _count_exposures(
     counted: dict[str, dict[int, Exposure]],
 ) -> None:
     folded: Select[Any] = select(
-        delivery_weeks.c.lesson_id, delivery_weeks.c.week, *(delivery_weeks.c[key] for key in folds.OF_LESSONS)
+        delivery_weeks.c.lesson_id, delivery_weeks.c.week, *(delivery_weeks.c[key] for key in rollups.OF_LESSONS)
     ).where(delivery_weeks.c.project == project, delivery_weeks.c.week >= since_week, of_weeks)
     tail: Select[Any] = (
-        select(deliveries.c.lesson_id, func.max(deliveries.c.delivered_at), *folds.OF_LESSONS.values())
-        .where(deliveries.c.project == bindparam("project"), folds.behind_mark(deliveries.c.delivered_at), of_tail)
+        select(deliveries.c.lesson_id, func.max(deliveries.c.delivered_at), *rollups.OF_LESSONS.values())
+        .where(deliveries.c.project == bindparam("project"), rollups.behind_mark(deliveries.c.delivered_at), of_tail)
         .group_by(deliveries.c.lesson_id)
     )
     for query, given in ((folded, {}), (tail, _marked(connection, project))):
         for row in connection.execute(query, given):
             lesson_id, moment, *counts = list[Any](row)
-            week = moment if isinstance(moment, int) else folds.week_of(moment.date())
+            week = moment if isinstance(moment, int) else rollups.week_of(moment.date())
             known = counted[lesson_id].get(week, Exposure())
             counted[lesson_id][week] = Exposure(*(one + int(other) for one, other in zip(known, counts, strict=True)))
 
@@ -216,7 +218,7 @@ def last_delivered(connection: Connection, project: str, lesson_id: str) -> date
     )
     tail = select(func.max(deliveries.c.delivered_at)).where(
         deliveries.c.project == bindparam("project"),
-        folds.behind_mark(deliveries.c.delivered_at),
+        rollups.behind_mark(deliveries.c.delivered_at),
         deliveries.c.lesson_id == lesson_id,
     )
     found = [
@@ -228,4 +230,4 @@ def last_delivered(connection: Connection, project: str, lesson_id: str) -> date
 
 def _marked(connection: Connection, project: str) -> Row:
     """Return what a query of what is not folded takes."""
-    return {"project": project, "mark": folds.mark_of(connection, project)}
+    return {"project": project, "mark": rollups.mark_of(connection, project)}

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from lessonbook.errors import ConfigError
+from lessonbook.domain.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,281 @@
+"""The curated rules: which lesson answers to which scanner rule or CWE."""
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, cast, get_args
+
+from lessonbook.classify.rule_keys import NEVER_BARE, OWN_TOOL, spelled, twin_of
+from lessonbook.domain.documents import texts_in
+from lessonbook.domain.errors import ConfigError
+from lessonbook.domain.vocabulary import SEVERITY_RANK, Category, Severity, Trust
+
+_VERSION: Final = 1
+_FIELDS: Final = frozenset(
+    {"id", "keys", "severity", "category", "text", "why", "languages", "agents", "words", "tasks"}
+)
+_SEVERITIES: Final = frozenset(get_args(Severity))
+_CATEGORIES: Final = frozenset(get_args(Category))
+_MAX_TEXT_CHARACTERS: Final = 400
+_MAX_WHY_CHARACTERS: Final = 250
+
+_ID = re.compile(r"\A[a-z0-9]+(?:-[a-z0-9]+)*\Z")
+
+_STACK: Final = MappingProxyType(
+    {
+        "ts": ("typescript",),
+        "js": ("javascript",),
+        "node": ("javascript",),
+        "nodejs": ("javascript",),
+        "express": ("javascript",),
+        "nestjs": ("javascript", "typescript"),
+        "nextjs": ("javascript", "react", "html", "css"),
+        "react": ("javascript", "html", "css"),
+        "reactnative": ("javascript", "react", "android", "ios"),
+        "react-native": ("javascript", "react", "android", "ios"),
+        "vue": ("javascript", "html", "css"),
+        "angular": ("typescript", "html", "css"),
+        "svelte": ("javascript", "html", "css"),
+        "py": ("python",),
+        "django": ("python",),
+        "fastapi": ("python",),
+        "flask": ("python",),
+        "airflow": ("python",),
+        "numpy": ("python",),
+        "pandas": ("python",),
+        "pytorch": ("python",),
+        "tensorflow": ("python",),
+        "sqlalchemy": ("python", "sql"),
+        "prisma": ("javascript", "typescript", "sql"),
+        "typeorm": ("javascript", "typescript", "sql"),
+        "android": ("java", "kotlin"),
+        "ios": ("swift",),
+        "flutter": ("android", "ios"),
+        "spring": ("java",),
+        "springboot": ("java",),
+        "spring-boot": ("java",),
+        "kotlin": ("java",),
+        "rails": ("ruby",),
+        "laravel": ("php",),
+        "aspnet": ("csharp",),
+        "dotnet": ("csharp",),
+        "c#": ("csharp",),
+        "postgres": ("sql",),
+        "postgresql": ("sql",),
+        "mysql": ("sql",),
+        "sqlite": ("sql",),
+        "docker": ("dockerfile",),
+        "compose": ("dockerfile",),
+        "k8s": ("kubernetes",),
+        "helm": ("kubernetes",),
+        "openshift": ("kubernetes",),
+        "opentofu": ("terraform",),
+        "bash": ("shell",),
+        "sh": ("shell",),
+        "c++": ("cpp",),
+        "golang": ("go",),
+        "github": ("github-actions",),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueRule:
+    """One curated lesson and the rule ids it answers to; empty `languages` means any language.
+
+    `tasks` are kinds of work that commonly raise its issue, as people ask for them: search finds the lesson by them
+    before any issue has told, and starters begin with it.
+    """
+
+    id: str
+    keys: tuple[str, ...]
+    severity: Severity
+    category: Category
+    text: str
+    why: str
+    languages: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    trust: Trust = "curated"
+    """`imported` for a rule of a catalogue that replaces the packaged one: nobody of ours has read it."""
+
+    @property
+    def key(self) -> str:
+        """The key to record with a lesson made from this rule: the first one, or `catalogue:<id>`."""
+        return self.keys[0] if self.keys else f"{OWN_TOOL}:{self.id}"
+
+
+class Catalogue:
+    """All rules, found by any spelling of a key."""
+
+    __slots__ = ("_bare", "_by_key", "rules")
+
+    def __init__(self, rules: Iterable[CatalogueRule]) -> None:
+        self.rules: tuple[CatalogueRule, ...] = tuple(rules)
+        by_key: dict[str, CatalogueRule] = {}
+        for rule in self.rules:
+            for key in (*rule.keys, f"{OWN_TOOL}:{rule.id}"):
+                by_key[key.casefold()] = rule
+        self._by_key: Mapping[str, CatalogueRule] = by_key
+        self._bare = _bare_ids(self.rules)
+
+    def find(self, key: str) -> CatalogueRule | None:
+        """Return the rule that answers to `key`, in any spelling `canonical_key` knows, or None."""
+        canonical = self.canonical(key)
+        found = self._by_key.get(canonical.casefold())
+        if found is None and (twin := twin_of(canonical)):
+            found = self._by_key.get(twin.casefold())
+        return found
+
+    def canonical(self, text: str) -> str:
+        """Return `text` as this catalogue spells keys; an unknown id comes back stripped."""
+        by_form = spelled(text)
+        return self._bare.get(by_form.casefold(), by_form)
+
+    def for_agent(self, agent: str, stack: Iterable[str] = ()) -> tuple[CatalogueRule, ...]:
+        """Return the rules that concern `agent` and fit `stack`, gravest first, for a starter set.
+
+        `stack` holds names of languages and common frameworks in any case; an empty one means any. Of the same
+        severity those come first that common tasks raise, then the rules made for a stack where one is given; where
+        none is, these come last. Rules that name no agent concern all; an agent that no rule names gets the rules of
+        every agent.
+        """
+        wanted = _languages(stack)
+        everyone = not any(agent in rule.agents for rule in self.rules)
+        chosen = [
+            rule
+            for rule in self.rules
+            if (everyone or agent in rule.agents or not rule.agents)
+            and (not wanted or not rule.languages or wanted.intersection(rule.languages))
+        ]
+        return tuple(
+            sorted(
+                chosen,
+                key=lambda rule: (
+                    -SEVERITY_RANK[rule.severity],
+                    not rule.tasks,
+                    bool(rule.languages) is not bool(wanted),
+                ),
+            )
+        )
+
+
+def canonical_key(text: str) -> str:
+    """Return a rule id or CWE as the catalogue spells it; an unknown one stripped, its tool prefix in lower case."""
+    return load_catalogue().canonical(text)
+
+
+@cache
+def load_catalogue(path: Path | None = None) -> Catalogue:
+    """Return the catalogue in `path`, a TOML file or a directory of them; without one, the packaged catalogue.
+
+    Raises:
+        ConfigError: a file cannot be read, or a rule in it is malformed or given twice; names the file and the key.
+    """
+    seen: dict[str, str] = {}
+    rules: list[CatalogueRule] = []
+    for file in _files(path):
+        for number, entry in enumerate(_entries(file), start=1):
+            rule = _rule(entry, file.name, number)
+            rule = rule if path is None else replace(rule, trust="imported")
+            _claim(rule, file.name, seen)
+            rules.append(rule)
+    return Catalogue(rules)
+
+
+def _files(path: Path | None) -> list[Traversable]:
+    root: Traversable = resources.files("lessonbook") / "data" / "catalogue" if path is None else path
+    if root.is_file():
+        return [root]
+    if not root.is_dir():
+        raise ConfigError(f"{root}: there is no such catalogue file or directory")
+    return sorted((file for file in root.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
+
+
+def _entries(file: Traversable) -> list[object]:
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{file.name}: cannot be read as TOML: {error}") from error
+    if unknown := sorted(document.keys() - {"version", "rule"}):
+        raise ConfigError(f"{file.name}: unknown key {unknown[0]!r}; a catalogue has 'version' and 'rule'")
+    if document.get("version") != _VERSION:
+        raise ConfigError(f"{file.name}: 'version' has to be {_VERSION}")
+    entries: object = document.get("rule", [])
+    if not isinstance(entries, list):
+        raise ConfigError(f"{file.name}: 'rule' has to be an array of tables")
+    return cast("list[object]", entries)
+
+
+def _rule(entry: object, file: str, number: int) -> CatalogueRule:
+    if not isinstance(entry, dict):
+        raise ConfigError(f"{file}: rule {number} has to be a table")
+    table = cast("dict[str, object]", entry)
+    where = f"{file}: rule {table.get('id') or number}"
+    if unknown := sorted(table.keys() - _FIELDS):
+        raise ConfigError(f"{where}: unknown key {unknown[0]!r}")
+    rule = CatalogueRule(
+        id=_string(table, "id", where),
+        keys=texts_in(table, "keys", where),
+        severity=cast("Severity", _one_of(table, "severity", _SEVERITIES, where)),
+        category=cast("Category", _one_of(table, "category", _CATEGORIES, where)),
+        text=_string(table, "text", where, _MAX_TEXT_CHARACTERS),
+        why=_string(table, "why", where, _MAX_WHY_CHARACTERS),
+        languages=texts_in(table, "languages", where),
+        agents=texts_in(table, "agents", where),
+        words=texts_in(table, "words", where),
+        tasks=texts_in(table, "tasks", where),
+    )
+    if not _ID.match(rule.id):
+        raise ConfigError(f"{where}: 'id' has to be kebab-case")
+    for key in rule.keys:
+        if (by_form := spelled(key)) != key:
+            raise ConfigError(f"{where}: 'keys' has {key!r}; write {by_form!r}")
+    return rule
+
+
+def _claim(rule: CatalogueRule, file: str, seen: dict[str, str]) -> None:
+    own = f"{file}: rule {rule.id}"
+    for kind, value in [("id", rule.id), ("text", rule.text), *(("keys", key) for key in rule.keys)]:
+        other = seen.setdefault(f"{kind} {value.casefold()}", own)
+        if other is not own:
+            raise ConfigError(f"{own}: {kind!r} has {value!r}, which {other} has already")
+
+
+def _string(table: Mapping[str, object], name: str, where: str, most: int = 200) -> str:
+    value = table.get(name)
+    if not isinstance(value, str) or not value.strip() or value != value.strip() or "\n" in value:
+        raise ConfigError(f"{where}: {name!r} has to be one line of text")
+    if len(value) > most:
+        raise ConfigError(f"{where}: {name!r} has {len(value)} characters; {most} at most")
+    return value
+
+
+def _one_of(table: Mapping[str, object], name: str, allowed: frozenset[str], where: str) -> str:
+    value = _string(table, name, where)
+    if value not in allowed:
+        raise ConfigError(f"{where}: {name!r} is {value!r}; it has to be one of {', '.join(sorted(allowed))}")
+    return value
+
+
+def _bare_ids(rules: Iterable[CatalogueRule]) -> dict[str, str]:
+    """Map ids without their tool to keys, where only one rule can be meant."""
+    owners: dict[str, dict[str, str]] = {}
+    for rule in rules:
+        for key in rule.keys:
+            tool, colon, bare = key.partition(":")
+            if colon and tool not in NEVER_BARE:
+                owners.setdefault(bare.casefold(), {}).setdefault(rule.id, key)
+    return {bare: next(iter(keys.values())) for bare, keys in owners.items() if len(keys) == 1}
+
+
+def _languages(stack: Iterable[str]) -> frozenset[str]:
+    names = {re.sub(r"[.\s]", "", name.casefold()) for name in stack if name.strip()}
+    return frozenset(names.union(*(_STACK.get(name, ()) for name in names)))

@@ -1,0 +1,177 @@
+"""A severity and a category for an issue whose reporter gave none.
+
+A score in the text decides; a report of a vulnerability is weighed by a model trained on scored advisories; the rest,
+ordinary faults in code, goes by its gravest word. Categories come from a model trained on the packaged catalogue.
+"""
+
+import re
+from collections.abc import Collection
+from math import log
+from typing import Final, cast
+
+from lessonbook.classify.cvss import score_in, severity_of_base_score
+from lessonbook.classify.text_model import features_of, load_model, load_score_model, load_table, softmax
+from lessonbook.domain.vocabulary import Category, Severity
+
+_SEVERITIES: Final[tuple[tuple[Severity, re.Pattern[str]], ...]] = (
+    (
+        "critical",
+        re.compile(
+            r"\b(?:sql injection|remote code execution|rce|command injection|auth\w* bypass|credential leak"
+            r"|hard-?coded (?:password|secret|credential|key)s?|plain ?text passwords?|arbitrary code|deserializ\w+"
+            r"|privilege escalation|production (?:is )?down|leak(?:s|ed)? (?:secrets?|passwords?|credentials?)"
+            r"|(?:data|records?|rows?|orders?|payments?) (?:loss|(?:are|is|was|were|gets?|got) (?:silently )?lost)"
+            r"|(?:loses?|lost|deletes?|destroys?|wipes?|erases?) (?:all |customer |user |production |the )*"
+            r"(?:data|records?|rows|files|backups?)"
+            r"|data ?loss|(?:secrets?|passwords?|credentials?|api keys?|private keys?) (?:are |is |was |were )?"
+            r"(?:committed|checked in|published|exposed|leaked|stored in plain ?text|written to the log|logged)"
+            r"|without (?:any )?(?:password|authentication|login)|anyone can (?:log ?in|delete|read|change|access))\b",
+            re.I,
+        ),
+    ),
+    (
+        "high",
+        re.compile(
+            r"\b(?:injection|xss|cross-site|csrf|ssrf|path traversal|vulnerab\w+|insecure|crash\w*|deadlock\w*|race"
+            r" condition|corrupt\w*|unauthori[sz]ed|segfault|memory leak|unbounded|data leak\w*|outage|infinite loop"
+            r"|weak (?:hash|cipher|crypto\w*)|out of memory|hangs? forever|charged twice|service (?:is )?unavailable"
+            r"|cannot (?:log ?in|start|check ?out|pay)|regression in production|fails? in production|lost updates?"
+            r"|permissions? (?:check )?(?:is |are )?missing|wrong (?:amount|price|balance)s?)\b",
+            re.I,
+        ),
+    ),
+    (
+        "low",
+        re.compile(
+            r"\b(?:typos?|misspel\w+|spelling|naming|renam\w+|style|formatting|white ?space|indentation"
+            r"|unused (?:imports?|variables?|arguments?)|docstrings?|cosmetic\w*|nit|readme|changelog|comments? (?:is|are)"
+            r" (?:outdated|wrong|missing)|import order|line too long|trailing comma|wording|alignment of|magic numbers?"
+            r"|dead code|todo)\b",
+            re.I,
+        ),
+    ),
+)
+
+_CATEGORIES: Final[tuple[tuple[Category, re.Pattern[str]], ...]] = (
+    (
+        "security",
+        re.compile(
+            r"\b(?:injection|xss|csrf|ssrf|auth\w*|passwords?|secrets?|credentials?|tokens?|encrypt\w*|vulnerab\w+"
+            r"|insecure|cve-\d|cwe-\d|traversal|privileges?|sanitiz\w+|tls|certificates?|permissions?|pickle)\b",
+            re.I,
+        ),
+    ),
+    ("testing", re.compile(r"\b(?:tests?|flaky|coverage|mock\w*|fixtures?|assert\w*)\b", re.I)),
+    (
+        "performance",
+        re.compile(
+            r"\b(?:slow\w*|latency|n\+1|performance|throughput|memory usage|timeouts? under load|cache misses)\b", re.I
+        ),
+    ),
+    (
+        "reliability",
+        re.compile(
+            r"\b(?:timeouts?|retr(?:y|ies)|crash\w*|deadlock\w*|race|leaks?|unhandled|hang\w*|outage|restarts?)\b", re.I
+        ),
+    ),
+    ("data", re.compile(r"\b(?:migrations?|schema|data ?loss|duplicates? rows?|null values?|dataset|leakage)\b", re.I)),
+    (
+        "infrastructure",
+        re.compile(
+            r"\b(?:docker\w*|kubernetes|k8s|helm|terraform|pods?|containers?|deploy\w*|pipelines?|nginx|ci|rollbacks?)\b",
+            re.I,
+        ),
+    ),
+    (
+        "api-design",
+        re.compile(
+            r"\b(?:endpoints?|status codes?|pagination|rest|openapi|graphql|backwards?[- ]compat\w+|versioning)\b", re.I
+        ),
+    ),
+    (
+        "ui",
+        re.compile(
+            r"\b(?:aria|accessib\w+|a11y|contrast|keyboard|screen readers?|layout|css|render\w*|components?)\b", re.I
+        ),
+    ),
+    (
+        "documentation",
+        re.compile(r"\b(?:docs?|documentation|readme|docstrings?|changelog|typos?|tutorials?|guides?)\b", re.I),
+    ),
+    (
+        "maintainability",
+        re.compile(r"\b(?:duplicat\w+|complex\w*|refactor\w*|unused|dead code|naming|readab\w+)\b", re.I),
+    ),
+    (
+        "correctness",
+        re.compile(r"\b(?:wrong|incorrect|bug|off[- ]by[- ]one|exception|error|fails?|broken|null|none)\b", re.I),
+    ),
+)
+
+
+_ASCENDING: Final[tuple[Severity, ...]] = ("low", "medium", "high", "critical")
+
+_REPORT: Final = re.compile(
+    r"\b(?:vulnerab\w+|attackers?|exploit\w*|cve-\d|ghsa-|advisor(?:y|ies)|affected (?:versions?|by)"
+    r"|versions? (?:before|prior|up to|[<\d])|before (?:version )?v?\d|prior to|unsound\w*|soundness"
+    r"|undefined behaviou?r|memory[- ](?:safety|corruption)|use[- ]after[- ]free|double[- ](?:free|drop)"
+    r"|out[- ]of[- ]bounds|uninitiali[sz]ed|malicious\w*|backdoor|impersonat\w+|dangling|(?:un|mis)aligned"
+    r"|buffer over(?:run|flow)|memory layout|resource exhaustion|denial[- ]of[- ]service|crafted|untrusted"
+    r"|arbitrary (?:code|files?|commands?)|integer overflow|data races?|dereference|side[- ]channel|timing attack"
+    r"|(?:cross[- ]site|injection|traversal|forgery|smuggling) (?:vulnerab|attack|issue)\w*"
+    r"|(?:authenticated|unauthenticated|privileged) users?|verification bypass)\b",
+    re.I,
+)
+_LEAST_OF_A_REPORT: Final = 60
+"""Characters below which a text is no report of a vulnerability but a remark, and its words count by themselves."""
+_WEAKNESS: Final = re.compile(r"\bCWE[- ]?(\d{1,4})\b", re.I)
+_MAX_CHARACTERS: Final = 4_000
+"""Words further on do not decide, so that time stays bounded."""
+
+_NAMED_FIELD: Final = 0.8
+_SPELLED_OUT: Final = 2.0
+"""What a word that names a field adds to the model's log-probability of it; more where such words mean nothing else."""
+_UNMISTAKABLE: Final = frozenset({"documentation", "infrastructure"})
+_LEAST_CATEGORY: Final = 0.3
+"""The least probability for a category to be told where no word names it."""
+
+
+def severity_of(text: str) -> Severity:
+    """Return the severity that an issue's words suggest; `medium` where they suggest none."""
+    beginning = text[:_MAX_CHARACTERS]
+    score = score_in(beginning)
+    if score is not None:
+        return severity_of_base_score(score)
+    if len(beginning) >= _LEAST_OF_A_REPORT and _REPORT.search(beginning):
+        return _ASCENDING[load_score_model("severity").class_of(beginning)]
+    known = load_table("severity", "weaknesses") if "cwe" in beginning.lower() else {}
+    scores = [known[number] for number in _WEAKNESS.findall(beginning) if number in known]
+    if scores:
+        return severity_of_base_score(max(scores))
+    for severity, pattern in _SEVERITIES:
+        if pattern.search(beginning):
+            return severity
+    return "medium"
+
+
+def category_of(text: str) -> Category:
+    """Return the category that the words of an issue suggest; `other` where they suggest none."""
+    beginning = text[:_MAX_CHARACTERS]
+    model = load_model("category")
+    named = {category for category, pattern in _CATEGORIES if pattern.search(beginning)}
+    features = features_of(beginning)
+    if not named and not model.known_words(features):
+        return "other"
+    scores = {
+        label: log(probability) + _bonus(label, named)
+        for label, probability in model.probabilities_of(features).items()
+    }
+    probabilities = softmax(scores)
+    best = max(probabilities, key=lambda label: probabilities[label])
+    return cast("Category", best) if best in named or probabilities[best] >= _LEAST_CATEGORY else "other"
+
+
+def _bonus(label: str, named: Collection[str]) -> float:
+    if label not in named:
+        return 0.0
+    return _SPELLED_OUT if label in _UNMISTAKABLE else _NAMED_FIELD

@@ -1,0 +1,132 @@
+"""serve, install, trust: being reached by agents."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from lessonbook.cli.console import INTERRUPTED, command, load, options, print_json, say, wants_json
+from lessonbook.domain.errors import InvalidInput
+from lessonbook.machine.programs import find_program
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "serve")(serve)
+    command(app, "install")(install)
+    command(app, "trust")(trust)
+
+
+def serve(
+    agent: Annotated[str, typer.Option(help="The agent this server speaks for, when none is named.")] = "",
+    http: Annotated[bool, typer.Option("--http", help="Serve over HTTP instead of stdio.")] = False,
+    host: Annotated[str, typer.Option(help="HTTP: the address to bind.")] = "",
+    port: Annotated[int | None, typer.Option(help="HTTP: the port.", min=0, max=65_535)] = None,
+    toolsets: Annotated[str, typer.Option(help="agent, operator, or both with a comma.")] = "",
+) -> None:
+    """Serve MCP over stdio, or MCP and REST over HTTP."""
+    import anyio
+
+    from lessonbook.app import serve_on_http, serve_on_stdio
+
+    server: dict[str, object] = {}
+    if host:
+        server["host"] = host
+    if port is not None:
+        server["port"] = port
+    if toolsets:
+        server["toolsets"] = [name.strip() for name in toolsets.split(",")]
+    settings = load(agent=agent, server=server)
+    stopped_by = anyio.run(serve_on_http if http else serve_on_stdio, settings)
+    if stopped_by == signal.SIGINT:
+        raise typer.Exit(INTERRUPTED)
+
+
+def install(
+    client: Annotated[Literal["claude-code", "cursor", "vscode", "codex"], typer.Argument(help="Whose config.")],
+    agent: Annotated[str, typer.Option(help="The agent the client speaks for.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")] = False,
+) -> None:
+    """Write a client's MCP configuration; shows the change first.
+
+    It names this project, except where the client has one file for all projects: there the server finds the project by
+    the folder it is started in.
+    """
+    from lessonbook.app import project_name
+    from lessonbook.cli import clients
+
+    settings = load(agent=agent)
+    if client in clients.USER_WIDE and options().get("project"):
+        raise InvalidInput(f"{client} has one file for all projects: leave --project out, the folder tells the project")
+    arguments = ["serve"] if client in clients.USER_WIDE else ["serve", "--project", project_name(settings)]
+    if agent:
+        arguments += ["--agent", agent]
+    if database := options().get("database"):
+        refuse_password(database)
+        arguments += ["--database", database]
+    plan = clients.plan(client, arguments)
+    if wants_json():
+        print_json({"file": str(plan.file), "change": plan.difference, "written": yes and bool(plan.difference)})
+    elif not plan.difference:
+        say(f"{plan.file} is as it should be.")
+    else:
+        say(f"[bold]{plan.file}[/bold]")
+        typer.echo(plan.difference)
+    if plan.difference and (yes or (not wants_json() and typer.confirm("Write this?", default=True))):
+        plan.write()
+        if not wants_json():
+            say(f"Written. Restart {client}, and ask it for the lessonbook tools.")
+    if plan.is_shared and not find_program("lessonbook") and not wants_json():
+        say(
+            "[yellow]note[/yellow] `lessonbook` is not on the path, so the file names a place on this machine. "
+            "Put it on the path (`uv tool install`) and run this again before you share the file."
+        )
+
+
+def refuse_password(database: str) -> None:
+    """Refuse to write a password into a client's configuration.
+
+    Raises:
+        InvalidInput: the database's address holds one.
+    """
+    from lessonbook.config.settings import user_file
+    from lessonbook.store.urls import without_password
+
+    if without_password(database) != database:
+        raise InvalidInput(
+            "The database's address holds a password, and a client's configuration is shared with a team. "
+            f'Write the address into {user_file()} ([database], url = "…"; make the file readable by you alone), '
+            "or leave the password out of it and keep that in ~/.pgpass. Then run this again without the password"
+        )
+
+
+def trust(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Trust it without asking.")] = False,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Trust it no longer.")] = False,
+) -> None:
+    """Let this folder's lessonbook.toml set everything; shows first what it would change.
+
+    Trust ends when the file, or a catalogue or roster that it names, changes.
+    """
+    from lessonbook.cli import trust
+    from lessonbook.config import working_folder
+
+    files = working_folder.find_files(Path())
+    if not files:
+        raise InvalidInput(f"There is no {working_folder.FILE_NAME} in this folder, nor above it in its checkout")
+    file = files[0]
+    if revoke:
+        trust.revoke(file)
+        return
+    rows = trust.changes(file)
+    accepted = file.is_trusted
+    if not accepted:
+        if not wants_json():
+            trust.show(file, rows)
+        if yes or (not wants_json() and typer.confirm("Trust it?", default=False)):
+            working_folder.trust(file)
+            accepted = True
+    trust.conclude(file, rows, trusted=accepted)

@@ -1,0 +1,148 @@
+"""stats, cleanup, resume: what is known of lessons by their evidence, and what follows from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lessonbook.cli.console import command, print_json, print_table, run, say, wants_json
+from lessonbook.domain.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from lessonbook.domain.lesson import Caller
+    from lessonbook.domain.loop import Stats
+    from lessonbook.domain.operator import CleanedUp
+    from lessonbook.services.background.maintenance import Resumed
+    from lessonbook.services.workspace import Workspace
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "stats")(stats)
+    command(app, "cleanup")(cleanup)
+    command(app, "resume")(resume)
+
+
+def stats(
+    agent: Annotated[str, typer.Argument(help="One agent; otherwise all.")] = "",
+    lesson: Annotated[str, typer.Option(help="One lesson instead.")] = "",
+    days: Annotated[int, typer.Option(help="Only evidence of the last days.")] = 0,
+) -> None:
+    """Show counts, measured effect and lift, and how they went week by week."""
+    from lessonbook import services
+    from lessonbook.domain.loop import StatsQuery
+    from lessonbook.domain.validation import parse
+
+    if agent and lesson:
+        raise InvalidInput("Name an agent or a lesson, not both")
+    query = parse(StatsQuery, {"agent_name": agent, "lesson_id": lesson, "days": days})
+
+    async def act(work: Workspace, caller: Caller) -> tuple[Stats, list[dict[str, Any]]]:
+        figures = await services.views.get_stats(work, caller, query)
+        return figures, [] if lesson else await services.views.by_agent(work, caller, agent)
+
+    figures, rows = run(act)
+    if wants_json():
+        print_json({**figures.model_dump(mode="json"), "agents": rows})
+        return
+    if not lesson:
+        _show_agents(rows)
+    _show_proof(figures)
+    _show_trend(figures)
+    if figures.top_recurring:
+        recurring = [(line.issues, line.severity, line.lesson_id, line.text) for line in figures.top_recurring]
+        print_table("Keeps coming back", ["seen", "severity", "lesson", "text"], recurring)
+
+
+def _show_agents(rows: list[dict[str, Any]]) -> None:
+    heads = ["agent", "active", "issues", "pending", "runs", "prevented"]
+    cells = [
+        [
+            row["agent_name"],
+            f"{row['active_lessons']} of {row['total_lessons']}",
+            *(row[column] for column in ("issues", "pending_issues", "runs")),
+            f"{row['prevented']} of {row['verified']}",
+        ]
+        for row in rows
+    ]
+    print_table("Agents", heads, cells)
+
+
+def _show_proof(figures: Stats) -> None:
+    """Print what is measured, each figure with its interval; what is not yet, with the reason."""
+    from lessonbook.edges.text_form import effect, lift, prevention_rate
+
+    totals = figures.totals
+    facts = {
+        "measured effect": effect(figures.effect),
+        "lift": lift(figures.lift),
+        "verdicts": prevention_rate(figures.prevention_rate),
+        "served": f"{totals.deliveries} deliveries in {totals.runs} runs"
+        + (f", {figures.tokens_served} tokens" if figures.tokens_served else ""),
+        "not served": ", ".join(f"{count} {reason}" for reason, count in figures.withheld_by_reason.items() if count),
+        "serving is stopped": str(figures.lift.get("stopped", "")),
+    }
+    print_table("Proof", ["", ""], [(name, told) for name, told in facts.items() if told])
+
+
+def _show_trend(figures: Stats) -> None:
+    weeks = [
+        (week.begins, week.runs, week.issues, "" if week.issues_per_100_runs is None else week.issues_per_100_runs)
+        for week in figures.trend
+    ]
+    if len(weeks) > 1:
+        print_table("Week by week", ["week of", "runs", "issues", "issues per 100 runs"], weeks)
+
+
+def cleanup(
+    threshold: Annotated[float, typer.Option(help="Useless: prevented ÷ verified below this.")] = 0.3,
+    min_applications: Annotated[int, typer.Option(help="Only lessons applied that often.")] = 5,
+    execute: Annotated[bool, typer.Option("--execute", help="Suspend them; without it, only tell.")] = False,
+) -> None:
+    """Suspend lessons that were applied often and prevented little."""
+    from lessonbook import services
+    from lessonbook.domain.operator import Cleanup
+    from lessonbook.domain.validation import parse
+
+    asked = parse(Cleanup, {"threshold": threshold, "min_applications": min_applications, "dry_run": not execute})
+
+    async def act(work: Workspace, caller: Caller) -> CleanedUp:
+        if execute:
+            await services.background.keep_up(work, caller)
+        return await services.background.cleanup_lessons(work, caller, asked)
+
+    result = run(act)
+    if wants_json():
+        print_json(result)
+        return
+    _show_cleanup(result)
+
+
+def _show_cleanup(result: CleanedUp) -> None:
+    verb = "would suspend" if result.dry_run else "suspended"
+    fates = {(True, False): verb, (False, True): "proposes"}
+    if not result.lessons:
+        say("No lesson was applied often enough to be judged.")
+        return
+    rows = [
+        (fates.get((line.suspended, line.proposed), "keeps"), line.lesson_id, line.agent_name, line.text, line.reason)
+        for line in result.lessons
+    ]
+    print_table(f"Clean-up {verb} {result.suspended} lessons", ["", "lesson", "agent", "text", "why"], rows)
+
+
+def resume(
+    reason: Annotated[str, typer.Argument(help="Why it is safe now, for the record.")] = "",
+) -> None:
+    """Serve again, after serving stopped by itself because runs with lessons had more issues than those without."""
+    from lessonbook import services
+
+    async def act(work: Workspace, caller: Caller) -> Resumed:
+        return await services.background.resume(work, caller, reason)
+
+    result = run(act)
+    if wants_json():
+        print_json(result)
+        return
+    say(f"Lessons are served again in project {result.project}, and measured anew from now on.")

@@ -1,0 +1,358 @@
+"""Settings: command line, then environment, then TOML files, then defaults. config.example.toml describes them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, cast
+from urllib.parse import urlsplit
+
+from platformdirs import user_config_path, user_data_path
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from lessonbook.config import environment
+from lessonbook.config.working_folder import (
+    FILE_NAME,
+    FolderFile,
+    brief,
+    find_files,
+    permitted,
+    read_toml,
+    shown,
+    warning,
+)
+from lessonbook.domain.errors import ConfigError
+
+log = logging.getLogger(__name__)
+_PROVIDERS: Final = {
+    "api.openai.com": {"OPENAI_API_KEY"},
+    "api.anthropic.com": {"ANTHROPIC_API_KEY"},
+    "generativelanguage.googleapis.com": {"GOOGLE_API_KEY", "GEMINI_API_KEY"},
+}
+"""The variables whose keys belong to a provider, by its host."""
+_SECRET: Final = re.compile(r"key|token|secret|password|base_url", re.I)
+"""Settings whose value may be, by mistake, a secret: it is never repeated in an error."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _address(url: str) -> str:
+    parts = urlsplit(url)
+    if url and (parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc):
+        raise PydanticCustomError("address", "write it as https://host/v1, without a name or key in it")
+    return url
+
+
+def _variable(name: str, base_url: str) -> str:
+    if name and not re.fullmatch(r"[A-Za-z_]\w{0,99}", name):
+        raise PydanticCustomError("variable", "name an environment variable, not the key itself")
+    if name and base_url and not name.startswith(environment.PREFIX):
+        parts = urlsplit(base_url)
+        if parts.scheme != "https" or name not in _PROVIDERS.get(parts.hostname or "", set()):
+            raise PydanticCustomError(
+                "foreign", "a server at base_url gets a key of its own: put it in a variable named LESSONBOOK_…_KEY"
+            )
+    return name
+
+
+class DatabaseSettings(_Section):
+    """Where the lessons are kept."""
+
+    url: str = ""
+    """`sqlite:////path/file.db` or `postgresql://…`; empty: SQLite in the user's data folder."""
+
+
+class ServerSettings(_Section):
+    """How the server is reached over HTTP."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8642, ge=0, le=65_535)
+    allowed_hosts: list[str] = []
+    """Further values of the Host header to accept, `name` or `name:port`."""
+    allowed_origins: list[str] = []
+    """Further web origins to accept, `https://name`."""
+    toolsets: list[Literal["agent", "operator"]] = []
+    """Empty: both on stdio, `agent` alone on HTTP."""
+
+
+class LearningSettings(_Section):
+    """How lessons are measured and retired."""
+
+    mode: Literal["auto", "curated", "measured"] = "auto"
+    """When a coin decides: `auto`, for agents with enough evidence to learn from it; `curated`, never; `measured`."""
+    always_show: list[Literal["critical", "high", "medium", "low"]] = ["critical"]
+    ttl_days: int = Field(default=90, ge=1, le=3_650)
+
+
+class TrustSettings(_Section):
+    """Which lessons wait for a person."""
+
+    review: Literal["none", "risky", "all"] = "risky"
+
+
+class LimitsSettings(_Section):
+    """What one principal may write in an hour; people at the terminal are not limited. 0: no limit."""
+
+    issues_per_hour: int = Field(default=100_000, ge=0)
+    lessons_per_hour: int = Field(default=1_000, ge=0)
+    """Once its reports have made so many, further ones may not offer lessons of their own."""
+
+
+class RefinerSettings(_Section):
+    """How issues become lessons, and the language model that may word them."""
+
+    default_agent: str = "*"
+    """Who gets an issue that names no agent and fits none."""
+    model: str = Field(default="", max_length=200)
+    """`anthropic:NAME`, `openai:NAME`, …; with `base_url` the name that server knows. Empty: no model."""
+    base_url: str = ""
+    """An OpenAI-compatible server, `https://host/v1`; empty: the provider's own."""
+    api_key_env: str = ""
+    """The environment variable that holds the key; empty: the provider's usual one, and none for `base_url`."""
+    timeout_s: float = Field(default=60.0, gt=0, le=600)
+    """How long one attempt may take."""
+    retries: int = Field(default=2, ge=0, le=5)
+    """How often a failed attempt is repeated, with growing pauses or those the provider asks for."""
+    batch_size: int = Field(default=10, ge=1, le=50)
+    """Issues in one request."""
+    max_output_tokens: int = Field(default=4_000, ge=200, le=64_000)
+    """What one answer may hold at most."""
+    daily_tokens: int = Field(default=500_000, ge=0)
+    """What a project may spend in a UTC day, in and out; 0: no ceiling."""
+    daily_cost_usd: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """The same in US dollars, where the price is known; 0: no ceiling."""
+    input_usd_per_million: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """The price of a million tokens in; 0 for both prices: the published one, if there is one."""
+    output_usd_per_million: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """The price of a million tokens out."""
+    background: bool = True
+    """Whether a server with a model works on pending issues by itself."""
+    every_s: float = Field(default=300.0, ge=1, le=86_400)
+    """How long a server waits before it looks for pending issues again."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_address(cls, url: str) -> str:
+        return _address(url)
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _is_variable(cls, name: str, info: ValidationInfo) -> str:
+        return _variable(name, info.data.get("base_url", ""))
+
+
+class SemanticSettings(_Section):
+    """Embeddings, by which lessons are found that say the same in other words."""
+
+    model: str = Field(default="", max_length=400)
+    """The folder of a sentence-transformers or model2vec model; with `base_url` the name that server knows."""
+    base_url: str = ""
+    """An OpenAI-compatible server, `https://host/v1`; empty: `model` is a folder here."""
+    api_key_env: str = ""
+    """The environment variable that holds the server's key; empty: no key."""
+    timeout_s: float = Field(default=3.0, gt=0, le=60)
+    """How long a query may wait for its embedding before it is answered without."""
+    batch_size: int = Field(default=64, ge=1, le=1_000)
+    """Lessons in one request."""
+    every_s: float = Field(default=30.0, ge=1, le=86_400)
+    """How long a server waits before it looks for new lessons to embed again."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_address(cls, url: str) -> str:
+        return _address(url)
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _is_variable(cls, name: str, info: ValidationInfo) -> str:
+        return _variable(name, info.data.get("base_url", ""))
+
+
+class DataSettings(_Section):
+    """Files that replace those shipped in the package."""
+
+    roster: Path | None = None
+    catalogue: Path | None = None
+
+
+class Settings(_Section):
+    """Everything that can be set."""
+
+    project: str = Field(default="", max_length=200)
+    agent: str = Field(default="", max_length=100)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
+    database: DatabaseSettings = DatabaseSettings()
+    server: ServerSettings = ServerSettings()
+    learning: LearningSettings = LearningSettings()
+    trust: TrustSettings = TrustSettings()
+    limits: LimitsSettings = LimitsSettings()
+    refiner: RefinerSettings = RefinerSettings()
+    semantic: SemanticSettings = SemanticSettings()
+    data: DataSettings = DataSettings()
+
+    @property
+    def database_url(self) -> str:
+        """The database to use, the default filled in."""
+        return self.database.url or f"sqlite:///{user_data_path('lessonbook', appauthor=False) / 'lessonbook.db'}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """Settings from one place."""
+
+    place: str
+    values: Mapping[str, Any]
+
+
+def load_settings(overrides: Mapping[str, Any] | None = None, *, file: Path | None = None) -> Settings:
+    """Return the settings in force. `overrides` are the command line's, keyed as in the file (`{"project": "x"}`).
+
+    A `file`, or one that LESSONBOOK_CONFIG names, is the only one that is read.
+
+    Raises:
+        ConfigError: a key or value is wrong; the message names it and where it stands.
+    """
+    named = file or _named_file()
+    files = [_layer_of(named)] if named else _found_layers()
+    return _composed([*files, *_environment(), _Layer("the command line", overrides or {})])
+
+
+def settings_with(file: FolderFile) -> tuple[Settings, Settings]:
+    """Return the settings without a working folder's file, and those with it where it is trusted.
+
+    Raises:
+        ConfigError: a key or value is wrong.
+    """
+    user, above = _user_layers(), _environment()
+    return _composed([*user, *above]), _composed([*user, _Layer(str(file.path), file.values), *above])
+
+
+def _composed(layers: Sequence[_Layer]) -> Settings:
+    """Return the settings of layers, the lowest first."""
+    try:
+        settings = Settings(**_merged_layers(layers))
+    except ValidationError as error:
+        raise ConfigError(_sentence(error, layers)) from error
+    _refuse_relative(settings)
+    environment.refuse_unknown(Settings, {settings.refiner.api_key_env, settings.semantic.api_key_env})
+    return settings
+
+
+def _refuse_relative(settings: Settings) -> None:
+    """Refuse paths that mean another file in each working folder; those in a file were made absolute."""
+    model = None if settings.semantic.base_url else settings.semantic.model
+    data = settings.data
+    for name, path in (("data.roster", data.roster), ("data.catalogue", data.catalogue), ("semantic.model", model)):
+        if path and not Path(os.path.expanduser(path)).is_absolute():  # noqa: PTH111  # never raises
+            raise ConfigError(f"{name} = {str(path)!r} is wrong: write its whole path")
+
+
+def _environment() -> list[_Layer]:
+    url = os.environ.get("DATABASE_URL")
+    theirs = [_Layer("DATABASE_URL", {"database": {"url": url}})] if url else []
+    return [*theirs, *(_Layer(name, values) for name, values in environment.read(Settings))]
+
+
+def _named_file() -> Path | None:
+    """Return the file that LESSONBOOK_CONFIG names.
+
+    Raises:
+        ConfigError: its path is relative; it would name another file in each working folder.
+    """
+    named = os.environ.get("LESSONBOOK_CONFIG", "")
+    path = Path(os.path.expanduser(named))  # noqa: PTH111  # never raises
+    if named and not path.is_absolute():
+        raise ConfigError(f"LESSONBOOK_CONFIG = {named!r} is wrong: write the file's whole path")
+    return path if named else None
+
+
+def _layer_of(path: Path) -> _Layer:
+    return _Layer(str(path), read_toml(path)[0])
+
+
+def user_file() -> Path:
+    """Return where the person's own configuration file is, or would be."""
+    return user_config_path("lessonbook", appauthor=False) / FILE_NAME
+
+
+def _user_layers() -> list[_Layer]:
+    return [_layer_of(user_file())] if user_file().is_file() else []
+
+
+def _found_layers() -> list[_Layer]:
+    """Return the person's own file, the working folder's nearest trusted one, and what a nearer one may set.
+
+    A file that is not trusted takes nothing away from one that is.
+    """
+    layers = _user_layers()
+    files = find_files(Path())
+    trusted = next((file for file in files if file.is_trusted), None)
+    if trusted:
+        layers.append(_Layer(str(trusted.path), trusted.values))
+    if files and files[0] is not trusted:
+        toolsets: object = _table(_merged_layers(layers).get("server")).get("toolsets")
+        kept, ignored = permitted(files[0], cast("list[str]", toolsets) if isinstance(toolsets, list) else [])
+        layers.append(_Layer(str(files[0].path), kept))
+        if ignored:
+            log.warning("%s", warning(files[0], ignored))
+    return layers
+
+
+def _merged_layers(layers: Sequence[_Layer]) -> dict[str, Any]:
+    whole: dict[str, Any] = {}
+    for layer in layers:
+        whole = _merged(whole, layer.values)
+    return whole
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        both = _is_table(merged.get(key)) and _is_table(value)
+        merged[key] = _merged(_table(merged[key]), _table(value)) if both else value
+    return merged
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+
+
+def _sentence(error: ValidationError, layers: Sequence[_Layer]) -> str:
+    first = error.errors(include_url=False)[0]
+    keys = tuple(str(part) for part in first["loc"])
+    name = ".".join(shown(key) for key in keys)
+    place = next((layer.place for layer in reversed(layers) if _holds(layer.values, keys)), "the settings")
+    value = repr(first["input"])
+    value = "…" if _SECRET.search(name) or "://" in value else brief(value)
+    if first["type"] == "extra_forbidden":
+        return f"{place}: there is no setting {name!r} (value {value}). See config.example.toml."
+    if first["type"] in {"model_type", "dict_type"}:
+        return (
+            f"{place}: {name} = {value} is wrong: it is a table of settings. "
+            f"Write [{name}] and its keys below it, as in config.example.toml."
+        )
+    return f"{place}: {name} = {value} is wrong: {first['msg'][:1].lower()}{first['msg'][1:]}."
+
+
+def _holds(values: Mapping[str, Any], keys: tuple[str, ...]) -> bool:
+    """Return whether `values` has the setting that `keys` lead to, or the table it belongs to has another type."""
+    here: object = values
+    for key in keys:
+        if not _is_table(here):
+            return True
+        table = _table(here)
+        if key not in table:
+            return False
+        here = table[key]
+    return True

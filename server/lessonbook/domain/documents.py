@@ -1,0 +1,101 @@
+"""Data that others wrote: decoding it, and reaching into it without trusting its shape."""
+
+import json
+from collections.abc import Mapping
+from typing import TypeGuard, cast
+
+from pydantic_core import PydanticCustomError
+
+from lessonbook.domain.errors import ConfigError, InvalidInput
+from lessonbook.domain.vocabulary import storable
+
+
+class Unreadable(Exception):
+    """One record of a file cannot be read; its words are the reason a person is told."""
+
+
+def load_json(data: bytes | str, *, place: str, advice: str) -> object:
+    """Return what the JSON text `data` holds; UTF-8, UTF-16 and UTF-32 are told apart, a byte order mark is skipped.
+
+    `place` names the file in errors and `advice` says what to do about them.
+
+    Raises:
+        InvalidInput: `data` is empty, no JSON, or nested too deeply. Nothing of the content is repeated.
+    """
+    if not data.strip():
+        raise InvalidInput(f"{place} is empty; {advice}")
+    try:
+        return json.loads(data.removeprefix("\ufeff") if isinstance(data, str) else data)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise InvalidInput(f"{place} is not valid JSON ({where}); {advice}") from None
+    except RecursionError:
+        raise InvalidInput(f"{place} is nested too deeply to be read; {advice}") from None
+    except ValueError:
+        raise InvalidInput(f"{place} holds bytes or numbers that JSON does not allow; {advice}") from None
+
+
+def is_object(value: object) -> TypeGuard[dict[str, object]]:
+    """Tell whether `value` is a JSON object."""
+    return isinstance(value, dict)
+
+
+def is_list(value: object) -> TypeGuard[list[object]]:
+    """Tell whether `value` is a JSON array."""
+    return isinstance(value, list)
+
+
+def object_of(value: object) -> dict[str, object]:
+    """Return `value` if it is a JSON object, else an empty one."""
+    return value if is_object(value) else {}
+
+
+def list_of(value: object) -> list[object]:
+    """Return `value` if it is a JSON array, else an empty one."""
+    return value if is_list(value) else []
+
+
+def text_of(value: object) -> str:
+    """Return `value` if it is a JSON string, else an empty one."""
+    return value if isinstance(value, str) else ""
+
+
+def index_of(value: object) -> int | None:
+    """Return `value` if it is a whole number from zero up, else None (`true` is no number)."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def item_at(items: list[object], index: int | None) -> object:
+    """Return the item at `index`, or None where there is none."""
+    return items[index] if index is not None and index < len(items) else None
+
+
+def checked(text: str, what: str, *, max_chars: int | None = None) -> str:
+    """Return `text` in a form that can be stored.
+
+    Raises:
+        Unreadable: it holds a NUL or half of a surrogate pair, or more than `max_chars` characters.
+    """
+    try:
+        stored = storable(text)
+    except PydanticCustomError as error:
+        raise Unreadable(f"{what} {error.message()}") from None
+    if max_chars is not None and len(stored) > max_chars:
+        raise Unreadable(f"{what} has {len(stored)} characters; at most {max_chars} are kept")
+    return stored
+
+
+def texts_in(table: Mapping[str, object], name: str, where: str) -> tuple[str, ...]:
+    """Return the list of texts under `name` of a data file's table; empty where there is none.
+
+    Raises:
+        ConfigError: it is no list, or holds something else than texts. `where` names the table.
+    """
+    value = table.get(name, [])
+    if not isinstance(value, list):
+        raise ConfigError(f"{where}: {name!r} has to be a list of texts")
+    items = cast("list[object]", value)
+    texts = [item for item in items if isinstance(item, str) and item.strip()]
+    if len(texts) != len(items):
+        raise ConfigError(f"{where}: {name!r} has to be a list of texts")
+    return tuple(texts)

@@ -1,0 +1,88 @@
+"""A lesson as it is stored, and the caller on whose behalf something is done."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, VOUCHED, Category, Severity, Status, Trust
+
+LOCAL: Final = "local"
+"""The principal of everybody over stdio, in the same process, and over HTTP without authorisation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, and for which project.
+
+    `person` is true where a human decides: at the terminal, or by an answer the client asked them for.
+    """
+
+    project: str
+    principal: str
+    person: bool = False
+    agent_name: str = ""
+    """The agent this connection speaks for, when none is named."""
+
+    def may_verify(self, run_principal: str) -> bool:
+        """Return whether the caller's evidence on a run of `run_principal` is verified, not only declared.
+
+        Nobody vouches for their own work, and `local` is everybody who has no name: also the agent whose hook fetched
+        its lessons by the command line.
+        """
+        return self.person or self.principal not in {LOCAL, run_principal}
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """One general rule, with its standing and its counters."""
+
+    id: str
+    agent_name: str
+    lesson_text: str
+    rationale: str
+    severity: int
+    category: Category
+    rule_key: str
+    status: Status
+    is_active: bool
+    pinned: bool
+    version: int
+    trust: Trust
+    author: str
+    approved_by: str | None
+    issue_count: int
+    times_applied: int
+    times_verified: int
+    times_prevented: int
+    effectiveness_score: float
+    effect_low: float
+    effect_high: float
+    events: int
+    flags: int
+    status_reason: str
+    last_seen_at: datetime | None
+    last_applied_at: datetime | None
+    expires_at: datetime | None
+    superseded_by: str | None
+    token_count: int
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+    provenance: dict[str, Any] = field(default_factory=dict[str, Any])
+    evidence: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Events and self-reports, as `learning.evidence.Evidence.to_document` writes them."""
+
+    @property
+    def severity_name(self) -> Severity:
+        """The severity in words."""
+        return SEVERITY_OF_RANK[self.severity]
+
+    @property
+    def is_vouched_for(self) -> bool:
+        """Whether a person or the catalogue stands for the lesson: to take it away needs a person, too."""
+        return self.pinned or self.approved_by is not None or self.trust in VOUCHED
+
+    def is_exempt(self, always_show: Collection[Severity]) -> bool:
+        """Return whether the lesson is shown wherever it fits, without a coin: a person pinned or approved it so."""
+        return self.pinned or (self.approved_by is not None and self.severity_name in always_show)

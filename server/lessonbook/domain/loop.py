@@ -1,0 +1,244 @@
+"""What agents, QA and CI ask of the loop, and what they get: one request and one result per agent tool."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lessonbook.domain.vocabulary import (
+    AgentName,
+    Category,
+    FilePath,
+    Filled,
+    IdempotencyKey,
+    IssueAction,
+    LessonId,
+    Line,
+    RuleId,
+    RunId,
+    Severity,
+    Source,
+    Text,
+    Trust,
+)
+
+
+class Request(BaseModel):
+    """Arguments of one call. Unknown ones are errors, so that a misspelt one never loses evidence."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Result(BaseModel):
+    """Answer of one call."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class LessonQuery(Request):
+    """Which lessons fit a task."""
+
+    agent_name: Annotated[AgentName, Field(description="your role; omitted: routed by task and files")] = ""
+    task: Annotated[Text, Field(max_length=20_000, description="what you are about to do")] = ""
+    files: Annotated[list[FilePath], Field(max_length=200, description="paths you will touch")] = []
+    categories: Annotated[list[Category], Field(max_length=12)] = []
+    max_lessons: Annotated[int, Field(ge=1, le=50)] = 5
+    max_tokens: Annotated[int, Field(ge=50, le=8_000)] = 600
+    run_id: Annotated[
+        RunId, Field(description="yours (branch, pull request) or from an earlier call; omitted: new")
+    ] = ""
+
+
+class Effect(Result):
+    """How much a lesson cuts its issue: 1 − rate ratio, with its 95 % interval and the events behind it."""
+
+    estimate: float
+    low: float
+    high: float
+    events: int
+
+
+NotEnough = Literal["not enough data"]
+"""Told instead of an effect below ten events."""
+
+
+class ServedLesson(Result):
+    """One lesson as an agent gets it."""
+
+    id: str
+    text: str
+    why: str
+    severity: Severity
+    category: Category
+    trust: Trust
+    effect: Effect | NotEnough
+
+
+class Lessons(Result):
+    """The lessons for a task, with the section to put in a prompt and the run to report against."""
+
+    run_id: str
+    agent_name: str
+    lessons: list[ServedLesson]
+    prompt_section: str
+    tokens: int
+    withheld: int
+    more_available: int
+    hidden: dict[str, int] = {}
+    """Why lessons that could be served are not among them: `no_room`, `other_subject`, `withheld`."""
+    note: str = ""
+
+
+class ReportedIssue(Request):
+    """One concrete problem somebody saw."""
+
+    description: Annotated[Filled, Field(max_length=20_000)]
+    severity: Severity | None = None
+    category: Category | None = None
+    file: FilePath = ""
+    line: Annotated[int | None, Field(ge=0, le=10_000_000)] = None
+    rule_id: Annotated[RuleId, Field(description="scanner rule or CWE: bandit:B608, CWE-89")] = ""
+    lesson: Annotated[
+        Text, Field(max_length=2_000, description="a general rule that would have avoided it, in your own words")
+    ] = ""
+    why: Annotated[Text, Field(max_length=2_000, description="why that rule")] = ""
+
+
+class Report(Request):
+    """Issues seen in one run, or outside any."""
+
+    issues: Annotated[list[ReportedIssue], Field(min_length=1, max_length=100)]
+    agent_name: Annotated[AgentName, Field(description="who made the code; omitted: routed")] = ""
+    run_id: Annotated[RunId, Field(description="run the issues were seen in")] = ""
+    source: Annotated[Source, Field(description="agent: you made it yourself")] = "agent"
+    idempotency_key: Annotated[IdempotencyKey, Field(description="same key on a retry: done once")] = ""
+
+
+class RefinedIssue(Result):
+    """What became of one reported issue."""
+
+    issue_id: str
+    action: IssueAction
+    lesson_id: str | None = None
+    agent_name: str
+    severity: Severity
+    category: Category
+    reason: str
+
+
+class Refinement(Result):
+    """What became of a report: the audited refinement run and a line per issue."""
+
+    refinement_run_id: str
+    issues: list[RefinedIssue]
+    note: str = ""
+
+
+class Application(Request):
+    """Lessons applied in a run, or QA's verdict on them."""
+
+    run_id: Annotated[RunId, Field(min_length=1, description="from get_lessons")]
+    lesson_ids: Annotated[list[LessonId], Field(min_length=1, max_length=100)]
+    prevented_issue: Annotated[bool | None, Field(description="true/false once known")] = None
+    source: Source = "agent"
+    notes: Annotated[Text, Field(max_length=4_000)] = ""
+    idempotency_key: IdempotencyKey = ""
+
+
+class RecordedApplication(Result):
+    """One lesson's line in the answer to an application."""
+
+    lesson_id: str
+    result: Literal["recorded", "updated", "unknown"]
+    times_applied: int = 0
+    times_prevented: int = 0
+
+
+class Applied(Result):
+    """The answer to an application: a line per lesson, in the order given."""
+
+    results: list[RecordedApplication]
+
+
+class Flag(Request):
+    """A lesson that misled, with the reason."""
+
+    lesson_id: LessonId
+    reason: Annotated[Filled, Field(max_length=2_000)]
+    run_id: RunId = ""
+    idempotency_key: IdempotencyKey = ""
+
+
+class Flagged(Result):
+    """What a flag did: noted, suspended (two principals flagged it), or review queued (a person vouches for it)."""
+
+    result: Literal["noted", "suspended", "review queued"]
+    lesson_id: str
+    flags: int
+    note: str = ""
+
+
+class StatsQuery(Request):
+    """Figures of the project, an agent or a lesson."""
+
+    agent_name: AgentName = ""
+    lesson_id: Annotated[Line, Field(max_length=40)] = ""
+    days: Annotated[int, Field(ge=0, le=3_650, description="0: all time")] = 0
+
+
+class Totals(Result):
+    """Counts behind the figures."""
+
+    lessons: int
+    active: int
+    issues: int
+    pending: int
+    runs: int
+    deliveries: int
+    applications: int
+    verified: int
+    prevented: int
+
+
+class RecurringIssue(Result):
+    """A lesson whose issue keeps coming back."""
+
+    lesson_id: str
+    text: str
+    agent_name: str
+    severity: Severity
+    issues: int
+    last_seen_at: str | None
+
+
+class PreventionRate(Result):
+    """Verdicts that say prevented ÷ all verdicts, with its 95 % Wilson interval. It compares with nothing."""
+
+    ratio: float
+    low: float
+    high: float
+    verdicts: int
+
+
+class WeekFigures(Result):
+    """What happened in one week; `begins` is its first day."""
+
+    begins: str
+    runs: int
+    issues: int
+    deliveries: int
+    tokens: int
+    issues_per_100_runs: float | None
+    """None where there was no run."""
+
+
+class Stats(Result):
+    """Figures of the project, an agent or a lesson, as proof allows."""
+
+    totals: Totals
+    effect: Effect | NotEnough
+    lift: dict[str, Any]
+    top_recurring: list[RecurringIssue]
+    withheld_by_reason: dict[str, int]
+    prevention_rate: PreventionRate | None = None
+    tokens_served: int = 0
+    trend: list[WeekFigures] = []

@@ -1,0 +1,116 @@
+"""The desk between the edges and the services: it opens the workspace when it is first needed, and knows the caller."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import anyio
+
+from lessonbook.domain.errors import TOO_LONG, LessonbookError, Unavailable
+from lessonbook.domain.lesson import Caller
+
+if TYPE_CHECKING:
+    from lessonbook.domain.loop import Request, Result
+    from lessonbook.edges.operations import Operation
+    from lessonbook.services.workspace import Workspace
+
+T = TypeVar("T")
+
+TOOL_TIMEOUT_S: Final = 30.0
+log = logging.getLogger(__name__)
+
+
+class Desk:
+    """One server's way to its services."""
+
+    def __init__(self, open_workspace: Callable[[], Awaitable[Workspace]], caller: Caller) -> None:
+        self._open = open_workspace
+        self._caller = caller
+        self._workspace: Workspace | None = None
+        self._opening: asyncio.Future[Workspace] | None = None
+
+    async def workspace(self) -> Workspace:
+        """Return the workspace, opened on first use. A failure is not remembered: the next call tries again.
+
+        Raises:
+            Unavailable: the database does not answer.
+            ConfigError: it cannot be used as configured.
+        """
+        if self._workspace is None:
+            if self._opening is None:
+                self._opening = asyncio.ensure_future(self._open())
+                self._opening.add_done_callback(self._opened)
+            # Whoever asked first may go away, or be told that it took too long: the opening goes on for the next.
+            return await asyncio.shield(self._opening)
+        return self._workspace
+
+    def _opened(self, opening: asyncio.Future[Workspace]) -> None:
+        self._opening = None
+        if not opening.cancelled() and opening.exception() is None:
+            self._workspace = opening.result()
+
+    @property
+    def opened(self) -> Workspace | None:
+        """The workspace, if it is open."""
+        return self._workspace
+
+    def caller(self, *, person: bool = False) -> Caller:
+        """Return who calls; `person` where the client has just asked them."""
+        known = self._caller
+        return Caller(known.project, known.principal, person=person or known.person, agent_name=known.agent_name)
+
+    async def act(self, operation: Operation, caller: Caller, request: Request) -> Result:
+        """Carry out an operation for `caller`.
+
+        Raises:
+            InvalidInput: the run is named by a secret.
+        """
+        from lessonbook.screening.redact import refuse_secret  # noqa: PLC0415  # a fresh server does not need it yet
+
+        refuse_secret(getattr(request, "run_id", ""), "run_id")
+        return await operation.act(await self.workspace(), caller, request)
+
+    def give_up(self) -> None:
+        """Let every call that waits for the database fail now, in words: the server ends."""
+        if self._workspace is not None:
+            self._workspace.store.give_up()
+
+    async def close(self) -> None:
+        """Give the database back, if it was opened."""
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait({self._opening})
+        if self._workspace is not None:
+            await self._workspace.store.close()
+            self._workspace = None
+
+
+async def answer(act: Callable[[], Awaitable[T]], timeout_s: float | None = TOOL_TIMEOUT_S) -> T:
+    """Return what `act` gives, within `timeout_s` seconds, with every failure put in words for the caller.
+
+    Raises:
+        LessonbookError: what the caller can mend, or an opaque code for what only the log explains.
+    """
+    try:
+        with anyio.fail_after(timeout_s):
+            return await act()
+    except LessonbookError as error:
+        if error.place:
+            log.warning("%s (%s)", error, error.place)
+        raise
+    except TimeoutError as error:
+        raise Unavailable(TOO_LONG) from error
+    except Exception as error:  # the last boundary: nothing but a code may reach the caller
+        code = secrets.token_hex(4)
+        log.exception("unexpected error %s", code)
+        raise Unexpected(f"Something went wrong inside the server; its log explains code {code}.") from error
+
+
+class Unexpected(LessonbookError):
+    """Something went wrong inside the server."""
+
+    code = "internal"

@@ -1,0 +1,136 @@
+"""The guard before every route: who may be addressed, from which web pages, and how much may be sent."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lessonbook.config.settings import ServerSettings
+from lessonbook.domain.errors import STOPPED
+
+BODY_MAX: Final = 4 * 1024 * 1024
+UPLOAD_MAX: Final = 64 * 1024 * 1024
+UPLOADS: Final = "/api/reports/"
+_LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+class Guard:
+    """ASGI middleware that refuses foreign Host and Origin headers (403) and oversized bodies (413) on every route.
+
+    A page in the user's browser can reach a server on their own machine; without this check it could talk to it
+    (DNS rebinding, CVE-2025-66416).
+    """
+
+    def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
+        self._app = app
+        self._hosts = frozenset(settings.allowed_hosts)
+        self._origins = frozenset(settings.allowed_origins)
+        self._open: set[asyncio.Future[None]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer it here."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        refusal = self._refusal(headers)
+        if refusal:
+            await _refuse(403, "forbidden", refusal)(scope, receive, send)
+            return
+        most = UPLOAD_MAX if scope["path"].startswith(UPLOADS) else BODY_MAX
+        too_large = _refuse(413, "too_large", f"The body is over {most // (1024 * 1024)} MiB: send less at a time.")
+        declared = headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > most:
+            await too_large(scope, receive, send)
+            return
+        await self._limited(scope, receive, send, most, too_large)
+
+    def refuse_rest(self) -> None:
+        """Answer in words, now, every request that is still in flight."""
+        for refusal in self._open:
+            if not refusal.done():
+                refusal.set_result(None)
+
+    def _refusal(self, headers: Headers) -> str:
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not self._serves(hosts[0]):
+            return "This Host is not served: add it to server.allowed_hosts."
+        if not all(map(self._trusts, headers.getlist("origin"))):
+            return "This Origin may not call the server: add it to server.allowed_origins."
+        return ""
+
+    def _serves(self, host: str) -> bool:
+        return _is_local(host) or host in self._hosts or host.rpartition(":")[0] in self._hosts
+
+    def _trusts(self, origin: str) -> bool:
+        return origin in self._origins or _is_local(urlsplit(origin).netloc)
+
+    async def _limited(self, scope: Scope, receive: Receive, send: Send, most: int, too_large: JSONResponse) -> None:
+        """Count what comes in, since its length may be undeclared; over the limit, answer here."""
+        received, refused, answered = 0, False, False
+
+        async def counted() -> Message:
+            nonlocal received, refused
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > most and not refused:
+                refused = True
+                if not answered:
+                    await too_large(scope, receive, send)
+            if refused:
+                raise _TooLargeError
+            return message
+
+        async def noted(message: Message) -> None:
+            nonlocal answered
+            answered = True
+            if not refused:  # else the application makes an answer of its own out of the error
+                await send(message)
+
+        if await self._ended(asyncio.ensure_future(self._app(scope, counted, noted))):
+            return
+        refused = True
+        if not answered:
+            await _refuse(503, "unavailable", STOPPED)(scope, receive, send)
+
+    async def _ended(self, work: asyncio.Future[None]) -> bool:
+        """Wait for the application's end; returns False where the server stops first, and breaks the work off."""
+        refusal = asyncio.get_running_loop().create_future()
+        self._open.add(refusal)
+        try:
+            await asyncio.wait({work, refusal}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._open.discard(refusal)
+            if not work.done():
+                work.add_done_callback(_forget)
+                work.cancel()
+        if not work.done():
+            return False
+        with suppress(_TooLargeError):
+            work.result()
+        return True
+
+
+def _forget(work: asyncio.Future[None]) -> None:
+    """Take no notice of what came of work that was broken off."""
+    if not work.cancelled():
+        work.exception()
+
+
+class _TooLargeError(Exception):
+    """More came than was declared, or than is taken."""
+
+
+def _refuse(status: int, code: str, message: str) -> JSONResponse:
+    return JSONResponse({"error": code, "message": message}, status)
+
+
+def _is_local(host: str) -> bool:
+    name, _, port = host.lower().rpartition(":")
+    return host.lower() in _LOCAL_NAMES or (name in _LOCAL_NAMES and port.isdigit())

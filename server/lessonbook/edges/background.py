@@ -1,0 +1,113 @@
+"""Upkeep: once a client is there, the store is opened before it is needed, and looked after once an hour.
+
+Where a language model is configured, pending issues are worked on in the background, one round at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+import anyio.to_thread
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+
+from lessonbook import services
+from lessonbook.domain.errors import ConfigError, LessonbookError
+from lessonbook.domain.lesson import Caller
+from lessonbook.edges.access.desk import Desk, answer
+
+if TYPE_CHECKING:
+    from lessonbook.services.workspace import Workspace
+
+WARM_AFTER_S: Final = 0.5
+"""The first answers go out before the store is loaded, which takes a fifth of a second of the processor."""
+EVERY_S: Final = 3_600.0
+AGAIN_S: Final = 60.0
+PAUSE_MAX_S: Final = 3_600.0
+"""While the model fails its rounds come ever more seldom, until they are this far apart."""
+log = logging.getLogger(__name__)
+
+
+class Housekeeper:
+    """Expires what is overdue, folds old deliveries into counts and forgets old keys of the desk's project."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._met = anyio.Event()
+
+    async def notice(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        """Notice, as middleware, that a client has been answered."""
+        result = await call_next(ctx)
+        self._met.set()
+        return result
+
+    async def run(self) -> None:
+        """Keep up for ever: nothing happens before a client has been answered."""
+        await self._met.wait()
+        await anyio.sleep(WARM_AFTER_S)
+        await anyio.to_thread.run_sync(import_module, "lessonbook.services.opening")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._keep_up)
+            tasks.start_soon(self._refine)
+            tasks.start_soon(self._embed)
+
+    async def _keep_up(self) -> None:
+        caller = Caller(self._desk.caller().project, "upkeep")
+        while True:
+            try:
+                workspace = await self._desk.workspace()
+                await answer(lambda: services.background.keep_up(workspace, caller))  # noqa: B023  # awaited at once
+            except LessonbookError as error:  # a server that cannot keep up can still serve
+                log.warning("the database cannot be looked after now: %s", error)
+            await anyio.sleep(EVERY_S)
+
+    async def _embed(self) -> None:
+        """Let the configured embedding model, if there is one, take in lessons as they change."""
+        while True:
+            pause_s = AGAIN_S
+            try:
+                workspace = await self._desk.workspace()
+                semantic = workspace.semantic
+                if not semantic.settings.model:
+                    return
+                await answer(lambda: semantic.embed_missing(self._desk.caller().project), timeout_s=None)  # noqa: B023  # awaited at once
+                pause_s = semantic.settings.every_s
+            except LessonbookError as error:
+                log.warning("lessons cannot be embedded now: %s", error)
+            await anyio.sleep(pause_s)
+
+    async def _refine(self) -> None:
+        """Let the configured model, if there is one, work on pending issues; a server without it serves on."""
+        rules, pause_s = True, 0.0
+        while True:
+            try:
+                workspace = await self._desk.workspace()
+            except LessonbookError:  # told by whoever keeps up
+                await anyio.sleep(AGAIN_S)
+                continue
+            settings = workspace.settings.refiner
+            if not settings.model or not settings.background:
+                return
+            try:
+                went_well = await self._refined(workspace, rules=rules)
+            except ConfigError as error:
+                log.warning("pending issues wait, all else goes on: %s", error)
+                return
+            except LessonbookError as error:
+                log.warning("pending issues cannot be refined now: %s", error)
+                went_well = False
+            rules = False
+            pause_s = settings.every_s if went_well else max(min(2 * pause_s, PAUSE_MAX_S), settings.every_s)
+            await anyio.sleep(pause_s)
+
+    async def _refined(self, workspace: Workspace, *, rules: bool) -> bool:
+        """Do one round, and return whether the model did its part."""
+        services.triage.check_extra(workspace.settings.refiner)
+        wanted = services.triage.Wanted(rules=rules)
+        caller = Caller(self._desk.caller().project, "refiner")
+        report = await answer(lambda: services.triage.refine_backlog(workspace, caller, wanted), timeout_s=None)
+        if report.stopped:
+            log.warning("refining pending issues stopped: %s", report.stopped)
+        return not report.failed

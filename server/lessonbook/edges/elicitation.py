@@ -1,0 +1,77 @@
+"""Asking the client's person, before a lesson is served, or taken away from others, on an agent's word.
+
+Over stdio only: the client is the person's own there. Over HTTP whoever calls may answer, so an answer proves nothing.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Final
+
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.resolve import Elicit
+from mcp_types.version import is_version_at_least
+from pydantic import BaseModel, Field
+
+from lessonbook import services
+from lessonbook.domain.operator import Cleanup, ReviewAction
+from lessonbook.domain.vocabulary import VOUCHED
+from lessonbook.edges.access.desk import Desk
+
+ASKS_IN_ANSWER: Final = "2026-07-28"
+"""From this protocol on a question travels in the answer; before, it needs a connection that stays."""
+
+
+TOLD_MAX: Final = 5
+"""So many lessons at most are named in one question."""
+
+
+class Confirmation(BaseModel):
+    """The person's answer."""
+
+    confirm: Annotated[bool, Field(description="Do you want this?")]
+
+
+def question_of(operation: str, desk: Desk) -> Callable[..., Awaitable[Elicit[Confirmation] | Confirmation]]:
+    """Return the resolver that puts a request of an operation before the client's person, where it needs one."""
+    return {"review_lesson": _review_question, "cleanup_lessons": _cleanup_question}[operation](desk)
+
+
+def _review_question(desk: Desk) -> Callable[..., Awaitable[Elicit[Confirmation] | Confirmation]]:
+    async def ask(
+        ctx: Context[Any, Any], lesson_id: str, action: ReviewAction, text: str
+    ) -> Elicit[Confirmation] | Confirmation:
+        takes_away = action in services.lessons.TAKES_AWAY
+        if not (takes_away or action in services.lessons.NEEDS_PERSON) or not can_ask(ctx):
+            return Confirmation(confirm=False)
+        detail = await services.views.get_lesson(await desk.workspace(), desk.caller(), lesson_id)
+        lesson = detail.lesson
+        if takes_away and not (lesson.pinned or detail.approved_by or lesson.trust in VOUCHED):
+            return Confirmation(confirm=False)  # nobody vouches for it, so nobody needs to be asked
+        words = f"{lesson.text!r} → {text!r}" if action == "edit" else repr(lesson.text)
+        return Elicit(f"{action.capitalize()} lesson {lesson_id} for {lesson.agent_name}? {words}", Confirmation)
+
+    return ask
+
+
+def _cleanup_question(desk: Desk) -> Callable[..., Awaitable[Elicit[Confirmation] | Confirmation]]:
+    async def ask(
+        ctx: Context[Any, Any], threshold: float, min_applications: int, dry_run: bool
+    ) -> Elicit[Confirmation] | Confirmation:
+        if dry_run or not can_ask(ctx):
+            return Confirmation(confirm=False)
+        wanted = Cleanup(threshold=threshold, min_applications=min_applications)
+        plan = await services.background.cleanup_lessons(await desk.workspace(), desk.caller(), wanted)
+        useless = [f"{line.lesson_id} {line.text!r}" for line in plan.lessons if line.suspended]
+        more = f" and {len(useless) - TOLD_MAX} more" if len(useless) > TOLD_MAX else ""
+        return Elicit(f"Suspend {plan.suspended} lessons? {', '.join(useless[:TOLD_MAX])}{more}", Confirmation)
+
+    return ask
+
+
+def can_ask(ctx: Context[Any, Any]) -> bool:
+    """Return whether the client can put a form before its person: it says so, and there is a way back to it."""
+    capabilities = ctx.client_capabilities
+    elicitation = capabilities.elicitation if capabilities else None
+    if elicitation is None or (elicitation.form is None and elicitation.url is not None):
+        return False
+    request = ctx.request_context
+    return is_version_at_least(request.protocol_version, ASKS_IN_ANSWER) or request.session.can_send_request

@@ -1,0 +1,142 @@
+"""Announcements: whoever listens hears that lessons or figures changed, in whichever process that happened."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+import anyio
+from mcp.server.connection import Connection
+from mcp.server.context import ServerRequestContext
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated
+from mcp_types import (
+    EmptyResult,
+    SubscribeRequestParams,
+    SubscriptionsListenRequestParams,
+    SubscriptionsListenResult,
+    UnsubscribeRequestParams,
+)
+
+from lessonbook import services
+from lessonbook.domain.errors import LessonbookError
+from lessonbook.domain.vocabulary import SHARED_AGENT
+from lessonbook.edges.access.desk import Desk, answer
+
+if TYPE_CHECKING:
+    from mcp.server.mcpserver import MCPServer
+
+    from lessonbook.services.background.watch import Changed, Watch
+
+log = logging.getLogger(__name__)
+RETRY_S: Final = 5.0
+READY_S: Final = 25.0
+"""Longest wait of a listener for the watch to begin, in seconds; a watch that fails lets it go at once."""
+
+
+class Announcer:
+    """Watches the database while somebody listens, and tells them which resources changed.
+
+    Both ways to listen are served: `subscriptions/listen` (2026-07-28) through `bus`, and `resources/subscribe`
+    (2025-11-25) on connections that stay. Only the desk's project is watched.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self.bus = InMemorySubscriptionBus()
+        self._listeners = ListenHandler(self.bus)
+        self._desk = desk
+        self._subscribed: dict[str, set[Connection]] = {}
+        self._watched: Watch | None = None
+        self._wanted = anyio.Event()
+        self._following = anyio.Event()
+
+    def attach(self, server: MCPServer[Any], *, stays_connected: bool) -> None:
+        """Serve `subscriptions/listen`; where connections stay, `resources/subscribe` and `unsubscribe` as well."""
+        lowlevel = server._lowlevel_server  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the SDK offers no other way
+        # In the place of the SDK's own listeners, which nobody could end.
+        lowlevel.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, self._listen)
+        if stays_connected:
+            lowlevel.add_request_handler("resources/subscribe", SubscribeRequestParams, self._subscribe)
+            lowlevel.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, self._unsubscribe)
+
+    async def run(self) -> None:
+        """Watch for ever: nothing happens before somebody listens."""
+        await self._wanted.wait()
+        while True:
+            try:
+                await answer(self._watch, timeout_s=None)
+            except LessonbookError as error:  # a server that cannot watch can still serve
+                log.warning("changes cannot be followed now: %s", error)
+            self._following.set()  # where the database is down a listener listens all the same
+            await anyio.sleep(RETRY_S)
+
+    def close(self) -> None:
+        """End every open `subscriptions/listen` in good order, as a server does that is about to stop."""
+        self._listeners.close()
+
+    async def _watch(self) -> None:
+        if self._watched is None:
+            self._watched = services.background.Watch(await self._desk.workspace(), self._desk.caller())
+        async for changed in self._watched.changes():
+            self._following.set()
+            for uri in _uris(self._desk.caller().project, await self._affected(changed)) if changed else ():
+                await self._tell(uri)
+
+    async def _affected(self, changed: Changed) -> Changed:
+        """Return `changed` and, where a lesson shared by all changed, every other agent too: they all get it."""
+        if SHARED_AGENT not in changed:
+            return changed
+        workspace = await self._desk.workspace()
+        names = await services.views.complete(workspace, self._desk.caller(), "agent_name", "")
+        return {**{name: [] for name in names}, **changed}
+
+    async def _tell(self, uri: str) -> None:
+        await self.bus.publish(ResourceUpdated(uri=uri))
+        for connection in list(self._subscribed.get(uri, ())):
+            await connection.send_resource_updated(uri)  # never fails: a lost connection hears nothing
+
+    async def _listen(
+        self, ctx: ServerRequestContext[Any, Any], params: SubscriptionsListenRequestParams
+    ) -> SubscriptionsListenResult:
+        await self._begin()
+        return await self._listeners(ctx, params)
+
+    async def _begin(self) -> None:
+        """Wait until the watch has begun, so that what changes after the acknowledgement is heard."""
+        self._wanted.set()
+        with anyio.move_on_after(READY_S):
+            await self._following.wait()
+
+    async def _subscribe(self, ctx: ServerRequestContext[Any, Any], params: SubscribeRequestParams) -> EmptyResult:
+        connection = _connection_of(ctx)
+        if not any(connection in others for others in self._subscribed.values()):
+            connection.exit_stack.callback(self._forget, connection)
+        self._subscribed.setdefault(str(params.uri), set()).add(connection)
+        await self._begin()
+        return EmptyResult()
+
+    async def _unsubscribe(self, ctx: ServerRequestContext[Any, Any], params: UnsubscribeRequestParams) -> EmptyResult:
+        self._subscribed.get(str(params.uri), set[Connection]()).discard(_connection_of(ctx))
+        return EmptyResult()
+
+    def _forget(self, connection: Connection) -> None:
+        for connections in self._subscribed.values():
+            connections.discard(connection)
+
+
+def _connection_of(ctx: ServerRequestContext[Any, Any]) -> Connection:
+    """Return what lasts: a session is made for each request."""
+    return ctx.session._connection  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the SDK offers no other way
+
+
+def _uris(project: str, changed: Changed) -> Iterable[str]:
+    """Yield the resources that changed lessons touch."""
+    place = quote(project, safe="")
+    yield f"stats://{place}"
+    for agent_name, lesson_ids in changed.items():
+        agent = quote(agent_name, safe="")
+        yield f"lessons://{place}/{agent}"
+        yield f"stats://{place}/{agent}"
+        for lesson_id in lesson_ids:
+            yield f"lesson://{lesson_id}"

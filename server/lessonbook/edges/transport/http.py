@@ -1,0 +1,183 @@
+"""HTTP: MCP at /mcp, REST at /api, health at /healthz, one guard before all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sys
+from collections.abc import Callable, Generator, Sequence
+from typing import Final
+
+import anyio
+import anyio.to_thread
+import uvicorn
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from lessonbook.config.settings import Settings
+from lessonbook.domain.errors import ConfigError
+from lessonbook.edges.access.desk import Desk
+from lessonbook.edges.access.guard import Guard
+from lessonbook.edges.mcp_server import build_server
+from lessonbook.edges.operations import Toolset
+from lessonbook.edges.subscriptions import Announcer
+from lessonbook.logs import set_up
+
+LOCAL: Final = ("127.0.0.1", "localhost", "::1")
+GRACE_S: Final = 5
+"""How long requests in flight may go on after the server was told to stop."""
+LEAVE_S: Final = 3
+"""How long they may take to end once they have been refused."""
+
+
+def _tell(url: str) -> None:
+    sys.stderr.write(f"Lessonbook serves on {url} (MCP at {url}/mcp, REST at {url}/openapi.json)\n")
+    sys.stderr.flush()
+
+
+async def serve_http(desk: Desk, settings: Settings, on_ready: Callable[[str], None] = _tell) -> int | None:
+    """Serve until a signal says to stop, and return it.
+
+    A database that is down is no obstacle: requests are told, and later ones try again. What is in flight at the end
+    has `GRACE_S` seconds to be answered; what is not by then is answered in words.
+
+    Args:
+        desk: the way to the services.
+        settings: where to listen, among others.
+        on_ready: told the server's URL once it accepts requests.
+
+    Raises:
+        ConfigError: the address is not this machine's own, its port is taken, or the database cannot be used as
+            configured.
+    """
+    listener = bind(settings.server.host, settings.server.port)
+    try:
+        announcer = Announcer(desk)
+        app = build_app(desk, settings, announcer)
+        set_up(settings.log_level)  # after the SDK has set up its own
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            ws="none",
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_S + LEAVE_S,
+        )
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            announcer.close()
+            loop.call_later(GRACE_S, app.refuse_rest)
+            loop.call_later(GRACE_S + 1, desk.give_up)
+
+        server = _Server(config, on_ready=lambda: on_ready(_url_of(listener)), on_shutdown=stop)
+        await server.serve(sockets=[listener])
+        return server.stopped_by
+    finally:
+        listener.close()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket bound to an address of this machine's own; port 0: any that is free.
+
+    Raises:
+        ConfigError: the address is another, or taken.
+    """
+    if host not in LOCAL:
+        raise ConfigError(
+            f"server.host = {host!r} would let the network in, and there is no authorisation yet: "
+            "bind 127.0.0.1 and put a proxy that authenticates before it"
+        )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio turns Nagle's algorithm off only where the protocol is named; with it, each answer would take 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if sys.platform != "win32":  # where it would let two servers share a port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"{host}:{port} cannot be listened on ({error.strerror}): choose another port") from error
+    return listener
+
+
+def build_app(desk: Desk, settings: Settings, announcer: Announcer | None = None) -> Guard:
+    """Return the ASGI application: `/mcp` at once, everything else when it is first asked for."""
+    toolsets: list[Toolset] = settings.server.toolsets or ["agent"]
+    server = build_server(desk, toolsets, stays_connected=False, announcer=announcer)
+    # The guard checks Host and Origin for every route alike, so the SDK's own check for /mcp is off.
+    mcp_app = server.streamable_http_app(
+        stateless_http=True,
+        json_response=True,
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+    )
+    return Guard(Site(mcp_app, desk, toolsets), settings.server)
+
+
+class Site:
+    """MCP at `/mcp`, and REST at every other address: made on its first request, as few servers need it."""
+
+    def __init__(self, mcp_app: ASGIApp, desk: Desk, toolsets: Sequence[Toolset]) -> None:
+        self._mcp_app = mcp_app
+        self._toolsets = toolsets
+        self._desk = desk
+        self._rest_app: ASGIApp | None = None
+        self._making = anyio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on to whom it is for."""
+        # The MCP application's lifespan is the server's: it starts and ends the session manager.
+        is_mcp = scope["type"] != "http" or scope["path"].rstrip("/") == "/mcp"
+        app = self._mcp_app if is_mcp else await self._rest()
+        await app(scope, receive, send)
+
+    async def _rest(self) -> ASGIApp:
+        async with self._making:
+            if self._rest_app is None:
+                self._rest_app = await anyio.to_thread.run_sync(self._make_rest)
+            return self._rest_app
+
+    def _make_rest(self) -> ASGIApp:
+        from lessonbook.edges.rest import build_rest  # noqa: PLC0415  # FastAPI takes as long to load as the store
+
+        return build_rest(self._desk, self._toolsets)
+
+
+def _url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, telling when it is ready and when it begins to stop: it waits for streams that we have to end."""
+
+    def __init__(
+        self, config: uvicorn.Config, *, on_ready: Callable[[], None], on_shutdown: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+        self._on_shutdown = on_shutdown
+
+    @property
+    def stopped_by(self) -> int | None:
+        """The signal that said to stop."""
+        return next(iter(self._captured_signals), None)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Capture signals as uvicorn does, but do not die of them in the end: the exit code is ours to choose."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(super().capture_signals())
+            yield
+            signals, self._captured_signals = self._captured_signals, []
+            stack.close()
+            self._captured_signals = signals
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_shutdown()
+        await super().shutdown(sockets)

@@ -1,0 +1,281 @@
+"""Which eligible lessons are shown in a run, with what probability, and what they are expected to be worth."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import exp, fsum, inf
+from typing import Final, Protocol
+
+from lessonbook.experiment import flags
+from lessonbook.experiment.effect import EffectEstimate, effect_of
+from lessonbook.experiment.evidence import Evidence
+from lessonbook.experiment.grid import RHO
+from lessonbook.experiment.likelihood import believed
+from lessonbook.experiment.population import fit_prior
+from lessonbook.experiment.prior import Prior
+from lessonbook.experiment.retirement import e_value
+
+POLICY_VERSION: Final = "measured/2"
+LADDER: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98)
+"""The probabilities that are used: few, so that evidence stays small."""
+
+
+MISFITS_MAX: Final = 50
+"""How many lessons that do not fit the budget are passed over before the walk ends."""
+
+HOLDOUT_SHARE: Final = 0.01
+"""The share of runs that get no lesson but the exempt ones, so that the whole service is measured, too."""
+
+
+class Chance(Protocol):
+    """With what probability a lesson is shown where it is eligible; `exempt` where that is certain, without a coin."""
+
+    @property
+    def p_show(self) -> float:
+        """The probability, as it is logged."""
+        ...
+
+    @property
+    def exempt(self) -> bool:
+        """Whether the exposure tells nothing of the lesson's effect."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Certain:
+    """A lesson that is always shown, or never."""
+
+    p_show: float = 1.0
+    exempt: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the policy is told.
+
+    `mean_weight` is what an average issue weighs; `token_cost` is in average issues per token shown, `flag_cost` in
+    average issues per flag beyond the usual; `half_life` of base rates is in periods, `hazard` the chance per period
+    that a lesson's effect changes. `sharpness` says how fast the log odds of showing follow those of being worth it.
+    They are ahead by `outlook_slope` times what the outlook of a new lesson is above `outlook_even`, from `pessimism`
+    to `optimism` at most. `p_min` and `p_max` bound the probability of a coin; `p_trusted` is that of a lesson which a
+    person approved.
+    """
+
+    mean_weight: float = 2.6
+    token_cost: float = 0.003 / 100
+    flag_cost: float = 4.0
+    half_life: float = 20.0
+    hazard: float = 0.04
+    sharpness: float = 3.0
+    optimism: float = 1.0
+    pessimism: float = -1.0
+    outlook_even: float = 0.2
+    outlook_slope: float = 8.0
+    p_min: float = 0.002
+    p_max: float = 0.98
+    p_trusted: float = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class LessonState:
+    """One lesson as the policy sees it.
+
+    `severity_weight` is what its issue weighs; `trusted` lessons were approved by a person; `exempt` ones (pinned, or
+    always shown) are certain and take no part in what is learned.
+    """
+
+    lesson_id: str
+    severity_weight: float
+    tokens: int
+    evidence: Evidence
+    trusted: bool = False
+    exempt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Appraisal:
+    """What a lesson is worth.
+
+    `benefit` is the expected severity-weighted issues spared by one showing to a task it fits perfectly, `cost` what
+    one showing costs in tokens and in flagged harm, in the same unit. `p_positive` is the probability that benefit
+    exceeds cost, `p_show` that of showing the lesson where it is eligible.
+    """
+
+    p_show: float
+    p_positive: float
+    benefit: float
+    cost: float
+    evidence: Evidence
+    prior: Prior
+    exempt: bool = False
+
+    @property
+    def effect(self) -> EffectEstimate:
+        """Effectiveness 1 − ρ with its 95 % interval."""
+        return effect_of(self.evidence, self.prior)
+
+    @property
+    def e_value(self) -> float:
+        """Evidence that the lesson does not cut its issue's rate by 15 %."""
+        return e_value(self.evidence)
+
+    def value(self, relevance: float) -> float:
+        """Return what one showing is worth to a task that the lesson fits to this degree, from 0 to 1."""
+        return self.benefit * relevance - self.cost
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A lesson that fits the task to some degree (0 to 1), and its length."""
+
+    lesson_id: str
+    relevance: float
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One eligible lesson's assignment in one run, as it is logged before the answer is sent."""
+
+    lesson_id: str
+    shown: bool
+    p_show: float
+    exempt: bool
+
+
+def appraise(
+    states: Sequence[LessonState], settings: Settings | None = None, *, prior: Prior | None = None, now: int = 0
+) -> dict[str, Appraisal]:
+    """Return what each lesson is worth, by its id.
+
+    `now` is the current period of the evidence. Where no `prior` is given it is fitted to these lessons.
+    """
+    settings = settings or Settings()
+    if prior is None:
+        prior = fit_prior((state.evidence for state in states if not state.exempt), now, settings.half_life)
+    tokens = fsum(state.tokens for state in states) / max(len(states), 1)
+    optimism = optimism_of(prior, settings, tokens)
+    return {state.lesson_id: _appraised(state, settings, prior, now, optimism) for state in states}
+
+
+def assign(
+    candidates: Iterable[Candidate],
+    chances: Mapping[str, Chance],
+    uniform: Callable[[str], float],
+    budget_tokens: int,
+    *,
+    most: int | None = None,
+    given: Mapping[str, bool] | None = None,
+) -> list[Delivery]:
+    """Return the deliveries of one run: every lesson that is eligible, shown or withheld.
+
+    A lesson is eligible if it fits the budget after those before it that are shown; only then is its coin
+    `uniform(lesson_id)` looked at, so eligibility never depends on it. What does not fit is passed over, so that
+    something shorter after it still may.
+
+    Args:
+        candidates: best first.
+        chances: with what probability each of them is shown.
+        uniform: a number in [0, 1) for each lesson, drawn for this run.
+        budget_tokens: what the shown lessons may hold together.
+        most: how many may be shown; None: as many as fit.
+        given: what was decided earlier in the same run; that stands, whatever has been learned since.
+    """
+    deliveries: list[Delivery] = []
+    spent = shown_count = misfits = 0
+    for candidate in candidates:
+        if shown_count == most or misfits == MISFITS_MAX:
+            break
+        if spent + candidate.tokens > budget_tokens:
+            misfits += 1
+            continue
+        lesson_id = candidate.lesson_id
+        chance = chances[lesson_id]
+        earlier = (given or {}).get(lesson_id)
+        shown = _falls(chance.p_show, lesson_id, uniform) if earlier is None else earlier
+        deliveries.append(Delivery(lesson_id, shown, chance.p_show, chance.exempt))
+        spent += candidate.tokens if shown else 0
+        shown_count += shown
+    return deliveries
+
+
+def _falls(p_show: float, lesson_id: str, uniform: Callable[[str], float]) -> bool:
+    return p_show >= 1 or (p_show > 0 and uniform(lesson_id) < p_show)
+
+
+def ranked(candidates: Iterable[Candidate], appraisals: Mapping[str, Appraisal]) -> list[Candidate]:
+    """Return candidates in the order in which they are offered: exempt ones first, then by value per token."""
+
+    def worth(candidate: Candidate) -> tuple[bool, float]:
+        appraisal = appraisals[candidate.lesson_id]
+        return appraisal.exempt, appraisal.value(candidate.relevance) / max(candidate.tokens, 1)
+
+    return sorted(candidates, key=worth, reverse=True)
+
+
+def optimism_of(prior: Prior, settings: Settings, tokens: float) -> float:
+    """Return by how much the log odds of showing are ahead of those of being worth it, in this population of lessons.
+
+    What is withheld teaches less, so doubt is resolved by showing where a new lesson of so many tokens can bring more
+    than it risks, and by withholding where it can not: by R = E[gain] ÷ (E[gain] + E[loss]) of one that is unknown.
+    """
+    base = prior.base_shape / prior.base_exposures
+    gain = loss = 0.0
+    for suspicion, excess in zip(prior.flag_weights, flags.excess(prior.flag_weights), strict=True):
+        cost = settings.token_cost * tokens + settings.flag_cost * excess
+        values = [base * (1 - rho) - cost for rho in RHO]
+        gain += suspicion * sum(w * value for w, value in zip(prior.rho_weights, values, strict=True) if value > 0)
+        loss -= suspicion * sum(w * value for w, value in zip(prior.rho_weights, values, strict=True) if value < 0)
+    outlook = gain / (gain + loss) if gain > 0 else 0.0
+    return min(max(settings.outlook_slope * (outlook - settings.outlook_even), settings.pessimism), settings.optimism)
+
+
+def show_probability(
+    p_positive: float, settings: Settings, optimism: float = 0.0, *, gain_odds: float = inf, trusted: bool = False
+) -> float:
+    """Return the step of `LADDER` nearest to the probability with odds eᵒ · Oˢ⁻ᶜ · min(O, gain ÷ loss)ᶜ.
+
+    O = P ÷ (1 − P), o the optimism, s the sharpness. `gain_odds` is expected gain ÷ expected loss of one showing: a
+    lesson that probably helps a little may, less probably, do much harm. Where the outlook is best that is found out by
+    showing it (c = 0), where it is worst such a lesson is withheld (c = s). The probability stays off 0 and 1, so that
+    every exposure tells something; a trusted lesson is shown until P < 0.5.
+    """
+    if trusted and p_positive >= 0.5:  # noqa: PLR2004  # more likely good than bad
+        return settings.p_trusted
+    if p_positive <= 0 or p_positive >= 1:
+        p_show = p_positive
+    else:
+        odds = p_positive / (1 - p_positive)
+        caution = (settings.optimism - optimism) / (settings.optimism - settings.pessimism)
+        lessened = min(gain_odds / odds, 1.0) ** (settings.sharpness * caution)
+        odds = exp(optimism) * odds**settings.sharpness * lessened
+        p_show = odds / (1 + odds)
+    wanted = min(max(p_show, settings.p_min), settings.p_max)
+    return min(LADDER, key=lambda step: abs(step - wanted))
+
+
+def _appraised(state: LessonState, settings: Settings, prior: Prior, now: int, optimism: float) -> Appraisal:
+    belief = believed(state.evidence, prior, now, settings.hazard, settings.half_life)
+    gains = [state.severity_weight * base * (1 - rho) for base, rho in zip(belief.bases, RHO, strict=True)]
+    tokens_cost = settings.mean_weight * settings.token_cost * state.tokens
+    suspicion = flags.posterior(state.evidence.flags, state.evidence.shown, prior.flag_weights)
+    costs = [
+        tokens_cost + settings.mean_weight * settings.flag_cost * excess for excess in flags.excess(prior.flag_weights)
+    ]
+    p_positive = gained = lost = 0.0
+    for chance, cost in zip(suspicion, costs, strict=True):
+        values = [(weight, gain - cost) for weight, gain in zip(belief.weights, gains, strict=True)]
+        p_positive += chance * sum(weight for weight, value in values if value > 0)
+        gained += chance * sum(weight * value for weight, value in values if value > 0)
+        lost -= chance * sum(weight * value for weight, value in values if value < 0)
+    p_positive, gain_odds = min(p_positive, 1.0), gained / lost if lost > 0 else inf
+    return Appraisal(
+        p_show=1.0
+        if state.exempt
+        else show_probability(p_positive, settings, optimism, gain_odds=gain_odds, trusted=state.trusted),
+        p_positive=p_positive,
+        benefit=fsum(weight * gain for weight, gain in zip(belief.weights, gains, strict=True)),
+        cost=fsum(chance * cost for chance, cost in zip(suspicion, costs, strict=True)),
+        evidence=state.evidence,
+        prior=prior,
+        exempt=state.exempt,
+    )

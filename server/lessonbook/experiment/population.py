@@ -1,0 +1,136 @@
+"""What lessons are like as a population: the prior that each lesson's own evidence starts from.
+
+Empirical Bayes (Robbins 1956; Efron 2010, "Large-Scale Inference"): where many lessons of a project turn out to help, a
+new one is believed in sooner, and where issues are rare, little can be gained by any.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from math import exp, fsum, log
+from operator import mul
+from typing import Final
+
+from lessonbook.experiment import flags
+from lessonbook.experiment.evidence import Evidence
+from lessonbook.experiment.grid import GRID_POINTS, normal_logs, normalised
+from lessonbook.experiment.likelihood import (
+    PRIOR_SHOWINGS,
+    Tally,
+    application_logs,
+    case_split_logs,
+    event_logs,
+    ignored_share,
+    rate_logs,
+    tally_of,
+)
+from lessonbook.experiment.prior import DEFAULT_PRIOR, PRIOR_MEAN, Prior
+
+_PRIOR_LESSONS: Final = 8.0
+"""How many lessons' worth the default prior counts beside the population."""
+_PRIOR_EXPOSURES: Final = 50.0
+_ROUNDS: Final = 4
+_CENTRES: Final = (-0.75, -0.6, -0.45, -0.3, -0.15, 0.0, 0.15)
+_SPREADS: Final = (0.08, 0.2, 0.4, 0.6)
+_CENTRE_SD: Final = 0.25
+_SPREAD_MEDIAN: Final = 0.4
+_LOG_SPREAD_SD: Final = 0.8
+_TEMPER: Final = 0.5
+_FAMILY: Final = tuple(
+    (
+        -0.5 * ((centre - PRIOR_MEAN) / _CENTRE_SD) ** 2 - 0.5 * (log(spread / _SPREAD_MEDIAN) / _LOG_SPREAD_SD) ** 2,
+        normalised(normal_logs(centre, spread)),
+    )
+    for centre in _CENTRES
+    for spread in _SPREADS
+)
+_IGNORED_RISKS: Final = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
+_IGNORED_RISK_SD: Final = 0.2
+
+
+def fit_prior(population: Iterable[Evidence], now: int = 0, half_life: float = 1e9) -> Prior:
+    """Return the population's prior, starting from `DEFAULT_PRIOR`, which counts as a few lessons.
+
+    Base rates and shares by moments, the distribution of ρ by expectation maximisation on the grid (Laird 1978, the
+    nonparametric maximum likelihood estimate, kept smooth by the default prior), `ignored_risk` by maximum likelihood.
+    """
+    known = list(population)
+    tallies = [tally for one in known if (tally := tally_of(one, now, half_life)).shown + tally.withheld > 0]
+    start = DEFAULT_PRIOR
+    shape = start.base_shape
+    events = fsum(tally.events for tally in tallies)
+    exposures = fsum(tally.withheld + 0.8 * tally.shown for tally in tallies)
+    rate = (events + _PRIOR_EXPOSURES * shape / start.base_exposures) / (exposures + _PRIOR_EXPOSURES)
+    shown, applied = fsum(tally.shown for tally in tallies), fsum(tally.applied for tally in tallies)
+    ignored = 1 - (applied + PRIOR_SHOWINGS * (1 - start.ignored)) / (shown + PRIOR_SHOWINGS)
+    prior = Prior(
+        base_exposures=shape / rate, ignored=ignored, flag_weights=flags.fitted((one.flags, one.shown) for one in known)
+    )
+    independent = [_added(case_split_logs(tally.splits), rate_logs(tally, prior)) for tally in tallies]
+    weights = _fitted(independent)
+    prior = replace(prior, ignored_risk=_ignored_risk(tallies, independent, replace(prior, rho_weights=weights)))
+    together = [_added(event_logs(tally, _applications(tally, prior)), rate_logs(tally, prior)) for tally in tallies]
+    return replace(prior, rho_weights=_fitted(together))
+
+
+def _ignored_risk(tallies: Sequence[Tally], independent: Sequence[Sequence[float]], prior: Prior) -> float:
+    """Return the risk of runs that ignore lessons under which applications agree best with randomised events."""
+
+    def evidence(risk: float) -> float:
+        tried = replace(prior, ignored_risk=risk)
+        total = -0.5 * ((log(risk) - log(DEFAULT_PRIOR.ignored_risk)) / _IGNORED_RISK_SD) ** 2
+        for applied, ignored, share, logs in rows:
+            pair = zip(logs, *application_logs(share, tried), strict=True)
+            total += _log_mean([sofar + applied * one + ignored * other for sofar, one, other in pair], weights)
+        return total
+
+    weights = prior.rho_weights
+    rows = [
+        (tally.applied_events, tally.shown_events - tally.applied_events, ignored_share(tally, prior), logs)
+        for tally, logs in zip(tallies, independent, strict=True)
+        if tally.applied > 0 and tally.shown_events > 0
+    ]
+    return max(_IGNORED_RISKS, key=evidence)
+
+
+def _applications(tally: Tally, prior: Prior) -> tuple[list[float], list[float]] | None:
+    return application_logs(ignored_share(tally, prior), prior) if tally.applied > 0 else None
+
+
+def _fitted(logs: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    likelihoods = [[exp(one - top) for one in row] for row in logs for top in (max(row),)]
+    start = _blended(likelihoods)
+    weights = list(start)
+    for _ in range(_ROUNDS):
+        sums = [_PRIOR_LESSONS * weight for weight in start]
+        for row in likelihoods:
+            joint = [weight * one for weight, one in zip(weights, row, strict=True)]
+            scale = 1 / sum(joint)
+            sums = [total + scale * one for total, one in zip(sums, joint, strict=True)]
+        total = sum(sums)
+        weights = [one / total for one in sums]
+    return tuple(weights)
+
+
+def _blended(likelihoods: Sequence[Sequence[float]]) -> list[float]:
+    """Return normal populations of log ρ, averaged by how well each explains what is seen.
+
+    Their evidence is tempered (power 0.5), since real populations are not normal. A population that is alike is
+    recognised by this long before any lesson is known by itself.
+    """
+    scores = [
+        log_prior + _TEMPER * sum(log(sum(map(mul, weights, row))) for row in likelihoods)
+        for log_prior, weights in _FAMILY
+    ]
+    total = [0.0] * GRID_POINTS
+    for chance, (_, weights) in zip(normalised(scores), _FAMILY, strict=True):
+        total = [sofar + chance * weight for sofar, weight in zip(total, weights, strict=True)]
+    return total
+
+
+def _log_mean(logs: Sequence[float], weights: Sequence[float]) -> float:
+    top = max(logs)
+    return top + log(sum(weight * exp(one - top) for weight, one in zip(weights, logs, strict=True)))
+
+
+def _added(one: Sequence[float], other: Sequence[float]) -> list[float]:
+    return [first + second for first, second in zip(one, other, strict=True)]

@@ -1,0 +1,38 @@
+"""Retirement with a guarantee: an e-process against the hypothesis that the lesson cuts its issue's rate.
+
+H₀: ρ ≤ 0.85. By Ville's inequality the chance that the e-value ever reaches 1/α under H₀ is at most α, however often it
+is looked at (Turner, Ly & Grünwald 2024, "Generic E-variables for exact sequential k-sample tests"; Howard & Ramdas
+2021). The mean of several e-processes is one.
+"""
+
+from collections.abc import Mapping
+from math import exp, fsum, log
+from typing import Final
+
+from lessonbook.experiment.evidence import Evidence, Split
+from lessonbook.experiment.grid import shown_share
+
+RHO_NULL: Final = 0.85
+"""A lesson whose rate ratio is at most this cuts its issue by at least 15 %, and is never retired but by bad luck."""
+RHO_BAD: Final = (1.0, 1.2, 1.5, 2.0, 3.0)
+ALPHA: Final = 0.01
+
+_EXP_MAX: Final = 700.0
+
+
+def e_value(evidence: Evidence) -> float:
+    """Return the evidence against H₀: the mean over `RHO_BAD` of likelihood ratios, from verified events only."""
+    return fsum(exp(min(_log_ratio(evidence.verified, rho), _EXP_MAX)) for rho in RHO_BAD) / len(RHO_BAD)
+
+
+def should_retire(evidence: Evidence, alpha: float = ALPHA) -> bool:
+    """Return whether the lesson may be retired, at most `alpha` wrongly over its whole life."""
+    return e_value(evidence) >= 1 / alpha
+
+
+def _log_ratio(splits: Mapping[float, Split], rho: float) -> float:
+    total = 0.0
+    for p_show, (shown, withheld) in splits.items():
+        null, bad = shown_share(p_show, RHO_NULL), shown_share(p_show, rho)
+        total += shown * log(bad / null) + withheld * log((1 - bad) / (1 - null))
+    return total

@@ -1,0 +1,125 @@
+"""What git says of the working folder, asked so that nothing the folder holds is run."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from lessonbook.machine.programs import find_program
+
+NAME_MAX: Final = 200
+"""Characters of a project's name."""
+_NOTHING_FOUND: Final = 1
+"""What `git config` exits with where there is no such key."""
+log = logging.getLogger(__name__)
+_QUIET: Final = (
+    "--no-pager",
+    "-c",
+    "safe.bareRepository=explicit",  # a folder of a clone may look like a repository, with a configuration of its own
+    "-c",
+    "core.fsmonitor=false",
+    "-c",
+    "core.hooksPath=/dev/null",
+    "-c",
+    "log.showSignature=false",  # runs gpg.program
+)
+_NO_NETWORK: Final = {
+    "GIT_ALLOW_PROTOCOL": "none",  # a partial clone would fetch what is missing, by a program its remote names
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+}
+
+
+def ask(folder: Path, *arguments: str, timeout_s: float = 5.0) -> subprocess.CompletedProcess[str]:
+    """Run git in `folder` and return what came of it, whatever that is.
+
+    Raises:
+        OSError: there is no git on this machine, or it does not answer within `timeout_s`.
+    """
+    if (git := find_program("git")) is None:
+        raise FileNotFoundError("git is not on the search path")
+    try:
+        return subprocess.run(  # noqa: S603  # fixed words, no shell
+            [git, "-C", str(folder), *_QUIET, *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **_NO_NETWORK},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError(f"git does not answer within {timeout_s:g} s") from error
+
+
+def top_of(folder: Path) -> Path | None:
+    """Return the top folder of the checkout that `folder` is in, or None where it is in none."""
+    try:
+        here = Path(os.path.realpath(folder))
+    except FileNotFoundError:  # the working folder was removed
+        return None
+    return next((place for place in (here, *here.parents) if os.path.exists(place / ".git")), None)  # noqa: PTH110  # see below
+
+
+def project_of(folder: Path) -> str:
+    """Return the project of a working folder: its git remote, else its top folder's name with a hash of its place.
+
+    The remote is `origin`, else the first there is; host and path in lower case, without credentials. A folder that
+    is in no git checkout belongs to the project `default`.
+    """
+    top = top_of(folder)
+    if top is None:
+        return "default"
+    remotes = remotes_of(top)
+    return remotes.get("origin") or next(iter(remotes.values()), "") or _place_name(top)
+
+
+def remotes_of(top: Path) -> dict[str, str]:
+    """Return the projects that a checkout's remotes name, by remote; none where git does not answer."""
+    try:
+        done = ask(top, "config", "--local", "--null", "--get-regexp", r"^remote\..*\.url$")
+    except OSError:
+        return {}
+    if done.returncode not in {0, _NOTHING_FOUND}:
+        log.warning(
+            "git cannot read the remotes of %s, so its project is named after its place (name it with --project): %s",
+            top,
+            done.stderr.strip().splitlines()[0][:200] if done.stderr.strip() else "it does not say why",
+        )
+    named: dict[str, str] = {}
+    for entry in filter(None, done.stdout.split("\0")):
+        key, _, url = entry.partition("\n")
+        if name := remote_name(url):
+            named.setdefault(key.removeprefix("remote.").removesuffix(".url"), name)
+    return named
+
+
+def remote_name(remote: str) -> str:
+    """Return `host/owner/name`, in lower case, of a remote in any of git's spellings; empty for a folder's path."""
+    scp = re.fullmatch(r"(?:[^@/]+@)?([\w.-]+):(?!//)(.+)", remote)
+    if scp:
+        host, path = scp.groups()
+    else:
+        try:
+            parts = urlsplit(remote)
+            host, path = parts.hostname or "", parts.path
+        except ValueError:
+            return ""
+    if not host:
+        return ""  # a path could spell another host's name
+    name = "/".join(part for part in (host, path.strip("/").removesuffix(".git")) if part).lower()
+    return name[:NAME_MAX] if name.isprintable() else ""
+
+
+def _place_name(top: Path) -> str:
+    place = hashlib.sha256(os.fsencode(top)).hexdigest()[:8]
+    name = "".join(letter for letter in top.name if letter.isprintable())[: NAME_MAX - 9]
+    return f"{name or 'checkout'}-{place}"

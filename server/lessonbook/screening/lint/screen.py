@@ -1,0 +1,83 @@
+"""The lint that every offered, imported or generated lesson passes before it may be served (SAFETY P4)."""
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from lessonbook.screening.lint.advice import advices
+from lessonbook.screening.lint.disguise import disguises, hides_characters, readings, visible
+from lessonbook.screening.lint.form import forms
+from lessonbook.screening.lint.speech import speeches
+from lessonbook.screening.redact import redact
+
+__all__ = ["LESSON_MAX", "WHY_MAX", "Screened", "one_line", "screen", "screen_why", "visible"]
+
+LESSON_MAX: Final = 600
+WHY_MAX: Final = 600
+WORDS_MIN: Final = 3
+READ_MAX: Final = 2_000
+"""Characters that are judged: a longer text waits for a person anyway."""
+
+Verdict = Literal["clean", "risky", "unfit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """A lesson's text after the lint.
+
+    `clean` may be served, `risky` waits for a person, `unfit` is no rule at all. `reasons` are sentences for a person.
+    """
+
+    text: str
+    verdict: Verdict
+    reasons: tuple[str, ...]
+
+
+_WEB: Final = re.compile(r"\b(?:https?|ftp|file|data|javascript)://?[\w\[]|\bdata:\w+/\w|\bwww\.\w", re.I)
+_MAIL: Final = re.compile(r"[\w.+-]{1,64}@[\w-]{1,64}\.[a-z]{2,}", re.I)
+_WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2}|[^\W\d_]{2,}")
+"""A word; where words are not spaced (Chinese, Japanese, Korean), two characters count as one."""
+
+
+def one_line(text: str) -> str:
+    """Return `text` on one line, with single blanks."""
+    return " ".join(text.split())
+
+
+def screen(text: str) -> Screened:
+    """Return the lint's judgement of a lesson, with its text cleaned and on one line."""
+    return _judge(text, WORDS_MIN)
+
+
+def screen_why(text: str) -> Screened:
+    """Return the lint's judgement of a rationale, which may be short. One without a word is dropped."""
+    judged = _judge(text, 1)
+    return Screened("", "clean", ()) if judged.verdict == "unfit" else judged
+
+
+def _judge(text: str, words_min: int) -> Screened:
+    reasons: list[str] = []
+    if hides_characters(text):
+        reasons.append("it holds hidden or direction-changing characters")
+    cleaned, secrets = redact(one_line(visible(text)))
+    if secrets:
+        reasons.append(f"it holds a secret ({', '.join(secrets)})")
+    if len(_WORD.findall(cleaned)) < words_min:
+        return Screened(cleaned, "unfit", ("it is not a rule: write what to do, in at least three words",))
+    if len(cleaned) > LESSON_MAX:
+        reasons.append(f"it is longer than {LESSON_MAX} characters")
+    reasons += _found(cleaned[:READ_MAX])
+    return Screened(cleaned, "risky" if reasons else "clean", tuple(dict.fromkeys(reasons)))
+
+
+def _found(text: str) -> list[str]:
+    """Return why a person should look at `text`, as parts of a sentence."""
+    reasons: list[str] = []
+    if _WEB.search(text):
+        reasons.append("it holds a web address")
+    if "@" in text and _MAIL.search(text):
+        reasons.append("it holds an e-mail address")
+    for reading in readings(text):
+        reasons += speeches(reading) + advices(reading)
+    reasons += disguises(text) + forms(text)
+    return reasons

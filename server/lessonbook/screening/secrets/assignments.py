@@ -1,0 +1,268 @@
+"""Secrets that a name gives away: `password = "…"`, `--token …`, `Authorization: Basic …`, `<password>…</password>`."""
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Final, NamedTuple
+
+from lessonbook.screening.secrets.names import NAMING, Promise, promise
+from lessonbook.screening.secrets.values import (
+    TOKEN_MIN,
+    UUID,
+    has_mixture,
+    is_hex,
+    is_jumble,
+    is_noise,
+    is_scattered,
+    is_stand_in,
+    is_template,
+    is_token,
+    is_word,
+    is_wordless,
+)
+
+Span = tuple[int, int, str]
+
+_KEYS: Final = frozenset({"key", "keys", "Key", "KEY"})
+_NAME_CHARS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
+_NAME_MAX: Final = 80
+_BESIDE_MAX: Final = 160
+_NEAR_MAX: Final = 60
+_PASSWORD_MIN: Final = 4
+_PASSWORD_BARE_MIN: Final = 6
+_PHRASE_MIN: Final = 12
+_DRAWN_MIN: Final = 20
+
+# Between a name and its value stands …
+_SIGN: Final = re.compile(  # … a sign, with or without a type: `=`, `:`, `:=`, `=>`, `?=`, `: str =`
+    r"""\\?["'`]?[\])]{0,2}\s{0,8}"""
+    r"(?::{0,3}={1,3}>?|(?:[.+?]|\?\?|\|\|)=|!==?|->|(?:\|\||\?\?|or\b)(?=\s{1,4}[\"'`])|:\s{0,4}[A-Za-z][\w.\[\]|?]{0,30}\s{0,4}=(?!=)|:(?!:))"
+    r"[ \t]{0,40}\n?[ \t]{0,40}"
+    r"""(?:["']\s{0,4}\+\s{0,4}(?=["']))?"""  # `"token=" + "…"`
+)
+_BLANK = re.compile(r"[ \t]{1,4}(?![-|&<>])")  # … a blank, after a flag: `--password x`
+_SPEECH = re.compile(
+    r"(?:[ \t]{1,20}|[ \t]{1,4}(?P<verb>is|was|to|be)[ \t:]{1,4})(?=[\"'][^\s\"']{4,200}[\"'])"
+)  # … `password is "x"`
+_PAIR = re.compile(  # … what parts the items of a list, or the attributes of a key: `"token", "x"`, `key="x" value="y"`
+    r"""\\?["'`]\s{0,4}[,>})]{1,3}\s{0,40}(?:(?:\\?["'])?(?:value|default|content)(?:\\?["'])?\s{0,4}[:=]\s{0,4})?(?=\\?["'`])"""
+    r"""|\\?["'][\s{]{1,20}(?:(?:type\s{0,4}=\s{0,4}\w{1,20}|description\s{0,4}=\s{0,4}"[^"\n]{0,200}")\s{0,20}){0,2}"""
+    r"""(?:value|default)\s{0,4}=\s{0,4}(?=["'])"""
+)
+_ELEMENT = re.compile(r"[\"']?>(?=[^<>\s]{1,400}</)")  # … the end of a tag
+_CALL = re.compile(  # … the bracket of a call, and perhaps who logs in: `NetworkCredential("user", "x")`
+    r"""(?:\s{0,4}=\s{0,4}[\w.]{0,40})?\(\s{0,8}(?P<first>["'][^"'\n]{0,80}["']\s{0,4},\s{0,8}){0,2}(?=["'`])"""
+)
+# Before a value may stand …
+_SCHEME = re.compile(
+    r"(?i)(?:basic|bearer|token|apikey|api-token|api-key|key|ssws|digest|splunk|negotiate|oauth|jwt)\s{1,4}"
+)
+_FALLBACK = re.compile(
+    r"""[A-Za-z_][\w.\[\]]{0,60}\s{0,4}(?:\|\||\?\?|or)\s{0,4}(?=["'`])"""
+    r"""|[A-Za-z_][\w.]{0,60}\(\s{0,4}["'][\w.-]{1,80}["']\s{0,4},\s{0,4}(?=["'`])"""
+)
+_QUOTED = re.compile(
+    r"""[bBrRuUfF@$]{0,2}(\\?["'`])(?P<value>(?:(?!\1)[^\n\\]|\\(?!["'])[^\n]|(?!\1)\\["']){1,2000}+)(?:\1|$)""", re.M
+)
+_BARE = re.compile(r"""[^\s"'`<>,;(\[{=&][^\s"'`<>,;()\[\]=]{0,2000}+={0,3}+""")
+_BARE_PASSWORD = re.compile(r"""[^\s"'`<>,;(\[{][^\s"'`<>,;]{0,99}+""")
+_NEAR = re.compile(r"""(?<![\w/.+-])[A-Za-z0-9][\w.+/=~!-]{19,400}+""")
+_WORD_BEFORE = re.compile(r"\b([A-Za-z]{3,10}) \Z")
+_CHECKSUM = re.compile(
+    r"(?i)sha-?\d|hash|integrity|checksum|digest|md5|commit|revision|public|fingerprint|\bid\b|_id\b"
+)
+_BESIDE = re.compile(
+    r"(?i)(?:user(?:name|[ _-]?id)?|uid|login|host(?:name)?|server|machine)[\"']?\s{0,20}(?:=>|[:=]|[\"' ])"
+)
+_EXPRESSION = re.compile(r"\A(?:[$&*@(\[{!/~]|[A-Za-z_][\w.]*(?:[(\[]|::|->))")
+_CALLABLE = re.compile(r"[A-Za-z_][\w.]*")
+_DOTTED = re.compile(r"\A[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+
+
+class Value(NamedTuple):
+    """A value that was given to a name, and how it is bound to it."""
+
+    start: int
+    end: int
+    text: str
+    quoted: bool
+    loose: bool
+    """Whether what binds it could stand in prose or between two things that have nothing to do with each other."""
+    beside_user: bool
+    """Whether a user or a server is named close by, as in a connection string."""
+
+
+class _Reading:
+    """A text with what is looked for around many of its names, found once."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @cached_property
+    def _users(self) -> list[int]:
+        return [match.start() for match in _BESIDE.finditer(self.text)]
+
+    @cached_property
+    def _drawn(self) -> list[Span]:
+        return [span for match in _NEAR.finditer(self.text) if (span := _drawn_span(self.text, match)) is not None]
+
+    def names_user(self, start: int, end: int) -> bool:
+        """Return whether a user or a server is named within `start` and `end`."""
+        at = bisect_left(self._users, start)
+        return at < len(self._users) and self._users[at] < end
+
+    def drawn_after(self, position: int) -> Span | None:
+        """Return where something that can only be drawn stands, at most 60 characters after `position`."""
+        at = bisect_left(self._drawn, (position, 0, ""))
+        if at == len(self._drawn) or (start := self._drawn[at][0]) - position > _NEAR_MAX:
+            return None
+        return None if "[redacted:" in self.text[position:start] else self._drawn[at]
+
+
+def assigned(text: str) -> Iterator[Span]:
+    """Yield start, end and kind of the secrets that names in `text` are given, in the order of the names."""
+    reading = _Reading(text)
+    done = 0
+    for anchor in _anchors(text):
+        if anchor < done:
+            continue
+        start, done = _name_around(text, anchor)
+        if text.startswith("[redacted:", max(0, start - 10)):
+            continue  # the name of a mark
+        name = text[start:done].rstrip(".-")
+        means = promise(name)
+        if name in _KEYS and (before := _WORD_BEFORE.search(text, max(0, start - 12), start)) is not None:
+            means = promise(before[1] + "_key")
+        if means == "none":
+            continue
+        value = _value_of(reading, start, done, means)
+        if value is not None and _is_secret(value, means, name):
+            yield value.start, value.end, "password" if means == "password" else "token"
+            done = max(done, value.end)
+        elif means != "key" and (drawn := reading.drawn_after(done)) is not None:
+            yield drawn
+
+
+def _drawn_span(text: str, match: re.Match[str]) -> Span | None:
+    start, value = match.start(), match.group().rstrip(".")
+    if (
+        "/" in value
+        or is_stand_in(match.group())
+        or not is_wordless(value, _DRAWN_MIN)
+        or UUID.search(value) is not None
+    ):
+        return None
+    if _CHECKSUM.search(text, max(0, start - 24), start + 8) is not None:
+        return None
+    return start, start + len(value), "token"
+
+
+def _anchors(text: str) -> list[int]:
+    small = text.lower()
+    if len(small) != len(text):
+        small = "".join(char.lower() if char.isascii() else char for char in text)
+    found: list[int] = []
+    for word in NAMING:
+        at = small.find(word)
+        while at >= 0:
+            found.append(at)
+            at = small.find(word, at + len(word))
+    return sorted(found)
+
+
+def _name_around(text: str, anchor: int) -> tuple[int, int]:
+    start = end = anchor
+    first, last = max(0, start - _NAME_MAX), min(len(text), end + _NAME_MAX)
+    while start > first and text[start - 1] in _NAME_CHARS:
+        start -= 1
+    while end < last and text[end] in _NAME_CHARS:
+        end += 1
+    return start, end
+
+
+def _value_of(reading: _Reading, start: int, end: int, means: Promise) -> Value | None:
+    text = reading.text
+    users = means == "password" and reading.names_user(start - _BESIDE_MAX, end + _BESIDE_MAX // 2)
+    if (gap := _SIGN.match(text, end)) is not None and text[gap.end() : gap.end() + 1] != "(":
+        colon = "=" not in gap.group() and gap.group()[:1] not in "\"'`\\"
+        spaced = gap.group()[:1].isspace() and gap.group()[-1:].isspace()
+        return _value_at(text, gap.end(), means, loose=colon, users=users, spaced=spaced)
+    if text[start : start + 1] == "-" and (gap := _BLANK.match(text, end)) is not None:
+        return _value_at(text, gap.end(), means, loose=False, users=users)
+    if text[end - 1] != "." and (gap := _SPEECH.match(text, end)) is not None:
+        users = users and not text[text.rfind("\n", max(0, start - 40), start) + 1 : start].strip()
+        return _value_at(text, gap.end(), means, loose=not gap["verb"] and not users, users=users)
+    if (gap := _ELEMENT.match(text, end)) is not None:
+        value = _value_at(text, gap.end(), means, loose=False, users=users)
+        return value and value._replace(quoted=True)
+    if (gap := _PAIR.match(text, end)) is not None:
+        listed = text[max(0, start - 2) : start - 1] == "(" and ")" not in gap.group()
+        bound = listed or "value" in gap.group() or "default" in gap.group()
+        return _value_at(text, gap.end(), means, loose=not bound, users=users)
+    if (gap := _CALL.match(text, end)) is not None:
+        return _value_at(text, gap.end(), means, loose=not gap["first"], users=False)
+    return None
+
+
+def _value_at(
+    text: str, position: int, means: Promise, *, loose: bool, users: bool, spaced: bool = False
+) -> Value | None:
+    for before in (_SCHEME, _FALLBACK):
+        if (match := before.match(text, position)) is not None:
+            position = match.end()
+    if (match := _QUOTED.match(text, position)) is not None:
+        start, end = match.span("value")
+        scheme = _SCHEME.match(text, start, end)
+        start = scheme.end() if scheme is not None and scheme.end() < end else start
+        return Value(start, end, text[start:end], quoted=True, loose=loose, beside_user=users)
+    match = (_BARE_PASSWORD if means == "password" else _BARE).match(text, position)
+    if match is None or match.group().endswith(".."):
+        return None
+    value = match.group()
+    if text[match.end() : match.end() + 1] in {"(", "["} and _CALLABLE.fullmatch(value) is not None:
+        return None
+    if "&" in value and "?" in text[max(0, position - 200) : position].rsplit("\n", 1)[-1]:
+        value = value.partition("&")[0]
+    value = value.rstrip(".)}]\\:")
+    start, end = match.start(), match.start() + len(value)
+    listed = users and not spaced and text[end : end + 1] in {";", '"', "'"}
+    return Value(start, end, value, quoted=False, loose=loose, beside_user=listed)
+
+
+def _is_secret(value: Value, means: Promise, name: str) -> bool:
+    text = value.text
+    if len(text) < (_PASSWORD_MIN if means == "password" else TOKEN_MIN) or "[redacted:" in text:
+        return False
+    if value.quoted and is_noise(text):
+        return True
+    if is_stand_in(text):
+        return False
+    if means == "password":
+        return _is_password(value, name)
+    text = text.strip()
+    if " " in text:
+        return False
+    if not value.quoted and _is_code(text):
+        return False
+    if means == "key":
+        return UUID.search(text) is not None or is_hex(text, 32) or is_scattered(text)
+    return is_token(text)
+
+
+def _is_password(value: Value, name: str) -> bool:
+    text = value.text
+    if value.beside_user and not value.loose and (value.quoted or not _is_code(text)):
+        return text.casefold() not in {"none", "null", "true", "false"}
+    if text.casefold() == name.casefold() or is_word(text) or (promise(text) != "none" and "_" in text):
+        return False
+    if value.quoted:
+        whole = " " not in text and text[0] not in "/#."
+        return whole and (not value.loose or has_mixture(text))
+    return len(text) >= _PASSWORD_BARE_MIN and not _is_code(text) and (has_mixture(text) or is_jumble(text))
+
+
+def _is_code(text: str) -> bool:
+    if is_template(text) or _EXPRESSION.match(text) is not None or (text.isdigit() and len(text) < _PASSWORD_BARE_MIN):
+        return True
+    return _DOTTED.fullmatch(text) is not None and not is_scattered(text)

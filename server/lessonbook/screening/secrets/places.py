@@ -1,0 +1,200 @@
+"""Secrets that their place gives away: in an address, in a command, behind a mark such as `hvs.` that issuers add."""
+
+import re
+from base64 import b64decode
+from collections.abc import Iterator
+from typing import Final
+
+from lessonbook.screening.secrets.values import (
+    UUID,
+    is_hex,
+    is_scattered,
+    is_stand_in,
+    is_template,
+    is_token,
+    is_word,
+    is_wordless,
+    unlike_words,
+    words,
+)
+
+Span = tuple[int, int, str]
+
+_ADDRESS = re.compile(r"""(?<=://)[^\s/:@"'`<>?#]{0,100}:(?P<password>[^\s/"'`<>?#]{1,200})@(?=[\w\[%$.{(*-])""")
+_ADDRESS_TOKEN = re.compile(r"(?<=://)[\w-]{20,200}(?=@[\w.-])")
+_EXAMPLES: Final = frozenset({"user:pass@", "user:password@", "username:password@", "user:passwd@", "login:password@"})
+_WORD_OF_SHELL = r"""(?:"[^"\n]{0,200}"|'[^'\n]{0,200}'|[^\s"'\\]{1,200}){1,4}"""
+_CURL = re.compile(rf"(?<=\s)(?:-u|-U|--user|--proxy-user)[ \t=]{{0,4}}(?P<word>{_WORD_OF_SHELL})")
+_CURL_NAMES: Final = re.compile(r"\b(?:curl|wget|http)\s")
+_COMMANDS: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
+    (
+        ("-p",),
+        re.compile(
+            r"\b(?:sshpass|(?:psexec|PsExec)(?:64)?|(?:docker|podman) login|twine|mysql(?:dump|admin)?"
+            r"""|mongo(?:sh|dump)?)\b[^\n|;&]{0,200}?\s-p[ \t]?["']?(?P<word>(?!ort|ath)[^\s"'-][^\s"']{4,100})"""
+        ),
+    ),
+    (("net use", "NET USE"), re.compile(r"(?i)\bnet use [^\n|;&]{0,200}?/user:\S{1,100} (?P<word>[^\s/]{4,100})")),
+    (
+        ("login",),
+        re.compile(
+            r"\b(?:machine\s{1,20}\S{1,100}|default)\s{1,20}login\s{1,20}\S{1,100}\s{1,20}password\s{1,20}(?P<word>\S{4,200})"
+        ),
+    ),
+    (
+        ("SecureString",),
+        re.compile(r"""ConvertTo-SecureString\s{1,4}(?:-String\s{1,4})?["'](?P<word>[^"'\s$]{4,200})["']"""),
+    ),
+    (
+        ("IDENTIFIED", "identified", "PASSWORD '", "password '"),
+        re.compile(
+            r"""\b(?:IDENTIFIED (?:WITH \w{1,40} )?BY(?: PASSWORD)? ["']|(?i:identified (?:with \w{1,40} )?by"""
+            r"""(?: password)?|(?:role|user) [^\n;]{1,100} password) ')(?P<word>[^"'\s]{4,200})["']"""
+        ),
+    ),
+    (
+        ("BUNDLE_",),
+        re.compile(
+            r"""\bBUNDLE_[A-Z0-9_]{2,80}__[A-Z]{2,10}"?\s{0,4}[=:]\s{0,4}["']?(?P<word>[^\s:"'$]{2,100}:[^\s"';$]{4,100})"""
+        ),
+    ),
+)
+_SIGNATURE = re.compile(r"[?&](?:sig|X-Amz-Signature|X-Goog-Signature|Signature)=(?P<word>[\w%+/=-]{20,400}+)")
+_BASIC = re.compile(r"(?i)(?<=\bbasic )[A-Za-z0-9+/]{8,400}+={0,2}")
+_ORACLE = re.compile(r"(?<=jdbc:oracle:)\w{2,10}:[^/@\s\"']{1,60}/(?P<word>[^@\s\"']{2,100})@")
+_COOKIE = re.compile(r"(?i)\bcookie:[^\n]{1,4000}")
+_COOKIE_VALUE = re.compile(r"""[\w.-]{1,100}=(?P<word>[^;\s"']{16,4000}+)""")
+_MANIFEST = re.compile(r"""\bkind["']?:[ \t]{0,4}["']?Secret\b""")
+_MANIFEST_VALUE = re.compile(
+    r"""^[ \t]{1,40}["']?(?!name|kind|type|apiVersion)[\w.-]{1,80}["']?:[ \t]{0,4}["']?"""
+    r"""(?P<word>[A-Za-z0-9+/]{8,4000}+={0,2})["']?,?[ \t]{0,4}$""",
+    re.M,
+)
+_MARKED = re.compile(r"(?<![\w./+=%@#$&\\-])[A-Za-z][A-Za-z0-9]{0,11}[_.~-][\w.~-]{16,400}+")
+_ID = re.compile(r"(?:(?<![A-Za-z])(?:id|ID)|[a-z]Id)s?\b[^\w\n]{0,6}(?:for example[^\w\n]{1,6}|e\.g\.[^\w\n]{1,6})?\Z")
+_PASSWORD_MIN: Final = 4
+_HEX_MIN: Final = 32
+_HEX_MARK_MAX: Final = 4
+_PART_MIN: Final = 20
+_WHOLE_MIN: Final = 30
+_LONGEST_MIN: Final = 12
+_ENDING = re.compile(r"\.[a-z][a-z0-9]{0,4}$")
+_PARTS = re.compile(r"[_.~=-]+")
+_MARKS_OF_NAMES: Final = words(
+    "sha sha1 sha224 sha256 sha384 sha512 md5 blake2b commit commits rev ref build chunk bundle img image index node"
+    " pod uuid urn guid cve ghsa id test tests fix bug issue release version python py cp lib request trace span"
+    " session app main vendor static style css js svg div class anonymous lambda docker container layer tmp temp file"
+    " blob resolved integrity checksum hash etag digest pkg com org net io www http https self this z zn"
+)
+
+
+def placed(text: str) -> Iterator[Span]:
+    """Yield start, end and kind of the secrets in `text` that stand where only secrets do."""
+    if "://" in text:
+        yield from _in_addresses(text)
+    yield from _in_requests(text)
+    yield from _in_commands(text)
+    if "Secret" in text and _MANIFEST.search(text) is not None:
+        yield from _in_manifest(text)
+    yield from _marked(text)
+
+
+def _in_addresses(text: str) -> Iterator[Span]:
+    for match in _ADDRESS.finditer(text):
+        if not _is_filled_in(match["password"]) and match.group().casefold() not in _EXAMPLES:
+            yield *match.span("password"), "url-password"
+    for match in _ADDRESS_TOKEN.finditer(text):
+        if is_hex(match.group(), 32) or is_scattered(match.group()):
+            yield *match.span(), "url-password"
+
+
+def _is_filled_in(value: str) -> bool:
+    return is_template(value) or len(set(value) - set("*xX.")) == 0
+
+
+def _in_commands(text: str) -> Iterator[Span]:
+    if ("-u" in text or "-U" in text) and _CURL_NAMES.search(text) is not None:
+        for match in _CURL.finditer(text):
+            if _CURL_NAMES.search(text, max(0, match.start() - 600), match.start()) is not None:
+                yield from _after_user(*match.span("word"), match["word"])
+    for hints, pattern in _COMMANDS:
+        if any(hint in text for hint in hints):
+            for match in pattern.finditer(text):
+                if not is_stand_in(match["word"]) and not is_word(match["word"]):
+                    yield *match.span("word"), "password"
+
+
+def _in_manifest(text: str) -> Iterator[Span]:
+    for match in _MANIFEST_VALUE.finditer(text):
+        word = match["word"]
+        if word.endswith("=") or is_scattered(word) or _decoded(word).isprintable():
+            yield *match.span("word"), "token"
+
+
+def _in_requests(text: str) -> Iterator[Span]:
+    for match in _SIGNATURE.finditer(text):
+        yield *match.span("word"), "token"
+    for match in _BASIC.finditer(text):
+        if _holds_user(match.group()):
+            yield *match.span(), "basic-auth"
+    for match in _ORACLE.finditer(text):
+        if not _is_filled_in(match["word"]):
+            yield *match.span("word"), "url-password"
+    for line in _COOKIE.finditer(text):
+        for match in _COOKIE_VALUE.finditer(text, line.start(), line.end()):
+            if is_token(match["word"]):
+                yield *match.span("word"), "token"
+
+
+def _holds_user(encoded: str) -> bool:
+    user, colon, _ = _decoded(encoded + "=" * (-len(encoded) % 4)).partition(":")
+    return bool(colon) and user.isprintable()
+
+
+def _decoded(encoded: str) -> str:
+    """Return what `encoded` says in base64; something that cannot be printed if it says nothing."""
+    try:
+        return b64decode(encoded, validate=True).decode()
+    except ValueError:
+        return "\0"
+
+
+def _after_user(start: int, end: int, word: str) -> Iterator[Span]:
+    """Yield the password of `user:password`, or the user where that is all there is."""
+    user, colon, password = word.partition(":")
+    if password.strip("\"'"):
+        start, secret = start + len(user) + 1, password
+    else:
+        end, secret = start + len(user), user
+    start, end = start + len(secret) - len(secret.lstrip("\"'")), end - len(secret) + len(secret.rstrip("\"'"))
+    secret = secret.strip("\"'")
+    if not colon or len(secret) < _PASSWORD_MIN or secret == user.strip("\"'") == password.strip("\"'"):
+        return
+    if not (is_word(secret) or is_stand_in(secret.strip("{}")) or is_template(word) or secret.startswith(("$", "["))):
+        yield start, end, "password"
+
+
+def _marked(text: str) -> Iterator[Span]:
+    for match in _MARKED.finditer(text):
+        value = match.group()
+        if _ENDING.search(value):
+            continue
+        mark, *parts = _PARTS.split(value)
+        if mark.lower() in _MARKS_OF_NAMES or is_stand_in(value) or UUID.search(value) is not None:
+            continue
+        if _ID.search(text, max(0, match.start() - 40), match.start()) is not None:
+            continue
+        if _is_drawn(value, mark, max(parts, key=len, default="")):
+            yield *match.span(), "token"
+
+
+def _is_drawn(value: str, mark: str, longest: str) -> bool:
+    if is_hex(longest, _PART_MIN):
+        if len(longest) < _HEX_MIN:
+            return False
+        return len(mark) <= _HEX_MARK_MAX or f"_{longest}" in value
+    return is_wordless(longest, _PART_MIN) or (
+        len(longest) >= _LONGEST_MIN
+        and is_wordless(value[len(mark) :], _WHOLE_MIN)
+        and unlike_words(value[len(mark) :]) > 0.3  # noqa: PLR2004
+    )

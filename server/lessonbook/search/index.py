@@ -1,0 +1,416 @@
+"""How well lessons fit a task: an index over lessons and the issues behind them, held in memory."""
+
+import re
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from heapq import nlargest
+from itertools import pairwise
+from math import log, sqrt
+from typing import Final, Generic, NamedTuple, TypeVar
+
+from lessonbook.search.document import Fields, Subjects, fields_of
+from lessonbook.search.postings import Posting, Postings
+from lessonbook.search.score import Compared, Fit, load_fit
+from lessonbook.search.tokenizer import words_of
+from lessonbook.search.vectors import Meanings, Vector, cosine, load_meanings
+
+K1: Final = 3.0
+B: Final = 0.6
+LEAD_WEIGHT: Final = 2.0
+"""What each of a lesson's first words counts on top."""
+ISSUE_WEIGHT: Final = 1.5
+"""What each word of an issue counts, beside 1 for one of the lesson's own."""
+KIN_WEIGHT: Final = 1.0
+"""What a document that holds kin of a word is given, beside 1 for one that holds the word itself."""
+LATER_WEIGHT: Final = 0.4
+"""What each word after a query's first line counts: the first says what it is about."""
+QUERY_WORDS_MAX: Final = 48
+PARTS_MAX: Final = 5
+PART_WORDS_MIN: Final = 2
+_BREAK: Final = re.compile(r"[.;:!?](?:\s|$)|[,\n•]|\s(?:and|then)\s|\s[-–—]\s")
+READ_MAX: Final = 4_000
+"""Characters of a query that are read."""
+COMMON_SHARE: Final = 0.5
+COMMON_FROM: Final = 20
+CANDIDATES: Final = 50
+"""Documents that are compared in full: those with the highest word scores."""
+SIMILAR: Final = 20
+"""Documents that are compared because an embedding model finds them most similar."""
+KINDRED: Final = 10
+"""Documents that are compared because they are most about the subjects that a query speaks of."""
+_TEN: Final = 10
+_OF_WORK: Final = frozenset(
+    words_of(
+        "ok okay yes thanks thank great good nice job looks look fine perfect cool hello hi please go ahead continue "
+        "proceed next try again retry more start stop do make fix run test check review commit push merge revert undo "
+        "change update edit add remove clean explain show tell read write finish done work working think code another "
+        "changelog readme typo other task issue bug problem error build deploy refactor implement improve help"
+    )
+)
+"""Words that say what is to be done, or nothing, but not what it is about: people talk with assistants."""
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """What is known of a collection that only some documents of are indexed.
+
+    `size` is the number of all documents, `frequency` in how many of them a word stands.
+    """
+
+    size: int
+    frequency: Mapping[str, int]
+
+
+class _Asked(NamedTuple):
+    """A query's words and pairs of neighbours, each with its weight."""
+
+    words: dict[str, float]
+    pairs: dict[tuple[str, str], float]
+
+
+class _Document:
+    """What is kept of a document: all its words in one line, and what comparing it needs."""
+
+    __slots__ = ("issues", "lead", "lead_as_of", "lead_words", "line", "seen", "subjects", "vector")
+
+    def __init__(self, fields: Fields, seen: int) -> None:
+        self.seen = seen
+        self.line = _line_of(fields)
+        self.lead_words = len(fields.lead)
+        self.lead: Mapping[str, float] = {}
+        """What each of its first words tells, as a share of all of them."""
+        self.lead_as_of = -1
+        self.issues = log(1 + len(fields.issues)) / _TEN
+        self.subjects = _directed(fields.subjects)
+        self.vector: Vector | None = None
+        """The document's meaning, made when it is first compared."""
+
+
+class RelevanceIndex(Generic[Key]):
+    """Finds candidates by BM25F (Robertson, Zaragoza & Taylor 2004) over words and kin of words, and compares them.
+
+    Neighbouring words weigh as in the sequential dependence model (Metzler & Croft 2005). What is found by words or by
+    subject is compared by meaning, too, and `learning/fit` tells how probable it is that a document so like a query is
+    relevant.
+
+    Built for thousands of documents that change seldom and are searched often: a search touches only the postings of
+    the query's own words and their kin.
+    """
+
+    def __init__(
+        self, meanings: Meanings | None = None, fit: Fit | None = None, only: Iterable[str] | None = None
+    ) -> None:
+        """Take the vectors of words and the weights of comparisons, by default the packaged ones.
+
+        With `only` these words, and their kin, can be asked for: enough for an index that answers one query.
+        """
+        self._meanings = meanings or load_meanings()
+        self._fit = fit or load_fit()
+        self._numbers: dict[Key, int] = {}
+        self._keys: list[Key | None] = []
+        self._documents: list[_Document | None] = []
+        self._lengths: list[float] = []
+        self._free: list[int] = []
+        self._about: dict[str, dict[int, float]] = {}
+        self._leads: Counter[str] = Counter()
+        self._changes = 0
+        self._postings = Postings(only)
+        self._total_length = 0.0
+
+    def __len__(self) -> int:
+        """Return how many documents are indexed."""
+        return len(self._numbers)
+
+    def put(self, key: Key, body: str) -> None:
+        """Index the document `body` (see `learning/document`) under `key`, in place of what was there."""
+        number, seen = self._numbers.get(key), hash(body)
+        if number is not None:
+            held = self._documents[number]
+            if held is not None and held.seen == seen:
+                return
+            self.discard(key)
+        fields = fields_of(body)
+        counts = _counts_of(fields)
+        number = self._numbered(key)
+        document = self._documents[number] = _Document(fields, seen)
+        self._lengths[number] = length = sum(counts.values())
+        self._total_length += length
+        self._postings.add(number, counts)
+        self._leads.update(set(fields.lead))
+        for subject, weight in document.subjects.items():
+            self._about.setdefault(subject, {})[number] = weight
+        self._changes += 1
+
+    def _numbered(self, key: Key) -> int:
+        """Return a number for a new document, one given up before if there is one."""
+        if self._free:
+            number = self._free.pop()
+            self._keys[number] = key
+        else:
+            number = len(self._keys)
+            self._keys.append(key)
+            self._documents.append(None)
+            self._lengths.append(0.0)
+        self._numbers[key] = number
+        return number
+
+    def discard(self, key: Key) -> None:
+        """Forget what is indexed under `key`, if anything."""
+        number = self._numbers.pop(key, None)
+        if number is None:
+            return
+        document = self._documents[number]
+        if document is not None:
+            self._postings.remove(number, _words_in(document.line))
+            self._leads.subtract(_lead_of(document))
+            for subject in document.subjects:
+                del self._about[subject][number]
+        self._total_length = self._total_length - self._lengths[number] if self._numbers else 0.0
+        self._keys[number] = self._documents[number] = None
+        self._free.append(number)
+        self._changes += 1
+
+    def scores(
+        self,
+        query: str,
+        collection: Collection | None = None,
+        *,
+        similar: Mapping[Key, float] | None = None,
+        subjects: Subjects | None = None,
+        most: int = CANDIDATES,
+    ) -> dict[Key, float]:
+        """Return how probably each of the best candidates is relevant, best first.
+
+        Candidates are the `most` that share the most telling words, the `KINDRED` most about the same `subjects` and
+        the `SIMILAR` most similar. `collection` tells how frequent words are where the index holds only some of many
+        documents, `similar` what an embedding model says, `subjects` what the query speaks of.
+        """
+        fit = self._fit
+        compared = self.compared(query, collection, similar=similar, subjects=subjects, most=most)
+        found = [(fit.probability(one), key) for key, one in compared]
+        found.sort(key=lambda pair: -pair[0])
+        return {key: probability for probability, key in found}
+
+    def holding(self, query: str) -> set[Key]:
+        """Return the documents that hold a word of the query which names a subject, or kin of it.
+
+        Empty where no word does: "looks good" and "run it again" name none.
+        """
+        numbers: set[int] = set()
+        for word in _asked(query).words:
+            if word not in _OF_WORK:
+                numbers.update(_united(self._postings.family(word).values()))
+        return {key for number in numbers if (key := self._keys[number]) is not None}
+
+    def compared(
+        self,
+        query: str,
+        collection: Collection | None = None,
+        *,
+        similar: Mapping[Key, float] | None = None,
+        subjects: Subjects | None = None,
+        most: int = CANDIDATES,
+    ) -> list[tuple[Key, Compared]]:
+        """Return the candidates for a query, as `scores` chooses them, and how each compares."""
+        asked = _asked(query)
+        size = collection.size if collection else len(self._numbers)
+        if not asked.words or not self._numbers:
+            return []
+        weights = self._weighed(asked.words, size, collection)
+        sums = self._sums(weights, size, collection)
+        about = self._sharing(subjects) if subjects else {}
+        best = self._candidates(sums, about, similar, most)
+        pairs = self._pairs(asked, weights)
+        meaning = self._meanings.vector(asked.words)
+        unit = _TEN * (1 + KIN_WEIGHT) * _idf(1, size)  # what ten words of the rarest are worth
+        whole = sum(weights.values()) * (1 + KIN_WEIGHT) / unit
+        unit *= sqrt(whole)
+        found: list[tuple[Key, Compared]] = []
+        for number in best:
+            key, document = self._keys[number], self._documents[number]
+            if key is None or document is None:
+                continue
+            line = document.line
+            lead = document.lead if document.lead_as_of == self._changes else self._weigh_lead(document)
+            compared = Compared(
+                words=sums[number] / unit,
+                pairs=sum([gain for pair, gain in pairs if pair in line]) / unit,
+                meaning=cosine(meaning, document.vector or self._vector(document)),
+                subjects=about.get(number, 0.0),
+                lead=sum([lead[word] for word in lead.keys() & asked.words.keys()]),
+                issues=document.issues,
+                whole=whole,
+                similar=similar.get(key, 0.0) if similar else 0.0,
+            )
+            found.append((key, compared))
+        return found
+
+    def _candidates(
+        self, sums: list[float], about: Mapping[int, float], similar: Mapping[Key, float] | None, most: int
+    ) -> list[int]:
+        """Return the numbers of the documents that are compared in full."""
+        best = [-negative for _, negative in nlargest(most, [(value, -at) for at, value in enumerate(sums) if value])]
+        chosen = set(best)
+        if about:
+            nearest = nlargest(KINDRED, [(value, -number) for number, value in about.items()])
+            best += [-negative for _, negative in nearest if -negative not in chosen]
+            chosen.update(best)
+        if similar:
+            indexed = [(value, -self._numbers[key]) for key, value in similar.items() if key in self._numbers]
+            best += [-negative for _, negative in nlargest(SIMILAR, indexed) if -negative not in chosen]
+        return best
+
+    def _sharing(self, subjects: Subjects) -> dict[int, float]:
+        """Return the documents that are about any of `subjects`, each with the cosine of what both are about."""
+        shared: dict[int, float] = {}
+        for subject, weight in _directed(subjects).items():
+            for number, other in self._about.get(subject, _NOWHERE).items():
+                shared[number] = shared.get(number, 0.0) + weight * other
+        return shared
+
+    def _weighed(self, words: Mapping[str, float], size: int, collection: Collection | None) -> dict[str, float]:
+        """Return the most telling words of a query, each with its weight · its inverse document frequency.
+
+        Words in most documents tell nothing and are left out, unless there are no others.
+        """
+        frequency = {word: self._frequency(word, collection) for word in words}
+        most = COMMON_SHARE * size if size >= COMMON_FROM else size
+        telling = [word for word in words if frequency[word] <= most] or list(words)
+        weights = {word: words[word] * _idf(frequency[word], size) for word in telling}
+        known = max((weights[word] for word in telling if frequency[word]), default=0.0)
+        if known:  # in a small collection most words are unknown: that must not drown those which are not
+            weights = {word: weight if frequency[word] else min(weight, known) for word, weight in weights.items()}
+        if len(weights) <= QUERY_WORDS_MAX:
+            return weights
+        return {word: weights[word] for word in nlargest(QUERY_WORDS_MAX, weights, key=weights.__getitem__)}
+
+    def _frequency(self, word: str, collection: Collection | None) -> int:
+        if collection is not None:
+            return collection.frequency.get(word, 0)
+        posting = self._postings.family(word).get(word)
+        return len(posting) if posting is not None else 0
+
+    def _sums(self, weights: Mapping[str, float], size: int, collection: Collection | None) -> list[float]:
+        """Return each document's BM25F over the query's words and their kin, by number."""
+        sums = [0.0] * len(self._keys)
+        for word, weight in weights.items():
+            family = self._postings.family(word)
+            posting = family.get(word)
+            if posting is not None and len(family) == 1:
+                self._add(sums, posting, weight * (1 + KIN_WEIGHT))
+            elif family:
+                if posting is not None:
+                    self._add(sums, posting, weight)
+                kin = _united(family.values())
+                rare = weight
+                if collection is None and posting is not None:
+                    rare *= _idf(len(kin), size) / (_idf(len(posting), size) or 1.0)
+                self._add(sums, kin.items(), rare * KIN_WEIGHT)
+        return sums
+
+    def _add(self, sums: list[float], documents: Iterable[tuple[int, float]], gain: float) -> None:
+        """Add what holding one word is worth to each document's sum."""
+        lengths = self._lengths
+        mean = self._total_length / len(self._numbers) or 1.0
+        base, slope, gain = K1 * (1 - B), K1 * B / mean, gain * (K1 + 1)
+        for number, count in documents:
+            sums[number] += gain * count / (count + base + slope * lengths[number])
+
+    def _pairs(self, asked: _Asked, weights: Mapping[str, float]) -> list[tuple[str, float]]:
+        """Return the query's pairs of words as they stand in a document's line, each with its weight."""
+        none: Mapping[str, Posting] = {}
+        known = {word for word in weights if word in (self._postings.family(word) or none)}
+        return [
+            (f" {one} {other} ", weight * (weights[one] + weights[other]))
+            for (one, other), weight in asked.pairs.items()
+            if one in known and other in known
+        ]
+
+    def _vector(self, document: _Document) -> Vector:
+        document.vector = vector = self._meanings.vector(_words_in(document.line))
+        return vector
+
+    def _weigh_lead(self, document: _Document) -> Mapping[str, float]:
+        """Weigh a document's first words: by what each means at all, and by how few others begin with it."""
+        size, leads, tells = len(self._numbers), self._leads, self._meanings.telling
+        weights = {word: tells(word) * _idf(leads[word], size) for word in _lead_of(document)}
+        total = sum(weights.values()) or 1.0
+        document.lead = {word: weight / total for word, weight in weights.items()}
+        document.lead_as_of = self._changes
+        return document.lead
+
+
+def parts_of(task: str) -> list[str]:
+    """Return the parts of a task that speak of one thing each, where it has several: sentences, clauses, items."""
+    pieces = map(str.strip, _BREAK.split(task[:READ_MAX]))
+    parts = [part for part in pieces if len(words_of(part)) >= PART_WORDS_MIN]
+    return parts[:PARTS_MAX] if len(parts) > 1 else []
+
+
+def asked_words(query: str) -> list[str]:
+    """Return the different words of a query that are looked at, in order."""
+    return list(_asked(query).words)
+
+
+def _asked(query: str) -> _Asked:
+    """Return a query's words and pairs; those of its first line weigh 1, others less."""
+    first, _, rest = query.strip()[:READ_MAX].partition("\n")
+    words: dict[str, float] = {}
+    pairs: dict[tuple[str, str], float] = {}
+    for text, weight in ((first, 1.0), (rest, LATER_WEIGHT)):
+        terms = words_of(text)
+        for term in terms:
+            words.setdefault(term, weight)
+        for pair in pairwise(terms):
+            pairs.setdefault(pair, weight)
+    return _Asked(words, pairs)
+
+
+def _counts_of(fields: Fields) -> dict[str, float]:
+    """Return how often each word stands in a document, weighted by field."""
+    counts: dict[str, float] = dict(Counter(fields.own))
+    for word in fields.lead:
+        counts[word] = counts.get(word, 0.0) + LEAD_WEIGHT
+    for issue in fields.issues:
+        for word in issue:
+            counts[word] = counts.get(word, 0.0) + ISSUE_WEIGHT
+    return counts
+
+
+def _line_of(fields: Fields) -> str:
+    """Return all words of a document in order, a bar between fields."""
+    return f" {' | '.join(' '.join(field) for field in (fields.own, *fields.issues))} "
+
+
+def _directed(subjects: Subjects) -> Subjects:
+    """Return subjects as a vector of length 1."""
+    length = sqrt(sum(weight * weight for weight in subjects.values()))
+    return {subject: weight / length for subject, weight in subjects.items()} if length else subjects
+
+
+_NOWHERE: Final[Mapping[int, float]] = {}
+
+
+def _lead_of(document: _Document) -> set[str]:
+    return set(document.line.split(None, document.lead_words)[: document.lead_words])
+
+
+def _words_in(line: str) -> set[str]:
+    return {word for word in line.split() if word != "|"}
+
+
+def _united(postings: Iterable[Posting]) -> dict[int, float]:
+    """Return the documents that hold any of several words, and how often all of them together."""
+    counts: dict[int, float] = {}
+    for posting in postings:
+        for number, count in posting:
+            counts[number] = counts.get(number, 0.0) + count
+    return counts
+
+
+def _idf(frequency: int, size: int) -> float:
+    """Return the inverse document frequency, never below 0 (Robertson & Zaragoza 2009, eq. 3.15)."""
+    return log(1 + (size - frequency + 0.5) / (frequency + 0.5)) if frequency < size else log(1 + 0.5 / (size + 0.5))

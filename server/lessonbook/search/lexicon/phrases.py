@@ -1,0 +1,299 @@
+"""Phrases written as patterns, and where they stand in a text; what a phrase means is for others to say.
+
+A phrase is words in order: `x|y` either word, `(x y|z)` either of several words, `x?` may be absent, `x*` any word that
+begins so, `@group` any word of the group, `~` up to 4 and `~~` up to 10 words between. Inflections are folded, articles
+dropped; a phrase does not leave its sentence.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
+from itertools import accumulate, islice, product
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from lessonbook.domain.errors import ConfigError
+from lessonbook.search.lexicon.spelling import SENTENCE_END, Spelling, is_word, root
+
+Span = tuple[int, int]
+"""A half-open range of words."""
+
+GAPS: Final = MappingProxyType({"~": 4, "~~": 10})
+"""How many words may stand where a phrase has this sign."""
+
+_MAX_SPANS: Final = 24
+"""Places kept of one phrase; a text that repeats a phrase oftener says nothing new."""
+_BRACKETS: Final = re.compile(r"\(([^()]*)\)")
+_LIGHT: Final = frozenset({"of", "in", "on", "to", "for", "by", "with", "from", "at", "is", "are", "be", "its", "and"})
+"""Words that say nothing when they stand between those of a phrase."""
+_NO_JOINS: Final[Mapping[str, str]] = MappingProxyType({})
+_Keys = Sequence[frozenset[str]]
+"""What phrases may call each word of a text; `SENTENCE_END` itself where a sentence ends."""
+
+
+class _Element(NamedTuple):
+    """One word of a phrase: the keys it may have, how many words may stand before it, whether it may be absent."""
+
+    keys: frozenset[str]
+    gap: int
+    optional: bool
+
+
+class _Choice(NamedTuple):
+    """The words that may stand at one place, their keys, and what they would be joined with to what."""
+
+    keys: frozenset[str]
+    words: tuple[str, ...]
+    joins: Mapping[str, str]
+
+
+class _Phrase(NamedTuple):
+    """The words of a phrase seen from its rarest one: what has to be in the sentence, what follows, what precedes."""
+
+    others: tuple[frozenset[str], ...]
+    onward: tuple[_Element, ...]
+    backward: tuple[_Element, ...]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A text as phrases see it: its words, articles left out, and `spans`, where each phrase found stands in them."""
+
+    words: Sequence[str]
+    spans: Mapping[int, Sequence[Span]]
+    _keys: _Keys
+    _phrases: Sequence[Sequence[_Element]]
+
+    @cached_property
+    def sentences(self) -> Sequence[int]:
+        """The number of the sentence of each word."""
+        return list(accumulate(here is SENTENCE_END for here in self._keys))
+
+    @cached_property
+    def _weights(self) -> Sequence[int]:
+        return [0, *accumulate(word not in _LIGHT for word in self.words)]
+
+    def words_between(self, number: int, span: Span) -> int:
+        """Return how many words of weight stand at `span` beside those of phrase `number`."""
+        return max(0, self._weights[span[1]] - self._weights[span[0]] - len(self._phrases[number]))
+
+
+class Phrasebook:
+    """Phrases by number; collected here, then looked for by an `Index`."""
+
+    def __init__(self, spelling: Spelling, groups: Mapping[str, Iterable[str]]) -> None:
+        """Start without phrases; `groups` are the words that `@name` stands for."""
+        self.spelling = spelling
+        self.phrases: list[tuple[_Element, ...]] = []
+        self._groups = groups
+        self._numbers: dict[str, int] = {}
+        self._choices: dict[str, _Choice] = {}
+
+    def add(self, phrase: str, where: str) -> tuple[int, ...]:
+        """Return the numbers of `phrase`: one, or with brackets of several words one for each way to say it.
+
+        Raises:
+            ConfigError: `phrase` is malformed or can match nothing; `where` is said first.
+        """
+        try:
+            ways = [" ".join(parts) for parts in product(*_ways(phrase))] if "(" in phrase else (phrase,)
+            return tuple(map(self._number, ways))
+        except ValueError as error:
+            raise ConfigError(f"{where} has {phrase!r}, {error}") from None
+
+    def _number(self, phrase: str) -> int:
+        number = self._numbers.get(phrase)
+        if number is None:
+            number = self._numbers[phrase] = len(self.phrases)
+            self.phrases.append(tuple(self._elements(phrase)))
+        return number
+
+    def _elements(self, phrase: str) -> list[_Element]:
+        elements: list[_Element] = []
+        gap = 0
+        joins = _NO_JOINS
+        for word in self.spelling.join(phrase.split()):
+            if word in GAPS:
+                gap, joins = GAPS[word], _NO_JOINS
+            else:
+                optional = word[-1] == "?"
+                choice = self._choice(word[:-1] if optional else word)
+                for second in map(root, choice.words) if joins else ():
+                    if second in joins:
+                        raise ValueError(f"but what ends in {word!r} is read as {joins[second]!r}")
+                elements.append(_Element(choice.keys, gap, optional))
+                gap, joins = 0, choice.joins
+        if gap or all(element.optional for element in elements):
+            raise ValueError("which is no phrase")
+        return elements
+
+    def _choice(self, word: str, depth: int = 0) -> _Choice:
+        choice = self._choices.get(word)
+        if choice is None:
+            first, *others = word.split("|")
+            choice = self._choices[word] = (
+                _merged([self._choice(one, depth) for one in (first, *others)]) if others else self._single(word, depth)
+            )
+        return choice
+
+    def _single(self, word: str, depth: int) -> _Choice:
+        if word.startswith("@"):
+            members = self._groups.get(word[1:])
+            if members is None or depth > len(self._groups):
+                raise ValueError(f"but {word!r} is no group")
+            return _merged([self._choice(member, depth + 1) for member in members])
+        if not is_word(word.removesuffix("*")):
+            raise ValueError(f"but {word!r} matches nothing")
+        key = word if word[-1] == "*" else self.spelling.key(word)
+        return _Choice(frozenset({key}), (word,), self.spelling.joined.get(root(word), _NO_JOINS))
+
+
+def _merged(choices: Sequence[_Choice]) -> _Choice:
+    joins = [choice.joins for choice in choices if choice.joins]
+    return _Choice(
+        frozenset[str]().union(*[choice.keys for choice in choices]),
+        tuple(word for choice in choices for word in choice.words),
+        {second: one for pairs in joins for second, one in pairs.items()} if joins else _NO_JOINS,
+    )
+
+
+def _ways(phrase: str) -> Iterator[list[str]]:
+    """Give the parts of `phrase`, each as the ways to say it; single words in brackets stay together."""
+    for place, part in enumerate(_BRACKETS.split(phrase)):
+        if place % 2:
+            choices = part.split("|")
+            single = [choice for choice in choices if " " not in choice]
+            if not all(map(str.strip, choices)):
+                raise ValueError("with nothing to choose in brackets")
+            yield [choice for choice in choices if " " in choice] + ["|".join(single)] * bool(single)
+        else:
+            yield [part]
+
+
+class Index:
+    """Finds phrases in texts."""
+
+    def __init__(self, book: Phrasebook) -> None:
+        """Index the phrases that `book` has now."""
+        self._spelling = book.spelling
+        spread: dict[str, int] = defaultdict(int)
+        uses = Counter(element.keys for elements in book.phrases for element in elements)
+        for keys, times in uses.items():
+            for key in keys:
+                spread[key] += times
+        self._exact = frozenset(key for key in spread if key[-1] != "*")
+        self._prefixes = frozenset(spread) - self._exact
+        for key in spread.keys() & _LIGHT:
+            spread[key] += len(book.phrases)
+        self._weights = {keys: sum(map(spread.__getitem__, keys)) for keys in uses}
+        self._elements = book.phrases
+        self._anchors = [_anchor(elements, self._weights) for elements in book.phrases]
+        self._alone: dict[str, list[int]] = defaultdict(list)
+        self._longer: dict[str, list[int]] = defaultdict(list)
+        for number, (elements, anchor) in enumerate(zip(book.phrases, self._anchors, strict=True)):
+            for key in elements[anchor].keys:
+                (self._longer if len(elements) > 1 else self._alone)[key].append(number)
+        self._phrase = cache(self._anchored)
+        self._partners = cache(self._list_partners)
+        self._heads = frozenset(self._longer)
+        self._keys_of = lru_cache(maxsize=1 << 14)(self._look_up)
+        self._alone_of = lru_cache(maxsize=1 << 14)(self._look_up_alone)
+
+    @property
+    def words(self) -> frozenset[str]:
+        """The stems, and the beginnings of words without their `*`, that phrases are made of."""
+        return self._exact | {prefix[:-1] for prefix in self._prefixes}
+
+    def _look_up(self, word: str) -> frozenset[str]:
+        return self._spelling.keys_of(word, self._prefixes, self._exact)
+
+    def _look_up_alone(self, word: str) -> tuple[int, ...]:
+        return tuple({number for key in self._keys_of(word) for number in self._alone.get(key, ())})
+
+    def _anchored(self, number: int) -> _Phrase:
+        elements, anchor = self._elements[number], self._anchors[number]
+        required = [element for at, element in enumerate(elements) if at != anchor and not element.optional]
+        required.sort(key=lambda element: self._weights[element.keys])
+        before = range(anchor - 1, -1, -1)
+        backward = tuple(_Element(elements[at].keys, elements[at + 1].gap, elements[at].optional) for at in before)
+        others = tuple(element.keys for element in required)
+        return _Phrase(others, tuple(elements[anchor + 1 :]), backward)
+
+    def _list_partners(self, key: str) -> tuple[frozenset[str], dict[str, list[int]]]:
+        """Return the phrases that begin with `key`, by the word that has to be in the sentence, too."""
+        partners: dict[str, list[int]] = defaultdict(list)
+        for number in self._longer[key]:
+            for second in next(iter(self._phrase(number).others), frozenset({key})):
+                partners[second].append(number)
+        return frozenset(partners), partners
+
+    def read(self, text: str) -> Reading:
+        """Return where phrases stand in `text`; in time linear in its length."""
+        return self.read_words(self._spelling.words(text))
+
+    def read_words(self, words: Sequence[str]) -> Reading:
+        """Return where phrases stand in a text of these `words`, as the spelling of the phrases gives them."""
+        keys = list(map(self._keys_of, words))
+        spans: dict[int, list[Span]] = defaultdict(list)
+        alone: dict[str, list[Span]] = defaultdict(list)
+        for at, (word, numbers) in enumerate(zip(words, map(self._alone_of, words), strict=True)):
+            if numbers:
+                alone[word].append((at, at + 1))
+        for word, places in alone.items():
+            for number in self._alone_of(word):
+                spans[number] += places[: _MAX_SPANS - len(spans[number])]
+        for start, end in _stretches(keys):
+            self._collect(keys, start, end, spans)
+        return Reading(words, spans, keys, self._elements)
+
+    def _collect(self, keys: _Keys, start: int, end: int, spans: dict[int, list[Span]]) -> None:
+        """Add to `spans` where each phrase of several words stands in one sentence."""
+        present = frozenset[str]().union(*keys[start:end])
+        for key in sorted(present & self._heads):
+            partners, pairs = self._partners(key)
+            if partners.isdisjoint(present):
+                continue
+            for number in {number for second in partners & present for number in pairs[second]}:
+                phrase = self._phrase(number)
+                if any(map(present.isdisjoint, phrase.others[1:])):
+                    continue
+                places = (at for at in range(start, end) if key in keys[at])
+                for position in islice(places, max(0, _MAX_SPANS - len(spans.get(number, ())))):
+                    span = _span_at(phrase, position, keys)
+                    if span:
+                        spans[number].append(span)
+
+
+def _anchor(elements: Sequence[_Element], weights: Mapping[frozenset[str], int]) -> int:
+    """Return the place of the rarest word that a phrase needs."""
+    required = [place for place, element in enumerate(elements) if not element.optional]
+    return min(required, key=lambda place: weights[elements[place].keys])
+
+
+def _stretches(keys: _Keys) -> Iterator[Span]:
+    """Give the sentences, as half-open ranges of words."""
+    ends = [at for at, here in enumerate(keys) if here is SENTENCE_END]
+    return zip([0, *(end + 1 for end in ends)], [*ends, len(keys)], strict=True)
+
+
+def _span_at(phrase: _Phrase, position: int, keys: _Keys) -> Span | None:
+    ends = _reach(phrase.onward, position, 1, keys) if phrase.onward else {position}
+    starts = _reach(phrase.backward, position, -1, keys) if phrase.backward and ends else {position}
+    return (max(starts), min(ends) + 1) if starts and ends else None
+
+
+def _reach(steps: Sequence[_Element], position: int, direction: int, keys: _Keys) -> set[int]:
+    """Return where walking from `position` by `steps` can end; no step leaves the sentence."""
+    places = {position}
+    for wanted, gap, optional in steps:
+        onward: set[int] = set()
+        for place in places:
+            for target in range(place + direction, place + direction * (gap + 2), direction):
+                if not 0 <= target < len(keys) or keys[target] is SENTENCE_END:
+                    break
+                if not wanted.isdisjoint(keys[target]):
+                    onward.add(target)
+        places = onward | places if optional else onward
+    return places

@@ -1,0 +1,60 @@
+"""What lessons, issues and queries are about in the field's own terms, so that they meet though they share no word.
+
+Subjects are weaknesses (CWE) and, weaker, the broader ones that they are cases of.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from lessonbook.search import document
+from lessonbook.search.document import Subjects
+from lessonbook.search.lexicon.weaknesses import Sighting, broader, guarded_against, weaknesses_in
+
+BROADER: Final = 0.7
+"""What a broader weakness counts beside the one that is told."""
+READ_MAX: Final = 4_000
+"""Characters of a text that are looked at."""
+
+
+def subjects_of(text: str) -> Subjects:
+    """Return the subjects an issue or a query is about, each with how much; empty for most that is not of security."""
+    return _subjects(weaknesses_in(text[:READ_MAX]))
+
+
+def subjects_of_lesson(text: str) -> Subjects:
+    """Return the subjects a lesson is about, also those that it names by what averts them alone."""
+    return _subjects(guarded_against(text[:READ_MAX]))
+
+
+def _subjects(sightings: Iterable[Sighting]) -> Subjects:
+    subjects: dict[str, float] = {}
+    for sighting in sightings:
+        _add(subjects, sighting.cwe, sighting.strength)
+        for broad in broader(sighting.cwe):
+            _add(subjects, broad, BROADER * sighting.strength)
+    return subjects
+
+
+def _add(subjects: dict[str, float], cwe: str, strength: float) -> None:
+    name = cwe.replace("-", "").lower()
+    subjects[name] = max(strength, subjects.get(name, 0.0))
+
+
+def document_of(text: str, why: str, rule_key: str, category: str) -> str:
+    """Return the document by which search finds a lesson, before any issue is behind it."""
+    return document.document_of(text, why, rule_key, category, subjects_of_lesson(f"{rule_key}\n\n{text}\n{why}"))
+
+
+def with_tasks(body: str, tasks: Iterable[str]) -> str:
+    """Return a lesson's document with the kinds of task that raise its issue, as one more record."""
+    told = "; ".join(tasks)
+    return document.with_issue(body, "", told, "", subjects_of(told)) if told else body
+
+
+def with_issue(body: str, lesson_text: str, description: str, file: str, subjects: Subjects | None = None) -> str:
+    """Return a lesson's document with one more issue behind it, as `learning/document` has it.
+
+    `subjects` are those of the issue, where they are known already.
+    """
+    about = subjects_of(description) if subjects is None else subjects
+    return document.with_issue(body, lesson_text, description, file, about)

@@ -1,0 +1,1 @@
+"""Caches: what a process keeps in memory of lessons, issues, evidence and vectors, fresh by revision."""

@@ -1,0 +1,108 @@
+"""What an agent's lessons and their issues say, held in memory and kept fresh by revision, for matching new issues.
+
+Like a shelf (`services/shelf`), but for refining: lessons of every standing are recalled, so that nothing rejected is
+learned again, and issues that wait for an author, so that their like is told together.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Connection
+
+from lessonbook.classify.catalogue import Catalogue
+from lessonbook.dedup.precedents import MEMBERS_MAX, Precedents, words_of_catalogue
+from lessonbook.store import issues as issue_rows
+from lessonbook.store import lessons as lesson_rows
+
+RECALLS_MAX: Final = 64
+PENDING_MAX: Final = 2_000
+"""Issues without a lesson that are recalled: the latest."""
+_OVERLAP: Final = timedelta(minutes=1)
+"""Issues of transactions that began earlier may show later."""
+
+
+class Recall:
+    """The precedents of one agent."""
+
+    def __init__(self, project: str, agent_name: str, catalogue: Catalogue) -> None:
+        self.project = project
+        self.agent_name = agent_name
+        self.precedents = Precedents(words_of_catalogue(catalogue))
+        self._revision = -1
+        self._revisions: dict[str, int] = {}
+        self._seen_until: datetime | None = None
+        self._waiting: dict[str, None] = {}
+
+    def refresh(self, connection: Connection) -> None:
+        """Fetch what changed since the last call, in the transaction of `connection`."""
+        changed = lesson_rows.standing_since(connection, self.project, self.agent_name, self._revision)
+        self._put_issues(connection, [lesson.id for lesson in changed if self._wants_more(lesson)])
+        for lesson in changed:
+            self._put_lesson(lesson)
+        self._put_pending(connection)
+        self._revision = max([self._revision, *(lesson.revision for lesson in changed)])
+
+    def _wants_more(self, lesson: lesson_rows.Standing) -> bool:
+        known = self.precedents.members_of(lesson.id)
+        if lesson.status == "superseded" or not lesson.lesson_text:
+            return False
+        return len([name for name in known if name != lesson.id]) < MEMBERS_MAX
+
+    def _put_lesson(self, lesson: lesson_rows.Standing) -> None:
+        """Let a lesson's own words stand for it as long as no issue does: issues are compared best with issues."""
+        if lesson.revision < self._revisions.get(lesson.id, -1):  # another transaction brought newer words meanwhile
+            return
+        self._revisions[lesson.id] = lesson.revision
+        if lesson.status == "superseded" or not lesson.lesson_text:  # issues went to a successor, or words are deleted
+            self.precedents.forget(lesson.id)
+        elif self.precedents.members_of(lesson.id) in ([], [lesson.id]):
+            self.precedents.put(lesson.id, lesson.id, lesson.lesson_text)
+        else:
+            self.precedents.discard(lesson.id)
+
+    def _put_issues(self, connection: Connection, lesson_ids: Sequence[str]) -> None:
+        for issue_id, lesson_id, description in issue_rows.latest_of_each(
+            connection, self.project, lesson_ids, MEMBERS_MAX
+        ):
+            self.precedents.put(issue_id, lesson_id, description)
+            self._waiting.pop(issue_id, None)
+
+    def _put_pending(self, connection: Connection) -> None:
+        waiting = issue_rows.pending_since(connection, self.project, self.agent_name, self._seen_until, PENDING_MAX)
+        fresh = [issue_id for issue_id, _ in waiting if issue_id not in self._waiting]
+        for issue_id, description in issue_rows.descriptions(connection, self.project, fresh).items():
+            self._waiting[issue_id] = None
+            self.precedents.put(issue_id, issue_id, description)
+        for _, created_at in waiting:
+            self._seen_until = max(self._seen_until or created_at, created_at - _OVERLAP)
+        while len(self._waiting) > PENDING_MAX:
+            oldest = next(iter(self._waiting))
+            del self._waiting[oldest]
+            self.precedents.discard(oldest)
+
+
+class Recalls:
+    """The recalls of this process, the least recently used given up first."""
+
+    def __init__(self, most: int = RECALLS_MAX) -> None:
+        self._most = most
+        self._recalls: OrderedDict[tuple[str, str], Recall] = OrderedDict()
+
+    def fresh(self, connection: Connection, project: str, agent_name: str, catalogue: Catalogue) -> Precedents:
+        """Return the precedents of an agent as the transaction sees them, to be added to by it alone.
+
+        `catalogue` tells rare from common words while an agent has few issues.
+        """
+        recall = self._recalls.get((project, agent_name))
+        if recall is None:
+            recall = Recall(project, agent_name, catalogue)
+        recall.refresh(connection)
+        self._recalls[project, agent_name] = recall
+        with suppress(KeyError):  # given up on another thread just now: it is still good
+            self._recalls.move_to_end((project, agent_name))
+        while len(self._recalls) > self._most:
+            self._recalls.popitem(last=False)
+        return Precedents(parent=recall.precedents)

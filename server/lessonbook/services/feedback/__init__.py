@@ -1,0 +1,5 @@
+"""Feedback: what runs applied, what QA says of it, and flags."""
+
+from lessonbook.services.feedback.applications import flag_lesson, record_application
+
+__all__ = ["flag_lesson", "record_application"]

@@ -1,0 +1,267 @@
+"""Record: which lessons a run applied, and whether they prevented their issue."""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final, Self
+
+from sqlalchemy import Connection
+
+from lessonbook.domain.errors import NotFound
+from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.loop import Application, Applied, Flag, Flagged, RecordedApplication
+from lessonbook.domain.vocabulary import SERVABLE
+from lessonbook.domain.vocabulary import Evidence as Standing
+from lessonbook.experiment.evidence import Evidence
+from lessonbook.screening.redact import redact
+from lessonbook.services.workspace import Workspace, once, request_hash
+from lessonbook.services.writing.ledger import Ledger
+from lessonbook.services.writing.scoring import effect_columns, tells
+from lessonbook.store import evidence as evidence_rows
+from lessonbook.store import lessons as lesson_rows
+from lessonbook.store import rollups, runs
+from lessonbook.store.rollups import week_of
+from lessonbook.store.types import Row
+
+FLAGS_TO_SUSPEND: Final = 2
+
+
+async def record_application(work: Workspace, caller: Caller, application: Application) -> Applied:
+    """Record that lessons were applied in a run, or what QA says of them; returns a line per lesson.
+
+    An agent's own word and an independent verdict are kept apart. A verified verdict is not overwritten by a declared
+    one.
+
+    Raises:
+        NotFound: the run does not exist.
+        Conflict: the idempotency key was used with another application.
+    """
+
+    def act(connection: Connection, now: datetime) -> Applied:
+        run = runs.find(connection, caller.project, application.run_id)
+        if run is None:
+            raise NotFound(
+                f"There is no run {application.run_id!r} in project {caller.project!r}: pass the run_id that "
+                "get_lessons returned"
+            )
+        ledger = Ledger(work, caller, connection, now)
+        wanted = list(dict.fromkeys(application.lesson_ids))
+        lessons = ledger.lessons(wanted)
+        recorded = runs.applications_of(connection, caller.project, application.run_id, wanted)
+        delivered = runs.deliveries_of(connection, caller.project, application.run_id)
+        events = evidence_rows.events_of_run(connection, caller.project, application.run_id)
+        evidence: Standing = "verified" if caller.may_verify(run["principal"]) else "declared"
+        results = [
+            _record(
+                ledger,
+                application,
+                run,
+                lessons[lesson_id],
+                recorded.get(lesson_id),
+                delivered.get(lesson_id),
+                evidence,
+                had_event=lesson_id in events and events[lesson_id].verified,
+            )
+            if lesson_id in lessons
+            else RecordedApplication(lesson_id=lesson_id, result="unknown")
+            for lesson_id in wanted
+        ]
+        _count_by_day(ledger, run["agent_name"], recorded, application.run_id, wanted)
+        ledger.write()
+        return Applied(results=results)
+
+    return await once(
+        work,
+        caller,
+        "record_application",
+        application.idempotency_key,
+        request_hash(application, "idempotency_key"),
+        Applied,
+        act,
+    )
+
+
+def _record(
+    ledger: Ledger,
+    application: Application,
+    run: Row,
+    lesson: Lesson,
+    old: Row | None,
+    delivery: Row | None,
+    evidence: Standing,
+    *,
+    had_event: bool,
+) -> RecordedApplication:
+    values = _values(ledger, application, old, evidence)
+    by_coin = delivery is not None and bool(delivery["shown"]) and tells(delivery, lesson)
+    if old is None:
+        row: dict[str, Any] = {
+            "project": ledger.caller.project,
+            "run_id": application.run_id,
+            "lesson_id": lesson.id,
+            "agent_name": run["agent_name"],
+            "principal": ledger.caller.principal,
+            "by_coin": by_coin,
+            "applied_at": ledger.now,
+            **values,
+        }
+        runs.add_application(ledger.connection, row)
+    elif values:
+        runs.change_application(ledger.connection, ledger.caller.project, application.run_id, lesson.id, values)
+    before = _Words.of(old) if old else _Words()
+    after = _Words.of({**(old or {}), **values})
+    known = Evidence.from_document(lesson.evidence)
+    if old is None and delivery is not None and by_coin:
+        week = week_of(delivery["delivered_at"].date())
+        known = known.add_application(p_show=delivery["p_show"], period=week, event=had_event)
+    counters = _counters(lesson, known, before, after, is_new=old is None)
+    is_renewed = lesson.status == "probation" and values.get("verdict_evidence") == "verified"
+    renewed: Row = {"expires_at": ledger.expiry()} if is_renewed else {}
+    ledger.set(lesson, {**counters, **renewed, "last_applied_at": ledger.now})
+    return RecordedApplication(
+        lesson_id=lesson.id,
+        result="recorded" if old is None else "updated",
+        times_applied=counters["times_applied"],
+        times_prevented=counters["times_prevented"],
+    )
+
+
+def _count_by_day(
+    ledger: Ledger, agent_name: str, before: Mapping[str, Row], run_id: str, lesson_ids: Collection[str]
+) -> None:
+    """Count what the call has changed on the day each application was made, for figures of the last days."""
+    project = ledger.caller.project
+    after = runs.applications_of(ledger.connection, project, run_id, lesson_ids)
+    changed: dict[str, Counter[str]] = defaultdict(Counter)
+    for lesson_id, row in after.items():
+        old = before.get(lesson_id)
+        day = changed[row["applied_at"].date().isoformat()]
+        day["applications"] += old is None
+        day["verified"] += (row["verdict"] is not None) - (old is not None and old["verdict"] is not None)
+        day["prevented"] += (row["verdict"] is True) - (old is not None and old["verdict"] is True)
+    for day, counts in sorted(changed.items()):
+        if any(counts.values()):
+            more = {name: counts[name] for name in rollups.APPLICATIONS}
+            key = {"project": project, "agent_name": agent_name, "day": day, "last_at": ledger.now}
+            rollups.count_applications(ledger.connection, key | more)
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What is said of one application: the agent's own claim, and somebody else's verdict."""
+
+    claim: bool | None = None
+    verdict: bool | None = None
+    verified: bool = False
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        """Return what the columns of an application say."""
+        return cls(row.get("self_report"), row.get("verdict"), row.get("verdict_evidence") == "verified")
+
+    def judges(self, *, prevented: bool) -> bool:
+        """Return whether somebody else than the run's principal says this of the lesson."""
+        return self.verified and self.verdict is prevented
+
+
+def _values(ledger: Ledger, application: Application, old: Row | None, evidence: Standing) -> Row:
+    """Return the columns this call sets: the agent's own report, or a verdict that may replace the old one."""
+    values: Row = {"notes": redact(application.notes)[0]} if application.notes or old is None else {}
+    if application.prevented_issue is None:
+        return values
+    if application.source == "agent":
+        return {**values, "self_report": application.prevented_issue}
+    if old is not None and old["verdict_evidence"] == "verified" and evidence == "declared":
+        return values
+    return {
+        **values,
+        "verdict": application.prevented_issue,
+        "verdict_source": application.source,
+        "verdict_evidence": evidence,
+        "verdict_by": ledger.caller.principal,
+        "verdict_at": ledger.now,
+    }
+
+
+def _counters(lesson: Lesson, evidence: Evidence, before: _Words, after: _Words, *, is_new: bool) -> Row:
+    """Return the lesson's counters, and what follows from them: declared verdicts are counted, and move nothing."""
+    counters: Row = {
+        "times_applied": lesson.times_applied + is_new,
+        "times_verified": lesson.times_verified + (after.verdict is not None) - (before.verdict is not None),
+        "times_prevented": lesson.times_prevented + (after.verdict is True) - (before.verdict is True),
+    }
+    helped, hurt = evidence.claims
+    claims = (
+        helped + (after.claim is True) - (before.claim is True),
+        hurt + (after.claim is False) - (before.claim is False),
+    )
+    for_it, against = evidence.verdicts
+    verdicts = (  # never below zero: an older version did not keep them
+        max(for_it + after.judges(prevented=True) - before.judges(prevented=True), 0),
+        max(against + after.judges(prevented=False) - before.judges(prevented=False), 0),
+    )
+    document = replace(evidence, claims=claims, verdicts=verdicts).to_document()
+    if document != lesson.evidence:
+        counters["evidence"] = document
+    return counters if lesson.events else {**counters, **effect_columns(replace(lesson, **counters))}
+
+
+async def flag_lesson(work: Workspace, caller: Caller, flag: Flag) -> Flagged:
+    """Record that a lesson misled. Two principals suspend it, unless a person vouches for it: then a review waits.
+
+    Everybody without a name, over stdio or HTTP without authorisation, is one principal.
+
+    Raises:
+        NotFound: the lesson or the run does not exist.
+        Conflict: the idempotency key was used with another flag.
+    """
+
+    def act(connection: Connection, now: datetime) -> Flagged:
+        ledger = Ledger(work, caller, connection, now)
+        lesson = ledger.lessons([flag.lesson_id]).get(flag.lesson_id)
+        if lesson is None:
+            raise NotFound(f"There is no lesson {flag.lesson_id!r} in project {caller.project!r}: check the id")
+        if flag.run_id and runs.find(connection, caller.project, flag.run_id) is None:
+            raise NotFound(f"There is no run {flag.run_id!r} in project {caller.project!r}: leave run_id out")
+        row: Row = {
+            "project": caller.project,
+            "lesson_id": lesson.id,
+            "principal": caller.principal,
+            "reason": redact(flag.reason)[0],
+            "run_id": flag.run_id or None,
+            "flagged_at": now,
+        }
+        is_first = lesson_rows.add_flag(connection, row)
+        flags = lesson.flags + is_first
+        if is_first:
+            ledger.set(lesson, {"flags": flags})
+            ledger.note("lesson.flag", lesson.id, {"flags": flags})
+        result = _weigh(ledger, lesson, flags)
+        ledger.write()
+        return result
+
+    return await once(
+        work, caller, "flag_lesson", flag.idempotency_key, request_hash(flag, "idempotency_key"), Flagged, act
+    )
+
+
+def _unsettled(ledger: Ledger, lesson: Lesson, flags: int) -> int:
+    """Return how many flags came after a person last restored the lesson: those before are dealt with."""
+    if flags < FLAGS_TO_SUSPEND:
+        return flags
+    project = ledger.caller.project
+    history = lesson_rows.history(ledger.connection, project, lesson.id)
+    settled = max((row["changed_at"] for row in history if row["action"] == "restore"), default=None)
+    found = lesson_rows.flags_of(ledger.connection, project, lesson.id)
+    return sum(settled is None or row["flagged_at"] > settled for row in found)
+
+
+def _weigh(ledger: Ledger, lesson: Lesson, flags: int) -> Flagged:
+    if lesson.pinned or lesson.approved_by:
+        note = "A person vouches for this lesson: it stays, and a review is queued."
+        return Flagged(result="review queued", lesson_id=lesson.id, flags=flags, note=note)
+    if lesson.status not in SERVABLE or _unsettled(ledger, lesson, flags) < FLAGS_TO_SUSPEND:
+        return Flagged(result="noted", lesson_id=lesson.id, flags=flags)
+    ledger.move(lesson, "suspend", f"{flags} principals flagged it", {"status": "suspended"}, {"flags": flags})
+    return Flagged(result="suspended", lesson_id=lesson.id, flags=flags)

@@ -1,0 +1,167 @@
+"""Merge and split: two lessons that say the same become one, one that says two things becomes two."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection
+
+from lessonbook.domain.errors import Forbidden, InvalidInput, NotFound
+from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.operator import Reviewed
+from lessonbook.screening.redact import redact
+from lessonbook.search.subjects import with_issue
+from lessonbook.services.preparation import content_hash, name_of_issue, screened_offer
+from lessonbook.services.workspace import Workspace
+from lessonbook.services.writing.ledger import Ledger
+from lessonbook.services.writing.scoring import recount
+from lessonbook.store import issues as issue_rows
+from lessonbook.store import lessons as lesson_rows
+from lessonbook.store.engine import Retry
+from lessonbook.store.types import Row
+
+ISSUES_MAX: Final = 200
+
+
+async def merge_lessons(work: Workspace, caller: Caller, source_id: str, target_id: str, reason: str) -> Reviewed:
+    """Let `target_id` stand for `source_id` too: its names, issues and documents move, its counters stay as they were.
+
+    Raises:
+        Forbidden: the caller is no person.
+        NotFound: a lesson does not exist.
+        InvalidInput: the lessons are one, or belong to different agents.
+    """
+    if not caller.person:
+        raise Forbidden("Only a person can merge lessons: run `lessonbook lessons merge`")
+    if source_id == target_id:
+        raise InvalidInput("A lesson cannot be merged into itself: name two lessons")
+
+    def transaction(connection: Connection) -> Reviewed:
+        ledger = Ledger(work, caller, connection, work.now())
+        source, target = _both(ledger.lessons([source_id, target_id]), caller, source_id, target_id)
+        moved = join(ledger, source, target, redact(reason)[0])
+        ledger.write()
+        note = f"{moved} issues moved from {source.id}."
+        return Reviewed(
+            lesson_id=target.id,
+            action="merge",
+            status=target.status,
+            pinned=target.pinned,
+            version=target.version,
+            note=note,
+        )
+
+    return await work.store.write(transaction)
+
+
+def join(ledger: Ledger, source: Lesson, target: Lesson, reason: str) -> int:
+    """Let `target` stand for `source`, within a transaction; returns how many issues moved."""
+    connection, project = ledger.connection, ledger.caller.project
+    lesson_rows.move_keys(connection, project, source.id, target.id)
+    moved = issue_rows.move(connection, project, source.id, target.id)
+    values: Row = {
+        "issue_count": target.issue_count + source.issue_count,
+        "last_seen_at": _later(target.last_seen_at, source.last_seen_at),
+    }
+    ledger.set(target, values)
+    ledger.set(source, {"issue_count": 0})
+    recount(ledger, source)
+    ledger.move(source, "merge", reason, {"status": "superseded", "superseded_by": target.id})
+    ledger.move(target, "merge", reason, {}, {"merged": source.id, "issues": moved})
+    _index(ledger, target)
+    _index(ledger, source)  # its issues' words went with them: there they can be deleted
+    return moved
+
+
+async def split_lesson(
+    work: Workspace, caller: Caller, lesson_id: str, issue_ids: list[str], text: str, why: str
+) -> Reviewed:
+    """Give some of a lesson's issues a lesson of their own, in a person's words.
+
+    Raises:
+        Forbidden: the caller is no person.
+        NotFound: the lesson does not exist, or an issue is not behind it.
+        InvalidInput: the text is no rule.
+    """
+    if not caller.person:
+        raise Forbidden("Only a person can split a lesson: run `lessonbook lessons split`")
+    if not issue_ids:
+        raise InvalidInput("A split needs the issues that go: name at least one")
+
+    def transaction(connection: Connection) -> Reviewed:
+        ledger = Ledger(work, caller, connection, work.now())
+        lesson = ledger.lessons([lesson_id]).get(lesson_id)
+        if lesson is None:
+            raise NotFound(f"There is no lesson {lesson_id!r} in project {caller.project!r}: check the id")
+        offer, refusal = screened_offer(text, why, lesson.severity_name, lesson.category, "approved")
+        if offer is None:
+            raise InvalidInput(refusal)
+        found = issue_rows.find(connection, caller.project, issue_ids).values()
+        if len(found) != len(set(issue_ids)) or any(issue["lesson_id"] != lesson.id for issue in found):
+            raise NotFound(f"Not all of these issues are behind lesson {lesson.id}: see `lessonbook lessons show`")
+        moved = sum(issue["action"] != "rejected" for issue in found)  # those were never counted
+        new_id = ledger.create(
+            lesson.agent_name,
+            offer,
+            keys=(f"text:{content_hash(offer.text)}",),
+            provenance={"split_from": lesson.id},
+            status="active",
+            issue_count=moved,
+        )
+        if not ledger.flush():
+            raise InvalidInput("A lesson with that text exists already: name another text")
+        issue_rows.move(connection, caller.project, lesson.id, new_id, issue_ids)
+        lesson_rows.move_keys(
+            connection, caller.project, lesson.id, new_id, _names_that_go(connection, caller.project, lesson, found)
+        )
+        ledger.set(lesson, {"issue_count": lesson.issue_count - moved})
+        recount(ledger, lesson)
+        ledger.move(lesson, "split", f"{moved} issues went to {new_id}", {}, {"into": new_id, "issues": moved})
+        _index(ledger, lesson)
+        made = lesson_rows.find(connection, caller.project, [new_id])[new_id]
+        _index(ledger, made)
+        if not ledger.write():
+            raise Retry
+        note = f"{moved} issues moved from {lesson.id}."
+        return Reviewed(lesson_id=new_id, action="split", status="active", pinned=False, version=1, note=note)
+
+    return await work.store.write(transaction)
+
+
+def _both(found: dict[str, Lesson], caller: Caller, source_id: str, target_id: str) -> tuple[Lesson, Lesson]:
+    for lesson_id in (source_id, target_id):
+        if lesson_id not in found:
+            raise NotFound(f"There is no lesson {lesson_id!r} in project {caller.project!r}: check the id")
+    source, target = found[source_id], found[target_id]
+    if source.agent_name != target.agent_name:
+        raise InvalidInput(
+            f"{source.id} is of {source.agent_name} and {target.id} of {target.agent_name}: merge within one"
+        )
+    if source.status == "superseded":
+        raise InvalidInput(f"Lesson {source.id} was merged already: {source.superseded_by} stands for it")
+    if target.status in {"superseded", "rejected"}:
+        raise InvalidInput(f"Lesson {target.id} is {target.status}: merge into a lesson that stands")
+    return source, target
+
+
+def _names_that_go(connection: Connection, project: str, lesson: Lesson, moved: Collection[Row]) -> set[str]:
+    """Return the exact names that only moved issues have: further reports under them belong to the new lesson."""
+    staying = issue_rows.of_lesson(connection, project, lesson.id, ISSUES_MAX)
+    own = {f"rule:{lesson.rule_key}"}
+    return (
+        {name_of_issue(issue["rule_id"], issue["description"]) for issue in moved}
+        - {name_of_issue(issue["rule_id"], issue["description"]) for issue in staying}
+        - own
+    )
+
+
+def _index(ledger: Ledger, lesson: Lesson) -> None:
+    curated = lesson.provenance.get("catalogue") or ""
+    body = ledger.document_of(lesson.lesson_text, lesson.rationale, lesson.rule_key, lesson.category, curated)
+    for issue in issue_rows.of_lesson(ledger.connection, ledger.caller.project, lesson.id, ISSUES_MAX):
+        body = with_issue(body, lesson.lesson_text, issue["description"], issue["file"])
+    ledger.document(lesson.id, body)
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max((moment for moment in (one, other) if moment is not None), default=None)

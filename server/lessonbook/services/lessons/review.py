@@ -1,0 +1,246 @@
+"""Review: what people decide about lessons, and lessons that they add."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection
+
+from lessonbook.classify.catalogue import CatalogueRule, canonical_key
+from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
+from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.operator import LessonReview, NewLesson, ReviewAction, Reviewed
+from lessonbook.domain.vocabulary import SHARED_AGENT, Status
+from lessonbook.experiment.ranking import estimate_tokens
+from lessonbook.screening.lint.screen import screen
+from lessonbook.screening.redact import redact
+from lessonbook.search.subjects import with_issue
+from lessonbook.services.agent_names import give_name
+from lessonbook.services.preparation import (
+    Offer,
+    content_hash,
+    offer_of_rule,
+    reviewed,
+    screened_offer,
+)
+from lessonbook.services.workspace import Workspace, once, request_hash
+from lessonbook.services.writing.ledger import Ledger
+from lessonbook.services.writing.scoring import recount
+from lessonbook.store import issues as issue_rows
+from lessonbook.store import lessons as lesson_rows
+from lessonbook.store.engine import Retry
+from lessonbook.store.types import Row
+
+NEEDS_PERSON: Final[frozenset[ReviewAction]] = frozenset({"approve", "edit", "restore", "pin", "delete"})
+"""Actions that let a lesson be served, or served more, and the one that cannot be undone."""
+
+TAKES_AWAY: Final[frozenset[ReviewAction]] = frozenset({"suspend", "reject", "retire", "expire", "unpin"})
+"""Actions that need a person, too, where the catalogue or a person vouches for the lesson."""
+
+_FROM: Final[Mapping[ReviewAction, frozenset[Status]]] = {
+    "approve": frozenset({"quarantined", "probation", "active", "suspended"}),
+    "suspend": frozenset({"probation", "active"}),
+    "restore": frozenset({"suspended", "retired", "expired", "rejected"}),
+    "retire": frozenset({"quarantined", "probation", "active", "suspended", "expired"}),
+    "expire": frozenset(
+        {"probation", "active"}
+    ),  # an expired lesson comes back with its issue: only what was served may
+    "reject": frozenset({"quarantined", "probation", "active", "suspended", "retired", "expired"}),
+    "edit": frozenset({"quarantined", "probation", "active", "suspended", "retired", "expired"}),
+    "pin": frozenset({"probation", "active"}),
+    "unpin": frozenset({"quarantined", "probation", "active", "suspended", "retired", "expired"}),
+}
+
+
+async def review_lesson(work: Workspace, caller: Caller, review: LessonReview) -> Reviewed:
+    """Carry out a person's decision about a lesson.
+
+    Raises:
+        NotFound: the lesson does not exist.
+        Forbidden: the action needs a person, and the caller is none.
+        InvalidInput: the lesson's status does not allow the action, or `edit` has no text.
+    """
+    if review.action in NEEDS_PERSON and not caller.person:
+        raise Forbidden(
+            f"Only a person can {review.action} a lesson: run `lessonbook lessons {review.action} {review.lesson_id}`"
+        )
+
+    def act(connection: Connection, now: datetime) -> Reviewed:
+        ledger = Ledger(work, caller, connection, now)
+        lesson = _existing(ledger, review.lesson_id)
+        if review.action in TAKES_AWAY and lesson.is_vouched_for and not caller.person:
+            who = "A person" if lesson.pinned or lesson.approved_by else "The catalogue"
+            raise Forbidden(
+                f"{who} vouches for lesson {lesson.id}. Only a person can {review.action} it: "
+                f"run `lessonbook lessons {review.action} {lesson.id}`"
+            )
+        note = _carry_out(ledger, lesson, review)
+        ledger.write()
+        after = _existing(ledger, lesson.id)
+        return Reviewed(
+            lesson_id=lesson.id,
+            action=review.action,
+            status=after.status,
+            pinned=after.pinned,
+            version=after.version,
+            note=note,
+        )
+
+    fingerprint = request_hash(review, "idempotency_key")
+    return await once(work, caller, "review_lesson", review.idempotency_key, fingerprint, Reviewed, act)
+
+
+def _existing(ledger: Ledger, lesson_id: str) -> Lesson:
+    lesson = ledger.lessons([lesson_id]).get(lesson_id)
+    if lesson is None:
+        raise NotFound(f"There is no lesson {lesson_id!r} in project {ledger.caller.project!r}: check the id")
+    return lesson
+
+
+def _carry_out(ledger: Ledger, lesson: Lesson, review: LessonReview) -> str:
+    action = review.action
+    if action != "delete" and lesson.status not in _FROM[action]:
+        raise InvalidInput(f"Lesson {lesson.id} is {lesson.status}, so it cannot be changed by {action!r}")
+    if action == "restore" and not lesson.lesson_text:
+        raise InvalidInput(f"Lesson {lesson.id} was deleted: its words are gone, so there is nothing to restore")
+    if action == "edit":
+        return _edit(ledger, lesson, review)
+    if action == "delete":
+        told = f" and those of its {blanked} issues" if (blanked := _delete(ledger, lesson)) else ""
+        return f"Its words{told} are gone for good; a tombstone stays, so that it is not learned again."
+    ledger.move(lesson, action, redact(review.reason)[0] or action, _values(ledger, lesson, action))
+    return ""
+
+
+def _values(ledger: Ledger, lesson: Lesson, action: ReviewAction) -> Row:
+    match action:
+        case "approve":
+            return {"status": "active", "trust": "approved", "approved_by": ledger.caller.principal, "expires_at": None}
+        case "restore":
+            if lesson.approved_by:
+                return {"status": "active", "expires_at": None}
+            return {"status": "probation", "expires_at": ledger.expiry()}
+        case "pin" | "unpin":
+            return {"pinned": action == "pin"}
+        case "suspend":
+            return {"status": "suspended"}
+        case "retire":
+            return {"status": "retired"}
+        case "expire":
+            return {"status": "expired", "expires_at": ledger.now}
+        case "reject":
+            return {"status": "rejected"}
+        case "edit" | "delete":
+            raise AssertionError(action)
+
+
+def _edit(ledger: Ledger, lesson: Lesson, review: LessonReview) -> str:
+    if not review.text.strip():
+        raise InvalidInput("An edit needs the lesson's new text: pass `text`")
+    judged = screen(review.text)
+    if judged.verdict == "unfit":
+        raise InvalidInput(f"The new text was not taken: {judged.reasons[0]}")
+    values: Row = {
+        "lesson_text": judged.text,
+        "content_hash": content_hash(judged.text),
+        "token_count": estimate_tokens(judged.text) + estimate_tokens(lesson.rationale),
+        "trust": "approved",
+        "approved_by": ledger.caller.principal,
+    }
+    if lesson.status in {"quarantined", "probation"}:
+        values |= {"status": "active", "expires_at": None}
+    ledger.move(lesson, "edit", redact(review.reason)[0] or "edited", values)
+    if judged.text != lesson.lesson_text:
+        recount(ledger, replace(lesson, version=lesson.version + 1))  # other words: what was measured is not theirs
+    ledger.name(lesson.id, lesson.agent_name, (f"text:{content_hash(judged.text)}",))
+    _index_anew(ledger, lesson, judged.text)
+    return "" if judged.verdict == "clean" else "Taken as a person's word, though " + "; ".join(judged.reasons) + "."
+
+
+def _index_anew(ledger: Ledger, lesson: Lesson, text: str) -> None:
+    curated = lesson.provenance.get("catalogue") or ""
+    body = ledger.document_of(text, lesson.rationale, lesson.rule_key, lesson.category, curated)
+    for issue in issue_rows.of_lesson(ledger.connection, ledger.caller.project, lesson.id, 50):
+        body = with_issue(body, text, issue["description"], issue["file"])
+    ledger.document(lesson.id, body)
+
+
+def _delete(ledger: Ledger, lesson: Lesson) -> int:
+    """Blank a lesson and the issues behind it, and return how many those were."""
+    values: Row = {
+        "lesson_text": "",
+        "rationale": "",
+        "status": "rejected",
+        "pinned": False,
+        "token_count": 0,
+        "provenance": {},
+    }
+    blanked = issue_rows.forget_words(ledger.connection, ledger.caller.project, lesson.id)
+    ledger.move(lesson, "delete", "deleted", values, {"issues_blanked": blanked})
+    recount(ledger, replace(lesson, version=lesson.version + 1))
+    ledger.flush()
+    lesson_rows.forget_words(ledger.connection, ledger.caller.project, lesson.id)
+    return blanked
+
+
+async def add_lesson(work: Workspace, caller: Caller, new: NewLesson) -> Reviewed:
+    """Store a lesson that a person wrote: active at once.
+
+    Raises:
+        Forbidden: the caller is no person.
+        InvalidInput: the text is no rule.
+        Conflict: the same lesson exists already.
+    """
+    if not caller.person:
+        raise Forbidden("Only a person can add a lesson outright: run `lessonbook lessons add`")
+    agent_name = work.roster.resolve(new.agent_name)
+    rule_key = canonical_key(redact(new.rule_id)[0]) if new.rule_id else ""
+    offer, refusal = screened_offer(new.text, new.why, new.severity, new.category, "approved", rule_key)
+    if offer is None:
+        raise InvalidInput(refusal)
+    keys = tuple(filter(None, (rule_key and f"rule:{rule_key}", f"text:{content_hash(offer.text)}")))
+
+    def transaction(connection: Connection) -> Reviewed:
+        ledger = Ledger(work, caller, connection, work.now())
+        ledger.hold([agent_name])
+        taken = lesson_rows.find_by_keys(connection, caller.project, [agent_name], keys)
+        if taken:
+            raise Conflict(f"Lesson {next(iter(taken.values()))} says the same already: edit that one")
+        give_name(work, connection, caller.project, agent_name, "a lesson's author")
+        lesson_id = ledger.create(agent_name, offer, keys=keys, provenance={"written_by": "person"}, status="active")
+        if not ledger.write():
+            raise Retry
+        note = "Taken as a person's word, though " + "; ".join(offer.reasons) + "." if offer.reasons else ""
+        return Reviewed(lesson_id=lesson_id, action="add", status="active", pinned=False, version=1, note=note)
+
+    return await work.store.write(transaction)
+
+
+async def add_starters(work: Workspace, caller: Caller, agent_name: str, rules: Sequence[CatalogueRule]) -> list[str]:
+    """Give an agent catalogue lessons before anything was reported, and return the ids of those it did not have."""
+    name = work.roster.resolve(agent_name)
+
+    def transaction(connection: Connection) -> list[str]:
+        wanted = {rule.id: (f"catalogue:{rule.id}", f"rule:{next(iter(rule.keys), '')}") for rule in rules}
+        names = [key for keys in wanted.values() for key in keys]
+        ledger = Ledger(work, caller, connection, work.now())
+        ledger.hold([name])
+        taken = {key for _, key in lesson_rows.find_by_keys(connection, caller.project, [name], names)}
+        texts = {rule.id: content_hash(rule.text) for rule in rules}
+        worded = lesson_rows.worded(connection, caller.project, texts.values())
+        there = {text for owner, text, _ in worded if owner in {name, SHARED_AGENT}}
+        fresh = [rule for rule in rules if not taken.intersection(wanted[rule.id]) and texts[rule.id] not in there]
+        offers = [(wanted[rule.id], offer) for rule in fresh if (offer := offer_of_rule(rule)) is not None]
+        made = [_add_starter(ledger, name, names, offer) for names, offer in offers]
+        if not ledger.write():
+            raise Retry
+        return made
+
+    return await work.store.write(transaction)
+
+
+def _add_starter(ledger: Ledger, agent_name: str, names: tuple[str, str], offer: Offer) -> str:
+    keys = names if offer.rule_key else names[:1]
+    held = reviewed(offer, ledger.work.settings.trust.review)
+    return ledger.create(agent_name, held, keys=keys, provenance={"catalogue": offer.catalogue_id, "starter": True})

@@ -1,0 +1,112 @@
+"""Quotas: how much one principal may write in an hour, and what looks like a flood, for the operator (SAFETY P9)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import Connection
+
+from lessonbook.domain.errors import TooMany
+from lessonbook.domain.lesson import Caller
+from lessonbook.domain.loop import Refinement
+from lessonbook.store import volumes
+from lessonbook.store.volumes import Share, Written
+
+if TYPE_CHECKING:
+    from lessonbook.services.workspace import Workspace
+
+HOUR: Final = timedelta(hours=1)
+DAY: Final = timedelta(days=1)
+COUNTED_AGAIN: Final = timedelta(seconds=30)
+"""What other processes have written for the same principal shows after so long."""
+KNOWN_MAX: Final = 1_000
+
+BURST: Final = 500
+"""Issues of one principal in an hour that are worth a look, where they are most of its day."""
+REPEATED: Final = 50
+"""Issues alike, or of one lesson, in a day that are worth a look."""
+MOST: Final = 0.5
+ALIKE: Final = 4
+"""A flood of near-duplicates: at least so many issues for each that differs."""
+
+
+@dataclass(slots=True)
+class _Count:
+    """What a principal has written in the last hour, counted at a time; what this process wrote since is added."""
+
+    written: Written
+    counted_at: datetime
+
+
+class Quotas:
+    """What principals have written, as this process knows it."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, str], _Count] = {}
+
+    def admit(self, connection: Connection, work: "Workspace", caller: Caller, *, issues: int, offers: int) -> None:
+        """Check that a principal may report `issues` more, with `offers` lessons of their own. People may always.
+
+        Raises:
+            TooMany: that is more than the configured quota.
+        """
+        if caller.person:
+            return
+        limits, written = work.settings.limits, self._written(connection, caller, work.now())
+        if limits.issues_per_hour and written.issues + issues > limits.issues_per_hour:
+            raise TooMany(
+                f"{caller.principal!r} has reported {written.issues} issues in the last hour, and may report "
+                f"{limits.issues_per_hour} (limits.issues_per_hour): report the rest later, or fewer of a kind"
+            )
+        if limits.lessons_per_hour and offers and written.lessons + offers > limits.lessons_per_hour:
+            raise TooMany(
+                f"Reports of {caller.principal!r} have made {written.lessons} lessons in the last hour, and may make "
+                f"{limits.lessons_per_hour} (limits.lessons_per_hour): leave `lesson` out, or send it later"
+            )
+
+    def add(self, caller: Caller, refined: Refinement) -> None:
+        """Count what has just been written."""
+        if (count := self._counts.get((caller.project, caller.principal))) is not None:
+            made = sum(line.action in {"created", "quarantined"} for line in refined.issues)
+            written = count.written
+            count.written = Written(written.issues + len(refined.issues), written.lessons + made)
+
+    def _written(self, connection: Connection, caller: Caller, now: datetime) -> Written:
+        key = caller.project, caller.principal
+        count = self._counts.get(key)
+        if count is None or not count.counted_at <= now < count.counted_at + COUNTED_AGAIN:
+            if len(self._counts) >= KNOWN_MAX:
+                self._counts.clear()  # they are counted anew where they are needed
+            written = volumes.written_since(connection, *key, now - HOUR)
+            self._counts[key] = count = _Count(written, now)
+        return count.written
+
+
+def unusual(connection: Connection, project: str, now: datetime) -> list[str]:
+    """Return what of the last day's issues an operator should look at, a sentence each."""
+    shares = volumes.shares_since(connection, project, now - DAY, now - HOUR)
+    return [*_floods(shares), *_dominating(shares)]
+
+
+def _floods(shares: Sequence[Share]) -> Iterator[str]:
+    """Yield the principals that report in bursts, or the same over and over."""
+    for principal in sorted({share.principal for share in shares}):
+        own = [share for share in shares if share.principal == principal]
+        issues, different = sum(share.issues for share in own), sum(share.different for share in own)
+        lately = sum(share.lately for share in own)
+        if lately >= BURST and lately > MOST * issues:
+            yield f"A burst: {principal!r} reported {lately} issues in the last hour."
+        if issues >= REPEATED and issues >= ALIKE * different:
+            yield f"Near-duplicates: {issues} issues of {principal!r} in a day are {different} different ones."
+
+
+def _dominating(shares: Sequence[Share]) -> Iterator[str]:
+    """Yield the lesson that most issues of the day were joined to."""
+    issues = sum(share.issues for share in shares)
+    for lesson_id in sorted({share.lesson_id for share in shares if share.lesson_id}):
+        own = [share for share in shares if share.lesson_id == lesson_id]
+        joined = sum(share.issues for share in own)
+        if joined >= REPEATED and joined > MOST * issues:
+            most = max(own, key=lambda share: share.issues).principal
+            yield f"One lesson: {joined} of {issues} issues in a day joined {lesson_id}, most of them from {most!r}."

@@ -1,0 +1,358 @@
+"""Serve: the few lessons that fit a task, logged before they are answered.
+
+Every prompt section anybody gets comes from `get_lessons`.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import anyio.to_thread
+from sqlalchemy import Connection
+
+from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.loop import LessonQuery, Lessons, ServedLesson
+from lessonbook.experiment import coin
+from lessonbook.experiment.policy import (
+    HOLDOUT_SHARE,
+    POLICY_VERSION,
+    Appraisal,
+    Candidate,
+    Chance,
+    Delivery,
+    assign,
+    ranked,
+)
+from lessonbook.experiment.ranking import estimate_tokens, fill
+from lessonbook.search.document import Subjects
+from lessonbook.search.subjects import subjects_of
+from lessonbook.services import prompt_section
+from lessonbook.services.agent_names import Named, give_name
+from lessonbook.services.agent_names import named as meaning_of_name
+from lessonbook.services.cache.measured import Measure, effect_of
+from lessonbook.services.cache.shelf import ALL_AGENTS, Fit, Shelf, asked_of
+from lessonbook.services.workspace import Workspace, hash_of
+from lessonbook.store import idempotency, runs, serving
+from lessonbook.store.types import Row
+
+TOOL: Final = "get_lessons"
+EPOCH: Final = "1"
+"""Another epoch tosses every coin anew."""
+SHOW_ALL: Final = "show-all/1"
+"""The policy of agents for whom no coin is tossed."""
+_NOTHING: Final = "No lesson fits yet. Report issues of this run, and lessons will follow; run_id: {run_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Pick:
+    """What one call serves: lesson ids in order, how many the coin kept back, and how many more there were and why."""
+
+    lesson_ids: list[str]
+    withheld: int = 0
+    more_available: int = 0
+    hidden: dict[str, int] = field(default_factory=dict[str, int])
+    held_out: bool = False
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the fields as they are: `asdict` would copy each value, which takes longer than to store them."""
+        return {
+            "lesson_ids": self.lesson_ids,
+            "withheld": self.withheld,
+            "more_available": self.more_available,
+            "hidden": self.hidden,
+            "held_out": self.held_out,
+        }
+
+
+async def get_lessons(work: Workspace, caller: Caller, query: LessonQuery) -> Lessons:
+    """Return the lessons for a task, after the run and its deliveries are committed.
+
+    The same call in the same run answers the same, whatever has been learned meanwhile; only a lesson that may no
+    longer be served is left out. Several agents may work in one run.
+    """
+    place, subjects = await _place_of(work, caller, query)
+    shelf = await _shelf(work, caller, place)
+    similar = await work.semantic.similar(caller.project, asked_of(query.task, query.files))
+    run_id = query.run_id or work.new_run_id()
+    fingerprint = hash_of({"agent": place.agent_name, "query": query.model_dump_json(exclude={"run_id"})})
+
+    def transaction(connection: Connection) -> _Pick:
+        now = work.now()
+        shelf.refresh(connection)
+        if place.is_new:
+            give_name(work, connection, caller.project, place.agent_name, "a server")
+        run, earlier = None, {}
+        if query.run_id:
+            if (given := _answered(connection, caller, run_id, fingerprint, now)) is not None:
+                return given
+            run = runs.find(connection, caller.project, run_id)
+            earlier = runs.deliveries_of(connection, caller.project, run_id)
+        call = _Serving(work, caller, place, shelf, query, run_id, run, earlier, now)
+        return call.log(connection, *call.choose(similar, subjects), fingerprint)
+
+    pick = await work.store.write_briefly(transaction)
+    if place.is_new:
+        work.met.add((caller.project, place.agent_name))
+    return _answer(work, caller, place, shelf, query, run_id, pick)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """For whom a run counts, whose lessons are searched for it, and what the caller calls itself otherwise.
+
+    `is_new` marks a name that this server was given and that is to be noted as an agent's.
+    """
+
+    agent_name: str
+    searched: str
+    label: str = ""
+    note: str = ""
+    is_new: bool = False
+
+
+async def _place_of(work: Workspace, caller: Caller, query: LessonQuery) -> tuple[_Place, Subjects]:
+    """Return the place of the agent named, else of the connection's, else of all agents' lessons; and the subjects.
+
+    A name that is no agent is kept as a label, and the agent found as if none had been named.
+    """
+    named = await meaning_of_name(work, caller, query.agent_name) if query.agent_name else Named()
+    own = work.roster.resolve(caller.agent_name) if caller.agent_name else ""
+    agent_name = named.agent_name or own
+    # Words and paths that somebody sends are read before the transaction, where they hold up nobody else.
+    responsible, subjects = await anyio.to_thread.run_sync(
+        lambda: (
+            None if agent_name else work.roster.responsible(query.task, query.files),
+            subjects_of(query.task),
+        )
+    )
+    if agent_name:
+        is_given = agent_name == own and not work.roster.known(own)
+        is_new = is_given and _is_new(work, caller, own)
+        return _Place(agent_name, agent_name, named.label, _told(named), is_new), subjects
+    agent_name = responsible or work.settings.refiner.default_agent
+    found = f"counted for {responsible}, by the task and files" if responsible else f"counted for {agent_name}"
+    who = _told(named) or "No agent named"
+    note = f"{who}: {found}; the lessons of all agents were searched."
+    return _Place(agent_name, ALL_AGENTS, named.label, note), subjects
+
+
+def _is_new(work: Workspace, caller: Caller, agent_name: str) -> bool:
+    return (caller.project, agent_name) not in work.met
+
+
+def _told(named: Named) -> str:
+    """Return that a name is no agent, and which ones are like it; empty where it is one."""
+    if not named.label:
+        return ""
+    nearest = f" (nearest: {', '.join(named.nearest)})" if named.nearest else ""
+    return f"{named.label!r} is no agent here{nearest}"
+
+
+async def _shelf(work: Workspace, caller: Caller, place: _Place) -> Shelf:
+    """Return the shelf to search, filled, with what the evidence says read within the last minute."""
+    shelf = work.shelves.get(caller.project, place.searched)
+    if shelf is None:
+        shelf = await work.store.read(lambda connection: work.shelves.fill(connection, caller.project, place.searched))
+    now = work.now()
+    if stale := shelf.stale_measures(place.agent_name, now):
+        await work.store.read(lambda connection: shelf.refresh_measures(connection, stale, now))
+    return shelf
+
+
+def _answered(connection: Connection, caller: Caller, run_id: str, fingerprint: str, now: datetime) -> _Pick | None:
+    stored = idempotency.answer(
+        connection, caller.project, caller.principal, TOOL, _key(run_id, fingerprint), fingerprint, now
+    )
+    return _Pick(**stored) if stored is not None else None
+
+
+def _key(run_id: str, fingerprint: str) -> str:
+    return f"{run_id}#{fingerprint}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Serving:
+    """One call that is not a repeated one: which lessons it gets, and what is logged of that."""
+
+    work: Workspace
+    caller: Caller
+    place: _Place
+    shelf: Shelf
+    query: LessonQuery
+    run_id: str
+    run: Row | None
+    earlier: Mapping[str, Row]
+    now: datetime
+
+    def choose(self, similar: Mapping[str, float], subjects: Subjects) -> tuple[_Pick, list[Row]]:
+        """Return what to serve, and the deliveries to log for it.
+
+        `similar` is what an embedding model says of the task, `subjects` what it is about.
+        """
+        query, shelf = self.query, self.shelf
+        fitting = shelf.fitting(query.task, query.files, query.categories, similar, subjects, self.place.agent_name)
+        fits = {fit.lesson.id: fit for fit in fitting}
+        held_out = self._is_held_out() or bool(self._measure.stop)
+        chances = {name: self._chance(fit.lesson, held_out=held_out) for name, fit in fits.items()}
+        candidates = [Candidate(name, fit.relevance, shelf.cost_of(fit.lesson)) for name, fit in fits.items()]
+        if not held_out and any(self._measure_of(fit.lesson).tosses for fit in fits.values()):
+            candidates = ranked(candidates, {name: self._appraisal(fit.lesson) for name, fit in fits.items()})
+        assigned = assign(
+            candidates,
+            chances,
+            self._uniform,
+            query.max_tokens - prompt_section.overhead(self.run_id),
+            most=query.max_lessons,
+            given={lesson_id: row["shown"] for lesson_id, row in self.earlier.items()},
+        )
+        shown = [delivery.lesson_id for delivery in assigned if delivery.shown]
+        withheld = len(assigned) - len(shown)
+        served = shelf.count(query.categories)
+        hidden = {"no_room": len(fits) - len(assigned), "other_subject": served - len(fits), "withheld": withheld}
+        rows = [self._row(place, delivery, fits) for place, delivery in enumerate(assigned)]
+        return (
+            _Pick(
+                lesson_ids=shown,
+                withheld=withheld,
+                more_available=served - len(assigned),
+                hidden={reason: count for reason, count in hidden.items() if count},
+                held_out=held_out,
+            ),
+            [row for row in rows if row["lesson_id"] not in self.earlier],
+        )
+
+    @property
+    def _measure(self) -> Measure:
+        """What is known of the agent that the run counts for."""
+        return self.shelf.measure_of_agent(self.place.agent_name)
+
+    def _measure_of(self, lesson: Lesson) -> Measure:
+        """Return what is known of the agent whose lesson it is."""
+        return self.shelf.measure_of_agent(self.shelf.owner_of(lesson))
+
+    def _is_held_out(self) -> bool:
+        """Return whether the whole run gets no lessons but the exempt ones: decided by its first call."""
+        if self.run is not None:
+            return bool(self.run["holdout"])
+        return self._p_holdout() > coin.toss_run(self.work.secret, self.caller.project, self.run_id, EPOCH)
+
+    def _p_holdout(self) -> float:
+        return HOLDOUT_SHARE if self._measure.tosses and not self._measure.stop else 0.0
+
+    def _chance(self, lesson: Lesson, *, held_out: bool) -> Chance:
+        return self._measure_of(lesson).chance(lesson, exempt=self.shelf.is_always_shown(lesson), held_out=held_out)
+
+    def _appraisal(self, lesson: Lesson) -> Appraisal:
+        return self._measure_of(lesson).appraisal(lesson, exempt=self.shelf.is_always_shown(lesson))
+
+    def _uniform(self, lesson_id: str) -> float:
+        version = self.shelf.lessons[lesson_id].version
+        return coin.toss(self.work.secret, self.caller.project, self.run_id, lesson_id, f"{EPOCH}.{version}")
+
+    def _row(self, place: int, delivery: Delivery, fits: Mapping[str, Fit]) -> Row:
+        lesson = fits[delivery.lesson_id].lesson
+        return {
+            "project": self.caller.project,
+            "run_id": self.run_id,
+            "lesson_id": lesson.id,
+            "agent_name": self.shelf.owner_of(lesson),
+            "eligible": True,
+            "shown": delivery.shown,
+            "p_show": delivery.p_show,
+            "exempt": delivery.exempt,
+            "policy_version": POLICY_VERSION if self._measure_of(lesson).tosses else SHOW_ALL,
+            "position": place,
+            "lesson_version": lesson.version,
+            "tokens": self.shelf.cost_of(lesson),
+            "delivered_at": self.now,
+        }
+
+    def log(self, connection: Connection, pick: _Pick, rows: Sequence[Row], fingerprint: str) -> _Pick:
+        """Write the run, its deliveries and the answer: they are in the database before the caller sees a lesson."""
+        run: Row = {
+            "project": self.caller.project,
+            "run_id": self.run_id,
+            "agent_name": self.place.agent_name,
+            "principal": self.caller.principal,
+            "holdout": pick.held_out and not self._measure.stop,
+            "p_holdout": self._p_holdout(),
+            "task_hash": hashlib.sha256(self.query.task.encode()).hexdigest()[:32],
+            "started_at": self.now,
+            "label": self.place.label,
+            "routed": self.place.searched == ALL_AGENTS,
+        }
+        key = _key(self.run_id, fingerprint)
+        document = pick.to_document()
+        answered = idempotency.kept(run["project"], run["principal"], TOOL, key, fingerprint, document, self.now)
+        serving.log(connection, run, rows, answered, is_new=self.run is None)
+        return pick
+
+
+def _fitting(lessons: Iterable[Lesson], shelf: Shelf, query: LessonQuery, run_id: str) -> list[Lesson]:
+    """Return which of `lessons` fit the budget, in order."""
+    return fill(
+        lessons,
+        most=query.max_lessons,
+        max_tokens=query.max_tokens,
+        overhead=prompt_section.overhead(run_id),
+        cost=shelf.cost_of,
+    )
+
+
+def _answer(
+    work: Workspace, caller: Caller, place: _Place, shelf: Shelf, query: LessonQuery, run_id: str, pick: _Pick
+) -> Lessons:
+    known = [lesson for lesson_id in pick.lesson_ids if (lesson := shelf.lessons.get(lesson_id)) is not None]
+    # A lesson may have been reworded since it was picked, and a budget is a budget.
+    lessons = _fitting(known, shelf, query, run_id)
+    mark = prompt_section.delimiter(work.secret, caller.project, run_id)
+    text = prompt_section.section(run_id, mark, lessons)
+    stop = shelf.measure_of_agent(place.agent_name).stop
+    notes = [
+        f"{place.note.rstrip('.')}." if place.note else "",
+        "" if lessons or pick.withheld else _nothing(place, run_id, pick),
+        f"Serving is stopped: {stop}" if stop else "",
+        _withheld(run_id, pick) if pick.withheld and not stop else "",
+    ]
+    return Lessons(
+        run_id=run_id,
+        agent_name=place.agent_name,
+        lessons=[_served(lesson) for lesson in lessons],
+        prompt_section=text,
+        tokens=estimate_tokens(text),
+        withheld=pick.withheld,
+        more_available=pick.more_available,
+        hidden=pick.hidden,
+        note=" ".join(filter(None, notes)),
+    )
+
+
+def _withheld(run_id: str, pick: _Pick) -> str:
+    """Return that something was withheld, never what."""
+    if pick.lesson_ids:
+        return "Something was withheld, to measure it."
+    return f"What would fit was withheld in this run, to measure what it does. run_id: {run_id}"
+
+
+def _nothing(place: _Place, run_id: str, pick: _Pick) -> str:
+    """Return what to say instead of lessons."""
+    if others := pick.hidden.get("other_subject", 0):
+        whose = "all agents" if place.searched == ALL_AGENTS else place.agent_name
+        return f"No lesson fits this task; {others} of {whose} are about other things. run_id: {run_id}"
+    if pick.hidden.get("no_room", 0):
+        return f"No lesson that fits the task fits max_tokens: raise it. run_id: {run_id}"
+    return _NOTHING.format(run_id=run_id)
+
+
+def _served(lesson: Lesson) -> ServedLesson:
+    return ServedLesson(
+        id=lesson.id,
+        text=lesson.lesson_text,
+        why=lesson.rationale,
+        severity=lesson.severity_name,
+        category=lesson.category,
+        trust=lesson.trust,
+        effect=effect_of(lesson),
+    )

@@ -1,0 +1,109 @@
+"""Authoring: somebody words lessons for pending issues, joins them to lessons that exist, or dismisses them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from lessonbook.domain.errors import Forbidden
+from lessonbook.domain.lesson import Caller
+from lessonbook.domain.loop import RefinedIssue, Refinement
+from lessonbook.domain.operator import AuthoredLesson, Authoring
+from lessonbook.domain.vocabulary import SEVERITY_OF_RANK
+from lessonbook.screening.redact import redact
+from lessonbook.services.preparation import COPIED, Offer, copies, reviewed, screened_offer
+from lessonbook.services.triage.abstraction import within_words
+from lessonbook.services.triage.settlement import Settling
+from lessonbook.services.workspace import Workspace, once, request_hash
+from lessonbook.services.writing.ledger import Ledger
+from lessonbook.store.types import Row
+
+
+async def refine_issues(work: Workspace, caller: Caller, authoring: Authoring) -> Refinement:
+    """Turn pending issues into lessons in an author's words, or join them to lessons that the author names.
+
+    Words of a person are active at once. Anybody else's are on probation, or wait for a person where the lint objects
+    or they repeat an issue.
+
+    Raises:
+        NotFound: an issue or a lesson does not exist.
+        InvalidInput: an issue is not pending, agents differ, or the lesson stands no longer.
+        Conflict: the idempotency key was used with another request.
+        TooMany: the principal has made too many lessons in the last hour.
+    """
+
+    def act(connection: Connection, now: datetime) -> Refinement:
+        offers = sum(not authored.lesson_id for authored in authoring.lessons)
+        work.quotas.admit(connection, work, caller, issues=0, offers=offers)
+        settling = Settling(Ledger(work, caller, connection, now), work.new_id("R"), "author")
+        settling.hold(issue_id for authored in authoring.lessons for issue_id in authored.issue_ids)
+        for authored in authoring.lessons:
+            begun = len(settling.lines)
+            issues = settling.pending(authored.issue_ids)
+            _settle(settling, issues, authored)
+            settling.lines[begun:] = _in_order(settling.lines[begun:], issues)
+        return settling.close()
+
+    fingerprint = request_hash(authoring, "idempotency_key")
+    refined = await once(work, caller, "refine_issues", authoring.idempotency_key, fingerprint, Refinement, act)
+    work.quotas.add(caller, refined)
+    return refined
+
+
+async def dismiss_issues(work: Workspace, caller: Caller, issue_ids: Sequence[str], reason: str) -> Refinement:
+    """Let pending issues of one agent wait no longer, without a lesson.
+
+    Raises:
+        Forbidden: the caller is no person.
+        NotFound: an issue does not exist.
+        InvalidInput: an issue is not pending, or they are of different agents.
+    """
+    if not caller.person:
+        raise Forbidden("Only a person can dismiss an issue: run `lessonbook refine`")
+    told = redact(" ".join(reason.split()))[0]
+
+    def act(connection: Connection) -> Refinement:
+        settling = Settling(Ledger(work, caller, connection, work.now()), work.new_id("R"), "author")
+        settling.hold(issue_ids)
+        issues = settling.pending(issue_ids)
+        settling.dismiss(issues, f"Dismissed by a person: {told}" if told else "Dismissed by a person.")
+        for issue in issues:
+            settling.ledger.note("issue.dismiss", issue["id"], {"reason": told})
+        return settling.close()
+
+    return await work.store.write(act)
+
+
+def _settle(settling: Settling, issues: Sequence[Row], authored: AuthoredLesson) -> None:
+    if authored.lesson_id:
+        settling.join_chosen(issues, authored.lesson_id)
+        return
+    offer, refusal = _offer(settling, issues, authored)
+    if offer is None:
+        settling.leave(issues, refusal)
+        return
+    settling.word(issues, offer, "active" if settling.ledger.caller.person else offer.status)
+
+
+def _offer(settling: Settling, issues: Sequence[Row], authored: AuthoredLesson) -> tuple[Offer | None, str]:
+    person = settling.ledger.caller.person
+    severity = authored.severity or SEVERITY_OF_RANK[max(issue["severity"] for issue in issues)]
+    if not person:
+        severity = within_words(severity, [issue["description"] for issue in issues])
+    category = authored.category or issues[0]["category"]
+    trust = "approved" if person else "offered"
+    offer, refusal = screened_offer(
+        authored.lesson, authored.why, severity, category, trust, rule_key=issues[0]["rule_id"]
+    )
+    if offer is None or person:
+        return offer, refusal
+    offer = reviewed(offer, settling.ledger.work.settings.trust.review)
+    if any(copies(text, issue["description"]) for issue in issues for text in (offer.text, offer.why)):
+        offer = replace(offer, status="quarantined", reasons=(*offer.reasons, COPIED))
+    return offer, ""
+
+
+def _in_order(lines: Sequence[RefinedIssue], issues: Sequence[Row]) -> list[RefinedIssue]:
+    places = {issue["id"]: place for place, issue in enumerate(issues)}
+    return sorted(lines, key=lambda line: places[line.issue_id])

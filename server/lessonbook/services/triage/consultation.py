@@ -1,0 +1,248 @@
+"""Consultation: one question to the language model — issues and money set aside, asked, settled.
+
+The model is asked outside any transaction. What is settled afterwards are only issues that are still pending and still
+this question's own, so two processes may work at once, and one may die in between.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import Connection
+
+from lessonbook.domain.lesson import Caller
+from lessonbook.domain.loop import RefinedIssue
+from lessonbook.domain.vocabulary import SERVABLE, SEVERITY_OF_RANK, SHARED_AGENT
+from lessonbook.providers.language_model import LanguageModel, ModelFailed, Spent
+from lessonbook.providers.question import Question
+from lessonbook.search.tokenizer import words_of
+from lessonbook.services.preparation import reviewed
+from lessonbook.services.triage.abstraction import (
+    DESCRIPTION_MAX,
+    PROMPT_HASH,
+    Candidate,
+    Subject,
+    chosen,
+    offer_of,
+    question,
+)
+from lessonbook.services.triage.settlement import Settling
+from lessonbook.services.workspace import Workspace
+from lessonbook.services.writing.ledger import Ledger
+from lessonbook.store import issues as issue_rows
+from lessonbook.store import lessons as lesson_rows
+
+if TYPE_CHECKING:
+    from lessonbook.providers.question import Abstraction
+    from lessonbook.store.types import Row
+
+CANDIDATES_MAX: Final = 20
+"""Lessons shown to the model beside the issues of a batch."""
+SEARCHED_MAX: Final = 200
+WORDS_MAX: Final = 60
+LEASE_MARGIN: Final = timedelta(seconds=60)
+MARK_BYTES: Final = 12
+_COUNTS: Final = frozenset({"issues", "created", "merged", "pending", "quarantined", "rejected"})
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Issues of one agent, set aside for one question to the model."""
+
+    run_id: str
+    rows: tuple[Row, ...]
+    candidates: tuple[Candidate, ...]
+    asked: Question
+    began: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of asking: a line per issue, what it used, and what went wrong, if anything did."""
+
+    lines: list[RefinedIssue]
+    spent: Spent
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Consultation:
+    """Questions to one model about one project's backlog.
+
+    Issues that the model has answered for since `answered_since` are not brought before it again. `agent_name` empty:
+    those of every agent.
+    """
+
+    work: Workspace
+    caller: Caller
+    model: LanguageModel
+    agent_name: str
+    answered_since: datetime
+
+    async def claim(self, most: int) -> Batch | str | None:
+        """Set at most `most` issues aside, with what asking about them may cost.
+
+        Returns None where no issue is left, and a sentence where the day's ceiling would be passed.
+        """
+        mark = "data-" + self.work.random_bytes(MARK_BYTES).hex()
+        began = time.perf_counter()
+        project = self.caller.project
+
+        def act(connection: Connection) -> Batch | str | None:
+            issue_rows.take_turns(connection, project)
+            now = self.work.now()
+            first = self._unasked(connection, now, self.agent_name, 1)
+            if not first:
+                return None
+            size = min(self.work.settings.refiner.batch_size, most)
+            rows = self._unasked(connection, now, first[0]["agent_name"], size)
+            candidates = self._candidates(connection, rows)
+            asked = question([_subject(row) for row in rows], candidates, mark)
+            bound = self.model.most(asked)
+            if over := self._over(connection, now, bound):
+                return over
+            settling = self._settling(connection, now, self.work.new_id("R"))
+            aside = {"issues": len(rows), "pending": len(rows), "tokens": bound.tokens, "cost_usd": bound.cost_usd}
+            settling.hold(row["id"] for row in rows)
+            issue_rows.add_refinement_run(connection, settling.row({**aside, "error": issue_rows.UNDER_WAY}))
+            issue_rows.claim(connection, project, [row["id"] for row in rows], settling.run_id)
+            return Batch(settling.run_id, tuple(rows), tuple(candidates), asked, began)
+
+        return await self.work.store.write(act)
+
+    async def ask(self, batch: Batch) -> Outcome:
+        """Ask the model about a batch and settle its issues. Where it fails they stay pending, as they were."""
+        store = self.work.store
+        try:
+            answer, spent = await self.model.abstract(batch.asked)
+        except ModelFailed as failed:
+            spent, reason = failed.spent, failed.reason
+            values = _record(batch, spent, reason)
+            project, run_id = self.caller.project, batch.run_id
+            await store.write(lambda connection: issue_rows.end_refinement_run(connection, project, run_id, values))
+            return Outcome([], spent, reason)
+        return Outcome(await store.write(lambda connection: self._settle(connection, batch, answer, spent)), spent)
+
+    def estimate(self, connection: Connection, most: int) -> tuple[int, Spent]:
+        """Return how many issues would be asked about, and what that may use at most."""
+        by_agent: dict[str, list[Row]] = {}
+        for row in self._unasked(connection, self.work.now(), self.agent_name, most):
+            by_agent.setdefault(row["agent_name"], []).append(row)
+        size, tokens, cost_usd = self.work.settings.refiner.batch_size, 0, 0.0
+        for rows in by_agent.values():
+            for start in range(0, len(rows), size):
+                part = rows[start : start + size]
+                asked = question([_subject(row) for row in part], self._candidates(connection, part), "data")
+                bound = self.model.most(asked)
+                tokens, cost_usd = tokens + bound.tokens, cost_usd + bound.cost_usd
+        return sum(map(len, by_agent.values())), Spent(tokens, cost_usd)
+
+    def _unasked(self, connection: Connection, now: datetime, agent_name: str, limit: int) -> list[Row]:
+        return issue_rows.unasked(
+            connection,
+            self.caller.project,
+            agent_name,
+            model=self.model.name,
+            prompt_hash=PROMPT_HASH,
+            answered_since=self.answered_since,
+            leased_since=now - timedelta(seconds=self.model.longest_s) - LEASE_MARGIN,
+            limit=limit,
+        )
+
+    def _candidates(self, connection: Connection, rows: Sequence[Row]) -> list[Candidate]:
+        """Return servable lessons that the issues may belong to: those suggested for them, then the nearest."""
+        project = self.caller.project
+        words = Counter(word for row in rows for word in dict.fromkeys(words_of(row["description"][:DESCRIPTION_MAX])))
+        nearest = [word for word, _ in words.most_common(WORDS_MAX)]
+        scores = lesson_rows.search(connection, project, nearest, SEARCHED_MAX)
+        suggested: list[str] = [row["runner_up"] for row in rows if row["runner_up"]]
+        ranked = list(dict.fromkeys([*suggested, *scores]))
+        found = lesson_rows.find(connection, project, ranked)
+        of_agent = {rows[0]["agent_name"], SHARED_AGENT}
+        fitting = [
+            found[lesson_id]
+            for lesson_id in ranked
+            if lesson_id in found and found[lesson_id].agent_name in of_agent and found[lesson_id].status in SERVABLE
+        ]
+        return [Candidate(lesson.id, lesson.lesson_text) for lesson in fitting[:CANDIDATES_MAX]]
+
+    def _over(self, connection: Connection, now: datetime, bound: Spent) -> str:
+        """Return why a request that may use `bound` has to wait until tomorrow, or nothing."""
+        settings = self.work.settings.refiner
+        midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        tokens, cost_usd = issue_rows.spent_since(connection, self.caller.project, midnight)
+        if settings.daily_tokens and tokens + bound.tokens > settings.daily_tokens:
+            return (
+                f"The day's ceiling: {tokens} of refiner.daily_tokens = {settings.daily_tokens} are used (UTC), "
+                f"and the next request may take {bound.tokens}."
+            )
+        if settings.daily_cost_usd and cost_usd + bound.cost_usd > settings.daily_cost_usd:
+            return (
+                f"The day's ceiling: {cost_usd:.4f} of refiner.daily_cost_usd = {settings.daily_cost_usd:g} are used "
+                f"(UTC), and the next request may cost {bound.cost_usd:.4f}."
+            )
+        return ""
+
+    def _settling(self, connection: Connection, now: datetime, run_id: str) -> Settling:
+        ledger = Ledger(self.work, self.caller, connection, now)
+        return Settling(ledger, run_id, "llm", self.model.name, PROMPT_HASH)
+
+    def _settle(self, connection: Connection, batch: Batch, answer: Abstraction, spent: Spent) -> list[RefinedIssue]:
+        """Use of the answer what still holds: not for issues that somebody has settled or claimed meanwhile."""
+        project = self.caller.project
+        settling = self._settling(connection, self.work.now(), batch.run_id)
+        held = settling.hold(row["id"] for row in batch.rows)
+        mine = {
+            place: held[row["id"]]
+            for place, row in enumerate(batch.rows)
+            if row["id"] in held and _is_of(batch, held[row["id"]])
+        }
+        _apply(settling, batch, answer, mine)
+        counts = {name: value for name, value in settling.row().items() if name in _COUNTS}
+        issue_rows.end_refinement_run(connection, project, batch.run_id, {**counts, **_record(batch, spent, "")})
+        return settling.finish().issues
+
+
+def _is_of(batch: Batch, row: Row) -> bool:
+    return row["action"] == "pending" and row["refinement_run_id"] == batch.run_id
+
+
+def _record(batch: Batch, spent: Spent, error: str) -> dict[str, Any]:
+    elapsed_ms = (time.perf_counter() - batch.began) * 1000
+    return {"tokens": spent.tokens, "cost_usd": spent.cost_usd, "duration_ms": elapsed_ms, "error": error}
+
+
+def _subject(row: Row) -> Subject:
+    severity = SEVERITY_OF_RANK[row["severity"]]
+    return Subject(row["id"], row["description"], severity, row["category"], row["file"], row["rule_id"])
+
+
+def _apply(settling: Settling, batch: Batch, answer: Abstraction, mine: Mapping[int, Row]) -> None:
+    """Settle the issues of `mine`, by their place in the batch, as the model's answer says."""
+    used = chosen(answer, len(batch.rows), {candidate.id for candidate in batch.candidates})
+    waiting = dict.fromkeys(mine, "The model said nothing of it.")
+    waiting.update(dict.fromkeys(used.declined & mine.keys(), "The model saw no general rule in it."))
+    for lesson_id, places in used.fits:
+        held = [place for place in places if place in mine]
+        if held and settling.stands(lesson_id):
+            settling.join_chosen([mine[place] for place in held], lesson_id)
+            waiting = {place: reason for place, reason in waiting.items() if place not in held}
+    batch_subjects = [_subject(row) for row in batch.rows]
+    for worded, places in used.lessons:
+        held = [place for place in places if place in mine]
+        if not held:
+            continue
+        offer, refusal = offer_of(worded, [batch_subjects[place] for place in held], batch_subjects)
+        if offer is None:
+            waiting.update(dict.fromkeys(held, refusal))
+            continue
+        offer = reviewed(offer, settling.ledger.work.settings.trust.review)
+        settling.word([mine[place] for place in held], offer, offer.status)
+        waiting = {place: reason for place, reason in waiting.items() if place not in held}
+    for place, reason in waiting.items():
+        settling.leave([mine[place]], reason)

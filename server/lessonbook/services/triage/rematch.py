@@ -1,0 +1,83 @@
+"""Rematch: pending issues go through the present rules again, since lessons and catalogue have grown meanwhile."""
+
+from collections.abc import Sequence
+
+import anyio.to_thread
+from sqlalchemy import Connection
+
+from lessonbook.domain.findings import Finding
+from lessonbook.domain.lesson import Caller
+from lessonbook.domain.loop import Refinement
+from lessonbook.domain.vocabulary import SEVERITY_OF_RANK
+from lessonbook.services.preparation import Prepared, names_of_lesson, prepare
+from lessonbook.services.report.matching import EXACT, Matching, Verdict
+from lessonbook.services.triage.settlement import Settling
+from lessonbook.services.workspace import Workspace
+from lessonbook.services.writing.ledger import Ledger
+from lessonbook.store import issues as issue_rows
+from lessonbook.store.types import Row
+
+
+async def rematch(work: Workspace, caller: Caller, issue_ids: Sequence[str]) -> Refinement | None:
+    """Return what became of the pending issues that a lesson or the catalogue answers by now; None where none does.
+
+    Issues that are not pending, or not there, are passed over.
+    """
+    rows = await work.store.read(lambda connection: issue_rows.find(connection, caller.project, issue_ids))
+    prepared = await anyio.to_thread.run_sync(_prepared, work, list(rows.values()))
+
+    def act(connection: Connection) -> Refinement | None:
+        matching = Matching(work, caller.project, connection)
+        matching.look_up(list(prepared.values()), {row["agent_name"] for row in rows.values()})
+        verdicts = {name: matching.match(item, rows[name]["agent_name"]) for name, item in prepared.items()}
+        settling = Settling(Ledger(work, caller, connection, work.now()), work.new_id("R"), "rules")
+        held = settling.hold(prepared)
+        matching.look_again({verdict.lesson_id for verdict in verdicts.values() if verdict.lesson_id is not None})
+        for row in held.values():
+            if row["action"] == "pending":
+                _settle(settling, matching, row, prepared[row["id"]], verdicts[row["id"]])
+        return settling.close() if settling.lines else None
+
+    return await work.store.write(act)
+
+
+def _prepared(work: Workspace, rows: Sequence[Row]) -> dict[str, Prepared]:
+    """Return issues as a report would prepare them today, by id."""
+    return {
+        row["id"]: prepare(
+            Finding(
+                description=row["description"],
+                severity=SEVERITY_OF_RANK[row["severity"]],
+                category=row["category"],
+                file=row["file"],
+                line=row["line"],
+                rule_id=row["rule_id"],
+            ),
+            work.catalogue,
+            review=work.settings.trust.review,
+        )
+        for row in rows
+    }
+
+
+def _settle(settling: Settling, matching: Matching, row: Row, item: Prepared, verdict: Verdict) -> None:
+    """Settle an issue that a lesson answers by now, or that the catalogue has one for; else note what it is like."""
+    ledger = settling.ledger
+    near = (verdict.runner_up, verdict.runner_up_score) if verdict.runner_up != row["id"] else (None, None)
+    seen: Row = {"score": verdict.score, "runner_up": near[0], "runner_up_score": near[1]}
+    if verdict.lesson_id is not None:
+        exact = verdict.score == EXACT
+        surely = "" if exact else f" ({verdict.score:.2f})"
+        reason = f"Same as lesson {verdict.lesson_id} by {verdict.how}{surely}."
+        settling.join([row], verdict.lesson_id, reason, named=exact)
+    elif item.offer is not None and item.offer.catalogue_id and not _is_taken(matching, row, item):
+        names = [name for name in names_of_lesson(item) if not name.startswith("text:")]
+        settling.word([row], item.offer, item.offer.status, names)
+    elif near[0] is None or seen.items() <= row.items():
+        return
+    issue_rows.change(ledger.connection, ledger.caller.project, row["id"], seen)
+
+
+def _is_taken(matching: Matching, row: Row, item: Prepared) -> bool:
+    """Tell whether the lesson for what an issue's words tell is there, though the issue may be no sighting of it."""
+    return item.told is not None and (row["agent_name"], item.told.key) in matching.named

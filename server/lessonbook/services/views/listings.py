@@ -1,0 +1,358 @@
+"""Browse: operators' views of lessons, pending issues and the audit trail. Nothing here is a way to get lessons."""
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, cast
+
+from pydantic_core import PydanticCustomError
+from sqlalchemy import Connection
+
+from lessonbook.domain.errors import InvalidInput, NotFound
+from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.operator import (
+    AuditQuery,
+    AuditTrail,
+    EvidenceSummary,
+    LessonDetail,
+    LessonListing,
+    LessonPage,
+    ListedLesson,
+    PendingIssue,
+    PendingListing,
+    PendingPage,
+    SuggestedMatch,
+)
+from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, STATUSES, Status, storable
+from lessonbook.experiment.evidence import Evidence
+from lessonbook.experiment.retirement import e_value
+from lessonbook.services.cache.measured import effect_of
+from lessonbook.services.rate_limit import unusual
+from lessonbook.services.views.search import FOUND_MAX, search
+from lessonbook.services.workspace import Workspace
+from lessonbook.store import audit, runs
+from lessonbook.store import issues as issue_rows
+from lessonbook.store import lessons as lesson_rows
+from lessonbook.store.types import Row
+
+EVIDENCE_MAX: Final = 20
+COMPLETIONS_MAX: Final = 100
+SUGGESTED: Final[frozenset[Status]] = frozenset({"probation", "active", "suspended", "expired"})
+"""Lessons in one of these are suggested for an issue: those that stand, and whose words passed the lint."""
+_NO_CURSOR: Final = "The cursor is not one of ours: pass next_cursor of the page before, or nothing"
+
+
+async def list_lessons(work: Workspace, caller: Caller, listing: LessonListing) -> LessonPage:
+    """Return a page of lessons: by relevance where there is a query, else most severe and most effective first.
+
+    Raises:
+        InvalidInput: the cursor is not one of ours.
+    """
+    similar = await work.semantic.similar(caller.project, listing.query)
+
+    def read(connection: Connection) -> LessonPage:
+        if listing.query.strip():
+            return _search(connection, caller, listing, _filters(work, listing), similar)
+        after = _lesson_position(listing.cursor)
+        found = lesson_rows.page(
+            connection,
+            caller.project,
+            filters=_filters(work, listing),
+            statuses=_statuses(listing),
+            after=after,
+            limit=listing.limit + 1,
+        )
+        shown = found[: listing.limit]
+        last = shown[-1] if len(found) > listing.limit else None
+        cursor = _encode([last.severity, last.effectiveness_score, last.id]) if last else ""
+        return LessonPage(lessons=[listed(lesson) for lesson in shown], next_cursor=cursor)
+
+    return await work.store.read(read)
+
+
+def _statuses(listing: LessonListing) -> list[str]:
+    return list(listing.status) or [status for status in STATUSES if status != "rejected"]
+
+
+def _filters(work: Workspace, listing: LessonListing) -> dict[str, Any]:
+    filters: dict[str, Any] = {}
+    if listing.agent_name:
+        filters["agent_name"] = work.roster.resolve(listing.agent_name)
+    if listing.severity:
+        filters["severity"] = SEVERITY_RANK[listing.severity]
+    if listing.category:
+        filters["category"] = listing.category
+    return filters
+
+
+def _search(
+    connection: Connection,
+    caller: Caller,
+    listing: LessonListing,
+    filters: Mapping[str, Any],
+    similar: Mapping[str, float],
+) -> LessonPage:
+    statuses = set(_statuses(listing))
+
+    def wanted(lesson: Lesson) -> bool:
+        return lesson.status in statuses and all(getattr(lesson, name) == value for name, value in filters.items())
+
+    begin = _search_position(listing.cursor)
+    end = begin + listing.limit
+    kept = search(connection, caller.project, listing.query, wanted, least=end + 1, similar=similar)
+    cursor = _encode([end]) if end < len(kept) else ""
+    return LessonPage(lessons=[listed(lesson) for lesson in kept[begin:end]], next_cursor=cursor)
+
+
+def listed(lesson: Lesson) -> ListedLesson:
+    """Return a lesson as lists show it."""
+    return ListedLesson(
+        id=lesson.id,
+        agent_name=lesson.agent_name,
+        text=lesson.lesson_text,
+        why=lesson.rationale,
+        severity=lesson.severity_name,
+        category=lesson.category,
+        status=lesson.status,
+        status_reason=lesson.status_reason,
+        trust=lesson.trust,
+        rule_key=lesson.rule_key,
+        pinned=lesson.pinned,
+        issue_count=lesson.issue_count,
+        times_applied=lesson.times_applied,
+        times_verified=lesson.times_verified,
+        times_prevented=lesson.times_prevented,
+        flags=lesson.flags,
+        effectiveness_score=round(lesson.effectiveness_score, 3),
+        effect_low=round(lesson.effect_low, 3),
+        effect_high=round(lesson.effect_high, 3),
+        events=lesson.events,
+        version=lesson.version,
+        updated_at=lesson.updated_at.isoformat(),
+    )
+
+
+async def get_lesson(work: Workspace, caller: Caller, lesson_id: str) -> LessonDetail:
+    """Return one lesson with its history, provenance and the latest issues behind it.
+
+    Raises:
+        NotFound: it does not exist.
+    """
+
+    def read(connection: Connection) -> LessonDetail:
+        lesson = lesson_rows.find(connection, caller.project, [lesson_id]).get(lesson_id)
+        if lesson is None:
+            raise NotFound(f"There is no lesson {lesson_id!r} in project {caller.project!r}: check the id")
+        return LessonDetail(
+            lesson=listed(lesson),
+            author=lesson.author,
+            approved_by=lesson.approved_by,
+            superseded_by=lesson.superseded_by,
+            expires_at=lesson.expires_at.isoformat() if lesson.expires_at else None,
+            provenance=lesson.provenance,
+            effect=effect_of(lesson),
+            evidence=_evidence(lesson),
+            history=[_history_line(row) for row in lesson_rows.history(connection, caller.project, lesson_id)],
+            issues=[
+                _pending(row).model_dump()
+                for row in issue_rows.of_lesson(connection, caller.project, lesson_id, EVIDENCE_MAX)
+            ],
+            flags=[
+                {"principal": row["principal"], "reason": row["reason"], "flagged_at": row["flagged_at"].isoformat()}
+                for row in lesson_rows.flags_of(connection, caller.project, lesson_id)
+            ],
+        )
+
+    return await work.store.read(read)
+
+
+def _evidence(lesson: Lesson) -> EvidenceSummary:
+    found = Evidence.from_document(lesson.evidence)
+    splits = found.total().splits.values()
+    return EvidenceSummary(
+        events_shown=sum(shown for shown, _ in splits),
+        events_withheld=sum(withheld for _, withheld in splits),
+        verified=sum(map(sum, found.verified.values())),
+        e_value=round(e_value(found), 3),
+    )
+
+
+def _history_line(row: Row) -> dict[str, Any]:
+    line = {key: value for key, value in row.items() if key not in {"project", "lesson_id"}}
+    return {**line, "severity": SEVERITY_OF_RANK[row["severity"]], "changed_at": row["changed_at"].isoformat()}
+
+
+async def lessons_by_category(work: Workspace, caller: Caller, agent_name: str = "") -> dict[str, list[ListedLesson]]:
+    """Return the servable lessons of each category, most severe first."""
+    name = work.roster.resolve(agent_name) if agent_name else ""
+    found = await work.store.read(lambda connection: lesson_rows.counted_by_category(connection, caller.project, name))
+    return {category: [listed(lesson) for lesson in lessons] for category, lessons in found.items()}
+
+
+async def list_pending_issues(work: Workspace, caller: Caller, listing: PendingListing) -> PendingPage:
+    """Return a page of issues that no lesson answers yet, oldest first, each with the lesson it may belong to.
+
+    Raises:
+        InvalidInput: the cursor is not one of ours.
+    """
+    after = _issue_position(listing.cursor)
+    name = work.roster.resolve(listing.agent_name) if listing.agent_name else ""
+
+    def read(connection: Connection) -> PendingPage:
+        rows = issue_rows.pending(connection, caller.project, name, after, listing.limit + 1)
+        shown = rows[: listing.limit]
+        near = lesson_rows.find(connection, caller.project, filter(None, (row["runner_up"] for row in shown)))
+        more = len(rows) > listing.limit
+        cursor = _encode([shown[-1]["created_at"].isoformat(), shown[-1]["id"]]) if more else ""
+        return PendingPage(
+            issues=[_pending(row, near.get(row["runner_up"])) for row in shown],
+            next_cursor=cursor,
+            notes=[] if after else unusual(connection, caller.project, work.now()),
+        )
+
+    return await work.store.read(read)
+
+
+def _pending(row: Row, near: Lesson | None = None) -> PendingIssue:
+    return PendingIssue(
+        issue_id=row["id"],
+        agent_name=row["agent_name"],
+        description=row["description"],
+        severity=SEVERITY_OF_RANK[row["severity"]],
+        category=row["category"],
+        file=row["file"],
+        line=row["line"],
+        rule_id=row["rule_id"],
+        source=row["source"],
+        evidence=row["evidence"],
+        reason=row["reason"],
+        created_at=row["created_at"].isoformat(),
+        suggestion=SuggestedMatch(lesson_id=near.id, text=near.lesson_text, score=round(row["runner_up_score"] or 0, 3))
+        if near is not None and near.status in SUGGESTED
+        else None,
+    )
+
+
+async def issues_of_run(work: Workspace, caller: Caller, run_id: str) -> tuple[list[PendingIssue], dict[str, bool]]:
+    """Return the issues reported for a run, and its deliveries (shown or not) by lesson.
+
+    Raises:
+        NotFound: the run does not exist.
+    """
+
+    def read(connection: Connection) -> tuple[list[PendingIssue], dict[str, bool]]:
+        if runs.find(connection, caller.project, run_id) is None:
+            raise NotFound(f"There is no run {run_id!r} in project {caller.project!r}: check the id")
+        rows = issue_rows.of_run(connection, caller.project, run_id, EVIDENCE_MAX)
+        delivered = runs.deliveries_of(connection, caller.project, run_id)
+        return [_pending(row) for row in rows], {lesson_id: row["shown"] for lesson_id, row in delivered.items()}
+
+    return await work.store.read(read)
+
+
+async def get_audit(work: Workspace, caller: Caller, query: AuditQuery) -> AuditTrail:
+    """Return audit entries, newest first.
+
+    Raises:
+        InvalidInput: `before` is no ISO time.
+    """
+    before = _moment(query.before) if query.before else None
+    rows = await work.store.read(
+        lambda connection: audit.read(
+            connection, caller.project, subject=query.subject, before=before, limit=query.limit
+        )
+    )
+    return AuditTrail(
+        entries=[
+            {
+                **{key: value for key, value in row.items() if key != "project"},
+                "logged_at": row["logged_at"].isoformat(),
+            }
+            for row in rows
+        ]
+    )
+
+
+async def complete(work: Workspace, caller: Caller, argument: str, prefix: str) -> list[str]:
+    """Return values an argument could take, that begin with `prefix`: agent names, lesson ids or run ids."""
+    if not _is_storable(prefix):
+        return []
+
+    def read(connection: Connection) -> Sequence[str]:
+        if argument == "run_id":
+            return runs.recent(connection, caller.project, prefix, COMPLETIONS_MAX)
+        if argument in {"id", "lesson_id"}:
+            return lesson_rows.ids_beginning(connection, caller.project, prefix, COMPLETIONS_MAX)
+        return lesson_rows.agent_names(connection, caller.project)
+
+    found = list(await work.store.read(read))
+    if argument == "agent_name":
+        found = sorted({*found, *(agent.name for agent in work.roster.agents)} - {"*"})
+    return [value for value in found if value.lower().startswith(prefix.lower())][:COMPLETIONS_MAX]
+
+
+def _encode(position: list[Any]) -> str:
+    return urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
+
+
+def _lesson_position(cursor: str) -> tuple[int, float, str] | None:
+    match _decode(cursor):
+        case []:
+            return None
+        case [int(severity), float(effectiveness), str(lesson_id)] if severity in SEVERITY_OF_RANK:
+            return severity, effectiveness, lesson_id
+        case _:
+            raise InvalidInput(_NO_CURSOR)
+
+
+def _search_position(cursor: str) -> int:
+    match _decode(cursor):
+        case []:
+            return 0
+        case [int(begin)] if 0 < begin < FOUND_MAX:
+            return begin
+        case _:
+            raise InvalidInput(_NO_CURSOR)
+
+
+def _issue_position(cursor: str) -> tuple[datetime, str] | None:
+    match _decode(cursor):
+        case []:
+            return None
+        case [str(moment), str(issue_id)]:
+            return _moment(moment), issue_id
+        case _:
+            raise InvalidInput(_NO_CURSOR)
+
+
+def _decode(cursor: str) -> list[object]:
+    """Return what a cursor holds; nothing where there is none."""
+    if not cursor:
+        return []
+    try:
+        position: object = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except ValueError as error:
+        raise InvalidInput(_NO_CURSOR) from error
+    if not isinstance(position, list) or not position:
+        raise InvalidInput(_NO_CURSOR)
+    held = cast("list[object]", position)
+    if any(isinstance(part, bool) or (isinstance(part, str) and not _is_storable(part)) for part in held):
+        raise InvalidInput(_NO_CURSOR)
+    return held
+
+
+def _is_storable(text: str) -> bool:
+    try:
+        storable(text)
+    except PydanticCustomError:
+        return False
+    return True
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidInput(f"{text[:40]!r} is no time: write it as 2026-01-31T12:00:00+00:00") from error

@@ -1,0 +1,247 @@
+"""Stats: figures as proof allows. A ratio never stands without its interval, and below ten events none is told."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
+from math import sqrt
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from lessonbook.domain.errors import NotFound
+from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.loop import (
+    Effect,
+    NotEnough,
+    PreventionRate,
+    RecurringIssue,
+    Stats,
+    StatsQuery,
+    Totals,
+    WeekFigures,
+)
+from lessonbook.domain.vocabulary import SERVABLE, TOMBSTONES
+from lessonbook.experiment.effect import EVENTS_MIN, effect_of
+from lessonbook.experiment.evidence import Evidence
+from lessonbook.experiment.lift import Lift, RunTotals, lift_of, service_lift
+from lessonbook.experiment.policy import HOLDOUT_SHARE
+from lessonbook.services.cache.measured import effect_of as effect_of_lesson
+from lessonbook.services.cache.measured import evidence_of, readiness
+from lessonbook.services.workspace import Workspace
+from lessonbook.services.writing.scoring import sides_of
+from lessonbook.store import evidence as evidence_rows
+from lessonbook.store import lessons as lesson_rows
+from lessonbook.store import rollups
+from lessonbook.store import stats as figures
+from lessonbook.store.types import Row
+
+RECURRING_MAX: Final = 5
+TREND_WEEKS: Final = 12
+UNIT: Final = "issues per 100 runs"
+Z_95: Final = 1.959964
+_COUNTED: Final = {"applications": "times_applied", "verified": "times_verified", "prevented": "times_prevented"}
+
+
+async def get_stats(work: Workspace, caller: Caller, query: StatsQuery) -> Stats:
+    """Return the figures of the project, one agent or one lesson.
+
+    `days` bounds the evidence that is counted, from the beginning of its first day (UTC).
+
+    Raises:
+        NotFound: the lesson does not exist.
+    """
+    agent_name = work.roster.resolve(query.agent_name) if query.agent_name else ""
+    now = work.now()
+    since = (now - timedelta(days=query.days)).replace(hour=0, minute=0, second=0, microsecond=0)
+
+    def read(connection: Connection) -> Stats:
+        if query.lesson_id:
+            return _of_lesson(connection, caller, query.lesson_id, since if query.days else None)
+        return _of_agents(connection, work, caller, agent_name, since if query.days else None, now)
+
+    return await work.store.read(read)
+
+
+def _of_agents(
+    connection: Connection, work: Workspace, caller: Caller, agent_name: str, since: datetime | None, now: datetime
+) -> Stats:
+    """Return the figures of a project, or of one of its agents."""
+    project = caller.project
+    lessons = figures.by_status(connection, project, agent_name)
+    ever = figures.activity(connection, project, agent_name)
+    within = ever if since is None else [row for row in ever if row["day"] >= since.date().isoformat()]
+    events = evidence_rows.of_agents(connection, project, agent_name)
+    totals = {name: _sum(within, name) for name in ("issues", "runs", "deliveries")}
+    totals |= {name: _sum(lessons.values(), counter) for name, counter in _COUNTED.items()}
+    if since is not None:
+        totals |= {name: _sum(within, name) for name in rollups.APPLICATIONS}
+    return Stats(
+        totals=Totals(
+            lessons=_sum((row for status, row in lessons.items() if status not in TOMBSTONES), "lessons"),
+            active=_sum((row for status, row in lessons.items() if status in SERVABLE), "lessons"),
+            pending=figures.pending(connection, project, agent_name, since),
+            **totals,
+        ),
+        effect=_pooled(events),
+        lift=_service_lift(connection, work, project, agent_name, now, sides_of(ever, events)),
+        top_recurring=[
+            _recurring(lesson) for lesson in figures.top_recurring(connection, project, agent_name, RECURRING_MAX)
+        ],
+        withheld_by_reason={
+            "coin": _sum(within, "withheld"),
+            "holdout": _sum(within, "deliveries") - _sum(within, "shown") - _sum(within, "withheld"),
+            **{status: row["lessons"] for status, row in lessons.items() if status not in SERVABLE},
+        },
+        prevention_rate=_rate(totals["prevented"], totals["verified"]),
+        tokens_served=_sum(within, "tokens"),
+        trend=_trend(ever, now.date()),
+    )
+
+
+def _pooled(rows: Sequence[Row]) -> Effect | NotEnough:
+    """Return the effect of all lessons taken together: each event counts the same, whichever lesson's it is."""
+    total = Evidence()
+    for row in rows:
+        total = total + Evidence.from_document(row["effect"])
+    if total.events < EVENTS_MIN:
+        return "not enough data"
+    found = effect_of(total)
+    return Effect(
+        estimate=round(found.mean, 3), low=round(found.low, 3), high=round(found.high, 3), events=found.events
+    )
+
+
+def _service_lift(
+    connection: Connection,
+    work: Workspace,
+    project: str,
+    agent_name: str,
+    now: datetime,
+    both: Sequence[RunTotals],
+) -> dict[str, Any]:
+    """Return issues spared per 100 runs, runs with lessons against those held out, and what is missing to tell it."""
+    served, held_out = both
+    told: dict[str, Any] = {
+        "comparisons": held_out.runs,
+        "runs_with_lessons": served.runs,
+        "unit": UNIT,
+    }
+    if agent_name:
+        told["note"] = readiness(connection, project, agent_name, work.settings.learning.mode, now).sentence()
+    if stop := evidence_rows.stop_reason(connection, project):
+        told["stopped"] = stop
+    if min(served.runs, held_out.runs) < EVENTS_MIN:
+        return {"status": "not enough data", **told}
+    return {"status": "measured", **told, **_interval(service_lift(served, held_out, HOLDOUT_SHARE))}
+
+
+def _interval(lift: Lift) -> dict[str, float]:
+    per_hundred = {"estimate": lift.mean, "low": lift.low, "high": lift.high}
+    return {name: round(100 * value, 3) for name, value in per_hundred.items()}
+
+
+def _rate(prevented: int, verdicts: int) -> PreventionRate | None:
+    """Return preventions ÷ verdicts with the score interval (Wilson 1927, "Probable inference")."""
+    if not verdicts:
+        return None
+    share, spread = prevented / verdicts, Z_95**2 / verdicts
+    centre = (share + spread / 2) / (1 + spread)
+    half = Z_95 / (1 + spread) * sqrt(share * (1 - share) / verdicts + spread / (4 * verdicts))
+    low, high = max(centre - half, 0.0), min(centre + half, 1.0)
+    return PreventionRate(ratio=round(share, 3), low=round(low, 3), high=round(high, 3), verdicts=verdicts)
+
+
+def _trend(days: Sequence[Row], today: date) -> list[WeekFigures]:
+    """Return the last weeks, oldest first, from the first in which anything happened; a week begins on Monday."""
+    sums: dict[date, dict[str, int]] = {}
+    for row in days:
+        day = date.fromisoformat(row["day"])
+        week = sums.setdefault(day - timedelta(days=day.weekday()), dict.fromkeys(_WEEKLY, 0))
+        for name in _WEEKLY:
+            week[name] += row[name]
+    monday = today - timedelta(days=today.weekday())
+    weeks = (monday - timedelta(weeks=back) for back in reversed(range(TREND_WEEKS)))
+    nothing: dict[str, int] = dict.fromkeys(_WEEKLY, 0)
+    return [_week(week, sums.get(week, nothing)) for week in weeks if sums and week >= min(sums)]
+
+
+_WEEKLY: Final = ("runs", "issues", "deliveries", "tokens")
+
+
+def _week(begins: date, sums: dict[str, int]) -> WeekFigures:
+    per_hundred = round(100 * sums["issues"] / sums["runs"], 1) if sums["runs"] else None
+    return WeekFigures(begins=begins.isoformat(), issues_per_100_runs=per_hundred, **sums)
+
+
+async def by_agent(work: Workspace, caller: Caller, agent_name: str = "") -> list[dict[str, Any]]:
+    """Return the statistics view's rows of the project, an agent each."""
+    name = work.roster.resolve(agent_name) if agent_name else ""
+    rows = await work.store.read(lambda connection: figures.by_agent(connection, caller.project, name))
+    return [_plain(row) for row in rows]
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    moment = row["last_activity_at"]
+    rounded = {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
+    return {**rounded, "last_activity_at": moment.isoformat() if moment else None}
+
+
+def _of_lesson(connection: Connection, caller: Caller, lesson_id: str, since: datetime | None) -> Stats:
+    lesson = lesson_rows.find(connection, caller.project, [lesson_id]).get(lesson_id)
+    if lesson is None:
+        raise NotFound(f"There is no lesson {lesson_id!r} in project {caller.project!r}: check the id")
+    delivered = figures.deliveries_of_lesson(connection, caller.project, lesson_id, since or rollups.NEVER)
+    counted = {
+        "issues": lesson.issue_count,
+        "applications": lesson.times_applied,
+        "verified": lesson.times_verified,
+        "prevented": lesson.times_prevented,
+    }
+    if since is not None:
+        counted = figures.applied_since(connection, caller.project, lesson_id, since)
+        counted["issues"] = figures.issues_of_lesson_since(connection, caller.project, lesson_id, since)
+    by_coin = delivered.randomised - delivered.randomised_shown
+    return Stats(
+        totals=Totals(
+            lessons=1,
+            active=int(lesson.is_active),
+            pending=0,
+            runs=delivered.deliveries,
+            deliveries=delivered.deliveries,
+            **counted,
+        ),
+        effect=effect_of_lesson(lesson),
+        lift=_lesson_lift(connection, caller, lesson),
+        top_recurring=[_recurring(lesson)] if lesson.issue_count > 1 and lesson.status in SERVABLE else [],
+        withheld_by_reason={"coin": by_coin, "holdout": delivered.deliveries - delivered.shown - by_coin},
+        prevention_rate=_rate(counted["prevented"], counted["verified"]),
+    )
+
+
+def _lesson_lift(connection: Connection, caller: Caller, lesson: Lesson) -> dict[str, Any]:
+    """Return issues spared per 100 runs in which a coin decided on the lesson, shown against withheld."""
+    evidence = evidence_of(lesson, figures.exposures_of(connection, caller.project, lesson.id))
+    seen = evidence.total()
+    told: dict[str, Any] = {
+        "comparisons": seen.withheld,
+        "runs_shown": seen.shown,
+        "runs_without_a_coin": evidence.certain,
+        "unit": UNIT,
+    }
+    if evidence.events < EVENTS_MIN or not seen.withheld:
+        return {"status": "not enough data", **told}
+    return {"status": "measured", **told, **_interval(lift_of(evidence))}
+
+
+def _sum(rows: Iterable[Row], name: str) -> int:
+    return sum(int(row[name]) for row in rows)
+
+
+def _recurring(lesson: Lesson) -> RecurringIssue:
+    return RecurringIssue(
+        lesson_id=lesson.id,
+        text=lesson.lesson_text,
+        agent_name=lesson.agent_name,
+        severity=lesson.severity_name,
+        issues=lesson.issue_count,
+        last_seen_at=lesson.last_seen_at.isoformat() if lesson.last_seen_at else None,
+    )

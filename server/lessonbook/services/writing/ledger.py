@@ -1,0 +1,263 @@
+"""Making and changing lessons: every change is a row in the history and an entry in the audit trail."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.vocabulary import SERVABLE, SEVERITY_RANK, Status
+from lessonbook.experiment.effect import posterior
+from lessonbook.experiment.ranking import estimate_tokens
+from lessonbook.search.subjects import document_of, with_tasks
+from lessonbook.services.preparation import Offer, content_hash
+from lessonbook.services.workspace import Workspace
+from lessonbook.store import audit
+from lessonbook.store import lessons as lesson_rows
+from lessonbook.store.types import Row
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Everything one transaction changes about lessons, written at its end in one go.
+
+    A transaction looks first, without locks. Then it holds the agents whose lessons it will write, once and before it
+    writes anything, and reads again what it writes. So writers of one agent take turns, and no two ever wait for each
+    other. The revision counters come last: they are locked until the commit.
+    """
+
+    work: Workspace
+    caller: Caller
+    connection: Connection
+    now: datetime
+    _lessons: list[Row] = field(default_factory=list[Row])
+    _keys: list[Row] = field(default_factory=list[Row])
+    _aliases: list[Row] = field(default_factory=list[Row])
+    _versions: list[Row] = field(default_factory=list[Row])
+    _documents: dict[str, str] = field(default_factory=dict[str, str])
+    _audit: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list[tuple[str, str, dict[str, Any]]])
+    _changed: dict[str, str] = field(default_factory=dict[str, str])
+    _made: dict[str, str] = field(default_factory=dict[str, str])
+    _held: frozenset[str] | None = None
+
+    def hold(self, agent_names: Iterable[str]) -> None:
+        """Let nobody else change lessons of these agents until the commit.
+
+        Raises:
+            RuntimeError: agents are held already: whoever asks for one after the other may wait for ever.
+        """
+        wanted = frozenset(agent_names)
+        if self._held is not None:
+            if wanted <= self._held:
+                return
+            raise RuntimeError("all agents whose lessons a transaction writes are held at once")
+        self._held = wanted
+        if wanted:
+            lesson_rows.hold_agents(self.connection, self.caller.project, wanted)
+
+    def lessons(self, lesson_ids: Iterable[str]) -> dict[str, Lesson]:
+        """Return those of the lessons that exist, to be changed: their agents are held, where none are yet.
+
+        A lesson of an agent that is not held among others is returned as it looks.
+        """
+        looked = lesson_rows.find(self.connection, self.caller.project, lesson_ids)
+        if self._held is None:
+            self.hold(lesson.agent_name for lesson in looked.values())
+        held = self._held or frozenset()
+        mine = [lesson.id for lesson in looked.values() if lesson.agent_name in held]
+        return looked | lesson_rows.find(self.connection, self.caller.project, mine, lock=True)
+
+    def _change(self, lesson_id: str, agent_name: str) -> None:
+        """Note that a lesson changes."""
+        if self._held is None or agent_name not in self._held:
+            raise RuntimeError(f"lessons of {agent_name} are written without holding the agent")
+        self._changed[lesson_id] = agent_name
+
+    def create(
+        self,
+        agent_name: str,
+        offer: Offer,
+        *,
+        keys: tuple[str, ...] = (),
+        provenance: Mapping[str, Any],
+        status: Status | None = None,
+        pinned: bool = False,
+        issue_count: int = 0,
+    ) -> str:
+        """Plan a new lesson, and return its id."""
+        lesson_id = self.work.new_id("L")
+        status = status or offer.status
+        effect = posterior(())
+        self._lessons.append(
+            {
+                "project": self.caller.project,
+                "id": lesson_id,
+                "agent_name": agent_name,
+                "lesson_text": offer.text,
+                "rationale": offer.why,
+                "severity": SEVERITY_RANK[offer.severity],
+                "category": offer.category,
+                "rule_key": offer.rule_key,
+                "status": status,
+                "is_active": status in SERVABLE,
+                "pinned": pinned,
+                "trust": offer.trust,
+                "author": self.caller.principal,
+                "approved_by": self.caller.principal if offer.trust == "approved" else None,
+                "provenance": dict(provenance),
+                "issue_count": issue_count,
+                "effectiveness_score": effect.mean,
+                "effect_low": effect.low,
+                "effect_high": effect.high,
+                "status_reason": "; ".join(offer.reasons),
+                "last_seen_at": self.now if issue_count else None,
+                "expires_at": self.expiry() if status == "probation" else None,
+                "content_hash": content_hash(offer.text),
+                "token_count": estimate_tokens(offer.text) + estimate_tokens(offer.why),
+                "created_at": self.now,
+                "updated_at": self.now,
+            }
+        )
+        self._keys += self._rows(lesson_id, agent_name, keys or (f"text:{content_hash(offer.text)}",))
+        self._documents[lesson_id] = self.document_of(
+            offer.text, offer.why, offer.rule_key, offer.category, offer.catalogue_id
+        )
+        self._version(lesson_id, 1, 1, "create", "; ".join(offer.reasons) or offer.trust, status, offer, {})
+        self._audit.append(("lesson.create", lesson_id, {"status": status, "trust": offer.trust, "agent": agent_name}))
+        self._made[lesson_id] = agent_name
+        return lesson_id
+
+    def expiry(self) -> datetime:
+        """Return until when a lesson on probation stands if nobody sees its issue or gives a verdict."""
+        return self.now + timedelta(days=self.work.settings.learning.ttl_days)
+
+    def name(self, lesson_id: str, agent_name: str, keys: tuple[str, ...]) -> None:
+        """Plan further exact names for a lesson. One that is taken already stays with its owner."""
+        self._aliases += self._rows(lesson_id, agent_name, keys)
+
+    def _rows(self, lesson_id: str, agent_name: str, keys: tuple[str, ...]) -> list[Row]:
+        return [
+            {"project": self.caller.project, "agent_name": agent_name, "key": key, "lesson_id": lesson_id}
+            for key in keys
+        ]
+
+    def start_counts(self, sightings: Mapping[str, int]) -> None:
+        """Let new lessons start with that many issues behind them."""
+        for row in self._lessons:
+            row["issue_count"] = sightings.get(row["id"], row["issue_count"])
+
+    def set(self, lesson: Lesson, values: Row) -> None:
+        """Set counters of a lesson at once; they are evidence, not a change of its words or standing."""
+        self._change(lesson.id, lesson.agent_name)
+        lesson_rows.change(self.connection, self.caller.project, lesson.id, {**values, "updated_at": self.now})
+
+    def move(
+        self, lesson: Lesson, action: str, reason: str, values: Row, numbers: Mapping[str, Any] | None = None
+    ) -> None:
+        """Change a lesson's words or standing at once, and plan its history and audit entries."""
+        self._change(lesson.id, lesson.agent_name)
+        status: Status = values.get("status", lesson.status)
+        text: str = values.get("lesson_text", lesson.lesson_text)
+        version = lesson.version + (text != lesson.lesson_text or "rationale" in values)
+        written: Row = {
+            **values,
+            "version": version,
+            "is_active": status in SERVABLE,
+            "status_reason": reason,
+            "updated_at": self.now,
+        }
+        lesson_rows.change(self.connection, self.caller.project, lesson.id, written)
+        change = lesson_rows.last_change(self.connection, self.caller.project, lesson.id) + 1
+        offer = Offer(
+            text=text,
+            why=values.get("rationale", lesson.rationale),
+            severity=lesson.severity_name,
+            category=values.get("category", lesson.category),
+            trust=lesson.trust,
+            status=status,
+            rule_key=lesson.rule_key,
+        )
+        self._version(lesson.id, change, version, action, reason, status, offer, dict(numbers or {}))
+        self._audit.append(
+            (f"lesson.{action}", lesson.id, {"from": lesson.status, "to": status, "reason": reason, **(numbers or {})})
+        )
+
+    def document_of(self, text: str, why: str, rule_key: str, category: str, catalogue_id: str) -> str:
+        """Return what search reads of a lesson before any issue is behind it; the catalogue knows what raises its."""
+        body = document_of(text, why, rule_key, category)
+        rule = self.work.catalogue.find(f"catalogue:{catalogue_id}") if catalogue_id else None
+        return with_tasks(body, rule.tasks) if rule is not None else body
+
+    def document(self, lesson_id: str, body: str) -> None:
+        """Plan what full-text search reads of a lesson."""
+        self._documents[lesson_id] = body
+
+    def body_of(self, lesson_id: str) -> str | None:
+        """Return the document planned for a lesson, or None."""
+        return self._documents.get(lesson_id)
+
+    def note(self, action: str, subject: str, details: Mapping[str, Any]) -> None:
+        """Plan an audit entry that is not about one lesson."""
+        self._audit.append((action, subject, dict(details)))
+
+    def flush(self) -> bool:
+        """Write the lessons planned so far; returns False where one of a new lesson's names was taken meanwhile."""
+        for lesson_id, agent_name in self._made.items():
+            self._change(lesson_id, agent_name)
+        self._made.clear()
+        lesson_rows.add(self.connection, self._lessons)
+        if lesson_rows.add_keys(self.connection, self._keys) != len(self._keys):
+            return False
+        lesson_rows.add_keys(self.connection, self._aliases)
+        lesson_rows.add_versions(self.connection, self._versions)
+        lesson_rows.put_documents(self.connection, self.caller.project, self._documents)
+        for planned in (self._lessons, self._keys, self._aliases, self._versions, self._documents):
+            planned.clear()
+        return True
+
+    def write(self) -> bool:
+        """Write all that was planned, the audit entries and last the revisions. False as for `flush`."""
+        if not self.flush():
+            return False
+        audit.append(
+            self.connection,
+            project=self.caller.project,
+            writer=self.work.writer,
+            principal=self.caller.principal,
+            entries=self._audit,
+            now=self.now,
+        )
+        lesson_rows.mark_changed(self.connection, self.caller.project, self._changed)
+        return True
+
+    def _version(
+        self,
+        lesson_id: str,
+        change: int,
+        version: int,
+        action: str,
+        reason: str,
+        status: Status,
+        offer: Offer,
+        numbers: dict[str, Any],
+    ) -> None:
+        self._versions.append(
+            {
+                "project": self.caller.project,
+                "lesson_id": lesson_id,
+                "change": change,
+                "version": version,
+                "action": action,
+                "principal": self.caller.principal,
+                "reason": reason,
+                "status": status,
+                "lesson_text": offer.text,
+                "rationale": offer.why,
+                "severity": SEVERITY_RANK[offer.severity],
+                "category": offer.category,
+                "numbers": numbers,
+                "changed_at": self.now,
+            }
+        )

@@ -1,0 +1,248 @@
+"""Score: what new events make of lessons and of the whole service, in the transaction that brings them."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from lessonbook.domain.lesson import Lesson
+from lessonbook.domain.vocabulary import SERVABLE
+from lessonbook.experiment.effect import EffectEstimate, effect_of, posterior, prior_mean
+from lessonbook.experiment.evidence import Evidence
+from lessonbook.experiment.lift import RunTotals, service_harms, service_lift
+from lessonbook.experiment.policy import HOLDOUT_SHARE
+from lessonbook.experiment.prior import DEFAULT_PRIOR, Prior
+from lessonbook.experiment.promotion import next_status
+from lessonbook.services.cache.measured import Measure
+from lessonbook.services.writing.ledger import Ledger
+from lessonbook.store import evidence as evidence_rows
+from lessonbook.store import runs
+from lessonbook.store import stats as figures
+from lessonbook.store.rollups import week_of
+from lessonbook.store.types import Row
+
+RUN_ISSUES_MAX: Final = 10
+"""More issues of one run than these count as these: one broken build must not outweigh a hundred runs."""
+
+
+class Scores:
+    """The events of one report, and what follows from them."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._events: dict[str, Evidence] = defaultdict(Evidence)
+        self._of_agents: dict[str, Evidence] = defaultdict(Evidence)
+        self._verified: list[str] = []
+
+    def add_event(self, lesson: Lesson, delivery: Row) -> None:
+        """Count the first issue of the lesson's class in a run where it was eligible, in the words it had then.
+
+        Verified ones only: what the run's own principal says of it is kept, and moves nothing.
+        """
+        if not tells(delivery, lesson):
+            return
+        connection, project, run_id = self._ledger.connection, self._ledger.caller.project, delivery["run_id"]
+        applied = runs.applications_of(connection, project, run_id, [lesson.id])
+        event: dict[str, Any] = {
+            "shown": delivery["shown"],
+            "p_show": delivery["p_show"],
+            "verified": True,
+            "applied": any(row["by_coin"] for row in applied.values()),
+            "period": week_of(delivery["delivered_at"].date()),
+        }
+        self._events[lesson.id] = self._events[lesson.id].add_event(**event)
+        agent_name = delivery["agent_name"]
+        self._of_agents[agent_name] = self._of_agents[agent_name].add_event(**event)
+
+    def verify_event(self, lesson: Lesson, delivery: Row, event: evidence_rows.Event) -> None:
+        """Count an event that had been declared only, now that somebody else has reported it, too."""
+        self._verified.append(event.issue_id)
+        self.add_event(lesson, delivery)
+
+    def values_of(self, lesson: Lesson) -> Row:
+        """Return the columns that new events set; none where there was no event."""
+        if lesson.id not in self._events:
+            return {}
+        evidence = Evidence.from_document(lesson.evidence) + self._events[lesson.id]
+        return scored(evidence, self._prior(lesson))
+
+    def move(self, lesson: Lesson) -> None:
+        """Change the lesson's status where its evidence, as it is now, says so; the numbers go into its history."""
+        if lesson.id in self._events:
+            exposures = figures.exposures_of(self._ledger.connection, self._ledger.caller.project, lesson.id)
+            move_by_evidence(self._ledger, lesson, exposures, self._prior(lesson))
+
+    def write(self, run: Row | None, new_issues: int) -> None:
+        """Write what is not a lesson's: verified events, the agents' sums, and the run's issues."""
+        connection, project = self._ledger.connection, self._ledger.caller.project
+        evidence_rows.verify_events(connection, project, self._verified)
+        arms = _arms(connection, run, new_issues) if run is not None and new_issues else {}
+        agents = {*self._of_agents, *([run["agent_name"]] if run is not None and arms else [])}
+        for agent_name in sorted(agents):
+            row = evidence_rows.hold(connection, project, agent_name)
+            total = Evidence.from_document(row["effect"]) + self._of_agents[agent_name]
+            row["effect"] = total.to_document()
+            if run is not None and agent_name == run["agent_name"]:
+                row |= {name: row[name] + more for name, more in arms.items()}
+            evidence_rows.put(connection, row)
+
+    def _prior(self, lesson: Lesson) -> Prior:
+        """Return what this process expects of a lesson of its agent before there is evidence."""
+        return self._ledger.work.shelves.prior_of(self._ledger.caller.project, lesson.agent_name)
+
+
+def tells(delivery: Row, lesson: Lesson) -> bool:
+    """Return whether a delivery tells of the lesson's effect: a coin decided on it, in the words it has now."""
+    return not delivery["exempt"] and delivery["lesson_version"] == lesson.version
+
+
+def scored(evidence: Evidence, prior: Prior = DEFAULT_PRIOR) -> Row:
+    """Return the columns that follow from a lesson's own evidence: it, its events, and its effect with the interval."""
+    return {"evidence": evidence.to_document(), "events": evidence.events, **_effect_columns(evidence, prior)}
+
+
+def effect_columns(lesson: Lesson) -> Row:
+    """Return a lesson's effect as columns, from its row.
+
+    Where there is no event yet, its verified verdicts move the prior.
+    """
+    return _effect_columns(Evidence.from_document(lesson.evidence), DEFAULT_PRIOR)
+
+
+def _effect_columns(evidence: Evidence, prior: Prior) -> Row:
+    effect: EffectEstimate
+    if evidence.events:
+        effect = effect_of(evidence, prior)
+    else:
+        prevented, not_prevented = evidence.verdicts
+        effect = posterior((), prior_mean(prevented + not_prevented, prevented))
+    return {"effectiveness_score": effect.mean, "effect_low": effect.low, "effect_high": effect.high}
+
+
+def move_by_evidence(
+    ledger: Ledger, lesson: Lesson, exposures: Mapping[int, figures.Exposure], prior: Prior = DEFAULT_PRIOR
+) -> None:
+    """Promote, demote or retire a lesson as its evidence says: what others than the runs' principals reported.
+
+    What agents say they applied, and their flags, may order lessons; they move no status.
+    """
+    if lesson.status not in SERVABLE:
+        return
+    learning = ledger.work.settings.learning
+    measure = Measure(ledger.caller.project, lesson.agent_name, learning.mode)
+    measure.know(lesson, exposures, prior, ledger.now)
+    evidence = Evidence.from_document(lesson.evidence).without_claims()
+    appraisal = measure.appraised(replace(lesson, evidence=evidence.to_document(), flags=0), exempt=False)
+    move = next_status(lesson.status, appraisal, evidence, pinned=lesson.pinned)
+    if move is None or (move.to == "probation" and lesson.approved_by is not None):
+        return
+    values: Row = {"status": move.to, "expires_at": None if move.to == "retired" else ledger.expiry()}
+    action = {"active": "promote", "probation": "demote", "retired": "retire"}[move.to]
+    ledger.move(lesson, action, f"By evidence: {move.reason}.", values, move.numbers)
+
+
+def recount(ledger: Ledger, lesson: Lesson) -> None:
+    """Set a lesson's evidence anew from the rows: some of its issues have gone elsewhere, or its words are new."""
+    found = counted(ledger.connection, ledger.caller.project, {lesson.id: lesson}).get(lesson.id, Evidence())
+    claims = Evidence.from_document(lesson.evidence).claims
+    ledger.set(lesson, scored(replace(found, claims=claims)))
+
+
+def counted(connection: Connection, project: str, lessons: Mapping[str, Lesson]) -> dict[str, Evidence]:
+    """Return what the verified events and verdicts, and the applications, of lessons add up to, from the rows."""
+    found: dict[str, Evidence] = defaultdict(Evidence)
+    only = next(iter(lessons)) if len(lessons) == 1 else ""
+    for event in evidence_rows.assigned_events(connection, project, only):
+        lesson = lessons.get(event.lesson_id)
+        if lesson is not None and event.verified and not event.exempt and event.lesson_version == lesson.version:
+            found[lesson.id] = found[lesson.id].add_event(
+                shown=event.shown,
+                p_show=event.p_show,
+                verified=True,
+                applied=event.applied,
+                period=week_of(event.delivered_at.date()),
+            )
+    for lesson_id, version, p_show, delivered_at in evidence_rows.applied_by_coin(connection, project, only):
+        lesson = lessons.get(lesson_id)
+        if lesson is not None and version == lesson.version:
+            week = week_of(delivered_at.date())
+            found[lesson_id] = found[lesson_id].add_application(p_show=p_show, period=week)
+    for lesson_id, verdicts in evidence_rows.verified_verdicts(connection, project, only).items():
+        if lesson_id in lessons:
+            found[lesson_id] = replace(found[lesson_id], verdicts=verdicts)
+    return found
+
+
+def _arms(connection: Connection, run: Row, new_issues: int) -> Row:
+    """Count the issues of a measured run, and return by how much its side's sums grow."""
+    if not run["p_holdout"]:
+        return {}
+    count = runs.add_issues(connection, run["project"], run["run_id"], new_issues)
+    before, after = min(count - new_issues, RUN_ISSUES_MAX), min(count, RUN_ISSUES_MAX)
+    side = "held_out" if run["holdout"] else "served"
+    return {f"{side}_issues": after - before, f"{side}_squares": after**2 - before**2}
+
+
+def sides(connection: Connection, project: str, agent_name: str = "", since: Row | None = None) -> list[RunTotals]:
+    """Return the measured runs of a project or an agent: those served, and those held out.
+
+    `since` are sums to leave out: those of before serving was resumed.
+    """
+    days = figures.activity(connection, project, agent_name)
+    return sides_of(days, evidence_rows.of_agents(connection, project, agent_name), since)
+
+
+def sides_of(days: Iterable[Row], rows: Iterable[Row], since: Row | None = None) -> list[RunTotals]:
+    """Return the same from what was done by day and what the events of each agent add up to. See `sides`."""
+    days, rows = list(days), list(rows)
+    held_out, measured = (sum(day[name] for day in days) for name in ("held_out_runs", "measured_runs"))
+    sums: Row = {name: sum(row[name] for row in rows) for name in evidence_rows.ARMS}
+    sums |= {"served_runs": measured - held_out, "held_out_runs": held_out}
+    left = {name: count - (since or {}).get(name, 0) for name, count in sums.items()}
+    return [
+        RunTotals(left[f"{side}_runs"], left[f"{side}_issues"], left[f"{side}_squares"])
+        for side in ("served", "held_out")
+    ]
+
+
+def as_sums(served: RunTotals, held_out: RunTotals) -> Row:
+    """Return both sides as one row of sums."""
+    return {
+        f"{side}_{name}": count
+        for side, totals in (("served", served), ("held_out", held_out))
+        for name, count in (
+            ("runs", totals.runs),
+            ("issues", totals.issues),
+            ("squares", totals.issues_squared),
+        )
+    }
+
+
+def stop_if_harmful(ledger: Ledger) -> bool:
+    """Stop serving where the whole service causes more issues than it spares; returns whether it was stopped now."""
+    connection, project = ledger.connection, ledger.caller.project
+    stop = evidence_rows.stop_of(connection, project)
+    if stop is not None and stop["stopped"]:
+        return False
+    served, held_out = sides(connection, project, since=stop["numbers"] if stop else None)
+    if not service_harms(served, held_out, HOLDOUT_SHARE):
+        return False
+    lift = service_lift(served, held_out, HOLDOUT_SHARE)
+    reason = (
+        f"over {lift.observations} runs, those with lessons had {-100 * lift.mean:.1f} more issues per 100 runs than "
+        f"those without (95 % interval {-100 * lift.high:.1f} to {-100 * lift.low:.1f}). "
+        "A person can resume it: lessonbook resume"
+    )
+    row: Row = {
+        "project": project,
+        "stopped": True,
+        "reason": reason,
+        "numbers": stop["numbers"] if stop else {},
+        "principal": ledger.caller.principal,
+        "changed_at": ledger.now,
+    }
+    evidence_rows.put_stop(connection, row)
+    ledger.note("service.stop", project, {"reason": reason, **as_sums(served, held_out)})
+    return True

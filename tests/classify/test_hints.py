@@ -1,0 +1,51 @@
+"""Words and places of files point to those who claim them."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lessonbook.classify.hints import Hints
+from lessonbook.classify.roster import load_roster
+
+GLOBS = sorted({glob for agent in load_roster().agents for glob in agent.files})
+PART = st.text("ab.*?", min_size=1, max_size=4).filter(lambda part: "**" not in part)
+PATHS = st.lists(st.text("abAB.-", min_size=1, max_size=4), min_size=1, max_size=6).map("/".join)
+
+
+def fits(glob: str, path: str) -> bool:
+    return Hints([[]], [[glob]]).of_files([path]) != [0.0]
+
+
+def as_expression(glob: str) -> re.Pattern[str]:
+    """Return what a glob means as a regular expression, which takes too long on long paths."""
+    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    found = re.findall(r"\*\*/|\*\*|\*|\?|[^*?]+", glob)
+    return re.compile("(?:.*/)?" + "".join(parts.get(part, re.escape(part)) for part in found), re.IGNORECASE)
+
+
+@given(st.lists(PART | st.just("**"), min_size=1, max_size=4).map("/".join).filter(lambda glob: glob != "**"), PATHS)
+def test_a_glob_fits_what_it_means(glob: str, path: str):
+    glob = re.sub(r"(?:\*\*/)+\*\*$", "**", glob)
+    assert fits(glob, path) == (as_expression(glob).fullmatch(path) is not None)
+
+
+@pytest.mark.parametrize("glob", GLOBS)
+def test_every_glob_of_the_roster_fits_what_it_means(glob: str):
+    plain = glob.replace("**", "x/y").replace("*", "z")
+    for path in (plain, f"a/{plain}", plain.upper(), f"{plain}z", f"z{plain}", f"{plain}/z", plain.replace("x/y", "")):
+        if "//" not in path:
+            assert fits(glob, path) == (as_expression(glob).fullmatch(path) is not None), path
+
+
+def test_the_same_path_counts_once_and_a_flood_of_them_counts_no_more():
+    hints = Hints([[], []], [["*.py"], ["*.sql"]])
+    assert hints.of_files(["a.py", " a.py", "A.py", "/a.py", "b.sql"]) == hints.of_files(["a.py", "b.sql"])
+    assert hints.of_files([f"{n}.sql" for n in range(50)] + ["a.py"] * 9) == pytest.approx(hints.of_files(["a.sql"]))
+
+
+def test_folders_are_written_with_any_slashes():
+    assert fits("src/ui/**", "a\\src\\ui\\b.py")
+    assert fits("src/ui/**", "/src//ui/")
+    assert not fits("src/ui/**", "src/ui")

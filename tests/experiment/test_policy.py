@@ -1,0 +1,191 @@
+"""Who is shown: by what is known, by the budget, and by a coin that nothing else depends on."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lessonbook.experiment.evidence import Evidence, Period
+from lessonbook.experiment.policy import (
+    LADDER,
+    Appraisal,
+    Candidate,
+    LessonState,
+    Settings,
+    appraise,
+    assign,
+    optimism_of,
+    ranked,
+    show_probability,
+)
+from lessonbook.experiment.population import fit_prior
+from lessonbook.experiment.prior import DEFAULT_PRIOR
+from tests.experiment.evidences import EVIDENCE
+
+SIZES = st.lists(st.integers(10, 300), min_size=1, max_size=12)
+
+
+def appraisal(p_show: float = 0.5, benefit: float = 1.0, *, exempt: bool = False) -> Appraisal:
+    return Appraisal(p_show, 0.5, benefit, 0.0, Evidence(), DEFAULT_PRIOR, exempt)
+
+
+def evidence(shown: int, withheld: int, *, p_show: float = 0.5, exposures: int = 400) -> Evidence:
+    half = exposures // 2
+    splits = {p_show: (shown, withheld)}
+    return Evidence(periods={0: Period(shown=half, withheld=half, splits=splits)}, verified=splits, shown=half)
+
+
+@given(SIZES, st.data())
+def test_whether_a_lesson_is_eligible_never_depends_on_its_own_coin(sizes: list[int], data: st.DataObject) -> None:
+    candidates = [Candidate(str(number), 1.0, size) for number, size in enumerate(sizes)]
+    appraisals = {candidate.lesson_id: appraisal() for candidate in candidates}
+    coins = {candidate.lesson_id: data.draw(st.floats(0, 0.999)) for candidate in candidates}
+    target = data.draw(st.sampled_from(candidates)).lesson_id
+    eligible: list[bool] = []
+    before: list[list[tuple[str, bool]]] = []
+    for coin in (0.0, 0.999):
+        deliveries = assign(candidates, appraisals, (coins | {target: coin}).__getitem__, 600)
+        eligible.append(target in {delivery.lesson_id for delivery in deliveries})
+        earlier = [one for one in deliveries if int(one.lesson_id) < int(target)]
+        before.append([(one.lesson_id, one.shown) for one in earlier])
+    assert eligible[0] == eligible[1]
+    assert before[0] == before[1]
+
+
+@given(SIZES, st.integers(0, 900))
+def test_what_is_shown_fits_and_what_is_passed_over_would_not_have(sizes: list[int], budget: int) -> None:
+    candidates = [Candidate(str(number), 1.0, size) for number, size in enumerate(sizes)]
+    coins = {str(number): (number * 0.37) % 1 for number in range(len(sizes))}
+    deliveries = assign(candidates, {name: appraisal() for name in coins}, coins.__getitem__, budget)
+    spent = 0
+    known = {delivery.lesson_id: delivery for delivery in deliveries}
+    for candidate in candidates:
+        delivery = known.get(candidate.lesson_id)
+        assert (delivery is None) == (spent + candidate.tokens > budget)
+        if delivery is not None:
+            assert delivery.shown == (coins[candidate.lesson_id] < delivery.p_show)
+            spent += candidate.tokens if delivery.shown else 0
+    assert spent <= budget
+
+
+def test_coins_are_only_tossed_for_eligible_lessons() -> None:
+    tossed: list[str] = []
+
+    def uniform(lesson_id: str) -> float:
+        tossed.append(lesson_id)
+        return 0.0
+
+    candidates = [Candidate("long", 1.0, 500), Candidate("longer", 1.0, 501), Candidate("exempt", 1.0, 10)]
+    appraisals = {"long": appraisal(), "longer": appraisal(), "exempt": appraisal(1.0, exempt=True)}
+    deliveries = assign(candidates, appraisals, uniform, 600)
+    assert tossed == ["long"]
+    assert [(one.lesson_id, one.shown, one.exempt) for one in deliveries] == [
+        ("long", True, False),
+        ("exempt", True, True),
+    ]
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_a_lesson_more_likely_worth_it_is_shown_at_least_as_often(one: float, other: float) -> None:
+    settings = Settings()
+    low, high = sorted((one, other))
+    assert show_probability(low, settings) <= show_probability(high, settings)
+    assert show_probability(low, settings) in LADDER
+    assert settings.p_min <= show_probability(low, settings) <= settings.p_max
+
+
+@given(st.floats(0.01, 0.99), st.floats(0, 5), st.floats(0, 5))
+def test_where_the_outlook_is_bad_a_lesson_that_may_do_much_harm_is_withheld(p: float, one: float, more: float) -> None:
+    settings = Settings()
+    for optimism in (settings.pessimism, 0.0):
+        low, high = (show_probability(p, settings, optimism, gain_odds=odds) for odds in (one, one + more))
+        assert low <= high <= show_probability(p, settings, optimism)
+    assert show_probability(0.6, settings, settings.pessimism, gain_odds=0.1) == settings.p_min
+    best = show_probability(p, settings, settings.optimism)
+    assert show_probability(p, settings, settings.optimism, gain_odds=max(one, 0.1)) == best
+
+
+def test_a_lesson_is_worth_the_same_whichever_others_it_is_looked_at_with() -> None:
+    states = [LessonState(str(weight), weight, 100, evidence(15, 30)) for weight in (1.0, 8.0)]
+    together = appraise(states, prior=DEFAULT_PRIOR)
+    for one in states:
+        alone = appraise([one], prior=DEFAULT_PRIOR)[one.lesson_id]
+        assert alone.cost == together[one.lesson_id].cost
+        assert alone.p_positive == together[one.lesson_id].p_positive
+
+
+@pytest.mark.parametrize("tokens", [40, 400])
+def test_doubt_is_resolved_by_showing_where_lessons_help_and_by_withholding_where_they_can_not(tokens: int) -> None:
+    settings = Settings()
+    helping, harming, rare = (
+        fit_prior([one] * 30) for one in (evidence(15, 30), evidence(30, 15), evidence(1, 1, exposures=4_000))
+    )
+    assert optimism_of(helping, settings, tokens) > 0
+    for population in (harming, rare):
+        assert settings.pessimism <= optimism_of(population, settings, tokens) < 0
+    assert show_probability(0.5, settings, 1.0) > show_probability(0.5, settings) == 0.5
+
+
+def test_a_trusted_lesson_is_shown_until_it_is_more_likely_bad() -> None:
+    settings = Settings()
+    assert show_probability(0.5, settings, trusted=True) == settings.p_trusted
+    assert show_probability(0.49, settings, trusted=True) == show_probability(0.49, settings)
+
+
+def state(name: str, of: Evidence, *, exempt: bool = False, tokens: int = 100) -> LessonState:
+    return LessonState(name, 1.0, tokens, of, exempt=exempt)
+
+
+def test_lessons_are_valued_by_what_randomised_events_say() -> None:
+    states = [state("helps", evidence(15, 40)), state("harms", evidence(40, 15)), state("new", Evidence())]
+    known = appraise(states)
+    assert known["helps"].p_positive > 0.95 > known["new"].p_positive > known["harms"].p_positive
+    assert known["helps"].value(1.0) > known["new"].value(1.0) > known["harms"].value(1.0)
+    assert known["helps"].p_show > known["harms"].p_show
+    assert known["helps"].effect.mean > 0 > known["harms"].effect.mean
+    assert known["harms"].e_value > 1 > known["helps"].e_value
+
+
+def test_a_new_lesson_is_believed_in_where_others_help_and_doubted_where_others_harm() -> None:
+    helping = [state(str(number), evidence(15, 30)) for number in range(30)]
+    harming = [state(str(number), evidence(30, 15)) for number in range(30)]
+    new = state("new", Evidence())
+    among_good, among_bad = (appraise([*others, new])["new"].p_positive for others in (helping, harming))
+    assert among_good > 0.8
+    assert among_bad < 0.3
+
+
+def test_flags_beyond_the_usual_lower_the_value() -> None:
+    flagged = evidence(15, 30)
+    for _ in range(12):
+        flagged = flagged.add_flag()
+    known = appraise([state("flagged", flagged), state("quiet", evidence(15, 30))])
+    assert known["flagged"].cost > known["quiet"].cost
+    assert known["flagged"].p_positive < known["quiet"].p_positive
+
+
+def test_longer_lessons_cost_more() -> None:
+    known = appraise([state("long", evidence(5, 8), tokens=400), state("short", evidence(5, 8), tokens=40)])
+    assert known["long"].cost > known["short"].cost
+    assert known["long"].benefit == pytest.approx(known["short"].benefit)
+
+
+def test_old_evidence_weighs_less() -> None:
+    states = [state("helped", evidence(5, 40))]
+    now, later = (appraise(states, prior=DEFAULT_PRIOR, now=when)["helped"].benefit for when in (0, 60))
+    assert now > later
+
+
+def test_an_exempt_lesson_is_certain_and_comes_first() -> None:
+    known = appraise([state("exempt", evidence(40, 15), exempt=True), state("helps", evidence(15, 40))])
+    order = ranked([Candidate("helps", 1.0, 50), Candidate("exempt", 0.1, 50)], known)
+    assert [candidate.lesson_id for candidate in order] == ["exempt", "helps"]
+    assert (known["exempt"].p_show, known["exempt"].exempt) == (1.0, True)
+
+
+@given(st.lists(EVIDENCE, min_size=1, max_size=4))
+def test_appraisals_are_probabilities_whatever_the_evidence(population: list[Evidence]) -> None:
+    states = [state(str(number), one) for number, one in enumerate(population)]
+    for known in appraise(states, now=3).values():
+        assert 0 <= known.p_positive <= 1
+        assert known.p_show in LADDER
+        assert known.cost > 0

@@ -1,0 +1,235 @@
+"""One finding made ready: names, fingerprint and the best offer."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lessonbook.classify.catalogue import load_catalogue
+from lessonbook.domain.findings import Finding, RuleMetadata
+from lessonbook.services.preparation import (
+    Offer,
+    capped,
+    content_hash,
+    copies,
+    held_from_all,
+    issue_key,
+    prepare,
+    reviewed,
+    screened_offer,
+)
+
+CATALOGUE = load_catalogue()
+RULE = "Give each outgoing request a timeout."
+
+
+def ready(description: str = "It broke", **about):
+    return prepare(Finding(description, **about), CATALOGUE)
+
+
+def test_a_finding_with_a_rule_is_named_by_the_rule_the_catalogue_and_the_words() -> None:
+    kinds = [key.partition(":")[0] for key in ready(rule_id="B608").keys]
+    assert kinds == ["rule", "catalogue", "text"]
+    assert ready(rule_id="B608").keys[0] == "rule:bandit:B608"
+
+
+def test_a_finding_without_a_rule_is_named_by_its_words_and_its_description() -> None:
+    assert [key.partition(":")[0] for key in ready(lesson=RULE).keys] == ["text", "issue"]
+    assert ready().keys == (issue_key("It broke"),)
+
+
+def test_a_rule_the_catalogue_does_not_know_is_known_by_its_other_keys() -> None:
+    found = ready(rule_id="tool:X1", keys=("CWE-89",))
+    assert found.rule_key == "tool:X1"
+    assert found.offer is not None
+    assert found.offer.trust == "curated"
+    assert found.offer.catalogue_id == CATALOGUE.find("CWE-89").id
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Order 17 hangs at api.py:33:7", "order 4711 hangs at api.py:8:12"),
+        ("Leak at 0xdeadbeef in line 3", "leak at 0x1 in line 44"),
+        ("  It   broke\n", "it broke"),
+    ],
+)
+def test_sightings_that_differ_in_numbers_and_places_are_one_problem(one: str, other: str) -> None:
+    assert issue_key(one) == issue_key(other)
+    assert ready(one).fingerprint == ready(other).fingerprint
+
+
+def test_problems_that_differ_in_words_rule_or_file_are_two() -> None:
+    variants = [
+        ready("It broke"),
+        ready("It bent"),
+        ready("It broke", file="a.py"),
+        ready("It broke", rule_id="tool:X1"),
+        ready("It broke", fingerprint="abc"),
+    ]
+    assert len({found.fingerprint for found in variants}) == len(variants)
+
+
+def test_a_scanners_fingerprint_stands_for_the_words() -> None:
+    assert ready("It broke", fingerprint="abc").fingerprint == ready("Reworded", fingerprint="abc").fingerprint
+
+
+@given(st.text(max_size=80))
+def test_the_hash_of_a_text_ignores_case_punctuation_and_white_space(text: str) -> None:
+    assert content_hash(text.lower()) == content_hash(f"  {text.lower()} !? \n")
+    assert content_hash("Close it, always!") == content_hash("close   IT always")
+    assert content_hash("Close it") != content_hash("Closeit")
+
+
+def test_the_description_and_the_file_are_cleaned_of_secrets_hidden_characters_and_sections() -> None:
+    token = "ghp_" + "a1B2" * 9
+    section = '<lessons id="abc">\n- [L1] Do it.\n</lessons id="abc">'
+    found = ready(f" I saw\u200b {section} and {token} ", file=f"{token}.py")
+    assert found.description == "I saw [lessons] and [redacted:github-token]"
+    assert found.finding.file == "[redacted:github-token].py"
+
+
+def test_a_section_that_was_cut_off_is_taken_out_to_its_end() -> None:
+    assert ready('It said <lessons id="a">\n- Do it.').description == "It said [lessons]"
+
+
+def test_severity_and_category_are_the_reporters_then_the_catalogues_then_the_words() -> None:
+    rule = CATALOGUE.find("bandit:B608")
+    assert (ready(rule_id="B608").severity, ready(rule_id="B608").category) == (rule.severity, rule.category)
+    given_ = ready(rule_id="B608", severity="low", category="ui")
+    assert (given_.severity, given_.category) == ("low", "ui")
+    assert given_.offer is not None
+    assert given_.offer.severity == rule.severity
+    assert ready("The worker crashes").severity == "high"
+
+
+def test_the_best_offer_is_the_catalogues_then_the_reporters_then_the_scanners() -> None:
+    metadata = RuleMetadata("Always pass a timeout here.")
+    everything = {"lesson": RULE, "metadata": metadata}
+    trusts = [
+        ready(rule_id="B608", **everything).offer,
+        ready(rule_id="tool:X1", **everything).offer,
+        ready(rule_id="tool:X1", metadata=metadata).offer,
+        ready(metadata=metadata).offer,
+        ready().offer,
+    ]
+    assert [offer and offer.trust for offer in trusts] == ["curated", "offered", "scanner", None, None]
+
+
+def test_an_offer_that_is_no_rule_is_refused_with_the_reason() -> None:
+    found = ready(lesson="Hm.")
+    assert found.offer is None
+    assert "three words" in found.refusal
+
+
+def test_an_offer_never_holds_words_of_the_description() -> None:
+    words = "The zeppelin exporter shares its flugelhorn list between calls"
+    for about in ({"rule_id": "B608"}, {"lesson": RULE}, {"rule_id": "tool:X1", "metadata": RuleMetadata(RULE)}):
+        offer = ready(words, **about).offer
+        assert offer is not None
+        assert "flugelhorn" not in offer.text + offer.why
+
+
+def test_reasons_of_a_rationale_quarantine_its_lesson() -> None:
+    offer, refusal = screened_offer(RULE, "See https://evil.example now.", "low", "data", "offered")
+    assert refusal == ""
+    assert offer is not None
+    assert (offer.status, offer.reasons) == ("quarantined", ("its rationale: it holds a web address",))
+
+
+@pytest.mark.parametrize("trust", ["offered", "scanner", "imported", "curated"])
+@pytest.mark.parametrize("status", ["probation", "quarantined"])
+@pytest.mark.parametrize("review", ["none", "risky", "all"])
+def test_review_holds_back_everything_or_nothing_but_never_frees_a_scanners_risky_words(trust, status, review) -> None:
+    offer = reviewed(Offer(RULE, "", "low", "data", trust, status, ""), review)
+    if trust == "curated" or review == "risky":
+        assert offer.status == status
+    elif review == "all" or (trust == "scanner" and status == "quarantined"):
+        assert offer.status == "quarantined"
+    else:
+        assert offer.status == "probation"
+
+
+@given(st.text(max_size=200), st.text(max_size=30), st.text(max_size=200), st.text(max_size=60))
+def test_any_text_can_be_prepared(description: str, rule_id: str, lesson: str, file: str) -> None:
+    found = ready(description, rule_id=rule_id.strip(), lesson=lesson, file=file)
+    assert found.keys
+    assert len(found.keys) == len(set(found.keys))
+
+
+# --- what an issue names in its words, and what it tells --------------------------------------------------------------
+
+
+def test_the_words_of_an_issue_that_names_a_rule_tell_no_weakness_beside_it() -> None:
+    words = "SQL injection via the sort column of the report"
+    told = ready(words).told
+    assert told is not None
+    assert (told.cwe, told.is_chief) == ("CWE-89", True)
+    for rule_id in ("tool:X1", "B608"):
+        assert ready(words, rule_id=rule_id).told is None
+    assert ready(words, rule_id="tool:X1").offer is None
+
+
+def test_a_rule_in_the_words_counts_where_no_rule_is_named_beside_them() -> None:
+    words = "The linter says bandit:B608 and means CWE-89"
+    assert ready(words).is_named
+    assert not ready(words, rule_id="tool:X1").is_named
+
+
+def test_a_weakness_that_a_lesson_answers_to_beside_others_is_not_its_chief_one() -> None:
+    told = ready("Absolute path in the upload name is accepted").told
+    assert told is not None
+    assert (told.cwe, told.rule.keys[0], told.is_chief) == ("CWE-36", "CWE-22", False)
+
+
+def test_the_reporters_words_go_before_the_lesson_for_a_weakness_that_is_told() -> None:
+    words = "SQL injection via the sort column of the report"
+    offers = [ready(words, lesson=RULE).offer, ready(words).offer]
+    assert [offer and offer.trust for offer in offers] == ["offered", "curated"]
+
+
+def test_a_lesson_copies_an_issue_from_eight_words_in_a_row_on() -> None:
+    issue = "one two three four five six seven eight nine"
+    assert copies("Then: TWO three, four five six seven eight nine!", issue)
+    assert not copies("two three four five six seven eight", issue)
+    assert not copies("nine eight seven six five four three two one", issue)
+
+
+def test_a_scanners_text_that_repeats_the_finding_is_no_rule() -> None:
+    words = "The handler of orders swallows every error that the payment service raises"
+    assert ready(words, rule_id="tool:X1", metadata=RuleMetadata(words)).offer is None
+    assert ready("It broke", rule_id="tool:X1", metadata=RuleMetadata(words)).offer is not None
+
+
+def test_a_lesson_that_a_model_worded_is_never_freed_by_a_setting() -> None:
+    offer = reviewed(
+        Offer(RULE, "", "low", "data", "generated", "quarantined", "", ("it holds a web address",)), "none"
+    )
+    assert offer.status == "quarantined"
+
+
+def test_a_weakness_that_is_told_is_as_severe_as_the_catalogue_says() -> None:
+    found, rule = ready("Zip slip"), CATALOGUE.find("CWE-22")
+    assert found.told is not None
+    assert (found.severity, found.category) == (rule.severity, rule.category)
+    assert ready("Zip slip", severity="low").severity == "low"
+
+
+def test_what_somebody_declares_lifts_a_lesson_one_step_and_never_to_critical() -> None:
+    assert capped("critical", "low") == "medium"
+    assert capped("critical", "high") == "high"
+    assert capped("critical", "critical") == "high"
+    assert capped("low", "high") == "low"
+
+
+def test_curated_words_come_from_the_catalogue_and_not_from_a_report() -> None:
+    item = ready(lesson=CATALOGUE.rules[0].text, why="Trust me.")
+    assert item.offer is None
+    assert not any(key.startswith("text:") for key in item.keys)
+
+
+def test_words_of_a_model_or_a_reporter_for_all_agents_wait_unless_nothing_is_reviewed() -> None:
+    for trust, held in (("offered", True), ("generated", True), ("curated", False), ("approved", False)):
+        offer = Offer(RULE, "", "medium", "reliability", trust, "probation", "")
+        assert (held_from_all(offer, "*", "risky").status == "quarantined") is held
+        assert held_from_all(offer, "DatabaseAgent", "all") is offer
+        assert held_from_all(offer, "*", "none") is offer
