@@ -138,6 +138,15 @@ def test_the_persons_own_file_stays_in_force_beside_a_folders(folder: Path, tmp_
     assert (settings.agent, settings.trust.review, settings.server.toolsets) == ("Own", "all", ["agent"])
 
 
+def test_the_persons_own_file_needs_no_trust_where_its_folder_is_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_own(tmp_path, 'project = "own"\n')
+    monkeypatch.chdir(tmp_path / "home" / "lessonbook")
+    assert load_settings().project == "own"
+    assert caplog.records == []
+
+
 def test_a_folder_never_brings_the_operators_tools_to_where_they_are_not(folder: Path) -> None:
     for toolsets in ('["operator"]', '["agent", "operator"]'):
         write(folder, f"[server]\ntoolsets = {toolsets}\n")

@@ -292,7 +292,8 @@ def _found_layers() -> list[_Layer]:
     A file that is not trusted takes nothing away from one that is.
     """
     layers = _user_layers()
-    files = find_files(Path())
+    own = os.path.realpath(user_file())
+    files = [file for file in find_files(Path()) if os.path.realpath(file.path) != own]
     trusted = next((file for file in files if file.is_trusted), None)
     if trusted:
         layers.append(_Layer(str(trusted.path), trusted.values))
