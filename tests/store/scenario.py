@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from lessonbook.models.lesson import Caller
 from lessonbook.models.loop import Application, Flag, LessonQuery, Refinement, Report, ReportedIssue
 from lessonbook.models.operator import LessonReview, NewLesson
-from lessonbook.services import maintain, record, report, review, serve
+from lessonbook.services import agents, maintain, record, report, review, serve
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import vectors as vector_rows
@@ -110,6 +110,7 @@ async def play(work: Workspace, clock: GoesOn, agent: Caller, qa: Caller, person
     clock.go_on(days=3)
     await maintain.keep_up(work, person)  # folds the run of three days ago
     await work.store.write(lambda connection: _embed(connection, injection))
+    await agents.add_agent(work, person, "Tinker")
     await serve.get_lessons(work, agent, LessonQuery(agent_name=AGENT, run_id="run-2"))
     await tell(work, agent, issue(1), idempotency_key="second-report")
     return Played("run-1", injection, requests, written.lesson_id)
