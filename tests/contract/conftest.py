@@ -10,9 +10,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from lessonbook.app import desk_for
-from lessonbook.services import agents
-from tests.contract.links import HANDSHAKE, KINDS, STATELESS, Link, Transport, in_a_task, linked, settings_for
+from tests.contract.links import HANDSHAKE, KINDS, STATELESS, Link, Transport, add_agent, in_a_task, linked
 
 
 @pytest.fixture(scope="session")
@@ -76,11 +74,9 @@ async def link(anyio_backend: str, kind: tuple[Transport, str, str], link_url: s
 async def agent_name(request: pytest.FixtureRequest) -> str:
     """An agent nobody has used yet, added to the project of the test's database."""
     name = f"Agent{uuid.uuid4().hex[:10]}"
-    for fixture in ("link_url", "sqlite_url", "either_url"):
+    for fixture in ("link_url", "review_url", "sqlite_url", "either_url"):
         if fixture in request.fixturenames:
-            desk = desk_for(settings_for(request.getfixturevalue(fixture)), "cli", person=True)
-            await agents.add_agent(await desk.workspace(), desk.caller(), name)
-            await desk.close()
+            await add_agent(request.getfixturevalue(fixture), name)
             return name
     raise LookupError("agent_name needs a database to be added to")
 

@@ -12,6 +12,7 @@ from mcp_types import CallToolResult
 from lessonbook.app import desk_for
 from lessonbook.config.settings import Settings
 from lessonbook.edges.mcp_server import build_server
+from lessonbook.services import agents
 from tests.contract.processes import BOTH, PROJECT, http_server, stdio_parameters
 from tests.patience import PATIENCE_S
 
@@ -40,6 +41,15 @@ def connected(server: Any, protocol: str, **callbacks: Any) -> Client:
 
 def settings_for(database_url: str, **others: Any) -> Settings:
     return Settings.model_validate({"project": PROJECT, "database": {"url": database_url}, **others})
+
+
+async def add_agent(database_url: str, name: str) -> None:
+    """Let a name be an agent's, as a person does at the terminal."""
+    desk = desk_for(settings_for(database_url), "cli", person=True)
+    try:
+        await agents.add_agent(await desk.workspace(), desk.caller(), name)
+    finally:
+        await desk.close()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, PromptReference, ResourceTemplateReference
 
-from tests.contract.links import STATELESS
+from tests.contract.links import STATELESS, add_agent
 from tests.contract.processes import PROJECT
 
 pytestmark = pytest.mark.anyio
@@ -81,6 +81,7 @@ async def test_statistics_are_read_for_the_project_and_for_an_agent(link, agent_
 
 async def test_agent_names_may_hold_anything_when_they_are_percent_encoded(link, agent_name):
     name = f"{agent_name} ü/ä 100%"
+    await add_agent(link.database_url, name)
     lesson_id = await link.learn(name)
     assert lesson_id in await read(link, f"lessons://{PLACE}/{quote(name, safe='')}")
 

@@ -55,7 +55,8 @@ class Loop:
         """Let a name be an agent's, which it is not by being called so."""
 
         def transaction(connection: Any) -> None:
-            agents.give_name(self.work, connection, caller.project, agent_name, "a test")
+            name = self.work.roster.resolve(agent_name)
+            agents.give_name(self.work, connection, caller.project, name, "a test")
 
         await self.work.store.write(transaction)
 

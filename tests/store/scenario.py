@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.loop import Application, Flag, LessonQuery, Refinement, Report, ReportedIssue
 from lessonbook.domain.operator import LessonReview, NewLesson
+from lessonbook.services import agents
 from lessonbook.services.background import maintenance
 from lessonbook.services.feedback import applications
 from lessonbook.services.lessons import review
@@ -114,6 +115,7 @@ async def play(work: Workspace, clock: GoesOn, agent: Caller, qa: Caller, person
     clock.go_on(days=3)
     await maintenance.keep_up(work, person)  # folds the run of three days ago
     await work.store.write(lambda connection: _embed(connection, injection))
+    await agents.add_agent(work, person, "Tinker")
     await delivery.get_lessons(work, agent, LessonQuery(agent_name=AGENT, run_id="run-2"))
     await tell(work, agent, issue(1), idempotency_key="second-report")
     return Played("run-1", injection, requests, written.lesson_id)

@@ -27,6 +27,8 @@ def run_at(moment: datetime) -> Row:
         "p_holdout": 0.01,
         "task_hash": "0a",
         "started_at": moment,
+        "label": "Claude Code",
+        "routed": True,
     }
 
 
