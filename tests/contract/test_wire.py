@@ -14,11 +14,20 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from lessonbook.app import desk_for
+<<<<<<< HEAD
 from lessonbook.config.settings import Settings
 from lessonbook.domain.errors import ConfigError
 from lessonbook.edges.access.desk import Desk
 from lessonbook.edges.transport.http import bind, serve_http
 from lessonbook.edges.transport.lines import MAX_LINE_BYTES
+=======
+from lessonbook.config import Settings
+from lessonbook.edges.desk import Desk
+from lessonbook.edges.http import bind, serve_http
+from lessonbook.edges.lines import MAX_LINE_BYTES
+from lessonbook.errors import ConfigError
+from lessonbook.refinery.roster import load_roster
+>>>>>>> issue10-e
 from tests.contract.links import HANDSHAKE, STATELESS, Link, connected, in_a_task, linked
 from tests.contract.processes import BOTH, PROJECT, HttpServer, command, environment, http_server
 from tests.contract.test_tools import AGENT_TOOLS, OPERATOR_TOOLS, TOOLSET_MAX_BYTES
@@ -366,13 +375,13 @@ async def test_answers_of_simultaneous_callers_are_not_mixed_up(http):
     server, _ = http
     async with linked_to(server) as one, linked_to(server) as other, anyio.create_task_group() as tasks:
 
-        async def ask(link: Link, name: str) -> None:
-            for number in range(10):
-                agent_name = f"{name}{number}"
+        async def ask(link: Link, names: list[str]) -> None:
+            for agent_name in names:
                 assert (await link.do("get_lessons", agent_name=agent_name))["agent_name"] == agent_name
 
-        tasks.start_soon(ask, one, "OneAgent")
-        tasks.start_soon(ask, other, "OtherAgent")
+        names = [agent.name for agent in load_roster().agents]
+        tasks.start_soon(ask, one, names[::2])
+        tasks.start_soon(ask, other, names[1::2])
 
 
 @contextlib.asynccontextmanager
