@@ -14,20 +14,12 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from lessonbook.app import desk_for
-<<<<<<< HEAD
+from lessonbook.classify.roster import load_roster
 from lessonbook.config.settings import Settings
 from lessonbook.domain.errors import ConfigError
 from lessonbook.edges.access.desk import Desk
 from lessonbook.edges.transport.http import bind, serve_http
 from lessonbook.edges.transport.lines import MAX_LINE_BYTES
-=======
-from lessonbook.config import Settings
-from lessonbook.edges.desk import Desk
-from lessonbook.edges.http import bind, serve_http
-from lessonbook.edges.lines import MAX_LINE_BYTES
-from lessonbook.errors import ConfigError
-from lessonbook.refinery.roster import load_roster
->>>>>>> issue10-e
 from tests.contract.links import HANDSHAKE, STATELESS, Link, connected, in_a_task, linked
 from tests.contract.processes import BOTH, PROJECT, HttpServer, command, environment, http_server
 from tests.contract.test_tools import AGENT_TOOLS, OPERATOR_TOOLS, TOOLSET_MAX_BYTES
