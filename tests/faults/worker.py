@@ -10,6 +10,7 @@ What is forked was warmed first: importing costs more than all the rest. The par
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -19,9 +20,11 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import TypeVar
 
 from lessonbook.config.settings import Settings
+from lessonbook.domain.errors import Unavailable
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.loop import Application, LessonQuery, Report, ReportedIssue
 from lessonbook.services.feedback import applications
@@ -31,6 +34,7 @@ from lessonbook.services.serve import delivery
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import postgres, sqlite  # noqa: F401  # warm, whichever it will be
 
+T = TypeVar("T")
 AGENT = "BackendDevelopmentAgent"
 LETTERS = "abcdefghij"
 KILLED_AFTER_S = 0.12
@@ -53,13 +57,21 @@ def an_issue(name: str) -> ReportedIssue:
     )
 
 
+async def insist(act: Callable[[], Awaitable[T]]) -> T:
+    """Do as the error says where the database had no time: send the same again, under the same key."""
+    while True:
+        with contextlib.suppress(Unavailable):
+            return await act()
+
+
 async def opened(url: str) -> Workspace:
-    return await open_workspace(Settings.model_validate({"project": "demo", "database": {"url": url}}))
+    settings = Settings.model_validate({"project": "demo", "database": {"url": url}})
+    return await insist(lambda: open_workspace(settings))
 
 
 async def report_one(work: Workspace, caller: Caller, name: str, say: Callable[[str], None]) -> str:
     wanted = Report(agent_name=AGENT, issues=[an_issue(name)], idempotency_key=name)
-    made = await refinement.report_issues(work, caller, wanted)
+    made = await insist(lambda: refinement.report_issues(work, caller, wanted))
     say(f"report {name}")
     lesson_id = made.issues[0].lesson_id
     assert lesson_id
@@ -82,14 +94,15 @@ async def turn(url: str, first: int, say: Callable[[str], None]) -> None:
     while True:
         name = named(number)
         lesson_id = await report_one(work, agent, name, say)
-        served = await delivery.get_lessons(work, agent, LessonQuery(agent_name=AGENT, task=name, run_id=name))
+        query = LessonQuery(agent_name=AGENT, task=name, run_id=name)
+        served = await insist(lambda: delivery.get_lessons(work, agent, query))  # noqa: B023  # awaited at once
         say(f"run {name} {len(served.lessons)}")
         applied = Application(run_id=name, lesson_ids=[lesson_id], idempotency_key=name)
-        await applications.record_application(work, agent, applied)
+        await insist(lambda: applications.record_application(work, agent, applied))  # noqa: B023  # as above
         verdict = Application(
             run_id=name, lesson_ids=[lesson_id], prevented_issue=number % 2 == 0, source="qa", idempotency_key=name
         )
-        await applications.record_application(work, qa, verdict)
+        await insist(lambda: applications.record_application(work, qa, verdict))  # noqa: B023  # as above
         say(f"verdict {name}")
         number += 1
 
