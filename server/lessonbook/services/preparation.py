@@ -1,177 +1,17 @@
-"""One finding made ready to be matched: cleaned, redacted, classified, named by its keys, its offers screened."""
+"""The exact names of lessons and issues, and the hashes they are made of."""
 
 import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Final, Literal
+from typing import Final
 
-from lessonbook.classify.catalogue import Catalogue, CatalogueRule, canonical_key
-from lessonbook.classify.severity import category_of, severity_of
-from lessonbook.dedup.likeness import sketch
-from lessonbook.domain.findings import Finding
-from lessonbook.domain.vocabulary import (
-    SEVERITY_OF_RANK,
-    SEVERITY_RANK,
-    SHARED_AGENT,
-    Category,
-    Severity,
-    Status,
-    Trust,
-)
-from lessonbook.screening.lint.screen import one_line, screen, screen_why, visible
-from lessonbook.screening.redact import redact
-from lessonbook.search.document import Subjects
-from lessonbook.search.subjects import subjects_of
+from lessonbook.classify.catalogue import Catalogue, CatalogueRule
+from lessonbook.screening.lint.screen import one_line
 
-ReviewMode = Literal["none", "risky", "all"]
-"""Which lessons wait for a person: `trust.review` of the settings."""
-
-COPIED: Final = "it copies the words of the issue"
-COPIED_RUN: Final = 8
-FOR_ALL: Final = "it would go to all agents (name the agent it is for, to have it served without a person's word)"
-_WORDS: Final = re.compile(r"\w+")
-_PROMPT_SECTION: Final = re.compile(r"<lessons\b[^<>]{0,300}>.*?(?:</lessons[^<>]{0,300}>|\Z)", re.S)
-_NAMED: Final = re.compile(r"\b(?:CWE-\d{1,5}|(?:bandit|ruff|eslint|semgrep|hadolint|checkov):[\w./-]*\w)", re.I)
-"""A rule that an issue names in its words: a CWE, or a scanner's rule with the scanner's name before it."""
 _PLACE: Final = re.compile(
     r"\b(?:line|col(?:umn)?)\s*\d+|:\d+(?::\d+)?\b|0x[0-9a-f]+|(?<![\w./-])(?:\d{1,2}|\d{4,})(?![\w./-])"
 )
 """Where a problem was seen, and how often. Numbers that are part of a name (CVE-2021-44228) or a status (404) stay."""
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A lesson that may be made of a finding: where its words come from decides its trust."""
-
-    text: str
-    why: str
-    severity: Severity
-    category: Category
-    trust: Trust
-    status: Status
-    rule_key: str
-    reasons: tuple[str, ...] = ()
-    catalogue_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """The curated lesson for the weakness that an issue's words surely tell, though it names no rule."""
-
-    cwe: str
-    strength: float
-    rule: CatalogueRule
-
-    @property
-    def key(self) -> str:
-        """The exact name of the lesson."""
-        return f"catalogue:{self.rule.id}"
-
-    @property
-    def names(self) -> tuple[str, str]:
-        """The exact names by which a lesson answers to the weakness."""
-        return self.key, f"rule:{self.cwe}"
-
-    @property
-    def is_chief(self) -> bool:
-        """Whether the lesson is about this weakness above all others that it answers to."""
-        return self.rule.keys[0] == self.cwe
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A finding ready for matching.
-
-    `keys` name it exactly, most telling first; `is_named`: one of them is a rule of the catalogue. `offer` is the best
-    source of a lesson, None where there is none; `told` where no rule is named, but the words tell a weakness.
-    `refusal` says why an offered lesson could not be taken. `fingerprint` is the same for each sighting of one problem.
-    `subjects` are what the issue is about, for search.
-    """
-
-    finding: Finding
-    description: str
-    severity: Severity
-    category: Category
-    rule_key: str
-    keys: tuple[str, ...]
-    fingerprint: str
-    offer: Offer | None
-    refusal: str = ""
-    is_named: bool = False
-    told: Told | None = None
-    subjects: Subjects = field(default_factory=dict[str, float])
-
-
-def prepare(
-    finding: Finding, catalogue: Catalogue, *, review: ReviewMode = "risky", by_person: bool = False
-) -> Prepared:
-    """Return `finding` cleaned, redacted, classified and screened. The database is not needed for any of it.
-
-    Anybody but a person lifts a lesson at most a step above what the issue's words suggest.
-    """
-    description, _ = redact(visible(_PROMPT_SECTION.sub("[lessons]", finding.description)).strip())
-    file, _ = redact(finding.file)
-    rule_id = redact(finding.rule_id)[0]
-    rule_key = canonical_key(rule_id) if rule_id else ""
-    in_words = () if rule_key else _NAMED.findall(description)
-    named = (rule_key, *(canonical_key(redact(key)[0]) for key in finding.keys), *map(canonical_key, in_words))
-    names = tuple(dict.fromkeys(key for key in named if key))
-    rule = next((found for key in names if (found := catalogue.find(key)) is not None), None)
-    finding = replace(finding, file=file, rule_id=rule_id)
-    if finding.lesson.strip() and rule_worded(finding.lesson, catalogue) is not None:
-        finding = replace(finding, lesson="", why="")  # curated words come from the catalogue, never from a report
-    told = None if rule or rule_key else _told(description, catalogue)
-    known = rule or (told.rule if told else None)
-    suggested = known.severity if known else severity_of(description)
-    severity = finding.severity or suggested
-    category = finding.category or (known.category if known else category_of(description))
-    offered = severity if by_person else capped(severity, suggested)
-    offer, refusal = _best_offer(finding, rule, rule_key, offered, category)
-    keys = _keys(rule_key, rule, offer, description)
-    if offer is None and told is not None:
-        offer = offer_of_rule(told.rule)
-    if offer is not None:
-        offer = reviewed(offer, review)
-    return Prepared(
-        finding=finding,
-        description=description,
-        severity=severity,
-        category=category,
-        rule_key=rule_key,
-        keys=keys,
-        fingerprint=digest(finding.fingerprint or _general(description), rule_key, file),
-        offer=offer,
-        refusal=refusal,
-        is_named=rule is not None,
-        told=told,
-        subjects=subjects_of(description),
-    )
-
-
-def names_of_lesson(item: Prepared) -> tuple[str, ...]:
-    """Return every exact name of the lesson that is made of an issue's offer."""
-    offer = item.offer
-    curated = f"catalogue:{offer.catalogue_id}" if offer and offer.catalogue_id else ""
-    text = f"text:{content_hash(offer.text)}" if offer else ""
-    return tuple(dict.fromkeys(key for key in (*item.keys, curated, text) if key))
-
-
-def _told(description: str, catalogue: Catalogue) -> Told | None:
-    """Return the weakness that a description's words surely tell, if the catalogue has a lesson for it."""
-    told = sketch(description)
-    rule = catalogue.find(told.surely_tells) if told.surely_tells else None
-    return Told(told.surely_tells, told.weaknesses[told.surely_tells], rule) if rule else None
-
-
-def capped(declared: Severity, suggested: Severity) -> Severity:
-    """Return how severe a lesson may be that somebody offers: at most a step above what the issue's words suggest.
-
-    A self-declared severity must not lift a lesson over others (SAFETY P14), and `critical` is the catalogue's and
-    people's to give. The issue keeps what was declared.
-    """
-    return SEVERITY_OF_RANK[min(SEVERITY_RANK[declared], SEVERITY_RANK[suggested] + 1, SEVERITY_RANK["high"])]
 
 
 def rule_worded(text: str, catalogue: Catalogue) -> CatalogueRule | None:
@@ -197,7 +37,7 @@ def name_of_issue(rule_key: str, description: str) -> str:
 
 def issue_key(description: str) -> str:
     """Return the exact name of an issue that names no rule: its words without numbers and places."""
-    general = _general(description)
+    general = general_words(description)
     return f"issue:{digest(general if any(char.isalpha() for char in general) else description)}"
 
 
@@ -206,97 +46,6 @@ def digest(*parts: str) -> str:
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
 
 
-def offer_of_rule(rule: CatalogueRule) -> Offer | None:
-    """Return the lesson that the catalogue keeps for `rule`.
-
-    The words of a catalogue that replaces the packaged one pass the lint as an import does: None where they are no
-    rule at all.
-    """
-    if rule.trust != "curated":
-        key = rule.keys[0] if rule.keys else ""
-        offer, _ = screened_offer(rule.text, rule.why, rule.severity, rule.category, rule.trust, key)
-        return offer and replace(offer, catalogue_id=rule.id)
-    return Offer(
-        text=one_line(rule.text),
-        why=one_line(rule.why),
-        severity=rule.severity,
-        category=rule.category,
-        trust="curated",
-        status="probation",
-        rule_key=rule.keys[0] if rule.keys else "",
-        catalogue_id=rule.id,
-    )
-
-
-def screened_offer(
-    text: str, why: str, severity: Severity, category: Category, trust: Trust, rule_key: str = ""
-) -> tuple[Offer | None, str]:
-    """Return the lesson offered as `text` after the lint, or None and the reason it is no lesson."""
-    judged, reason = screen(text), screen_why(why)
-    if judged.verdict == "unfit":
-        return None, "The offered lesson was not taken: " + judged.reasons[0] + "."
-    reasons = judged.reasons + tuple(f"its rationale: {line}" for line in reason.reasons)
-    status: Status = "quarantined" if reasons else "probation"
-    return Offer(judged.text, reason.text, severity, category, trust, status, rule_key, reasons), ""
-
-
-def _best_offer(
-    finding: Finding, rule: CatalogueRule | None, rule_key: str, severity: Severity, category: Category
-) -> tuple[Offer | None, str]:
-    if rule is not None and (curated := offer_of_rule(rule)) is not None:
-        return curated, ""
-    refusal = ""
-    if finding.lesson.strip():
-        offer, refusal = screened_offer(finding.lesson, finding.why, severity, category, "offered", rule_key)
-        if offer is not None:
-            return offer, ""
-    metadata = finding.metadata
-    if metadata is not None and rule_key and not copies(metadata.text, finding.description):
-        offer, _ = screened_offer(metadata.text, metadata.why, severity, category, "scanner", rule_key)
-        if offer is not None:
-            return offer, ""
-    return None, refusal
-
-
-def copies(lesson_text: str, description: str) -> bool:
-    """Return whether a lesson has a run of eight words or more from an issue: such words are evidence, no rule."""
-    words = _WORDS.findall(lesson_text.lower())
-    issue = f" {' '.join(_WORDS.findall(description.lower()))} "
-    return any(f" {' '.join(words[at : at + COPIED_RUN])} " in issue for at in range(len(words) - COPIED_RUN + 1))
-
-
-def reviewed(offer: Offer, review: ReviewMode) -> Offer:
-    """Return `offer` with the status it has where `trust.review` is `review`; curated words are never held back."""
-    if offer.trust == "curated":
-        return offer
-    status, reasons = offer.status, offer.reasons
-    if review == "all" and status != "quarantined":
-        status, reasons = "quarantined", ("every lesson is reviewed here (trust.review = all)",)
-    elif review == "none" and status == "quarantined" and offer.trust not in {"scanner", "generated"}:
-        status = "probation"
-    return replace(offer, status=status, reasons=reasons)
-
-
-def held_from_all(offer: Offer, agent_name: str, review: ReviewMode) -> Offer:
-    """Return `offer` as it is for one agent; for all agents, anybody's words but the catalogue's wait for a person.
-
-    A lesson of the shared agent reaches everyone, and so would a planted one.
-    """
-    if agent_name != SHARED_AGENT or review == "none" or offer.trust not in {"offered", "generated"}:
-        return offer
-    return replace(offer, status="quarantined", reasons=(*offer.reasons, FOR_ALL))
-
-
-def _keys(rule_key: str, rule: CatalogueRule | None, offer: Offer | None, description: str) -> tuple[str, ...]:
-    keys: Sequence[str] = (
-        rule_key and f"rule:{rule_key}",
-        f"catalogue:{rule.id}" if rule else "",
-        f"text:{content_hash(offer.text)}" if offer else "",
-        "" if rule_key else issue_key(description),
-    )
-    return tuple(key for key in keys if key)
-
-
-def _general(description: str) -> str:
+def general_words(description: str) -> str:
     """Return a description without what differs between sightings of one problem: numbers, places, white space."""
     return one_line(_PLACE.sub("#", description.lower()))

@@ -12,14 +12,16 @@ import anyio.to_thread
 from sqlalchemy import Connection
 
 from lessonbook.classify.catalogue import canonical_key
+from lessonbook.classify.catalogue_offer import offer_of_rule
 from lessonbook.classify.rule_keys import tool_of
 from lessonbook.domain.errors import Forbidden
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.operator import ExportedLesson, Imported, PortableLesson, RefusedRecord
 from lessonbook.domain.vocabulary import SERVABLE, Status
+from lessonbook.screening.offer import Offer, reviewed, screened_offer
 from lessonbook.screening.redact import redact
 from lessonbook.services.agent_names import give_name
-from lessonbook.services.preparation import Offer, content_hash, offer_of_rule, reviewed, rule_worded, screened_offer
+from lessonbook.services.preparation import content_hash, rule_worded
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import lessons as lesson_rows

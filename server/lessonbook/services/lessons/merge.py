@@ -9,9 +9,10 @@ from sqlalchemy import Connection
 from lessonbook.domain.errors import Forbidden, InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.operator import Reviewed
+from lessonbook.screening.offer import screened_offer
 from lessonbook.screening.redact import redact
 from lessonbook.search.subjects import with_issue
-from lessonbook.services.preparation import content_hash, name_of_issue, screened_offer
+from lessonbook.services.preparation import content_hash, name_of_issue
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import recount

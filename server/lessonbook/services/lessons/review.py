@@ -8,22 +8,18 @@ from typing import Final
 from sqlalchemy import Connection
 
 from lessonbook.classify.catalogue import CatalogueRule, canonical_key
+from lessonbook.classify.catalogue_offer import offer_of_rule
 from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.operator import LessonReview, NewLesson, ReviewAction, Reviewed
 from lessonbook.domain.vocabulary import SHARED_AGENT, Status
 from lessonbook.experiment.ranking import estimate_tokens
 from lessonbook.screening.lint.screen import screen
+from lessonbook.screening.offer import Offer, reviewed, screened_offer
 from lessonbook.screening.redact import redact
 from lessonbook.search.subjects import with_issue
 from lessonbook.services.agent_names import give_name
-from lessonbook.services.preparation import (
-    Offer,
-    content_hash,
-    offer_of_rule,
-    reviewed,
-    screened_offer,
-)
+from lessonbook.services.preparation import content_hash
 from lessonbook.services.workspace import Workspace, once, request_hash
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import recount

@@ -13,7 +13,8 @@ from lessonbook.classify.rule_keys import tool_of
 from lessonbook.dedup.precedents import AMBIGUOUS, MEMBERS_MAX, MERGE, Match, Precedents
 from lessonbook.domain.lesson import Lesson
 from lessonbook.domain.vocabulary import SHARED_AGENT, VOUCHED, Trust
-from lessonbook.services.preparation import Offer, Prepared, Told
+from lessonbook.screening.offer import Offer
+from lessonbook.services.report.preparation import Prepared, Told
 from lessonbook.services.workspace import Workspace, is_lesson_id
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.engine import Retry

@@ -17,10 +17,11 @@ from lessonbook.domain.findings import Finding
 from lessonbook.domain.lesson import LOCAL, Caller
 from lessonbook.domain.loop import RefinedIssue, Refinement, Report
 from lessonbook.domain.vocabulary import SERVABLE, SEVERITY_RANK, SHARED_AGENT, Evidence, IssueAction, Source
+from lessonbook.screening.offer import Offer, held_from_all
 from lessonbook.search.subjects import with_issue
 from lessonbook.services.agent_names import meaning_of
-from lessonbook.services.preparation import Offer, Prepared, held_from_all, names_of_lesson, prepare
 from lessonbook.services.report.matching import EXACT, Matching, Verdict
+from lessonbook.services.report.preparation import Prepared, names_of_lesson, prepare
 from lessonbook.services.workspace import Workspace, hash_of, is_lesson_id, once
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import Scores

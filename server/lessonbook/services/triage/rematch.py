@@ -9,8 +9,8 @@ from lessonbook.domain.findings import Finding
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.loop import Refinement
 from lessonbook.domain.vocabulary import SEVERITY_OF_RANK
-from lessonbook.services.preparation import Prepared, names_of_lesson, prepare
 from lessonbook.services.report.matching import EXACT, Matching, Verdict
+from lessonbook.services.report.preparation import Prepared, names_of_lesson, prepare
 from lessonbook.services.triage.settlement import Settling
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.ledger import Ledger

@@ -11,8 +11,9 @@ from lessonbook.domain.errors import InvalidInput, NotFound
 from lessonbook.domain.lesson import Lesson
 from lessonbook.domain.loop import RefinedIssue, Refinement
 from lessonbook.domain.vocabulary import SERVABLE, SEVERITY_OF_RANK, SHARED_AGENT, IssueAction, Status
+from lessonbook.screening.offer import Offer, held_from_all
 from lessonbook.search.subjects import with_issue
-from lessonbook.services.preparation import Offer, content_hash, held_from_all, name_of_issue
+from lessonbook.services.preparation import content_hash, name_of_issue
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows

@@ -11,8 +11,9 @@ from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.vocabulary import SERVABLE, SEVERITY_RANK, Status
 from lessonbook.experiment.effect import posterior
 from lessonbook.experiment.ranking import estimate_tokens
+from lessonbook.screening.offer import Offer
 from lessonbook.search.subjects import document_of, with_tasks
-from lessonbook.services.preparation import Offer, content_hash
+from lessonbook.services.preparation import content_hash
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import audit
 from lessonbook.store import lessons as lesson_rows
