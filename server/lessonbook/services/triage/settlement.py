@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from lessonbook.classify.rule_keys import tool_of
+from lessonbook.dedup.precedence import is_other_rule
 from lessonbook.domain.errors import InvalidInput, NotFound
 from lessonbook.domain.lesson import Lesson
 from lessonbook.domain.loop import RefinedIssue, Refinement
@@ -102,7 +102,7 @@ class Settling:
         if not rest:
             return
         twin = named.get(text_key)
-        if twin is not None and not self._is_other_rule(rest, twin):
+        if twin is not None and not self._names_other_rule(rest, twin):
             self.join(rest, twin, f"Same as lesson {twin}.")
             return
         if (buried := self._buried(text_key, offer)) is not None:
@@ -220,17 +220,9 @@ class Settling:
             raise NotFound(f"There is no lesson {lesson_id!r} in project {self.ledger.caller.project!r}: check the id")
         return found[lesson_id]
 
-    def _is_other_rule(self, issues: Sequence[Row], lesson_id: str) -> bool:
-        """Tell whether a lesson answers to another rule of the tool that named one of the issues.
-
-        Two rules of one tool are two lessons, even where they are worded alike.
-        """
-        lesson = self._existing(lesson_id)
-        if lesson.status == "rejected":
-            return False
-        curated = self.ledger.work.catalogue.find(f"catalogue:{lesson.provenance.get('catalogue')}")
-        tools = {tool_of(rule) for rule in (lesson.rule_key, *(curated.keys if curated else ())) if rule}
-        return any(issue["rule_id"] and tool_of(issue["rule_id"]) in tools for issue in issues)
+    def _names_other_rule(self, issues: Sequence[Row], lesson_id: str) -> bool:
+        lesson, catalogue = self._existing(lesson_id), self.ledger.work.catalogue
+        return any(is_other_rule(issue["rule_id"], lesson, catalogue) for issue in issues)
 
     def _buried(self, text_key: str, offer: Offer) -> str | None:
         """Return the rejected lesson, of whatever agent, whose words these are; a person may use them again."""
