@@ -11,9 +11,9 @@ from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.operator import Reviewed
 from lessonbook.screening.offer import screened_offer
 from lessonbook.screening.redact import redact
-from lessonbook.search.subjects import with_issue
 from lessonbook.services.preparation import content_hash, name_of_issue
 from lessonbook.services.workspace import Workspace
+from lessonbook.services.writing.issue_writer import reindex
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import recount
 from lessonbook.store import issues as issue_rows
@@ -69,8 +69,8 @@ def join(ledger: Ledger, source: Lesson, target: Lesson, reason: str) -> int:
     recount(ledger, source)
     ledger.move(source, "merge", reason, {"status": "superseded", "superseded_by": target.id})
     ledger.move(target, "merge", reason, {}, {"merged": source.id, "issues": moved})
-    _index(ledger, target)
-    _index(ledger, source)  # its issues' words went with them: there they can be deleted
+    reindex(ledger, target, ISSUES_MAX)
+    reindex(ledger, source, ISSUES_MAX)  # its issues' words went with them: there they can be deleted
     return moved
 
 
@@ -118,9 +118,9 @@ async def split_lesson(
         ledger.set(lesson, {"issue_count": lesson.issue_count - moved})
         recount(ledger, lesson)
         ledger.move(lesson, "split", f"{moved} issues went to {new_id}", {}, {"into": new_id, "issues": moved})
-        _index(ledger, lesson)
+        reindex(ledger, lesson, ISSUES_MAX)
         made = lesson_rows.find(connection, caller.project, [new_id])[new_id]
-        _index(ledger, made)
+        reindex(ledger, made, ISSUES_MAX)
         if not ledger.write():
             raise Retry
         note = f"{moved} issues moved from {lesson.id}."
@@ -154,14 +154,6 @@ def _names_that_go(connection: Connection, project: str, lesson: Lesson, moved: 
         - {name_of_issue(issue["rule_id"], issue["description"]) for issue in staying}
         - own
     )
-
-
-def _index(ledger: Ledger, lesson: Lesson) -> None:
-    curated = lesson.provenance.get("catalogue") or ""
-    body = ledger.document_of(lesson.lesson_text, lesson.rationale, lesson.rule_key, lesson.category, curated)
-    for issue in issue_rows.of_lesson(ledger.connection, ledger.caller.project, lesson.id, ISSUES_MAX):
-        body = with_issue(body, lesson.lesson_text, issue["description"], issue["file"])
-    ledger.document(lesson.id, body)
 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:

@@ -17,10 +17,10 @@ from lessonbook.experiment.ranking import estimate_tokens
 from lessonbook.screening.lint.screen import screen
 from lessonbook.screening.offer import Offer, reviewed, screened_offer
 from lessonbook.screening.redact import redact
-from lessonbook.search.subjects import with_issue
 from lessonbook.services.agent_names import give_name
 from lessonbook.services.preparation import content_hash
 from lessonbook.services.workspace import Workspace, once, request_hash
+from lessonbook.services.writing.issue_writer import reindex
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import recount
 from lessonbook.store import issues as issue_rows
@@ -33,6 +33,9 @@ NEEDS_PERSON: Final[frozenset[ReviewAction]] = frozenset({"approve", "edit", "re
 
 TAKES_AWAY: Final[frozenset[ReviewAction]] = frozenset({"suspend", "reject", "retire", "expire", "unpin"})
 """Actions that need a person, too, where the catalogue or a person vouches for the lesson."""
+
+ISSUES_MAX: Final = 50
+"""Issues behind an edited lesson by which search finds it."""
 
 _FROM: Final[Mapping[ReviewAction, frozenset[Status]]] = {
     "approve": frozenset({"quarantined", "probation", "active", "suspended"}),
@@ -150,16 +153,8 @@ def _edit(ledger: Ledger, lesson: Lesson, review: LessonReview) -> str:
     if judged.text != lesson.lesson_text:
         recount(ledger, replace(lesson, version=lesson.version + 1))  # other words: what was measured is not theirs
     ledger.name(lesson.id, lesson.agent_name, (f"text:{content_hash(judged.text)}",))
-    _index_anew(ledger, lesson, judged.text)
+    reindex(ledger, replace(lesson, lesson_text=judged.text), ISSUES_MAX)
     return "" if judged.verdict == "clean" else "Taken as a person's word, though " + "; ".join(judged.reasons) + "."
-
-
-def _index_anew(ledger: Ledger, lesson: Lesson, text: str) -> None:
-    curated = lesson.provenance.get("catalogue") or ""
-    body = ledger.document_of(text, lesson.rationale, lesson.rule_key, lesson.category, curated)
-    for issue in issue_rows.of_lesson(ledger.connection, ledger.caller.project, lesson.id, 50):
-        body = with_issue(body, text, issue["description"], issue["file"])
-    ledger.document(lesson.id, body)
 
 
 def _delete(ledger: Ledger, lesson: Lesson) -> int:

@@ -16,7 +16,6 @@ from lessonbook.screening.offer import Offer
 from lessonbook.services.report.preparation import Prepared, Told
 from lessonbook.services.workspace import Workspace, is_lesson_id
 from lessonbook.store import lessons as lesson_rows
-from lessonbook.store.engine import Retry
 
 
 class Matching:
@@ -74,22 +73,9 @@ class Matching:
 
     def lesson(self, lesson_id: str) -> Lesson | None:
         """Return a lesson; None for one that this transaction makes."""
-        if lesson_id not in self.known:
+        if lesson_id not in self.known and lesson_id not in self.made:
             self.known |= lesson_rows.find(self._connection, self._project, [lesson_id])
         return self.known.get(lesson_id)
-
-    def look_again(self, lesson_ids: Collection[str]) -> None:
-        """Read lessons again that are to be written, now that their agents are held.
-
-        Raises:
-            Retry: somebody changed one after it was looked at, so that what was decided may not hold; counters may.
-        """
-        found = lesson_rows.find(self._connection, self._project, lesson_ids, lock=True)
-        for lesson in found.values():
-            before = self.known[lesson.id]
-            if (before.status, before.version, before.trust) != (lesson.status, lesson.version, lesson.trust):
-                raise Retry
-        self.known |= found
 
     def _candidates(self, item: Prepared, owners: Sequence[str]) -> Iterator[Candidate]:
         yield from self._named(item, owners)

@@ -39,10 +39,11 @@ async def refine_issues(work: Workspace, caller: Caller, authoring: Authoring) -
         settling = Settling(Ledger(work, caller, connection, now), work.new_id("R"), "author")
         settling.hold(issue_id for authored in authoring.lessons for issue_id in authored.issue_ids)
         for authored in authoring.lessons:
-            begun = len(settling.lines)
+            lines = settling.writer.lines
+            begun = len(lines)
             issues = settling.pending(authored.issue_ids)
             _settle(settling, issues, authored)
-            settling.lines[begun:] = _in_order(settling.lines[begun:], issues)
+            lines[begun:] = _in_order(lines[begun:], issues)
         return settling.close()
 
     fingerprint = request_hash(authoring, "idempotency_key")

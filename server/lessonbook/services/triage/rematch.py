@@ -33,11 +33,12 @@ async def rematch(work: Workspace, caller: Caller, issue_ids: Sequence[str]) -> 
         verdicts = {name: matching.match(item, rows[name]["agent_name"]) for name, item in prepared.items()}
         settling = Settling(Ledger(work, caller, connection, work.now()), work.new_id("R"), "rules")
         held = settling.hold(prepared)
-        matching.look_again({verdict.lesson_id for verdict in verdicts.values() if verdict.lesson_id is not None})
+        joined = {verdict.lesson_id for verdict in verdicts.values()}
+        settling.writer.look_again(lesson for lesson_id, lesson in matching.known.items() if lesson_id in joined)
         for row in held.values():
             if row["action"] == "pending":
                 _settle(settling, matching, row, prepared[row["id"]], verdicts[row["id"]])
-        return settling.close() if settling.lines else None
+        return settling.close() if settling.writer.lines else None
 
     return await work.store.write(act)
 
