@@ -11,15 +11,8 @@ from lessonbook.classify.catalogue import Catalogue, CatalogueRule, canonical_ke
 from lessonbook.classify.severity import category_of, severity_of
 from lessonbook.dedup.likeness import sketch
 from lessonbook.domain.findings import Finding
-from lessonbook.domain.vocabulary import (
-    SEVERITY_OF_RANK,
-    SEVERITY_RANK,
-    SHARED_AGENT,
-    Category,
-    Severity,
-    Status,
-    Trust,
-)
+from lessonbook.domain.lesson_status import Status
+from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, SHARED_AGENT, Category, Severity, Trust
 from lessonbook.screening.lint.screen import one_line, screen, screen_why, visible
 from lessonbook.screening.redact import redact
 from lessonbook.search.document import Subjects

@@ -15,8 +15,8 @@ from lessonbook.classify.catalogue import canonical_key
 from lessonbook.classify.rule_keys import tool_of
 from lessonbook.domain.errors import Forbidden
 from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.lesson_status import COMES_BACK, RULES, SERVABLE, STANDING, Status
 from lessonbook.domain.operator import ExportedLesson, Imported, PortableLesson, RefusedRecord
-from lessonbook.domain.vocabulary import SERVABLE, Status
 from lessonbook.screening.redact import redact
 from lessonbook.services.agent_names import give_name
 from lessonbook.services.preparation import Offer, content_hash, offer_of_rule, reviewed, rule_worded, screened_offer
@@ -27,18 +27,6 @@ from lessonbook.store.engine import Retry
 
 CHUNK: Final = 200
 EXPORTED_MAX: Final = 100_000
-_STANDING: Final[dict[Status, int]] = {
-    "active": 6,
-    "probation": 5,
-    "quarantined": 4,
-    "expired": 3,
-    "suspended": 2,
-    "retired": 1,
-    "rejected": 0,
-}
-"""How near to being served: of two records of one lesson the lower counts."""
-_COMES_BACK: Final[frozenset[Status]] = frozenset({*SERVABLE, "quarantined", "expired"})
-"""From these a lesson is served, or may be without a person's word: what the lint objects to waits instead."""
 _HASHED: Final = re.compile(r"(?:text|issue):[0-9a-f]{32}")
 _CATALOGUED: Final = re.compile(r"catalogue:[\w.-]{1,100}")
 
@@ -133,7 +121,7 @@ class _Screen:
             for at in known:
                 first = found[at]
                 if first is not None and first.is_twin(one.offer.rule_key):
-                    found[at] = min(first, replace(first, status=one.status), key=lambda same: _STANDING[same.status])
+                    found[at] = min(first, replace(first, status=one.status), key=lambda same: RULES[same.status].rank)
                     found.append(None)
                     break
             else:
@@ -161,7 +149,7 @@ class _Screen:
             offer=offer,
             names=_names(lesson, offer),
             status=status,
-            pinned=lesson.pinned and self._caller.person and status not in {"quarantined", "rejected"},
+            pinned=lesson.pinned and self._caller.person and status in STANDING and status != "quarantined",
         )
 
     def _offer(self, lesson: PortableLesson) -> tuple[Offer | None, str]:
@@ -180,7 +168,7 @@ class _Screen:
             status: Status = "active" if self._active and claimed != "probation" else "probation"
         else:
             status = claimed
-        return "quarantined" if offer.status == "quarantined" and status in _COMES_BACK else status
+        return "quarantined" if offer.status == "quarantined" and status in COMES_BACK else status
 
 
 def _names(lesson: PortableLesson, offer: Offer) -> tuple[str, ...]:
@@ -270,11 +258,10 @@ class _Known:
 async def export_lessons(work: Workspace, caller: Caller, agent_name: str = "") -> list[ExportedLesson]:
     """Return the lessons that stand (all but rejected and superseded), most severe first."""
     filters = {"agent_name": work.roster.resolve(agent_name)} if agent_name else {}
-    statuses = ["quarantined", "probation", "active", "suspended", "retired", "expired"]
 
     def read(connection: Connection) -> list[ExportedLesson]:
         found = lesson_rows.page(
-            connection, caller.project, filters=filters, statuses=statuses, after=None, limit=EXPORTED_MAX
+            connection, caller.project, filters=filters, statuses=STANDING, after=None, limit=EXPORTED_MAX
         )
         names = lesson_rows.names_of(connection, caller.project)
         return [_exported(lesson, names.get(lesson.id, [])) for lesson in found]

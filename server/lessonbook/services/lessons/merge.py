@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from lessonbook.domain.errors import Forbidden, InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.lesson_status import TOMBSTONES
 from lessonbook.domain.operator import Reviewed
 from lessonbook.screening.redact import redact
 from lessonbook.search.subjects import with_issue
@@ -139,7 +140,7 @@ def _both(found: dict[str, Lesson], caller: Caller, source_id: str, target_id: s
         )
     if source.status == "superseded":
         raise InvalidInput(f"Lesson {source.id} was merged already: {source.superseded_by} stands for it")
-    if target.status in {"superseded", "rejected"}:
+    if target.status in TOMBSTONES:
         raise InvalidInput(f"Lesson {target.id} is {target.status}: merge into a lesson that stands")
     return source, target
 

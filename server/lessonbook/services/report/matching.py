@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from lessonbook.classify.rule_keys import tool_of
 from lessonbook.dedup.precedents import AMBIGUOUS, MEMBERS_MAX, MERGE, Match, Precedents
 from lessonbook.domain.lesson import Lesson
+from lessonbook.domain.lesson_status import TOMBSTONES
 from lessonbook.domain.vocabulary import SHARED_AGENT, VOUCHED, Trust
 from lessonbook.services.preparation import Offer, Prepared, Told
 from lessonbook.services.workspace import Workspace, is_lesson_id
@@ -158,7 +159,7 @@ class Matching:
     def _stands(self, lesson_id: str) -> bool:
         """Tell whether a remembered lesson is there and its own: memory may be ahead of what was rolled back."""
         lesson = self.lesson(lesson_id)
-        return lesson_id in self.made if lesson is None else lesson.status not in {"superseded", "rejected"}
+        return lesson_id in self.made if lesson is None else lesson.status not in TOMBSTONES
 
     def _is_rejected(self, lesson_id: str) -> bool:
         lesson = self.lesson(lesson_id) if is_lesson_id(lesson_id) else None

@@ -15,8 +15,9 @@ from sqlalchemy import Connection
 from lessonbook.domain.errors import NotFound
 from lessonbook.domain.findings import Finding
 from lessonbook.domain.lesson import LOCAL, Caller
+from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.loop import RefinedIssue, Refinement, Report
-from lessonbook.domain.vocabulary import SERVABLE, SEVERITY_RANK, SHARED_AGENT, Evidence, IssueAction, Source
+from lessonbook.domain.vocabulary import SEVERITY_RANK, SHARED_AGENT, Evidence, IssueAction, Source
 from lessonbook.search.subjects import with_issue
 from lessonbook.services.agent_names import meaning_of
 from lessonbook.services.preparation import Offer, Prepared, held_from_all, names_of_lesson, prepare

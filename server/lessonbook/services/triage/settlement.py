@@ -9,8 +9,9 @@ from typing import Any, Final, Literal
 from lessonbook.classify.rule_keys import tool_of
 from lessonbook.domain.errors import InvalidInput, NotFound
 from lessonbook.domain.lesson import Lesson
+from lessonbook.domain.lesson_status import JOINABLE, SERVABLE, Status
 from lessonbook.domain.loop import RefinedIssue, Refinement
-from lessonbook.domain.vocabulary import SERVABLE, SEVERITY_OF_RANK, SHARED_AGENT, IssueAction, Status
+from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SHARED_AGENT, IssueAction
 from lessonbook.search.subjects import with_issue
 from lessonbook.services.preparation import Offer, content_hash, held_from_all, name_of_issue
 from lessonbook.services.writing.ledger import Ledger
@@ -20,9 +21,6 @@ from lessonbook.store.engine import Retry
 from lessonbook.store.types import Row
 
 Refiner = Literal["author", "llm", "rules"]
-
-JOINABLE: Final[frozenset[Status]] = frozenset({"probation", "active", "quarantined", "suspended", "expired"})
-"""An author may say that an issue is an instance of a lesson in one of these; the others stand no longer."""
 
 _ORIGIN: Final[Mapping[str, str]] = {
     "approved": "New lesson in the author's words",

@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from lessonbook.domain.lesson import Caller, Lesson
-from lessonbook.domain.vocabulary import SERVABLE, SEVERITY_RANK, Status
+from lessonbook.domain.lesson_status import SERVABLE, Action, Status, allowed_targets
+from lessonbook.domain.vocabulary import SEVERITY_RANK
 from lessonbook.experiment.effect import posterior
 from lessonbook.experiment.ranking import estimate_tokens
 from lessonbook.search.subjects import document_of, with_tasks
@@ -154,11 +155,18 @@ class Ledger:
         lesson_rows.change(self.connection, self.caller.project, lesson.id, {**values, "updated_at": self.now})
 
     def move(
-        self, lesson: Lesson, action: str, reason: str, values: Row, numbers: Mapping[str, Any] | None = None
+        self, lesson: Lesson, action: Action, reason: str, values: Row, numbers: Mapping[str, Any] | None = None
     ) -> None:
-        """Change a lesson's words or standing at once, and plan its history and audit entries."""
+        """Change a lesson's words or status at once, and plan its history and audit entries.
+
+        Raises:
+            InvalidInput: the lesson's status does not allow the action.
+            RuntimeError: the action never leads to the status in `values`.
+        """
         self._change(lesson.id, lesson.agent_name)
         status: Status = values.get("status", lesson.status)
+        if status not in allowed_targets(lesson.id, action, lesson.status):
+            raise RuntimeError(f"{action!r} does not make a lesson that is {lesson.status} {status}")
         text: str = values.get("lesson_text", lesson.lesson_text)
         version = lesson.version + (text != lesson.lesson_text or "rationale" in values)
         written: Row = {
