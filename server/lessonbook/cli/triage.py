@@ -12,12 +12,12 @@ from rich.panel import Panel
 
 from lessonbook.cli.console import brief
 from lessonbook.domain.errors import LessonbookError
+from lessonbook.domain.lesson_names import name_of_issue
 from lessonbook.domain.lesson_status import SUGGESTED
 from lessonbook.domain.operator import Authoring, LessonListing, PendingIssue, PendingListing
 from lessonbook.domain.validation import parse
 from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.screening.lint.screen import visible
-from lessonbook.services.preparation import name_of_issue
 from lessonbook.services.triage import authoring
 from lessonbook.services.views import listings
 

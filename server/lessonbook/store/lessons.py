@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from lessonbook.domain.lesson import Lesson
+from lessonbook.domain.lesson_names import kind_of
 from lessonbook.domain.lesson_status import SERVABLE, TOMBSTONES
 from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.store import dialect
@@ -186,7 +187,7 @@ def worded(connection: Connection, project: str, hashes: Iterable[str]) -> list[
 
 def rejected_texts(connection: Connection, project: str, keys: Iterable[str]) -> dict[str, str]:
     """Return which of the keys are texts of rejected lessons, of whatever agent, with the lesson's id."""
-    texts = {key for key in keys if key.startswith("text:")}
+    texts = {key for key in keys if kind_of(key) == "text"}
     if not texts:
         return {}
     found = connection.execute(_REJECTED, {"project": project, "texts": list(texts)})

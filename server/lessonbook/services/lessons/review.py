@@ -10,17 +10,17 @@ from sqlalchemy import Connection
 from lessonbook.classify.catalogue import CatalogueRule, canonical_key
 from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.lesson_names import catalogue_name, content_hash, rule_name, text_name
 from lessonbook.domain.lesson_status import ReviewAction, Status, allowed_targets
 from lessonbook.domain.operator import LessonReview, NewLesson, Reviewed
+from lessonbook.domain.token_estimate import estimate_lesson_tokens
 from lessonbook.domain.vocabulary import SHARED_AGENT
-from lessonbook.experiment.ranking import estimate_tokens
 from lessonbook.screening.lint.screen import screen
 from lessonbook.screening.redact import redact
 from lessonbook.search.subjects import with_issue
 from lessonbook.services.agent_names import give_name
 from lessonbook.services.preparation import (
     Offer,
-    content_hash,
     offer_of_rule,
     reviewed,
     screened_offer,
@@ -125,7 +125,7 @@ def _edit(ledger: Ledger, lesson: Lesson, review: LessonReview, status: Status) 
     values: Row = {
         "lesson_text": judged.text,
         "content_hash": content_hash(judged.text),
-        "token_count": estimate_tokens(judged.text) + estimate_tokens(lesson.rationale),
+        "token_count": estimate_lesson_tokens(judged.text, lesson.rationale),
         "trust": "approved",
         "approved_by": ledger.caller.principal,
     }
@@ -134,7 +134,7 @@ def _edit(ledger: Ledger, lesson: Lesson, review: LessonReview, status: Status) 
     ledger.move(lesson, "edit", redact(review.reason)[0] or "edited", values)
     if judged.text != lesson.lesson_text:
         recount(ledger, replace(lesson, version=lesson.version + 1))  # other words: what was measured is not theirs
-    ledger.name(lesson.id, lesson.agent_name, (f"text:{content_hash(judged.text)}",))
+    ledger.name(lesson.id, lesson.agent_name, (text_name(judged.text),))
     _index_anew(ledger, lesson, judged.text)
     return "" if judged.verdict == "clean" else "Taken as a person's word, though " + "; ".join(judged.reasons) + "."
 
@@ -180,7 +180,7 @@ async def add_lesson(work: Workspace, caller: Caller, new: NewLesson) -> Reviewe
     offer, refusal = screened_offer(new.text, new.why, new.severity, new.category, "approved", rule_key)
     if offer is None:
         raise InvalidInput(refusal)
-    keys = tuple(filter(None, (rule_key and f"rule:{rule_key}", f"text:{content_hash(offer.text)}")))
+    keys = tuple(filter(None, (rule_key and rule_name(rule_key), text_name(offer.text))))
 
     def transaction(connection: Connection) -> Reviewed:
         ledger = Ledger(work, caller, connection, work.now())
@@ -203,7 +203,7 @@ async def add_starters(work: Workspace, caller: Caller, agent_name: str, rules: 
     name = work.roster.resolve(agent_name)
 
     def transaction(connection: Connection) -> list[str]:
-        wanted = {rule.id: (f"catalogue:{rule.id}", f"rule:{next(iter(rule.keys), '')}") for rule in rules}
+        wanted = {rule.id: (catalogue_name(rule.id), rule_name(next(iter(rule.keys), ""))) for rule in rules}
         names = [key for keys in wanted.values() for key in keys]
         ledger = Ledger(work, caller, connection, work.now())
         ledger.hold([name])
