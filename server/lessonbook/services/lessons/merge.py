@@ -94,7 +94,7 @@ async def split_lesson(
         ledger = Ledger(work, caller, connection, work.now())
         lesson = ledger.lessons([lesson_id]).get(lesson_id)
         if lesson is None:
-            raise NotFound(f"There is no lesson {lesson_id!r} in project {caller.project!r}: check the id")
+            raise NotFound.lesson(lesson_id, caller.project)
         offer, refusal = screened_offer(text, why, lesson.severity_name, lesson.category, "approved")
         if offer is None:
             raise InvalidInput(refusal)
@@ -133,7 +133,7 @@ async def split_lesson(
 def _both(found: dict[str, Lesson], caller: Caller, source_id: str, target_id: str) -> tuple[Lesson, Lesson]:
     for lesson_id in (source_id, target_id):
         if lesson_id not in found:
-            raise NotFound(f"There is no lesson {lesson_id!r} in project {caller.project!r}: check the id")
+            raise NotFound.lesson(lesson_id, caller.project)
     source, target = found[source_id], found[target_id]
     if source.agent_name != target.agent_name:
         raise InvalidInput(

@@ -81,7 +81,7 @@ async def review_lesson(work: Workspace, caller: Caller, review: LessonReview) -
 def _existing(ledger: Ledger, lesson_id: str) -> Lesson:
     lesson = ledger.lessons([lesson_id]).get(lesson_id)
     if lesson is None:
-        raise NotFound(f"There is no lesson {lesson_id!r} in project {ledger.caller.project!r}: check the id")
+        raise NotFound.lesson(lesson_id, ledger.caller.project)
     return lesson
 
 

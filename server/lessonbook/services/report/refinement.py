@@ -222,10 +222,8 @@ class _Refining:
             return None
         run = runs.find(self._connection, self._caller.project, self._batch.run_id)
         if run is None:
-            raise NotFound(
-                f"There is no run {self._batch.run_id!r} in project {self._caller.project!r}: pass the run_id that "
-                "get_lessons returned, or leave run_id out to report without one"
-            )
+            advice = "pass the run_id that get_lessons returned, or leave run_id out to report without one"
+            raise NotFound.run(self._batch.run_id, self._caller.project, advice)
         return run
 
     def _agents_of(self, prepared: Sequence[Prepared], routed: Sequence[str | None]) -> list[str]:

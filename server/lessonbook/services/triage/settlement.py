@@ -70,7 +70,7 @@ class Settling:
         project = self.ledger.caller.project
         found = {issue_id: self._held[issue_id] for issue_id in wanted if issue_id in self._held}
         if missing := [issue_id for issue_id in wanted if issue_id not in found]:
-            raise NotFound(f"There is no issue {missing[0]!r} in project {project!r}: check the id")
+            raise NotFound.issue(missing[0], project)
         for issue in found.values():
             if issue["action"] != "pending":
                 raise InvalidInput(f"Issue {issue['id']} is {issue['action']} already: name pending issues only")
@@ -215,7 +215,7 @@ class Settling:
     def _existing(self, lesson_id: str) -> Lesson:
         found = self.ledger.lessons([lesson_id])
         if lesson_id not in found:
-            raise NotFound(f"There is no lesson {lesson_id!r} in project {self.ledger.caller.project!r}: check the id")
+            raise NotFound.lesson(lesson_id, self.ledger.caller.project)
         return found[lesson_id]
 
     def _is_other_rule(self, issues: Sequence[Row], lesson_id: str) -> bool:

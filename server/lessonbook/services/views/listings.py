@@ -142,7 +142,7 @@ async def get_lesson(work: Workspace, caller: Caller, lesson_id: str) -> LessonD
     def read(connection: Connection) -> LessonDetail:
         lesson = lesson_rows.find(connection, caller.project, [lesson_id]).get(lesson_id)
         if lesson is None:
-            raise NotFound(f"There is no lesson {lesson_id!r} in project {caller.project!r}: check the id")
+            raise NotFound.lesson(lesson_id, caller.project)
         return LessonDetail(
             lesson=listed(lesson),
             author=lesson.author,
@@ -242,7 +242,7 @@ async def issues_of_run(work: Workspace, caller: Caller, run_id: str) -> tuple[l
 
     def read(connection: Connection) -> tuple[list[PendingIssue], dict[str, bool]]:
         if runs.find(connection, caller.project, run_id) is None:
-            raise NotFound(f"There is no run {run_id!r} in project {caller.project!r}: check the id")
+            raise NotFound.run(run_id, caller.project)
         rows = issue_rows.of_run(connection, caller.project, run_id, EVIDENCE_MAX)
         delivered = runs.deliveries_of(connection, caller.project, run_id)
         return [_pending(row) for row in rows], {lesson_id: row["shown"] for lesson_id, row in delivered.items()}
