@@ -1,8 +1,10 @@
-"""The lesson that the catalogue keeps for a rule, as it may be given to an agent."""
+"""The lessons that the catalogue keeps for its rules: what they offer an agent, and whose words a text has."""
 
 from dataclasses import replace
+from functools import cache
 
-from lessonbook.classify.catalogue import CatalogueRule
+from lessonbook.classify.catalogue import Catalogue, CatalogueRule
+from lessonbook.domain.lesson_names import content_hash
 from lessonbook.screening.lint.screen import one_line
 from lessonbook.screening.offer import Offer, screened_offer
 
@@ -27,3 +29,14 @@ def offer_of_rule(rule: CatalogueRule) -> Offer | None:
         rule_key=rule.keys[0] if rule.keys else "",
         catalogue_id=rule.id,
     )
+
+
+def rule_worded(text: str, catalogue: Catalogue) -> CatalogueRule | None:
+    """Return the rule of the catalogue whose lesson has these words, or None."""
+    return _by_words(catalogue).get(content_hash(text))
+
+
+@cache
+def _by_words(catalogue: Catalogue) -> dict[str, CatalogueRule]:
+    """Return the rules by the hashes of their lessons' texts."""
+    return {content_hash(rule.text): rule for rule in catalogue.rules}

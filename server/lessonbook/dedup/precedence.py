@@ -12,12 +12,14 @@ from lessonbook.classify.catalogue import Catalogue
 from lessonbook.classify.rule_keys import tool_of
 from lessonbook.dedup.precedents import AMBIGUOUS, MERGE
 from lessonbook.domain.lesson import Lesson
-from lessonbook.domain.vocabulary import VOUCHED, Status, Trust
+from lessonbook.domain.lesson_names import Kind, catalogue_name, kind_of, value_of
+from lessonbook.domain.lesson_status import Status
+from lessonbook.domain.vocabulary import VOUCHED, Trust
 
 EXACT: Final = 1.0
 """The score of an issue that joins by an exact name."""
 
-Clue = Literal["rule", "catalogue", "text", "issue", "likeness", "weakness"]
+Clue = Literal[Kind, "likeness", "weakness"]
 """Why an issue may be an instance, most telling first.
 
 `rule`, `catalogue`, `text` (of the offered lesson) and `issue` (its own words) are exact names. `weakness` is the CWE
@@ -235,9 +237,9 @@ def is_other_rule(rule_key: str, lesson: Lesson | None, catalogue: Catalogue, na
     """
     if not rule_key or (lesson is not None and lesson.status == "rejected"):
         return False
-    rules = {name.removeprefix("rule:") for name in names if name.startswith("rule:")}
+    rules = {value_of(name) for name in names if kind_of(name) == "rule"}
     if lesson is not None:
-        curated = catalogue.find(f"catalogue:{lesson.provenance.get('catalogue')}")
+        curated = catalogue.find(catalogue_name(lesson.provenance.get("catalogue", "")))
         rules.update(filter(None, (lesson.rule_key, *(curated.keys if curated else ()))))
     return any(tool_of(rule) == tool_of(rule_key) for rule in rules)
 

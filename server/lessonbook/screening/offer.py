@@ -4,13 +4,13 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from lessonbook.domain.lesson_status import Status
 from lessonbook.domain.vocabulary import (
     SEVERITY_OF_RANK,
     SEVERITY_RANK,
     SHARED_AGENT,
     Category,
     Severity,
-    Status,
     Trust,
 )
 from lessonbook.screening.lint.screen import screen, screen_why

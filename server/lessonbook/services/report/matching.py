@@ -4,14 +4,15 @@ Deliveries are never looked at: what was served must not decide what is counted 
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import cast
 
 from sqlalchemy import Connection
 
-from lessonbook.dedup.precedence import Candidate, Clue, IssueFacts, Verdict, decide, is_other_rule
+from lessonbook.dedup.precedence import Candidate, IssueFacts, Verdict, decide, is_other_rule
 from lessonbook.dedup.precedents import MEMBERS_MAX, Match, Precedents
 from lessonbook.domain.lesson import Lesson
-from lessonbook.domain.vocabulary import SHARED_AGENT, Status, Trust
+from lessonbook.domain.lesson_names import kind_of, rule_name, value_of
+from lessonbook.domain.lesson_status import Status
+from lessonbook.domain.vocabulary import SHARED_AGENT, Trust
 from lessonbook.screening.offer import Offer
 from lessonbook.services.report.preparation import Prepared, Told
 from lessonbook.services.workspace import Workspace, is_lesson_id
@@ -86,10 +87,10 @@ class Matching:
 
     def _named(self, item: Prepared, owners: Sequence[str]) -> Iterator[Candidate]:
         for key in item.keys:
-            by = cast("Clue", key.partition(":")[0])
+            by = kind_of(key)
             for owner in owners:
                 lesson_id = self.named.get((owner, key))
-                if lesson_id is None:
+                if by is None or lesson_id is None:
                     continue
                 status, trust = self._standing(lesson_id)
                 yield Candidate(
@@ -145,7 +146,7 @@ class Matching:
 
         It answers to it by name, was seen for it before, or never for anything and is about it first of all.
         """
-        if any(self.named.get((owner, f"rule:{told.cwe}")) == lesson_id for owner in owners):
+        if any(self.named.get((owner, rule_name(told.cwe))) == lesson_id for owner in owners):
             return True
         if any(self._of(owner).tell(lesson_id, told.cwe) for owner in owners):
             return True
@@ -173,12 +174,11 @@ class Matching:
 
 
 def _told(key: str) -> str:
-    kind, _, name = key.partition(":")
-    match kind:
+    match kind_of(key):
         case "rule":
-            return f"rule {name}"
+            return f"rule {value_of(key)}"
         case "catalogue":
-            return f"catalogue entry {name}"
+            return f"catalogue entry {value_of(key)}"
         case "text":
             return "the offered text"
         case _:

@@ -6,17 +6,17 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from lessonbook.classify.catalogue import Catalogue, CatalogueRule, canonical_key
-from lessonbook.classify.catalogue_offer import offer_of_rule
+from lessonbook.classify.catalogue_offer import offer_of_rule, rule_worded
 from lessonbook.classify.severity import category_of, severity_of
 from lessonbook.dedup.likeness import sketch
 from lessonbook.domain.findings import Finding
+from lessonbook.domain.lesson_names import catalogue_name, digest, general_words, issue_name, rule_name, text_name
 from lessonbook.domain.vocabulary import Category, Severity
 from lessonbook.screening.lint.screen import visible
 from lessonbook.screening.offer import Offer, ReviewMode, capped, copies, reviewed, screened_offer
 from lessonbook.screening.redact import redact
 from lessonbook.search.document import Subjects
 from lessonbook.search.subjects import subjects_of
-from lessonbook.services.preparation import content_hash, digest, general_words, issue_key, rule_worded
 
 _PROMPT_SECTION: Final = re.compile(r"<lessons\b[^<>]{0,300}>.*?(?:</lessons[^<>]{0,300}>|\Z)", re.S)
 _NAMED: Final = re.compile(r"\b(?:CWE-\d{1,5}|(?:bandit|ruff|eslint|semgrep|hadolint|checkov):[\w./-]*\w)", re.I)
@@ -34,12 +34,12 @@ class Told:
     @property
     def key(self) -> str:
         """The exact name of the lesson."""
-        return f"catalogue:{self.rule.id}"
+        return catalogue_name(self.rule.id)
 
     @property
     def names(self) -> tuple[str, str]:
         """The exact names by which a lesson answers to the weakness."""
-        return self.key, f"rule:{self.cwe}"
+        return self.key, rule_name(self.cwe)
 
     @property
     def is_chief(self) -> bool:
@@ -144,10 +144,10 @@ def _best_offer(
 
 def _keys(rule_key: str, rule: CatalogueRule | None, offer: Offer | None, description: str) -> tuple[str, ...]:
     keys: Sequence[str] = (
-        rule_key and f"rule:{rule_key}",
-        f"catalogue:{rule.id}" if rule else "",
-        f"text:{content_hash(offer.text)}" if offer else "",
-        "" if rule_key else issue_key(description),
+        rule_key and rule_name(rule_key),
+        catalogue_name(rule.id) if rule else "",
+        text_name(offer.text) if offer else "",
+        "" if rule_key else issue_name(description),
     )
     return tuple(key for key in keys if key)
 
@@ -155,6 +155,6 @@ def _keys(rule_key: str, rule: CatalogueRule | None, offer: Offer | None, descri
 def names_of_lesson(item: Prepared) -> tuple[str, ...]:
     """Return every exact name of the lesson that is made of an issue's offer."""
     offer = item.offer
-    curated = f"catalogue:{offer.catalogue_id}" if offer and offer.catalogue_id else ""
-    text = f"text:{content_hash(offer.text)}" if offer else ""
+    curated = catalogue_name(offer.catalogue_id) if offer and offer.catalogue_id else ""
+    text = text_name(offer.text) if offer else ""
     return tuple(dict.fromkeys(key for key in (*item.keys, curated, text) if key))

@@ -15,8 +15,10 @@ from lessonbook.dedup.precedence import EXACT, Verdict
 from lessonbook.domain.errors import NotFound
 from lessonbook.domain.findings import Finding
 from lessonbook.domain.lesson import Caller
+from lessonbook.domain.lesson_names import kind_of
+from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.loop import Refinement, Report
-from lessonbook.domain.vocabulary import SERVABLE, SEVERITY_RANK, Source
+from lessonbook.domain.vocabulary import SEVERITY_RANK, Source
 from lessonbook.screening.offer import Offer, held_from_all
 from lessonbook.services.report.matching import Matching
 from lessonbook.services.report.preparation import Prepared, names_of_lesson, prepare
@@ -172,10 +174,8 @@ class _Refining:
             return None
         run = runs.find(self._connection, self._caller.project, self._batch.run_id)
         if run is None:
-            raise NotFound(
-                f"There is no run {self._batch.run_id!r} in project {self._caller.project!r}: pass the run_id that "
-                "get_lessons returned, or leave run_id out to report without one"
-            )
+            advice = "pass the run_id that get_lessons returned, or leave run_id out to report without one"
+            raise NotFound.run(self._batch.run_id, self._caller.project, advice)
         return run
 
     def _decide(self, item: Prepared, agent_name: str) -> _Decided:
@@ -219,8 +219,8 @@ class _Refining:
 
         A likeness gives none: it may be wrong.
         """
-        bound = self._caller.person or not verdict.name.startswith("text:")
-        names = (name for name in item.keys if bound or not name.startswith("rule:"))
+        bound = self._caller.person or kind_of(verdict.name) != "text"
+        names = (name for name in item.keys if bound or kind_of(name) != "rule")
         return tuple(name for name in names if (owner, name) not in self._matching.named)
 
     def _name(self, lesson_id: str, owner: str, names: Iterable[str]) -> None:

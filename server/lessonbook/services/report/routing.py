@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection
 
 from lessonbook.domain.lesson import Caller
+from lessonbook.domain.lesson_names import names_rule
 from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.services.agent_names import meaning_of
 from lessonbook.services.report.preparation import Prepared
@@ -72,4 +73,4 @@ def _found_agent(
 def _rule_names(item: Prepared) -> list[str]:
     """Return the exact names of an issue that stand for a rule, the most telling first: not those of its words."""
     told = item.told.names if item.told else ()
-    return [key for key in (*item.keys, *told) if key.partition(":")[0] in {"rule", "catalogue"}]
+    return [key for key in (*item.keys, *told) if names_rule(key)]

@@ -5,10 +5,11 @@ from typing import Final
 
 from lessonbook.dedup.precedence import is_other_rule
 from lessonbook.domain.errors import InvalidInput, NotFound
+from lessonbook.domain.lesson_names import name_of_issue, text_name
+from lessonbook.domain.lesson_status import JOINABLE, SERVABLE, Status
 from lessonbook.domain.loop import Refinement
-from lessonbook.domain.vocabulary import SERVABLE, SEVERITY_OF_RANK, SHARED_AGENT, Status
+from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SHARED_AGENT
 from lessonbook.screening.offer import Offer, held_from_all
-from lessonbook.services.preparation import content_hash, name_of_issue
 from lessonbook.services.writing.issue_writer import (
     Decision,
     IssueEntry,
@@ -23,9 +24,6 @@ from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.engine import Retry
 from lessonbook.store.types import Row
-
-JOINABLE: Final[frozenset[Status]] = frozenset({"probation", "active", "quarantined", "suspended", "expired"})
-"""An author may say that an issue is an instance of a lesson in one of these; the others stand no longer."""
 
 _ORIGIN: Final[Mapping[str, str]] = {
     "approved": "New lesson in the author's words",
@@ -74,7 +72,7 @@ class Settling:
         project = self.ledger.caller.project
         found = {issue_id: self._held[issue_id] for issue_id in wanted if issue_id in self._held}
         if missing := [issue_id for issue_id in wanted if issue_id not in found]:
-            raise NotFound(f"There is no issue {missing[0]!r} in project {project!r}: check the id")
+            raise NotFound.issue(missing[0], project)
         for issue in found.values():
             if issue["action"] != "pending":
                 raise InvalidInput(f"Issue {issue['id']} is {issue['action']} already: name pending issues only")
@@ -92,7 +90,7 @@ class Settling:
             keys: further exact names for it.
         """
         agent_name = issues[0]["agent_name"]
-        text_key = f"text:{content_hash(offer.text)}"
+        text_key = text_name(offer.text)
         named = self._owners(agent_name, [*map(_name, issues), *keys, text_key])
         rest: list[Row] = []
         for issue in issues:

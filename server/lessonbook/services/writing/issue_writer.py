@@ -8,8 +8,9 @@ from typing import Any, Final, Literal
 
 from lessonbook.domain.errors import NotFound
 from lessonbook.domain.lesson import Lesson
+from lessonbook.domain.lesson_status import Status
 from lessonbook.domain.loop import RefinedIssue, Refinement
-from lessonbook.domain.vocabulary import VOUCHED, Category, IssueAction, Severity, Source, Status
+from lessonbook.domain.vocabulary import VOUCHED, Category, IssueAction, Severity, Source
 from lessonbook.screening.offer import Offer
 from lessonbook.search.document import Subjects
 from lessonbook.search.subjects import with_issue
@@ -167,7 +168,7 @@ class IssueWriter:
         """
         found = self.ledger.lessons([lesson_id])
         if lesson_id not in found:
-            raise NotFound(f"There is no lesson {lesson_id!r} in project {self.ledger.caller.project!r}: check the id")
+            raise NotFound.lesson(lesson_id, self.ledger.caller.project)
         self.lessons |= found
         return found[lesson_id]
 
