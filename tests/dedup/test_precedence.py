@@ -18,6 +18,9 @@ EXAMPLES = {
     "the catalogue knows the rule": (NAMED, by("text")),
     "another rule of the same tool": (PLAIN, by("text", is_other_rule=True)),
     "faint likeness": (PLAIN, by("likeness", probability=0.19, is_sure=False)),
+    "named for the weakness": (PLAIN, by("weakness", link="named")),
+    "seen for the weakness": (PLAIN, by("weakness", link="seen")),
+    "made for the weakness": (PLAIN, by("weakness", link="chief")),
     "doubtful": (PLAIN, by("likeness", probability=0.59, is_sure=False, trust="curated")),
     "not a lesson": (PLAIN, by("likeness", "I1", probability=0.9, status=None, trust=None)),
     "an offer that was rejected": (PLAIN, by("rule", status="rejected")),
@@ -107,7 +110,7 @@ def test_a_rejected_rule_of_the_catalogue_stays_rejected_and_a_mere_offer_only_r
 
 def test_the_first_likeness_that_does_not_join_is_the_runner_up() -> None:
     doubtful, sure = by("likeness", "L2", probability=0.55556, is_sure=False), by("likeness", probability=0.87654)
-    weakness = by("weakness", "L3", probability=0.9)
+    weakness = by("weakness", "L3", probability=0.9, link="seen")
     assert decide(PLAIN, [sure, doubtful, weakness]) == Verdict("L1", "", 0.8765, "L2", 0.5556)
     assert decide(PLAIN, [sure, weakness]) == Verdict("L1", "", 0.8765)
     assert decide(PLAIN, [doubtful]) == Verdict(runner_up="L2", runner_up_score=0.5556)
@@ -117,9 +120,9 @@ def test_the_first_likeness_that_does_not_join_is_the_runner_up() -> None:
 def test_a_lesson_for_the_weakness_is_suggested_before_what_the_words_are_like() -> None:
     near = [by("likeness", "L2", status="rejected"), by("likeness", "I1", status=None)]
     assert decide(PLAIN, near) == Verdict(runner_up="L2", runner_up_score=1.0, rejected="L2")
-    unsure = by("weakness", "L3", probability=0.95, is_sure=False)
+    unsure = by("weakness", "L3", probability=0.95)
     assert decide(PLAIN, [*near, unsure]) == Verdict(runner_up="L3", runner_up_score=0.95)
-    sure = by("weakness", "L3", how="CWE-22", probability=0.95)
+    sure = by("weakness", "L3", how="CWE-22", probability=0.95, link="named")
     assert decide(PLAIN, [*near, sure]) == Verdict("L3", "CWE-22", 0.95, "L2", 1.0)
 
 

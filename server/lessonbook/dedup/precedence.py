@@ -26,6 +26,11 @@ Clue = Literal[Kind, "likeness", "weakness"]
 that the words of an issue without a rule describe.
 """
 
+Link = Literal["", "named", "seen", "chief"]
+"""What ties a lesson to a weakness: an exact name, an issue behind it that describes the weakness, or that nothing is
+behind it yet and the catalogue puts this weakness first among those it is for. Empty: nothing does.
+"""
+
 Outcome = Literal["joins", "suggested", "rejected", "passed over"]
 """What a clause decides.
 
@@ -60,7 +65,8 @@ class Candidate:
         how: the clue in words.
         name: the exact name, if that is the clue.
         probability: how probable it is, 0 to 1; 1 for exact names.
-        is_sure: whether that is enough for the clue alone.
+        is_sure: whether that is enough; of a weakness, `link` decides.
+        link: what ties the lesson to the weakness.
         status: the lesson's; None for an issue, and for a lesson that is not there.
         trust: the lesson's; None as for `status`.
         is_own: whether the name is the agent's own, not one for all agents.
@@ -73,6 +79,7 @@ class Candidate:
     name: str = ""
     probability: float = EXACT
     is_sure: bool = True
+    link: Link = ""
     status: Status | None = None
     trust: Trust | None = None
     is_own: bool = True
@@ -109,8 +116,26 @@ PRECEDENCE: Final = (
         "A reviewer would look at it for nothing.",
     ),
     Clause(
+        "named for the weakness",
+        lambda _, lesson: lesson.link == "named",
+        "joins",
+        "The lesson answers to the CWE by name.",
+    ),
+    Clause(
+        "seen for the weakness",
+        lambda _, lesson: lesson.link == "seen",
+        "joins",
+        "An issue behind the lesson describes the same weakness.",
+    ),
+    Clause(
+        "made for the weakness",
+        lambda _, lesson: lesson.link == "chief",
+        "joins",
+        "The lesson is about this weakness first of all, and no issue says otherwise yet.",
+    ),
+    Clause(
         "doubtful",
-        lambda _, lesson: not lesson.is_sure,
+        lambda _, lesson: lesson.by == "weakness" or not lesson.is_sure,
         "suggested",
         "One wrong merge costs more than an issue that waits.",
     ),
@@ -141,10 +166,7 @@ PRECEDENCE: Final = (
     Clause(
         "waits for a person",
         lambda issue, lesson: (
-            lesson.status == "quarantined"
-            and issue.brings_lesson
-            and lesson.by != "weakness"
-            and not (lesson.by == "text" and lesson.is_own)
+            lesson.status == "quarantined" and issue.brings_lesson and not (lesson.by == "text" and lesson.is_own)
         ),
         "suggested",
         "The issue brings a lesson that need not wait. The same words do wait for the same agent again.",

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from sqlalchemy import Connection
 
-from lessonbook.dedup.precedence import Candidate, IssueFacts, Verdict, decide, is_other_rule
+from lessonbook.dedup.precedence import Candidate, IssueFacts, Link, Verdict, decide, is_other_rule
 from lessonbook.dedup.precedents import MEMBERS_MAX, Match, Precedents
 from lessonbook.domain.lesson import Lesson
 from lessonbook.domain.lesson_names import kind_of, rule_name, value_of
@@ -96,7 +96,7 @@ class Matching:
                 yield Candidate(
                     by,
                     lesson_id,
-                    _told(key),
+                    _words_for(key),
                     key,
                     status=status,
                     trust=trust,
@@ -122,8 +122,10 @@ class Matching:
 
     def _for_weakness(self, item: Prepared, owners: Sequence[str]) -> Iterator[Candidate]:
         told = item.told
-        lesson_id = None if told is None else self._owner(told.key, owners)
-        if told is None or lesson_id is None:
+        if told is None:
+            return
+        lesson_id = next((self.named[owner, told.key] for owner in owners if (owner, told.key) in self.named), None)
+        if lesson_id is None:
             return
         status, trust = self._standing(lesson_id)
         yield Candidate(
@@ -131,7 +133,7 @@ class Matching:
             lesson_id,
             f"what its words tell, {told.cwe}",
             probability=told.strength,
-            is_sure=self._answers(lesson_id, told, owners),
+            link=self._link(lesson_id, told, owners),
             status=status,
             trust=trust,
         )
@@ -141,20 +143,13 @@ class Matching:
         known = self.made.get(lesson_id) or self.lesson(lesson_id)
         return (known.status, known.trust) if known else (None, None)
 
-    def _answers(self, lesson_id: str, told: Told, owners: Sequence[str]) -> bool:
-        """Tell whether a curated lesson is surely the one for a weakness.
-
-        It answers to it by name, was seen for it before, or never for anything and is about it first of all.
-        """
+    def _link(self, lesson_id: str, told: Told, owners: Sequence[str]) -> Link:
         if any(self.named.get((owner, rule_name(told.cwe))) == lesson_id for owner in owners):
-            return True
+            return "named"
         if any(self._of(owner).tell(lesson_id, told.cwe) for owner in owners):
-            return True
+            return "seen"
         is_fresh = all(self._of(owner).members_of(lesson_id) in ([], [lesson_id]) for owner in owners)
-        return is_fresh and told.is_chief
-
-    def _owner(self, key: str, owners: Sequence[str]) -> str | None:
-        return next((self.named[owner, key] for owner in owners if (owner, key) in self.named), None)
+        return "chief" if is_fresh and told.is_chief else ""
 
     def _of(self, agent_name: str) -> Precedents:
         if agent_name not in self._precedents:
@@ -173,7 +168,7 @@ class Matching:
         return is_other_rule(item.rule_key, lesson, self._work.catalogue, names)
 
 
-def _told(key: str) -> str:
+def _words_for(key: str) -> str:
     match kind_of(key):
         case "rule":
             return f"rule {value_of(key)}"
