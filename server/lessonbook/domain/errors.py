@@ -1,6 +1,6 @@
 """The errors a caller can meet. Each message says what is wrong and what to do; edges translate them once."""
 
-from typing import Final
+from typing import Final, Self
 
 AT_MOST_ONCE: Final = (
     "so it may or may not be done. Send the same request again, with the same idempotency_key: it is done at most once."
@@ -33,6 +33,21 @@ class NotFound(LessonbookError):
     """Nothing of that name exists in this project."""
 
     code = "not_found"
+
+    @classmethod
+    def lesson(cls, lesson_id: str, project: str) -> Self:
+        """Return the error of a lesson that the project does not have."""
+        return cls(f"There is no lesson {lesson_id!r} in project {project!r}: check the id")
+
+    @classmethod
+    def issue(cls, issue_id: str, project: str) -> Self:
+        """Return the error of an issue that the project does not have."""
+        return cls(f"There is no issue {issue_id!r} in project {project!r}: check the id")
+
+    @classmethod
+    def run(cls, run_id: str, project: str, advice: str = "check the id") -> Self:
+        """Return the error of a run that the project does not have; `advice` says what to do."""
+        return cls(f"There is no run {run_id!r} in project {project!r}: {advice}")
 
 
 class Conflict(LessonbookError):

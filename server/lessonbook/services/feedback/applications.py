@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 
 from lessonbook.domain.errors import NotFound
 from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.loop import Application, Applied, Flag, Flagged, RecordedApplication
-from lessonbook.domain.vocabulary import SERVABLE
 from lessonbook.domain.vocabulary import Evidence as Standing
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.screening.redact import redact
@@ -41,10 +41,7 @@ async def record_application(work: Workspace, caller: Caller, application: Appli
     def act(connection: Connection, now: datetime) -> Applied:
         run = runs.find(connection, caller.project, application.run_id)
         if run is None:
-            raise NotFound(
-                f"There is no run {application.run_id!r} in project {caller.project!r}: pass the run_id that "
-                "get_lessons returned"
-            )
+            raise NotFound.run(application.run_id, caller.project, "pass the run_id that get_lessons returned")
         ledger = Ledger(work, caller, connection, now)
         wanted = list(dict.fromkeys(application.lesson_ids))
         lessons = ledger.lessons(wanted)
@@ -221,9 +218,9 @@ async def flag_lesson(work: Workspace, caller: Caller, flag: Flag) -> Flagged:
         ledger = Ledger(work, caller, connection, now)
         lesson = ledger.lessons([flag.lesson_id]).get(flag.lesson_id)
         if lesson is None:
-            raise NotFound(f"There is no lesson {flag.lesson_id!r} in project {caller.project!r}: check the id")
+            raise NotFound.lesson(flag.lesson_id, caller.project)
         if flag.run_id and runs.find(connection, caller.project, flag.run_id) is None:
-            raise NotFound(f"There is no run {flag.run_id!r} in project {caller.project!r}: leave run_id out")
+            raise NotFound.run(flag.run_id, caller.project, "leave run_id out")
         row: Row = {
             "project": caller.project,
             "lesson_id": lesson.id,

@@ -8,11 +8,13 @@ from sqlalchemy import Connection
 
 from lessonbook.domain.errors import Forbidden, InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.lesson_names import name_of_issue, rule_name, text_name
+from lessonbook.domain.lesson_status import TOMBSTONES
 from lessonbook.domain.operator import Reviewed
+from lessonbook.screening.offer import screened_offer
 from lessonbook.screening.redact import redact
-from lessonbook.search.subjects import with_issue
-from lessonbook.services.preparation import content_hash, name_of_issue, screened_offer
 from lessonbook.services.workspace import Workspace
+from lessonbook.services.writing.issue_writer import reindex
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import recount
 from lessonbook.store import issues as issue_rows
@@ -68,8 +70,8 @@ def join(ledger: Ledger, source: Lesson, target: Lesson, reason: str) -> int:
     recount(ledger, source)
     ledger.move(source, "merge", reason, {"status": "superseded", "superseded_by": target.id})
     ledger.move(target, "merge", reason, {}, {"merged": source.id, "issues": moved})
-    _index(ledger, target)
-    _index(ledger, source)  # its issues' words went with them: there they can be deleted
+    reindex(ledger, target, ISSUES_MAX)
+    reindex(ledger, source, ISSUES_MAX)  # its issues' words went with them: there they can be deleted
     return moved
 
 
@@ -92,7 +94,7 @@ async def split_lesson(
         ledger = Ledger(work, caller, connection, work.now())
         lesson = ledger.lessons([lesson_id]).get(lesson_id)
         if lesson is None:
-            raise NotFound(f"There is no lesson {lesson_id!r} in project {caller.project!r}: check the id")
+            raise NotFound.lesson(lesson_id, caller.project)
         offer, refusal = screened_offer(text, why, lesson.severity_name, lesson.category, "approved")
         if offer is None:
             raise InvalidInput(refusal)
@@ -103,7 +105,7 @@ async def split_lesson(
         new_id = ledger.create(
             lesson.agent_name,
             offer,
-            keys=(f"text:{content_hash(offer.text)}",),
+            keys=(text_name(offer.text),),
             provenance={"split_from": lesson.id},
             status="active",
             issue_count=moved,
@@ -117,9 +119,9 @@ async def split_lesson(
         ledger.set(lesson, {"issue_count": lesson.issue_count - moved})
         recount(ledger, lesson)
         ledger.move(lesson, "split", f"{moved} issues went to {new_id}", {}, {"into": new_id, "issues": moved})
-        _index(ledger, lesson)
+        reindex(ledger, lesson, ISSUES_MAX)
         made = lesson_rows.find(connection, caller.project, [new_id])[new_id]
-        _index(ledger, made)
+        reindex(ledger, made, ISSUES_MAX)
         if not ledger.write():
             raise Retry
         note = f"{moved} issues moved from {lesson.id}."
@@ -131,7 +133,7 @@ async def split_lesson(
 def _both(found: dict[str, Lesson], caller: Caller, source_id: str, target_id: str) -> tuple[Lesson, Lesson]:
     for lesson_id in (source_id, target_id):
         if lesson_id not in found:
-            raise NotFound(f"There is no lesson {lesson_id!r} in project {caller.project!r}: check the id")
+            raise NotFound.lesson(lesson_id, caller.project)
     source, target = found[source_id], found[target_id]
     if source.agent_name != target.agent_name:
         raise InvalidInput(
@@ -139,7 +141,7 @@ def _both(found: dict[str, Lesson], caller: Caller, source_id: str, target_id: s
         )
     if source.status == "superseded":
         raise InvalidInput(f"Lesson {source.id} was merged already: {source.superseded_by} stands for it")
-    if target.status in {"superseded", "rejected"}:
+    if target.status in TOMBSTONES:
         raise InvalidInput(f"Lesson {target.id} is {target.status}: merge into a lesson that stands")
     return source, target
 
@@ -147,20 +149,12 @@ def _both(found: dict[str, Lesson], caller: Caller, source_id: str, target_id: s
 def _names_that_go(connection: Connection, project: str, lesson: Lesson, moved: Collection[Row]) -> set[str]:
     """Return the exact names that only moved issues have: further reports under them belong to the new lesson."""
     staying = issue_rows.of_lesson(connection, project, lesson.id, ISSUES_MAX)
-    own = {f"rule:{lesson.rule_key}"}
+    own = {rule_name(lesson.rule_key)}
     return (
         {name_of_issue(issue["rule_id"], issue["description"]) for issue in moved}
         - {name_of_issue(issue["rule_id"], issue["description"]) for issue in staying}
         - own
     )
-
-
-def _index(ledger: Ledger, lesson: Lesson) -> None:
-    curated = lesson.provenance.get("catalogue") or ""
-    body = ledger.document_of(lesson.lesson_text, lesson.rationale, lesson.rule_key, lesson.category, curated)
-    for issue in issue_rows.of_lesson(ledger.connection, ledger.caller.project, lesson.id, ISSUES_MAX):
-        body = with_issue(body, lesson.lesson_text, issue["description"], issue["file"])
-    ledger.document(lesson.id, body)
 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:

@@ -11,8 +11,8 @@ from lessonbook.domain.lesson import Caller
 from lessonbook.domain.loop import RefinedIssue, Refinement
 from lessonbook.domain.operator import AuthoredLesson, Authoring
 from lessonbook.domain.vocabulary import SEVERITY_OF_RANK
+from lessonbook.screening.offer import COPIED, Offer, copies, reviewed, screened_offer
 from lessonbook.screening.redact import redact
-from lessonbook.services.preparation import COPIED, Offer, copies, reviewed, screened_offer
 from lessonbook.services.triage.abstraction import within_words
 from lessonbook.services.triage.settlement import Settling
 from lessonbook.services.workspace import Workspace, once, request_hash
@@ -39,10 +39,11 @@ async def refine_issues(work: Workspace, caller: Caller, authoring: Authoring) -
         settling = Settling(Ledger(work, caller, connection, now), work.new_id("R"), "author")
         settling.hold(issue_id for authored in authoring.lessons for issue_id in authored.issue_ids)
         for authored in authoring.lessons:
-            begun = len(settling.lines)
+            lines = settling.writer.lines
+            begun = len(lines)
             issues = settling.pending(authored.issue_ids)
             _settle(settling, issues, authored)
-            settling.lines[begun:] = _in_order(settling.lines[begun:], issues)
+            lines[begun:] = _in_order(lines[begun:], issues)
         return settling.close()
 
     fingerprint = request_hash(authoring, "idempotency_key")

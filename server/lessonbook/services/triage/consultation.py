@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Connection
 
 from lessonbook.domain.lesson import Caller
+from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.loop import RefinedIssue
-from lessonbook.domain.vocabulary import SERVABLE, SEVERITY_OF_RANK, SHARED_AGENT
+from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SHARED_AGENT
 from lessonbook.providers.language_model import LanguageModel, ModelFailed, Spent
 from lessonbook.providers.question import Question
+from lessonbook.screening.offer import reviewed
 from lessonbook.search.tokenizer import words_of
-from lessonbook.services.preparation import reviewed
 from lessonbook.services.triage.abstraction import (
     DESCRIPTION_MAX,
     PROMPT_HASH,
@@ -33,6 +34,7 @@ from lessonbook.services.triage.abstraction import (
 )
 from lessonbook.services.triage.settlement import Settling
 from lessonbook.services.workspace import Workspace
+from lessonbook.services.writing.issue_writer import ACTIONS
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
@@ -47,7 +49,7 @@ SEARCHED_MAX: Final = 200
 WORDS_MAX: Final = 60
 LEASE_MARGIN: Final = timedelta(seconds=60)
 MARK_BYTES: Final = 12
-_COUNTS: Final = frozenset({"issues", "created", "merged", "pending", "quarantined", "rejected"})
+_COUNTS: Final = frozenset({"issues", *ACTIONS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +111,9 @@ class Consultation:
             settling = self._settling(connection, now, self.work.new_id("R"))
             aside = {"issues": len(rows), "pending": len(rows), "tokens": bound.tokens, "cost_usd": bound.cost_usd}
             settling.hold(row["id"] for row in rows)
-            issue_rows.add_refinement_run(connection, settling.row({**aside, "error": issue_rows.UNDER_WAY}))
-            issue_rows.claim(connection, project, [row["id"] for row in rows], settling.run_id)
-            return Batch(settling.run_id, tuple(rows), tuple(candidates), asked, began)
+            issue_rows.add_refinement_run(connection, settling.writer.row({**aside, "error": issue_rows.UNDER_WAY}))
+            issue_rows.claim(connection, project, [row["id"] for row in rows], settling.writer.run_id)
+            return Batch(settling.writer.run_id, tuple(rows), tuple(candidates), asked, began)
 
         return await self.work.store.write(act)
 
@@ -190,7 +192,7 @@ class Consultation:
 
     def _settling(self, connection: Connection, now: datetime, run_id: str) -> Settling:
         ledger = Ledger(self.work, self.caller, connection, now)
-        return Settling(ledger, run_id, "llm", self.model.name, PROMPT_HASH)
+        return Settling(ledger, run_id, "llm", model=self.model.name, prompt_hash=PROMPT_HASH)
 
     def _settle(self, connection: Connection, batch: Batch, answer: Abstraction, spent: Spent) -> list[RefinedIssue]:
         """Use of the answer what still holds: not for issues that somebody has settled or claimed meanwhile."""
@@ -203,7 +205,7 @@ class Consultation:
             if row["id"] in held and _is_of(batch, held[row["id"]])
         }
         _apply(settling, batch, answer, mine)
-        counts = {name: value for name, value in settling.row().items() if name in _COUNTS}
+        counts = {name: value for name, value in settling.writer.row().items() if name in _COUNTS}
         issue_rows.end_refinement_run(connection, project, batch.run_id, {**counts, **_record(batch, spent, "")})
         return settling.finish().issues
 

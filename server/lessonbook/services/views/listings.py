@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from lessonbook.domain.errors import InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.lesson_status import LISTED, SUGGESTED
 from lessonbook.domain.operator import (
     AuditQuery,
     AuditTrail,
@@ -24,7 +25,7 @@ from lessonbook.domain.operator import (
     PendingPage,
     SuggestedMatch,
 )
-from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, STATUSES, Status, storable
+from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, storable
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.retirement import e_value
 from lessonbook.services.cache.measured import effect_of
@@ -38,8 +39,6 @@ from lessonbook.store.types import Row
 
 EVIDENCE_MAX: Final = 20
 COMPLETIONS_MAX: Final = 100
-SUGGESTED: Final[frozenset[Status]] = frozenset({"probation", "active", "suspended", "expired"})
-"""Lessons in one of these are suggested for an issue: those that stand, and whose words passed the lint."""
 _NO_CURSOR: Final = "The cursor is not one of ours: pass next_cursor of the page before, or nothing"
 
 
@@ -72,7 +71,7 @@ async def list_lessons(work: Workspace, caller: Caller, listing: LessonListing) 
 
 
 def _statuses(listing: LessonListing) -> list[str]:
-    return list(listing.status) or [status for status in STATUSES if status != "rejected"]
+    return list(listing.status or LISTED)
 
 
 def _filters(work: Workspace, listing: LessonListing) -> dict[str, Any]:
@@ -143,7 +142,7 @@ async def get_lesson(work: Workspace, caller: Caller, lesson_id: str) -> LessonD
     def read(connection: Connection) -> LessonDetail:
         lesson = lesson_rows.find(connection, caller.project, [lesson_id]).get(lesson_id)
         if lesson is None:
-            raise NotFound(f"There is no lesson {lesson_id!r} in project {caller.project!r}: check the id")
+            raise NotFound.lesson(lesson_id, caller.project)
         return LessonDetail(
             lesson=listed(lesson),
             author=lesson.author,
@@ -243,7 +242,7 @@ async def issues_of_run(work: Workspace, caller: Caller, run_id: str) -> tuple[l
 
     def read(connection: Connection) -> tuple[list[PendingIssue], dict[str, bool]]:
         if runs.find(connection, caller.project, run_id) is None:
-            raise NotFound(f"There is no run {run_id!r} in project {caller.project!r}: check the id")
+            raise NotFound.run(run_id, caller.project)
         rows = issue_rows.of_run(connection, caller.project, run_id, EVIDENCE_MAX)
         delivered = runs.deliveries_of(connection, caller.project, run_id)
         return [_pending(row) for row in rows], {lesson_id: row["shown"] for lesson_id, row in delivered.items()}

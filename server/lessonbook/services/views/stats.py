@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from lessonbook.domain.errors import NotFound
 from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.lesson_status import SERVABLE, TOMBSTONES
 from lessonbook.domain.loop import (
     Effect,
     NotEnough,
@@ -19,7 +20,6 @@ from lessonbook.domain.loop import (
     Totals,
     WeekFigures,
 )
-from lessonbook.domain.vocabulary import SERVABLE, TOMBSTONES
 from lessonbook.experiment.effect import EVENTS_MIN, effect_of
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.lift import Lift, RunTotals, lift_of, service_lift
@@ -188,7 +188,7 @@ def _plain(row: Row) -> dict[str, Any]:
 def _of_lesson(connection: Connection, caller: Caller, lesson_id: str, since: datetime | None) -> Stats:
     lesson = lesson_rows.find(connection, caller.project, [lesson_id]).get(lesson_id)
     if lesson is None:
-        raise NotFound(f"There is no lesson {lesson_id!r} in project {caller.project!r}: check the id")
+        raise NotFound.lesson(lesson_id, caller.project)
     delivered = figures.deliveries_of_lesson(connection, caller.project, lesson_id, since or rollups.NEVER)
     counted = {
         "issues": lesson.issue_count,

@@ -1,0 +1,160 @@
+"""One finding made ready to be matched: cleaned, redacted, classified, named by its keys, its offers screened."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from lessonbook.classify.catalogue import Catalogue, CatalogueRule, canonical_key
+from lessonbook.classify.catalogue_offer import offer_of_rule, rule_worded
+from lessonbook.classify.severity import category_of, severity_of
+from lessonbook.dedup.likeness import sketch
+from lessonbook.domain.findings import Finding
+from lessonbook.domain.lesson_names import catalogue_name, digest, general_words, issue_name, rule_name, text_name
+from lessonbook.domain.vocabulary import Category, Severity
+from lessonbook.screening.lint.screen import visible
+from lessonbook.screening.offer import Offer, ReviewMode, capped, copies, reviewed, screened_offer
+from lessonbook.screening.redact import redact
+from lessonbook.search.document import Subjects
+from lessonbook.search.subjects import subjects_of
+
+_PROMPT_SECTION: Final = re.compile(r"<lessons\b[^<>]{0,300}>.*?(?:</lessons[^<>]{0,300}>|\Z)", re.S)
+_NAMED: Final = re.compile(r"\b(?:CWE-\d{1,5}|(?:bandit|ruff|eslint|semgrep|hadolint|checkov):[\w./-]*\w)", re.I)
+"""A rule that an issue names in its words: a CWE, or a scanner's rule with the scanner's name before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The curated lesson for the weakness that an issue's words surely tell, though it names no rule."""
+
+    cwe: str
+    strength: float
+    rule: CatalogueRule
+
+    @property
+    def key(self) -> str:
+        """The exact name of the lesson."""
+        return catalogue_name(self.rule.id)
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """The exact names by which a lesson answers to the weakness."""
+        return self.key, rule_name(self.cwe)
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether the lesson is about this weakness above all others that it answers to."""
+        return self.rule.keys[0] == self.cwe
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A finding ready for matching.
+
+    `keys` name it exactly, most telling first; `is_named`: one of them is a rule of the catalogue. `offer` is the best
+    source of a lesson, None where there is none; `told` where no rule is named, but the words tell a weakness.
+    `refusal` says why an offered lesson could not be taken. `fingerprint` is the same for each sighting of one problem.
+    `subjects` are what the issue is about, for search.
+    """
+
+    finding: Finding
+    description: str
+    severity: Severity
+    category: Category
+    rule_key: str
+    keys: tuple[str, ...]
+    fingerprint: str
+    offer: Offer | None
+    refusal: str = ""
+    is_named: bool = False
+    told: Told | None = None
+    subjects: Subjects = field(default_factory=dict[str, float])
+
+
+def prepare(
+    finding: Finding, catalogue: Catalogue, *, review: ReviewMode = "risky", by_person: bool = False
+) -> Prepared:
+    """Return `finding` cleaned, redacted, classified and screened. The database is not needed for any of it.
+
+    Anybody but a person lifts a lesson at most a step above what the issue's words suggest.
+    """
+    description, _ = redact(visible(_PROMPT_SECTION.sub("[lessons]", finding.description)).strip())
+    file, _ = redact(finding.file)
+    rule_id = redact(finding.rule_id)[0]
+    rule_key = canonical_key(rule_id) if rule_id else ""
+    in_words = () if rule_key else _NAMED.findall(description)
+    named = (rule_key, *(canonical_key(redact(key)[0]) for key in finding.keys), *map(canonical_key, in_words))
+    names = tuple(dict.fromkeys(key for key in named if key))
+    rule = next((found for key in names if (found := catalogue.find(key)) is not None), None)
+    finding = replace(finding, file=file, rule_id=rule_id)
+    if finding.lesson.strip() and rule_worded(finding.lesson, catalogue) is not None:
+        finding = replace(finding, lesson="", why="")  # curated words come from the catalogue, never from a report
+    told = None if rule or rule_key else _told(description, catalogue)
+    known = rule or (told.rule if told else None)
+    suggested = known.severity if known else severity_of(description)
+    severity = finding.severity or suggested
+    category = finding.category or (known.category if known else category_of(description))
+    offered = severity if by_person else capped(severity, suggested)
+    offer, refusal = _best_offer(finding, rule, rule_key, offered, category)
+    keys = _keys(rule_key, rule, offer, description)
+    if offer is None and told is not None:
+        offer = offer_of_rule(told.rule)
+    if offer is not None:
+        offer = reviewed(offer, review)
+    return Prepared(
+        finding=finding,
+        description=description,
+        severity=severity,
+        category=category,
+        rule_key=rule_key,
+        keys=keys,
+        fingerprint=digest(finding.fingerprint or general_words(description), rule_key, file),
+        offer=offer,
+        refusal=refusal,
+        is_named=rule is not None,
+        told=told,
+        subjects=subjects_of(description),
+    )
+
+
+def _told(description: str, catalogue: Catalogue) -> Told | None:
+    """Return the weakness that a description's words surely tell, if the catalogue has a lesson for it."""
+    told = sketch(description)
+    rule = catalogue.find(told.surely_tells) if told.surely_tells else None
+    return Told(told.surely_tells, told.weaknesses[told.surely_tells], rule) if rule else None
+
+
+def _best_offer(
+    finding: Finding, rule: CatalogueRule | None, rule_key: str, severity: Severity, category: Category
+) -> tuple[Offer | None, str]:
+    if rule is not None and (curated := offer_of_rule(rule)) is not None:
+        return curated, ""
+    refusal = ""
+    if finding.lesson.strip():
+        offer, refusal = screened_offer(finding.lesson, finding.why, severity, category, "offered", rule_key)
+        if offer is not None:
+            return offer, ""
+    metadata = finding.metadata
+    if metadata is not None and rule_key and not copies(metadata.text, finding.description):
+        offer, _ = screened_offer(metadata.text, metadata.why, severity, category, "scanner", rule_key)
+        if offer is not None:
+            return offer, ""
+    return None, refusal
+
+
+def _keys(rule_key: str, rule: CatalogueRule | None, offer: Offer | None, description: str) -> tuple[str, ...]:
+    keys: Sequence[str] = (
+        rule_key and rule_name(rule_key),
+        catalogue_name(rule.id) if rule else "",
+        text_name(offer.text) if offer else "",
+        "" if rule_key else issue_name(description),
+    )
+    return tuple(key for key in keys if key)
+
+
+def names_of_lesson(item: Prepared) -> tuple[str, ...]:
+    """Return every exact name of the lesson that is made of an issue's offer."""
+    offer = item.offer
+    curated = catalogue_name(offer.catalogue_id) if offer and offer.catalogue_id else ""
+    text = text_name(offer.text) if offer else ""
+    return tuple(dict.fromkeys(key for key in (*item.keys, curated, text) if key))

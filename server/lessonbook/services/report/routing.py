@@ -1,0 +1,76 @@
+"""Routing: which agent made the code that each issue of a report is about."""
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection
+
+from lessonbook.domain.lesson import Caller
+from lessonbook.domain.lesson_names import names_rule
+from lessonbook.domain.vocabulary import SHARED_AGENT
+from lessonbook.services.agent_names import meaning_of
+from lessonbook.services.report.preparation import Prepared
+from lessonbook.services.workspace import Workspace
+from lessonbook.store import agents as agent_rows
+from lessonbook.store.types import Row
+
+
+def agents_of(
+    work: Workspace,
+    connection: Connection,
+    caller: Caller,
+    agent_name: str,
+    run: Row | None,
+    issues: Sequence[tuple[Prepared, str | None]],
+) -> list[str]:
+    """Return the agent of each issue: the one named, else the run's, the connection's, the one found.
+
+    Where nobody named an agent, not for the run either, all agents' lessons are served; so an issue that one of them
+    answers to by an exact name goes to its agent, where the one routed to has none.
+
+    Args:
+        work: the workspace.
+        connection: the transaction.
+        caller: who reports.
+        agent_name: the name that was given; empty: none.
+        run: the run that the report names.
+        issues: each with the agent that its words and file point to.
+    """
+    if known := _known_agent(work, connection, caller, agent_name, run):
+        return [known] * len(issues)
+    names = {key for item, _ in issues for key in _rule_names(item)}
+    owners = agent_rows.owners_of(connection, caller.project, names)
+    return [_found_agent(work, run, item, responsible, owners) for item, responsible in issues]
+
+
+def _known_agent(work: Workspace, connection: Connection, caller: Caller, agent_name: str, run: Row | None) -> str:
+    """Return the agent that was named; empty where none was. A name that is no agent's names none."""
+    if agent_name:
+        named = meaning_of(work, connection, caller, agent_name)
+        if named.agent_name:
+            return named.agent_name
+    if run is not None and not run["routed"]:
+        return run["agent_name"]
+    return work.roster.resolve(caller.agent_name) if caller.agent_name else ""
+
+
+def _found_agent(
+    work: Workspace,
+    run: Row | None,
+    item: Prepared,
+    responsible: str | None,
+    owners: Mapping[str, Sequence[tuple[str, str]]],
+) -> str:
+    found = run["agent_name"] if run is not None else SHARED_AGENT
+    if found == SHARED_AGENT:
+        found = responsible or work.settings.refiner.default_agent
+    for key in _rule_names(item):
+        agents = [agent_name for agent_name, _ in owners.get(key, ())]
+        if agents:
+            return found if {found, SHARED_AGENT} & set(agents) else agents[0]
+    return found
+
+
+def _rule_names(item: Prepared) -> list[str]:
+    """Return the exact names of an issue that stand for a rule, the most telling first: not those of its words."""
+    told = item.told.names if item.told else ()
+    return [key for key in (*item.keys, *told) if names_rule(key)]
