@@ -20,8 +20,8 @@ from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_names import rule_name
 from lessonbook.domain.loop import Report
 from lessonbook.domain.operator import LessonListing
+from lessonbook.screening.offer import Offer
 from lessonbook.services.opening import open_workspace
-from lessonbook.services.preparation import Offer
 from lessonbook.services.report.refinement import report_issues
 from lessonbook.services.views.listings import list_lessons
 from lessonbook.services.workspace import Workspace

@@ -17,7 +17,7 @@ from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import Finding
 from lessonbook.intake import read_report
 from lessonbook.search.subjects import subjects_of
-from lessonbook.services.preparation import prepare
+from lessonbook.services.report.preparation import prepare
 
 CATALOGUE = load_catalogue(None)
 ROSTER = load_roster()

@@ -11,7 +11,7 @@ import pytest
 from lessonbook.classify.roster import Roster
 from lessonbook.domain.lesson import Caller
 from lessonbook.search.subjects import subjects_of
-from lessonbook.services.preparation import prepare
+from lessonbook.services.report.preparation import prepare
 from tests.services.conftest import Loop
 
 pytestmark = pytest.mark.anyio

@@ -38,6 +38,11 @@ class Match:
         """Whether the issue is to be taken for an instance of the group."""
         return self.probability >= (MERGE_SAME_WEAKNESS if self.same_weakness else MERGE)
 
+    @property
+    def rank(self) -> tuple[bool, bool, float]:
+        """A sort key: the surest match first."""
+        return not self.is_sure, not self.same_weakness, -self.probability
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -123,7 +128,7 @@ class Precedents:
             if issue.is_other_story(self.find(nearest).sketch):
                 probability = min(probability, AMBIGUOUS)
             found.append(Match(group, nearest, probability, features[told] > 0))
-        return sorted(found, key=lambda match: (not match.is_sure, not match.same_weakness, -match.probability))
+        return sorted(found, key=lambda match: match.rank)
 
     def compared(self, text: str) -> Iterator[tuple[str, str, list[float]]]:
         """Yield each candidate group of `text`, its member most like it, and the features the model weighs."""

@@ -11,6 +11,7 @@ import anyio.to_thread
 from sqlalchemy import Connection
 
 from lessonbook.classify.catalogue import canonical_key
+from lessonbook.classify.catalogue_offer import offer_of_rule, rule_worded
 from lessonbook.classify.rule_keys import tool_of
 from lessonbook.domain.errors import Forbidden
 from lessonbook.domain.lesson import Caller, Lesson
@@ -25,9 +26,9 @@ from lessonbook.domain.lesson_names import (
 )
 from lessonbook.domain.lesson_status import COMES_BACK, RULES, SERVABLE, STANDING, Status
 from lessonbook.domain.operator import ExportedLesson, Imported, PortableLesson, RefusedRecord
+from lessonbook.screening.offer import Offer, reviewed, screened_offer
 from lessonbook.screening.redact import redact
 from lessonbook.services.agent_names import give_name
-from lessonbook.services.preparation import Offer, offer_of_rule, reviewed, rule_worded, screened_offer
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import lessons as lesson_rows

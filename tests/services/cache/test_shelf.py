@@ -9,6 +9,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from lessonbook.classify.catalogue import load_catalogue
+from lessonbook.classify.catalogue_offer import offer_of_rule
 from lessonbook.config.settings import LearningSettings
 from lessonbook.domain.lesson import Lesson
 from lessonbook.experiment.ranking import standing, value
@@ -16,7 +17,6 @@ from lessonbook.search.index import asked_words
 from lessonbook.search.score import is_relevant
 from lessonbook.search.subjects import document_of
 from lessonbook.services.cache.shelf import ALL_AGENTS, NAMED_MAX, Shelf
-from lessonbook.services.preparation import offer_of_rule
 
 MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
 WORDS = ["timeout", "request", "file", "query", "cache", "retry"]

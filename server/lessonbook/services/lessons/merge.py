@@ -11,9 +11,9 @@ from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_names import name_of_issue, rule_name, text_name
 from lessonbook.domain.lesson_status import TOMBSTONES
 from lessonbook.domain.operator import Reviewed
+from lessonbook.screening.offer import screened_offer
 from lessonbook.screening.redact import redact
 from lessonbook.search.subjects import with_issue
-from lessonbook.services.preparation import screened_offer
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import recount

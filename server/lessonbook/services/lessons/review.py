@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from lessonbook.classify.catalogue import CatalogueRule, canonical_key
+from lessonbook.classify.catalogue_offer import offer_of_rule
 from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_names import catalogue_name, content_hash, rule_name, text_name
@@ -16,15 +17,10 @@ from lessonbook.domain.operator import LessonReview, NewLesson, Reviewed
 from lessonbook.domain.token_estimate import estimate_lesson_tokens
 from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.screening.lint.screen import screen
+from lessonbook.screening.offer import Offer, reviewed, screened_offer
 from lessonbook.screening.redact import redact
 from lessonbook.search.subjects import with_issue
 from lessonbook.services.agent_names import give_name
-from lessonbook.services.preparation import (
-    Offer,
-    offer_of_rule,
-    reviewed,
-    screened_offer,
-)
 from lessonbook.services.workspace import Workspace, once, request_hash
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import recount

@@ -1,46 +1,24 @@
-"""Matching: which lesson an issue is an instance of, by exact names, by likeness, by what weakness its words tell.
+"""Matching: the lessons that an issue may be an instance of, looked up for `dedup/precedence` to decide.
 
 Deliveries are never looked at: what was served must not decide what is counted as its failure.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Collection, Iterator, Sequence
+from typing import cast
 
 from sqlalchemy import Connection
 
-from lessonbook.classify.rule_keys import tool_of
-from lessonbook.dedup.precedents import AMBIGUOUS, MEMBERS_MAX, MERGE, Match, Precedents
+from lessonbook.dedup.precedence import Candidate, Clue, IssueFacts, Verdict, decide, is_other_rule
+from lessonbook.dedup.precedents import MEMBERS_MAX, Match, Precedents
 from lessonbook.domain.lesson import Lesson
-from lessonbook.domain.lesson_names import catalogue_name, kind_of, names_rule, rule_name, value_of
-from lessonbook.domain.lesson_status import TOMBSTONES
-from lessonbook.domain.vocabulary import SHARED_AGENT, VOUCHED, Trust
-from lessonbook.services.preparation import Offer, Prepared, Told
+from lessonbook.domain.lesson_names import kind_of, rule_name, value_of
+from lessonbook.domain.lesson_status import Status
+from lessonbook.domain.vocabulary import SHARED_AGENT, Trust
+from lessonbook.screening.offer import Offer
+from lessonbook.services.report.preparation import Prepared, Told
 from lessonbook.services.workspace import Workspace, is_lesson_id
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.engine import Retry
-
-EXACT: Final = 1.0
-_OF_RULES: Final[frozenset[Trust]] = frozenset({"curated", "approved", "scanner"})
-"""Whose rejected lessons bury their rule: what an author merely offered does not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What matching says of one issue.
-
-    `lesson_id` is None where no lesson answers to it surely enough; `score` tells how sure (exact names: 1), `how` by
-    what, `name` by which exact name. `runner_up` is the next best: a lesson, or an issue that waits as this one does.
-    `rejected` is a lesson for the same that was rejected, though not for these very words.
-    """
-
-    lesson_id: str | None = None
-    how: str = ""
-    score: float | None = None
-    runner_up: str | None = None
-    runner_up_score: float | None = None
-    name: str = ""
-    rejected: str = ""
 
 
 class Matching:
@@ -73,23 +51,22 @@ class Matching:
         self.known = lesson_rows.find(self._connection, self._project, self.named.values())
 
     def match(self, item: Prepared, agent_name: str) -> Verdict:
-        """Return the lesson that an issue is an instance of, exact names first, and what else it is like."""
+        """Return the lesson that an issue is an instance of, by the table of `dedup/precedence`."""
         owners = (agent_name,) if agent_name == SHARED_AGENT else (agent_name, SHARED_AGENT)
-        exact = self._by_name(item, owners)
-        if exact.lesson_id is not None or item.is_named:
-            return exact  # where the catalogue knows the rule, a lesson of its own is surer than any likeness
-        alike = [match for match in self._alike(item, owners) if match.is_sure or match.probability >= AMBIGUOUS]
-        best = next((match for match in alike if self._joins(item, match)), None)
-        second = next((match for match in alike if match is not best), None)
-        runner_up = (second.group, round(second.probability, 4)) if second else (None, None)
-        if best is not None:
-            return Verdict(best.group, _like(best), round(best.probability, 4), *runner_up)
-        rejected = next((match.group for match in alike if match.is_sure and self._is_rejected(match.group)), "")
-        if item.told is not None and (lesson_id := self._owner(item.told.key, owners)) is not None:
-            if self._answers(lesson_id, item.told, owners):
-                return Verdict(lesson_id, f"what its words tell, {item.told.cwe}", item.told.strength, *runner_up)
-            return Verdict(runner_up=lesson_id, runner_up_score=item.told.strength)
-        return Verdict(None, "", None, *runner_up, rejected=exact.rejected or rejected)
+        offer = item.offer
+        facts = IssueFacts(
+            is_named=item.is_named,
+            brings_lesson=offer is not None and offer.status != "quarantined",
+            can_be_curated=item.told is not None and (offer is None or offer.trust == "curated"),
+        )
+        return decide(facts, self._candidates(item, owners))
+
+    def is_taken(self, item: Prepared, agent_name: str) -> bool:
+        """Return whether the agent already has the catalogue lesson that would be made for the issue's CWE."""
+        told, offer = item.told, item.offer
+        if told is None or offer is None or offer.catalogue_id != told.rule.id:
+            return False
+        return (agent_name, told.key) in self.named
 
     def learn(self, item: Prepared, agent_name: str, issue_id: str, lesson_id: str | None) -> None:
         """Let later issues of this transaction be compared with this one."""
@@ -116,59 +93,68 @@ class Matching:
                 raise Retry
         self.known |= found
 
-    def _by_name(self, item: Prepared, owners: Sequence[str]) -> Verdict:
-        """Return the lesson that answers to an exact name, the most telling name first.
+    def _candidates(self, item: Prepared, owners: Sequence[str]) -> Iterator[Candidate]:
+        yield from self._named(item, owners)
+        if item.is_named:  # all others would be passed over, and finding them takes milliseconds
+            return
+        yield from self._alike(item, owners)
+        yield from self._for_weakness(item, owners)
 
-        Where the catalogue knows the rule, only the rule's names count: words are anybody's. A lesson that waits for a
-        person takes no issue that brings a better one, and what somebody offered and a person rejected buries no rule.
-        """
-        rejected = ""
+    def _named(self, item: Prepared, owners: Sequence[str]) -> Iterator[Candidate]:
         for key in item.keys:
-            kind = kind_of(key)
-            if item.is_named and not names_rule(key):
-                continue
+            by = cast("Clue", kind_of(key))
             for owner in owners:
                 lesson_id = self.named.get((owner, key))
-                if lesson_id is None or (kind == "text" and self._is_other_rule(item, lesson_id)):
+                if lesson_id is None:
                     continue
-                if (kind != "text" or owner != owners[0]) and self._is_outdone(item, lesson_id):
-                    continue  # the same words wait for the same agent again, though not where all agents' do
-                if kind == "rule" and self._is_rejected(lesson_id) and self._trust(lesson_id) not in _OF_RULES:
-                    rejected = lesson_id
-                    continue
-                return Verdict(lesson_id, _told(key), EXACT, name=key)
-        return Verdict(rejected=rejected)
+                status, trust = self._standing(lesson_id)
+                yield Candidate(
+                    by,
+                    lesson_id,
+                    _told(key),
+                    key,
+                    status=status,
+                    trust=trust,
+                    is_own=owner == owners[0],
+                    is_other_rule=by == "text" and self._is_other_rule(item, lesson_id),
+                )
 
-    def _joins(self, item: Prepared, match: Match) -> bool:
-        """Tell whether likeness is enough for an issue to join a lesson, given who vouches for the lesson."""
-        if not match.is_sure or not is_lesson_id(match.group) or not self._stands(match.group):
-            return False
-        if self._is_outdone(item, match.group):
-            return False
-        if self._trust(match.group) in VOUCHED:  # before a curated one is made
-            return True
-        can_be_curated = item.told is not None and (item.offer is None or item.offer.trust == "curated")
-        return match.probability >= MERGE and not can_be_curated
+    def _alike(self, item: Prepared, owners: Sequence[str]) -> Iterator[Candidate]:
+        found = [match for owner in owners for match in self._of(owner).matches(item.description)]
+        for match in sorted(found, key=lambda match: match.rank):
+            is_looked_up = match.is_sure and is_lesson_id(match.group)
+            status, trust = self._standing(match.group) if is_looked_up else (None, None)
+            yield Candidate(
+                "likeness",
+                match.group,
+                _like(match),
+                probability=match.probability,
+                is_sure=match.is_sure,
+                status=status,
+                trust=trust,
+                is_other_rule=self._is_other_rule(item, match.group),
+            )
 
-    def _is_outdone(self, item: Prepared, lesson_id: str) -> bool:
-        """Tell whether a lesson waits for a person while the issue brings one that does not."""
-        if item.offer is None or item.offer.status == "quarantined":
-            return False
-        lesson = self.lesson(lesson_id)
-        return (lesson.status if lesson else self.made[lesson_id].status) == "quarantined"
+    def _for_weakness(self, item: Prepared, owners: Sequence[str]) -> Iterator[Candidate]:
+        told = item.told
+        lesson_id = None if told is None else self._owner(told.key, owners)
+        if told is None or lesson_id is None:
+            return
+        status, trust = self._standing(lesson_id)
+        yield Candidate(
+            "weakness",
+            lesson_id,
+            f"what its words tell, {told.cwe}",
+            probability=told.strength,
+            is_sure=self._answers(lesson_id, told, owners),
+            status=status,
+            trust=trust,
+        )
 
-    def _stands(self, lesson_id: str) -> bool:
-        """Tell whether a remembered lesson is there and its own: memory may be ahead of what was rolled back."""
-        lesson = self.lesson(lesson_id)
-        return lesson_id in self.made if lesson is None else lesson.status not in TOMBSTONES
-
-    def _is_rejected(self, lesson_id: str) -> bool:
-        lesson = self.lesson(lesson_id) if is_lesson_id(lesson_id) else None
-        return lesson is not None and lesson.status == "rejected"
-
-    def _trust(self, lesson_id: str) -> Trust:
-        lesson = self.lesson(lesson_id)
-        return lesson.trust if lesson else self.made[lesson_id].trust
+    def _standing(self, lesson_id: str) -> tuple[Status | None, Trust | None]:
+        """Return a lesson's status and trust; None where memory is ahead of what was rolled back."""
+        known = self.made.get(lesson_id) or self.lesson(lesson_id)
+        return (known.status, known.trust) if known else (None, None)
 
     def _answers(self, lesson_id: str, told: Told, owners: Sequence[str]) -> bool:
         """Tell whether a curated lesson is surely the one for a weakness.
@@ -185,12 +171,6 @@ class Matching:
     def _owner(self, key: str, owners: Sequence[str]) -> str | None:
         return next((self.named[owner, key] for owner in owners if (owner, key) in self.named), None)
 
-    def _alike(self, item: Prepared, owners: Sequence[str]) -> list[Match]:
-        """Return what the issue is like, the most probable first; two rules of one tool are never alike."""
-        found = [match for owner in owners for match in self._of(owner).matches(item.description)]
-        allowed = [match for match in found if not self._is_other_rule(item, match.group)]
-        return sorted(allowed, key=lambda match: (not match.is_sure, not match.same_weakness, -match.probability))
-
     def _of(self, agent_name: str) -> Precedents:
         if agent_name not in self._precedents:
             work = self._work
@@ -200,20 +180,12 @@ class Matching:
         return self._precedents[agent_name]
 
     def _is_other_rule(self, item: Prepared, lesson_id: str) -> bool:
-        """Tell whether a lesson answers to another rule of the tool that named this issue's.
-
-        Scanners give many rules the same words, and two rules of one tool are two lessons.
-        """
+        """Return whether a lesson answers to another rule of the tool that named the issue's rule."""
         if not item.rule_key:
             return False
-        names = {name for (_, name), owner in self.named.items() if owner == lesson_id}
-        rules = {value_of(name) for name in names if kind_of(name) == "rule"}
-        if is_lesson_id(lesson_id) and (lesson := self.lesson(lesson_id)) is not None:
-            if lesson.status == "rejected":
-                return False
-            curated = self._work.catalogue.find(catalogue_name(lesson.provenance.get("catalogue", "")))
-            rules.update(filter(None, (lesson.rule_key, *(curated.keys if curated else ()))))
-        return any(tool_of(rule) == tool_of(item.rule_key) for rule in rules)
+        names = [name for (_, name), named in self.named.items() if named == lesson_id]
+        lesson = self.lesson(lesson_id) if is_lesson_id(lesson_id) else None
+        return is_other_rule(item.rule_key, lesson, self._work.catalogue, names)
 
 
 def _told(key: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import anyio.to_thread
 from sqlalchemy import Connection
 
+from lessonbook.dedup.precedence import EXACT, Verdict
 from lessonbook.domain.errors import NotFound
 from lessonbook.domain.findings import Finding
 from lessonbook.domain.lesson import LOCAL, Caller
@@ -19,10 +20,11 @@ from lessonbook.domain.lesson_names import kind_of, names_rule
 from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.loop import RefinedIssue, Refinement, Report
 from lessonbook.domain.vocabulary import SEVERITY_RANK, SHARED_AGENT, Evidence, IssueAction, Source
+from lessonbook.screening.offer import Offer, held_from_all
 from lessonbook.search.subjects import with_issue
 from lessonbook.services.agent_names import meaning_of
-from lessonbook.services.preparation import Offer, Prepared, held_from_all, names_of_lesson, prepare
-from lessonbook.services.report.matching import EXACT, Matching, Verdict
+from lessonbook.services.report.matching import Matching
+from lessonbook.services.report.preparation import Prepared, names_of_lesson, prepare
 from lessonbook.services.workspace import Workspace, hash_of, is_lesson_id, once
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import Scores
@@ -290,7 +292,7 @@ class _Refining:
         verdict = self._matching.match(item, agent_name)
         if verdict.lesson_id is not None:
             decision = self._merge(item, verdict, verdict.lesson_id)
-        elif item.offer is None or self._is_taken(item, agent_name):
+        elif item.offer is None or self._matching.is_taken(item, agent_name):
             unknown = f"A lesson for it was rejected ({verdict.rejected})" if verdict.rejected else _UNKNOWN
             reason = item.refusal or f"{unknown}: it waits for an author."
             decision = _Decision("pending", reason + _alike(verdict), verdict)
@@ -298,13 +300,6 @@ class _Refining:
             decision = self._create(item, agent_name, item.offer, verdict)
         self._matching.learn(item, agent_name, issue_id, decision.lesson_id)
         return decision
-
-    def _is_taken(self, item: Prepared, agent_name: str) -> bool:
-        """Tell whether the only lesson that could be made of an issue is there, though the issue may be no sighting."""
-        told = item.told
-        if told is None or item.offer is None or item.offer.catalogue_id != told.rule.id:
-            return False
-        return (agent_name, told.key) in self._matching.named
 
     def _merge(self, item: Prepared, verdict: Verdict, lesson_id: str) -> _Decision:
         lesson = self._matching.lesson(lesson_id)

@@ -13,8 +13,8 @@ from typing import Final
 from lessonbook.classify.severity import severity_of
 from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, Category, Severity
 from lessonbook.providers.question import SCHEMA, Abstraction, Question, WordedLesson
+from lessonbook.screening.offer import COPIED, Offer, capped, copies, screened_offer
 from lessonbook.screening.redact import redact
-from lessonbook.services.preparation import COPIED, Offer, capped, copies, screened_offer
 
 DESCRIPTION_MAX: Final = 2_000
 """Characters of an issue that the model reads: what it is about stands at its beginning."""

@@ -11,8 +11,8 @@ from lessonbook.domain.lesson import Caller
 from lessonbook.domain.loop import RefinedIssue, Refinement
 from lessonbook.domain.operator import AuthoredLesson, Authoring
 from lessonbook.domain.vocabulary import SEVERITY_OF_RANK
+from lessonbook.screening.offer import COPIED, Offer, copies, reviewed, screened_offer
 from lessonbook.screening.redact import redact
-from lessonbook.services.preparation import COPIED, Offer, copies, reviewed, screened_offer
 from lessonbook.services.triage.abstraction import within_words
 from lessonbook.services.triage.settlement import Settling
 from lessonbook.services.workspace import Workspace, once, request_hash

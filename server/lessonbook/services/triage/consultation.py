@@ -21,8 +21,8 @@ from lessonbook.domain.loop import RefinedIssue
 from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SHARED_AGENT
 from lessonbook.providers.language_model import LanguageModel, ModelFailed, Spent
 from lessonbook.providers.question import Question
+from lessonbook.screening.offer import reviewed
 from lessonbook.search.tokenizer import words_of
-from lessonbook.services.preparation import reviewed
 from lessonbook.services.triage.abstraction import (
     DESCRIPTION_MAX,
     PROMPT_HASH,

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import anyio.to_thread
 from sqlalchemy import Connection
 
+from lessonbook.dedup.precedence import EXACT, Verdict
 from lessonbook.domain.findings import Finding
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_names import kind_of
 from lessonbook.domain.loop import Refinement
 from lessonbook.domain.vocabulary import SEVERITY_OF_RANK
-from lessonbook.services.preparation import Prepared, names_of_lesson, prepare
-from lessonbook.services.report.matching import EXACT, Matching, Verdict
+from lessonbook.services.report.matching import Matching
+from lessonbook.services.report.preparation import Prepared, names_of_lesson, prepare
 from lessonbook.services.triage.settlement import Settling
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.ledger import Ledger
@@ -71,14 +72,9 @@ def _settle(settling: Settling, matching: Matching, row: Row, item: Prepared, ve
         surely = "" if exact else f" ({verdict.score:.2f})"
         reason = f"Same as lesson {verdict.lesson_id} by {verdict.how}{surely}."
         settling.join([row], verdict.lesson_id, reason, named=exact)
-    elif item.offer is not None and item.offer.catalogue_id and not _is_taken(matching, row, item):
+    elif item.offer is not None and item.offer.catalogue_id and not matching.is_taken(item, row["agent_name"]):
         names = [name for name in names_of_lesson(item) if kind_of(name) != "text"]
         settling.word([row], item.offer, item.offer.status, names)
     elif near[0] is None or seen.items() <= row.items():
         return
     issue_rows.change(ledger.connection, ledger.caller.project, row["id"], seen)
-
-
-def _is_taken(matching: Matching, row: Row, item: Prepared) -> bool:
-    """Tell whether the lesson for what an issue's words tell is there, though the issue may be no sighting of it."""
-    return item.told is not None and (row["agent_name"], item.told.key) in matching.named

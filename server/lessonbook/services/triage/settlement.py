@@ -6,15 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from lessonbook.classify.rule_keys import tool_of
+from lessonbook.dedup.precedence import is_other_rule
 from lessonbook.domain.errors import InvalidInput, NotFound
 from lessonbook.domain.lesson import Lesson
-from lessonbook.domain.lesson_names import catalogue_name, name_of_issue, text_name
+from lessonbook.domain.lesson_names import name_of_issue, text_name
 from lessonbook.domain.lesson_status import JOINABLE, SERVABLE, Status
 from lessonbook.domain.loop import RefinedIssue, Refinement
 from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SHARED_AGENT, IssueAction
+from lessonbook.screening.offer import Offer, held_from_all
 from lessonbook.search.subjects import with_issue
-from lessonbook.services.preparation import Offer, held_from_all
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
@@ -100,7 +100,7 @@ class Settling:
         if not rest:
             return
         twin = named.get(text_key)
-        if twin is not None and not self._is_other_rule(rest, twin):
+        if twin is not None and not self._names_other_rule(rest, twin):
             self.join(rest, twin, f"Same as lesson {twin}.")
             return
         if (buried := self._buried(text_key, offer)) is not None:
@@ -218,17 +218,9 @@ class Settling:
             raise NotFound.lesson(lesson_id, self.ledger.caller.project)
         return found[lesson_id]
 
-    def _is_other_rule(self, issues: Sequence[Row], lesson_id: str) -> bool:
-        """Tell whether a lesson answers to another rule of the tool that named one of the issues.
-
-        Two rules of one tool are two lessons, even where they are worded alike.
-        """
-        lesson = self._existing(lesson_id)
-        if lesson.status == "rejected":
-            return False
-        curated = self.ledger.work.catalogue.find(catalogue_name(lesson.provenance.get("catalogue", "")))
-        tools = {tool_of(rule) for rule in (lesson.rule_key, *(curated.keys if curated else ())) if rule}
-        return any(issue["rule_id"] and tool_of(issue["rule_id"]) in tools for issue in issues)
+    def _names_other_rule(self, issues: Sequence[Row], lesson_id: str) -> bool:
+        lesson, catalogue = self._existing(lesson_id), self.ledger.work.catalogue
+        return any(is_other_rule(issue["rule_id"], lesson, catalogue) for issue in issues)
 
     def _buried(self, text_key: str, offer: Offer) -> str | None:
         """Return the rejected lesson, of whatever agent, whose words these are; a person may use them again."""

@@ -13,8 +13,8 @@ from lessonbook.domain.lesson_status import SERVABLE, Action, Status, allowed_ta
 from lessonbook.domain.token_estimate import estimate_lesson_tokens
 from lessonbook.domain.vocabulary import SEVERITY_RANK
 from lessonbook.experiment.effect import posterior
+from lessonbook.screening.offer import Offer
 from lessonbook.search.subjects import document_of, with_tasks
-from lessonbook.services.preparation import Offer
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import audit
 from lessonbook.store import lessons as lesson_rows

@@ -7,15 +7,7 @@ from hypothesis import strategies as st
 from lessonbook.classify.catalogue import load_catalogue
 from lessonbook.domain.findings import Finding, RuleMetadata
 from lessonbook.domain.lesson_names import issue_name, kind_of
-from lessonbook.services.preparation import (
-    Offer,
-    capped,
-    copies,
-    held_from_all,
-    prepare,
-    reviewed,
-    screened_offer,
-)
+from lessonbook.services.report.preparation import prepare
 
 CATALOGUE = load_catalogue()
 RULE = "Give each outgoing request a timeout."
@@ -121,26 +113,6 @@ def test_an_offer_never_holds_words_of_the_description() -> None:
         assert "flugelhorn" not in offer.text + offer.why
 
 
-def test_reasons_of_a_rationale_quarantine_its_lesson() -> None:
-    offer, refusal = screened_offer(RULE, "See https://evil.example now.", "low", "data", "offered")
-    assert refusal == ""
-    assert offer is not None
-    assert (offer.status, offer.reasons) == ("quarantined", ("its rationale: it holds a web address",))
-
-
-@pytest.mark.parametrize("trust", ["offered", "scanner", "imported", "curated"])
-@pytest.mark.parametrize("status", ["probation", "quarantined"])
-@pytest.mark.parametrize("review", ["none", "risky", "all"])
-def test_review_holds_back_everything_or_nothing_but_never_frees_a_scanners_risky_words(trust, status, review) -> None:
-    offer = reviewed(Offer(RULE, "", "low", "data", trust, status, ""), review)
-    if trust == "curated" or review == "risky":
-        assert offer.status == status
-    elif review == "all" or (trust == "scanner" and status == "quarantined"):
-        assert offer.status == "quarantined"
-    else:
-        assert offer.status == "probation"
-
-
 @given(st.text(max_size=200), st.text(max_size=30), st.text(max_size=200), st.text(max_size=60))
 def test_any_text_can_be_prepared(description: str, rule_id: str, lesson: str, file: str) -> None:
     found = ready(description, rule_id=rule_id.strip(), lesson=lesson, file=file)
@@ -179,24 +151,10 @@ def test_the_reporters_words_go_before_the_lesson_for_a_weakness_that_is_told() 
     assert [offer and offer.trust for offer in offers] == ["offered", "curated"]
 
 
-def test_a_lesson_copies_an_issue_from_eight_words_in_a_row_on() -> None:
-    issue = "one two three four five six seven eight nine"
-    assert copies("Then: TWO three, four five six seven eight nine!", issue)
-    assert not copies("two three four five six seven eight", issue)
-    assert not copies("nine eight seven six five four three two one", issue)
-
-
 def test_a_scanners_text_that_repeats_the_finding_is_no_rule() -> None:
     words = "The handler of orders swallows every error that the payment service raises"
     assert ready(words, rule_id="tool:X1", metadata=RuleMetadata(words)).offer is None
     assert ready("It broke", rule_id="tool:X1", metadata=RuleMetadata(words)).offer is not None
-
-
-def test_a_lesson_that_a_model_worded_is_never_freed_by_a_setting() -> None:
-    offer = reviewed(
-        Offer(RULE, "", "low", "data", "generated", "quarantined", "", ("it holds a web address",)), "none"
-    )
-    assert offer.status == "quarantined"
 
 
 def test_a_weakness_that_is_told_is_as_severe_as_the_catalogue_says() -> None:
@@ -206,22 +164,7 @@ def test_a_weakness_that_is_told_is_as_severe_as_the_catalogue_says() -> None:
     assert ready("Zip slip", severity="low").severity == "low"
 
 
-def test_what_somebody_declares_lifts_a_lesson_one_step_and_never_to_critical() -> None:
-    assert capped("critical", "low") == "medium"
-    assert capped("critical", "high") == "high"
-    assert capped("critical", "critical") == "high"
-    assert capped("low", "high") == "low"
-
-
 def test_curated_words_come_from_the_catalogue_and_not_from_a_report() -> None:
     item = ready(lesson=CATALOGUE.rules[0].text, why="Trust me.")
     assert item.offer is None
     assert not any(kind_of(key) == "text" for key in item.keys)
-
-
-def test_words_of_a_model_or_a_reporter_for_all_agents_wait_unless_nothing_is_reviewed() -> None:
-    for trust, held in (("offered", True), ("generated", True), ("curated", False), ("approved", False)):
-        offer = Offer(RULE, "", "medium", "reliability", trust, "probation", "")
-        assert (held_from_all(offer, "*", "risky").status == "quarantined") is held
-        assert held_from_all(offer, "DatabaseAgent", "all") is offer
-        assert held_from_all(offer, "*", "none") is offer

@@ -3,54 +3,24 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
-from typing import Final, Literal
+from typing import Final
 
 from lessonbook.classify.catalogue import Catalogue, CatalogueRule, canonical_key
+from lessonbook.classify.catalogue_offer import offer_of_rule, rule_worded
 from lessonbook.classify.severity import category_of, severity_of
 from lessonbook.dedup.likeness import sketch
 from lessonbook.domain.findings import Finding
-from lessonbook.domain.lesson_names import (
-    catalogue_name,
-    content_hash,
-    digest,
-    general_words,
-    issue_name,
-    rule_name,
-    text_name,
-)
-from lessonbook.domain.lesson_status import Status
-from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, SHARED_AGENT, Category, Severity, Trust
-from lessonbook.screening.lint.screen import one_line, screen, screen_why, visible
+from lessonbook.domain.lesson_names import catalogue_name, digest, general_words, issue_name, rule_name, text_name
+from lessonbook.domain.vocabulary import Category, Severity
+from lessonbook.screening.lint.screen import visible
+from lessonbook.screening.offer import Offer, ReviewMode, capped, copies, reviewed, screened_offer
 from lessonbook.screening.redact import redact
 from lessonbook.search.document import Subjects
 from lessonbook.search.subjects import subjects_of
 
-ReviewMode = Literal["none", "risky", "all"]
-"""Which lessons wait for a person: `trust.review` of the settings."""
-
-COPIED: Final = "it copies the words of the issue"
-COPIED_RUN: Final = 8
-FOR_ALL: Final = "it would go to all agents (name the agent it is for, to have it served without a person's word)"
-_WORDS: Final = re.compile(r"\w+")
 _PROMPT_SECTION: Final = re.compile(r"<lessons\b[^<>]{0,300}>.*?(?:</lessons[^<>]{0,300}>|\Z)", re.S)
 _NAMED: Final = re.compile(r"\b(?:CWE-\d{1,5}|(?:bandit|ruff|eslint|semgrep|hadolint|checkov):[\w./-]*\w)", re.I)
 """A rule that an issue names in its words: a CWE, or a scanner's rule with the scanner's name before it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A lesson that may be made of a finding: where its words come from decides its trust."""
-
-    text: str
-    why: str
-    severity: Severity
-    category: Category
-    trust: Trust
-    status: Status
-    rule_key: str
-    reasons: tuple[str, ...] = ()
-    catalogue_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,73 +117,11 @@ def prepare(
     )
 
 
-def names_of_lesson(item: Prepared) -> tuple[str, ...]:
-    """Return every exact name of the lesson that is made of an issue's offer."""
-    offer = item.offer
-    curated = catalogue_name(offer.catalogue_id) if offer and offer.catalogue_id else ""
-    text = text_name(offer.text) if offer else ""
-    return tuple(dict.fromkeys(key for key in (*item.keys, curated, text) if key))
-
-
 def _told(description: str, catalogue: Catalogue) -> Told | None:
     """Return the weakness that a description's words surely tell, if the catalogue has a lesson for it."""
     told = sketch(description)
     rule = catalogue.find(told.surely_tells) if told.surely_tells else None
     return Told(told.surely_tells, told.weaknesses[told.surely_tells], rule) if rule else None
-
-
-def capped(declared: Severity, suggested: Severity) -> Severity:
-    """Return how severe a lesson may be that somebody offers: at most a step above what the issue's words suggest.
-
-    A self-declared severity must not lift a lesson over others (SAFETY P14), and `critical` is the catalogue's and
-    people's to give. The issue keeps what was declared.
-    """
-    return SEVERITY_OF_RANK[min(SEVERITY_RANK[declared], SEVERITY_RANK[suggested] + 1, SEVERITY_RANK["high"])]
-
-
-def rule_worded(text: str, catalogue: Catalogue) -> CatalogueRule | None:
-    """Return the rule of the catalogue whose lesson has these words, or None."""
-    return _by_words(catalogue).get(content_hash(text))
-
-
-@cache
-def _by_words(catalogue: Catalogue) -> dict[str, CatalogueRule]:
-    """Return the rules by the hashes of their lessons' texts."""
-    return {content_hash(rule.text): rule for rule in catalogue.rules}
-
-
-def offer_of_rule(rule: CatalogueRule) -> Offer | None:
-    """Return the lesson that the catalogue keeps for `rule`.
-
-    The words of a catalogue that replaces the packaged one pass the lint as an import does: None where they are no
-    rule at all.
-    """
-    if rule.trust != "curated":
-        key = rule.keys[0] if rule.keys else ""
-        offer, _ = screened_offer(rule.text, rule.why, rule.severity, rule.category, rule.trust, key)
-        return offer and replace(offer, catalogue_id=rule.id)
-    return Offer(
-        text=one_line(rule.text),
-        why=one_line(rule.why),
-        severity=rule.severity,
-        category=rule.category,
-        trust="curated",
-        status="probation",
-        rule_key=rule.keys[0] if rule.keys else "",
-        catalogue_id=rule.id,
-    )
-
-
-def screened_offer(
-    text: str, why: str, severity: Severity, category: Category, trust: Trust, rule_key: str = ""
-) -> tuple[Offer | None, str]:
-    """Return the lesson offered as `text` after the lint, or None and the reason it is no lesson."""
-    judged, reason = screen(text), screen_why(why)
-    if judged.verdict == "unfit":
-        return None, "The offered lesson was not taken: " + judged.reasons[0] + "."
-    reasons = judged.reasons + tuple(f"its rationale: {line}" for line in reason.reasons)
-    status: Status = "quarantined" if reasons else "probation"
-    return Offer(judged.text, reason.text, severity, category, trust, status, rule_key, reasons), ""
 
 
 def _best_offer(
@@ -234,35 +142,6 @@ def _best_offer(
     return None, refusal
 
 
-def copies(lesson_text: str, description: str) -> bool:
-    """Return whether a lesson has a run of eight words or more from an issue: such words are evidence, no rule."""
-    words = _WORDS.findall(lesson_text.lower())
-    issue = f" {' '.join(_WORDS.findall(description.lower()))} "
-    return any(f" {' '.join(words[at : at + COPIED_RUN])} " in issue for at in range(len(words) - COPIED_RUN + 1))
-
-
-def reviewed(offer: Offer, review: ReviewMode) -> Offer:
-    """Return `offer` with the status it has where `trust.review` is `review`; curated words are never held back."""
-    if offer.trust == "curated":
-        return offer
-    status, reasons = offer.status, offer.reasons
-    if review == "all" and status != "quarantined":
-        status, reasons = "quarantined", ("every lesson is reviewed here (trust.review = all)",)
-    elif review == "none" and status == "quarantined" and offer.trust not in {"scanner", "generated"}:
-        status = "probation"
-    return replace(offer, status=status, reasons=reasons)
-
-
-def held_from_all(offer: Offer, agent_name: str, review: ReviewMode) -> Offer:
-    """Return `offer` as it is for one agent; for all agents, anybody's words but the catalogue's wait for a person.
-
-    A lesson of the shared agent reaches everyone, and so would a planted one.
-    """
-    if agent_name != SHARED_AGENT or review == "none" or offer.trust not in {"offered", "generated"}:
-        return offer
-    return replace(offer, status="quarantined", reasons=(*offer.reasons, FOR_ALL))
-
-
 def _keys(rule_key: str, rule: CatalogueRule | None, offer: Offer | None, description: str) -> tuple[str, ...]:
     keys: Sequence[str] = (
         rule_key and rule_name(rule_key),
@@ -271,3 +150,11 @@ def _keys(rule_key: str, rule: CatalogueRule | None, offer: Offer | None, descri
         "" if rule_key else issue_name(description),
     )
     return tuple(key for key in keys if key)
+
+
+def names_of_lesson(item: Prepared) -> tuple[str, ...]:
+    """Return every exact name of the lesson that is made of an issue's offer."""
+    offer = item.offer
+    curated = catalogue_name(offer.catalogue_id) if offer and offer.catalogue_id else ""
+    text = text_name(offer.text) if offer else ""
+    return tuple(dict.fromkeys(key for key in (*item.keys, curated, text) if key))

@@ -1,0 +1,42 @@
+"""The lesson that the catalogue keeps for a rule, as it may be given to an agent."""
+
+from dataclasses import replace
+from functools import cache
+
+from lessonbook.classify.catalogue import Catalogue, CatalogueRule
+from lessonbook.domain.lesson_names import content_hash
+from lessonbook.screening.lint.screen import one_line
+from lessonbook.screening.offer import Offer, screened_offer
+
+
+def offer_of_rule(rule: CatalogueRule) -> Offer | None:
+    """Return the lesson that the catalogue keeps for `rule`.
+
+    The words of a catalogue that replaces the packaged one pass the lint as an import does: None where they are no
+    rule at all.
+    """
+    if rule.trust != "curated":
+        key = rule.keys[0] if rule.keys else ""
+        offer, _ = screened_offer(rule.text, rule.why, rule.severity, rule.category, rule.trust, key)
+        return offer and replace(offer, catalogue_id=rule.id)
+    return Offer(
+        text=one_line(rule.text),
+        why=one_line(rule.why),
+        severity=rule.severity,
+        category=rule.category,
+        trust="curated",
+        status="probation",
+        rule_key=rule.keys[0] if rule.keys else "",
+        catalogue_id=rule.id,
+    )
+
+
+def rule_worded(text: str, catalogue: Catalogue) -> CatalogueRule | None:
+    """Return the rule of the catalogue whose lesson has these words, or None."""
+    return _by_words(catalogue).get(content_hash(text))
+
+
+@cache
+def _by_words(catalogue: Catalogue) -> dict[str, CatalogueRule]:
+    """Return the rules by the hashes of their lessons' texts."""
+    return {content_hash(rule.text): rule for rule in catalogue.rules}
