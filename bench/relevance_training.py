@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from bench.searching import Corpus
 from lessonbook.search.document import plain_text
 from lessonbook.search.index import RelevanceIndex
-from lessonbook.search.score import Compared, Fit
+from lessonbook.search.score import Compared, RelevanceModel
 from lessonbook.search.subjects import document_of, subjects_of, with_issue
 from lessonbook.search.vectors import Meanings
 
@@ -25,7 +25,7 @@ SMALL: Final = 12
 BRIEF: Final = (3, 9)
 """Words of a brief query: from so many, to fewer than so many."""
 UNRELATED_EACH: Final = 100
-_EVEN: Final = Fit(Compared(6.0, 2.0, 5.0, 4.0, 2.5), -5.0, 0.05)
+_EVEN: Final = RelevanceModel(Compared(6.0, 2.0, 5.0, 4.0, 2.5), -5.0, 0.05)
 
 Matrix = np.ndarray[Any, np.dtype[Any]]
 Similar = Mapping[str, float]
@@ -81,7 +81,7 @@ class Asking:
             np.array([name in wanted for name, _ in found], dtype=bool),
         )
 
-    def ranked(self, row: dict[str, Any], fit: Fit, similar: Similar | None) -> list[tuple[str, float]]:
+    def ranked(self, row: dict[str, Any], fit: RelevanceModel, similar: Similar | None) -> list[tuple[str, float]]:
         """Return the names of the lessons found, each with how probably it is relevant, the most probable first."""
         found = self._whole.compared(row["query"], subjects=subjects_of(row["query"]), similar=similar)
         return sorted(((name, fit.probability(compared)) for name, compared in found), key=lambda pair: -pair[1])

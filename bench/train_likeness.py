@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from bench.evaluation import Row, read_rows
 from bench.training import MODELS
 from lessonbook.classify.catalogue import load_catalogue
-from lessonbook.dedup.likeness import FEATURES, Collection, Likeness
+from lessonbook.dedup.likeness import FEATURES, Corpus, Likeness
 from lessonbook.dedup.precedents import Precedents, words_of_catalogue
 
 STRENGTH = 1.0
@@ -27,7 +27,7 @@ Example = tuple[list[float], bool, str]
 """Features of an issue and a group, whether they belong together, and the issue's label."""
 
 
-def examples(rows: Sequence[Row], words: Collection) -> Iterator[Example]:
+def examples(rows: Sequence[Row], words: Corpus) -> Iterator[Example]:
     """Yield what each issue of a stream and the groups most like it teach, the stream rightly grouped so far."""
     precedents = Precedents(words)
     for row in rows:

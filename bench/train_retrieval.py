@@ -27,7 +27,7 @@ from bench.relevance_training import ORDER, UNRELATED_EACH, Answer, Asking, cali
 from bench.retrieval import SETS, distractors_of
 from bench.searching import Corpus, read_corpus, scored
 from bench.training import MODELS
-from lessonbook.search.score import Fit
+from lessonbook.search.score import RelevanceModel
 
 FOLDS: Final = 2
 THRESHOLD: Final = 0.05
@@ -103,7 +103,7 @@ class Halves:
         likeness = self._encoder.encode(list(texts.values())) @ self._encoder.encode([row["query"]])[0]
         return dict(zip(texts, map(float, likeness), strict=True))
 
-    def fit(self, half: int | None) -> Fit:
+    def fit(self, half: int | None) -> RelevanceModel:
         """Return weights fitted to the questions of a half, or to all."""
         answers: dict[str, list[Answer]] = {}
         few: list[Answer] = []
@@ -122,9 +122,9 @@ class Halves:
         fair = {name: of_set for name, of_set in answers.items() if name not in READ}
         order = order_of(fair, ORDER if self._encoder is None else (*ORDER, "similar"))
         weights, bias = calibrated(order, [*answers.values(), few, brief], unrelated)
-        return Fit(weights, bias, THRESHOLD)
+        return RelevanceModel(weights, bias, THRESHOLD)
 
-    def tell(self, fits: Sequence[Fit]) -> None:
+    def tell(self, fits: Sequence[RelevanceModel]) -> None:
         """Print how well each half's questions are answered under its fit, and what the threshold lets through."""
         macro: list[Mapping[str, float]] = []
         for corpus in self._corpora:
@@ -144,7 +144,7 @@ class Halves:
         ]
         print("answers from lessons about something else", round(sum(one >= THRESHOLD for one in away) / len(away), 3))
 
-    def _found(self, name: str, row: Row, fits: Sequence[Fit]) -> list[tuple[str, float]]:
+    def _found(self, name: str, row: Row, fits: Sequence[RelevanceModel]) -> list[tuple[str, float]]:
         return self._desk(name, row).ranked(row, fits[fold_of(row)], self._similar(name, row))
 
 
@@ -200,7 +200,7 @@ def _within(folder: Path | None, name: str) -> Path | None:
     return None if folder is None else folder / name
 
 
-def _write(out: Path, words: Words, fit: Fit, teacher: Path) -> None:
+def _write(out: Path, words: Words, fit: RelevanceModel, teacher: Path) -> None:
     content = {
         "version": 1,
         "trained_on": [teacher.name, "texts of the benchmark's public data"],

@@ -19,7 +19,7 @@ from bench.learning.simulation import Outcome, simulate
 from bench.learning.world import World
 from lessonbook.experiment import likelihood, policy
 from lessonbook.experiment.grid import GRID_POINTS
-from lessonbook.experiment.policy import Settings
+from lessonbook.experiment.policy import PolicySettings
 from lessonbook.experiment.prior import DEFAULT_PRIOR, Prior
 
 WHOLE: Final = "nothing"
@@ -30,7 +30,7 @@ PER: Final = 1_000
 class Without:
     """A policy that lacks something: other settings, and what takes the place of names in the shipped modules."""
 
-    settings: Settings = field(default_factory=Settings)
+    settings: PolicySettings = field(default_factory=PolicySettings)
     places: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
@@ -51,13 +51,13 @@ def _no_blend(_: object) -> list[float]:
 
 
 def _always_optimistic(*_: object) -> float:
-    return Settings().optimism
+    return PolicySettings().optimism
 
 
 _show_probability = policy.show_probability
 
 
-def _no_caution(p_positive: float, settings: Settings, optimism: float = 0.0, **given: Any) -> float:
+def _no_caution(p_positive: float, settings: PolicySettings, optimism: float = 0.0, **given: Any) -> float:
     return _show_probability(p_positive, settings, optimism, trusted=given.get("trusted", False))
 
 
@@ -70,15 +70,15 @@ INGREDIENTS: Final[Mapping[str, Without]] = {
     ),
     "the population": Without(places={f"{_LEARNING}.policy.fit_prior": _no_population}),
     "normal populations": Without(places={f"{_LEARNING}.population._blended": _no_blend}),
-    "effects that change": Without(Settings(hazard=0.0)),
+    "effects that change": Without(PolicySettings(hazard=0.0)),
     "changed lessons expected at no effect": Without(
         places={f"{_LEARNING}.likelihood.CHANGED": DEFAULT_PRIOR.rho_weights}
     ),
     "the outlook": Without(places={f"{_LEARNING}.policy.optimism_of": _always_optimistic}),
     "caution by gain and loss": Without(places={f"{_LEARNING}.policy.show_probability": _no_caution}),
-    "flags": Without(Settings(flag_cost=0.0)),
-    "a floor of 0.2 % (1 % instead)": Without(Settings(p_min=0.01)),
-    "sharpness (1 instead of 3)": Without(Settings(sharpness=1.0)),
+    "flags": Without(PolicySettings(flag_cost=0.0)),
+    "a floor of 0.2 % (1 % instead)": Without(PolicySettings(p_min=0.01)),
+    "sharpness (1 instead of 3)": Without(PolicySettings(sharpness=1.0)),
 }
 
 

@@ -9,9 +9,9 @@ from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.policy import (
     HOLDOUT_SHARE,
     Appraisal,
-    Candidate,
     LessonState,
-    Settings,
+    PolicySettings,
+    ServingCandidate,
     appraise,
     assign,
     ranked,
@@ -28,8 +28,8 @@ REFIT_RUNS: Final = (25, 100)
 class Lessonbook:
     """Measured mode, with every lesson on probation at the start."""
 
-    def __init__(self, draws: Draws, settings: Settings | None = None) -> None:
-        self.settings = settings or Settings()
+    def __init__(self, draws: Draws, settings: PolicySettings | None = None) -> None:
+        self.settings = settings or PolicySettings()
         self.secret = draws.seed.to_bytes(8)
         self.budget = draws.world.budget_tokens
         self.tokens: list[int] = draws.lessons.tokens.tolist()
@@ -47,7 +47,7 @@ class Lessonbook:
         if coin.toss_run(self.secret, PROJECT, str(run), "") < HOLDOUT_SHARE:
             return []
         known = {str(c.lesson): c for c in chances if self.status[c.lesson] != "retired"}
-        candidates = [Candidate(name, c.relevance, self.tokens[c.lesson]) for name, c in known.items()]
+        candidates = [ServingCandidate(name, c.relevance, self.tokens[c.lesson]) for name, c in known.items()]
 
         def uniform(lesson_id: str) -> float:
             return coin.toss(self.secret, PROJECT, str(run), lesson_id, "")

@@ -3,14 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lessonbook.dedup.likeness import FEATURES, HEADLINE_MAX, Collection, Sketch, headline, load_likeness, sketch
+from lessonbook.dedup.likeness import FEATURES, HEADLINE_MAX, Corpus, Sketch, headline, load_likeness, sketch
 
 WORDS = ["cache", "tenant", "invoice", "rounded", "total", "socket", "retry", "pool", "session", "cookie", "locale"]
 texts = st.lists(st.sampled_from(WORDS), min_size=1, max_size=12).map(" ".join)
 
 
-def probability(issue: str, *members: str, collection: Collection | None = None) -> float:
-    among = collection or Collection()
+def probability(issue: str, *members: str, collection: Corpus | None = None) -> float:
+    among = collection or Corpus()
     features = among.features(sketch(issue), [sketch(member) for member in members])
     return load_likeness().probability(features)
 
@@ -29,7 +29,7 @@ def test_the_headline_of_a_long_line_without_an_end_is_cut() -> None:
 
 
 def test_a_rare_shared_word_tells_more_than_a_common_one() -> None:
-    collection = Collection()
+    collection = Corpus()
     for text in ["cache miss", "cache hit", "cache key", "cache size", "tenant left out"]:
         collection.add(sketch(text).words)
     assert collection.idf("tenant") > collection.idf("cach")
@@ -39,7 +39,7 @@ def test_a_rare_shared_word_tells_more_than_a_common_one() -> None:
 
 
 def test_a_text_taken_back_counts_no_more() -> None:
-    collection, other = Collection(), Collection()
+    collection, other = Corpus(), Corpus()
     collection.add(sketch("cache key").words)
     collection.add(sketch("tenant left out").words)
     collection.add(sketch("tenant left out").words, -1)
@@ -71,14 +71,14 @@ def test_a_weakness_told_in_other_words_makes_likeness_likelier() -> None:
 
 @given(texts, st.lists(texts, min_size=1, max_size=8))
 def test_every_feature_is_a_number_and_the_probability_between_zero_and_one(issue: str, members: list[str]) -> None:
-    features = Collection().features(sketch(issue), [sketch(member) for member in members])
+    features = Corpus().features(sketch(issue), [sketch(member) for member in members])
     assert len(features) == len(FEATURES)
     assert 0 <= load_likeness().probability(features) <= 1
 
 
 @given(texts, texts)
 def test_cosines_are_symmetric_and_at_most_one(one: str, other: str) -> None:
-    collection = Collection()
+    collection = Corpus()
     there, back = collection.cosine(sketch(one), sketch(other)), collection.cosine(sketch(other), sketch(one))
     assert abs(there - back) < 1e-9
     assert -1e-9 <= there <= 1 + 1e-9
@@ -89,11 +89,11 @@ def test_cosines_are_symmetric_and_at_most_one(one: str, other: str) -> None:
 
 
 def feature(name: str, issue: str, *members: str) -> float:
-    return Collection().features(sketch(issue), [sketch(member) for member in members])[FEATURES.index(name)]
+    return Corpus().features(sketch(issue), [sketch(member) for member in members])[FEATURES.index(name)]
 
 
 def test_a_text_is_wholly_like_itself_however_much_the_collection_has_grown() -> None:
-    collection, text = Collection(), sketch("The invoice total is rounded")
+    collection, text = Corpus(), sketch("The invoice total is rounded")
     assert collection.cosine(text, text) > 1 - 1e-9
     for number in range(50):
         collection.add(sketch(f"The invoice number {number} is missing").words)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lessonbook.classify.catalogue import load_catalogue
-from lessonbook.dedup.precedents import GROUPS_MAX, MEMBERS_MAX, MERGE, Match, Precedents, words_of_catalogue
+from lessonbook.dedup.precedents import GROUPS_MAX, MEMBERS_MAX, MERGE, GroupMatch, Precedents, words_of_catalogue
 
 ROUNDING = "The invoice total is rounded to whole euros before tax is added\nbilling/totals.py: total = round(net)"
 ROUNDING_AGAIN = "The order total is rounded to whole euros before tax is added\nshop/cart.py: amount = round(x)"
@@ -36,8 +36,8 @@ def test_one_thing_that_shares_words_with_another_is_not_taken_for_it() -> None:
 
 
 def test_the_same_weakness_in_the_fields_own_terms_is_enough() -> None:
-    assert Match("L1", "I1", 0.2, same_weakness=True).is_sure
-    assert not Match("L1", "I1", 0.2).is_sure
+    assert GroupMatch("L1", "I1", 0.2, same_weakness=True).is_sure
+    assert not GroupMatch("L1", "I1", 0.2).is_sure
 
 
 def test_what_is_added_to_a_child_is_seen_by_it_alone() -> None:
@@ -110,5 +110,5 @@ def test_the_latest_texts_of_a_large_group_speak_for_it() -> None:
 
 
 def test_as_likely_as_not_is_not_sure() -> None:
-    assert not Match("L1", "I1", 0.5).is_sure
-    assert Match("L1", "I1", 0.75).is_sure
+    assert not GroupMatch("L1", "I1", 0.5).is_sure
+    assert GroupMatch("L1", "I1", 0.75).is_sure

@@ -8,9 +8,9 @@ from lessonbook.experiment.evidence import Evidence, Period
 from lessonbook.experiment.policy import (
     LADDER,
     Appraisal,
-    Candidate,
     LessonState,
-    Settings,
+    PolicySettings,
+    ServingCandidate,
     appraise,
     assign,
     optimism_of,
@@ -36,7 +36,7 @@ def evidence(shown: int, withheld: int, *, p_show: float = 0.5, exposures: int =
 
 @given(SIZES, st.data())
 def test_whether_a_lesson_is_eligible_never_depends_on_its_own_coin(sizes: list[int], data: st.DataObject) -> None:
-    candidates = [Candidate(str(number), 1.0, size) for number, size in enumerate(sizes)]
+    candidates = [ServingCandidate(str(number), 1.0, size) for number, size in enumerate(sizes)]
     appraisals = {candidate.lesson_id: appraisal() for candidate in candidates}
     coins = {candidate.lesson_id: data.draw(st.floats(0, 0.999)) for candidate in candidates}
     target = data.draw(st.sampled_from(candidates)).lesson_id
@@ -53,7 +53,7 @@ def test_whether_a_lesson_is_eligible_never_depends_on_its_own_coin(sizes: list[
 
 @given(SIZES, st.integers(0, 900))
 def test_what_is_shown_fits_and_what_is_passed_over_would_not_have(sizes: list[int], budget: int) -> None:
-    candidates = [Candidate(str(number), 1.0, size) for number, size in enumerate(sizes)]
+    candidates = [ServingCandidate(str(number), 1.0, size) for number, size in enumerate(sizes)]
     coins = {str(number): (number * 0.37) % 1 for number in range(len(sizes))}
     deliveries = assign(candidates, {name: appraisal() for name in coins}, coins.__getitem__, budget)
     spent = 0
@@ -74,7 +74,11 @@ def test_coins_are_only_tossed_for_eligible_lessons() -> None:
         tossed.append(lesson_id)
         return 0.0
 
-    candidates = [Candidate("long", 1.0, 500), Candidate("longer", 1.0, 501), Candidate("exempt", 1.0, 10)]
+    candidates = [
+        ServingCandidate("long", 1.0, 500),
+        ServingCandidate("longer", 1.0, 501),
+        ServingCandidate("exempt", 1.0, 10),
+    ]
     appraisals = {"long": appraisal(), "longer": appraisal(), "exempt": appraisal(1.0, exempt=True)}
     deliveries = assign(candidates, appraisals, uniform, 600)
     assert tossed == ["long"]
@@ -86,7 +90,7 @@ def test_coins_are_only_tossed_for_eligible_lessons() -> None:
 
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_a_lesson_more_likely_worth_it_is_shown_at_least_as_often(one: float, other: float) -> None:
-    settings = Settings()
+    settings = PolicySettings()
     low, high = sorted((one, other))
     assert show_probability(low, settings) <= show_probability(high, settings)
     assert show_probability(low, settings) in LADDER
@@ -95,7 +99,7 @@ def test_a_lesson_more_likely_worth_it_is_shown_at_least_as_often(one: float, ot
 
 @given(st.floats(0.01, 0.99), st.floats(0, 5), st.floats(0, 5))
 def test_where_the_outlook_is_bad_a_lesson_that_may_do_much_harm_is_withheld(p: float, one: float, more: float) -> None:
-    settings = Settings()
+    settings = PolicySettings()
     for optimism in (settings.pessimism, 0.0):
         low, high = (show_probability(p, settings, optimism, gain_odds=odds) for odds in (one, one + more))
         assert low <= high <= show_probability(p, settings, optimism)
@@ -115,7 +119,7 @@ def test_a_lesson_is_worth_the_same_whichever_others_it_is_looked_at_with() -> N
 
 @pytest.mark.parametrize("tokens", [40, 400])
 def test_doubt_is_resolved_by_showing_where_lessons_help_and_by_withholding_where_they_can_not(tokens: int) -> None:
-    settings = Settings()
+    settings = PolicySettings()
     helping, harming, rare = (
         fit_prior([one] * 30) for one in (evidence(15, 30), evidence(30, 15), evidence(1, 1, exposures=4_000))
     )
@@ -126,7 +130,7 @@ def test_doubt_is_resolved_by_showing_where_lessons_help_and_by_withholding_wher
 
 
 def test_a_trusted_lesson_is_shown_until_it_is_more_likely_bad() -> None:
-    settings = Settings()
+    settings = PolicySettings()
     assert show_probability(0.5, settings, trusted=True) == settings.p_trusted
     assert show_probability(0.49, settings, trusted=True) == show_probability(0.49, settings)
 
@@ -177,7 +181,7 @@ def test_old_evidence_weighs_less() -> None:
 
 def test_an_exempt_lesson_is_certain_and_comes_first() -> None:
     known = appraise([state("exempt", evidence(40, 15), exempt=True), state("helps", evidence(15, 40))])
-    order = ranked([Candidate("helps", 1.0, 50), Candidate("exempt", 0.1, 50)], known)
+    order = ranked([ServingCandidate("helps", 1.0, 50), ServingCandidate("exempt", 0.1, 50)], known)
     assert [candidate.lesson_id for candidate in order] == ["exempt", "helps"]
     assert (known["exempt"].p_show, known["exempt"].exempt) == (1.0, True)
 

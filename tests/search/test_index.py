@@ -16,11 +16,11 @@ from lessonbook.search.index import (
     LEAD_WEIGHT,
     PARTS_MAX,
     B,
-    Collection,
+    DocumentFrequencies,
     RelevanceIndex,
     parts_of,
 )
-from lessonbook.search.score import Compared, Fit
+from lessonbook.search.score import Compared, RelevanceModel
 from lessonbook.search.tokenizer import words_of
 from lessonbook.search.vectors import Meanings
 
@@ -167,7 +167,7 @@ def test_an_issue_behind_a_lesson_finds_it() -> None:
 
 def test_what_means_the_same_goes_before_what_shares_as_many_words() -> None:
     vectors = {"pars": bytes([100, 0]), "decod": bytes([100, 10]), "lunch": bytes([0, 100]), "fil": bytes([0, 0])}
-    index: RelevanceIndex[int] = RelevanceIndex(Meanings(vectors, 2), Fit(Compared(1, 1, 1), 0, 0.5))
+    index: RelevanceIndex[int] = RelevanceIndex(Meanings(vectors, 2), RelevanceModel(Compared(1, 1, 1), 0, 0.5))
     index.put(1, "file of lunch")
     index.put(2, "file to decode")
     index.put(3, "another")
@@ -220,7 +220,10 @@ def test_documents_written_without_subjects_are_about_none(body: str) -> None:
 
 def test_a_collection_told_of_says_which_words_are_rare() -> None:
     index = index_of({1: "request upload", 2: "request timeout", 3: "request timeout", 4: "upload"})
-    rare, common = Collection(1_000, {"upload": 2, "timeout": 400}), Collection(1_000, {"upload": 400, "timeout": 2})
+    rare, common = (
+        DocumentFrequencies(1_000, {"upload": 2, "timeout": 400}),
+        DocumentFrequencies(1_000, {"upload": 400, "timeout": 2}),
+    )
     assert next(iter(index.scores("upload timeout", rare))) in {1, 4}
     assert next(iter(index.scores("upload timeout", common))) in {2, 3}
 

@@ -98,7 +98,7 @@ def report(
     single = {"severity": severity, "rule_id": rule, "lesson": lesson}
     if any(single.values()) and (file or sarif or junit):
         raise InvalidInput("--severity, --rule and --lesson go with an issue in words: leave them out with a file")
-    wanted = report.Wanted(
+    wanted = report.ReportOptions(
         agent_name=agent,
         run_id=run_id or (report.run_from_git() if run_from_git else ""),
         source=source or ("user" if text and not kind else ""),

@@ -30,7 +30,7 @@ CONNECT_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ReportOptions:
     """What the reporter said of all findings. An empty source is told by what is reported."""
 
     agent_name: str
@@ -121,7 +121,7 @@ def _held(stream: BinaryIO) -> BinaryIO:
 
 
 def whole_file(
-    reported: Reported, wanted: Wanted, progress: Callable[[int, int], None]
+    reported: Reported, wanted: ReportOptions, progress: Callable[[int, int], None]
 ) -> Callable[[Workspace, Caller], Awaitable[FileReport]]:
     """Return the work of refining everything in a file."""
     from lessonbook import services
@@ -148,7 +148,7 @@ def whole_file(
 
 
 def one_issue(
-    reported: Reported, wanted: Wanted, fields: dict[str, str]
+    reported: Reported, wanted: ReportOptions, fields: dict[str, str]
 ) -> Callable[[Workspace, Caller], Awaitable[FileReport]]:
     """Return the work of reporting one issue in words."""
     from lessonbook import services
@@ -168,7 +168,7 @@ def send(
     server: str,
     token: str,
     reported: Reported,
-    wanted: Wanted,
+    wanted: ReportOptions,
     fields: dict[str, str] | None,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> FileReport:
@@ -217,7 +217,7 @@ def _told(pieces: Iterator[bytes], size: int, progress: Callable[[int, int], Non
         progress(sent // 1024, size // 1024)
 
 
-def _single(reported: Reported, wanted: Wanted, fields: dict[str, str]) -> dict[str, Any]:
+def _single(reported: Reported, wanted: ReportOptions, fields: dict[str, str]) -> dict[str, Any]:
     words = b"".join(reported.pieces()).decode("utf-8", "surrogatepass")
     issue = {"description": words, **{name: value for name, value in fields.items() if value}}
     return {"source": "user", **wanted.fields(), "issues": [issue]}

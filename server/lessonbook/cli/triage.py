@@ -39,7 +39,7 @@ _KEYS: Final = "[bold]w[/bold] write · [bold]s[/bold] skip · [bold]d[/bold] di
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class SuggestedLesson:
     """A lesson that a group of issues may belong to."""
 
     lesson_id: str
@@ -98,21 +98,21 @@ class Sitting:
             group[start : start + GROUP_MAX] for group in groups.values() for start in range(0, len(group), GROUP_MAX)
         ]
 
-    def _matches(self, group: list[PendingIssue]) -> list[Match]:
+    def _matches(self, group: list[PendingIssue]) -> list[SuggestedLesson]:
         """Return lessons that the issues may belong to: what matching was unsure of, then the nearest by words."""
         first = group[0]
         found = {
-            near.lesson_id: Match(near.lesson_id, near.text, near.score)
+            near.lesson_id: SuggestedLesson(near.lesson_id, near.text, near.score)
             for issue in group
             if (near := issue.suggestion) is not None
         }
         for agent_name in dict.fromkeys((first.agent_name, SHARED_AGENT)):
             query = {"agent_name": agent_name, "query": first.description[:2_000], "limit": 3, "status": SUGGESTED}
             for lesson in self._call(listings.list_lessons, parse(LessonListing, query)).lessons:
-                found.setdefault(lesson.id, Match(lesson.id, lesson.text))
+                found.setdefault(lesson.id, SuggestedLesson(lesson.id, lesson.text))
         return list(found.values())[:MATCHES_MAX]
 
-    def _show(self, group: list[PendingIssue], matches: list[Match], title: str) -> None:
+    def _show(self, group: list[PendingIssue], matches: list[SuggestedLesson], title: str) -> None:
         first = group[0]
         about = [f"{first.agent_name} · {first.severity} · {first.category} · reported by {first.source}"]
         if len(group) > 1:
@@ -129,7 +129,7 @@ class Sitting:
             score = f" ({match.score:.2f})" if match.score is not None else ""
             self.terminal.print(f"  [bold]{number}[/bold] {match.lesson_id}{score} {escape(match.text)}")
 
-    def _settle(self, group: list[PendingIssue], matches: list[Match]) -> bool:
+    def _settle(self, group: list[PendingIssue], matches: list[SuggestedLesson]) -> bool:
         """Do what the person wants with a group; returns whether to go on."""
         while True:
             key, _, rest = self.ask(f"{_MERGE if matches else ''}{_KEYS}").strip().lower().partition(" ")
@@ -151,7 +151,7 @@ class Sitting:
             if done:
                 return True
 
-    def _merge(self, group: list[PendingIssue], matches: list[Match], number: str) -> bool:
+    def _merge(self, group: list[PendingIssue], matches: list[SuggestedLesson], number: str) -> bool:
         number = number or ("1" if len(matches) == 1 else self.ask("Merge with which number? ").strip())
         if not number.isdigit() or not 1 <= int(number) <= len(matches):
             self.terminal.print("There is no lesson with that number.")

@@ -59,7 +59,7 @@ FEATURES: Final = (
     "same_weakness",
     "other_weakness",
 )
-"""What the model weighs, in order; see `Collection.features`."""
+"""What the model weighs, in order; see `Corpus.features`."""
 
 
 @dataclass(slots=True, eq=False)
@@ -119,13 +119,13 @@ def headline(text: str) -> str:
     return line[: end.end() if end else HEADLINE_MAX]
 
 
-class Collection:
+class Corpus:
     """The texts among which words are rare or common.
 
     A background of other texts stands in while there are few. Frequencies may lag behind by one text in twenty.
     """
 
-    def __init__(self, background: "Collection | None" = None) -> None:
+    def __init__(self, background: "Corpus | None" = None) -> None:
         self._counts: Counter[str] = Counter()
         self._background = background
         self.size = 0 if background is None else background.size

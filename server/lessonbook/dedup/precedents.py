@@ -8,7 +8,7 @@ from functools import cache
 from typing import Final
 
 from lessonbook.classify.catalogue import Catalogue
-from lessonbook.dedup.likeness import FEATURES, Collection, Likeness, Sketch, load_likeness, sketch, terms_of
+from lessonbook.dedup.likeness import FEATURES, Corpus, Likeness, Sketch, load_likeness, sketch, terms_of
 
 MERGE: Final = 0.6
 """The least probability at which an issue joins a group: at most one new thing in twenty is taken for a known one."""
@@ -25,7 +25,7 @@ LOOKED_UP_MAX: Final = 3_000
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class GroupMatch:
     """A group an issue may be an instance of, the member most like it, and how probable that is."""
 
     group: str
@@ -58,9 +58,9 @@ class Precedents:
     `parent` lends its texts without being changed: what a transaction adds is seen by it alone.
     """
 
-    def __init__(self, background: Collection | None = None, *, parent: Precedents | None = None) -> None:
+    def __init__(self, background: Corpus | None = None, *, parent: Precedents | None = None) -> None:
         self._parent = parent
-        self.collection = Collection(background) if parent is None else parent.collection
+        self.collection = Corpus(background) if parent is None else parent.collection
         self._members: dict[str, Member] = {}
         self._groups: dict[str, list[str]] = {}
         self._postings: dict[str, str | list[str]] = {}
@@ -118,16 +118,16 @@ class Precedents:
         """Return whether a text of the group surely tells that weakness."""
         return any(self.find(member).sketch.surely_tells == cwe for member in self.members_of(group)[-MEMBERS_MAX:])
 
-    def matches(self, text: str, model: Likeness | None = None) -> list[Match]:
+    def matches(self, text: str, model: Likeness | None = None) -> list[GroupMatch]:
         """Return the groups that `text` may be an instance of, the surest first."""
         model, told = model or load_likeness(), FEATURES.index("same_weakness")
         issue = sketch(text)
-        found: list[Match] = []
+        found: list[GroupMatch] = []
         for group, nearest, features in self.compared(text):
             probability = model.probability(features)
             if issue.is_other_story(self.find(nearest).sketch):
                 probability = min(probability, AMBIGUOUS)
-            found.append(Match(group, nearest, probability, features[told] > 0))
+            found.append(GroupMatch(group, nearest, probability, features[told] > 0))
         return sorted(found, key=lambda match: match.rank)
 
     def compared(self, text: str) -> Iterator[tuple[str, str, list[float]]]:
@@ -181,9 +181,9 @@ class Precedents:
 
 
 @cache
-def words_of_catalogue(catalogue: Catalogue) -> Collection:
+def words_of_catalogue(catalogue: Catalogue) -> Corpus:
     """Return the words of the curated lessons: they tell rare from common while an agent has few issues."""
-    collection = Collection()
+    collection = Corpus()
     for rule in catalogue.rules:
         collection.add(terms_of(rule.text))
     return collection

@@ -108,7 +108,7 @@ def values_together(values: Sequence[ValueEstimate]) -> list[ValueEstimate]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fit:
+class _NormalFit:
     """What one spread between values makes of them, and the logarithm of how likely that spread is."""
 
     log_weight: float
@@ -116,14 +116,14 @@ class _Fit:
     variances: list[float]
 
 
-def _fitted(values: Sequence[float], variances: Sequence[float], spread: float) -> _Fit:
+def _fitted(values: Sequence[float], variances: Sequence[float], spread: float) -> _NormalFit:
     """Return the posterior of normal means at one spread, their common mean integrated out under a flat prior."""
     precisions = [1 / (variance + spread**2) for variance in variances]
     whole = fsum(precisions)
     centre = fsum(map(mul, precisions, values)) / whole
     misfit = fsum(precision * (value - centre) ** 2 for precision, value in zip(precisions, values, strict=True))
     pulls = [variance * precision for variance, precision in zip(variances, precisions, strict=True)]
-    return _Fit(
+    return _NormalFit(
         log_weight=(fsum(map(log, precisions)) - log(whole) - misfit) / 2,
         means=[value + pull * (centre - value) for value, pull in zip(values, pulls, strict=True)],
         variances=[(1 - pull) * variance + pull**2 / whole for pull, variance in zip(pulls, variances, strict=True)],

@@ -49,7 +49,7 @@ class Certain:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class PolicySettings:
     """What the policy is told.
 
     `mean_weight` is what an average issue weighs; `token_cost` is in average issues per token shown, `flag_cost` in
@@ -124,7 +124,7 @@ class Appraisal:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class ServingCandidate:
     """A lesson that fits the task to some degree (0 to 1), and its length."""
 
     lesson_id: str
@@ -143,13 +143,13 @@ class Delivery:
 
 
 def appraise(
-    states: Sequence[LessonState], settings: Settings | None = None, *, prior: Prior | None = None, now: int = 0
+    states: Sequence[LessonState], settings: PolicySettings | None = None, *, prior: Prior | None = None, now: int = 0
 ) -> dict[str, Appraisal]:
     """Return what each lesson is worth, by its id.
 
     `now` is the current period of the evidence. Where no `prior` is given it is fitted to these lessons.
     """
-    settings = settings or Settings()
+    settings = settings or PolicySettings()
     if prior is None:
         prior = fit_prior((state.evidence for state in states if not state.exempt), now, settings.half_life)
     tokens = fsum(state.tokens for state in states) / max(len(states), 1)
@@ -158,7 +158,7 @@ def appraise(
 
 
 def assign(
-    candidates: Iterable[Candidate],
+    candidates: Iterable[ServingCandidate],
     chances: Mapping[str, Chance],
     uniform: Callable[[str], float],
     budget_tokens: int,
@@ -202,17 +202,17 @@ def _falls(p_show: float, lesson_id: str, uniform: Callable[[str], float]) -> bo
     return p_show >= 1 or (p_show > 0 and uniform(lesson_id) < p_show)
 
 
-def ranked(candidates: Iterable[Candidate], appraisals: Mapping[str, Appraisal]) -> list[Candidate]:
+def ranked(candidates: Iterable[ServingCandidate], appraisals: Mapping[str, Appraisal]) -> list[ServingCandidate]:
     """Return candidates in the order in which they are offered: exempt ones first, then by value per token."""
 
-    def worth(candidate: Candidate) -> tuple[bool, float]:
+    def worth(candidate: ServingCandidate) -> tuple[bool, float]:
         appraisal = appraisals[candidate.lesson_id]
         return appraisal.exempt, appraisal.value(candidate.relevance) / max(candidate.tokens, 1)
 
     return sorted(candidates, key=worth, reverse=True)
 
 
-def optimism_of(prior: Prior, settings: Settings, tokens: float) -> float:
+def optimism_of(prior: Prior, settings: PolicySettings, tokens: float) -> float:
     """Return by how much the log odds of showing are ahead of those of being worth it, in this population of lessons.
 
     What is withheld teaches less, so doubt is resolved by showing where a new lesson of so many tokens can bring more
@@ -230,7 +230,7 @@ def optimism_of(prior: Prior, settings: Settings, tokens: float) -> float:
 
 
 def show_probability(
-    p_positive: float, settings: Settings, optimism: float = 0.0, *, gain_odds: float = inf, trusted: bool = False
+    p_positive: float, settings: PolicySettings, optimism: float = 0.0, *, gain_odds: float = inf, trusted: bool = False
 ) -> float:
     """Return the step of `LADDER` nearest to the probability with odds eᵒ · Oˢ⁻ᶜ · min(O, gain ÷ loss)ᶜ.
 
@@ -253,7 +253,7 @@ def show_probability(
     return min(LADDER, key=lambda step: abs(step - wanted))
 
 
-def _appraised(state: LessonState, settings: Settings, prior: Prior, now: int, optimism: float) -> Appraisal:
+def _appraised(state: LessonState, settings: PolicySettings, prior: Prior, now: int, optimism: float) -> Appraisal:
     belief = believed(state.evidence, prior, now, settings.hazard, settings.half_life)
     gains = [state.severity_weight * base * (1 - rho) for base, rho in zip(belief.bases, RHO, strict=True)]
     tokens_cost = settings.mean_weight * settings.token_cost * state.tokens

@@ -72,11 +72,11 @@ class _Case:
 
     attributes: Mapping[str, str]
     suite_file: str
-    problems: dict[str, "_Problem"] = field(default_factory=dict[str, "_Problem"])
+    problems: dict[str, "_FailedTest"] = field(default_factory=dict[str, "_FailedTest"])
 
 
 @dataclass(slots=True)
-class _Problem:
+class _FailedTest:
     """A failure or an error: its attributes, and as much of its text as is kept."""
 
     attributes: Mapping[str, str]
@@ -100,7 +100,7 @@ class _Cases:
         self._files: list[str] = []
         """Of each suite that is open, its own file or that of one around it."""
         self._case: _Case | None = None
-        self._problem: _Problem | None = None
+        self._problem: _FailedTest | None = None
         self._done: list[_Case] = []
 
     def taken(self) -> list[_Case]:
@@ -122,7 +122,7 @@ class _Cases:
         if self._inside == 1 and name == "testcase":
             self._case = _Case(attributes, self._files[-1])
         elif self._inside == _OF_A_CASE and self._case is not None and name in _SEVERITIES.keys() - self._case.problems:
-            self._problem = self._case.problems[name] = _Problem(attributes)
+            self._problem = self._case.problems[name] = _FailedTest(attributes)
 
     def data(self, text: str) -> None:
         """Take text."""
@@ -198,7 +198,7 @@ def _finding(case: _Case) -> Finding | None:
     )
 
 
-def _description(title: str, problem: _Problem) -> str:
+def _description(title: str, problem: _FailedTest) -> str:
     message = problem.attributes.get("message", "").strip() or problem.attributes.get("type", "").strip()
     details = problem.text.strip("\r\n").rstrip()
     told = "\n".join(part for part in (f"{title}: {message}" if message else title, details) if part)

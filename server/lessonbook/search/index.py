@@ -11,7 +11,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 from lessonbook.search.document import Fields, Subjects, fields_of
 from lessonbook.search.postings import Posting, Postings
-from lessonbook.search.score import Compared, Fit, load_fit
+from lessonbook.search.score import Compared, RelevanceModel, load_relevance_model
 from lessonbook.search.tokenizer import words_of
 from lessonbook.search.vectors import Meanings, Vector, cosine, load_meanings
 
@@ -54,7 +54,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
-class Collection:
+class DocumentFrequencies:
     """What is known of a collection that only some documents of are indexed.
 
     `size` is the number of all documents, `frequency` in how many of them a word stands.
@@ -71,7 +71,7 @@ class _Asked(NamedTuple):
     pairs: dict[tuple[str, str], float]
 
 
-class _Document:
+class _IndexedDocument:
     """What is kept of a document: all its words in one line, and what comparing it needs."""
 
     __slots__ = ("issues", "lead", "lead_as_of", "lead_words", "line", "seen", "subjects", "vector")
@@ -101,17 +101,17 @@ class RelevanceIndex(Generic[Key]):
     """
 
     def __init__(
-        self, meanings: Meanings | None = None, fit: Fit | None = None, only: Iterable[str] | None = None
+        self, meanings: Meanings | None = None, fit: RelevanceModel | None = None, only: Iterable[str] | None = None
     ) -> None:
         """Take the vectors of words and the weights of comparisons, by default the packaged ones.
 
         With `only` these words, and their kin, can be asked for: enough for an index that answers one query.
         """
         self._meanings = meanings or load_meanings()
-        self._fit = fit or load_fit()
+        self._fit = fit or load_relevance_model()
         self._numbers: dict[Key, int] = {}
         self._keys: list[Key | None] = []
-        self._documents: list[_Document | None] = []
+        self._documents: list[_IndexedDocument | None] = []
         self._lengths: list[float] = []
         self._free: list[int] = []
         self._about: dict[str, dict[int, float]] = {}
@@ -135,7 +135,7 @@ class RelevanceIndex(Generic[Key]):
         fields = fields_of(body)
         counts = _counts_of(fields)
         number = self._numbered(key)
-        document = self._documents[number] = _Document(fields, seen)
+        document = self._documents[number] = _IndexedDocument(fields, seen)
         self._lengths[number] = length = sum(counts.values())
         self._total_length += length
         self._postings.add(number, counts)
@@ -176,7 +176,7 @@ class RelevanceIndex(Generic[Key]):
     def scores(
         self,
         query: str,
-        collection: Collection | None = None,
+        collection: DocumentFrequencies | None = None,
         *,
         similar: Mapping[Key, float] | None = None,
         subjects: Subjects | None = None,
@@ -208,7 +208,7 @@ class RelevanceIndex(Generic[Key]):
     def compared(
         self,
         query: str,
-        collection: Collection | None = None,
+        collection: DocumentFrequencies | None = None,
         *,
         similar: Mapping[Key, float] | None = None,
         subjects: Subjects | None = None,
@@ -271,7 +271,9 @@ class RelevanceIndex(Generic[Key]):
                 shared[number] = shared.get(number, 0.0) + weight * other
         return shared
 
-    def _weighed(self, words: Mapping[str, float], size: int, collection: Collection | None) -> dict[str, float]:
+    def _weighed(
+        self, words: Mapping[str, float], size: int, collection: DocumentFrequencies | None
+    ) -> dict[str, float]:
         """Return the most telling words of a query, each with its weight · its inverse document frequency.
 
         Words in most documents tell nothing and are left out, unless there are no others.
@@ -287,13 +289,13 @@ class RelevanceIndex(Generic[Key]):
             return weights
         return {word: weights[word] for word in nlargest(QUERY_WORDS_MAX, weights, key=weights.__getitem__)}
 
-    def _frequency(self, word: str, collection: Collection | None) -> int:
+    def _frequency(self, word: str, collection: DocumentFrequencies | None) -> int:
         if collection is not None:
             return collection.frequency.get(word, 0)
         posting = self._postings.family(word).get(word)
         return len(posting) if posting is not None else 0
 
-    def _sums(self, weights: Mapping[str, float], size: int, collection: Collection | None) -> list[float]:
+    def _sums(self, weights: Mapping[str, float], size: int, collection: DocumentFrequencies | None) -> list[float]:
         """Return each document's BM25F over the query's words and their kin, by number."""
         sums = [0.0] * len(self._keys)
         for word, weight in weights.items():
@@ -329,11 +331,11 @@ class RelevanceIndex(Generic[Key]):
             if one in known and other in known
         ]
 
-    def _vector(self, document: _Document) -> Vector:
+    def _vector(self, document: _IndexedDocument) -> Vector:
         document.vector = vector = self._meanings.vector(_words_in(document.line))
         return vector
 
-    def _weigh_lead(self, document: _Document) -> Mapping[str, float]:
+    def _weigh_lead(self, document: _IndexedDocument) -> Mapping[str, float]:
         """Weigh a document's first words: by what each means at all, and by how few others begin with it."""
         size, leads, tells = len(self._numbers), self._leads, self._meanings.telling
         weights = {word: tells(word) * _idf(leads[word], size) for word in _lead_of(document)}
@@ -394,7 +396,7 @@ def _directed(subjects: Subjects) -> Subjects:
 _NOWHERE: Final[Mapping[int, float]] = {}
 
 
-def _lead_of(document: _Document) -> set[str]:
+def _lead_of(document: _IndexedDocument) -> set[str]:
     return set(document.line.split(None, document.lead_words)[: document.lead_words])
 
 

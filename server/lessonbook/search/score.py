@@ -35,7 +35,7 @@ class Compared(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class RelevanceModel:
     """Logistic regression over a comparison: weights for order, a line from there to a probability."""
 
     weights: Compared
@@ -57,18 +57,18 @@ _FAR: Final = 500.0
 
 def is_relevant(score: float) -> bool:
     """Return whether a score of `RelevanceIndex.scores` is high enough for a lesson to count as fitting the query."""
-    return score >= load_fit().threshold
+    return score >= load_relevance_model().threshold
 
 
 @cache
-def load_fit() -> Fit:
+def load_relevance_model() -> RelevanceModel:
     """Return the packaged weights, `data/models/relevance.json`, written by `bench/train_retrieval.py`."""
     text = (resources.files("lessonbook") / "data" / "models" / "relevance.json").read_text(encoding="utf-8")
     content = cast("Mapping[str, object]", json.loads(text))
     if content.get("version") != _VERSION:
         raise ValueError(f"model relevance: version has to be {_VERSION}")
     with_model = cast("Mapping[str, float]", content["embedded_weights"])
-    return Fit(
+    return RelevanceModel(
         weights=Compared(**cast("Mapping[str, float]", content["weights"])),
         bias=cast("float", content["bias"]),
         threshold=cast("float", content["threshold"]),

@@ -3,13 +3,13 @@
 import pytest
 
 from lessonbook.domain.errors import ConfigError
-from lessonbook.search.lexicon.phrases import Index, Phrasebook, Reading
+from lessonbook.search.lexicon.phrases import Index, Phrasebook, PhrasedText
 from lessonbook.search.lexicon.spelling import Spelling
 
 FRUIT = {"fruit": ["apple", "pear", "@berry"], "berry": ["cherry"]}
 
 
-def read(text: str, *phrases: str) -> Reading:
+def read(text: str, *phrases: str) -> PhrasedText:
     book = Phrasebook(Spelling([("pine", "apple")], {"pear": ["quince"]}), FRUIT)
     for phrase in phrases:
         book.add(phrase, "here")

@@ -62,9 +62,9 @@ async def serve_stdio(server: MCPServer[Any], give_up: Callable[[], None] = lamb
     """
     lowlevel = server._lowlevel_server  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - no public way to it
     with _claim_wire() as (stdin_fd, stdout_fd):
-        outbound = _Outbound(stdout_fd, on_break=partial(anyio.notify_closing, stdin_fd))
+        outbound = _OutboundStream(stdout_fd, on_break=partial(anyio.notify_closing, stdin_fd))
         with _watch_for_hangup(stdout_fd, outbound.break_off):
-            inbound = _Inbound(stdin_fd, outbound)
+            inbound = _InboundStream(stdin_fd, outbound)
             with _watch_for_signals(inbound.stop):
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(_see_to_the_end, outbound, give_up)
@@ -73,7 +73,7 @@ async def serve_stdio(server: MCPServer[Any], give_up: Callable[[], None] = lamb
             return inbound.stopped_by
 
 
-async def _see_to_the_end(outbound: "_Outbound", give_up: Callable[[], None]) -> None:
+async def _see_to_the_end(outbound: "_OutboundStream", give_up: Callable[[], None]) -> None:
     """Let what still runs fail, when all are answered and it has not ended by itself."""
     await outbound.ended.wait()
     await anyio.sleep(LEAVE_S)
@@ -167,7 +167,7 @@ class _Stream:
         await self.aclose()
 
 
-class _Outbound(_Stream):
+class _OutboundStream(_Stream):
     """The messages to the client, written whole and in order, and the requests that still want one.
 
     A message is written at once where stdout takes it, without a change of task or thread. What does not fit stays in
@@ -277,10 +277,10 @@ class _Outbound(_Stream):
         return True
 
 
-class _Inbound(_Stream):
+class _InboundStream(_Stream):
     """The messages from the client. A line that is none is answered here and not passed on."""
 
-    def __init__(self, fd: int, outbound: _Outbound) -> None:
+    def __init__(self, fd: int, outbound: _OutboundStream) -> None:
         mode = os.fstat(fd).st_mode
         self._fd = fd
         self._waits = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(fd)  # a file is always readable

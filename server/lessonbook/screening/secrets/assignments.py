@@ -93,7 +93,7 @@ class Value(NamedTuple):
     """Whether a user or a server is named close by, as in a connection string."""
 
 
-class _Reading:
+class _NamedText:
     """A text with what is looked for around many of its names, found once."""
 
     def __init__(self, text: str) -> None:
@@ -122,7 +122,7 @@ class _Reading:
 
 def assigned(text: str) -> Iterator[Span]:
     """Yield start, end and kind of the secrets that names in `text` are given, in the order of the names."""
-    reading = _Reading(text)
+    reading = _NamedText(text)
     done = 0
     for anchor in _anchors(text):
         if anchor < done:
@@ -181,7 +181,7 @@ def _name_around(text: str, anchor: int) -> tuple[int, int]:
     return start, end
 
 
-def _value_of(reading: _Reading, start: int, end: int, means: Promise) -> Value | None:
+def _value_of(reading: _NamedText, start: int, end: int, means: Promise) -> Value | None:
     text = reading.text
     users = means == "password" and reading.names_user(start - _BESIDE_MAX, end + _BESIDE_MAX // 2)
     if (gap := _SIGN.match(text, end)) is not None and text[gap.end() : gap.end() + 1] != "(":

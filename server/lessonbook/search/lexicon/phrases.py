@@ -58,7 +58,7 @@ class _Phrase(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Reading:
+class PhrasedText:
     """A text as phrases see it: its words, articles left out, and `spans`, where each phrase found stands in them."""
 
     words: Sequence[str]
@@ -229,11 +229,11 @@ class Index:
                 partners[second].append(number)
         return frozenset(partners), partners
 
-    def read(self, text: str) -> Reading:
+    def read(self, text: str) -> PhrasedText:
         """Return where phrases stand in `text`; in time linear in its length."""
         return self.read_words(self._spelling.words(text))
 
-    def read_words(self, words: Sequence[str]) -> Reading:
+    def read_words(self, words: Sequence[str]) -> PhrasedText:
         """Return where phrases stand in a text of these `words`, as the spelling of the phrases gives them."""
         keys = list(map(self._keys_of, words))
         spans: dict[int, list[Span]] = defaultdict(list)
@@ -246,7 +246,7 @@ class Index:
                 spans[number] += places[: _MAX_SPANS - len(spans[number])]
         for start, end in _stretches(keys):
             self._collect(keys, start, end, spans)
-        return Reading(words, spans, keys, self._elements)
+        return PhrasedText(words, spans, keys, self._elements)
 
     def _collect(self, keys: _Keys, start: int, end: int, spans: dict[int, list[Span]]) -> None:
         """Add to `spans` where each phrase of several words stands in one sentence."""

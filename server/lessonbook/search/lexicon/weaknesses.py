@@ -19,7 +19,7 @@ from typing import Final, NamedTuple, Self, cast
 
 from lessonbook.domain.documents import texts_in
 from lessonbook.domain.errors import ConfigError
-from lessonbook.search.lexicon.phrases import GAPS, Index, Phrasebook, Reading, Span
+from lessonbook.search.lexicon.phrases import GAPS, Index, Phrasebook, PhrasedText, Span
 from lessonbook.search.lexicon.spelling import Spelling
 
 _VERSION: Final = 1
@@ -57,7 +57,7 @@ class Sighting:
     words: tuple[str, ...]
 
 
-class _Rule(NamedTuple):
+class _WeaknessRule(NamedTuple):
     """All of `needed` close together and none of `barred` anywhere; the numbers are those of phrases."""
 
     cwe: str
@@ -67,7 +67,7 @@ class _Rule(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Match:
+class _RuleMatch:
     cwe: str
     strength: float
     span: Span
@@ -212,7 +212,7 @@ class Lexicon:
         cited = {f"CWE-{found[1]}": Sighting(f"CWE-{found[1]}", 1.0, (found[0],)) for found in _CITED.finditer(text)}
         return (*cited.values(), *(one for one in _ranked(reading.words, matches) if one.cwe not in cited))
 
-    def _links(self, reading: Reading) -> dict[str, list[Span]]:
+    def _links(self, reading: PhrasedText) -> dict[str, list[Span]]:
         """Return where `reading` says that one thing follows from, or averts, another."""
         spans = reading.spans
         links = {kind: sorted(s for n in numbers for s in spans.get(n, ())) for kind, numbers in self._chains.items()}
@@ -220,7 +220,7 @@ class Lexicon:
             links[kind] = [link for link in links[kind] if not any(_holds(other, link) for other in links[longer])]
         return links
 
-    def _specific(self, matches: Sequence[_Match], kept: Set[str] = frozenset()) -> list[_Match]:
+    def _specific(self, matches: Sequence[_RuleMatch], kept: Set[str] = frozenset()) -> list[_RuleMatch]:
         """Leave out the weaknesses, but those `kept`, of which one told with enough strength is a special case."""
         told = {match.cwe for match in matches if match.strength >= _STRENGTHS["likely"]}
         broad = {cwe for narrow in told for cwe in self._broader.get(narrow, ())}
@@ -230,9 +230,9 @@ class Lexicon:
 class _Terms:
     """Phrases, and the weaknesses that they tell of."""
 
-    def __init__(self, book: Phrasebook, rules: Iterable[_Rule]) -> None:
+    def __init__(self, book: Phrasebook, rules: Iterable[_WeaknessRule]) -> None:
         """Take `rules`, whose phrases are in `book`, which gets no more of them."""
-        self._rules: dict[int, list[_Rule]] = defaultdict(list)
+        self._rules: dict[int, list[_WeaknessRule]] = defaultdict(list)
         for rule in rules:
             self._rules[rule.needed[0]].append(rule)
         self.index = Index(book)
@@ -242,7 +242,7 @@ class _Terms:
         """The weaknesses that have words here."""
         return frozenset(rule.cwe for rules in self._rules.values() for rule in rules)
 
-    def matches(self, reading: Reading) -> Iterator[_Match]:
+    def matches(self, reading: PhrasedText) -> Iterator[_RuleMatch]:
         """Give what the phrases found tell of."""
         spans = reading.spans
         for number, places in spans.items():
@@ -252,12 +252,12 @@ class _Terms:
                     for place in places:
                         loose = _PAIR_LOOSENESS if others else reading.words_between(number, place)
                         strength = rule.strength * _LOOSE ** min(loose, _MAX_LOOSE)
-                        yield from (_Match(rule.cwe, strength, span) for span in _around(place, others))
+                        yield from (_RuleMatch(rule.cwe, strength, span) for span in _around(place, others))
 
 
 def _rules(
     entry: Mapping[str, object], book: Phrasebook, where: str, strengths: Mapping[str, float]
-) -> Iterator[_Rule]:
+) -> Iterator[_WeaknessRule]:
     """Give what one weakness is known by under the keys of `strengths`; several ways to say it are several rules."""
     for key in entry.keys() - _FIELDS:
         raise ConfigError(f"{where}: {key!r} is no key of a weakness")
@@ -271,7 +271,7 @@ def _rules(
                 [book.add(phrase, place) for phrase in part.split(" + ")] for part in pattern.split(" - ")
             )
             barred = tuple(number for part in unwanted for numbers in part for number in numbers)
-            yield from (_Rule(cwe, strength, needed, barred) for needed in product(*wanted))
+            yield from (_WeaknessRule(cwe, strength, needed, barred) for needed in product(*wanted))
 
 
 def _around(place: Span, others: Sequence[Sequence[Span]]) -> Iterator[Span]:
@@ -286,12 +286,12 @@ def _around(place: Span, others: Sequence[Sequence[Span]]) -> Iterator[Span]:
         yield start, end
 
 
-def _strongest(matches: Iterable[_Match]) -> list[_Match]:
+def _strongest(matches: Iterable[_RuleMatch]) -> list[_RuleMatch]:
     best = {(match.cwe, match.span): match for match in sorted(matches, key=lambda match: match.strength)}
     return sorted(best.values(), key=lambda match: (-match.strength, match.span, match.cwe))[:_MAX_MATCHES]
 
 
-def _outermost(matches: Sequence[_Match]) -> list[_Match]:
+def _outermost(matches: Sequence[_RuleMatch]) -> list[_RuleMatch]:
     """Leave out what stands within a longer term at least as strong: "overflow" in "stack overflow"."""
     return [
         match
@@ -304,9 +304,11 @@ def _holds(outer: Span, inner: Span) -> bool:
     return outer != inner and outer[0] <= inner[0] and inner[1] <= outer[1]
 
 
-def _judged(matches: Sequence[_Match], links: Mapping[str, Sequence[Span]], sentences: Sequence[int]) -> list[_Match]:
+def _judged(
+    matches: Sequence[_RuleMatch], links: Mapping[str, Sequence[Span]], sentences: Sequence[int]
+) -> list[_RuleMatch]:
     """Return `matches`, those weakened that are told as the effect of another or as averted."""
-    judged: list[_Match] = []
+    judged: list[_RuleMatch] = []
     for match in matches:
         strength = match.strength
         if any(_is_effect(match, other, links, sentences) for other in matches if other.cwe != match.cwe):
@@ -317,7 +319,9 @@ def _judged(matches: Sequence[_Match], links: Mapping[str, Sequence[Span]], sent
     return judged
 
 
-def _is_effect(match: _Match, other: _Match, links: Mapping[str, Sequence[Span]], sentences: Sequence[int]) -> bool:
+def _is_effect(
+    match: _RuleMatch, other: _RuleMatch, links: Mapping[str, Sequence[Span]], sentences: Sequence[int]
+) -> bool:
     if other.strength < _STRENGTHS["likely"] or sentences[match.span[0]] != sentences[other.span[0]]:
         return False
     if other.span[1] <= match.span[0]:
@@ -330,7 +334,7 @@ def _between(links: Sequence[Span], start: int, end: int) -> bool:
     return at < len(links) and links[at][1] <= end and end - start <= _REACH_WORDS
 
 
-def _ends_before(links: Sequence[Span], match: _Match, sentences: Sequence[int]) -> bool:
+def _ends_before(links: Sequence[Span], match: _RuleMatch, sentences: Sequence[int]) -> bool:
     at = bisect_left(links, (match.span[0], 0)) - 1
     return (
         at >= 0
@@ -339,8 +343,8 @@ def _ends_before(links: Sequence[Span], match: _Match, sentences: Sequence[int])
     )
 
 
-def _ranked(words: Sequence[str], matches: Sequence[_Match]) -> tuple[Sighting, ...]:
-    best: dict[str, _Match] = {}
+def _ranked(words: Sequence[str], matches: Sequence[_RuleMatch]) -> tuple[Sighting, ...]:
+    best: dict[str, _RuleMatch] = {}
     for match in sorted(matches, key=lambda match: (-match.strength, match.span)):
         best.setdefault(match.cwe, match)
     rivals = sum(match.strength >= _STRENGTHS["likely"] * _RIVAL for match in best.values()) > 1

@@ -17,7 +17,7 @@ from lessonbook.domain.loop import Effect, NotEnough
 from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.experiment import effect
 from lessonbook.experiment.evidence import Evidence, Period
-from lessonbook.experiment.policy import Appraisal, Certain, Chance, LessonState, Settings, appraise
+from lessonbook.experiment.policy import Appraisal, Certain, Chance, LessonState, PolicySettings, appraise
 from lessonbook.experiment.population import fit_prior
 from lessonbook.experiment.prior import DEFAULT_PRIOR, Prior
 from lessonbook.experiment.ranking import SEVERITY_WEIGHTS
@@ -215,7 +215,7 @@ class Measure:
         return self.appraisal(lesson, exempt=False) if self.tosses else ALWAYS
 
 
-_SETTINGS: Final = Settings()
+_SETTINGS: Final = PolicySettings()
 """Its periods are weeks here."""
 
 

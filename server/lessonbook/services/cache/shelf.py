@@ -54,7 +54,7 @@ _Place = tuple[float, int, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class RankedLesson:
     """A lesson, and how well it fits the task: from 0 to 1."""
 
     lesson: Lesson
@@ -176,7 +176,7 @@ class Shelf:
         similar: Mapping[str, float] | None = None,
         subjects: Subjects | None = None,
         agent_name: str = "",
-    ) -> list[Fit]:
+    ) -> list[RankedLesson]:
         """Return the lessons worth offering for a task, the most valuable first, at most `OFFERED_MAX`.
 
         Those that speak of its subject, and those that a person pinned: where nothing does, nothing else. What a person
@@ -192,7 +192,7 @@ class Shelf:
         if not task.strip() and not files:
             places = (self.lessons[lesson_id] for *_, lesson_id in self._order)
             found = (lesson for lesson in places if _is_of(lesson, categories))
-            fits = islice(self._distinct([Fit(lesson, 1.0) for lesson in found], mine), OFFERED_MAX)
+            fits = islice(self._distinct([RankedLesson(lesson, 1.0) for lesson in found], mine), OFFERED_MAX)
             return sorted(fits, key=lambda fit: fit.lesson.id in always, reverse=True)
         scores = self._scores(task, files, similar, subjects_of(task) if subjects is None else subjects)
         named = self._named(task, scores) if not similar else ()
@@ -200,9 +200,9 @@ class Shelf:
         for lesson_id in self._pinned_of(mine):
             wanted.setdefault(lesson_id, scores.get(lesson_id, 0.0))
         lessons = ((self.lessons[lesson_id], score) for lesson_id, score in wanted.items())
-        fits = [Fit(lesson, score) for lesson, score in lessons if _is_of(lesson, categories)]
+        fits = [RankedLesson(lesson, score) for lesson, score in lessons if _is_of(lesson, categories)]
 
-        def worth(fit: Fit) -> tuple[bool, float, bool, int, str]:
+        def worth(fit: RankedLesson) -> tuple[bool, float, bool, int, str]:
             loss, seen, lesson_id = self._places[fit.lesson.id]
             is_other = fit.lesson.agent_name not in mine
             return lesson_id not in always, -value(-loss, fit.relevance), is_other, seen, lesson_id
@@ -213,19 +213,19 @@ class Shelf:
         exempt = (self.lessons[lesson_id] for lesson_id in self._always)
         return [lesson.id for lesson in exempt if lesson.pinned and lesson.agent_name in agents]
 
-    def _distinct(self, fits: list[Fit], mine: Collection[str]) -> list[Fit]:
+    def _distinct(self, fits: list[RankedLesson], mine: Collection[str]) -> list[RankedLesson]:
         """Return `fits` in their order, each text once: several agents may have the same lesson. Those of `mine` stay.
 
         It fits as well as the best of its copies does, which may have other issues behind it.
         """
         if self.agent_name != ALL_AGENTS:
             return fits
-        kept: dict[str, Fit] = {}
+        kept: dict[str, RankedLesson] = {}
         for fit in fits:
             known = kept.setdefault(fit.lesson.lesson_text, fit)
             if known is not fit:
                 better = known if known.lesson.agent_name in mine or fit.lesson.agent_name not in mine else fit
-                kept[fit.lesson.lesson_text] = Fit(better.lesson, max(known.relevance, fit.relevance))
+                kept[fit.lesson.lesson_text] = RankedLesson(better.lesson, max(known.relevance, fit.relevance))
         return list(kept.values())
 
     def _named(self, task: str, scores: Mapping[str, float]) -> Collection[str]:

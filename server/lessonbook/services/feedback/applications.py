@@ -106,8 +106,8 @@ def _record(
         runs.add_application(ledger.connection, row)
     elif values:
         runs.change_application(ledger.connection, ledger.caller.project, application.run_id, lesson.id, values)
-    before = _Words.of(old) if old else _Words()
-    after = _Words.of({**(old or {}), **values})
+    before = _Statements.of(old) if old else _Statements()
+    after = _Statements.of({**(old or {}), **values})
     known = Evidence.from_document(lesson.evidence)
     if old is None and delivery is not None and by_coin:
         week = week_of(delivery["delivered_at"].date())
@@ -145,7 +145,7 @@ def _count_by_day(
 
 
 @dataclass(frozen=True, slots=True)
-class _Words:
+class _Statements:
     """What is said of one application: the agent's own claim, and somebody else's verdict."""
 
     claim: bool | None = None
@@ -181,7 +181,7 @@ def _values(ledger: Ledger, application: Application, old: Row | None, evidence:
     }
 
 
-def _counters(lesson: Lesson, evidence: Evidence, before: _Words, after: _Words, *, is_new: bool) -> Row:
+def _counters(lesson: Lesson, evidence: Evidence, before: _Statements, after: _Statements, *, is_new: bool) -> Row:
     """Return the lesson's counters, and what follows from them: declared verdicts are counted, and move nothing."""
     counters: Row = {
         "times_applied": lesson.times_applied + is_new,

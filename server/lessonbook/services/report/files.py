@@ -70,7 +70,7 @@ async def report_file(
     digest = await anyio.to_thread.run_sync(file.digest) if idempotency_key else ""
     request = hash_of({"file": digest, "kind": reading.kind, "part": CHUNK})
     whole = Batch((), agent_name, run_id, source or _SOURCES.get(reading.kind, "ci"), idempotency_key, request=request)
-    tally = _Tally()
+    tally = _ReportTally()
     done = number = 0
     with closing(reading.outcomes) as outcomes:
         while (part := await anyio.to_thread.run_sync(partial(_take, outcomes))).records:
@@ -86,7 +86,7 @@ async def report_file(
 
 def summary(lines: Sequence[RefinedIssue], refused: Sequence[Refused], run_ids: Sequence[str]) -> FileReport:
     """Return what became of findings, in counts."""
-    tally = _Tally(refused=list(refused), run_ids=list(run_ids))
+    tally = _ReportTally(refused=list(refused), run_ids=list(run_ids))
     tally.count(lines)
     return tally.report()
 
@@ -121,7 +121,7 @@ def _tool_of_part(number: int) -> str:
 
 
 @dataclass(slots=True)
-class _Tally:
+class _ReportTally:
     """What became of the findings so far."""
 
     counts: Counter[str] = field(default_factory=Counter[str])

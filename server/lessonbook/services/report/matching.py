@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from sqlalchemy import Connection
 
 from lessonbook.dedup.precedence import Candidate, IssueFacts, Link, Verdict, decide, is_other_rule
-from lessonbook.dedup.precedents import MEMBERS_MAX, Match, Precedents
+from lessonbook.dedup.precedents import MEMBERS_MAX, GroupMatch, Precedents
 from lessonbook.domain.lesson import Lesson
 from lessonbook.domain.lesson_names import kind_of, rule_name, value_of
 from lessonbook.domain.lesson_status import Status
@@ -180,5 +180,5 @@ def _words_for(key: str) -> str:
             return "the same description"
 
 
-def _like(match: Match) -> str:
+def _like(match: GroupMatch) -> str:
     return "likeness of the words" if is_lesson_id(match.member) else f"likeness to issue {match.member}"

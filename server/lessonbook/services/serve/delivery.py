@@ -20,9 +20,9 @@ from lessonbook.experiment.policy import (
     HOLDOUT_SHARE,
     POLICY_VERSION,
     Appraisal,
-    Candidate,
     Chance,
     Delivery,
+    ServingCandidate,
     assign,
     ranked,
 )
@@ -33,7 +33,7 @@ from lessonbook.services import prompt_section
 from lessonbook.services.agent_names import Named, give_name
 from lessonbook.services.agent_names import named as meaning_of_name
 from lessonbook.services.cache.measured import Measure, effect_of
-from lessonbook.services.cache.shelf import ALL_AGENTS, Fit, Shelf, asked_of
+from lessonbook.services.cache.shelf import ALL_AGENTS, RankedLesson, Shelf, asked_of
 from lessonbook.services.workspace import Workspace, hash_of
 from lessonbook.store import idempotency, runs, serving
 from lessonbook.store.types import Row
@@ -197,7 +197,7 @@ class _Serving:
         fits = {fit.lesson.id: fit for fit in fitting}
         held_out = self._is_held_out() or bool(self._measure.stop)
         chances = {name: self._chance(fit.lesson, held_out=held_out) for name, fit in fits.items()}
-        candidates = [Candidate(name, fit.relevance, shelf.cost_of(fit.lesson)) for name, fit in fits.items()]
+        candidates = [ServingCandidate(name, fit.relevance, shelf.cost_of(fit.lesson)) for name, fit in fits.items()]
         if not held_out and any(self._measure_of(fit.lesson).tosses for fit in fits.values()):
             candidates = ranked(candidates, {name: self._appraisal(fit.lesson) for name, fit in fits.items()})
         assigned = assign(
@@ -252,7 +252,7 @@ class _Serving:
         version = self.shelf.lessons[lesson_id].version
         return coin.toss(self.work.secret, self.caller.project, self.run_id, lesson_id, f"{EPOCH}.{version}")
 
-    def _row(self, place: int, delivery: Delivery, fits: Mapping[str, Fit]) -> Row:
+    def _row(self, place: int, delivery: Delivery, fits: Mapping[str, RankedLesson]) -> Row:
         lesson = fits[delivery.lesson_id].lesson
         return {
             "project": self.caller.project,

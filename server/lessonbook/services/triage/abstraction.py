@@ -54,7 +54,7 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class PromptLesson:
     """A lesson that an issue may belong to."""
 
     id: str
@@ -74,7 +74,7 @@ PROMPT_HASH: Final = hashlib.sha256((_INSTRUCTIONS + SCHEMA).encode()).hexdigest
 """Names the question put to a model: another wording, or another schema of the answer, has another hash."""
 
 
-def question(subjects: Sequence[Subject], candidates: Sequence[Candidate], mark: str) -> Question:
+def question(subjects: Sequence[Subject], candidates: Sequence[PromptLesson], mark: str) -> Question:
     """Return what to ask about `subjects`; `mark` is random, new for each request, and stands around the data.
 
     Issues are redacted once more: what was stored before the redaction learned a pattern does not leave the house.

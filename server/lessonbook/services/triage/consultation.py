@@ -26,7 +26,7 @@ from lessonbook.search.tokenizer import words_of
 from lessonbook.services.triage.abstraction import (
     DESCRIPTION_MAX,
     PROMPT_HASH,
-    Candidate,
+    PromptLesson,
     Subject,
     chosen,
     offer_of,
@@ -53,12 +53,12 @@ _COUNTS: Final = frozenset({"issues", *ACTIONS})
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class QuestionBatch:
     """Issues of one agent, set aside for one question to the model."""
 
     run_id: str
     rows: tuple[Row, ...]
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[PromptLesson, ...]
     asked: Question
     began: float
 
@@ -86,7 +86,7 @@ class Consultation:
     agent_name: str
     answered_since: datetime
 
-    async def claim(self, most: int) -> Batch | str | None:
+    async def claim(self, most: int) -> QuestionBatch | str | None:
         """Set at most `most` issues aside, with what asking about them may cost.
 
         Returns None where no issue is left, and a sentence where the day's ceiling would be passed.
@@ -95,7 +95,7 @@ class Consultation:
         began = time.perf_counter()
         project = self.caller.project
 
-        def act(connection: Connection) -> Batch | str | None:
+        def act(connection: Connection) -> QuestionBatch | str | None:
             issue_rows.take_turns(connection, project)
             now = self.work.now()
             first = self._unasked(connection, now, self.agent_name, 1)
@@ -113,11 +113,11 @@ class Consultation:
             settling.hold(row["id"] for row in rows)
             issue_rows.add_refinement_run(connection, settling.writer.row({**aside, "error": issue_rows.UNDER_WAY}))
             issue_rows.claim(connection, project, [row["id"] for row in rows], settling.writer.run_id)
-            return Batch(settling.writer.run_id, tuple(rows), tuple(candidates), asked, began)
+            return QuestionBatch(settling.writer.run_id, tuple(rows), tuple(candidates), asked, began)
 
         return await self.work.store.write(act)
 
-    async def ask(self, batch: Batch) -> Outcome:
+    async def ask(self, batch: QuestionBatch) -> Outcome:
         """Ask the model about a batch and settle its issues. Where it fails they stay pending, as they were."""
         store = self.work.store
         try:
@@ -156,7 +156,7 @@ class Consultation:
             limit=limit,
         )
 
-    def _candidates(self, connection: Connection, rows: Sequence[Row]) -> list[Candidate]:
+    def _candidates(self, connection: Connection, rows: Sequence[Row]) -> list[PromptLesson]:
         """Return servable lessons that the issues may belong to: those suggested for them, then the nearest."""
         project = self.caller.project
         words = Counter(word for row in rows for word in dict.fromkeys(words_of(row["description"][:DESCRIPTION_MAX])))
@@ -171,7 +171,7 @@ class Consultation:
             for lesson_id in ranked
             if lesson_id in found and found[lesson_id].agent_name in of_agent and found[lesson_id].status in SERVABLE
         ]
-        return [Candidate(lesson.id, lesson.lesson_text) for lesson in fitting[:CANDIDATES_MAX]]
+        return [PromptLesson(lesson.id, lesson.lesson_text) for lesson in fitting[:CANDIDATES_MAX]]
 
     def _over(self, connection: Connection, now: datetime, bound: Spent) -> str:
         """Return why a request that may use `bound` has to wait until tomorrow, or nothing."""
@@ -194,7 +194,9 @@ class Consultation:
         ledger = Ledger(self.work, self.caller, connection, now)
         return Settling(ledger, run_id, "llm", model=self.model.name, prompt_hash=PROMPT_HASH)
 
-    def _settle(self, connection: Connection, batch: Batch, answer: Abstraction, spent: Spent) -> list[RefinedIssue]:
+    def _settle(
+        self, connection: Connection, batch: QuestionBatch, answer: Abstraction, spent: Spent
+    ) -> list[RefinedIssue]:
         """Use of the answer what still holds: not for issues that somebody has settled or claimed meanwhile."""
         project = self.caller.project
         settling = self._settling(connection, self.work.now(), batch.run_id)
@@ -210,11 +212,11 @@ class Consultation:
         return settling.finish().issues
 
 
-def _is_of(batch: Batch, row: Row) -> bool:
+def _is_of(batch: QuestionBatch, row: Row) -> bool:
     return row["action"] == "pending" and row["refinement_run_id"] == batch.run_id
 
 
-def _record(batch: Batch, spent: Spent, error: str) -> dict[str, Any]:
+def _record(batch: QuestionBatch, spent: Spent, error: str) -> dict[str, Any]:
     elapsed_ms = (time.perf_counter() - batch.began) * 1000
     return {"tokens": spent.tokens, "cost_usd": spent.cost_usd, "duration_ms": elapsed_ms, "error": error}
 
@@ -224,7 +226,7 @@ def _subject(row: Row) -> Subject:
     return Subject(row["id"], row["description"], severity, row["category"], row["file"], row["rule_id"])
 
 
-def _apply(settling: Settling, batch: Batch, answer: Abstraction, mine: Mapping[int, Row]) -> None:
+def _apply(settling: Settling, batch: QuestionBatch, answer: Abstraction, mine: Mapping[int, Row]) -> None:
     """Settle the issues of `mine`, by their place in the batch, as the model's answer says."""
     used = chosen(answer, len(batch.rows), {candidate.id for candidate in batch.candidates})
     waiting = dict.fromkeys(mine, "The model said nothing of it.")

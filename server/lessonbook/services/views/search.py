@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from lessonbook.domain.lesson import Lesson
-from lessonbook.search.index import SIMILAR, Collection, RelevanceIndex, asked_words
+from lessonbook.search.index import SIMILAR, DocumentFrequencies, RelevanceIndex, asked_words
 from lessonbook.search.subjects import subjects_of
 from lessonbook.store import lessons as lesson_rows
 
@@ -48,7 +48,7 @@ def search(
     index: RelevanceIndex[str] = RelevanceIndex(only=words)
     for lesson_id, body in lesson_rows.documents(connection, project, list(kept)[:COMPARED_MAX]).items():
         index.put(lesson_id, body)
-    ranked = index.scores(query, Collection(size, frequency), similar=similar, subjects=subjects)
+    ranked = index.scores(query, DocumentFrequencies(size, frequency), similar=similar, subjects=subjects)
     return [kept[lesson_id] for lesson_id in dict.fromkeys([*ranked, *kept])]
 
 
