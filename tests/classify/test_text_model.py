@@ -4,7 +4,6 @@ from importlib import resources
 
 import pytest
 
-from lessonbook.classify.cvss import base_score, score_in
 from lessonbook.classify.text_model import (
     Adjustment,
     Phrases,
@@ -67,26 +66,6 @@ def test_a_score_is_the_general_one_on_a_line_with_weights_of_its_own():
     assert model.score("crash") == pytest.approx(1.0 + 0.5 * 7.0)
     assert model.score("a double free") == pytest.approx(1.0 + 0.5 * 6.0 + 3.0)
     assert [model.class_of(text) for text in ("nothing", "crash", "a double free")] == [0, 1, 2]
-
-
-@pytest.mark.parametrize(
-    ("vector", "score"),
-    [
-        ("CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H", 9.8),
-        ("CVSS:3.1/AV:N/AC:L/PR:N/UI:R/S:C/C:L/I:L/A:N", 6.1),
-        ("CVSS:3.0/AV:N/AC:L/PR:L/UI:N/S:C/C:H/I:H/A:H", 9.9),
-        ("CVSS:3.1/AV:L/AC:L/PR:L/UI:N/S:U/C:N/I:N/A:N", 0.0),
-        ("CVSS:3.1/AV:N/AC:L", None),
-    ],
-)
-def test_base_scores_are_those_of_the_standard(vector: str, score: float | None):
-    assert base_score(vector) == score
-    assert score_in(f"Rated {vector} by us") == score
-
-
-@pytest.mark.parametrize("text", ["CVSS", "version 7.5 of the tool", "severity 7.5", ""])
-def test_a_number_that_is_no_score_is_none(text: str):
-    assert score_in(text) is None
 
 
 @pytest.mark.parametrize("name", ["severity", "category", "routing"])
