@@ -5,14 +5,9 @@ from importlib import resources
 import pytest
 
 from lessonbook.classify.text_model import (
-    Adjustment,
-    Phrases,
-    ScoreModel,
     TextModel,
     features_of,
-    group_features,
     load_model,
-    load_score_model,
     softmax,
 )
 
@@ -46,30 +41,8 @@ def test_softmax_is_safe_for_large_scores_and_for_none():
     assert softmax({}) == {}
 
 
-def test_phrases_are_found_inflected_and_told_apart_at_the_beginning():
-    phrases = Phrases({"free": ["use after free"], "race": ["data race", "race"]})
-    found, leading = phrases.counts("Data races. " + "filler " * 40 + "A use-after-free, and a race.")
-    assert found == {"free": 1, "race": 3}
-    assert leading == {"race"}
-    assert group_features(phrases, "races " * 50)["race"] == 1.5
-
-
-def test_a_score_is_the_general_one_on_a_line_with_weights_of_its_own():
-    model = ScoreModel(
-        bias=5.0,
-        scale={"crash": 1.0},
-        weights={"crash": 2.0},
-        phrases=Phrases({"free": ["double free"]}),
-        group_weights={"free": 0.0, "free@lead": 1.0},
-        adjustment=Adjustment(bias=1.0, slope=0.5, group_weights={"free@lead": 3.0}, cuts=(4.0, 6.0)),
-    )
-    assert model.score("crash") == pytest.approx(1.0 + 0.5 * 7.0)
-    assert model.score("a double free") == pytest.approx(1.0 + 0.5 * 6.0 + 3.0)
-    assert [model.class_of(text) for text in ("nothing", "crash", "a double free")] == [0, 1, 2]
-
-
-@pytest.mark.parametrize("name", ["severity", "category", "routing"])
+@pytest.mark.parametrize("name", ["category", "routing"])
 def test_packaged_models_are_small(name: str):
     file = resources.files("lessonbook") / "data" / "models" / f"{name}.json"
     assert len(file.read_bytes()) <= 400_000
-    (load_score_model if name == "severity" else load_model)(name)
+    load_model(name)
