@@ -21,10 +21,9 @@ from lessonbook.experiment.likelihood import (
     rate_logs,
     tally_of,
 )
+from lessonbook.experiment.mixture import fit_mixture
 from lessonbook.experiment.prior import DEFAULT_PRIOR, Prior
 
-_PRIOR_LESSONS: Final = 8.0
-"""How many lessons' worth the default prior counts beside the population."""
 _PRIOR_EXPOSURES: Final = 50.0
 _ROUNDS: Final = 4
 _IGNORED_RISKS: Final = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
@@ -50,10 +49,10 @@ def fit_prior(population: Iterable[Evidence], now: int = 0, half_life: float = 1
         base_exposures=shape / rate, ignored=ignored, flag_weights=flags.fitted((one.flags, one.shown) for one in known)
     )
     independent = [_added(case_split_logs(tally.splits), rate_logs(tally, prior)) for tally in tallies]
-    weights = _fitted(independent)
+    weights = fit_mixture(independent, start.rho_weights, _ROUNDS)
     prior = replace(prior, ignored_risk=_ignored_risk(tallies, independent, replace(prior, rho_weights=weights)))
     together = [_added(event_logs(tally, _applications(tally, prior)), rate_logs(tally, prior)) for tally in tallies]
-    return replace(prior, rho_weights=_fitted(together))
+    return replace(prior, rho_weights=fit_mixture(together, start.rho_weights, _ROUNDS))
 
 
 def _ignored_risk(tallies: Sequence[Tally], independent: Sequence[Sequence[float]], prior: Prior) -> float:
@@ -78,21 +77,6 @@ def _ignored_risk(tallies: Sequence[Tally], independent: Sequence[Sequence[float
 
 def _applications(tally: Tally, prior: Prior) -> tuple[list[float], list[float]] | None:
     return application_logs(ignored_share(tally, prior), prior) if tally.applied > 0 else None
-
-
-def _fitted(logs: Sequence[Sequence[float]]) -> tuple[float, ...]:
-    likelihoods = [[exp(one - top) for one in row] for row in logs for top in (max(row),)]
-    start = DEFAULT_PRIOR.rho_weights
-    weights = list(start)
-    for _ in range(_ROUNDS):
-        sums = [_PRIOR_LESSONS * weight for weight in start]
-        for row in likelihoods:
-            joint = [weight * one for weight, one in zip(weights, row, strict=True)]
-            scale = 1 / sum(joint)
-            sums = [total + scale * one for total, one in zip(sums, joint, strict=True)]
-        total = sum(sums)
-        weights = [one / total for one in sums]
-    return tuple(weights)
 
 
 def _log_mean(logs: Sequence[float], weights: Sequence[float]) -> float:
