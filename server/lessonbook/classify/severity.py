@@ -13,6 +13,7 @@ from lessonbook.classify.cvss import score_in, severity_of_base_score
 from lessonbook.classify.text_model import features_of, load_model, load_table, softmax
 from lessonbook.domain.vocabulary import Category, Severity
 from lessonbook.search.lexicon.weaknesses import broader, weaknesses_in
+from lessonbook.search.tokenizer import READ_MAX
 
 _SEVERITIES: Final[tuple[tuple[Severity, re.Pattern[str]], ...]] = (
     (
@@ -123,8 +124,6 @@ _REPORT: Final = re.compile(
 _LEAST_OF_A_REPORT: Final = 60
 """Characters below which a text counts as a remark, not as a report of a vulnerability."""
 _WEAKNESS: Final = re.compile(r"\bCWE[- ]?(\d{1,4})\b", re.I)
-_MAX_CHARACTERS: Final = 4_000
-"""Words further on do not decide, so that time stays bounded."""
 
 _NAMED_FIELD: Final = 0.8
 _SPELLED_OUT: Final = 2.0
@@ -136,7 +135,7 @@ _LEAST_CATEGORY: Final = 0.3
 
 def severity_of(text: str) -> Severity:
     """Return the severity that an issue's words suggest; `medium` where they suggest none."""
-    beginning = text[:_MAX_CHARACTERS]
+    beginning = text[:READ_MAX]
     score = score_in(beginning)
     if score is not None:
         return severity_of_base_score(score)
@@ -167,7 +166,7 @@ def _usual_score(weaknesses: Iterable[str]) -> float | None:
 
 def category_of(text: str) -> Category:
     """Return the category that the words of an issue suggest; `other` where they suggest none."""
-    beginning = text[:_MAX_CHARACTERS]
+    beginning = text[:READ_MAX]
     model = load_model("category")
     named = {category for category, pattern in _CATEGORIES if pattern.search(beginning)}
     features = features_of(beginning)

@@ -10,17 +10,14 @@ from itertools import pairwise
 from math import exp, log, sqrt
 from typing import Final, cast
 
-from lessonbook.search.tokenizer import words_of
-
-MAX_CHARACTERS: Final = 2_000
-"""A model reads the beginning of a text: what a report is about stands there, and time stays bounded."""
+from lessonbook.search.tokenizer import MODEL_READ_MAX, words_of
 
 _VERSION: Final = 1
 
 
 def terms_of(text: str) -> list[str]:
     """Return the terms of `text` that models weigh: its stemmed words and their pairs, in order."""
-    words = words_of(text[:MAX_CHARACTERS])
+    words = words_of(text[:MODEL_READ_MAX])
     return words + [f"{one} {two}" for one, two in pairwise(words)]
 
 
