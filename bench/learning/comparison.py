@@ -15,6 +15,7 @@ from bench.learning.driver import Lessonbook
 from bench.learning.rules import Counters, Holdout, Nothing, Oracle, Thompson, Threshold
 from bench.learning.simulation import Maker, Outcome, simulate
 from bench.learning.world import World
+from lessonbook.experiment.intervals import Z_95
 
 POLICIES: Final[Mapping[str, Maker]] = {
     "none": Nothing,
@@ -27,7 +28,6 @@ POLICIES: Final[Mapping[str, Maker]] = {
 }
 SIMPLE_RULES: Final = ("none", "threshold", "counters", "thompson", "holdout")
 HORIZONS: Final = (300, 1_000, 3_000, 10_000)
-Z_95: Final = 1.96
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lessonbook.classify.severity import category_of, severity_of
-from lessonbook.classify.text_model import load_score_model
 from lessonbook.domain.vocabulary import CATEGORIES, SEVERITIES
 
 SENTENCES = tomllib.loads((Path(__file__).parent / "category_sentences.toml").read_text(encoding="utf-8"))
@@ -68,20 +67,20 @@ def test_a_named_weakness_has_the_severity_such_weaknesses_mostly_have(text: str
     assert severity_of(text) == severity
 
 
-REPORTS = (
-    "A timing side-channel in the comparison of tokens may let a local attacker guess a few bytes before version 1.2.",
-    "Reflected cross-site scripting vulnerability: a victim who clicks a crafted link runs a script of the attacker.",
-    "A crafted packet lets a remote attacker exhaust the memory of the server and cause a denial of service.",
-    "Remote attackers execute arbitrary code without authentication via a crafted request before version 2.3.",
+@pytest.mark.parametrize(
+    ("report", "severity"),
+    [
+        ("A timing side-channel in the comparison of tokens may let a local attacker guess it before 1.2.", "medium"),
+        ("Reflected cross-site scripting vulnerability: a victim who clicks a crafted link runs a script.", "medium"),
+        ("A crafted header leads to a use-after-free in the parser of versions before 3.4 of this library.", "high"),
+        (
+            "Remote attackers execute arbitrary code via a crafted request to versions before 2.3.",
+            "critical",
+        ),
+    ],
 )
-
-
-def test_reports_of_vulnerabilities_are_weighed_by_what_an_attacker_gains() -> None:
-    model = load_score_model("severity")
-    scores = [model.score(report) for report in REPORTS]
-    assert max(scores[:2]) < scores[2] < scores[3]
-    assert severity_of(REPORTS[-1]) == "critical"
-    assert severity_of(REPORTS[0]) == "medium"
+def test_reports_of_vulnerabilities_have_the_usual_severity_of_the_weakness_they_speak_of(report: str, severity: str):
+    assert severity_of(report) == severity
 
 
 def test_categories_of_sentences_are_mostly_those_a_person_gives() -> None:

@@ -4,16 +4,10 @@ from importlib import resources
 
 import pytest
 
-from lessonbook.classify.cvss import base_score, score_in
 from lessonbook.classify.text_model import (
-    Adjustment,
-    Phrases,
-    ScoreModel,
     TextModel,
     features_of,
-    group_features,
     load_model,
-    load_score_model,
     softmax,
 )
 
@@ -47,50 +41,8 @@ def test_softmax_is_safe_for_large_scores_and_for_none():
     assert softmax({}) == {}
 
 
-def test_phrases_are_found_inflected_and_told_apart_at_the_beginning():
-    phrases = Phrases({"free": ["use after free"], "race": ["data race", "race"]})
-    found, leading = phrases.counts("Data races. " + "filler " * 40 + "A use-after-free, and a race.")
-    assert found == {"free": 1, "race": 3}
-    assert leading == {"race"}
-    assert group_features(phrases, "races " * 50)["race"] == 1.5
-
-
-def test_a_score_is_the_general_one_on_a_line_with_weights_of_its_own():
-    model = ScoreModel(
-        bias=5.0,
-        scale={"crash": 1.0},
-        weights={"crash": 2.0},
-        phrases=Phrases({"free": ["double free"]}),
-        group_weights={"free": 0.0, "free@lead": 1.0},
-        adjustment=Adjustment(bias=1.0, slope=0.5, group_weights={"free@lead": 3.0}, cuts=(4.0, 6.0)),
-    )
-    assert model.score("crash") == pytest.approx(1.0 + 0.5 * 7.0)
-    assert model.score("a double free") == pytest.approx(1.0 + 0.5 * 6.0 + 3.0)
-    assert [model.class_of(text) for text in ("nothing", "crash", "a double free")] == [0, 1, 2]
-
-
-@pytest.mark.parametrize(
-    ("vector", "score"),
-    [
-        ("CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H", 9.8),
-        ("CVSS:3.1/AV:N/AC:L/PR:N/UI:R/S:C/C:L/I:L/A:N", 6.1),
-        ("CVSS:3.0/AV:N/AC:L/PR:L/UI:N/S:C/C:H/I:H/A:H", 9.9),
-        ("CVSS:3.1/AV:L/AC:L/PR:L/UI:N/S:U/C:N/I:N/A:N", 0.0),
-        ("CVSS:3.1/AV:N/AC:L", None),
-    ],
-)
-def test_base_scores_are_those_of_the_standard(vector: str, score: float | None):
-    assert base_score(vector) == score
-    assert score_in(f"Rated {vector} by us") == score
-
-
-@pytest.mark.parametrize("text", ["CVSS", "version 7.5 of the tool", "severity 7.5", ""])
-def test_a_number_that_is_no_score_is_none(text: str):
-    assert score_in(text) is None
-
-
-@pytest.mark.parametrize("name", ["severity", "category", "routing"])
+@pytest.mark.parametrize("name", ["category", "routing"])
 def test_packaged_models_are_small(name: str):
     file = resources.files("lessonbook") / "data" / "models" / f"{name}.json"
     assert len(file.read_bytes()) <= 400_000
-    (load_score_model if name == "severity" else load_model)(name)
+    load_model(name)

@@ -1,17 +1,19 @@
 """A severity and a category for an issue whose reporter gave none.
 
-A score in the text decides; a report of a vulnerability is weighed by a model trained on scored advisories; the rest,
-ordinary faults in code, goes by its gravest word. Categories come from a model trained on the packaged catalogue.
+A score in the text decides, then the weakness it names or, in a report of a vulnerability, speaks of, then its gravest
+word. Categories come from a model trained on the packaged catalogue.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from math import log
 from typing import Final, cast
 
 from lessonbook.classify.cvss import score_in, severity_of_base_score
-from lessonbook.classify.text_model import features_of, load_model, load_score_model, load_table, softmax
+from lessonbook.classify.text_model import features_of, load_model, load_table, softmax
 from lessonbook.domain.vocabulary import Category, Severity
+from lessonbook.search.lexicon.weaknesses import broader, weaknesses_in
+from lessonbook.search.tokenizer import READ_MAX
 
 _SEVERITIES: Final[tuple[tuple[Severity, re.Pattern[str]], ...]] = (
     (
@@ -108,9 +110,6 @@ _CATEGORIES: Final[tuple[tuple[Category, re.Pattern[str]], ...]] = (
     ),
 )
 
-
-_ASCENDING: Final[tuple[Severity, ...]] = ("low", "medium", "high", "critical")
-
 _REPORT: Final = re.compile(
     r"\b(?:vulnerab\w+|attackers?|exploit\w*|cve-\d|ghsa-|advisor(?:y|ies)|affected (?:versions?|by)"
     r"|versions? (?:before|prior|up to|[<\d])|before (?:version )?v?\d|prior to|unsound\w*|soundness"
@@ -123,10 +122,8 @@ _REPORT: Final = re.compile(
     re.I,
 )
 _LEAST_OF_A_REPORT: Final = 60
-"""Characters below which a text is no report of a vulnerability but a remark, and its words count by themselves."""
+"""Characters below which a text counts as a remark, not as a report of a vulnerability."""
 _WEAKNESS: Final = re.compile(r"\bCWE[- ]?(\d{1,4})\b", re.I)
-_MAX_CHARACTERS: Final = 4_000
-"""Words further on do not decide, so that time stays bounded."""
 
 _NAMED_FIELD: Final = 0.8
 _SPELLED_OUT: Final = 2.0
@@ -138,25 +135,38 @@ _LEAST_CATEGORY: Final = 0.3
 
 def severity_of(text: str) -> Severity:
     """Return the severity that an issue's words suggest; `medium` where they suggest none."""
-    beginning = text[:_MAX_CHARACTERS]
+    beginning = text[:READ_MAX]
     score = score_in(beginning)
     if score is not None:
         return severity_of_base_score(score)
-    if len(beginning) >= _LEAST_OF_A_REPORT and _REPORT.search(beginning):
-        return _ASCENDING[load_score_model("severity").class_of(beginning)]
-    known = load_table("severity", "weaknesses") if "cwe" in beginning.lower() else {}
-    scores = [known[number] for number in _WEAKNESS.findall(beginning) if number in known]
-    if scores:
-        return severity_of_base_score(max(scores))
+    named = _usual_score(f"CWE-{number}" for number in _WEAKNESS.findall(beginning))
+    if named is not None:
+        return severity_of_base_score(named)
+    word = _severity_of_words(beginning)
+    if word != "critical" and len(beginning) >= _LEAST_OF_A_REPORT and _REPORT.search(beginning):
+        spoken_of = _usual_score(sighting.cwe for sighting in weaknesses_in(beginning))
+        return word if spoken_of is None else severity_of_base_score(spoken_of)
+    return word
+
+
+def _severity_of_words(text: str) -> Severity:
     for severity, pattern in _SEVERITIES:
-        if pattern.search(beginning):
+        if pattern.search(text):
             return severity
     return "medium"
 
 
+def _usual_score(weaknesses: Iterable[str]) -> float | None:
+    """Return the highest mean score of `weaknesses`, or of what each is a special case of; None for unknown ones."""
+    known = load_table("severity", "weaknesses")
+    numbers = ((cwe.removeprefix("CWE-") for cwe in (weakness, *broader(weakness))) for weakness in weaknesses)
+    scores = (next((known[number] for number in family if number in known), None) for family in numbers)
+    return max((score for score in scores if score is not None), default=None)
+
+
 def category_of(text: str) -> Category:
     """Return the category that the words of an issue suggest; `other` where they suggest none."""
-    beginning = text[:_MAX_CHARACTERS]
+    beginning = text[:READ_MAX]
     model = load_model("category")
     named = {category for category, pattern in _CATEGORIES if pattern.search(beginning)}
     features = features_of(beginning)

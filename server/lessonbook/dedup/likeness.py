@@ -13,13 +13,10 @@ from sys import intern
 from typing import Final, cast
 
 from lessonbook.search.lexicon.weaknesses import weaknesses_in
-from lessonbook.search.tokenizer import words_of
+from lessonbook.search.tokenizer import LIKENESS_READ_MAX, words_of
 
 HEADLINE_MAX: Final = 240
 """Characters of a report that say what it is about."""
-
-READ_MAX: Final = 1_500
-"""Characters of a text in which weaknesses are looked for."""
 
 _SENTENCE_FROM: Final = 40
 _SENTENCE_END: Final = re.compile(r"[.!?:](?=\s)")
@@ -106,7 +103,7 @@ class Sketch:
 def sketch(text: str) -> Sketch:
     """Return what is compared of `text`."""
     head = headline(text)
-    return Sketch(head, terms_of(head), text[:READ_MAX])
+    return Sketch(head, terms_of(head), text[:LIKENESS_READ_MAX])
 
 
 def headline(text: str) -> str:

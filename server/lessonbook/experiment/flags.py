@@ -1,10 +1,11 @@
 """How much harm the flags on a lesson speak of."""
 
 from collections.abc import Iterable, Sequence
-from math import exp, log
+from math import log
 from typing import Final
 
 from lessonbook.experiment.grid import normalised
+from lessonbook.experiment.mixture import fit_mixture
 
 RATES: Final = tuple(0.001 * 200 ** (index / 13) for index in range(14))
 """Rates at which a lesson may be flagged, per showing: from 0.1 % to 20 %."""
@@ -14,7 +15,6 @@ SUSPECT_FROM: Final = 0.012
 SUSPECT_TO: Final = 0.08
 SUSPECT_SHARE: Final = 0.1
 
-_PRIOR_LESSONS: Final = 8.0
 _ROUNDS: Final = 3
 _TOLERANCE: Final = 1.3
 _USUAL_MAX: Final = 0.02
@@ -41,22 +41,8 @@ def posterior(flags: int, showings: int, weights: Sequence[float]) -> list[float
 
 def fitted(population: Iterable[tuple[int, int]]) -> tuple[float, ...]:
     """Return the probabilities of `RATES` in a population of (flags, showings): expectation maximisation."""
-    rows: list[list[float]] = []
-    for flags, showings in population:
-        if showings:
-            logs = [flags * log(rate) - showings * rate for rate in RATES]
-            top = max(logs)
-            rows.append([exp(one - top) for one in logs])
-    weights = list(RATE_WEIGHTS)
-    for _ in range(_ROUNDS):
-        sums = [_PRIOR_LESSONS * weight for weight in RATE_WEIGHTS]
-        for row in rows:
-            joint = [weight * one for weight, one in zip(weights, row, strict=True)]
-            scale = 1 / sum(joint)
-            sums = [total + scale * one for total, one in zip(sums, joint, strict=True)]
-        total = sum(sums)
-        weights = [one / total for one in sums]
-    return tuple(weights)
+    logs = [[flags * log(rate) - showings * rate for rate in RATES] for flags, showings in population if showings]
+    return fit_mixture(logs, RATE_WEIGHTS, _ROUNDS)
 
 
 def excess(weights: Sequence[float]) -> list[float]:

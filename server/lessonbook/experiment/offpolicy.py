@@ -12,8 +12,7 @@ from math import exp, fsum, log, sqrt
 from operator import mul
 from typing import Final
 
-Z: Final = 1.959963985
-"""The normal quantile of a 95 % interval."""
+from lessonbook.experiment.intervals import Z_95, wilson_interval
 
 _ROWS_PER_CONTROL: Final = 10
 """Fewer rows than this for each slope, and fitting them costs more than it brings."""
@@ -90,7 +89,7 @@ def values_together(values: Sequence[ValueEstimate]) -> list[ValueEstimate]:
     """
     if len(values) < _TOGETHER_MIN:
         return list(values)
-    variances = [((one.high - one.low) / (2 * Z)) ** 2 for one in values]
+    variances = [((one.high - one.low) / (2 * Z_95)) ** 2 for one in values]
     fits = [_fitted([one.estimate for one in values], variances, spread) for spread in _SPREADS]
     top = max(fit.log_weight for fit in fits)
     weights = [exp(fit.log_weight - top) for fit in fits]
@@ -102,7 +101,7 @@ def values_together(values: Sequence[ValueEstimate]) -> list[ValueEstimate]:
             weight * (fit.variances[index] + (fit.means[index] - mean) ** 2)
             for weight, fit in zip(weights, fits, strict=True)
         )
-        half = Z * sqrt(square / total)
+        half = Z_95 * sqrt(square / total)
         told.append(ValueEstimate(mean, max(mean - half, 0.0), min(mean + half, 1.0), one.n))
     return told
 
@@ -198,6 +197,5 @@ def _interval(value: float, variance: float, informative: float) -> tuple[float,
     """
     hidden = _UNSEEN / informative
     rows = (value * (1 - value) + hidden) / (variance + hidden / informative)
-    middle = (rows * value + Z * Z / 2) / (rows + Z * Z)
-    half = Z / (rows + Z * Z) * sqrt(rows * value * (1 - value) + Z * Z / 4)
-    return min(max(middle - half, 0.0), value), max(min(middle + half, 1.0), value)
+    low, high = wilson_interval(value, rows)
+    return min(low, value), max(high, value)

@@ -7,12 +7,10 @@ new one is believed in sooner, and where issues are rare, little can be gained b
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import exp, fsum, log
-from operator import mul
 from typing import Final
 
 from lessonbook.experiment import flags
 from lessonbook.experiment.evidence import Evidence
-from lessonbook.experiment.grid import GRID_POINTS, normal_logs, normalised
 from lessonbook.experiment.likelihood import (
     PRIOR_SHOWINGS,
     Tally,
@@ -23,26 +21,11 @@ from lessonbook.experiment.likelihood import (
     rate_logs,
     tally_of,
 )
-from lessonbook.experiment.prior import DEFAULT_PRIOR, PRIOR_MEAN, Prior
+from lessonbook.experiment.mixture import fit_mixture
+from lessonbook.experiment.prior import DEFAULT_PRIOR, Prior
 
-_PRIOR_LESSONS: Final = 8.0
-"""How many lessons' worth the default prior counts beside the population."""
 _PRIOR_EXPOSURES: Final = 50.0
 _ROUNDS: Final = 4
-_CENTRES: Final = (-0.75, -0.6, -0.45, -0.3, -0.15, 0.0, 0.15)
-_SPREADS: Final = (0.08, 0.2, 0.4, 0.6)
-_CENTRE_SD: Final = 0.25
-_SPREAD_MEDIAN: Final = 0.4
-_LOG_SPREAD_SD: Final = 0.8
-_TEMPER: Final = 0.5
-_FAMILY: Final = tuple(
-    (
-        -0.5 * ((centre - PRIOR_MEAN) / _CENTRE_SD) ** 2 - 0.5 * (log(spread / _SPREAD_MEDIAN) / _LOG_SPREAD_SD) ** 2,
-        normalised(normal_logs(centre, spread)),
-    )
-    for centre in _CENTRES
-    for spread in _SPREADS
-)
 _IGNORED_RISKS: Final = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
 _IGNORED_RISK_SD: Final = 0.2
 
@@ -66,10 +49,10 @@ def fit_prior(population: Iterable[Evidence], now: int = 0, half_life: float = 1
         base_exposures=shape / rate, ignored=ignored, flag_weights=flags.fitted((one.flags, one.shown) for one in known)
     )
     independent = [_added(case_split_logs(tally.splits), rate_logs(tally, prior)) for tally in tallies]
-    weights = _fitted(independent)
+    weights = fit_mixture(independent, start.rho_weights, _ROUNDS)
     prior = replace(prior, ignored_risk=_ignored_risk(tallies, independent, replace(prior, rho_weights=weights)))
     together = [_added(event_logs(tally, _applications(tally, prior)), rate_logs(tally, prior)) for tally in tallies]
-    return replace(prior, rho_weights=_fitted(together))
+    return replace(prior, rho_weights=fit_mixture(together, start.rho_weights, _ROUNDS))
 
 
 def _ignored_risk(tallies: Sequence[Tally], independent: Sequence[Sequence[float]], prior: Prior) -> float:
@@ -94,37 +77,6 @@ def _ignored_risk(tallies: Sequence[Tally], independent: Sequence[Sequence[float
 
 def _applications(tally: Tally, prior: Prior) -> tuple[list[float], list[float]] | None:
     return application_logs(ignored_share(tally, prior), prior) if tally.applied > 0 else None
-
-
-def _fitted(logs: Sequence[Sequence[float]]) -> tuple[float, ...]:
-    likelihoods = [[exp(one - top) for one in row] for row in logs for top in (max(row),)]
-    start = _blended(likelihoods)
-    weights = list(start)
-    for _ in range(_ROUNDS):
-        sums = [_PRIOR_LESSONS * weight for weight in start]
-        for row in likelihoods:
-            joint = [weight * one for weight, one in zip(weights, row, strict=True)]
-            scale = 1 / sum(joint)
-            sums = [total + scale * one for total, one in zip(sums, joint, strict=True)]
-        total = sum(sums)
-        weights = [one / total for one in sums]
-    return tuple(weights)
-
-
-def _blended(likelihoods: Sequence[Sequence[float]]) -> list[float]:
-    """Return normal populations of log ρ, averaged by how well each explains what is seen.
-
-    Their evidence is tempered (power 0.5), since real populations are not normal. A population that is alike is
-    recognised by this long before any lesson is known by itself.
-    """
-    scores = [
-        log_prior + _TEMPER * sum(log(sum(map(mul, weights, row))) for row in likelihoods)
-        for log_prior, weights in _FAMILY
-    ]
-    total = [0.0] * GRID_POINTS
-    for chance, (_, weights) in zip(normalised(scores), _FAMILY, strict=True):
-        total = [sofar + chance * weight for sofar, weight in zip(total, weights, strict=True)]
-    return total
 
 
 def _log_mean(logs: Sequence[float], weights: Sequence[float]) -> float:

@@ -12,7 +12,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 from lessonbook.search.document import Fields, Subjects, fields_of
 from lessonbook.search.postings import Posting, Postings
 from lessonbook.search.score import Compared, RelevanceModel, load_relevance_model
-from lessonbook.search.tokenizer import words_of
+from lessonbook.search.tokenizer import READ_MAX, words_of
 from lessonbook.search.vectors import Meanings, Vector, cosine, load_meanings
 
 K1: Final = 3.0
@@ -29,8 +29,6 @@ QUERY_WORDS_MAX: Final = 48
 PARTS_MAX: Final = 5
 PART_WORDS_MIN: Final = 2
 _BREAK: Final = re.compile(r"[.;:!?](?:\s|$)|[,\n•]|\s(?:and|then)\s|\s[-–—]\s")
-READ_MAX: Final = 4_000
-"""Characters of a query that are read."""
 COMMON_SHARE: Final = 0.5
 COMMON_FROM: Final = 20
 CANDIDATES: Final = 50

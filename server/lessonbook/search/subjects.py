@@ -9,11 +9,10 @@ from typing import Final
 from lessonbook.search import document
 from lessonbook.search.document import Subjects
 from lessonbook.search.lexicon.weaknesses import Sighting, broader, guarded_against, weaknesses_in
+from lessonbook.search.tokenizer import READ_MAX
 
 BROADER: Final = 0.7
 """What a broader weakness counts beside the one that is told."""
-READ_MAX: Final = 4_000
-"""Characters of a text that are looked at."""
 
 
 def subjects_of(text: str) -> Subjects:

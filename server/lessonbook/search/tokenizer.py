@@ -4,6 +4,13 @@ import re
 from functools import lru_cache
 from typing import Final
 
+READ_MAX: Final = 4_000
+"""Characters of a text that search and severity read, so that time stays bounded."""
+MODEL_READ_MAX: Final = 2_000
+"""Characters that models of categories and agents read: they were fitted to so much of each text."""
+LIKENESS_READ_MAX: Final = 1_500
+"""Characters in which likeness looks for weaknesses: it was fitted to so much of each text."""
+
 _IDENTIFIER: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*|\d{2,}")
 _HUMP: Final = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _STOP: Final = frozenset(

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from cachetools import LRUCache
 from sqlalchemy import Connection
 
 from lessonbook.config.settings import SemanticSettings
@@ -110,7 +111,7 @@ class Semantic:
         """Why search goes by words alone now; empty while all is well."""
         self._embedder: Embedder | None = None
         self._resting_until: datetime | None = None
-        self._vectors: dict[str, _Vectors] = {}
+        self._vectors: LRUCache[str, _Vectors] = LRUCache(PROJECTS_MAX)
 
     @property
     def name(self) -> str:
@@ -148,10 +149,9 @@ class Semantic:
 
     def _held(self, project: str) -> _Vectors:
         """Return the vectors of a project, those of the least recently asked given up."""
-        held = self._vectors.pop(project, None)
-        self._vectors[project] = held = _Vectors(project, self.name) if held is None else held
-        while len(self._vectors) > PROJECTS_MAX:
-            del self._vectors[next(iter(self._vectors))]
+        held = self._vectors.get(project)
+        if held is None:
+            held = self._vectors[project] = _Vectors(project, self.name)
         return held
 
     async def checked(self) -> str:

@@ -4,12 +4,12 @@ Like a shelf (`services/shelf`), but for refining: lessons of every standing are
 learned again, and issues that wait for an author, so that their like is told together.
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
+from threading import Lock
 from typing import Final
 
+from cachetools import LRUCache
 from sqlalchemy import Connection
 
 from lessonbook.classify.catalogue import Catalogue
@@ -85,24 +85,22 @@ class Recall:
 
 
 class Recalls:
-    """The recalls of this process, the least recently used given up first."""
+    """The recalls of this process, the least recently used given up first. Transactions on several threads share it."""
 
     def __init__(self, most: int = RECALLS_MAX) -> None:
-        self._most = most
-        self._recalls: OrderedDict[tuple[str, str], Recall] = OrderedDict()
+        self._recalls: LRUCache[tuple[str, str], Recall] = LRUCache(most)
+        self._lock = Lock()
 
     def fresh(self, connection: Connection, project: str, agent_name: str, catalogue: Catalogue) -> Precedents:
         """Return the precedents of an agent as the transaction sees them, to be added to by it alone.
 
         `catalogue` tells rare from common words while an agent has few issues.
         """
-        recall = self._recalls.get((project, agent_name))
+        with self._lock:
+            recall = self._recalls.get((project, agent_name))
         if recall is None:
             recall = Recall(project, agent_name, catalogue)
         recall.refresh(connection)
-        self._recalls[project, agent_name] = recall
-        with suppress(KeyError):  # given up on another thread just now: it is still good
-            self._recalls.move_to_end((project, agent_name))
-        while len(self._recalls) > self._most:
-            self._recalls.popitem(last=False)
+        with self._lock:
+            self._recalls[project, agent_name] = recall
         return Precedents(parent=recall.precedents)

@@ -8,16 +8,17 @@ sum.
 """
 
 from bisect import bisect_left, insort
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from heapq import nsmallest
 from itertools import islice
+from threading import Lock
 from typing import Final
 from weakref import WeakValueDictionary
 
+from cachetools import LRUCache
 from sqlalchemy import Connection
 
 from lessonbook.config.settings import LearningSettings
@@ -284,29 +285,25 @@ class Shelf:
 
 
 class Shelves:
-    """The shelves of this process, the least recently used given up first."""
+    """The shelves of this process, the least recently used given up first. Transactions on several threads share it."""
 
     def __init__(self, learning: LearningSettings, most: int = SHELVES_MAX) -> None:
         self._learning = learning
-        self._most = most
-        self._shelves: OrderedDict[tuple[str, str], Shelf] = OrderedDict()
+        self._shelves: LRUCache[tuple[str, str], Shelf] = LRUCache(most)
+        self._lock = Lock()
         self._measures: WeakValueDictionary[tuple[str, str], Measure] = WeakValueDictionary()
 
     def get(self, project: str, agent_name: str) -> Shelf | None:
         """Return an agent's shelf if it has been filled."""
-        shelf = self._shelves.get((project, agent_name))
-        if shelf is not None:
-            with suppress(KeyError):  # given up on another thread just now: it is still good
-                self._shelves.move_to_end((project, agent_name))
-        return shelf
+        with self._lock:
+            return self._shelves.get((project, agent_name))
 
     def fill(self, connection: Connection, project: str, agent_name: str) -> Shelf:
         """Return an agent's shelf, filled from the database."""
         shelf = Shelf(project, agent_name, self._learning, self._measure_of)
         shelf.refresh(connection)
-        self._shelves[project, agent_name] = shelf
-        while len(self._shelves) > self._most:
-            self._shelves.popitem(last=False)
+        with self._lock:
+            self._shelves[project, agent_name] = shelf
         return shelf
 
     def prior_of(self, project: str, agent_name: str) -> Prior:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
-from math import sqrt
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -22,6 +21,7 @@ from lessonbook.domain.loop import (
 )
 from lessonbook.experiment.effect import EVENTS_MIN, effect_of
 from lessonbook.experiment.evidence import Evidence
+from lessonbook.experiment.intervals import wilson_interval
 from lessonbook.experiment.lift import Lift, RunTotals, lift_of, service_lift
 from lessonbook.experiment.policy import HOLDOUT_SHARE
 from lessonbook.services.cache.measured import effect_of as effect_of_lesson
@@ -37,7 +37,6 @@ from lessonbook.store.types import Row
 RECURRING_MAX: Final = 5
 TREND_WEEKS: Final = 12
 UNIT: Final = "issues per 100 runs"
-Z_95: Final = 1.959964
 _COUNTED: Final = {"applications": "times_applied", "verified": "times_verified", "prevented": "times_prevented"}
 
 
@@ -140,13 +139,11 @@ def _interval(lift: Lift) -> dict[str, float]:
 
 
 def _rate(prevented: int, verdicts: int) -> PreventionRate | None:
-    """Return preventions ÷ verdicts with the score interval (Wilson 1927, "Probable inference")."""
+    """Return preventions ÷ verdicts with its score interval."""
     if not verdicts:
         return None
-    share, spread = prevented / verdicts, Z_95**2 / verdicts
-    centre = (share + spread / 2) / (1 + spread)
-    half = Z_95 / (1 + spread) * sqrt(share * (1 - share) / verdicts + spread / (4 * verdicts))
-    low, high = max(centre - half, 0.0), min(centre + half, 1.0)
+    share = prevented / verdicts
+    low, high = wilson_interval(share, verdicts)
     return PreventionRate(ratio=round(share, 3), low=round(low, 3), high=round(high, 3), verdicts=verdicts)
 
 

@@ -1,0 +1,27 @@
+"""Expectation maximisation of a population's distribution on a grid."""
+
+from collections.abc import Sequence
+from math import exp
+from typing import Final
+
+_PRIOR_LESSONS: Final = 8.0
+"""How many lessons' worth the starting distribution counts beside the population."""
+
+
+def fit_mixture(logs: Sequence[Sequence[float]], start: Sequence[float], rounds: int) -> tuple[float, ...]:
+    """Return the probabilities of the grid's points in a population, from `start`, which counts as a few lessons.
+
+    `logs` holds the log likelihoods of each lesson at the points. The nonparametric maximum likelihood estimate (Laird
+    1978), kept smooth by `start` and by stopping after `rounds`.
+    """
+    likelihoods = [[exp(one - top) for one in row] for row in logs for top in (max(row),)]
+    weights = list(start)
+    for _ in range(rounds):
+        sums = [_PRIOR_LESSONS * weight for weight in start]
+        for row in likelihoods:
+            joint = [weight * one for weight, one in zip(weights, row, strict=True)]
+            scale = 1 / sum(joint)
+            sums = [total + scale * one for total, one in zip(sums, joint, strict=True)]
+        total = sum(sums)
+        weights = [one / total for one in sums]
+    return tuple(weights)
