@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lessonbook.cli.console import command, print_json, print_table, run, say, wants_json
+from lessonbook.cli.console import command, print_json, print_table, run, run_all, say, wants_json
 from lessonbook.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from lessonbook.domain.lesson import Caller
     from lessonbook.domain.loop import Stats
     from lessonbook.domain.operator import CleanedUp
-    from lessonbook.services.background.maintenance import Resumed
-    from lessonbook.services.workspace import Workspace
+    from lessonbook.edges.access.desk import Desk
 
 
 def add_to(app: typer.Typer) -> None:
@@ -38,11 +36,11 @@ def stats(
         raise InvalidInput("Name an agent or a lesson, not both")
     query = parse(StatsQuery, {"agent_name": agent, "lesson_id": lesson, "days": days})
 
-    async def act(work: Workspace, caller: Caller) -> tuple[Stats, list[dict[str, Any]]]:
-        figures = await services.views.get_stats(work, caller, query)
-        return figures, [] if lesson else await services.views.by_agent(work, caller, agent)
+    async def act(desk: Desk) -> tuple[Stats, list[dict[str, Any]]]:
+        figures = await desk.call(services.views.get_stats, query)
+        return figures, [] if lesson else await desk.call(services.views.by_agent, agent)
 
-    figures, rows = run(act)
+    figures, rows = run_all(act)
     if wants_json():
         print_json({**figures.model_dump(mode="json"), "agents": rows})
         return
@@ -107,12 +105,12 @@ def cleanup(
 
     asked = parse(Cleanup, {"threshold": threshold, "min_applications": min_applications, "dry_run": not execute})
 
-    async def act(work: Workspace, caller: Caller) -> CleanedUp:
+    async def act(desk: Desk) -> CleanedUp:
         if execute:
-            await services.background.keep_up(work, caller)
-        return await services.background.cleanup_lessons(work, caller, asked)
+            await desk.call(services.background.keep_up)
+        return await desk.call(services.background.cleanup_lessons, asked)
 
-    result = run(act)
+    result = run_all(act)
     if wants_json():
         print_json(result)
         return
@@ -138,10 +136,7 @@ def resume(
     """Serve again, after serving stopped by itself because runs with lessons had more issues than those without."""
     from lessonbook import services
 
-    async def act(work: Workspace, caller: Caller) -> Resumed:
-        return await services.background.resume(work, caller, reason)
-
-    result = run(act)
+    result = run(services.background.resume, reason)
     if wants_json():
         print_json(result)
         return

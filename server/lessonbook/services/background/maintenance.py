@@ -231,7 +231,7 @@ async def resume(work: Workspace, caller: Caller, reason: str) -> Resumed:
     return await work.store.write(transaction)
 
 
-async def diagnose(work: Workspace) -> Diagnosis:
+async def diagnose(work: Workspace, _caller: Caller | None = None) -> Diagnosis:
     """Return what is wrong: counters that differ from the evidence, broken audit chains, a damaged file."""
     semantic = await work.semantic.checked()
 
@@ -274,7 +274,7 @@ def _misjudged(connection: Connection, project: str) -> list[str]:
     return wrong
 
 
-async def is_alive(work: Workspace) -> bool:
+async def is_alive(work: Workspace, _caller: Caller | None = None) -> bool:
     """Return whether the database answers and has the schema this version needs.
 
     Raises:
