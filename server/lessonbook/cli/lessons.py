@@ -132,19 +132,16 @@ def show(lesson_id: LessonIdArgument) -> None:
     print_table(
         "History",
         ["when", "what", "who", "why"],
-        [(line["changed_at"][:16], line["action"], line["principal"], line["reason"]) for line in detail.history],
+        [(line.changed_at[:16], line.action, line.principal, line.reason) for line in detail.history],
     )
     if detail.flags:
-        flags = [(line["flagged_at"][:16], line["principal"], line["reason"]) for line in detail.flags]
+        flags = [(line.flagged_at[:16], line.principal, line.reason) for line in detail.flags]
         print_table("Flags", ["when", "who", "why"], flags)
     if detail.issues:
         print_table(
             "Issues behind it (latest)",
             ["issue", "source", "evidence", "where", "description"],
-            [
-                (line["issue_id"], line["source"], line["evidence"], line["file"], brief(line["description"]))
-                for line in detail.issues
-            ],
+            [(line.issue_id, line.source, line.evidence, line.file, brief(line.description)) for line in detail.issues],
         )
 
 

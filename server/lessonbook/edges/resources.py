@@ -66,7 +66,8 @@ def add_resources(server: MCPServer[Any], desk: Desk, *, operators: bool) -> Non
     async def stats(project: str) -> str:
         with _translated():
             _check(desk, project)
-            return json.dumps(await desk.call(services.views.by_agent), indent=2)
+            figures = await desk.call(services.views.by_agent)
+            return json.dumps([row.model_dump(mode="json") for row in figures], indent=2)
 
     @server.resource(
         "stats://{project}/{agent_name}",

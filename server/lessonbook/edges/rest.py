@@ -16,7 +16,15 @@ from lessonbook.about import VERSION
 from lessonbook.domain import loop
 from lessonbook.domain.errors import Forbidden, LessonbookError
 from lessonbook.domain.findings import Finding, ReportKind
-from lessonbook.domain.operator import CleanedUp, Cleanup, FileReport, LessonListing, LessonPage, ListedLesson
+from lessonbook.domain.operator import (
+    AgentFigures,
+    CleanedUp,
+    Cleanup,
+    FileReport,
+    LessonListing,
+    LessonPage,
+    ListedLesson,
+)
 from lessonbook.domain.validation import parse
 from lessonbook.domain.vocabulary import AgentName, Category, Filled, IdempotencyKey, RunId, Severity, Source
 from lessonbook.edges.access.desk import Desk
@@ -153,7 +161,7 @@ def _add_kept_routes(router: APIRouter, desk: Desk, toolsets: Sequence[Toolset])
         return await desk.call(services.views.lessons_by_category, agent_name)
 
     @router.get(f"{_PREFIX}/stats")
-    async def stats() -> dict[str, Any]:
+    async def stats() -> dict[str, list[AgentFigures]]:
         return {"agents": await desk.call(services.views.by_agent)}
 
     @router.get(f"{_PREFIX}/stats/{{agent_name}}")

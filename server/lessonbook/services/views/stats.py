@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from math import sqrt
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -11,14 +11,17 @@ from lessonbook.domain.errors import NotFound
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.loop import (
     Effect,
+    LessonLift,
     NotEnough,
     PreventionRate,
     RecurringIssue,
+    ServiceLift,
     Stats,
     StatsQuery,
     Totals,
     WeekFigures,
 )
+from lessonbook.domain.operator import AgentFigures
 from lessonbook.domain.vocabulary import SERVABLE, TOMBSTONES
 from lessonbook.experiment.effect import EVENTS_MIN, effect_of
 from lessonbook.experiment.evidence import Evidence
@@ -117,24 +120,25 @@ def _service_lift(
     agent_name: str,
     now: datetime,
     both: Sequence[RunTotals],
-) -> dict[str, Any]:
+) -> ServiceLift:
     """Return issues spared per 100 runs, runs with lessons against those held out, and what is missing to tell it."""
     served, held_out = both
-    told: dict[str, Any] = {
-        "comparisons": held_out.runs,
-        "runs_with_lessons": served.runs,
-        "unit": UNIT,
-    }
-    if agent_name:
-        told["note"] = readiness(connection, project, agent_name, work.settings.learning.mode, now).sentence()
-    if stop := evidence_rows.stop_reason(connection, project):
-        told["stopped"] = stop
-    if min(served.runs, held_out.runs) < EVENTS_MIN:
-        return {"status": "not enough data", **told}
-    return {"status": "measured", **told, **_interval(service_lift(served, held_out, HOLDOUT_SHARE))}
+    note = agent_name and readiness(connection, project, agent_name, work.settings.learning.mode, now).sentence()
+    enough = min(served.runs, held_out.runs) >= EVENTS_MIN
+    return ServiceLift(
+        status="measured" if enough else "not enough data",
+        comparisons=held_out.runs,
+        runs_with_lessons=served.runs,
+        unit=UNIT,
+        note=note if agent_name else None,
+        stopped=evidence_rows.stop_reason(connection, project) or None,
+        **_interval(service_lift(served, held_out, HOLDOUT_SHARE) if enough else None),
+    )
 
 
-def _interval(lift: Lift) -> dict[str, float]:
+def _interval(lift: Lift | None) -> dict[str, float]:
+    if lift is None:
+        return {}
     per_hundred = {"estimate": lift.mean, "low": lift.low, "high": lift.high}
     return {name: round(100 * value, 3) for name, value in per_hundred.items()}
 
@@ -172,17 +176,17 @@ def _week(begins: date, sums: dict[str, int]) -> WeekFigures:
     return WeekFigures(begins=begins.isoformat(), issues_per_100_runs=per_hundred, **sums)
 
 
-async def by_agent(work: Workspace, caller: Caller, agent_name: str = "") -> list[dict[str, Any]]:
+async def by_agent(work: Workspace, caller: Caller, agent_name: str = "") -> list[AgentFigures]:
     """Return the statistics view's rows of the project, an agent each."""
     name = work.roster.resolve(agent_name) if agent_name else ""
     rows = await work.store.read(lambda connection: figures.by_agent(connection, caller.project, name))
     return [_plain(row) for row in rows]
 
 
-def _plain(row: Row) -> dict[str, Any]:
+def _plain(row: Row) -> AgentFigures:
     moment = row["last_activity_at"]
     rounded = {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
-    return {**rounded, "last_activity_at": moment.isoformat() if moment else None}
+    return AgentFigures.model_validate({**rounded, "last_activity_at": moment.isoformat() if moment else None})
 
 
 def _of_lesson(connection: Connection, caller: Caller, lesson_id: str, since: datetime | None) -> Stats:
@@ -217,19 +221,19 @@ def _of_lesson(connection: Connection, caller: Caller, lesson_id: str, since: da
     )
 
 
-def _lesson_lift(connection: Connection, caller: Caller, lesson: Lesson) -> dict[str, Any]:
+def _lesson_lift(connection: Connection, caller: Caller, lesson: Lesson) -> LessonLift:
     """Return issues spared per 100 runs in which a coin decided on the lesson, shown against withheld."""
     evidence = evidence_of(lesson, figures.exposures_of(connection, caller.project, lesson.id))
     seen = evidence.total()
-    told: dict[str, Any] = {
-        "comparisons": seen.withheld,
-        "runs_shown": seen.shown,
-        "runs_without_a_coin": evidence.certain,
-        "unit": UNIT,
-    }
-    if evidence.events < EVENTS_MIN or not seen.withheld:
-        return {"status": "not enough data", **told}
-    return {"status": "measured", **told, **_interval(lift_of(evidence))}
+    enough = evidence.events >= EVENTS_MIN and seen.withheld > 0
+    return LessonLift(
+        status="measured" if enough else "not enough data",
+        comparisons=seen.withheld,
+        runs_shown=seen.shown,
+        runs_without_a_coin=evidence.certain,
+        unit=UNIT,
+        **_interval(lift_of(evidence) if enough else None),
+    )
 
 
 def _sum(rows: Iterable[Row], name: str) -> int:
