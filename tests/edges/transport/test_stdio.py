@@ -25,7 +25,7 @@ from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.anyio
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SERVER = [sys.executable, str(Path(__file__).with_name("echo_server.py"))]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "server")}
 ENVIRONMENT.pop("PYTHONUNBUFFERED", None)  # prints must be able to linger in the buffer
