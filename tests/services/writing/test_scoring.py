@@ -475,8 +475,8 @@ async def with_runs(loop, *, served: tuple[int, int], held_out: tuple[int, int])
     def act(connection) -> None:
         connection.execute(tables.runs.insert(), rows)
         sums = evidence_rows.hold(connection, "demo", AGENT)
-        sums |= {"served_issues": served[1], "served_squares": served[1]}
-        evidence_rows.put(connection, sums | {"held_out_issues": held_out[1], "held_out_squares": held_out[1]})
+        sums = sums._replace(served_issues=served[1], served_squares=served[1])
+        evidence_rows.put(connection, sums._replace(held_out_issues=held_out[1], held_out_squares=held_out[1]))
 
     await loop.work.store.write(act)
 

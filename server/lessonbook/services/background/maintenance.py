@@ -210,23 +210,25 @@ async def resume(work: Workspace, caller: Caller, reason: str) -> Resumed:
 
     def transaction(connection: Connection) -> Resumed:
         stop = evidence_rows.stop_of(connection, caller.project)
-        if stop is None or not stop["stopped"]:
+        if stop is None or not stop.stopped:
             raise Conflict(f"Serving is not stopped in project {caller.project!r}: there is nothing to resume")
         ledger = Ledger(work, caller, connection, work.now())
         numbers = as_sums(*sides(connection, caller.project))
         told = redact(reason)[0]
-        row: Row = {
-            "project": caller.project,
-            "stopped": False,
-            "reason": told,
-            "numbers": numbers,
-            "principal": caller.principal,
-            "changed_at": ledger.now,
-        }
-        evidence_rows.put_stop(connection, row)
+        evidence_rows.put_stop(
+            connection,
+            evidence_rows.ServiceStop(
+                caller.project,
+                stopped=False,
+                reason=told,
+                numbers=numbers,
+                principal=caller.principal,
+                changed_at=ledger.now,
+            ),
+        )
         ledger.note("service.resume", caller.project, {"reason": told, **numbers})
         ledger.write()
-        return Resumed(project=caller.project, stopped_for=stop["reason"])
+        return Resumed(project=caller.project, stopped_for=stop.reason)
 
     return await work.store.write(transaction)
 

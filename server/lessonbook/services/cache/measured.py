@@ -90,7 +90,7 @@ def readiness(connection: Connection, project: str, agent_name: str, mode: Mode,
     since = counted_since(now)
     days = figures.activity(connection, project, agent_name, since)
     events = evidence_rows.count_events(connection, project, agent_name, since, EVENTS_MIN)
-    return Readiness(mode, sum(row["runs"] for row in days), events)
+    return Readiness(mode, sum(row.runs for row in days), events)
 
 
 def evidence_of(lesson: Lesson, exposures: Mapping[int, figures.Exposure] | None = None) -> Evidence:

@@ -184,7 +184,7 @@ class _Refining:
         self._sightings: Counter[str] = Counter()
         self._scores = Scores(self._ledger)
         self._events: dict[str, Event] = {}
-        self._delivered: dict[str, Row] = {}
+        self._delivered: dict[str, runs.DeliveryRow] = {}
         self._new_issues = 0
         self._seen: set[str] = set()
 
@@ -215,7 +215,7 @@ class _Refining:
             return ""
         return _UNCOUNTED
 
-    def _find_run(self) -> Row | None:
+    def _find_run(self) -> runs.RunRow | None:
         if not self._batch.run_id:
             return None
         run = runs.find(self._connection, self._caller.project, self._batch.run_id)
@@ -245,14 +245,14 @@ class _Refining:
             named = meaning_of(work, self._connection, caller, self._batch.agent_name)
             if named.agent_name:
                 return named.agent_name
-        if self._run is not None and not self._run["routed"]:
-            return self._run["agent_name"]
+        if self._run is not None and not self._run.routed:
+            return self._run.agent_name
         return work.roster.resolve(caller.agent_name) if caller.agent_name else ""
 
     def _found_agent(
         self, item: Prepared, responsible: str | None, owners: Mapping[str, Sequence[tuple[str, str]]]
     ) -> str:
-        found = self._run["agent_name"] if self._run is not None else SHARED_AGENT
+        found = self._run.agent_name if self._run is not None else SHARED_AGENT
         if found == SHARED_AGENT:
             found = responsible or self._work.settings.refiner.default_agent
         for key in _names_of(item):
@@ -283,7 +283,7 @@ class _Refining:
         not_by: set[str] = set()
         if self._run is not None and self._evidence() == "verified":
             # What the run's own principal declared beforehand must not make this report old news.
-            not_by = {LOCAL, self._run["principal"]} - {self._caller.principal}
+            not_by = {LOCAL, self._run.principal} - {self._caller.principal}
         self._seen = issue_rows.seen_fingerprints(self._connection, project, fingerprints, not_by=not_by)
 
     def _decide(self, item: Prepared, agent_name: str, issue_id: str) -> _Decision:
@@ -447,7 +447,7 @@ class _Refining:
     def _evidence(self) -> Evidence:
         if self._run is None:
             return "verified" if self._caller.person else "declared"
-        return "verified" if self._caller.may_verify(self._run["principal"]) else "declared"
+        return "verified" if self._caller.may_verify(self._run.principal) else "declared"
 
     def _count_sightings(self) -> None:
         """Raise the counters of lessons that were there before; those of new ones start right."""

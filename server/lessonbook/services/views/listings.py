@@ -247,7 +247,7 @@ async def issues_of_run(work: Workspace, caller: Caller, run_id: str) -> tuple[l
             raise NotFound(f"There is no run {run_id!r} in project {caller.project!r}: check the id")
         rows = issue_rows.of_run(connection, caller.project, run_id, EVIDENCE_MAX)
         delivered = runs.deliveries_of(connection, caller.project, run_id)
-        return [_pending(row) for row in rows], {lesson_id: row["shown"] for lesson_id, row in delivered.items()}
+        return [_pending(row) for row in rows], {lesson_id: row.shown for lesson_id, row in delivered.items()}
 
     return await work.store.read(read)
 

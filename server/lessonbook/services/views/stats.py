@@ -35,7 +35,8 @@ from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store import rollups
 from lessonbook.store import stats as figures
-from lessonbook.store.types import Row
+from lessonbook.store.evidence import AgentSums
+from lessonbook.store.rollups import ActivityDay
 
 RECURRING_MAX: Final = 5
 TREND_WEEKS: Final = 12
@@ -71,7 +72,7 @@ def _of_agents(
     project = caller.project
     lessons = figures.by_status(connection, project, agent_name)
     ever = figures.activity(connection, project, agent_name)
-    within = ever if since is None else [row for row in ever if row["day"] >= since.date().isoformat()]
+    within = ever if since is None else [row for row in ever if row.day >= since.date().isoformat()]
     events = evidence_rows.of_agents(connection, project, agent_name)
     totals = {name: _sum(within, name) for name in ("issues", "runs", "deliveries")}
     totals |= {name: _sum(lessons.values(), counter) for name, counter in _COUNTED.items()}
@@ -92,7 +93,7 @@ def _of_agents(
         withheld_by_reason={
             "coin": _sum(within, "withheld"),
             "holdout": _sum(within, "deliveries") - _sum(within, "shown") - _sum(within, "withheld"),
-            **{status: row["lessons"] for status, row in lessons.items() if status not in SERVABLE},
+            **{status: row.lessons for status, row in lessons.items() if status not in SERVABLE},
         },
         prevention_rate=_rate(totals["prevented"], totals["verified"]),
         tokens_served=_sum(within, "tokens"),
@@ -100,11 +101,11 @@ def _of_agents(
     )
 
 
-def _pooled(rows: Sequence[Row]) -> Effect | NotEnough:
+def _pooled(rows: Sequence[AgentSums]) -> Effect | NotEnough:
     """Return the effect of all lessons taken together: each event counts the same, whichever lesson's it is."""
     total = Evidence()
     for row in rows:
-        total = total + Evidence.from_document(row["effect"])
+        total = total + Evidence.from_document(row.effect)
     if total.events < EVENTS_MIN:
         return "not enough data"
     found = effect_of(total)
@@ -154,14 +155,14 @@ def _rate(prevented: int, verdicts: int) -> PreventionRate | None:
     return PreventionRate(ratio=round(share, 3), low=round(low, 3), high=round(high, 3), verdicts=verdicts)
 
 
-def _trend(days: Sequence[Row], today: date) -> list[WeekFigures]:
+def _trend(days: Sequence[ActivityDay], today: date) -> list[WeekFigures]:
     """Return the last weeks, oldest first, from the first in which anything happened; a week begins on Monday."""
     sums: dict[date, dict[str, int]] = {}
     for row in days:
-        day = date.fromisoformat(row["day"])
+        day = date.fromisoformat(row.day)
         week = sums.setdefault(day - timedelta(days=day.weekday()), dict.fromkeys(_WEEKLY, 0))
         for name in _WEEKLY:
-            week[name] += row[name]
+            week[name] += getattr(row, name)
     monday = today - timedelta(days=today.weekday())
     weeks = (monday - timedelta(weeks=back) for back in reversed(range(TREND_WEEKS)))
     nothing: dict[str, int] = dict.fromkeys(_WEEKLY, 0)
@@ -179,14 +180,7 @@ def _week(begins: date, sums: dict[str, int]) -> WeekFigures:
 async def by_agent(work: Workspace, caller: Caller, agent_name: str = "") -> list[AgentFigures]:
     """Return the statistics view's rows of the project, an agent each."""
     name = work.roster.resolve(agent_name) if agent_name else ""
-    rows = await work.store.read(lambda connection: figures.by_agent(connection, caller.project, name))
-    return [_plain(row) for row in rows]
-
-
-def _plain(row: Row) -> AgentFigures:
-    moment = row["last_activity_at"]
-    rounded = {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
-    return AgentFigures.model_validate({**rounded, "last_activity_at": moment.isoformat() if moment else None})
+    return await work.store.read(lambda connection: figures.by_agent(connection, caller.project, name))
 
 
 def _of_lesson(connection: Connection, caller: Caller, lesson_id: str, since: datetime | None) -> Stats:
@@ -201,7 +195,7 @@ def _of_lesson(connection: Connection, caller: Caller, lesson_id: str, since: da
         "prevented": lesson.times_prevented,
     }
     if since is not None:
-        counted = figures.applied_since(connection, caller.project, lesson_id, since)
+        counted = figures.applied_since(connection, caller.project, lesson_id, since)._asdict()
         counted["issues"] = figures.issues_of_lesson_since(connection, caller.project, lesson_id, since)
     by_coin = delivered.randomised - delivered.randomised_shown
     return Stats(
@@ -236,8 +230,8 @@ def _lesson_lift(connection: Connection, caller: Caller, lesson: Lesson) -> Less
     )
 
 
-def _sum(rows: Iterable[Row], name: str) -> int:
-    return sum(int(row[name]) for row in rows)
+def _sum(rows: Iterable[tuple[object, ...]], name: str) -> int:
+    return sum(getattr(row, name) for row in rows)
 
 
 def _recurring(lesson: Lesson) -> RecurringIssue:
