@@ -70,9 +70,7 @@ class Lessonbook:
         if chance.claim is not None:
             self.applied.add((run, chance.lesson))
             _, p_show = self.assigned[run, chance.lesson]
-            evidence = evidence.add_claim(prevented=chance.claim).add_application(
-                p_show=p_show, period=run // PERIOD_RUNS
-            )
+            evidence = evidence.add_application(p_show=p_show, period=run // PERIOD_RUNS)
         self.evidence[chance.lesson] = evidence.add_flag() if chance.flag_shown else evidence
 
     def reported(self, run: int, lesson: int) -> None:

@@ -37,11 +37,10 @@ class DeliveryRow(NamedTuple):
 
 
 class ApplicationRow(NamedTuple):
-    """A lesson that a run applied: what its agent says of it, and what somebody else does."""
+    """A lesson that a run applied, and the verdict on it."""
 
     lesson_id: str
     by_coin: bool
-    self_report: bool | None
     verdict: bool | None
     verdict_evidence: str | None
     applied_at: datetime

@@ -329,14 +329,16 @@ async def test_merging_takes_no_events_along(loop, agent: Caller, qa: Caller, pe
     await loop.assert_healthy()
 
 
-async def test_claims_are_counted_once_a_run_and_follow_what_is_said_last(loop, agent: Caller) -> None:
+async def test_what_an_agent_claims_is_kept_as_said_last_and_moves_nothing(loop, agent: Caller) -> None:
     lesson_id = await loop.learn(agent, RULE)
     run_id = (await loop.get(agent)).run_id
     await loop.record(agent, run_id, lesson_id, prevented_issue=True)
     await loop.record(agent, run_id, lesson_id, prevented_issue=True)
-    assert (await evidence(loop, lesson_id)).claims == (1, 0)
+    before = await evidence(loop, lesson_id)
+    assert [row["self_report"] for row in await loop.rows(tables.applications)] == [True]
     await loop.record(agent, run_id, lesson_id, prevented_issue=False)
-    assert (await evidence(loop, lesson_id)).claims == (0, 1)
+    assert [row["self_report"] for row in await loop.rows(tables.applications)] == [False]
+    assert await evidence(loop, lesson_id) == before
     await loop.assert_healthy()
 
 

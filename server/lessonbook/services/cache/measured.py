@@ -1,6 +1,6 @@
 """Measure: what is known of an agent's lessons by evidence, held in memory, and whether a coin is tossed at all.
 
-Counts of deliveries never touch a lesson's row, so they are read anew every now and then; events, claims and verdicts
+Counts of deliveries never touch a lesson's row, so they are read anew every now and then; events and verdicts
 come with the lesson itself, as soon as they are there.
 """
 

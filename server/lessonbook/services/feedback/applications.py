@@ -150,16 +150,15 @@ def _count_by_day(
 
 @dataclass(frozen=True, slots=True)
 class _Words:
-    """What is said of one application: the agent's own claim, and somebody else's verdict."""
+    """The verdict on one application, and whether it is verified."""
 
-    claim: bool | None = None
     verdict: bool | None = None
     verified: bool = False
 
     @classmethod
     def of(cls, row: Row) -> Self:
         """Return what the columns of an application say."""
-        return cls(row.get("self_report"), row.get("verdict"), row.get("verdict_evidence") == "verified")
+        return cls(row.get("verdict"), row.get("verdict_evidence") == "verified")
 
     def judges(self, *, prevented: bool) -> bool:
         """Return whether somebody else than the run's principal says this of the lesson."""
@@ -192,17 +191,12 @@ def _counters(lesson: Lesson, evidence: Evidence, before: _Words, after: _Words,
         "times_verified": lesson.times_verified + (after.verdict is not None) - (before.verdict is not None),
         "times_prevented": lesson.times_prevented + (after.verdict is True) - (before.verdict is True),
     }
-    helped, hurt = evidence.claims
-    claims = (
-        helped + (after.claim is True) - (before.claim is True),
-        hurt + (after.claim is False) - (before.claim is False),
-    )
     for_it, against = evidence.verdicts
     verdicts = (  # never below zero: an older version did not keep them
         max(for_it + after.judges(prevented=True) - before.judges(prevented=True), 0),
         max(against + after.judges(prevented=False) - before.judges(prevented=False), 0),
     )
-    document = replace(evidence, claims=claims, verdicts=verdicts).to_document()
+    document = replace(evidence, verdicts=verdicts).to_document()
     if document != lesson.evidence:
         counters["evidence"] = document
     return counters if lesson.events else {**counters, **effect_columns(replace(lesson, **counters))}

@@ -146,8 +146,7 @@ def move_by_evidence(
 def recount(ledger: Ledger, lesson: Lesson) -> None:
     """Set a lesson's evidence anew from the rows: some of its issues have gone elsewhere, or its words are new."""
     found = counted(ledger.connection, ledger.caller.project, {lesson.id: lesson}).get(lesson.id, Evidence())
-    claims = Evidence.from_document(lesson.evidence).claims
-    ledger.set(lesson, scored(replace(found, claims=claims)))
+    ledger.set(lesson, scored(found))
 
 
 def counted(connection: Connection, project: str, lessons: Mapping[str, Lesson]) -> dict[str, Evidence]:
