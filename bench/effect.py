@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.evaluation import Evaluation, Goal, Row, read_rows
-from lessonbook.experiment.offpolicy import ValueEstimate, policy_value, values_together
+from bench.offpolicy import ValueEstimate, policy_value, values_together
 
 GOALS: Final = {"rmse": Goal(most=0.03), "coverage": Goal(least=0.90)}
 

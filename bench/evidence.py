@@ -128,11 +128,12 @@ def _score(connection: Connection) -> None:
     runs = tables.runs.c
     arms = select(func.sum(runs.issues)).where(runs.project == PROJECT, runs.agent_name == bindparam("agent"))
     for agent_name, evidence in of_agents.items():
-        row = evidence_rows.hold(connection, PROJECT, agent_name) | {"effect": evidence.to_document()}
+        sums = evidence_rows.hold(connection, PROJECT, agent_name)
+        counted_issues: dict[str, int] = {}
         for side, held_out in (("served", False), ("held_out", True)):
             issues = connection.execute(arms.where(runs.holdout.is_(held_out)), {"agent": agent_name}).scalar() or 0
-            row |= {f"{side}_issues": issues, f"{side}_squares": issues}
-        evidence_rows.put(connection, row)
+            counted_issues |= {f"{side}_issues": issues, f"{side}_squares": issues}
+        evidence_rows.put(connection, sums._replace(effect=evidence.to_document(), **counted_issues))
 
 
 async def _queries(work: Workspace, calls: int) -> dict[str, list[StatsQuery]]:

@@ -151,7 +151,7 @@ def calibrated(
         for answer in of_set:
             scores = answer.compared @ weights
             best = np.argsort(-scores)[:TOP]
-            rows += [(scores[at], answer.compared[at, whole]) for at in best]
+            rows += [(float(scores[at]), float(answer.compared[at, whole])) for at in best]
             right += [bool(answer.right[at]) for at in best]
             counts += [share / len(of_set) / TOP] * len(best)
     model: Any = LogisticRegression(C=1e4, max_iter=1_000)

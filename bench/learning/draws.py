@@ -123,11 +123,12 @@ def _lessons(world: World, dice: np.random.Generator, runs: int) -> Lessons:
     arrives = np.where(dice.random(count) < world.present_at_start, 0.0, dice.uniform(0, runs / 2, count))
     drifts = np.where((dice.random(count) < world.drift) & (kind == 0), dice.uniform(runs / 2, runs, count), np.inf)
     mix = np.array(world.severity_mix)
+    lowest, highest = np.log(world.base_rate)
     return Lessons(
         kind=kind,
         weight=dice.choice(np.array(world.severity_weights, dtype=float), count, p=mix / mix.sum()),
         tokens=dice.integers(int(world.tokens[0]), int(world.tokens[1]) + 1, count),
-        base=np.exp(dice.uniform(*np.log(world.base_rate), count)),
+        base=np.exp(dice.uniform(lowest, highest, count)),
         ratio=ratio,
         side=np.where(kind == KINDS.index("side"), dice.uniform(*world.side_rate, count), 0.0),
         arrives=arrives,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from bench.learning.draws import Chance, Draws
+from lessonbook.domain.lesson_status import Status
 from lessonbook.experiment import coin
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.policy import (
@@ -35,7 +36,7 @@ class Lessonbook:
         self.tokens: list[int] = draws.lessons.tokens.tolist()
         self.weight: list[float] = draws.lessons.weight.tolist()
         self.evidence = [Evidence() for _ in self.tokens]
-        self.status = ["probation"] * len(self.tokens)
+        self.status: list[Status] = ["probation"] * len(self.tokens)
         self.assigned: dict[tuple[int, int], tuple[bool, float]] = {}
         self.applied: set[tuple[int, int]] = set()
         self.appraisals: dict[str, Appraisal] = {}
@@ -70,9 +71,7 @@ class Lessonbook:
         if chance.claim is not None:
             self.applied.add((run, chance.lesson))
             _, p_show = self.assigned[run, chance.lesson]
-            evidence = evidence.add_claim(prevented=chance.claim).add_application(
-                p_show=p_show, period=run // PERIOD_RUNS
-            )
+            evidence = evidence.add_application(p_show=p_show, period=run // PERIOD_RUNS)
         self.evidence[chance.lesson] = evidence.add_flag() if chance.flag_shown else evidence
 
     def reported(self, run: int, lesson: int) -> None:

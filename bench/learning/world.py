@@ -66,7 +66,8 @@ class World:
         if values.get("claims", "outcome") not in {"outcome", "insight", "spoofed"}:
             raise BenchError(f'{path}: claims is one of "outcome", "insight", "spoofed"')
         values.setdefault("name", path.stem)
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        values |= {key: tuple[Any, ...](value) for key, value in values.items() if isinstance(value, list)}
+        return cls(**values)
 
 
 _KEYS: Final = {field.name for field in fields(World)}

@@ -30,8 +30,8 @@ def store_for(settings: Settings) -> Store:
 
 
 def desk_for(settings: Settings, principal: str, *, person: bool = False) -> Desk:
-    """Return a desk for calls by `principal` in the configured project."""
-    from lessonbook.edges.access.desk import Desk  # noqa: PLC0415  # the CLI's other commands do not need the edges
+    """Return a desk for calls by `principal` in the configured project; a `person` may wait as long as it takes."""
+    from lessonbook.edges.access.desk import TOOL_TIMEOUT_S, Desk  # noqa: PLC0415  # the CLI's other commands do not need the edges
 
     async def open_workspace() -> Workspace:
         from lessonbook.services.opening import open_workspace  # noqa: PLC0415  # not before the first call
@@ -39,7 +39,7 @@ def desk_for(settings: Settings, principal: str, *, person: bool = False) -> Des
         return await open_workspace(settings)
 
     caller = Caller(project_name(settings), principal, person=person, agent_name=settings.agent)
-    return Desk(open_workspace, caller)
+    return Desk(open_workspace, caller, None if person else TOOL_TIMEOUT_S)
 
 
 async def serve_on_stdio(settings: Settings) -> int | None:

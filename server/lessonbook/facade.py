@@ -47,11 +47,8 @@ class AgentRefiner:
 
         query = parse(LessonQuery, {"agent_name": agent_name, "task": task, "max_lessons": 50, "max_tokens": 8_000})
 
-        async def act() -> list[str]:
-            answer = await services.serve.get_lessons(await self._desk.workspace(), self._desk.caller(), query)
-            return [lesson.text for lesson in answer.lessons]
-
-        return self._call(act())
+        answer = self._call(self._desk.call(services.serve.get_lessons, query))
+        return [lesson.text for lesson in answer.lessons]
 
     def analyze_and_refine(
         self, agent_name: str | None, issues: list[dict[str, Any] | str], run_id: str | None = None
@@ -68,11 +65,7 @@ class AgentRefiner:
         fields = [{"description": issue} if isinstance(issue, str) else issue for issue in issues]
         report = parse(Report, {"agent_name": agent_name or "", "issues": fields, "run_id": run_id or ""})
 
-        async def act() -> dict[str, Any]:
-            result = await services.report.report_issues(await self._desk.workspace(), self._desk.caller(), report)
-            return result.model_dump(mode="json")
-
-        return self._call(act())
+        return self._call(self._desk.call(services.report.report_issues, report)).model_dump(mode="json")
 
     def close(self) -> None:
         """Close the database and end the thread. A second call does nothing."""

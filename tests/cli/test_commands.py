@@ -57,7 +57,7 @@ def test_the_loop_works_on_both_databases_by_their_url(run: Run, database: str) 
         (("lessons", "add", "no"), "not a rule"),
         (("lessons", "starter", "Bakend"), "BackendDevelopmentAgent"),
         (("get", "--max-tokens", "3"), "max_tokens"),
-        (("get", "--run", "ghp_" + "a1B2c3D4" * 5), "--run holds a secret"),
+        (("get", "--run", "ghp_" + "a1B2c3D4" * 5), "run_id holds a secret"),
         (("report", "--junit", "x.xml", "--severity", "high"), "leave them out with a file"),
         (("report", "x", "--server", "127.0.0.1:1"), "http://"),
         (("report", "x" * 30_000), "20000"),

@@ -3,7 +3,7 @@
 import ast
 import re
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import pytest
 
@@ -30,14 +30,15 @@ SERVER = ROOT / "server" / "lessonbook"
 ACTIONS = get_args(Action)
 
 
-def reachable(start: Status) -> set[Status]:
+def reachable(start: str) -> set[str]:
     """Return every status that a lesson may have some time after it had `start`."""
-    found, left = set[Status](), [start]
+    found: set[str] = set()
+    left = [start]
     while left:
         status = left.pop()
         if status not in found:
             found.add(status)
-            left += [after for action in ACTIONS for after in targets(action, status)]
+            left += [after for action in ACTIONS for after in targets(action, cast("Status", status))]
     return found
 
 

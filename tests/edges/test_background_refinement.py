@@ -17,8 +17,7 @@ from lessonbook.edges.access.desk import Desk
 from lessonbook.edges.mcp_server import build_server
 from lessonbook.services.report import refinement
 from lessonbook.services.workspace import Workspace
-from lessonbook.store import issues as issue_rows
-from lessonbook.store.tables import delivery_marks
+from lessonbook.store.tables import delivery_marks, refinement_runs
 from lessonbook.store.types import Row
 from tests.fake_provider import KEY, FakeProvider, fails, fake_provider, fits_all
 from tests.patience import PATIENCE_S
@@ -61,8 +60,9 @@ async def serve_until(desk: Desk, is_done: Callable[[], Awaitable[bool]]) -> Non
 
 
 async def runs_of(work: Workspace) -> list[Row]:
-    runs = await work.store.read(lambda connection: issue_rows.refinement_runs_of(connection, "demo", 9))
-    return [run for run in runs if run["refiner"] == "llm"]
+    query = select(refinement_runs).where(refinement_runs.c.refiner == "llm").order_by(refinement_runs.c.started_at)
+    rows = await work.store.read(lambda connection: connection.execute(query).mappings().all())
+    return [dict(row) for row in rows]
 
 
 async def test_pending_issues_are_refined_once_a_client_is_there(

@@ -1,6 +1,7 @@
 """Evidence: counts that add up in any order and survive being stored."""
 
 import json
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,11 +11,11 @@ from tests.experiment.evidences import EVENT, EVIDENCE, P_SHOWN, with_events
 
 
 @given(EVIDENCE, st.integers(0, 3), st.integers(0, 3))
-def test_what_is_stored_is_what_is_read(evidence: Evidence, flags: int, claims: int) -> None:
+def test_what_is_stored_is_what_is_read(evidence: Evidence, flags: int, applied: int) -> None:
     for _ in range(flags):
         evidence = evidence.add_flag()
-    for number in range(claims):
-        evidence = evidence.add_claim(prevented=number > 0).add_verdict(prevented=False)
+    evidence = replace(evidence, verdicts=(applied, flags))
+    for number in range(applied):
         evidence = evidence.add_application(p_show=0.5, period=number, event=number == 1)
     assert Evidence.from_document(json.loads(json.dumps(evidence.to_document()))) == evidence
 
@@ -37,7 +38,7 @@ def test_the_order_and_the_grouping_of_evidence_do_not_matter(events, dice, cut:
 def test_certain_deliveries_are_counted_apart(evidence: Evidence, certain: float, verified: bool) -> None:
     shown = certain == 1.0
     more = evidence.add_exposure(shown=shown, p_show=certain).add_application(p_show=certain)
-    more = more.add_event(shown=shown, p_show=certain, verified=verified).add_verification(shown=shown, p_show=certain)
+    more = more.add_event(shown=shown, p_show=certain, verified=verified)
     assert (more.periods, more.verified, more.events) == (evidence.periods, evidence.verified, evidence.events)
     assert more.certain == evidence.certain + 1
     assert more.shown == evidence.shown + shown
@@ -50,7 +51,7 @@ def test_an_event_is_counted_where_it_belongs(evidence: Evidence, p_show: float,
     assert more.verified == evidence.verified
     before = evidence.periods.get(period, Period())
     assert more.periods[period].applied_events == before.applied_events + shown
-    verified = more.add_verification(shown=shown, p_show=p_show)
+    verified = evidence.add_event(shown=shown, p_show=p_show, verified=True, applied=True, period=period)
     assert verified.periods == more.periods
     assert sum(map(sum, verified.verified.values())) == sum(map(sum, evidence.verified.values())) + 1
 

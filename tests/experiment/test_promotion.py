@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lessonbook.domain.lesson_status import Status
 from lessonbook.experiment.evidence import Evidence, Period
 from lessonbook.experiment.policy import Appraisal
 from lessonbook.experiment.prior import DEFAULT_PRIOR
@@ -31,7 +32,9 @@ DAMNING = Evidence(verified={0.5: (60, 10)})
         ("probation", 0.1, DAMNING, "retired"),
     ],
 )
-def test_a_lesson_moves_at_the_thresholds(status: str, p_positive: float, evidence: Evidence, to: str | None) -> None:
+def test_a_lesson_moves_at_the_thresholds(
+    status: Status, p_positive: float, evidence: Evidence, to: str | None
+) -> None:
     move = next_status(status, known(p_positive, evidence), evidence)
     assert (move and move.to) == to
     if move:
@@ -46,5 +49,5 @@ def test_a_pinned_lesson_is_never_moved(p_positive: float, evidence: Evidence) -
 
 
 @pytest.mark.parametrize("status", ["quarantined", "suspended", "retired", "expired", "superseded", "rejected"])
-def test_evidence_moves_no_lesson_that_is_not_served(status: str) -> None:
+def test_evidence_moves_no_lesson_that_is_not_served(status: Status) -> None:
     assert next_status(status, known(0.1, DAMNING), DAMNING) is None

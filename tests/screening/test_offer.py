@@ -2,6 +2,7 @@
 
 import pytest
 
+from lessonbook.domain.vocabulary import Trust
 from lessonbook.screening.offer import Offer, capped, copies, held_from_all, reviewed, screened_offer
 
 RULE = "Give each outgoing request a timeout."
@@ -49,7 +50,13 @@ def test_what_somebody_declares_lifts_a_lesson_one_step_and_never_to_critical() 
 
 
 def test_words_of_a_model_or_a_reporter_for_all_agents_wait_unless_nothing_is_reviewed() -> None:
-    for trust, held in (("offered", True), ("generated", True), ("curated", False), ("approved", False)):
+    cases: tuple[tuple[Trust, bool], ...] = (
+        ("offered", True),
+        ("generated", True),
+        ("curated", False),
+        ("approved", False),
+    )
+    for trust, held in cases:
         offer = Offer(RULE, "", "medium", "reliability", trust, "probation", "")
         assert (held_from_all(offer, "*", "risky").status == "quarantined") is held
         assert held_from_all(offer, "DatabaseAgent", "all") is offer

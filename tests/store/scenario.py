@@ -130,8 +130,9 @@ def _embed(connection: Connection, lesson_id: str) -> None:
 
 def _stop_serving(connection: Connection) -> None:
     """Stop serving as upkeep does where it does harm, so that a person has something to resume."""
-    row = {"project": PROJECT, "stopped": True, "reason": "it did harm", "numbers": {}, "principal": "upkeep"}
-    evidence_rows.put_stop(connection, {**row, "changed_at": datetime(2026, 3, 1, tzinfo=UTC)})
+    moment = datetime(2026, 3, 1, tzinfo=UTC)
+    stop = evidence_rows.ServiceStop(PROJECT, True, "it did harm", {}, "upkeep", moment)  # a row
+    evidence_rows.put_stop(connection, stop)
     evidence_rows.put(connection, evidence_rows.hold(connection, PROJECT, AGENT))
 
 

@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,12 +55,12 @@ async def test_a_changed_entry_is_seen(played: Workspace, change: str) -> None:
 
 async def test_a_changed_entry_with_a_hash_made_to_fit_is_seen_at_the_next_one(played: Workspace) -> None:
     def forge(connection: Any) -> None:
-        row = dict(connection.execute(audit.audit_log.select().where(audit.audit_log.c.seq == 3)).mappings().one())
-        row["principal"] = "somebody else"
+        row = connection.execute(audit.audit_log.select().where(audit.audit_log.c.seq == 3)).one()
+        forged = replace(audit.Entry(*row), principal="somebody else")
         connection.execute(
             audit.audit_log.update()
             .where(audit.audit_log.c.seq == 3)
-            .values(principal=row["principal"], hash=audit.chain_hash(row))
+            .values(principal=forged.principal, hash=audit.chain_hash(forged))
         )
 
     await played.store.write(forge)

@@ -35,7 +35,7 @@ async def other(work: Workspace) -> AsyncIterator[Workspace]:
 @contextlib.asynccontextmanager
 async def listening(work: Workspace, caller: Caller) -> AsyncIterator[AsyncIterator[watch.Changed]]:
     """Watch a project, from the moment the watcher says that it has begun."""
-    stream = watch.Watch(work, caller).changes()
+    stream = watch.Watch().changes(work, caller)
     assert await anext(stream) == {}
     yield stream
     await stream.aclose()

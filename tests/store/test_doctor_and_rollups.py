@@ -145,7 +145,7 @@ async def figures(work: Workspace, caller: Caller, lesson_ids: Sequence[str]) ->
         [(agent, int(count)) for agent, count in view],
         totals.deliveries,
         [lesson.deliveries for lesson in of_lessons],
-        [row["deliveries"] for row in by_agent],
+        [row.deliveries for row in by_agent],
     ]
 
 

@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from lessonbook.services.workspace import Workspace
-from lessonbook.store import dialect, idempotency, runs, serving, tables
+from lessonbook.store import dialect, idempotency, serving, tables
 from lessonbook.store.engine import ATTEMPTS, Retry
 from lessonbook.store.types import Row
 from tests.store.scenario import counted
@@ -64,13 +64,15 @@ async def test_what_is_written_is_read_back_as_it_was(work: Workspace) -> None:
 
     await work.store.write_briefly(write)
 
-    def read(connection: Connection) -> tuple[Row | None, dict[str, Row], dict[str, Any] | None]:
+    def read(connection: Connection) -> tuple[list[Row], list[Row], dict[str, Any] | None]:
         given = idempotency.answer(connection, PROJECT, "agent", "get_lessons", KEY, "f", moment)
-        return runs.find(connection, PROJECT, RUN), runs.deliveries_of(connection, PROJECT, RUN), given
+        whole = select(tables.runs), select(tables.deliveries).order_by(tables.deliveries.c.lesson_id)
+        run, delivered = ([dict(row) for row in connection.execute(query).mappings()] for query in whole)
+        return run, delivered, given
 
     run, delivered, given = await work.store.read(read)
-    assert run == {**run_at(moment), "issues": 0}
-    assert delivered == {row["lesson_id"]: row for row in deliveries}
+    assert run == [{**run_at(moment), "issues": 0}]
+    assert delivered == deliveries
     assert given == answered_at(moment)["answer"]
 
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from lessonbook.cli.console import command, print_json, print_table, run, say, wants_json
-
-if TYPE_CHECKING:
-    from lessonbook.domain.lesson import Caller
-    from lessonbook.services.agents import KnownAgent, MergedAgents
-    from lessonbook.services.workspace import Workspace
 
 
 def add_to(app: typer.Typer) -> None:
@@ -27,10 +22,7 @@ def list_() -> None:
     """List the agents: those of the roster, and those that were given, written for, or made by reports."""
     from lessonbook import services
 
-    async def act(work: Workspace, caller: Caller) -> list[KnownAgent]:
-        return await services.agents.list_agents(work, caller)
-
-    agents = run(act)
+    agents = run(services.agents.list_agents)
     if wants_json():
         print_json({"agents": [agent.model_dump(mode="json") for agent in agents]})
         return
@@ -46,10 +38,7 @@ def add(name: Annotated[str, typer.Argument(help="The agent's name.")]) -> None:
 
     choice = parse(AgentChoice, {"agent_name": name})
 
-    async def act(work: Workspace, caller: Caller) -> KnownAgent:
-        return await services.agents.add_agent(work, caller, choice.agent_name)
-
-    added = run(act)
+    added = run(services.agents.add_agent, choice.agent_name)
     if wants_json():
         print_json(added)
     else:
@@ -65,10 +54,7 @@ def merge(
     """Move the lessons kept for one name to an agent; the name is only a label from then on."""
     from lessonbook import services
 
-    async def act(work: Workspace, caller: Caller) -> MergedAgents:
-        return await services.agents.merge_agents(work, caller, source, target)
-
-    done = run(act)
+    done = run(services.agents.merge_agents, source, target)
     if wants_json():
         print_json(done)
     else:

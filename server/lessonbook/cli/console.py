@@ -10,7 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec, TypeVar, get_type_hints
 
 import typer
 
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
     from lessonbook.config.settings import Settings
     from lessonbook.domain.lesson import Caller
+    from lessonbook.edges.access.desk import Desk
     from lessonbook.services.workspace import Workspace
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 BAD_INPUT = 2
@@ -93,20 +95,25 @@ def load(**overrides: Any) -> Settings:
     return load_settings(values, file=given.get("config"))
 
 
-def run(act: Callable[[Workspace, Caller], Awaitable[T]], **overrides: Any) -> T:
-    """Open the workspace, run `act` as the person at the terminal, close it, and return what came of it."""
+def run(service: Callable[Concatenate[Workspace, Caller, P], Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return what one service answers the person at the terminal."""
+    return run_all(lambda desk: desk.call(service, *args, **kwargs))
+
+
+def run_all(act: Callable[[Desk], Awaitable[T]]) -> T:
+    """Return what comes of several calls by the person at the terminal, on one open database."""
     import anyio
 
     from lessonbook.app import desk_for
     from lessonbook.logs import set_up
 
-    settings = load(**overrides)
+    settings = load()
     set_up(settings.log_level)
 
     async def whole() -> T:
         desk = desk_for(settings, "cli", person=True)
         try:
-            return await act(await desk.workspace(), desk.caller())
+            return await act(desk)
         finally:
             await desk.close()
 

@@ -14,9 +14,6 @@ T = TypeVar("T")
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from lessonbook.domain.lesson import Caller
-    from lessonbook.services.background.maintenance import Diagnosis
-    from lessonbook.services.workspace import Workspace
     from lessonbook.store.engine import Store
 
 
@@ -111,10 +108,7 @@ def doctor() -> None:
     """Count everything anew from the evidence, check the audit chains and the file; exits with 1 on a fault."""
     from lessonbook import services
 
-    async def act(work: Workspace, _caller: Caller) -> Diagnosis:
-        return await services.background.diagnose(work)
-
-    found = run(act)
+    found = run(services.background.diagnose)
     if wants_json():
         print_json(found)
     else:

@@ -178,7 +178,7 @@ class _Demo:
         from lessonbook.services.feedback.applications import record_application
 
         verdict = Application(run_id=run_id, lesson_ids=lesson_ids, prevented_issue=prevented, source="qa")
-        return await record_application(await self.person.workspace(), self.person.caller(), verdict)
+        return await self.person.call(record_application, verdict)
 
     async def _show_stats(self, before: dict[str, int]) -> None:
         _step("6", "The figures move", f"after {RUNS} more runs, in which one lesson never helped (enacted)")
@@ -200,7 +200,7 @@ class _Demo:
         _line("The catalogue worded it, so no agent can take it away: a person does, at the terminal.")
         _line(f"[bold]lessonbook lessons suspend {useless}[/bold]")
         decision = LessonReview(lesson_id=useless, action="suspend", reason="it never prevented its issue")
-        await review_lesson(await self.person.workspace(), self.person.caller(), decision)
+        await self.person.call(review_lesson, decision)
         answer = await self._call("get_lessons", agent_name=AGENT, task=TASK, files=FILES)
         served = {lesson["id"] for lesson in answer["lessons"]}
         _line(f"Asked again, the agent gets {len(served)} lessons, and {useless} is {_among(useless, served)}.")

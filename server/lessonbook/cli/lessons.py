@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lessonbook.cli.console import brief, command, print_json, print_table, run, say, wants_json
+from lessonbook.cli.console import brief, command, print_json, print_table, run, run_all, say, wants_json
 from lessonbook.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lessonbook.domain.lesson import Caller
-    from lessonbook.domain.operator import LessonDetail, LessonPage, Reviewed
-    from lessonbook.services.workspace import Workspace
+    from lessonbook.domain.operator import Reviewed
+    from lessonbook.edges.access.desk import Desk
 
 LessonIdArgument = Annotated[str, typer.Argument(help="The lesson's id.")]
 ReasonOption = Annotated[str, typer.Option("--reason", "-m", help="Why; kept in the history.")]
@@ -74,10 +73,7 @@ def list_lessons(
         },
     )
 
-    async def act(work: Workspace, caller: Caller) -> LessonPage:
-        return await services.views.list_lessons(work, caller, listing)
-
-    page = run(act)
+    page = run(services.views.list_lessons, listing)
     if wants_json():
         print_json(page)
         return
@@ -105,10 +101,7 @@ def show(lesson_id: LessonIdArgument) -> None:
     """Show a lesson with its history, provenance and evidence."""
     from lessonbook import services
 
-    async def act(work: Workspace, caller: Caller) -> LessonDetail:
-        return await services.views.get_lesson(work, caller, lesson_id)
-
-    detail = run(act)
+    detail = run(services.views.get_lesson, lesson_id)
     if wants_json():
         print_json(detail)
         return
@@ -139,19 +132,16 @@ def show(lesson_id: LessonIdArgument) -> None:
     print_table(
         "History",
         ["when", "what", "who", "why"],
-        [(line["changed_at"][:16], line["action"], line["principal"], line["reason"]) for line in detail.history],
+        [(line.changed_at[:16], line.action, line.principal, line.reason) for line in detail.history],
     )
     if detail.flags:
-        flags = [(line["flagged_at"][:16], line["principal"], line["reason"]) for line in detail.flags]
+        flags = [(line.flagged_at[:16], line.principal, line.reason) for line in detail.flags]
         print_table("Flags", ["when", "who", "why"], flags)
     if detail.issues:
         print_table(
             "Issues behind it (latest)",
             ["issue", "source", "evidence", "where", "description"],
-            [
-                (line["issue_id"], line["source"], line["evidence"], line["file"], brief(line["description"]))
-                for line in detail.issues
-            ],
+            [(line.issue_id, line.source, line.evidence, line.file, brief(line.description)) for line in detail.issues],
         )
 
 
@@ -178,10 +168,7 @@ def add(
     }
     new = parse(NewLesson, values)
 
-    async def act(work: Workspace, caller: Caller) -> Reviewed:
-        return await services.lessons.add_lesson(work, caller, new)
-
-    _show_review(run(act))
+    _show_review(run(services.lessons.add_lesson, new))
 
 
 def _review(lesson_id: str, action: str, reason: str = "", text: str = "") -> None:
@@ -191,10 +178,7 @@ def _review(lesson_id: str, action: str, reason: str = "", text: str = "") -> No
 
     review = parse(LessonReview, {"lesson_id": lesson_id, "action": action, "reason": reason, "text": text})
 
-    async def act(work: Workspace, caller: Caller) -> Reviewed:
-        return await services.lessons.review_lesson(work, caller, review)
-
-    _show_review(run(act))
+    _show_review(run(services.lessons.review_lesson, review))
 
 
 def _show_review(result: Reviewed) -> None:
@@ -239,10 +223,7 @@ def merge(
     """Let one lesson stand for another too."""
     from lessonbook import services
 
-    async def act(work: Workspace, caller: Caller) -> Reviewed:
-        return await services.lessons.merge_lessons(work, caller, source, target, reason)
-
-    _show_review(run(act))
+    _show_review(run(services.lessons.merge_lessons, source, target, reason))
 
 
 def split(
@@ -254,10 +235,7 @@ def split(
     """Give some of a lesson's issues a lesson of their own."""
     from lessonbook import services
 
-    async def act(work: Workspace, caller: Caller) -> Reviewed:
-        return await services.lessons.split_lesson(work, caller, lesson_id, issues, text, why)
-
-    _show_review(run(act))
+    _show_review(run(services.lessons.split_lesson, lesson_id, issues, text, why))
 
 
 def starter(
@@ -269,16 +247,16 @@ def starter(
     """Give an agent catalogue lessons before anything was reported."""
     from lessonbook import services
 
-    async def act(work: Workspace, caller: Caller) -> tuple[list[str], list[tuple[str, str, str]]]:
-        named = await services.agent_names.named(work, caller, agent)
+    async def act(desk: Desk) -> tuple[list[str], list[tuple[str, str, str]]]:
+        named = await desk.call(services.agent_names.named, agent)
         if not named.agent_name:
             near = f"; nearest: {', '.join(named.nearest)}" if named.nearest else ""
             raise InvalidInput(f"There is no agent {agent!r} here{near}. Add one with `lessonbook agents add`")
-        rules = work.catalogue.for_agent(named.agent_name, stack or [])[:limit]
-        made = [] if dry_run else await services.lessons.add_starters(work, caller, named.agent_name, rules)
+        rules = (await desk.call(services.lessons.starters, named.agent_name, stack or []))[:limit]
+        made = [] if dry_run else await desk.call(services.lessons.add_starters, named.agent_name, rules)
         return made, [(rule.severity, rule.category, rule.text) for rule in rules]
 
-    made, rows = run(act)
+    made, rows = run_all(act)
     if wants_json():
         print_json(
             {

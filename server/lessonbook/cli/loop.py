@@ -8,14 +8,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lessonbook.cli.console import BAD_INPUT, brief, command, print_json, print_table, progress, run, say, wants_json
+from lessonbook.cli.console import (
+    BAD_INPUT,
+    brief,
+    command,
+    print_json,
+    print_table,
+    progress,
+    run,
+    run_all,
+    say,
+    wants_json,
+)
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import ReportKind
 
 if TYPE_CHECKING:
-    from lessonbook.domain.lesson import Caller
     from lessonbook.domain.operator import FileReport
-    from lessonbook.services.workspace import Workspace
+    from lessonbook.edges.access.desk import Desk
 
 
 def add_to(app: typer.Typer) -> None:
@@ -37,11 +47,9 @@ def get(
 ) -> None:
     """Print the prompt section for a task, and log the run. For hooks and scripts."""
     from lessonbook import services
-    from lessonbook.domain.loop import LessonQuery, Lessons
+    from lessonbook.domain.loop import LessonQuery
     from lessonbook.domain.validation import parse
-    from lessonbook.screening.redact import refuse_secret
 
-    refuse_secret(run_id, "--run")
     query = parse(
         LessonQuery,
         {
@@ -55,10 +63,7 @@ def get(
         },
     )
 
-    async def act(work: Workspace, caller: Caller) -> Lessons:
-        return await services.serve.get_lessons(work, caller, query)
-
-    result = run(act)
+    result = run(services.serve.get_lessons, query)
     if wants_json():
         print_json(result)
         return
@@ -112,9 +117,9 @@ def report(
         if server:
             result = report.send(server, token, reported, wanted, fields, told)
         elif fields is not None:
-            result = run(report.one_issue(reported, wanted, fields))
+            result = run_all(report.one_issue(reported, wanted, fields))
         else:
-            result = run(report.whole_file(reported, wanted, told))
+            result = run_all(report.whole_file(reported, wanted, told))
     _show_report(result)
     if result.refused and not result.findings:
         raise typer.Exit(BAD_INPUT)
@@ -151,7 +156,7 @@ def record(
 ) -> None:
     """Record that lessons were applied in a run, and whether they helped."""
     from lessonbook import services
-    from lessonbook.domain.loop import Application, Applied
+    from lessonbook.domain.loop import Application
     from lessonbook.domain.validation import parse
 
     application = parse(
@@ -165,10 +170,7 @@ def record(
         },
     )
 
-    async def act(work: Workspace, caller: Caller) -> Applied:
-        return await services.feedback.record_application(work, caller, application)
-
-    result = run(act)
+    result = run(services.feedback.record_application, application)
     if wants_json():
         print_json(result)
         return
@@ -194,13 +196,13 @@ def pending(
     quarantine = parse(LessonListing, {"agent_name": agent, "limit": limit, "status": ["quarantined"]})
     every = parse(LessonListing, {"agent_name": agent, "limit": 200})
 
-    async def act(work: Workspace, caller: Caller) -> tuple[PendingPage, list[Any], list[Any]]:
-        issues = await services.views.list_pending_issues(work, caller, listing)
-        waiting = await services.views.list_lessons(work, caller, quarantine)
-        flagged = await services.views.list_lessons(work, caller, every)
+    async def act(desk: Desk) -> tuple[PendingPage, list[Any], list[Any]]:
+        issues = await desk.call(services.views.list_pending_issues, listing)
+        waiting = await desk.call(services.views.list_lessons, quarantine)
+        flagged = await desk.call(services.views.list_lessons, every)
         return issues, waiting.lessons, [lesson for lesson in flagged.lessons if lesson.flags]
 
-    issues, waiting, flagged = run(act)
+    issues, waiting, flagged = run_all(act)
     if wants_json():
         document = {"issues": issues.issues, "quarantined": waiting, "flagged": flagged}
         told = {key: [item.model_dump(mode="json") for item in items] for key, items in document.items()}

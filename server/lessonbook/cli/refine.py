@@ -11,10 +11,7 @@ from lessonbook.cli.console import FAILED, command, load, print_json, print_tabl
 from lessonbook.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from lessonbook.domain.lesson import Caller
-    from lessonbook.domain.loop import Refinement
     from lessonbook.services.triage.backlog import BacklogReport
-    from lessonbook.services.workspace import Workspace
 
 _HOW = (
     "Say how to refine: `lessonbook refine ISSUE… --lesson TEXT` words a lesson, `--into LESSON` joins one, `--auto` "
@@ -65,10 +62,7 @@ def _author(authored: dict[str, Any], severity: str, category: str) -> None:
     authored |= {key: value for key, value in (("severity", severity), ("category", category)) if value}
     authoring = parse(Authoring, {"lessons": [authored]})
 
-    async def act(work: Workspace, caller: Caller) -> Refinement:
-        return await services.triage.refine_issues(work, caller, authoring)
-
-    result = run(act)
+    result = run(services.triage.refine_issues, authoring)
     if wants_json():
         print_json(result)
         return
@@ -81,11 +75,7 @@ def _work_on_backlog(agent: str, limit: int, *, again: bool, dry_run: bool) -> N
 
     wanted = backlog.Wanted(agent_name=agent, limit=limit, again=again, dry_run=dry_run)
     with progress("Refining") as told:
-
-        async def act(work: Workspace, caller: Caller) -> BacklogReport:
-            return await backlog.refine_backlog(work, caller, wanted, told)
-
-        report = run(act)
+        report = run(backlog.refine_backlog, wanted, told)
     if wants_json():
         print_json(report)
     else:
@@ -132,7 +122,6 @@ def _go_through(agent: str, limit: int) -> None:
     with start_blocking_portal() as portal:
         desk = desk_for(settings, "cli", person=True)
         try:
-            work = portal.call(desk.workspace)
-            Sitting(portal, work, desk.caller(), terminal, terminal.input).go_through(agent, limit)
+            Sitting(portal, desk, terminal, terminal.input).go_through(agent, limit)
         finally:
             portal.call(desk.close)

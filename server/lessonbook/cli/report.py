@@ -18,8 +18,7 @@ from lessonbook.machine import git
 
 if TYPE_CHECKING:
     from lessonbook.domain.findings import ReportKind
-    from lessonbook.domain.lesson import Caller
-    from lessonbook.services.workspace import Workspace
+    from lessonbook.edges.access.desk import Desk
 
 TRAILER = "Lessonbook-Run"
 SEND_TIMEOUT_S = 60.0
@@ -122,7 +121,7 @@ def _held(stream: BinaryIO) -> BinaryIO:
 
 def whole_file(
     reported: Reported, wanted: ReportOptions, progress: Callable[[int, int], None]
-) -> Callable[[Workspace, Caller], Awaitable[FileReport]]:
+) -> Callable[[Desk], Awaitable[FileReport]]:
     """Return the work of refining everything in a file."""
     from lessonbook import services
     from lessonbook.domain.loop import Report
@@ -130,10 +129,9 @@ def whole_file(
 
     checked = parse(Report, {**wanted.fields(), "issues": [{"description": "checked below"}]})
 
-    async def act(work: Workspace, caller: Caller) -> FileReport:
-        return await services.report.report_file(
-            work,
-            caller,
+    async def act(desk: Desk) -> FileReport:
+        return await desk.call(
+            services.report.report_file,
             reported.content,
             kind=reported.kind,
             place=reported.place,
@@ -149,7 +147,7 @@ def whole_file(
 
 def one_issue(
     reported: Reported, wanted: ReportOptions, fields: dict[str, str]
-) -> Callable[[Workspace, Caller], Awaitable[FileReport]]:
+) -> Callable[[Desk], Awaitable[FileReport]]:
     """Return the work of reporting one issue in words."""
     from lessonbook import services
     from lessonbook.domain.loop import Report
@@ -157,8 +155,8 @@ def one_issue(
 
     report = parse(Report, _single(reported, wanted, fields))
 
-    async def act(work: Workspace, caller: Caller) -> FileReport:
-        result = await services.report.report_issues(work, caller, report)
+    async def act(desk: Desk) -> FileReport:
+        result = await desk.call(services.report.report_issues, report)
         return services.report.summary(result.issues, [], [result.refinement_run_id])
 
     return act

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lessonbook.cli.console import command, print_json, print_table, run, say, wants_json
+from lessonbook.cli.console import command, print_json, print_table, run, run_all, say, wants_json
 from lessonbook.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from lessonbook.domain.lesson import Caller
     from lessonbook.domain.loop import Stats
-    from lessonbook.domain.operator import CleanedUp
-    from lessonbook.services.background.maintenance import Resumed
-    from lessonbook.services.workspace import Workspace
+    from lessonbook.domain.operator import AgentFigures, CleanedUp
+    from lessonbook.edges.access.desk import Desk
 
 
 def add_to(app: typer.Typer) -> None:
@@ -38,13 +36,13 @@ def stats(
         raise InvalidInput("Name an agent or a lesson, not both")
     query = parse(StatsQuery, {"agent_name": agent, "lesson_id": lesson, "days": days})
 
-    async def act(work: Workspace, caller: Caller) -> tuple[Stats, list[dict[str, Any]]]:
-        figures = await services.views.get_stats(work, caller, query)
-        return figures, [] if lesson else await services.views.by_agent(work, caller, agent)
+    async def act(desk: Desk) -> tuple[Stats, list[AgentFigures]]:
+        figures = await desk.call(services.views.get_stats, query)
+        return figures, [] if lesson else await desk.call(services.views.by_agent, agent)
 
-    figures, rows = run(act)
+    figures, rows = run_all(act)
     if wants_json():
-        print_json({**figures.model_dump(mode="json"), "agents": rows})
+        print_json({**figures.model_dump(mode="json"), "agents": [row.model_dump(mode="json") for row in rows]})
         return
     if not lesson:
         _show_agents(rows)
@@ -55,14 +53,14 @@ def stats(
         print_table("Keeps coming back", ["seen", "severity", "lesson", "text"], recurring)
 
 
-def _show_agents(rows: list[dict[str, Any]]) -> None:
+def _show_agents(rows: list[AgentFigures]) -> None:
     heads = ["agent", "active", "issues", "pending", "runs", "prevented"]
     cells = [
         [
-            row["agent_name"],
-            f"{row['active_lessons']} of {row['total_lessons']}",
-            *(row[column] for column in ("issues", "pending_issues", "runs")),
-            f"{row['prevented']} of {row['verified']}",
+            row.agent_name,
+            f"{row.active_lessons} of {row.total_lessons}",
+            *(row.issues, row.pending_issues, row.runs),
+            f"{row.prevented} of {row.verified}",
         ]
         for row in rows
     ]
@@ -71,6 +69,7 @@ def _show_agents(rows: list[dict[str, Any]]) -> None:
 
 def _show_proof(figures: Stats) -> None:
     """Print what is measured, each figure with its interval; what is not yet, with the reason."""
+    from lessonbook.domain.loop import ServiceLift
     from lessonbook.edges.text_form import effect, lift, prevention_rate
 
     totals = figures.totals
@@ -81,7 +80,7 @@ def _show_proof(figures: Stats) -> None:
         "served": f"{totals.deliveries} deliveries in {totals.runs} runs"
         + (f", {figures.tokens_served} tokens" if figures.tokens_served else ""),
         "not served": ", ".join(f"{count} {reason}" for reason, count in figures.withheld_by_reason.items() if count),
-        "serving is stopped": str(figures.lift.get("stopped", "")),
+        "serving is stopped": figures.lift.stopped if isinstance(figures.lift, ServiceLift) else None,
     }
     print_table("Proof", ["", ""], [(name, told) for name, told in facts.items() if told])
 
@@ -107,12 +106,12 @@ def cleanup(
 
     asked = parse(Cleanup, {"threshold": threshold, "min_applications": min_applications, "dry_run": not execute})
 
-    async def act(work: Workspace, caller: Caller) -> CleanedUp:
+    async def act(desk: Desk) -> CleanedUp:
         if execute:
-            await services.background.keep_up(work, caller)
-        return await services.background.cleanup_lessons(work, caller, asked)
+            await desk.call(services.background.keep_up)
+        return await desk.call(services.background.cleanup_lessons, asked)
 
-    result = run(act)
+    result = run_all(act)
     if wants_json():
         print_json(result)
         return
@@ -138,10 +137,7 @@ def resume(
     """Serve again, after serving stopped by itself because runs with lessons had more issues than those without."""
     from lessonbook import services
 
-    async def act(work: Workspace, caller: Caller) -> Resumed:
-        return await services.background.resume(work, caller, reason)
-
-    result = run(act)
+    result = run(services.background.resume, reason)
     if wants_json():
         print_json(result)
         return

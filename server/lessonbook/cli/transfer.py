@@ -16,9 +16,7 @@ from lessonbook.domain.lesson_status import Servable
 from lessonbook.machine import private_files
 
 if TYPE_CHECKING:
-    from lessonbook.domain.lesson import Caller
-    from lessonbook.domain.operator import ExportedLesson, Imported, PortableLesson, RefusedRecord
-    from lessonbook.services.workspace import Workspace
+    from lessonbook.domain.operator import ExportedLesson, PortableLesson, RefusedRecord
 
     Readings = tuple[list[tuple[str, PortableLesson]], list[RefusedRecord]]
 
@@ -50,13 +48,7 @@ def import_(
     lessons, refused = _READERS.get(source.suffix, _read_memories)(source)
 
     with progress("Importing") as told:
-
-        async def act(work: Workspace, caller: Caller) -> Imported:
-            return await services.transfer.import_lessons(
-                work, caller, lessons, active=trust == "active", progress=told
-            )
-
-        done = run(act)
+        done = run(services.transfer.import_lessons, lessons, active=trust == "active", progress=told)
     done = done.model_copy(update={"refused": refused + done.refused})
     if wants_json():
         print_json(done)
@@ -168,10 +160,7 @@ def export(
     """Export the lessons that stand: JSONL for another database, Markdown for people."""
     from lessonbook import services
 
-    async def act(work: Workspace, caller: Caller) -> list[ExportedLesson]:
-        return await services.transfer.export_lessons(work, caller, agent)
-
-    lessons = run(act)
+    lessons = run(services.transfer.export_lessons, agent)
     as_markdown = markdown or (target is not None and target.suffix == ".md")
     text = _as_markdown(lessons) if as_markdown else _as_jsonl(lessons)
     if target is None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
 
 from rich.markup import escape
 from rich.panel import Panel
@@ -27,8 +26,10 @@ if TYPE_CHECKING:
 
     from lessonbook.domain.lesson import Caller
     from lessonbook.domain.loop import Refinement
+    from lessonbook.edges.access.desk import Desk
     from lessonbook.services.workspace import Workspace
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 GROUP_MAX: Final = 100
@@ -52,8 +53,7 @@ class Sitting:
     """One person, one terminal, one pass over the backlog. `ask` puts a question and returns the line answered."""
 
     portal: BlockingPortal
-    work: Workspace
-    caller: Caller
+    desk: Desk
     terminal: Console
     ask: Callable[[str], str]
     settled: dict[str, int] = field(default_factory=dict[str, int])
@@ -75,8 +75,10 @@ class Sitting:
         told = ", ".join(f"{count} {action}" for action, count in self.settled.items()) or "nothing settled"
         self.terminal.print(f"Done: {told}.")
 
-    def _call(self, act: Callable[..., Awaitable[T]], *arguments: Any) -> T:
-        return self.portal.call(partial(act, self.work, self.caller, *arguments))
+    def _call(
+        self, service: Callable[Concatenate[Workspace, Caller, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return self.portal.call(lambda: self.desk.call(service, *args, **kwargs))
 
     def _groups(self, agent: str, limit: int) -> list[list[PendingIssue]]:
         """Return pending issues, those together that have one agent and one exact name, oldest first."""
@@ -169,20 +171,16 @@ class Sitting:
         if not reason:
             self.terminal.print("Dismissing needs a reason.")
             return False
-        return self._done(partial(authoring.dismiss_issues, issue_ids=[i.issue_id for i in group], reason=reason))
+        return self._done(lambda: self._call(authoring.dismiss_issues, [i.issue_id for i in group], reason))
 
     def _author(self, group: list[PendingIssue], words: dict[str, str]) -> bool:
         lesson = {"issue_ids": [issue.issue_id for issue in group], **words}
+        return self._done(lambda: self._call(authoring.refine_issues, parse(Authoring, {"lessons": [lesson]})))
 
-        async def act(work: Workspace, caller: Caller) -> Refinement:
-            return await authoring.refine_issues(work, caller, parse(Authoring, {"lessons": [lesson]}))
-
-        return self._done(act)
-
-    def _done(self, act: Callable[..., Awaitable[Refinement]]) -> bool:
+    def _done(self, act: Callable[[], Refinement]) -> bool:
         """Carry something out and tell what came of it; returns whether the issues are settled."""
         try:
-            lines = self._call(act).issues
+            lines = act().issues
         except LessonbookError as error:
             self.terminal.print(f"[red]{escape(str(error))}[/red]")
             return False

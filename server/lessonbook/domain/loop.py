@@ -1,6 +1,6 @@
 """What agents, QA and CI ask of the loop, and what they get: one request and one result per agent tool."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -231,12 +231,51 @@ class WeekFigures(Result):
     """None where there was no run."""
 
 
+def _is_absent(value: float | str | None) -> bool:
+    return value is None
+
+
+Measured = Annotated[float | None, Field(exclude_if=_is_absent)]
+"""A figure that is left out of the answer where it is not known."""
+Remark = Annotated[str | None, Field(exclude_if=_is_absent)]
+"""A sentence that is left out of the answer where there is none."""
+
+
+class ServiceLift(Result):
+    """Issues spared per 100 runs: runs with lessons against the `comparisons` held out, with a 95 % interval."""
+
+    status: Literal["measured", "not enough data"]
+    comparisons: int
+    runs_with_lessons: int
+    unit: str
+    note: Remark = None
+    """What an agent's measurement still lacks."""
+    stopped: Remark = None
+    """Why serving is stopped."""
+    estimate: Measured = None
+    low: Measured = None
+    high: Measured = None
+
+
+class LessonLift(Result):
+    """Issues spared per 100 runs in which a coin decided: shown against the `comparisons` that were withheld."""
+
+    status: Literal["measured", "not enough data"]
+    comparisons: int
+    runs_shown: int
+    runs_without_a_coin: int
+    unit: str
+    estimate: Measured = None
+    low: Measured = None
+    high: Measured = None
+
+
 class Stats(Result):
     """Figures of the project, an agent or a lesson, as proof allows."""
 
     totals: Totals
     effect: Effect | NotEnough
-    lift: dict[str, Any]
+    lift: ServiceLift | LessonLift
     top_recurring: list[RecurringIssue]
     withheld_by_reason: dict[str, int]
     prevention_rate: PreventionRate | None = None

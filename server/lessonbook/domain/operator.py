@@ -1,8 +1,8 @@
 """What operators ask, and what they get: one request and one result per operator tool."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
 from lessonbook.domain.lesson_status import STATUSES, ReviewAction, Status
@@ -86,6 +86,57 @@ class EvidenceSummary(Result):
     e_value: float
 
 
+class LessonChange(Result):
+    """One change of a lesson: what was done, by whom and why, what it said then, and the numbers at the time."""
+
+    change: int
+    version: int
+    action: str
+    principal: str
+    reason: str
+    status: str
+    lesson_text: str
+    rationale: str
+    severity: Severity
+    category: str
+    numbers: dict[str, JsonValue]
+    changed_at: str
+
+
+class RaisedFlag(Result):
+    """Who flagged a lesson, and why."""
+
+    principal: str
+    reason: str
+    flagged_at: str
+
+
+class SuggestedMatch(Result):
+    """A lesson that an issue may be an instance of, though not surely enough to be joined to it unasked."""
+
+    lesson_id: str
+    text: str
+    score: float
+
+
+class PendingIssue(Result):
+    """An issue that no lesson answers yet. Its text is evidence, not instruction."""
+
+    issue_id: str
+    agent_name: str
+    description: str
+    severity: Severity
+    category: Category
+    file: str
+    line: int | None
+    rule_id: str
+    source: Source
+    evidence: Evidence
+    reason: str
+    created_at: str
+    suggestion: SuggestedMatch | None = None
+
+
 class LessonDetail(Result):
     """One lesson with its history, provenance and evidence."""
 
@@ -94,12 +145,12 @@ class LessonDetail(Result):
     approved_by: str | None
     superseded_by: str | None
     expires_at: str | None
-    provenance: dict[str, Any]
+    provenance: dict[str, JsonValue]
     effect: Effect | NotEnough
     evidence: EvidenceSummary
-    history: list[dict[str, Any]]
-    issues: list[dict[str, Any]]
-    flags: list[dict[str, Any]]
+    history: list[LessonChange]
+    issues: list[PendingIssue]
+    flags: list[RaisedFlag]
 
 
 class LessonReview(Request):
@@ -146,32 +197,6 @@ class PendingListing(Request):
     agent_name: AgentName = ""
     cursor: Annotated[str, Field(max_length=500)] = ""
     limit: Annotated[int, Field(ge=1, le=200)] = 20
-
-
-class SuggestedMatch(Result):
-    """A lesson that an issue may be an instance of, though not surely enough to be joined to it unasked."""
-
-    lesson_id: str
-    text: str
-    score: float
-
-
-class PendingIssue(Result):
-    """An issue that no lesson answers yet. Its text is evidence, not instruction."""
-
-    issue_id: str
-    agent_name: str
-    description: str
-    severity: Severity
-    category: Category
-    file: str
-    line: int | None
-    rule_id: str
-    source: Source
-    evidence: Evidence
-    reason: str
-    created_at: str
-    suggestion: SuggestedMatch | None = None
 
 
 class PendingPage(Result):
@@ -249,10 +274,48 @@ class AuditQuery(Request):
     limit: Annotated[int, Field(ge=1, le=500)] = 50
 
 
+class AuditEntry(Result):
+    """One entry of a writer's hash chain: who did what to which subject."""
+
+    writer: str
+    seq: int
+    principal: str
+    action: str
+    subject: str
+    details: dict[str, JsonValue]
+    logged_at: str
+    previous_hash: str
+    hash: str
+
+
 class AuditTrail(Result):
     """Audit entries, newest first."""
 
-    entries: list[dict[str, Any]]
+    entries: list[AuditEntry]
+
+
+class AgentFigures(Result):
+    """One agent's row of the statistics view; `effectiveness` is the mean over its active lessons."""
+
+    project: str
+    agent_name: str
+    total_lessons: int
+    active_lessons: int
+    critical_lessons: int
+    high_lessons: int
+    medium_lessons: int
+    low_lessons: int
+    issues: int
+    pending_issues: int
+    runs: int
+    deliveries: int
+    applications: int
+    verified: int
+    prevented: int
+    effectiveness: float | None
+    effectiveness_low: float | None
+    effectiveness_high: float | None
+    last_activity_at: str | None
 
 
 class RefusedRecord(Result):

@@ -31,7 +31,6 @@ SEVERITY_RANK: Final[dict[Severity, int]] = {"critical": 4, "high": 3, "medium":
 SEVERITY_OF_RANK: Final[dict[int, Severity]] = {rank: name for name, rank in SEVERITY_RANK.items()}
 SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
 CATEGORIES: Final[tuple[Category, ...]] = get_args(Category)
-SOURCES: Final[tuple[Source, ...]] = get_args(Source)
 
 VOUCHED: Final[frozenset[Trust]] = frozenset({"curated", "approved"})
 """The catalogue or a person stands for a lesson of such trust: to take it away needs a person, too."""
@@ -79,7 +78,6 @@ Text = Annotated[str, _storable]
 """Text of any length; the field sets the bound."""
 
 AgentName = Annotated[str, Field(max_length=100), _line]
-Project = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_filled)]
 RunId = Annotated[str, Field(max_length=200, pattern=r"^[^<>`]*$"), _line]
 LessonId = Annotated[str, Field(min_length=1, max_length=40), _line]
 RuleId = Annotated[str, Field(max_length=200), _line]

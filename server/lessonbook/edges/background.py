@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import anyio
 import anyio.to_thread
@@ -16,10 +16,7 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from lessonbook import services
 from lessonbook.domain.errors import ConfigError, LessonbookError
 from lessonbook.domain.lesson import Caller
-from lessonbook.edges.access.desk import Desk, answer
-
-if TYPE_CHECKING:
-    from lessonbook.services.workspace import Workspace
+from lessonbook.edges.access.desk import TOOL_TIMEOUT_S, Desk
 
 WARM_AFTER_S: Final = 0.5
 """The first answers go out before the store is loaded, which takes a fifth of a second of the processor."""
@@ -57,8 +54,7 @@ class Housekeeper:
         caller = Caller(self._desk.caller().project, "upkeep")
         while True:
             try:
-                workspace = await self._desk.workspace()
-                await answer(lambda: services.background.keep_up(workspace, caller))  # noqa: B023  # awaited at once
+                await self._desk.call_for(caller, TOOL_TIMEOUT_S, services.background.keep_up)
             except LessonbookError as error:  # a server that cannot keep up can still serve
                 log.warning("the database cannot be looked after now: %s", error)
             await anyio.sleep(EVERY_S)
@@ -68,30 +64,33 @@ class Housekeeper:
         while True:
             pause_s = AGAIN_S
             try:
-                workspace = await self._desk.workspace()
-                semantic = workspace.semantic
-                if not semantic.settings.model:
+                again_s = await self._desk.call_for(self._desk.caller(), None, services.background.embed_lessons)
+                if again_s is None:
                     return
-                await answer(lambda: semantic.embed_missing(self._desk.caller().project), timeout_s=None)  # noqa: B023  # awaited at once
-                pause_s = semantic.settings.every_s
+                pause_s = again_s
             except LessonbookError as error:
                 log.warning("lessons cannot be embedded now: %s", error)
             await anyio.sleep(pause_s)
 
     async def _refine(self) -> None:
         """Let the configured model, if there is one, work on pending issues; a server without it serves on."""
+        caller = Caller(self._desk.caller().project, "refiner")
         rules, pause_s = True, 0.0
         while True:
             try:
-                workspace = await self._desk.workspace()
+                settings = await self._desk.call_for(caller, None, services.background.refiner_settings)
             except LessonbookError:  # told by whoever keeps up
                 await anyio.sleep(AGAIN_S)
                 continue
-            settings = workspace.settings.refiner
             if not settings.model or not settings.background:
                 return
             try:
-                went_well = await self._refined(workspace, rules=rules)
+                services.triage.check_extra(settings)
+                wanted = services.triage.Wanted(rules=rules)
+                report = await self._desk.call_for(caller, None, services.triage.refine_backlog, wanted)
+                if report.stopped:
+                    log.warning("refining pending issues stopped: %s", report.stopped)
+                went_well = not report.failed
             except ConfigError as error:
                 log.warning("pending issues wait, all else goes on: %s", error)
                 return
@@ -101,13 +100,3 @@ class Housekeeper:
             rules = False
             pause_s = settings.every_s if went_well else max(min(2 * pause_s, PAUSE_MAX_S), settings.every_s)
             await anyio.sleep(pause_s)
-
-    async def _refined(self, workspace: Workspace, *, rules: bool) -> bool:
-        """Do one round, and return whether the model did its part."""
-        services.triage.check_extra(workspace.settings.refiner)
-        wanted = services.triage.Wanted(rules=rules)
-        caller = Caller(self._desk.caller().project, "refiner")
-        report = await answer(lambda: services.triage.refine_backlog(workspace, caller, wanted), timeout_s=None)
-        if report.stopped:
-            log.warning("refining pending issues stopped: %s", report.stopped)
-        return not report.failed

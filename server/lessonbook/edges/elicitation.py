@@ -43,7 +43,7 @@ def _review_question(desk: Desk) -> Callable[..., Awaitable[Elicit[Confirmation]
         takes_away = action in services.lessons.TAKES_AWAY
         if not (takes_away or action in services.lessons.NEEDS_PERSON) or not can_ask(ctx):
             return Confirmation(confirm=False)
-        detail = await services.views.get_lesson(await desk.workspace(), desk.caller(), lesson_id)
+        detail = await desk.call(services.views.get_lesson, lesson_id)
         lesson = detail.lesson
         if takes_away and not (lesson.pinned or detail.approved_by or lesson.trust in VOUCHED):
             return Confirmation(confirm=False)  # nobody vouches for it, so nobody needs to be asked
@@ -60,7 +60,7 @@ def _cleanup_question(desk: Desk) -> Callable[..., Awaitable[Elicit[Confirmation
         if dry_run or not can_ask(ctx):
             return Confirmation(confirm=False)
         wanted = Cleanup(threshold=threshold, min_applications=min_applications)
-        plan = await services.background.cleanup_lessons(await desk.workspace(), desk.caller(), wanted)
+        plan = await desk.call(services.background.cleanup_lessons, wanted)
         useless = [f"{line.lesson_id} {line.text!r}" for line in plan.lessons if line.suspended]
         more = f" and {len(useless) - TOLD_MAX} more" if len(useless) > TOLD_MAX else ""
         return Elicit(f"Suspend {plan.suspended} lessons? {', '.join(useless[:TOLD_MAX])}{more}", Confirmation)

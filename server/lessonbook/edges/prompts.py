@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any, Final, cast
 
 from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
@@ -18,7 +19,7 @@ from lessonbook.domain.loop import LessonQuery, Request
 from lessonbook.domain.operator import PendingListing
 from lessonbook.domain.validation import parse
 from lessonbook.domain.vocabulary import CATEGORIES, SEVERITIES, RunId
-from lessonbook.edges.access.desk import Desk, answer
+from lessonbook.edges.access.desk import Desk
 from lessonbook.edges.nearest_name import unknown
 from lessonbook.edges.text_form import of_lessons
 
@@ -75,12 +76,9 @@ def add_prompts(server: MCPServer[Any], desk: Desk, *, operators: bool) -> None:
         agent_name: Annotated[str, Field(description="the role that does the work")] = "",
         task: Annotated[str, Field(description="what is to be done")] = "",
     ) -> str:
-        async def act() -> str:
+        with _translated():
             query = parse(LessonQuery, {"agent_name": agent_name, "task": task})
-            result = await services.serve.get_lessons(await desk.workspace(), desk.caller(), query)
-            return of_lessons(result)
-
-        return await _told(act)
+            return of_lessons(await desk.call(services.serve.get_lessons, query))
 
     if operators:
         _add_backlog(server, desk)
@@ -89,16 +87,14 @@ def add_prompts(server: MCPServer[Any], desk: Desk, *, operators: bool) -> None:
         name="post-mortem", title="Post-mortem of a run", description="What a run's lessons did and what they missed."
     )
     async def post_mortem(run_id: Annotated[str, Field(description="from get_lessons")] = "") -> str:
-        async def act() -> str:
+        with _translated():
             if not run_id:
                 raise InvalidInput("Name the run: run_id is the one that get_lessons returned")
             name = parse(_RunChoice, {"run_id": run_id}).run_id
-            issues, delivered = await services.views.issues_of_run(await desk.workspace(), desk.caller(), name)
+            issues, delivered = await desk.call(services.views.issues_of_run, run_id=name)
             shown = [f'{{"lesson_id": "{lesson_id}"}}' for lesson_id, was_shown in delivered.items() if was_shown]
             hidden = None if operators else {"description"}
             return _POST_MORTEM % name + _as_data(shown + [issue.model_dump_json(exclude=hidden) for issue in issues])
-
-        return await _told(act)
 
 
 def _add_backlog(server: MCPServer[Any], desk: Desk) -> None:
@@ -110,14 +106,12 @@ def _add_backlog(server: MCPServer[Any], desk: Desk) -> None:
     async def refine_backlog(
         agent_name: Annotated[str, Field(description="only this agent's issues")] = "",
     ) -> str:
-        async def act() -> str:
+        with _translated():
             listing = parse(PendingListing, {"agent_name": agent_name, "limit": BACKLOG_SIZE})
-            page = await services.views.list_pending_issues(await desk.workspace(), desk.caller(), listing)
+            page = await desk.call(services.views.list_pending_issues, listing)
             if not page.issues:
                 return "There are no pending issues. Nothing is to be done."
             return _BACKLOG + _as_data([issue.model_dump_json() for issue in page.issues])
-
-        return await _told(act)
 
 
 def _check_names(server: MCPServer[Any]) -> ServerMiddleware[Any]:
@@ -153,11 +147,8 @@ def add_completions(server: MCPServer[Any], desk: Desk) -> None:
         elif name == "project":
             values = [project for project in [desk.caller().project] if project.startswith(prefix)]
         elif name in {"agent_name", "id", "lesson_id", "run_id"}:
-            try:
-                workspace = await desk.workspace()
-                values = await answer(lambda: services.views.complete(workspace, desk.caller(), name, prefix))
-            except LessonbookError as error:
-                raise _as_mcp(error) from error
+            with _translated():
+                values = await desk.call(services.views.complete, name, prefix)
         else:
             values = []
         return Completion(values=values, total=len(values), has_more=False)
@@ -169,12 +160,11 @@ def _as_data(lines: list[str]) -> str:
     return f"\n<data>\n{body}\n</data>\n"
 
 
-async def _told(act: Callable[[], Awaitable[str]]) -> str:
+@contextmanager
+def _translated() -> Generator[None]:
+    """Raise what goes wrong as the SDK's error, in our words."""
     try:
-        return await answer(act)
+        yield
     except LessonbookError as error:
-        raise _as_mcp(error) from error
-
-
-def _as_mcp(error: LessonbookError) -> MCPError:
-    return MCPError(INVALID_PARAMS if isinstance(error, (InvalidInput, NotFound)) else INTERNAL_ERROR, str(error))
+        code = INVALID_PARAMS if isinstance(error, (InvalidInput, NotFound)) else INTERNAL_ERROR
+        raise MCPError(code, str(error)) from error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 from mcp.server.mcpserver import MCPServer
@@ -15,7 +17,7 @@ from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.loop import LessonQuery, StatsQuery
 from lessonbook.domain.operator import LessonChoice, LessonDetail, ListedLesson
 from lessonbook.domain.validation import parse
-from lessonbook.edges.access.desk import Desk, answer
+from lessonbook.edges.access.desk import Desk
 from lessonbook.edges.text_form import of_lessons
 
 _NAMES = ResourceSecurity(reject_path_traversal=False, reject_absolute_paths=False)
@@ -34,13 +36,10 @@ def add_resources(server: MCPServer[Any], desk: Desk, *, operators: bool) -> Non
         security=_NAMES,
     )
     async def lessons(project: str, agent_name: str) -> str:
-        async def act() -> str:
+        with _translated():
             _check(desk, project)
             query = parse(LessonQuery, {"agent_name": agent_name})
-            result = await services.serve.get_lessons(await desk.workspace(), desk.caller(), query)
-            return of_lessons(result)
-
-        return await _told(act)
+            return of_lessons(await desk.call(services.serve.get_lessons, query))
 
     @server.resource(
         "lesson://{id}",
@@ -51,12 +50,10 @@ def add_resources(server: MCPServer[Any], desk: Desk, *, operators: bool) -> Non
         security=_NAMES,
     )
     async def lesson(id: str) -> str:  # noqa: A002  # the address's own word
-        async def act() -> str:
+        with _translated():
             lesson_id = parse(LessonChoice, {"lesson_id": id}).lesson_id
-            detail = await services.views.get_lesson(await desk.workspace(), desk.caller(), lesson_id)
+            detail = await desk.call(services.views.get_lesson, lesson_id)
             return (detail if operators else _served(detail)).model_dump_json(indent=2)
-
-        return await _told(act)
 
     @server.resource(
         "stats://{project}",
@@ -67,11 +64,10 @@ def add_resources(server: MCPServer[Any], desk: Desk, *, operators: bool) -> Non
         security=_NAMES,
     )
     async def stats(project: str) -> str:
-        async def act() -> str:
+        with _translated():
             _check(desk, project)
-            return json.dumps(await services.views.by_agent(await desk.workspace(), desk.caller()), indent=2)
-
-        return await _told(act)
+            figures = await desk.call(services.views.by_agent)
+            return json.dumps([row.model_dump(mode="json") for row in figures], indent=2)
 
     @server.resource(
         "stats://{project}/{agent_name}",
@@ -82,13 +78,10 @@ def add_resources(server: MCPServer[Any], desk: Desk, *, operators: bool) -> Non
         security=_NAMES,
     )
     async def agent_stats(project: str, agent_name: str) -> str:
-        async def act() -> str:
+        with _translated():
             _check(desk, project)
             query = parse(StatsQuery, {"agent_name": agent_name})
-            result = await services.views.get_stats(await desk.workspace(), desk.caller(), query)
-            return result.model_dump_json(indent=2)
-
-        return await _told(act)
+            return (await desk.call(services.views.get_stats, query)).model_dump_json(indent=2)
 
 
 def _served(detail: LessonDetail) -> ListedLesson:
@@ -103,9 +96,11 @@ def _check(desk: Desk, project: str) -> None:
         raise NotFound(f"This server serves project {desk.caller().project!r} only")
 
 
-async def _told(act: Any) -> str:
+@contextmanager
+def _translated() -> Generator[None]:
+    """Raise what a resource's reader can mend as the SDK's errors."""
     try:
-        return await answer(act)
+        yield
     except (NotFound, InvalidInput) as error:
         raise ResourceNotFoundError(str(error)) from error
     except LessonbookError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, cast
+from typing import Annotated, Any, Final, cast
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -17,18 +17,21 @@ from lessonbook.domain import loop
 from lessonbook.domain.errors import Forbidden, LessonbookError
 from lessonbook.domain.findings import Finding, ReportKind
 from lessonbook.domain.lesson_status import SERVABLE
-from lessonbook.domain.operator import CleanedUp, Cleanup, FileReport, LessonListing, LessonPage, ListedLesson
+from lessonbook.domain.operator import (
+    AgentFigures,
+    CleanedUp,
+    Cleanup,
+    FileReport,
+    LessonListing,
+    LessonPage,
+    ListedLesson,
+)
 from lessonbook.domain.validation import parse
 from lessonbook.domain.vocabulary import AgentName, Category, Filled, IdempotencyKey, RunId, Severity, Source
-from lessonbook.edges.access.desk import TOOL_TIMEOUT_S, Desk, answer
+from lessonbook.edges.access.desk import Desk
 from lessonbook.edges.operations import OPERATIONS, Operation, Toolset
 from lessonbook.edges.rest_input import KeyHeader, check_parameters, json_object, one_key, received
 from lessonbook.edges.schema import input_schema
-
-if TYPE_CHECKING:
-    from lessonbook.services.workspace import Workspace
-
-T = TypeVar("T")
 
 STATUS_OF = {
     "invalid_input": 422,
@@ -152,21 +155,20 @@ def _add_kept_routes(router: APIRouter, desk: Desk, toolsets: Sequence[Toolset])
             limit=limit,
             cursor=cursor,
         )
-        return await _do(desk, lambda work: services.views.list_lessons(work, desk.caller(), listing))
+        return await desk.call(services.views.list_lessons, listing)
 
     @router.get(f"{_PREFIX}/lessons/by-category")
     async def lessons_by_category(agent_name: AgentName = "") -> dict[str, list[ListedLesson]]:
-        return await _do(desk, lambda work: services.views.lessons_by_category(work, desk.caller(), agent_name))
+        return await desk.call(services.views.lessons_by_category, agent_name)
 
     @router.get(f"{_PREFIX}/stats")
-    async def stats() -> dict[str, Any]:
-        rows = await _do(desk, lambda work: services.views.by_agent(work, desk.caller()))
-        return {"agents": rows}
+    async def stats() -> dict[str, list[AgentFigures]]:
+        return {"agents": await desk.call(services.views.by_agent)}
 
     @router.get(f"{_PREFIX}/stats/{{agent_name}}")
     async def agent_stats(agent_name: AgentName) -> loop.Stats:
         query = loop.StatsQuery(agent_name=agent_name)
-        return await _do(desk, lambda work: services.views.get_stats(work, desk.caller(), query))
+        return await desk.call(services.views.get_stats, query)
 
     @router.post(f"{_PREFIX}/maintenance/cleanup-low-effectiveness")
     async def cleanup(
@@ -185,7 +187,7 @@ def _add_kept_routes(router: APIRouter, desk: Desk, toolsets: Sequence[Toolset])
             dry_run=dry_run,
             idempotency_key=one_key(idempotency_key, key_header),
         )
-        return await _do(desk, lambda work: services.background.cleanup_lessons(work, desk.caller(), asked))
+        return await desk.call(services.background.cleanup_lessons, asked)
 
     @router.get(f"{_PREFIX}/health")
     async def health() -> JSONResponse:
@@ -203,12 +205,8 @@ def _add_kept_routes(router: APIRouter, desk: Desk, toolsets: Sequence[Toolset])
         body = parse(Rework, await json_object(request))
         key = one_key(body.idempotency_key, key_header)
         finding = Finding(description=body.issue, severity=body.severity)
-
-        async def act(work: Workspace) -> loop.Refinement:
-            batch = services.report.Batch([finding], source="user", idempotency_key=key, tool="rework")
-            return await services.report.refine(work, desk.caller(), batch)
-
-        return await _do(desk, act)
+        batch = services.report.Batch([finding], source="user", idempotency_key=key, tool="rework")
+        return await desk.call(services.report.refine, batch)
 
 
 def _add_twins(router: APIRouter, desk: Desk, toolsets: Sequence[Toolset]) -> None:
@@ -235,7 +233,7 @@ def _twin(desk: Desk, operation: Operation) -> Callable[..., Awaitable[loop.Resu
     async def twin(request: Request) -> loop.Result:
         values = await json_object(request)
         asked = parse(operation.request, values)
-        return await answer(lambda: desk.act(operation, desk.caller(), asked))
+        return await desk.call(operation.act, asked)
 
     return twin
 
@@ -261,32 +259,22 @@ def _add_files(router: APIRouter, desk: Desk) -> None:
     ) -> FileReport:
         key = one_key(idempotency_key, key_header)
         async with received(request) as data:
-            return await _do(
-                desk,
-                lambda work: services.report.report_file(
-                    work,
-                    desk.caller(),
-                    data,
-                    kind=kind,
-                    agent_name=agent_name,
-                    run_id=run_id,
-                    source=source,
-                    idempotency_key=key,
-                ),
+            return await desk.call_for(
+                desk.caller(),
                 UPLOAD_TIMEOUT_S,
+                services.report.report_file,
+                data,
+                kind=kind,
+                agent_name=agent_name,
+                run_id=run_id,
+                source=source,
+                idempotency_key=key,
             )
 
 
 async def is_alive(desk: Desk) -> bool:
     """Return whether the database answers."""
     try:
-        return await _do(desk, services.background.is_alive, HEALTH_TIMEOUT_S)
+        return await desk.call_for(desk.caller(), HEALTH_TIMEOUT_S, services.background.is_alive)
     except LessonbookError:
         return False
-
-
-async def _do(desk: Desk, act: Callable[[Workspace], Awaitable[T]], timeout_s: float = TOOL_TIMEOUT_S) -> T:
-    async def opened() -> T:
-        return await act(await desk.workspace())
-
-    return await answer(opened, timeout_s)

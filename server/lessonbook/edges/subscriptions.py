@@ -22,7 +22,7 @@ from mcp_types import (
 from lessonbook import services
 from lessonbook.domain.errors import LessonbookError
 from lessonbook.domain.vocabulary import SHARED_AGENT
-from lessonbook.edges.access.desk import Desk, answer
+from lessonbook.edges.access.desk import Desk
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
@@ -65,7 +65,7 @@ class Announcer:
         await self._wanted.wait()
         while True:
             try:
-                await answer(self._watch, timeout_s=None)
+                await self._watch()
             except LessonbookError as error:  # a server that cannot watch can still serve
                 log.warning("changes cannot be followed now: %s", error)
             self._following.set()  # where the database is down a listener listens all the same
@@ -76,19 +76,20 @@ class Announcer:
         self._listeners.close()
 
     async def _watch(self) -> None:
-        if self._watched is None:
-            self._watched = services.background.Watch(await self._desk.workspace(), self._desk.caller())
-        async for changed in self._watched.changes():
-            self._following.set()
-            for uri in _uris(self._desk.caller().project, await self._affected(changed)) if changed else ():
-                await self._tell(uri)
+        # It lives on when following breaks off, and knows what it has announced.
+        self._watched = self._watched or services.background.Watch()
+        await self._desk.call_for(self._desk.caller(), None, self._watched.follow, self._announce)
+
+    async def _announce(self, changed: Changed) -> None:
+        self._following.set()
+        for uri in _uris(self._desk.caller().project, await self._affected(changed)) if changed else ():
+            await self._tell(uri)
 
     async def _affected(self, changed: Changed) -> Changed:
         """Return `changed` and, where a lesson shared by all changed, every other agent too: they all get it."""
         if SHARED_AGENT not in changed:
             return changed
-        workspace = await self._desk.workspace()
-        names = await services.views.complete(workspace, self._desk.caller(), "agent_name", "")
+        names = await self._desk.call(services.views.complete, "agent_name", "")
         return {**{name: [] for name in names}, **changed}
 
     async def _tell(self, uri: str) -> None:

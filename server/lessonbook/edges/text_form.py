@@ -1,9 +1,19 @@
 """The readable form of every result: what a model or a person sees where structured content is not shown."""
 
 from collections.abc import Iterable
-from typing import Any
 
-from lessonbook.domain.loop import Applied, Effect, Flagged, Lessons, NotEnough, PreventionRate, Refinement, Stats
+from lessonbook.domain.loop import (
+    Applied,
+    Effect,
+    Flagged,
+    LessonLift,
+    Lessons,
+    NotEnough,
+    PreventionRate,
+    Refinement,
+    ServiceLift,
+    Stats,
+)
 from lessonbook.domain.operator import (
     AuditTrail,
     CleanedUp,
@@ -68,13 +78,14 @@ def effect(value: Effect | NotEnough) -> str:
     return f"{told}, {value.events} events)"
 
 
-def lift(value: dict[str, Any]) -> str:
+def lift(value: ServiceLift | LessonLift) -> str:
     """Return a lift with its interval, or what is missing to tell it."""
-    if "estimate" not in value:
-        return ". ".join(filter(None, (value["status"], value.get("note", "").rstrip("."))))
+    if value.estimate is None:
+        note = value.note if isinstance(value, ServiceLift) else None
+        return ". ".join(filter(None, (value.status, (note or "").rstrip("."))))
     return (
-        f"{value['estimate']:.1f} fewer {value['unit']} "
-        f"(95 % interval {value['low']:.1f} to {value['high']:.1f}, {value['comparisons']} compared)"
+        f"{value.estimate:.1f} fewer {value.unit} "
+        f"(95 % interval {value.low:.1f} to {value.high:.1f}, {value.comparisons} compared)"
     )
 
 
@@ -98,7 +109,7 @@ def _line(lesson: ListedLesson) -> str:
 def of_detail(result: LessonDetail) -> str:
     """Return one lesson with its history and evidence."""
     history = (
-        f"- {change['changed_at'][:16]} {change['action']} by {change['principal']}: {change['reason']}"
+        f"- {change.changed_at[:16]} {change.action} by {change.principal}: {change.reason}"
         for change in result.history
     )
     return _lines(
@@ -148,10 +159,7 @@ def of_audit(result: AuditTrail) -> str:
     """Return a line per entry."""
     return _lines(
         f"{len(result.entries)} entries.",
-        (
-            f"- {entry['logged_at'][:19]} {entry['principal']} {entry['action']} {entry['subject']}"
-            for entry in result.entries
-        ),
+        (f"- {entry.logged_at[:19]} {entry.principal} {entry.action} {entry.subject}" for entry in result.entries),
     )
 
 

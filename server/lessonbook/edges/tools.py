@@ -19,7 +19,7 @@ from pydantic import Field
 from lessonbook.domain.errors import LessonbookError
 from lessonbook.domain.loop import Request
 from lessonbook.domain.validation import parse
-from lessonbook.edges.access.desk import Desk, answer
+from lessonbook.edges.access.desk import TOOL_TIMEOUT_S, Desk, answer
 from lessonbook.edges.elicitation import Confirmation, question_of
 from lessonbook.edges.operations import OPERATIONS, Operation, Toolset
 from lessonbook.edges.schema import input_schema, output_schema
@@ -62,8 +62,7 @@ class OperationTool(Tool):
                 asked = await answer(lambda: self._ask(request, context), timeout_s=None)
             if isinstance(asked, InputRequiredResult):
                 return asked
-            caller = desk.caller(person=asked)
-            result = await answer(lambda: desk.act(operation, caller, request))
+            result = await desk.call_for(desk.caller(person=asked), TOOL_TIMEOUT_S, operation.act, request)
         except LessonbookError as error:
             return CallToolResult(content=[TextContent(type="text", text=str(error))], is_error=True)
         return CallToolResult(

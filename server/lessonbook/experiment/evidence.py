@@ -49,15 +49,14 @@ class Evidence:
     `periods` holds exposures and events by period, a number that the caller counts (weeks, say), so that old evidence
     can be weighed less. `verified` counts the events that another principal or a person reported, over the lesson's
     life. `certain` counts exposures without a coin (p = 0 or 1): they and their events say nothing of the effect.
-    `shown` counts every showing; `claims` what agents say of themselves, (prevented, not prevented); `verdicts` what
-    others than the run's principal say, in the same order; `flags` the warnings that a lesson does harm.
+    `shown` counts every showing; `verdicts` what others than the run's principal say, (prevented, not prevented);
+    `flags` the warnings that a lesson does harm.
     """
 
     periods: Mapping[int, Period] = field(default_factory=dict[int, Period])
     verified: Mapping[float, Split] = field(default_factory=dict[float, Split])
     certain: int = 0
     shown: int = 0
-    claims: Split = (0, 0)
     verdicts: Split = (0, 0)
     flags: int = 0
 
@@ -91,28 +90,14 @@ class Evidence:
             return replace(self, periods=periods)
         return replace(self, periods=periods, verified=_added(self.verified, splits))
 
-    def add_verification(self, *, shown: bool, p_show: float) -> Self:
-        """Return the evidence after an event already counted as declared was verified."""
-        if not 0.0 < p_show < 1.0:
-            return self
-        return replace(self, verified=_added(self.verified, {round(p_show, PLACES): (int(shown), int(not shown))}))
-
-    def add_claim(self, *, prevented: bool) -> Self:
-        """Return the evidence after the agent that applied the lesson said whether an issue was prevented."""
-        return replace(self, claims=(self.claims[0] + prevented, self.claims[1] + (not prevented)))
-
-    def add_verdict(self, *, prevented: bool) -> Self:
-        """Return the evidence after somebody else said whether an issue was prevented."""
-        return replace(self, verdicts=(self.verdicts[0] + prevented, self.verdicts[1] + (not prevented)))
-
     def add_flag(self) -> Self:
         """Return the evidence after the lesson was flagged as harmful."""
         return replace(self, flags=self.flags + 1)
 
     def without_claims(self) -> Self:
-        """Return the evidence without what agents say of themselves: applications, claims and flags."""
+        """Return the evidence without what agents say of themselves: applications and flags."""
         periods = {number: replace(period, applied=0, applied_events=0) for number, period in self.periods.items()}
-        return replace(self, periods=periods, claims=(0, 0), flags=0)
+        return replace(self, periods=periods, flags=0)
 
     def __add__(self, other: Self) -> Self:
         """Return the sum of evidence gathered apart: a daily fold, say, and what came after it."""
@@ -125,7 +110,6 @@ class Evidence:
             verified=_added(self.verified, other.verified),
             certain=self.certain + other.certain,
             shown=self.shown + other.shown,
-            claims=(self.claims[0] + other.claims[0], self.claims[1] + other.claims[1]),
             verdicts=(self.verdicts[0] + other.verdicts[0], self.verdicts[1] + other.verdicts[1]),
             flags=self.flags + other.flags,
         )
@@ -157,8 +141,8 @@ class Evidence:
             document["verified"] = _rows(self.verified)
         counts = {"certain": self.certain, "shown": self.shown, "flags": self.flags}
         document |= {name: count for name, count in counts.items() if count}
-        pairs = {"claims": self.claims, "verdicts": self.verdicts}
-        document |= {name: list(pair) for name, pair in pairs.items() if any(pair)}
+        if any(self.verdicts):
+            document["verdicts"] = list(self.verdicts)
         return document
 
     @classmethod
@@ -173,7 +157,6 @@ class Evidence:
             verified=dict(_split(document.get("verified", ()))),
             certain=document.get("certain", 0),
             shown=document.get("shown", 0),
-            claims=_pair(document.get("claims", (0, 0))),
             verdicts=_pair(document.get("verdicts", (0, 0))),
             flags=document.get("flags", 0),
         )

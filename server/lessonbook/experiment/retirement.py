@@ -25,11 +25,6 @@ def e_value(evidence: Evidence) -> float:
     return fsum(exp(min(_log_ratio(evidence.verified, rho), _EXP_MAX)) for rho in RHO_BAD) / len(RHO_BAD)
 
 
-def should_retire(evidence: Evidence, alpha: float = ALPHA) -> bool:
-    """Return whether the lesson may be retired, at most `alpha` wrongly over its whole life."""
-    return e_value(evidence) >= 1 / alpha
-
-
 def _log_ratio(splits: Mapping[float, Split], rho: float) -> float:
     total = 0.0
     for p_show, (shown, withheld) in splits.items():

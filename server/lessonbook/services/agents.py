@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
 
 from pydantic import BaseModel
 from sqlalchemy import Connection
@@ -18,8 +17,6 @@ from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import agents as agent_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.engine import Retry
-
-SHOWN_MAX: Final = 5
 
 
 class KnownAgent(BaseModel):

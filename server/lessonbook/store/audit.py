@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -12,6 +13,22 @@ from lessonbook.store.tables import audit_heads, audit_log
 from lessonbook.store.types import Row
 
 GENESIS: Final = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a writer's chain."""
+
+    project: str
+    writer: str
+    seq: int
+    principal: str
+    action: str
+    subject: str
+    details: dict[str, Any]
+    logged_at: datetime
+    previous_hash: str
+    hash: str = ""
 
 
 def append(
@@ -35,38 +52,28 @@ def append(
         dialect.insert_new(connection, audit_heads, [start])
         head = connection.execute(ending).one()
     seq, previous = head
-    rows: list[Row] = []
+    rows: list[Entry] = []
     for action, subject, details in entries:
         seq += 1
-        row: Row = {
-            "project": project,
-            "writer": writer,
-            "seq": seq,
-            "principal": principal,
-            "action": action,
-            "subject": subject,
-            "details": details,
-            "logged_at": now,
-            "previous_hash": previous,
-        }
-        row["hash"] = previous = chain_hash(row)
-        rows.append(row)
-    connection.execute(insert(audit_log), rows)
+        entry = Entry(project, writer, seq, principal, action, subject, details, now, previous)
+        previous = chain_hash(entry)
+        rows.append(replace(entry, hash=previous))
+    connection.execute(insert(audit_log), [asdict(row) for row in rows])
     connection.execute(update(audit_heads).where(*of_writer).values(seq=seq, hash=previous))
 
 
-def chain_hash(row: Row) -> str:
-    """Return the SHA-256 over a row's content and the hash before it."""
+def chain_hash(entry: Entry) -> str:
+    """Return the SHA-256 over an entry's content and the hash before it."""
     content = [
-        row["project"],
-        row["writer"],
-        row["seq"],
-        row["principal"],
-        row["action"],
-        row["subject"],
-        row["details"],
-        row["logged_at"].astimezone(UTC).isoformat(timespec="microseconds"),
-        row["previous_hash"],
+        entry.project,
+        entry.writer,
+        entry.seq,
+        entry.principal,
+        entry.action,
+        entry.subject,
+        entry.details,
+        entry.logged_at.astimezone(UTC).isoformat(timespec="microseconds"),
+        entry.previous_hash,
     ]
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
@@ -82,16 +89,16 @@ def verify(connection: Connection, project: str) -> list[str]:
     ends: dict[str, tuple[int, str]] = {}
     wrong: list[str] = []
     query = select(audit_log).where(audit_log.c.project == project).order_by(audit_log.c.writer, audit_log.c.seq)
-    for row in connection.execute(query).mappings():
-        writer = row["writer"]
+    for entry in (Entry(*row) for row in connection.execute(query)):
+        writer = entry.writer
         seq, previous = ends.get(writer, (0, GENESIS))
-        if row["seq"] != seq + 1:
-            wrong.append(f"audit chain {writer}: entries {seq + 1} to {row['seq'] - 1} are missing")
-        elif row["previous_hash"] != previous:
-            wrong.append(f"audit chain {writer}: entry {row['seq']} does not follow the one before it")
-        if row["hash"] != chain_hash(dict(row)):
-            wrong.append(f"audit chain {writer}: entry {row['seq']} was changed")
-        ends[writer] = (row["seq"], row["hash"])
+        if entry.seq != seq + 1:
+            wrong.append(f"audit chain {writer}: entries {seq + 1} to {entry.seq - 1} are missing")
+        elif entry.previous_hash != previous:
+            wrong.append(f"audit chain {writer}: entry {entry.seq} does not follow the one before it")
+        if entry.hash != chain_hash(entry):
+            wrong.append(f"audit chain {writer}: entry {entry.seq} was changed")
+        ends[writer] = (entry.seq, entry.hash)
     wrong += [
         f"audit chain {writer}: its end was cut off or moved"
         for writer in sorted(heads.keys() | ends.keys())
@@ -102,7 +109,7 @@ def verify(connection: Connection, project: str) -> list[str]:
 
 def read(
     connection: Connection, project: str, *, subject: str = "", before: datetime | None = None, limit: int = 100
-) -> list[Row]:
+) -> list[Entry]:
     """Return audit entries, newest first."""
     query = select(audit_log).where(audit_log.c.project == project)
     if subject:
@@ -110,4 +117,4 @@ def read(
     if before is not None:
         query = query.where(audit_log.c.logged_at < before)
     query = query.order_by(audit_log.c.logged_at.desc(), audit_log.c.writer, audit_log.c.seq.desc()).limit(limit)
-    return [dict(row) for row in connection.execute(query).mappings()]
+    return [Entry(*row) for row in connection.execute(query)]

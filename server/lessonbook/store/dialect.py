@@ -6,7 +6,19 @@ from functools import cache
 from hashlib import sha256
 from typing import Any, Literal, assert_never, cast
 
-from sqlalchemy import ColumnElement, Connection, Date, Table, Text, TextClause, func, literal_column, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Date,
+    Select,
+    Table,
+    Text,
+    TextClause,
+    case,
+    func,
+    literal_column,
+    text,
+)
 from sqlalchemy import cast as cast_to
 
 from lessonbook.store.types import Row
@@ -76,6 +88,40 @@ def _insert_or_skip(name: Dialect, table: Table, *, tells: bool = False) -> Any:
     """Return the statement, made once: SQLAlchemy then compiles it once, too. `tells` lets it return a key a row."""
     statement = insert_into(name, table).on_conflict_do_nothing()
     return statement.returning(next(iter(table.primary_key.columns))) if tells else statement
+
+
+@cache
+def upsert(
+    name: Dialect,
+    table: Table,
+    *,
+    keys: tuple[str, ...] = (),
+    replaced: tuple[str, ...] = (),
+    added: tuple[str, ...] = (),
+    latest: str = "",
+    chosen: Select[Any] | None = None,
+) -> Any:
+    """Return the statement that inserts rows, or changes those whose key is taken; made once, and compiled once.
+
+    Args:
+        name: the database.
+        table: where to.
+        keys: the columns of the key; by default the primary key's.
+        replaced: columns that the new row overwrites.
+        added: columns to whose value the new row's is added.
+        latest: a column that keeps the later of both moments.
+        chosen: a query of the rows, whose columns are `keys`, `replaced`, `added` and `latest`; else they are given.
+    """
+    keys = keys or tuple(column.name for column in table.primary_key.columns)
+    statement = insert_into(name, table)
+    if chosen is not None:
+        columns = [*keys, *replaced, *added, *filter(None, [latest])]
+        statement = statement.from_select(columns, chosen, include_defaults=False)
+    new = statement.excluded
+    values = {key: new[key] for key in replaced} | {key: table.c[key] + new[key] for key in added}
+    if latest:
+        values[latest] = case((new[latest] > table.c[latest], new[latest]), else_=table.c[latest])
+    return statement.on_conflict_do_update(index_elements=keys, set_=values)
 
 
 def full_text(connection: Connection, words: Sequence[str]) -> tuple[TextClause, str]:

@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, and_, bindparam, case, exists, func, select, update
 
 from lessonbook.store import dialect
 from lessonbook.store.tables import applications, deliveries, evidence, issues, service_stops
-from lessonbook.store.types import Row
 
 ARMS: Final = ("served_issues", "served_squares", "held_out_issues", "held_out_squares")
 
@@ -40,6 +39,38 @@ class Assigned:
     delivered_at: datetime
 
 
+class CoinApplication(NamedTuple):
+    """An application of a lesson that a coin had shown, in the words it had then."""
+
+    lesson_id: str
+    lesson_version: int
+    p_show: float
+    delivered_at: datetime
+
+
+class AgentSums(NamedTuple):
+    """What an agent's events add up to, and the issues of its measured runs by side, with their squares."""
+
+    project: str
+    agent_name: str
+    effect: dict[str, Any]
+    served_issues: int = 0
+    served_squares: int = 0
+    held_out_issues: int = 0
+    held_out_squares: int = 0
+
+
+class ServiceStop(NamedTuple):
+    """Whether serving is stopped, why, and the sums (see `ARMS`) that are left out since it was resumed."""
+
+    project: str
+    stopped: bool
+    reason: str
+    numbers: dict[str, int]
+    principal: str
+    changed_at: datetime
+
+
 def events_of_run(connection: Connection, project: str, run_id: str) -> dict[str, Event]:
     """Return the events of a run by lesson id."""
     rows = connection.execute(_EVENTS_OF_RUN, {"project": project, "run_id": run_id})
@@ -61,10 +92,8 @@ _APPLIED: Final = exists().where(
 )
 
 
-def applied_by_coin(
-    connection: Connection, project: str, lesson_id: str = ""
-) -> Iterator[tuple[str, int, float, datetime]]:
-    """Yield the applications of lessons that a coin had shown: lesson id, its version, p_show, delivered_at."""
+def applied_by_coin(connection: Connection, project: str, lesson_id: str = "") -> Iterator[CoinApplication]:
+    """Yield the applications of lessons that a coin had shown."""
     query = (
         select(deliveries.c.lesson_id, deliveries.c.lesson_version, deliveries.c.p_show, deliveries.c.delivered_at)
         .join(
@@ -80,7 +109,7 @@ def applied_by_coin(
     if lesson_id:
         query = query.where(applications.c.lesson_id == lesson_id)
     for row in connection.execute(query):
-        yield row[0], row[1], row[2], row[3]
+        yield CoinApplication(*row)
 
 
 def verified_verdicts(connection: Connection, project: str, lesson_id: str = "") -> dict[str, tuple[int, int]]:
@@ -149,33 +178,31 @@ def agents_with_events(connection: Connection, project: str, since: datetime) ->
     return set(connection.execute(query.distinct()).scalars())
 
 
-def of_agents(connection: Connection, project: str, agent_name: str = "") -> list[Row]:
+def of_agents(connection: Connection, project: str, agent_name: str = "") -> list[AgentSums]:
     """Return what the events of each agent add up to."""
     query = select(evidence).where(evidence.c.project == project)
     if agent_name:
         query = query.where(evidence.c.agent_name == agent_name)
-    return [dict(row) for row in connection.execute(query).mappings()]
+    return [AgentSums(*row) for row in connection.execute(query)]
 
 
-def hold(connection: Connection, project: str, agent_name: str) -> Row:
+def hold(connection: Connection, project: str, agent_name: str) -> AgentSums:
     """Return what an agent's events add up to, and keep the row until the transaction ends."""
-    key: Row = {"project": project, "agent_name": agent_name}
-    dialect.insert_new(connection, evidence, [{**key, "effect": {}, **dict.fromkeys(ARMS, 0)}])
-    query = select(evidence).where(*(evidence.c[name] == value for name, value in key.items())).with_for_update()
-    return dict(connection.execute(query).mappings().one())
+    dialect.insert_new(connection, evidence, [AgentSums(project, agent_name, {})._asdict()])
+    of_agent = (evidence.c.project == project, evidence.c.agent_name == agent_name)
+    return AgentSums(*connection.execute(select(evidence).where(*of_agent).with_for_update()).one())
 
 
-def put(connection: Connection, row: Row) -> None:
+def put(connection: Connection, sums: AgentSums) -> None:
     """Write what an agent's events add up to."""
-    key = (evidence.c.project == row["project"], evidence.c.agent_name == row["agent_name"])
-    values = {name: value for name, value in row.items() if name not in {"project", "agent_name"}}
-    connection.execute(update(evidence).where(*key).values(values))
+    key = (evidence.c.project == sums.project, evidence.c.agent_name == sums.agent_name)
+    connection.execute(update(evidence).where(*key).values(sums._asdict()))
 
 
-def stop_of(connection: Connection, project: str) -> Row | None:
+def stop_of(connection: Connection, project: str) -> ServiceStop | None:
     """Return the project's record of stopped or resumed serving, or None where it never stopped."""
-    row = connection.execute(select(service_stops).where(service_stops.c.project == project)).mappings().first()
-    return dict(row) if row else None
+    row = connection.execute(select(service_stops).where(service_stops.c.project == project)).first()
+    return ServiceStop(*row) if row else None
 
 
 def stop_reason(connection: Connection, project: str) -> str:
@@ -184,8 +211,7 @@ def stop_reason(connection: Connection, project: str) -> str:
     return connection.execute(query).scalar() or ""
 
 
-def put_stop(connection: Connection, row: Row) -> None:
+def put_stop(connection: Connection, stop: ServiceStop) -> None:
     """Record that serving is stopped, or resumed."""
-    statement: Any = dialect.insert_into(dialect.name_of(connection), service_stops)
-    values = {name: statement.excluded[name] for name in row if name != "project"}
-    connection.execute(statement.on_conflict_do_update(index_elements=["project"], set_=values), [row])
+    statement = dialect.upsert(dialect.name_of(connection), service_stops, replaced=ServiceStop._fields[1:])
+    connection.execute(statement, [stop._asdict()])

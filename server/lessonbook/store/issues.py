@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, insert, or_, select, text, update
 
@@ -157,27 +157,6 @@ def pending(
             (issues.c.created_at > moment) | ((issues.c.created_at == moment) & (issues.c.id > issue_id))
         )
     query = query.order_by(issues.c.created_at, issues.c.id).limit(limit)
-    return [dict(row) for row in connection.execute(query).mappings()]
-
-
-def count_by_agent(connection: Connection, project: str) -> dict[str, int]:
-    """Return how many issues each agent has."""
-    query = (
-        select(issues.c.agent_name, func.count().label("count"))
-        .where(issues.c.project == project)
-        .group_by(issues.c.agent_name)
-    )
-    return {row[0]: int(row[1]) for row in connection.execute(query)}
-
-
-def refinement_runs_of(connection: Connection, project: str, limit: int) -> list[dict[str, Any]]:
-    """Return the latest refinement runs, newest first."""
-    query = (
-        select(refinement_runs)
-        .where(refinement_runs.c.project == project)
-        .order_by(refinement_runs.c.started_at.desc(), refinement_runs.c.id)
-        .limit(limit)
-    )
     return [dict(row) for row in connection.execute(query).mappings()]
 
 

@@ -320,27 +320,16 @@ def mark_changed(connection: Connection, project: str, changed: Mapping[str, str
 @cache
 def _next_revision(name: dialect.Dialect) -> Any:
     """Return the statement, made once: SQLAlchemy then compiles it once, too."""
-    return (
-        dialect.insert_into(name, revisions)
-        .on_conflict_do_update(index_elements=["project", "agent_name"], set_={"revision": revisions.c.revision + 1})
-        .returning(revisions.c.revision)
-    )
+    return dialect.upsert(name, revisions, added=("revision",)).returning(revisions.c.revision)
 
 
 def put_documents(connection: Connection, project: str, bodies: Mapping[str, str]) -> None:
     """Write what full-text search reads of lessons, by lesson id."""
     if bodies:
         rows = [{"project": project, "lesson_id": lesson_id, "body": body} for lesson_id, body in bodies.items()]
-        connection.execute(_put_document(dialect.name_of(connection)), rows)
-
-
-@cache
-def _put_document(name: dialect.Dialect) -> Any:
-    """Return the statement, made once: SQLAlchemy then compiles it once, too."""
-    statement = dialect.insert_into(name, lesson_documents)
-    return statement.on_conflict_do_update(
-        index_elements=["project", "lesson_id"], set_={"body": statement.excluded.body}
-    )
+        keys = ("project", "lesson_id")
+        statement = dialect.upsert(dialect.name_of(connection), lesson_documents, keys=keys, replaced=("body",))
+        connection.execute(statement, rows)
 
 
 def documents(connection: Connection, project: str, lesson_ids: Iterable[str]) -> dict[str, str]:

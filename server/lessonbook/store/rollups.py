@@ -6,7 +6,7 @@ Up to a project's mark everything is counted; what came after it is few, and cou
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -35,7 +35,6 @@ from lessonbook.store.tables import (
     issues,
     runs,
 )
-from lessonbook.store.types import Row
 
 LAG: Final = timedelta(minutes=15)
 """A row is counted once no transaction of its time can still be open, even in a replica whose clock is late."""
@@ -70,8 +69,37 @@ _OF_RUNS: Final[Counts] = {
     "held_out_runs": func.sum(_MEASURED * cast(runs.c.holdout, Integer)),
 }
 _OF_ISSUES: Final[Counts] = {"issues": func.count()}
-APPLICATIONS: Final = ("applications", "verified", "prevented")
-"""What is counted of applications, by the day they were made on; verdicts change, so it is counted as they come."""
+
+
+class AppliedCounts(NamedTuple):
+    """Applications, the verdicts on them, and those that say prevented, by the day of the application.
+
+    Verdicts change, so they are counted as they come.
+    """
+
+    applications: int = 0
+    verified: int = 0
+    prevented: int = 0
+
+
+class ActivityDay(NamedTuple):
+    """What was done on one day."""
+
+    day: str
+    runs: int
+    measured_runs: int
+    held_out_runs: int
+    deliveries: int
+    shown: int
+    withheld: int
+    tokens: int
+    issues: int
+    applications: int
+    verified: int
+    prevented: int
+
+
+APPLICATIONS: Final = AppliedCounts._fields
 ACTIVITY: Final = (*_OF_RUNS, *_OF_DELIVERIES, *_OF_ISSUES, *APPLICATIONS)
 """What is counted of an agent's activity."""
 
@@ -163,25 +191,15 @@ def _adding(
         .where(source.c.project == bindparam("project"), moment >= bindparam("begin"), moment < bindparam("until"))
         .group_by(*groups)
     )
-    keys = ["project", *by, period]
-    statement = dialect.insert_into(name, target).from_select([*keys, *counts, last], counted, include_defaults=False)
-    new = statement.excluded
-    sums = {key: target.c[key] + new[key] for key in counts}
-    later = case((new[last] > target.c[last], new[last]), else_=target.c[last])
-    return statement.on_conflict_do_update(index_elements=keys, set_={**sums, last: later})
+    return dialect.upsert(name, target, keys=("project", *by, period), added=tuple(counts), latest=last, chosen=counted)
 
 
-def count_applications(connection: Connection, row: Row) -> None:
-    """Add to an agent's day: `project`, `agent_name`, `day`, `last_at`, and by how much `APPLICATIONS` change."""
-    connection.execute(_counting(dialect.name_of(connection)), row)
-
-
-@cache
-def _counting(name: dialect.Dialect) -> Any:
-    """Return the statement, made once: SQLAlchemy then compiles it once, too."""
-    statement = dialect.insert_into(name, activity_days)
-    sums = {key: activity_days.c[key] + statement.excluded[key] for key in APPLICATIONS}
-    return statement.on_conflict_do_update(index_elements=["project", "agent_name", "day"], set_=sums)
+def count_applications(
+    connection: Connection, project: str, agent_name: str, day: str, more: AppliedCounts, now: datetime
+) -> None:
+    """Add to what was applied on an agent's day."""
+    row = {"project": project, "agent_name": agent_name, "day": day, "last_at": now, **more._asdict()}
+    connection.execute(dialect.upsert(dialect.name_of(connection), activity_days, added=APPLICATIONS), row)
 
 
 @cache

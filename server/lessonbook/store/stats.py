@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 
 from lessonbook.domain.lesson import Lesson
+from lessonbook.domain.operator import AgentFigures
 from lessonbook.store import dialect, rollups
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.tables import (
@@ -62,6 +63,15 @@ _PENDING: Final[ColumnElement[str]] = literal_column(
 _view = table(STATS_VIEW, *_columns, column("last_activity_at", UtcDateTime()))
 
 
+class StatusCounts(NamedTuple):
+    """Lessons of one status, and their counters added up."""
+
+    lessons: int
+    times_applied: int
+    times_verified: int
+    times_prevented: int
+
+
 class Exposure(NamedTuple):
     """In how many runs a lesson was eligible, shown, put to the coin, and shown by it."""
 
@@ -71,26 +81,33 @@ class Exposure(NamedTuple):
     randomised_shown: int = 0
 
 
-def by_agent(connection: Connection, project: str, agent_name: str = "") -> list[Row]:
-    """Return the view's rows of a project, or of one agent."""
+def by_agent(connection: Connection, project: str, agent_name: str = "") -> list[AgentFigures]:
+    """Return the view's rows of a project, or of one agent, to three places."""
     query = select(_view).where(_view.c.project == project)
     if agent_name:
         query = query.where(_view.c.agent_name == agent_name)
-    rows = connection.execute(query.order_by(_view.c.agent_name)).mappings()
-    return [{**row, "deliveries": int(row["deliveries"])} for row in rows]  # PostgreSQL's sum of sums is a NUMERIC
+    return [_figures(dict(row)) for row in connection.execute(query.order_by(_view.c.agent_name)).mappings()]
 
 
-def activity(connection: Connection, project: str, agent_name: str = "", since: datetime = rollups.NEVER) -> list[Row]:
+def _figures(row: Row) -> AgentFigures:
+    moment = row["last_activity_at"]
+    rounded = {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
+    # PostgreSQL's sum of sums is a NUMERIC
+    told = {"deliveries": int(row["deliveries"]), "last_activity_at": moment.isoformat() if moment else None}
+    return AgentFigures.model_validate(rounded | told)
+
+
+def activity(
+    connection: Connection, project: str, agent_name: str = "", since: datetime = rollups.NEVER
+) -> list[rollups.ActivityDay]:
     """Return what was done by day, from `since` (a midnight) on."""
     wanted = _marked(connection, project)
     wanted |= {"agent": agent_name, "since": since, "since_day": since.date().isoformat()}
-    rows = connection.execute(
-        rollups.activity(dialect.name_of(connection), of_agent=bool(agent_name)), wanted
-    ).mappings()
-    return [{**row, **{key: int(row[key]) for key in rollups.ACTIVITY}} for row in rows]
+    rows = connection.execute(rollups.activity(dialect.name_of(connection), of_agent=bool(agent_name)), wanted)
+    return [rollups.ActivityDay(day, *map(int, counts)) for day, *counts in rows]
 
 
-def applied_since(connection: Connection, project: str, lesson_id: str, since: datetime) -> Row:
+def applied_since(connection: Connection, project: str, lesson_id: str, since: datetime) -> rollups.AppliedCounts:
     """Return the applications of a lesson since a moment, and the verdicts on them."""
     query = select(
         func.count(),
@@ -100,7 +117,7 @@ def applied_since(connection: Connection, project: str, lesson_id: str, since: d
         applications.c.project == project, applications.c.lesson_id == lesson_id, applications.c.applied_at >= since
     )
     applied, verified, prevented = connection.execute(query).one()
-    return {"applications": applied, "verified": verified, "prevented": int(prevented)}
+    return rollups.AppliedCounts(applied, verified, int(prevented))
 
 
 def pending(connection: Connection, project: str, agent_name: str, since: datetime | None = None) -> int:
@@ -130,7 +147,7 @@ def top_recurring(connection: Connection, project: str, agent_name: str, most: i
     return lesson_rows.where(connection, conditions, order, most)
 
 
-def by_status(connection: Connection, project: str, agent_name: str) -> dict[str, Row]:
+def by_status(connection: Connection, project: str, agent_name: str) -> dict[str, StatusCounts]:
     """Return how many lessons have each status, and their counters added up; the index on statuses holds it all."""
     query = (
         select(
@@ -141,7 +158,7 @@ def by_status(connection: Connection, project: str, agent_name: str) -> dict[str
     )
     if agent_name:
         query = query.where(lessons.c.agent_name == agent_name)
-    return {row["status"]: dict(row) for row in connection.execute(query).mappings()}
+    return {status: StatusCounts(*map(int, counts)) for status, *counts in connection.execute(query)}
 
 
 def deliveries_of_lesson(

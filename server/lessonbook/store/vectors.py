@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
-from typing import Any
+from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, delete, func, or_, select, tuple_
 
@@ -23,6 +22,14 @@ class Unembedded:
     revision: int
     body: str
     text_hash: str | None
+
+
+class LessonVector(NamedTuple):
+    """A lesson's vector, and when it was made."""
+
+    lesson_id: str
+    vector: bytes
+    embedded_at: datetime
 
 
 def unembedded(connection: Connection, project: str, model: str, most: int) -> list[Unembedded]:
@@ -82,15 +89,8 @@ def count(connection: Connection, project: str, model: str) -> int:
 def put(connection: Connection, rows: Sequence[Row]) -> None:
     """Write vectors in place of those there were."""
     if rows:
-        connection.execute(_put(dialect.name_of(connection)), rows)
-
-
-@cache
-def _put(name: dialect.Dialect) -> Any:
-    """Return the statement, made once: SQLAlchemy then compiles it once, too."""
-    statement = dialect.insert_into(name, lesson_vectors)
-    kept = {column: statement.excluded[column] for column in ("text_hash", "revision", "vector", "embedded_at")}
-    return statement.on_conflict_do_update(index_elements=["project", "lesson_id", "model"], set_=kept)
+        replaced = ("text_hash", "revision", "vector", "embedded_at")
+        connection.execute(dialect.upsert(dialect.name_of(connection), lesson_vectors, replaced=replaced), rows)
 
 
 def touch(connection: Connection, project: str, model: str, revisions: Sequence[tuple[str, int]]) -> None:
@@ -107,13 +107,11 @@ def touch(connection: Connection, project: str, model: str, revisions: Sequence[
         )
 
 
-def since(
-    connection: Connection, project: str, model: str, moment: datetime | None
-) -> list[tuple[str, bytes, datetime]]:
-    """Return lesson ids and vectors embedded at `moment` or later, or all, each with when."""
+def since(connection: Connection, project: str, model: str, moment: datetime | None) -> list[LessonVector]:
+    """Return the vectors embedded at `moment` or later, or all."""
     query = select(lesson_vectors.c.lesson_id, lesson_vectors.c.vector, lesson_vectors.c.embedded_at).where(
         lesson_vectors.c.project == project, lesson_vectors.c.model == model
     )
     if moment is not None:
         query = query.where(lesson_vectors.c.embedded_at >= moment)
-    return [(row[0], row[1], row[2]) for row in connection.execute(query)]
+    return [LessonVector(*row) for row in connection.execute(query)]

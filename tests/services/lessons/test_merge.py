@@ -74,8 +74,8 @@ async def test_both_sides_of_a_merge_are_told_in_the_history(loop, work: Workspa
     await merge.merge_lessons(work, person, source, target, "The same.")
     for lesson_id in pair:
         last = (await listings.get_lesson(work, person, lesson_id)).history[-1]
-        assert (last["action"], last["reason"], last["principal"]) == ("merge", "The same.", "cli")
-    assert last["numbers"] == {"merged": source, "issues": 2}
+        assert (last.action, last.reason, last.principal) == ("merge", "The same.", "cli")
+    assert last.numbers == {"merged": source, "issues": 2}
 
 
 async def test_verdicts_stay_with_the_lesson_that_earned_them(
@@ -168,7 +168,7 @@ async def test_a_split_gives_issues_a_lesson_of_their_own(
     assert await issue_ids(loop, made.lesson_id) == {gone}
     assert [lesson.id for lesson in await loop.found(person, query="zeppelin")] == [made.lesson_id]
     last = (await listings.get_lesson(work, person, lesson_id)).history[-1]
-    assert (last["action"], last["numbers"]) == ("split", {"into": made.lesson_id, "issues": 1})
+    assert (last.action, last.numbers) == ("split", {"into": made.lesson_id, "issues": 1})
     assert {lesson.id for lesson in (await loop.get(agent)).lessons} == {lesson_id, made.lesson_id, pair[1]}
     await loop.assert_healthy()
 

@@ -1,7 +1,6 @@
 """Reviewing: what people decide about lessons, and lessons that authors write."""
 
 import dataclasses
-import json
 
 import pytest
 
@@ -79,8 +78,8 @@ async def test_each_action_is_taken_from_its_statuses_and_refused_from_the_other
         served = {lesson.id for lesson in (await loop.get(agent, max_lessons=50, max_tokens=8_000)).lessons}
         assert (lesson_id in served) == after.is_active
         history = await listings.get_lesson(loop.work, person, lesson_id)
-        assert history.history[-1]["action"] == action
-        assert history.history[-1]["principal"] == "cli"
+        assert history.history[-1].action == action
+        assert history.history[-1].principal == "cli"
 
 
 @pytest.mark.parametrize("action", ["approve", "edit", "restore", "pin", "delete"])
@@ -139,8 +138,8 @@ async def test_a_reason_and_its_numbers_stand_in_the_history_without_secrets(
     lesson_id = await loop.learn(agent, RULE)
     await loop.review(person, lesson_id, "suspend", reason=f"It leaked {TOKEN} once")
     detail = await listings.get_lesson(loop.work, person, lesson_id)
-    assert [line["action"] for line in detail.history] == ["create", "suspend"]
-    assert detail.history[-1]["reason"] == "It leaked [redacted:github-token] once"
+    assert [line.action for line in detail.history] == ["create", "suspend"]
+    assert detail.history[-1].reason == "It leaked [redacted:github-token] once"
     assert detail.lesson.status_reason == "It leaked [redacted:github-token] once"
     assert TOKEN not in repr(await loop.rows(tables.audit_log))
 
@@ -238,7 +237,7 @@ async def test_a_deletion_takes_the_words_of_the_issues_too(loop, agent: Caller,
     (of_other,) = (row for row in await loop.rows(tables.issues) if row["lesson_id"] == kept)
     assert of_other["description"] == "The handle leaks"
     entry = (await listings.get_audit(loop.work, person, AuditQuery(subject=lesson_id))).entries[0]
-    assert (entry["action"], entry["details"]["issues_blanked"]) == ("lesson.delete", 1)
+    assert (entry.action, entry.details["issues_blanked"]) == ("lesson.delete", 1)
     assert (await loop.lesson(lesson_id)).issue_count == 1
     await loop.assert_healthy()
 
@@ -341,8 +340,8 @@ async def test_audit_entries_can_be_read_back_by_subject(loop, work: Workspace, 
     lesson_id = await loop.learn(agent, RULE)
     await loop.review(person, lesson_id, "suspend", reason="Because.")
     trail = await listings.get_audit(work, person, AuditQuery(subject=lesson_id))
-    assert [entry["action"] for entry in trail.entries] == ["lesson.suspend", "lesson.create"]
-    assert json.dumps(trail.entries)
+    assert [entry.action for entry in trail.entries] == ["lesson.suspend", "lesson.create"]
+    assert trail.model_dump_json()
 
 
 async def test_what_waits_for_a_person_cannot_come_back_by_expiring(loop, agent: Caller) -> None:

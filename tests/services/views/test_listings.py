@@ -165,9 +165,9 @@ async def test_one_lesson_is_told_with_its_history_issues_and_flags(
     await loop.review(person, lesson_id, "approve", reason="Seen it twice.")
     detail = await listings.get_lesson(work, person, lesson_id)
     assert (detail.author, detail.approved_by, detail.expires_at) == ("local", "cli", None)
-    assert [line["action"] for line in detail.history] == ["create", "approve"]
-    assert [issue["description"] for issue in detail.issues] == ["The call hangs"]
-    assert [(flag["principal"], flag["reason"]) for flag in detail.flags] == [("qa-bot", "Too broad.")]
+    assert [line.action for line in detail.history] == ["create", "approve"]
+    assert [issue.description for issue in detail.issues] == ["The call hangs"]
+    assert [(flag.principal, flag.reason) for flag in detail.flags] == [("qa-bot", "Too broad.")]
     assert detail.provenance["reporter"] == "local"
     assert json.loads(detail.model_dump_json())
 
@@ -250,11 +250,11 @@ async def test_the_audit_trail_is_read_newest_first_page_by_page(loop, work: Wor
         await loop.learn(agent, f"{RULE} In case {name}.")
         clock.go_on(minutes=1)
     trail = (await listings.get_audit(work, agent, AuditQuery(limit=2))).entries
-    assert [entry["logged_at"] for entry in trail] == sorted((entry["logged_at"] for entry in trail), reverse=True)
-    older = (await listings.get_audit(work, agent, AuditQuery(before=trail[-1]["logged_at"]))).entries
+    assert [entry.logged_at for entry in trail] == sorted((entry.logged_at for entry in trail), reverse=True)
+    older = (await listings.get_audit(work, agent, AuditQuery(before=trail[-1].logged_at))).entries
     assert len(older) == 4
-    assert all(entry["logged_at"] < trail[-1]["logged_at"] for entry in older)
-    assert not any("project" in entry for entry in trail)
+    assert all(entry.logged_at < trail[-1].logged_at for entry in older)
+    assert not any("project" in entry.model_dump() for entry in trail)
 
 
 @pytest.mark.parametrize(

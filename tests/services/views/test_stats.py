@@ -51,7 +51,7 @@ async def test_totals_of_a_project_add_up(loop, history, agent: Caller) -> None:
 async def test_an_empty_project_has_zero_of_everything(loop, agent: Caller, history, stranger: Caller) -> None:
     answer = await loop.stats(stranger)
     assert set(answer.totals.model_dump().values()) == {0}
-    assert (answer.effect, answer.top_recurring, answer.lift["status"]) == ("not enough data", [], "not enough data")
+    assert (answer.effect, answer.top_recurring, answer.lift.status) == ("not enough data", [], "not enough data")
 
 
 async def test_totals_of_an_agent_are_its_share(loop, history, agent: Caller) -> None:
@@ -121,10 +121,10 @@ async def test_lessons_that_are_not_served_are_counted_by_the_reason(
 
 
 async def test_the_view_has_a_row_for_each_agent(work: Workspace, loop, history, agent: Caller) -> None:
-    rows = {row["agent_name"]: row for row in await stats.by_agent(work, agent)}
+    rows = {row.agent_name: row for row in await stats.by_agent(work, agent)}
     assert set(rows) == {AGENT, OTHER_AGENT}
-    assert rows[AGENT]["total_lessons"] == rows[AGENT]["medium_lessons"] == 1
-    assert 0 < rows[AGENT]["effectiveness"] < 1
-    assert rows[AGENT]["effectiveness_low"] < rows[AGENT]["effectiveness"] < rows[AGENT]["effectiveness_high"]
-    assert rows[OTHER_AGENT]["last_activity_at"].startswith("2026-03-11T12:00")
-    assert [row["agent_name"] for row in await stats.by_agent(work, agent, AGENT)] == [AGENT]
+    assert rows[AGENT].total_lessons == rows[AGENT].medium_lessons == 1
+    assert 0 < rows[AGENT].effectiveness < 1
+    assert rows[AGENT].effectiveness_low < rows[AGENT].effectiveness < rows[AGENT].effectiveness_high
+    assert rows[OTHER_AGENT].last_activity_at.startswith("2026-03-11T12:00")
+    assert [row.agent_name for row in await stats.by_agent(work, agent, AGENT)] == [AGENT]

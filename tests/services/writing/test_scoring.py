@@ -137,7 +137,7 @@ async def test_a_coin_is_tossed_for_agents_with_enough_runs_and_events(
 
     await loop.work.store.write(more)
     clock.go_on(minutes=2)
-    told = (await loop.stats(agent, agent_name=AGENT)).lift["note"]
+    told = (await loop.stats(agent, agent_name=AGENT)).lift.note
     await loop.get(agent, run_id="asked")
     (row,) = [row for row in await loop.rows(tables.runs) if row["run_id"] == "asked"]
     assert (row["p_holdout"] > 0) is tosses
@@ -302,7 +302,7 @@ async def test_an_event_of_an_exempt_delivery_says_nothing_of_the_effect(
     assert [row["is_event"] for row in await loop.rows(tables.issues) if row["run_id"]] == [True]
     assert (await evidence(loop, lesson_id)).events == 0
     told = await loop.stats(agent, lesson_id=lesson_id)
-    assert told.lift["runs_without_a_coin"] == 1
+    assert told.lift.runs_without_a_coin == 1
     await loop.assert_healthy()
 
 
@@ -329,14 +329,16 @@ async def test_merging_takes_no_events_along(loop, agent: Caller, qa: Caller, pe
     await loop.assert_healthy()
 
 
-async def test_claims_are_counted_once_a_run_and_follow_what_is_said_last(loop, agent: Caller) -> None:
+async def test_what_an_agent_claims_is_kept_as_said_last_and_moves_nothing(loop, agent: Caller) -> None:
     lesson_id = await loop.learn(agent, RULE)
     run_id = (await loop.get(agent)).run_id
     await loop.record(agent, run_id, lesson_id, prevented_issue=True)
     await loop.record(agent, run_id, lesson_id, prevented_issue=True)
-    assert (await evidence(loop, lesson_id)).claims == (1, 0)
+    before = await evidence(loop, lesson_id)
+    assert [row["self_report"] for row in await loop.rows(tables.applications)] == [True]
     await loop.record(agent, run_id, lesson_id, prevented_issue=False)
-    assert (await evidence(loop, lesson_id)).claims == (0, 1)
+    assert [row["self_report"] for row in await loop.rows(tables.applications)] == [False]
+    assert await evidence(loop, lesson_id) == before
     await loop.assert_healthy()
 
 
@@ -475,8 +477,8 @@ async def with_runs(loop, *, served: tuple[int, int], held_out: tuple[int, int])
     def act(connection) -> None:
         connection.execute(tables.runs.insert(), rows)
         sums = evidence_rows.hold(connection, "demo", AGENT)
-        sums |= {"served_issues": served[1], "served_squares": served[1]}
-        evidence_rows.put(connection, sums | {"held_out_issues": held_out[1], "held_out_squares": held_out[1]})
+        sums = sums._replace(served_issues=served[1], served_squares=served[1])
+        evidence_rows.put(connection, sums._replace(held_out_issues=held_out[1], held_out_squares=held_out[1]))
 
     await loop.work.store.write(act)
 
@@ -493,7 +495,7 @@ async def test_serving_stops_by_itself_where_it_does_harm_and_a_person_resumes_i
     served = await loop.get(agent)
     assert [lesson.id for lesson in served.lessons] == [pinned]
     assert "Serving is stopped" in served.note
-    assert "more issues" in (await loop.stats(agent)).lift["stopped"]
+    assert "more issues" in (await loop.stats(agent)).lift.stopped
     with pytest.raises(Forbidden):
         await maintenance.resume(loop.work, agent, "")
     await maintenance.resume(loop.work, person, "the cause is mended")
@@ -524,9 +526,9 @@ async def test_serving_goes_on_where_it_helps_or_nobody_can_tell(
 async def test_the_lift_of_the_service_is_told_with_its_interval(loop, agent: Caller) -> None:
     await with_runs(loop, served=(9_000, 900), held_out=(90, 65))
     told = (await loop.stats(agent)).lift
-    assert (told["status"], told["comparisons"], told["runs_with_lessons"]) == ("measured", 90, 9_000)
-    assert told["low"] < told["estimate"] < told["high"]
-    assert told["estimate"] > 30
+    assert (told.status, told.comparisons, told.runs_with_lessons) == ("measured", 90, 9_000)
+    assert told.low < told.estimate < told.high
+    assert told.estimate > 30
 
 
 async def test_issues_of_measured_runs_are_counted_on_their_side(loop, agent: Caller, qa: Caller) -> None:

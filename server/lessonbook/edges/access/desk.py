@@ -1,4 +1,4 @@
-"""The desk between the edges and the services: it opens the workspace when it is first needed, and knows the caller."""
+"""The one way from an edge to a service: the workspace, the caller, the check of run ids, the time-out, the errors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
 
 import anyio
 
@@ -14,10 +14,9 @@ from lessonbook.domain.errors import TOO_LONG, LessonbookError, Unavailable
 from lessonbook.domain.lesson import Caller
 
 if TYPE_CHECKING:
-    from lessonbook.domain.loop import Request, Result
-    from lessonbook.edges.operations import Operation
     from lessonbook.services.workspace import Workspace
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 TOOL_TIMEOUT_S: Final = 30.0
@@ -25,11 +24,20 @@ log = logging.getLogger(__name__)
 
 
 class Desk:
-    """One server's way to its services."""
+    """One process's way to its services: nobody else in the edges, the command line or the facade calls one.
 
-    def __init__(self, open_workspace: Callable[[], Awaitable[Workspace]], caller: Caller) -> None:
+    `timeout_s` is what a call may take unless it says otherwise; None: as long as it needs.
+    """
+
+    def __init__(
+        self,
+        open_workspace: Callable[[], Awaitable[Workspace]],
+        caller: Caller,
+        timeout_s: float | None = TOOL_TIMEOUT_S,
+    ) -> None:
         self._open = open_workspace
         self._caller = caller
+        self._timeout_s = timeout_s
         self._workspace: Workspace | None = None
         self._opening: asyncio.Future[Workspace] | None = None
 
@@ -53,26 +61,42 @@ class Desk:
         if not opening.cancelled() and opening.exception() is None:
             self._workspace = opening.result()
 
-    @property
-    def opened(self) -> Workspace | None:
-        """The workspace, if it is open."""
-        return self._workspace
-
     def caller(self, *, person: bool = False) -> Caller:
         """Return who calls; `person` where the client has just asked them."""
         known = self._caller
         return Caller(known.project, known.principal, person=person or known.person, agent_name=known.agent_name)
 
-    async def act(self, operation: Operation, caller: Caller, request: Request) -> Result:
-        """Carry out an operation for `caller`.
+    async def call(
+        self, service: Callable[Concatenate[Workspace, Caller, P], Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Return what a service answers the desk's own caller; see `call_for`."""
+        return await self.call_for(self._caller, self._timeout_s, service, *args, **kwargs)
+
+    async def call_for(
+        self,
+        caller: Caller,
+        timeout_s: float | None,
+        service: Callable[Concatenate[Workspace, Caller, P], Awaitable[T]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Return what a service answers `caller` within `timeout_s` seconds; None: however long it takes.
 
         Raises:
-            InvalidInput: the run is named by a secret.
+            InvalidInput: an argument named `run_id`, or one of a request, holds a secret.
+            LessonbookError: as the service raises it, or as `answer` does.
         """
-        from lessonbook.screening.redact import refuse_secret  # noqa: PLC0415  # a fresh server does not need it yet
 
-        refuse_secret(getattr(request, "run_id", ""), "run_id")
-        return await operation.act(await self.workspace(), caller, request)
+        async def act() -> T:
+            from lessonbook.screening.redact import refuse_secret  # noqa: PLC0415  # a fresh server does not need it yet
+
+            for run_id in (kwargs.get("run_id"), *(getattr(given, "run_id", None) for given in args)):
+                if isinstance(run_id, str):
+                    refuse_secret(run_id, "run_id")
+            return await service(await self.workspace(), caller, *args, **kwargs)
+
+        return await answer(act, timeout_s)
 
     def give_up(self) -> None:
         """Let every call that waits for the database fail now, in words: the server ends."""

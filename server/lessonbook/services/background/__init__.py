@@ -1,6 +1,16 @@
 """Background: what a server does by itself, and waiting for what others did."""
 
 from lessonbook.services.background.maintenance import cleanup_lessons, diagnose, is_alive, keep_up, resume
+from lessonbook.services.background.models import embed_lessons, refiner_settings
 from lessonbook.services.background.watch import Watch
 
-__all__ = ["Watch", "cleanup_lessons", "diagnose", "is_alive", "keep_up", "resume"]
+__all__ = [
+    "Watch",
+    "cleanup_lessons",
+    "diagnose",
+    "embed_lessons",
+    "is_alive",
+    "keep_up",
+    "refiner_settings",
+    "resume",
+]

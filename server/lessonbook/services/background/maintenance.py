@@ -210,28 +210,30 @@ async def resume(work: Workspace, caller: Caller, reason: str) -> Resumed:
 
     def transaction(connection: Connection) -> Resumed:
         stop = evidence_rows.stop_of(connection, caller.project)
-        if stop is None or not stop["stopped"]:
+        if stop is None or not stop.stopped:
             raise Conflict(f"Serving is not stopped in project {caller.project!r}: there is nothing to resume")
         ledger = Ledger(work, caller, connection, work.now())
         numbers = as_sums(*sides(connection, caller.project))
         told = redact(reason)[0]
-        row: Row = {
-            "project": caller.project,
-            "stopped": False,
-            "reason": told,
-            "numbers": numbers,
-            "principal": caller.principal,
-            "changed_at": ledger.now,
-        }
-        evidence_rows.put_stop(connection, row)
+        evidence_rows.put_stop(
+            connection,
+            evidence_rows.ServiceStop(
+                caller.project,
+                stopped=False,
+                reason=told,
+                numbers=numbers,
+                principal=caller.principal,
+                changed_at=ledger.now,
+            ),
+        )
         ledger.note("service.resume", caller.project, {"reason": told, **numbers})
         ledger.write()
-        return Resumed(project=caller.project, stopped_for=stop["reason"])
+        return Resumed(project=caller.project, stopped_for=stop.reason)
 
     return await work.store.write(transaction)
 
 
-async def diagnose(work: Workspace) -> Diagnosis:
+async def diagnose(work: Workspace, _caller: Caller | None = None) -> Diagnosis:
     """Return what is wrong: counters that differ from the evidence, broken audit chains, a damaged file."""
     semantic = await work.semantic.checked()
 
@@ -274,7 +276,7 @@ def _misjudged(connection: Connection, project: str) -> list[str]:
     return wrong
 
 
-async def is_alive(work: Workspace) -> bool:
+async def is_alive(work: Workspace, _caller: Caller | None = None) -> bool:
     """Return whether the database answers and has the schema this version needs.
 
     Raises:

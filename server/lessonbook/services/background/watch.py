@@ -1,6 +1,7 @@
 """Watch: which lessons changed, as it happens, in this process or another."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -13,31 +14,34 @@ Changed = dict[str, list[str]]
 
 
 class Watch:
-    """Follows a project's lessons. What it has told stays known when following breaks off and begins anew."""
+    """Follows one project's lessons. What it has reported stays known when following breaks off and begins again."""
 
-    def __init__(self, work: Workspace, caller: Caller) -> None:
-        self._work = work
-        self._project = caller.project
+    def __init__(self) -> None:
         self._known: dict[str, int] | None = None
 
-    async def changes(self) -> AsyncIterator[Changed]:
+    async def follow(self, work: Workspace, caller: Caller, heard: Callable[[Changed], Awaitable[None]]) -> None:
+        """Call `heard` with each of `changes`, for ever."""
+        async for changed in self.changes(work, caller):
+            await heard(changed)
+
+    async def changes(self, work: Workspace, caller: Caller) -> AsyncIterator[Changed]:
         """Yield the lessons that changed since the last time, for ever; nothing the first time, to say it has begun.
 
         Raises:
             Unavailable: the database does not answer. Call again: what changed meanwhile comes first.
         """
-        async for _ in self._work.store.changes():
-            known, changed = await self._work.store.read(self._fresh)
+        async for _ in work.store.changes():
+            known, changed = await work.store.read(partial(self._fresh, project=caller.project))
             self._known = known
             yield changed
 
-    def _fresh(self, connection: Connection) -> tuple[dict[str, int], Changed]:
-        now = lesson_rows.revisions_of(connection, self._project)
+    def _fresh(self, connection: Connection, project: str) -> tuple[dict[str, int], Changed]:
+        now = lesson_rows.revisions_of(connection, project)
         if self._known is None:
             return now, {}
         known = self._known
         return now, {
-            agent: lesson_rows.ids_changed_after(connection, self._project, agent, known.get(agent, 0))
+            agent: lesson_rows.ids_changed_after(connection, project, agent, known.get(agent, 0))
             for agent, revision in now.items()
             if revision > known.get(agent, 0)
         }

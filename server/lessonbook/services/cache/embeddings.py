@@ -65,13 +65,13 @@ class _Vectors:
     def news(self, connection: Connection) -> _News:
         """Return what was embedded since the last call; everything where some were forgotten or came late."""
         rows = vector_rows.since(connection, self._project, self._model, self._since)
-        known = len(self._known.keys() | {lesson_id for lesson_id, _, _ in rows})
+        known = len(self._known.keys() | {row.lesson_id for row in rows})
         is_all = self._since is None or known != vector_rows.count(connection, self._project, self._model)
         if is_all and self._since is not None:
             rows = vector_rows.since(connection, self._project, self._model, None)
-        latest = max((moment for _, _, moment in rows), default=None)
+        latest = max((row.embedded_at for row in rows), default=None)
         since = latest - _OVERLAP if latest else self._since
-        return _News({lesson_id: vector for lesson_id, vector, _ in rows}, is_all, since)
+        return _News({row.lesson_id: row.vector for row in rows}, is_all, since)
 
     def take(self, news: _News) -> None:
         """Know what `news` tell."""

@@ -1,6 +1,6 @@
 """Measure: what is known of an agent's lessons by evidence, held in memory, and whether a coin is tossed at all.
 
-Counts of deliveries never touch a lesson's row, so they are read anew every now and then; events, claims and verdicts
+Counts of deliveries never touch a lesson's row, so they are read anew every now and then; events and verdicts
 come with the lesson itself, as soon as they are there.
 """
 
@@ -90,7 +90,7 @@ def readiness(connection: Connection, project: str, agent_name: str, mode: Mode,
     since = counted_since(now)
     days = figures.activity(connection, project, agent_name, since)
     events = evidence_rows.count_events(connection, project, agent_name, since, EVENTS_MIN)
-    return Readiness(mode, sum(row["runs"] for row in days), events)
+    return Readiness(mode, sum(row.runs for row in days), events)
 
 
 def evidence_of(lesson: Lesson, exposures: Mapping[int, figures.Exposure] | None = None) -> Evidence:

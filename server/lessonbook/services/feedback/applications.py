@@ -22,6 +22,7 @@ from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store import rollups, runs
 from lessonbook.store.rollups import week_of
+from lessonbook.store.runs import ApplicationRow, DeliveryRow, RunRow
 from lessonbook.store.types import Row
 
 FLAGS_TO_SUSPEND: Final = 2
@@ -48,7 +49,7 @@ async def record_application(work: Workspace, caller: Caller, application: Appli
         recorded = runs.applications_of(connection, caller.project, application.run_id, wanted)
         delivered = runs.deliveries_of(connection, caller.project, application.run_id)
         events = evidence_rows.events_of_run(connection, caller.project, application.run_id)
-        evidence: Standing = "verified" if caller.may_verify(run["principal"]) else "declared"
+        evidence: Standing = "verified" if caller.may_verify(run.principal) else "declared"
         results = [
             _record(
                 ledger,
@@ -64,7 +65,7 @@ async def record_application(work: Workspace, caller: Caller, application: Appli
             else RecordedApplication(lesson_id=lesson_id, result="unknown")
             for lesson_id in wanted
         ]
-        _count_by_day(ledger, run["agent_name"], recorded, application.run_id, wanted)
+        _count_by_day(ledger, run.agent_name, recorded, application.run_id, wanted)
         ledger.write()
         return Applied(results=results)
 
@@ -82,22 +83,22 @@ async def record_application(work: Workspace, caller: Caller, application: Appli
 def _record(
     ledger: Ledger,
     application: Application,
-    run: Row,
+    run: RunRow,
     lesson: Lesson,
-    old: Row | None,
-    delivery: Row | None,
+    old: ApplicationRow | None,
+    delivery: DeliveryRow | None,
     evidence: Standing,
     *,
     had_event: bool,
 ) -> RecordedApplication:
     values = _values(ledger, application, old, evidence)
-    by_coin = delivery is not None and bool(delivery["shown"]) and tells(delivery, lesson)
+    by_coin = delivery is not None and delivery.shown and tells(delivery, lesson)
     if old is None:
         row: dict[str, Any] = {
             "project": ledger.caller.project,
             "run_id": application.run_id,
             "lesson_id": lesson.id,
-            "agent_name": run["agent_name"],
+            "agent_name": run.agent_name,
             "principal": ledger.caller.principal,
             "by_coin": by_coin,
             "applied_at": ledger.now,
@@ -106,12 +107,12 @@ def _record(
         runs.add_application(ledger.connection, row)
     elif values:
         runs.change_application(ledger.connection, ledger.caller.project, application.run_id, lesson.id, values)
-    before = _Statements.of(old) if old else _Statements()
-    after = _Statements.of({**(old or {}), **values})
+    said = old._asdict() if old else {}
+    before, after = _Statements.of(said), _Statements.of({**said, **values})
     known = Evidence.from_document(lesson.evidence)
     if old is None and delivery is not None and by_coin:
-        week = week_of(delivery["delivered_at"].date())
-        known = known.add_application(p_show=delivery["p_show"], period=week, event=had_event)
+        week = week_of(delivery.delivered_at.date())
+        known = known.add_application(p_show=delivery.p_show, period=week, event=had_event)
     counters = _counters(lesson, known, before, after, is_new=old is None)
     is_renewed = lesson.status == "probation" and values.get("verdict_evidence") == "verified"
     renewed: Row = {"expires_at": ledger.expiry()} if is_renewed else {}
@@ -125,7 +126,7 @@ def _record(
 
 
 def _count_by_day(
-    ledger: Ledger, agent_name: str, before: Mapping[str, Row], run_id: str, lesson_ids: Collection[str]
+    ledger: Ledger, agent_name: str, before: Mapping[str, ApplicationRow], run_id: str, lesson_ids: Collection[str]
 ) -> None:
     """Count what the call has changed on the day each application was made, for figures of the last days."""
     project = ledger.caller.project
@@ -133,43 +134,42 @@ def _count_by_day(
     changed: dict[str, Counter[str]] = defaultdict(Counter)
     for lesson_id, row in after.items():
         old = before.get(lesson_id)
-        day = changed[row["applied_at"].date().isoformat()]
+        day = changed[row.applied_at.date().isoformat()]
         day["applications"] += old is None
-        day["verified"] += (row["verdict"] is not None) - (old is not None and old["verdict"] is not None)
-        day["prevented"] += (row["verdict"] is True) - (old is not None and old["verdict"] is True)
+        day["verified"] += (row.verdict is not None) - (old is not None and old.verdict is not None)
+        day["prevented"] += (row.verdict is True) - (old is not None and old.verdict is True)
     for day, counts in sorted(changed.items()):
         if any(counts.values()):
-            more = {name: counts[name] for name in rollups.APPLICATIONS}
-            key = {"project": project, "agent_name": agent_name, "day": day, "last_at": ledger.now}
-            rollups.count_applications(ledger.connection, key | more)
+            rollups.count_applications(
+                ledger.connection, project, agent_name, day, rollups.AppliedCounts(**counts), ledger.now
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class _Statements:
-    """What is said of one application: the agent's own claim, and somebody else's verdict."""
+    """The verdict on one application, and whether it is verified."""
 
-    claim: bool | None = None
     verdict: bool | None = None
     verified: bool = False
 
     @classmethod
     def of(cls, row: Row) -> Self:
         """Return what the columns of an application say."""
-        return cls(row.get("self_report"), row.get("verdict"), row.get("verdict_evidence") == "verified")
+        return cls(row.get("verdict"), row.get("verdict_evidence") == "verified")
 
     def judges(self, *, prevented: bool) -> bool:
         """Return whether somebody else than the run's principal says this of the lesson."""
         return self.verified and self.verdict is prevented
 
 
-def _values(ledger: Ledger, application: Application, old: Row | None, evidence: Standing) -> Row:
+def _values(ledger: Ledger, application: Application, old: ApplicationRow | None, evidence: Standing) -> Row:
     """Return the columns this call sets: the agent's own report, or a verdict that may replace the old one."""
     values: Row = {"notes": redact(application.notes)[0]} if application.notes or old is None else {}
     if application.prevented_issue is None:
         return values
     if application.source == "agent":
         return {**values, "self_report": application.prevented_issue}
-    if old is not None and old["verdict_evidence"] == "verified" and evidence == "declared":
+    if old is not None and old.verdict_evidence == "verified" and evidence == "declared":
         return values
     return {
         **values,
@@ -188,17 +188,12 @@ def _counters(lesson: Lesson, evidence: Evidence, before: _Statements, after: _S
         "times_verified": lesson.times_verified + (after.verdict is not None) - (before.verdict is not None),
         "times_prevented": lesson.times_prevented + (after.verdict is True) - (before.verdict is True),
     }
-    helped, hurt = evidence.claims
-    claims = (
-        helped + (after.claim is True) - (before.claim is True),
-        hurt + (after.claim is False) - (before.claim is False),
-    )
     for_it, against = evidence.verdicts
     verdicts = (  # never below zero: an older version did not keep them
         max(for_it + after.judges(prevented=True) - before.judges(prevented=True), 0),
         max(against + after.judges(prevented=False) - before.judges(prevented=False), 0),
     )
-    document = replace(evidence, claims=claims, verdicts=verdicts).to_document()
+    document = replace(evidence, verdicts=verdicts).to_document()
     if document != lesson.evidence:
         counters["evidence"] = document
     return counters if lesson.events else {**counters, **effect_columns(replace(lesson, **counters))}

@@ -189,6 +189,11 @@ async def add_lesson(work: Workspace, caller: Caller, new: NewLesson) -> Reviewe
     return await work.store.write(transaction)
 
 
+async def starters(work: Workspace, _caller: Caller, agent_name: str, stack: Sequence[str]) -> Sequence[CatalogueRule]:
+    """Return the catalogue rules for an agent that works with a stack, the most useful first."""
+    return work.catalogue.for_agent(agent_name, stack)
+
+
 async def add_starters(work: Workspace, caller: Caller, agent_name: str, rules: Sequence[CatalogueRule]) -> list[str]:
     """Give an agent catalogue lessons before anything was reported, and return the ids of those it did not have."""
     name = work.roster.resolve(agent_name)

@@ -169,7 +169,7 @@ class _Refining:
         is_uncounted = self._run is None and self._batch.source != "agent"
         return refined.model_copy(update={"note": _UNCOUNTED if is_uncounted else ""})
 
-    def _find_run(self) -> Row | None:
+    def _find_run(self) -> runs.RunRow | None:
         if not self._batch.run_id:
             return None
         run = runs.find(self._connection, self._caller.project, self._batch.run_id)

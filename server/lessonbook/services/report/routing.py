@@ -11,7 +11,7 @@ from lessonbook.services.agent_names import meaning_of
 from lessonbook.services.report.preparation import Prepared
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import agents as agent_rows
-from lessonbook.store.types import Row
+from lessonbook.store.runs import RunRow
 
 
 def agents_of(
@@ -19,7 +19,7 @@ def agents_of(
     connection: Connection,
     caller: Caller,
     agent_name: str,
-    run: Row | None,
+    run: RunRow | None,
     issues: Sequence[tuple[Prepared, str | None]],
 ) -> list[str]:
     """Return the agent of each issue: the one named, else the run's, the connection's, the one found.
@@ -42,25 +42,25 @@ def agents_of(
     return [_found_agent(work, run, item, responsible, owners) for item, responsible in issues]
 
 
-def _known_agent(work: Workspace, connection: Connection, caller: Caller, agent_name: str, run: Row | None) -> str:
+def _known_agent(work: Workspace, connection: Connection, caller: Caller, agent_name: str, run: RunRow | None) -> str:
     """Return the agent that was named; empty where none was. A name that is no agent's names none."""
     if agent_name:
         named = meaning_of(work, connection, caller, agent_name)
         if named.agent_name:
             return named.agent_name
-    if run is not None and not run["routed"]:
-        return run["agent_name"]
+    if run is not None and not run.routed:
+        return run.agent_name
     return work.roster.resolve(caller.agent_name) if caller.agent_name else ""
 
 
 def _found_agent(
     work: Workspace,
-    run: Row | None,
+    run: RunRow | None,
     item: Prepared,
     responsible: str | None,
     owners: Mapping[str, Sequence[tuple[str, str]]],
 ) -> str:
-    found = run["agent_name"] if run is not None else SHARED_AGENT
+    found = run.agent_name if run is not None else SHARED_AGENT
     if found == SHARED_AGENT:
         found = responsible or work.settings.refiner.default_agent
     for key in _rule_names(item):

@@ -20,12 +20,12 @@ from lessonbook.store.types import Row
 class RunEvents:
     """What a run has had so far, and what the issues of one report add to it."""
 
-    def __init__(self, caller: Caller, source: Source, run: Row | None, scores: Scores) -> None:
+    def __init__(self, caller: Caller, source: Source, run: runs.RunRow | None, scores: Scores) -> None:
         self._caller = caller
         self._source: Source = source
         self._run = run
         self._scores = scores
-        self._delivered: dict[str, Row] = {}
+        self._delivered: dict[str, runs.DeliveryRow] = {}
         self._events: dict[str, Event] = {}
         self._seen: set[str] = set()
         self._new_issues = 0
@@ -33,7 +33,7 @@ class RunEvents:
 
     def _evidence(self) -> Evidence:
         caller, run = self._caller, self._run
-        verified = caller.person if run is None else caller.may_verify(run["principal"])
+        verified = caller.person if run is None else caller.may_verify(run.principal)
         return "verified" if verified else "declared"
 
     def look(self, connection: Connection, fingerprints: Iterable[str]) -> None:
@@ -41,11 +41,11 @@ class RunEvents:
         project, run = self._caller.project, self._run
         not_by: set[str] = set()
         if run is not None:
-            self._delivered = runs.deliveries_of(connection, project, run["run_id"])
-            self._events = evidence_rows.events_of_run(connection, project, run["run_id"])
+            self._delivered = runs.deliveries_of(connection, project, run.run_id)
+            self._events = evidence_rows.events_of_run(connection, project, run.run_id)
             if self.evidence == "verified":
                 # What the run's own principal declared beforehand must not make this report old news.
-                not_by = {LOCAL, run["principal"]} - {self._caller.principal}
+                not_by = {LOCAL, run.principal} - {self._caller.principal}
         self._seen = issue_rows.seen_fingerprints(connection, project, fingerprints, not_by=not_by)
 
     def eligible(self, lesson_id: str | None) -> bool:

@@ -36,6 +36,7 @@ from lessonbook.services.cache.measured import Measure, effect_of
 from lessonbook.services.cache.shelf import ALL_AGENTS, RankedLesson, Shelf, asked_of
 from lessonbook.services.workspace import Workspace, hash_of
 from lessonbook.store import idempotency, runs, serving
+from lessonbook.store.runs import DeliveryRow, RunRow
 from lessonbook.store.types import Row
 
 TOOL: Final = "get_lessons"
@@ -183,8 +184,8 @@ class _Serving:
     shelf: Shelf
     query: LessonQuery
     run_id: str
-    run: Row | None
-    earlier: Mapping[str, Row]
+    run: RunRow | None
+    earlier: Mapping[str, DeliveryRow]
     now: datetime
 
     def choose(self, similar: Mapping[str, float], subjects: Subjects) -> tuple[_Pick, list[Row]]:
@@ -206,7 +207,7 @@ class _Serving:
             self._uniform,
             query.max_tokens - prompt_section.overhead(self.run_id),
             most=query.max_lessons,
-            given={lesson_id: row["shown"] for lesson_id, row in self.earlier.items()},
+            given={lesson_id: row.shown for lesson_id, row in self.earlier.items()},
         )
         shown = [delivery.lesson_id for delivery in assigned if delivery.shown]
         withheld = len(assigned) - len(shown)
@@ -236,7 +237,7 @@ class _Serving:
     def _is_held_out(self) -> bool:
         """Return whether the whole run gets no lessons but the exempt ones: decided by its first call."""
         if self.run is not None:
-            return bool(self.run["holdout"])
+            return self.run.holdout
         return self._p_holdout() > coin.toss_run(self.work.secret, self.caller.project, self.run_id, EPOCH)
 
     def _p_holdout(self) -> float:
@@ -259,7 +260,6 @@ class _Serving:
             "run_id": self.run_id,
             "lesson_id": lesson.id,
             "agent_name": self.shelf.owner_of(lesson),
-            "eligible": True,
             "shown": delivery.shown,
             "p_show": delivery.p_show,
             "exempt": delivery.exempt,

@@ -3,6 +3,7 @@
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
@@ -13,9 +14,11 @@ from lessonbook.domain.errors import InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_status import LISTED, SUGGESTED
 from lessonbook.domain.operator import (
+    AuditEntry,
     AuditQuery,
     AuditTrail,
     EvidenceSummary,
+    LessonChange,
     LessonDetail,
     LessonListing,
     LessonPage,
@@ -23,6 +26,7 @@ from lessonbook.domain.operator import (
     PendingIssue,
     PendingListing,
     PendingPage,
+    RaisedFlag,
     SuggestedMatch,
 )
 from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, storable
@@ -153,12 +157,9 @@ async def get_lesson(work: Workspace, caller: Caller, lesson_id: str) -> LessonD
             effect=effect_of(lesson),
             evidence=_evidence(lesson),
             history=[_history_line(row) for row in lesson_rows.history(connection, caller.project, lesson_id)],
-            issues=[
-                _pending(row).model_dump()
-                for row in issue_rows.of_lesson(connection, caller.project, lesson_id, EVIDENCE_MAX)
-            ],
+            issues=[_pending(row) for row in issue_rows.of_lesson(connection, caller.project, lesson_id, EVIDENCE_MAX)],
             flags=[
-                {"principal": row["principal"], "reason": row["reason"], "flagged_at": row["flagged_at"].isoformat()}
+                RaisedFlag(principal=row["principal"], reason=row["reason"], flagged_at=row["flagged_at"].isoformat())
                 for row in lesson_rows.flags_of(connection, caller.project, lesson_id)
             ],
         )
@@ -177,9 +178,9 @@ def _evidence(lesson: Lesson) -> EvidenceSummary:
     )
 
 
-def _history_line(row: Row) -> dict[str, Any]:
-    line = {key: value for key, value in row.items() if key not in {"project", "lesson_id"}}
-    return {**line, "severity": SEVERITY_OF_RANK[row["severity"]], "changed_at": row["changed_at"].isoformat()}
+def _history_line(row: Row) -> LessonChange:
+    severity, moment = SEVERITY_OF_RANK[row["severity"]], row["changed_at"].isoformat()
+    return LessonChange.model_validate({**row, "severity": severity, "changed_at": moment})
 
 
 async def lessons_by_category(work: Workspace, caller: Caller, agent_name: str = "") -> dict[str, list[ListedLesson]]:
@@ -245,7 +246,7 @@ async def issues_of_run(work: Workspace, caller: Caller, run_id: str) -> tuple[l
             raise NotFound.run(run_id, caller.project)
         rows = issue_rows.of_run(connection, caller.project, run_id, EVIDENCE_MAX)
         delivered = runs.deliveries_of(connection, caller.project, run_id)
-        return [_pending(row) for row in rows], {lesson_id: row["shown"] for lesson_id, row in delivered.items()}
+        return [_pending(row) for row in rows], {lesson_id: row.shown for lesson_id, row in delivered.items()}
 
     return await work.store.read(read)
 
@@ -263,13 +264,7 @@ async def get_audit(work: Workspace, caller: Caller, query: AuditQuery) -> Audit
         )
     )
     return AuditTrail(
-        entries=[
-            {
-                **{key: value for key, value in row.items() if key != "project"},
-                "logged_at": row["logged_at"].isoformat(),
-            }
-            for row in rows
-        ]
+        entries=[AuditEntry.model_validate({**asdict(row), "logged_at": row.logged_at.isoformat()}) for row in rows]
     )
 
 

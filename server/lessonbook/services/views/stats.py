@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -11,14 +11,17 @@ from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_status import SERVABLE, TOMBSTONES
 from lessonbook.domain.loop import (
     Effect,
+    LessonLift,
     NotEnough,
     PreventionRate,
     RecurringIssue,
+    ServiceLift,
     Stats,
     StatsQuery,
     Totals,
     WeekFigures,
 )
+from lessonbook.domain.operator import AgentFigures
 from lessonbook.experiment.effect import EVENTS_MIN, effect_of
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.intervals import wilson_interval
@@ -32,7 +35,8 @@ from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store import rollups
 from lessonbook.store import stats as figures
-from lessonbook.store.types import Row
+from lessonbook.store.evidence import AgentSums
+from lessonbook.store.rollups import ActivityDay
 
 RECURRING_MAX: Final = 5
 TREND_WEEKS: Final = 12
@@ -67,7 +71,7 @@ def _of_agents(
     project = caller.project
     lessons = figures.by_status(connection, project, agent_name)
     ever = figures.activity(connection, project, agent_name)
-    within = ever if since is None else [row for row in ever if row["day"] >= since.date().isoformat()]
+    within = ever if since is None else [row for row in ever if row.day >= since.date().isoformat()]
     events = evidence_rows.of_agents(connection, project, agent_name)
     totals = {name: _sum(within, name) for name in ("issues", "runs", "deliveries")}
     totals |= {name: _sum(lessons.values(), counter) for name, counter in _COUNTED.items()}
@@ -88,7 +92,7 @@ def _of_agents(
         withheld_by_reason={
             "coin": _sum(within, "withheld"),
             "holdout": _sum(within, "deliveries") - _sum(within, "shown") - _sum(within, "withheld"),
-            **{status: row["lessons"] for status, row in lessons.items() if status not in SERVABLE},
+            **{status: row.lessons for status, row in lessons.items() if status not in SERVABLE},
         },
         prevention_rate=_rate(totals["prevented"], totals["verified"]),
         tokens_served=_sum(within, "tokens"),
@@ -96,11 +100,11 @@ def _of_agents(
     )
 
 
-def _pooled(rows: Sequence[Row]) -> Effect | NotEnough:
+def _pooled(rows: Sequence[AgentSums]) -> Effect | NotEnough:
     """Return the effect of all lessons taken together: each event counts the same, whichever lesson's it is."""
     total = Evidence()
     for row in rows:
-        total = total + Evidence.from_document(row["effect"])
+        total = total + Evidence.from_document(row.effect)
     if total.events < EVENTS_MIN:
         return "not enough data"
     found = effect_of(total)
@@ -116,24 +120,25 @@ def _service_lift(
     agent_name: str,
     now: datetime,
     both: Sequence[RunTotals],
-) -> dict[str, Any]:
+) -> ServiceLift:
     """Return issues spared per 100 runs, runs with lessons against those held out, and what is missing to tell it."""
     served, held_out = both
-    told: dict[str, Any] = {
-        "comparisons": held_out.runs,
-        "runs_with_lessons": served.runs,
-        "unit": UNIT,
-    }
-    if agent_name:
-        told["note"] = readiness(connection, project, agent_name, work.settings.learning.mode, now).sentence()
-    if stop := evidence_rows.stop_reason(connection, project):
-        told["stopped"] = stop
-    if min(served.runs, held_out.runs) < EVENTS_MIN:
-        return {"status": "not enough data", **told}
-    return {"status": "measured", **told, **_interval(service_lift(served, held_out, HOLDOUT_SHARE))}
+    note = agent_name and readiness(connection, project, agent_name, work.settings.learning.mode, now).sentence()
+    enough = min(served.runs, held_out.runs) >= EVENTS_MIN
+    return ServiceLift(
+        status="measured" if enough else "not enough data",
+        comparisons=held_out.runs,
+        runs_with_lessons=served.runs,
+        unit=UNIT,
+        note=note if agent_name else None,
+        stopped=evidence_rows.stop_reason(connection, project) or None,
+        **_interval(service_lift(served, held_out, HOLDOUT_SHARE) if enough else None),
+    )
 
 
-def _interval(lift: Lift) -> dict[str, float]:
+def _interval(lift: Lift | None) -> dict[str, float]:
+    if lift is None:
+        return {}
     per_hundred = {"estimate": lift.mean, "low": lift.low, "high": lift.high}
     return {name: round(100 * value, 3) for name, value in per_hundred.items()}
 
@@ -147,14 +152,14 @@ def _rate(prevented: int, verdicts: int) -> PreventionRate | None:
     return PreventionRate(ratio=round(share, 3), low=round(low, 3), high=round(high, 3), verdicts=verdicts)
 
 
-def _trend(days: Sequence[Row], today: date) -> list[WeekFigures]:
+def _trend(days: Sequence[ActivityDay], today: date) -> list[WeekFigures]:
     """Return the last weeks, oldest first, from the first in which anything happened; a week begins on Monday."""
     sums: dict[date, dict[str, int]] = {}
     for row in days:
-        day = date.fromisoformat(row["day"])
+        day = date.fromisoformat(row.day)
         week = sums.setdefault(day - timedelta(days=day.weekday()), dict.fromkeys(_WEEKLY, 0))
         for name in _WEEKLY:
-            week[name] += row[name]
+            week[name] += getattr(row, name)
     monday = today - timedelta(days=today.weekday())
     weeks = (monday - timedelta(weeks=back) for back in reversed(range(TREND_WEEKS)))
     nothing: dict[str, int] = dict.fromkeys(_WEEKLY, 0)
@@ -169,17 +174,10 @@ def _week(begins: date, sums: dict[str, int]) -> WeekFigures:
     return WeekFigures(begins=begins.isoformat(), issues_per_100_runs=per_hundred, **sums)
 
 
-async def by_agent(work: Workspace, caller: Caller, agent_name: str = "") -> list[dict[str, Any]]:
+async def by_agent(work: Workspace, caller: Caller, agent_name: str = "") -> list[AgentFigures]:
     """Return the statistics view's rows of the project, an agent each."""
     name = work.roster.resolve(agent_name) if agent_name else ""
-    rows = await work.store.read(lambda connection: figures.by_agent(connection, caller.project, name))
-    return [_plain(row) for row in rows]
-
-
-def _plain(row: Row) -> dict[str, Any]:
-    moment = row["last_activity_at"]
-    rounded = {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
-    return {**rounded, "last_activity_at": moment.isoformat() if moment else None}
+    return await work.store.read(lambda connection: figures.by_agent(connection, caller.project, name))
 
 
 def _of_lesson(connection: Connection, caller: Caller, lesson_id: str, since: datetime | None) -> Stats:
@@ -194,7 +192,7 @@ def _of_lesson(connection: Connection, caller: Caller, lesson_id: str, since: da
         "prevented": lesson.times_prevented,
     }
     if since is not None:
-        counted = figures.applied_since(connection, caller.project, lesson_id, since)
+        counted = figures.applied_since(connection, caller.project, lesson_id, since)._asdict()
         counted["issues"] = figures.issues_of_lesson_since(connection, caller.project, lesson_id, since)
     by_coin = delivered.randomised - delivered.randomised_shown
     return Stats(
@@ -214,23 +212,23 @@ def _of_lesson(connection: Connection, caller: Caller, lesson_id: str, since: da
     )
 
 
-def _lesson_lift(connection: Connection, caller: Caller, lesson: Lesson) -> dict[str, Any]:
+def _lesson_lift(connection: Connection, caller: Caller, lesson: Lesson) -> LessonLift:
     """Return issues spared per 100 runs in which a coin decided on the lesson, shown against withheld."""
     evidence = evidence_of(lesson, figures.exposures_of(connection, caller.project, lesson.id))
     seen = evidence.total()
-    told: dict[str, Any] = {
-        "comparisons": seen.withheld,
-        "runs_shown": seen.shown,
-        "runs_without_a_coin": evidence.certain,
-        "unit": UNIT,
-    }
-    if evidence.events < EVENTS_MIN or not seen.withheld:
-        return {"status": "not enough data", **told}
-    return {"status": "measured", **told, **_interval(lift_of(evidence))}
+    enough = evidence.events >= EVENTS_MIN and seen.withheld > 0
+    return LessonLift(
+        status="measured" if enough else "not enough data",
+        comparisons=seen.withheld,
+        runs_shown=seen.shown,
+        runs_without_a_coin=evidence.certain,
+        unit=UNIT,
+        **_interval(lift_of(evidence) if enough else None),
+    )
 
 
-def _sum(rows: Iterable[Row], name: str) -> int:
-    return sum(int(row[name]) for row in rows)
+def _sum(rows: Iterable[tuple[object, ...]], name: str) -> int:
+    return sum(getattr(row, name) for row in rows)
 
 
 def _recurring(lesson: Lesson) -> RecurringIssue:

@@ -20,7 +20,7 @@ from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import runs
 from lessonbook.store import stats as figures
-from lessonbook.store.rollups import week_of
+from lessonbook.store.rollups import ActivityDay, week_of
 from lessonbook.store.types import Row
 
 RUN_ISSUES_MAX: Final = 10
@@ -36,27 +36,27 @@ class Scores:
         self._of_agents: dict[str, Evidence] = defaultdict(Evidence)
         self._verified: list[str] = []
 
-    def add_event(self, lesson: Lesson, delivery: Row) -> None:
+    def add_event(self, lesson: Lesson, delivery: runs.DeliveryRow) -> None:
         """Count the first issue of the lesson's class in a run where it was eligible, in the words it had then.
 
         Verified ones only: what the run's own principal says of it is kept, and moves nothing.
         """
         if not tells(delivery, lesson):
             return
-        connection, project, run_id = self._ledger.connection, self._ledger.caller.project, delivery["run_id"]
+        connection, project, run_id = self._ledger.connection, self._ledger.caller.project, delivery.run_id
         applied = runs.applications_of(connection, project, run_id, [lesson.id])
         event: dict[str, Any] = {
-            "shown": delivery["shown"],
-            "p_show": delivery["p_show"],
+            "shown": delivery.shown,
+            "p_show": delivery.p_show,
             "verified": True,
-            "applied": any(row["by_coin"] for row in applied.values()),
-            "period": week_of(delivery["delivered_at"].date()),
+            "applied": any(row.by_coin for row in applied.values()),
+            "period": week_of(delivery.delivered_at.date()),
         }
         self._events[lesson.id] = self._events[lesson.id].add_event(**event)
-        agent_name = delivery["agent_name"]
+        agent_name = delivery.agent_name
         self._of_agents[agent_name] = self._of_agents[agent_name].add_event(**event)
 
-    def verify_event(self, lesson: Lesson, delivery: Row, event: evidence_rows.Event) -> None:
+    def verify_event(self, lesson: Lesson, delivery: runs.DeliveryRow, event: evidence_rows.Event) -> None:
         """Count an event that had been declared only, now that somebody else has reported it, too."""
         self._verified.append(event.issue_id)
         self.add_event(lesson, delivery)
@@ -74,28 +74,28 @@ class Scores:
             exposures = figures.exposures_of(self._ledger.connection, self._ledger.caller.project, lesson.id)
             move_by_evidence(self._ledger, lesson, exposures, self._prior(lesson))
 
-    def write(self, run: Row | None, new_issues: int) -> None:
+    def write(self, run: runs.RunRow | None, new_issues: int) -> None:
         """Write what is not a lesson's: verified events, the agents' sums, and the run's issues."""
         connection, project = self._ledger.connection, self._ledger.caller.project
         evidence_rows.verify_events(connection, project, self._verified)
         arms = _arms(connection, run, new_issues) if run is not None and new_issues else {}
-        agents = {*self._of_agents, *([run["agent_name"]] if run is not None and arms else [])}
+        agents = {*self._of_agents, *([run.agent_name] if run is not None and arms else [])}
         for agent_name in sorted(agents):
-            row = evidence_rows.hold(connection, project, agent_name)
-            total = Evidence.from_document(row["effect"]) + self._of_agents[agent_name]
-            row["effect"] = total.to_document()
-            if run is not None and agent_name == run["agent_name"]:
-                row |= {name: row[name] + more for name, more in arms.items()}
-            evidence_rows.put(connection, row)
+            sums = evidence_rows.hold(connection, project, agent_name)
+            total = Evidence.from_document(sums.effect) + self._of_agents[agent_name]
+            grown: dict[str, int] = {}
+            if run is not None and agent_name == run.agent_name:
+                grown = {name: getattr(sums, name) + more for name, more in arms.items()}
+            evidence_rows.put(connection, sums._replace(effect=total.to_document(), **grown))
 
     def _prior(self, lesson: Lesson) -> Prior:
         """Return what this process expects of a lesson of its agent before there is evidence."""
         return self._ledger.work.shelves.prior_of(self._ledger.caller.project, lesson.agent_name)
 
 
-def tells(delivery: Row, lesson: Lesson) -> bool:
+def tells(delivery: runs.DeliveryRow, lesson: Lesson) -> bool:
     """Return whether a delivery tells of the lesson's effect: a coin decided on it, in the words it has now."""
-    return not delivery["exempt"] and delivery["lesson_version"] == lesson.version
+    return not delivery.exempt and delivery.lesson_version == lesson.version
 
 
 def scored(evidence: Evidence, prior: Prior = DEFAULT_PRIOR) -> Row:
@@ -145,8 +145,7 @@ def move_by_evidence(
 def recount(ledger: Ledger, lesson: Lesson) -> None:
     """Set a lesson's evidence anew from the rows: some of its issues have gone elsewhere, or its words are new."""
     found = counted(ledger.connection, ledger.caller.project, {lesson.id: lesson}).get(lesson.id, Evidence())
-    claims = Evidence.from_document(lesson.evidence).claims
-    ledger.set(lesson, scored(replace(found, claims=claims)))
+    ledger.set(lesson, scored(found))
 
 
 def counted(connection: Connection, project: str, lessons: Mapping[str, Lesson]) -> dict[str, Evidence]:
@@ -163,28 +162,30 @@ def counted(connection: Connection, project: str, lessons: Mapping[str, Lesson])
                 applied=event.applied,
                 period=week_of(event.delivered_at.date()),
             )
-    for lesson_id, version, p_show, delivered_at in evidence_rows.applied_by_coin(connection, project, only):
-        lesson = lessons.get(lesson_id)
-        if lesson is not None and version == lesson.version:
-            week = week_of(delivered_at.date())
-            found[lesson_id] = found[lesson_id].add_application(p_show=p_show, period=week)
+    for applied in evidence_rows.applied_by_coin(connection, project, only):
+        lesson = lessons.get(applied.lesson_id)
+        if lesson is not None and applied.lesson_version == lesson.version:
+            week = week_of(applied.delivered_at.date())
+            found[lesson.id] = found[lesson.id].add_application(p_show=applied.p_show, period=week)
     for lesson_id, verdicts in evidence_rows.verified_verdicts(connection, project, only).items():
         if lesson_id in lessons:
             found[lesson_id] = replace(found[lesson_id], verdicts=verdicts)
     return found
 
 
-def _arms(connection: Connection, run: Row, new_issues: int) -> Row:
+def _arms(connection: Connection, run: runs.RunRow, new_issues: int) -> dict[str, int]:
     """Count the issues of a measured run, and return by how much its side's sums grow."""
-    if not run["p_holdout"]:
+    if not run.p_holdout:
         return {}
-    count = runs.add_issues(connection, run["project"], run["run_id"], new_issues)
+    count = runs.add_issues(connection, run.project, run.run_id, new_issues)
     before, after = min(count - new_issues, RUN_ISSUES_MAX), min(count, RUN_ISSUES_MAX)
-    side = "held_out" if run["holdout"] else "served"
+    side = "held_out" if run.holdout else "served"
     return {f"{side}_issues": after - before, f"{side}_squares": after**2 - before**2}
 
 
-def sides(connection: Connection, project: str, agent_name: str = "", since: Row | None = None) -> list[RunTotals]:
+def sides(
+    connection: Connection, project: str, agent_name: str = "", since: Mapping[str, int] | None = None
+) -> list[RunTotals]:
     """Return the measured runs of a project or an agent: those served, and those held out.
 
     `since` are sums to leave out: those of before serving was resumed.
@@ -193,11 +194,13 @@ def sides(connection: Connection, project: str, agent_name: str = "", since: Row
     return sides_of(days, evidence_rows.of_agents(connection, project, agent_name), since)
 
 
-def sides_of(days: Iterable[Row], rows: Iterable[Row], since: Row | None = None) -> list[RunTotals]:
+def sides_of(
+    days: Iterable[ActivityDay], rows: Iterable[evidence_rows.AgentSums], since: Mapping[str, int] | None = None
+) -> list[RunTotals]:
     """Return the same from what was done by day and what the events of each agent add up to. See `sides`."""
     days, rows = list(days), list(rows)
-    held_out, measured = (sum(day[name] for day in days) for name in ("held_out_runs", "measured_runs"))
-    sums: Row = {name: sum(row[name] for row in rows) for name in evidence_rows.ARMS}
+    held_out, measured = sum(day.held_out_runs for day in days), sum(day.measured_runs for day in days)
+    sums: dict[str, int] = {name: sum(getattr(row, name) for row in rows) for name in evidence_rows.ARMS}
     sums |= {"served_runs": measured - held_out, "held_out_runs": held_out}
     left = {name: count - (since or {}).get(name, 0) for name, count in sums.items()}
     return [
@@ -206,7 +209,7 @@ def sides_of(days: Iterable[Row], rows: Iterable[Row], since: Row | None = None)
     ]
 
 
-def as_sums(served: RunTotals, held_out: RunTotals) -> Row:
+def as_sums(served: RunTotals, held_out: RunTotals) -> dict[str, int]:
     """Return both sides as one row of sums."""
     return {
         f"{side}_{name}": count
@@ -223,9 +226,9 @@ def stop_if_harmful(ledger: Ledger) -> bool:
     """Stop serving where the whole service causes more issues than it spares; returns whether it was stopped now."""
     connection, project = ledger.connection, ledger.caller.project
     stop = evidence_rows.stop_of(connection, project)
-    if stop is not None and stop["stopped"]:
+    if stop is not None and stop.stopped:
         return False
-    served, held_out = sides(connection, project, since=stop["numbers"] if stop else None)
+    served, held_out = sides(connection, project, since=stop.numbers if stop else None)
     if not service_harms(served, held_out, HOLDOUT_SHARE):
         return False
     lift = service_lift(served, held_out, HOLDOUT_SHARE)
@@ -234,14 +237,16 @@ def stop_if_harmful(ledger: Ledger) -> bool:
         f"those without (95 % interval {-100 * lift.high:.1f} to {-100 * lift.low:.1f}). "
         "A person can resume it: lessonbook resume"
     )
-    row: Row = {
-        "project": project,
-        "stopped": True,
-        "reason": reason,
-        "numbers": stop["numbers"] if stop else {},
-        "principal": ledger.caller.principal,
-        "changed_at": ledger.now,
-    }
-    evidence_rows.put_stop(connection, row)
+    evidence_rows.put_stop(
+        connection,
+        evidence_rows.ServiceStop(
+            project,
+            stopped=True,
+            reason=reason,
+            numbers=stop.numbers if stop else {},
+            principal=ledger.caller.principal,
+            changed_at=ledger.now,
+        ),
+    )
     ledger.note("service.stop", project, {"reason": reason, **as_sums(served, held_out)})
     return True

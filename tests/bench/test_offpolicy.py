@@ -4,11 +4,10 @@ import random
 from dataclasses import dataclass
 
 import pytest
+from bench.offpolicy import ValueEstimate, policy_value, values_together
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-
-from lessonbook.experiment.offpolicy import ValueEstimate, policy_value, values_together
 
 CHANCES = st.floats(0.05, 1.0)
 ROWS = st.lists(st.tuples(st.floats(0.0, 1.0), CHANCES, st.floats(0.05, 1.0), st.floats(0.0, 1.0)), min_size=1)
