@@ -23,6 +23,33 @@ from lessonbook.store.engine import connect
 from lessonbook.store.urls import parse_address
 
 TEMPLATE = "lessonbook_template"
+DATABASES = ("sqlite", "postgresql")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--database", choices=[*DATABASES, "both"], default="both", help="run no test on the other database"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect what needs the database that was not chosen."""
+    if (chosen := config.getoption("database")) == "both":
+        return
+    kept = [item for item in items if databases_of(item) <= {chosen}]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+    items[:] = kept
+
+
+def databases_of(item: pytest.Item) -> set[str]:
+    """Return which databases a test runs on, by its parameters, else by its fixtures."""
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    named = [parameters.get("dialect"), parameters.get("either_url"), *(parameters.get("kind") or ())]
+    if found := set(DATABASES).intersection(named):
+        return found
+    fixtures = getattr(item, "fixturenames", ())
+    of_fixtures = {"postgres_url": "postgresql", "sqlite_url": "sqlite", "sqlite_template": "sqlite"}
+    return {database for fixture, database in of_fixtures.items() if fixture in fixtures}
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +122,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=DATABASES)
 def dialect(request: pytest.FixtureRequest) -> str:
     return request.param
 

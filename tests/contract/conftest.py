@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
+from tests.conftest import DATABASES
 from tests.contract.links import HANDSHAKE, KINDS, STATELESS, Link, Transport, add_agent, in_a_task, linked
 
 
@@ -20,24 +21,26 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def new_database(
-    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path, postgres_url: str, postgres_template: str
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Callable[[str], str]]:
-    """Return a function that makes a migrated database and returns its URL."""
-    made: list[str] = []
+    """Return a function that makes a migrated database and returns its URL; a server starts where it is needed."""
+    made: list[tuple[str, str]] = []
 
     def make(dialect: str) -> str:
         name = f"contract_{uuid.uuid4().hex[:12]}"
         if dialect == "sqlite":
             path = tmp_path_factory.mktemp("contract") / f"{name}.db"
-            shutil.copy(sqlite_template, path)
+            shutil.copy(request.getfixturevalue("sqlite_template"), path)
             return f"sqlite:///{path}"
-        asyncio.run(_execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {postgres_template}"))
-        made.append(name)
+        postgres_url: str = request.getfixturevalue("postgres_url")
+        template: str = request.getfixturevalue("postgres_template")
+        asyncio.run(_execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template}"))
+        made.append((postgres_url, name))
         return _renamed(postgres_url, name)
 
     yield make
-    for name in made:
-        asyncio.run(_execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
+    for server_url, name in made:
+        asyncio.run(_execute(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 async def _execute(url: str, statement: str) -> None:
@@ -91,7 +94,7 @@ def sqlite_url(new_database: Callable[[str], str]) -> Iterator[str]:
     return new_database("sqlite")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=DATABASES)
 def either_url(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> str:
     """A database of the test's own, of each kind."""
     return new_database(request.param)
