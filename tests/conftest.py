@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -21,6 +22,11 @@ from lessonbook.services.workspace import Workspace
 from lessonbook.store import migrate
 from lessonbook.store.engine import connect
 from lessonbook.store.urls import parse_address
+
+# Where Python is not to keep what it has compiled (as in many containers), each worker and each of the hundreds of
+# servers that tests start would compile every module again: three times the work.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 TEMPLATE = "lessonbook_template"
 DATABASES = ("sqlite", "postgresql")
