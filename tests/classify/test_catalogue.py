@@ -102,12 +102,9 @@ def faults_of_form(rule: CatalogueRule) -> Iterator[str]:
     if not 30 <= len(rule.text) <= 400 or not 20 <= len(rule.why) <= 250:
         yield "length"
     for sentence in (rule.text, rule.why):
-        if not sentence.endswith(".") or not (sentence[0].isupper() or sentence[0] == "`"):
-            yield f"not a sentence: {sentence}"
-        if sentence.count("`") % 2:
-            yield f"open backtick: {sentence}"
-        if RISKY_TEXT.search(sentence):
-            yield f"risky: {sentence}"
+        plain = sentence.endswith(".") and (sentence[0].isupper() or sentence[0] == "`")
+        if not plain or sentence.count("`") % 2 or RISKY_TEXT.search(sentence):
+            yield f"not a plain sentence: {sentence}"
     if HOLLOW.search(rule.text):
         yield f"hollow: {rule.text}"
     if len(re.findall(r"[.!?](?=\s|$)", re.sub(r"`[^`]*`", "code", f"{rule.text} {rule.why}"))) > 3:

@@ -22,7 +22,7 @@ from mcp.client.stdio import StdioServerParameters
 from lessonbook.edges.transport.lines import MAX_LINE_BYTES
 from tests.patience import PATIENCE_S
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[3]
 SERVER = [sys.executable, str(Path(__file__).with_name("echo_server.py"))]
