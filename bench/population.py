@@ -13,6 +13,8 @@ from sqlalchemy import Connection, Table, insert
 from bench.databases import PROJECT
 from bench.lesson_texts import LessonText, lesson_texts
 from bench.workload import AGENT
+from lessonbook.domain.lesson_names import content_hash, rule_name, text_name
+from lessonbook.domain.token_estimate import estimate_lesson_tokens
 from lessonbook.domain.vocabulary import SEVERITY_RANK
 from lessonbook.search.document import document_of, with_issue
 from lessonbook.store import tables
@@ -92,7 +94,6 @@ def _write(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
 
 
 def _lesson_row(agent: str, number: int, lesson: LessonText, draw: random.Random) -> Row:
-    content_hash = hashlib.sha256(lesson.text.casefold().encode()).hexdigest()
     created_at = NOW - timedelta(hours=draw.randrange(1, 9_000))
     applied = draw.randrange(40)
     verified = draw.randint(0, applied)
@@ -117,8 +118,8 @@ def _lesson_row(agent: str, number: int, lesson: LessonText, draw: random.Random
         **_effect(draw),
         "last_seen_at": NOW - timedelta(hours=draw.randrange(1, 2_000)),
         "last_applied_at": NOW if applied else None,
-        "content_hash": content_hash,
-        "token_count": len(lesson.text) // 4 + 1,
+        "content_hash": content_hash(lesson.text),
+        "token_count": estimate_lesson_tokens(lesson.text, lesson.why),
         "revision": number,
         "created_at": created_at,
         "updated_at": created_at,
@@ -155,7 +156,7 @@ def _key_rows(pairs: Sequence[tuple[Row, LessonText]]) -> list[Row]:
     """Return a row for each name a lesson is matched by; of two lessons that answer to one name, the first has it."""
     rows: dict[str, Row] = {}
     for row, lesson in pairs:
-        for key in (f"text:{row['content_hash']}", *(f"rule:{key}" for key in lesson.keys)):
+        for key in (text_name(lesson.text), *map(rule_name, lesson.keys)):
             named = {"project": PROJECT, "agent_name": row["agent_name"], "key": key, "lesson_id": row["id"]}
             rows.setdefault(key, named)
     return list(rows.values())

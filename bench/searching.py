@@ -17,6 +17,7 @@ from bench.evaluation import Row, read_rows
 from bench.faults import BenchError
 from lessonbook.config.settings import load_settings
 from lessonbook.domain.lesson import Caller
+from lessonbook.domain.lesson_names import rule_name
 from lessonbook.domain.loop import Report
 from lessonbook.domain.operator import LessonListing
 from lessonbook.services.opening import open_workspace
@@ -92,7 +93,7 @@ class Desk:
         names: dict[str, str] = {}
         for name, text in lessons:
             offer = Offer(text, "", "medium", "other", "approved", "active", rule_key="")
-            keys = (f"rule:{_SCANNER}:{name}", f"text:{name}")
+            keys = (rule_name(f"{_SCANNER}:{name}"),)
             names[ledger.create(AGENT, offer, keys=keys, provenance={"imported_from": name})] = name
         ledger.write()
         return names

@@ -1,10 +1,9 @@
 """The budget, and the order in which lessons compete for it."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lessonbook.experiment.ranking import estimate_tokens, fill, standing, value
+from lessonbook.experiment.ranking import fill, standing, value
 
 SIZES = st.lists(st.integers(1, 60), max_size=40)
 
@@ -25,17 +24,6 @@ def test_what_is_chosen_fits_and_nothing_that_still_fits_is_left(
             taken += size
         elif len([item for item in chosen if item[0] < number]) < most:
             assert taken + size > max_tokens
-
-
-@given(st.text(max_size=200), st.text(max_size=200))
-def test_tokens_of_parts_are_never_fewer_than_those_of_the_whole(one: str, other: str) -> None:
-    assert estimate_tokens(one + other) <= estimate_tokens(one) + estimate_tokens(other)
-    assert estimate_tokens(one + other) >= estimate_tokens(one)
-
-
-@pytest.mark.parametrize(("text", "tokens"), [("", 0), ("a", 1), ("abcd", 1), ("abcde", 2), ("ü", 1), ("🚀🚀", 2)])
-def test_a_token_is_a_quarter_of_the_bytes_rounded_up(text: str, tokens: int) -> None:
-    assert estimate_tokens(text) == tokens
 
 
 @given(st.integers(1, 3), st.floats(-3, 1), st.floats(0, 0.9))

@@ -11,9 +11,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, cast, get_args
 
-from lessonbook.classify.rule_keys import NEVER_BARE, OWN_TOOL, spelled, twin_of
+from lessonbook.classify.rule_keys import NEVER_BARE, spelled, twin_of
 from lessonbook.domain.documents import texts_in
 from lessonbook.domain.errors import ConfigError
+from lessonbook.domain.lesson_names import catalogue_name
 from lessonbook.domain.vocabulary import SEVERITY_RANK, Category, Severity, Trust
 
 _VERSION: Final = 1
@@ -109,7 +110,7 @@ class CatalogueRule:
     @property
     def key(self) -> str:
         """The key to record with a lesson made from this rule: the first one, or `catalogue:<id>`."""
-        return self.keys[0] if self.keys else f"{OWN_TOOL}:{self.id}"
+        return self.keys[0] if self.keys else catalogue_name(self.id)
 
 
 class Catalogue:
@@ -121,7 +122,7 @@ class Catalogue:
         self.rules: tuple[CatalogueRule, ...] = tuple(rules)
         by_key: dict[str, CatalogueRule] = {}
         for rule in self.rules:
-            for key in (*rule.keys, f"{OWN_TOOL}:{rule.id}"):
+            for key in (*rule.keys, catalogue_name(rule.id)):
                 by_key[key.casefold()] = rule
         self._by_key: Mapping[str, CatalogueRule] = by_key
         self._bare = _bare_ids(self.rules)

@@ -4,8 +4,7 @@ import re
 from types import MappingProxyType
 from typing import Final
 
-OWN_TOOL: Final = "catalogue"
-"""The tool of a key that names an entry of the catalogue itself, `catalogue:<id>`."""
+from lessonbook.domain.lesson_names import CATALOGUE
 
 _CWE = re.compile(r"(?:external/cwe/)?cwe[\s:_-]*0*(\d{1,5})(?:\s*:.*|\s*\(.*)?\Z", re.IGNORECASE | re.DOTALL)
 _TITLE: Final = r"(?:[\s:\u2013-]+\S.*)?\Z"
@@ -67,7 +66,7 @@ _UPPER_CASE_TOOLS: Final = frozenset(
         "sqlfluff",
     }
 )
-_LOWER_CASE_TOOLS: Final = frozenset({"eslint", "kube-linter", "mypy", "squawk", "stylelint", "codeql", OWN_TOOL})
+_LOWER_CASE_TOOLS: Final = frozenset({"eslint", "kube-linter", "mypy", "squawk", "stylelint", "codeql", CATALOGUE})
 NEVER_BARE: Final = _UPPER_CASE_TOOLS | {"mypy"}
 """Tools whose ids are not looked up without their tool: codes, told by their form, and mypy's words such as `index`."""
 _SEMGREP_ROOTS: Final = frozenset(

@@ -6,12 +6,13 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from lessonbook.cli.console import command, print_json, print_table, progress, run, say, wants_json
 from lessonbook.domain.errors import InvalidInput
+from lessonbook.domain.lesson_status import Servable
 from lessonbook.machine import private_files
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def add_to(app: typer.Typer) -> None:
 def import_(
     source: Annotated[Path, typer.Argument(help="An export (.jsonl, .md), a *_memory.json file, or a folder of them.")],
     trust: Annotated[
-        Literal["probation", "active"],
+        Servable,
         typer.Option(help="active: what was active, or says nothing of it, is served as if you had written it."),
     ] = "probation",
 ) -> None:

@@ -12,11 +12,12 @@ from rich.panel import Panel
 
 from lessonbook.cli.console import brief
 from lessonbook.domain.errors import LessonbookError
+from lessonbook.domain.lesson_names import name_of_issue
+from lessonbook.domain.lesson_status import SUGGESTED
 from lessonbook.domain.operator import Authoring, LessonListing, PendingIssue, PendingListing
 from lessonbook.domain.validation import parse
 from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.screening.lint.screen import visible
-from lessonbook.services.preparation import name_of_issue
 from lessonbook.services.triage import authoring
 from lessonbook.services.views import listings
 
@@ -35,7 +36,6 @@ MATCHES_MAX: Final = 4
 SHOWN_CHARACTERS: Final = 1_500
 _MERGE: Final = "[bold]m[/bold] N merge with N · "
 _KEYS: Final = "[bold]w[/bold] write · [bold]s[/bold] skip · [bold]d[/bold] dismiss · [bold]q[/bold] quit: "
-_STANDING: Final = ["probation", "active", "suspended", "expired"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Sitting:
             if (near := issue.suggestion) is not None
         }
         for agent_name in dict.fromkeys((first.agent_name, SHARED_AGENT)):
-            query = {"agent_name": agent_name, "query": first.description[:2_000], "limit": 3, "status": _STANDING}
+            query = {"agent_name": agent_name, "query": first.description[:2_000], "limit": 3, "status": SUGGESTED}
             for lesson in self._call(listings.list_lessons, parse(LessonListing, query)).lessons:
                 found.setdefault(lesson.id, Match(lesson.id, lesson.text))
         return list(found.values())[:MATCHES_MAX]

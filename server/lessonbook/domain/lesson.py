@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, VOUCHED, Category, Severity, Status, Trust
+from lessonbook.domain.lesson_status import Status
+from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, VOUCHED, Category, Severity, Trust
 
 LOCAL: Final = "local"
 """The principal of everybody over stdio, in the same process, and over HTTP without authorisation."""

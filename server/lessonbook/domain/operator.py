@@ -1,10 +1,11 @@
 """What operators ask, and what they get: one request and one result per operator tool."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from lessonbook.domain.lesson_status import STATUSES, ReviewAction, Status
 from lessonbook.domain.loop import Effect, NotEnough, RefinedIssue, Request, Result
 from lessonbook.domain.vocabulary import (
     AgentName,
@@ -16,19 +17,16 @@ from lessonbook.domain.vocabulary import (
     Line,
     Severity,
     Source,
-    Status,
     Text,
     Trust,
 )
-
-ReviewAction = Literal["approve", "reject", "edit", "suspend", "restore", "retire", "pin", "unpin", "expire", "delete"]
 
 
 class LessonListing(Request):
     """Which lessons to list."""
 
     agent_name: AgentName = ""
-    status: Annotated[list[Status], Field(max_length=8, description="default: all but rejected")] = []
+    status: Annotated[list[Status], Field(max_length=len(STATUSES), description="default: all but rejected")] = []
     query: Annotated[Text, Field(max_length=2_000, description="full-text search; best first")] = ""
     severity: Severity | None = None
     category: Category | None = None

@@ -1,4 +1,4 @@
-"""The fixed vocabulary: severities, categories, sources, statuses, and the text types every field is made of."""
+"""The fixed vocabulary: severities, categories, sources, and the text types every field is made of."""
 
 import re
 import unicodedata
@@ -23,7 +23,6 @@ Category = Literal[
     "other",
 ]
 Source = Literal["qa", "ci", "review", "user", "scanner", "agent"]
-Status = Literal["quarantined", "probation", "active", "suspended", "retired", "expired", "superseded", "rejected"]
 Trust = Literal["curated", "approved", "scanner", "imported", "offered", "generated"]
 Evidence = Literal["declared", "verified"]
 IssueAction = Literal["created", "merged", "pending", "quarantined", "rejected"]
@@ -33,13 +32,6 @@ SEVERITY_OF_RANK: Final[dict[int, Severity]] = {rank: name for name, rank in SEV
 SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
 CATEGORIES: Final[tuple[Category, ...]] = get_args(Category)
 SOURCES: Final[tuple[Source, ...]] = get_args(Source)
-STATUSES: Final[tuple[Status, ...]] = get_args(Status)
-
-SERVABLE: Final[frozenset[Status]] = frozenset({"probation", "active"})
-"""A lesson in one of these statuses has `is_active` true and may be served."""
-
-TOMBSTONES: Final[frozenset[Status]] = frozenset({"rejected", "superseded"})
-"""A lesson in one of these is kept only so that its subject is not learned again."""
 
 VOUCHED: Final[frozenset[Trust]] = frozenset({"curated", "approved"})
 """The catalogue or a person stands for a lesson of such trust: to take it away needs a person, too."""

@@ -12,7 +12,8 @@ from mcp_types.version import is_version_at_least
 from pydantic import BaseModel, Field
 
 from lessonbook import services
-from lessonbook.domain.operator import Cleanup, ReviewAction
+from lessonbook.domain.lesson_status import ReviewAction
+from lessonbook.domain.operator import Cleanup
 from lessonbook.domain.vocabulary import VOUCHED
 from lessonbook.edges.access.desk import Desk
 

@@ -13,10 +13,11 @@ from pydantic import Field
 
 from lessonbook import services
 from lessonbook.domain.errors import InvalidInput, LessonbookError, NotFound
+from lessonbook.domain.lesson_status import STATUSES
 from lessonbook.domain.loop import LessonQuery, Request
 from lessonbook.domain.operator import PendingListing
 from lessonbook.domain.validation import parse
-from lessonbook.domain.vocabulary import CATEGORIES, SEVERITIES, STATUSES, RunId
+from lessonbook.domain.vocabulary import CATEGORIES, SEVERITIES, RunId
 from lessonbook.edges.access.desk import Desk, answer
 from lessonbook.edges.nearest_name import unknown
 from lessonbook.edges.text_form import of_lessons

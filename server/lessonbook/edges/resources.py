@@ -11,10 +11,10 @@ from mcp.server.mcpserver.resources import ResourceSecurity
 
 from lessonbook import services
 from lessonbook.domain.errors import InvalidInput, LessonbookError, NotFound
+from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.loop import LessonQuery, StatsQuery
 from lessonbook.domain.operator import LessonChoice, LessonDetail, ListedLesson
 from lessonbook.domain.validation import parse
-from lessonbook.domain.vocabulary import SERVABLE
 from lessonbook.edges.access.desk import Desk, answer
 from lessonbook.edges.text_form import of_lessons
 

@@ -16,6 +16,7 @@ from lessonbook.about import VERSION
 from lessonbook.domain import loop
 from lessonbook.domain.errors import Forbidden, LessonbookError
 from lessonbook.domain.findings import Finding, ReportKind
+from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.operator import CleanedUp, Cleanup, FileReport, LessonListing, LessonPage, ListedLesson
 from lessonbook.domain.validation import parse
 from lessonbook.domain.vocabulary import AgentName, Category, Filled, IdempotencyKey, RunId, Severity, Source
@@ -145,7 +146,7 @@ def _add_kept_routes(router: APIRouter, desk: Desk, toolsets: Sequence[Toolset])
     ) -> LessonPage:
         listing = LessonListing(
             agent_name=agent_name,
-            status=["probation", "active"] if active_only else [],
+            status=[*SERVABLE] if active_only else [],
             severity=severity,
             category=category,
             limit=limit,

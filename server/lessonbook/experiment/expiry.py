@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+
+from lessonbook.domain.lesson_status import Status
 
 
 @dataclass(frozen=True, slots=True)
 class Lapse:
     """What becomes of a lesson whose time is up: its status, and until when that stands (None: for good)."""
 
-    status: Literal["active", "probation", "expired"]
+    status: Status
     until: datetime | None
 
 

@@ -1,7 +1,6 @@
 """The order in which lessons are offered, and how many of them fit."""
 
 from collections.abc import Callable, Iterable
-from math import ceil
 from typing import Final, TypeVar
 
 SEVERITY_WEIGHTS: Final[dict[int, float]] = {4: 8.0, 3: 4.0, 2: 2.0, 1: 1.0}
@@ -10,11 +9,6 @@ RELEVANCE_FLOOR: Final = 0.05
 EFFECT_FLOOR: Final = 0.05
 
 Item = TypeVar("Item")
-
-
-def estimate_tokens(text: str) -> int:
-    """Return about how many tokens a language model counts in `text`: a quarter of its UTF-8 bytes, rounded up."""
-    return ceil(len(text.encode()) / 4)
 
 
 def standing(severity: int, effectiveness: float) -> float:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lessonbook.config.settings import RefinerSettings
 from lessonbook.domain.errors import ConfigError
+from lessonbook.domain.token_estimate import most_tokens
 from lessonbook.providers.question import Abstraction, Question
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class LanguageModel:
 
     def most(self, asked: Question) -> Spent:
         """Return what `abstract` may use at most, so that it can be set aside before."""
-        inwards = asked.size_bytes // 3
+        inwards = most_tokens(asked.size_bytes)
         outwards = self._settings.max_output_tokens
         requests = 1 + self._again
         inwards = inwards * requests + outwards * self._again  # a repeated question holds the answer before

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.lesson_status import TOMBSTONES
 from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.services.agent_names import label_shelves, meaning_of
 from lessonbook.services.lessons.merge import join
@@ -138,7 +139,7 @@ def _like_of(connection: Connection, caller: Caller, lesson: Lesson, target: str
     found = lesson_rows.find_by_keys(connection, caller.project, [target], keys)
     ids = [lesson_id for (agent_name, _), lesson_id in sorted(found.items()) if agent_name == target]
     like = lesson_rows.find(connection, caller.project, ids[:1], lock=True).get(ids[0]) if ids else None
-    return like if like is not None and like.status not in {"superseded", "rejected"} else None
+    return like if like is not None and like.status not in TOMBSTONES else None
 
 
 def _move(ledger: Ledger, lesson: Lesson, target: str) -> bool:

@@ -1,6 +1,5 @@
 """One finding made ready to be matched: cleaned, redacted, classified, named by its keys, its offers screened."""
 
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -11,15 +10,17 @@ from lessonbook.classify.catalogue import Catalogue, CatalogueRule, canonical_ke
 from lessonbook.classify.severity import category_of, severity_of
 from lessonbook.dedup.likeness import sketch
 from lessonbook.domain.findings import Finding
-from lessonbook.domain.vocabulary import (
-    SEVERITY_OF_RANK,
-    SEVERITY_RANK,
-    SHARED_AGENT,
-    Category,
-    Severity,
-    Status,
-    Trust,
+from lessonbook.domain.lesson_names import (
+    catalogue_name,
+    content_hash,
+    digest,
+    general_words,
+    issue_name,
+    rule_name,
+    text_name,
 )
+from lessonbook.domain.lesson_status import Status
+from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, SHARED_AGENT, Category, Severity, Trust
 from lessonbook.screening.lint.screen import one_line, screen, screen_why, visible
 from lessonbook.screening.redact import redact
 from lessonbook.search.document import Subjects
@@ -35,10 +36,6 @@ _WORDS: Final = re.compile(r"\w+")
 _PROMPT_SECTION: Final = re.compile(r"<lessons\b[^<>]{0,300}>.*?(?:</lessons[^<>]{0,300}>|\Z)", re.S)
 _NAMED: Final = re.compile(r"\b(?:CWE-\d{1,5}|(?:bandit|ruff|eslint|semgrep|hadolint|checkov):[\w./-]*\w)", re.I)
 """A rule that an issue names in its words: a CWE, or a scanner's rule with the scanner's name before it."""
-_PLACE: Final = re.compile(
-    r"\b(?:line|col(?:umn)?)\s*\d+|:\d+(?::\d+)?\b|0x[0-9a-f]+|(?<![\w./-])(?:\d{1,2}|\d{4,})(?![\w./-])"
-)
-"""Where a problem was seen, and how often. Numbers that are part of a name (CVE-2021-44228) or a status (404) stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +64,12 @@ class Told:
     @property
     def key(self) -> str:
         """The exact name of the lesson."""
-        return f"catalogue:{self.rule.id}"
+        return catalogue_name(self.rule.id)
 
     @property
     def names(self) -> tuple[str, str]:
         """The exact names by which a lesson answers to the weakness."""
-        return self.key, f"rule:{self.cwe}"
+        return self.key, rule_name(self.cwe)
 
     @property
     def is_chief(self) -> bool:
@@ -141,7 +138,7 @@ def prepare(
         category=category,
         rule_key=rule_key,
         keys=keys,
-        fingerprint=digest(finding.fingerprint or _general(description), rule_key, file),
+        fingerprint=digest(finding.fingerprint or general_words(description), rule_key, file),
         offer=offer,
         refusal=refusal,
         is_named=rule is not None,
@@ -153,8 +150,8 @@ def prepare(
 def names_of_lesson(item: Prepared) -> tuple[str, ...]:
     """Return every exact name of the lesson that is made of an issue's offer."""
     offer = item.offer
-    curated = f"catalogue:{offer.catalogue_id}" if offer and offer.catalogue_id else ""
-    text = f"text:{content_hash(offer.text)}" if offer else ""
+    curated = catalogue_name(offer.catalogue_id) if offer and offer.catalogue_id else ""
+    text = text_name(offer.text) if offer else ""
     return tuple(dict.fromkeys(key for key in (*item.keys, curated, text) if key))
 
 
@@ -183,27 +180,6 @@ def rule_worded(text: str, catalogue: Catalogue) -> CatalogueRule | None:
 def _by_words(catalogue: Catalogue) -> dict[str, CatalogueRule]:
     """Return the rules by the hashes of their lessons' texts."""
     return {content_hash(rule.text): rule for rule in catalogue.rules}
-
-
-def content_hash(text: str) -> str:
-    """Return the same hash for texts that differ only in case, punctuation and white space."""
-    return digest(" ".join(re.findall(r"\w+", text.lower())))
-
-
-def name_of_issue(rule_key: str, description: str) -> str:
-    """Return the most telling exact name of an issue: its rule, else its words."""
-    return f"rule:{rule_key}" if rule_key else issue_key(description)
-
-
-def issue_key(description: str) -> str:
-    """Return the exact name of an issue that names no rule: its words without numbers and places."""
-    general = _general(description)
-    return f"issue:{digest(general if any(char.isalpha() for char in general) else description)}"
-
-
-def digest(*parts: str) -> str:
-    """Return 128 bits of SHA-256 over `parts`, in hexadecimal."""
-    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
 
 
 def offer_of_rule(rule: CatalogueRule) -> Offer | None:
@@ -289,14 +265,9 @@ def held_from_all(offer: Offer, agent_name: str, review: ReviewMode) -> Offer:
 
 def _keys(rule_key: str, rule: CatalogueRule | None, offer: Offer | None, description: str) -> tuple[str, ...]:
     keys: Sequence[str] = (
-        rule_key and f"rule:{rule_key}",
-        f"catalogue:{rule.id}" if rule else "",
-        f"text:{content_hash(offer.text)}" if offer else "",
-        "" if rule_key else issue_key(description),
+        rule_key and rule_name(rule_key),
+        catalogue_name(rule.id) if rule else "",
+        text_name(offer.text) if offer else "",
+        "" if rule_key else issue_name(description),
     )
     return tuple(key for key in keys if key)
-
-
-def _general(description: str) -> str:
-    """Return a description without what differs between sightings of one problem: numbers, places, white space."""
-    return one_line(_PLACE.sub("#", description.lower()))

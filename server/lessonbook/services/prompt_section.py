@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from lessonbook.domain.lesson import Lesson
-from lessonbook.experiment.ranking import estimate_tokens
+from lessonbook.domain.token_estimate import estimate_tokens
 
 DELIMITER_CHARACTERS: Final = 12
 

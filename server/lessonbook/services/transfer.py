@@ -3,7 +3,6 @@
 An import keeps the status a lesson had, or lowers it: neither the file nor this database is overruled, nor the lint.
 """
 
-import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -15,11 +14,20 @@ from lessonbook.classify.catalogue import canonical_key
 from lessonbook.classify.rule_keys import tool_of
 from lessonbook.domain.errors import Forbidden
 from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.lesson_names import (
+    catalogue_name,
+    content_hash,
+    is_well_formed,
+    kind_of,
+    rule_name,
+    text_name,
+    value_of,
+)
+from lessonbook.domain.lesson_status import COMES_BACK, RULES, SERVABLE, STANDING, Status
 from lessonbook.domain.operator import ExportedLesson, Imported, PortableLesson, RefusedRecord
-from lessonbook.domain.vocabulary import SERVABLE, Status
 from lessonbook.screening.redact import redact
 from lessonbook.services.agent_names import give_name
-from lessonbook.services.preparation import Offer, content_hash, offer_of_rule, reviewed, rule_worded, screened_offer
+from lessonbook.services.preparation import Offer, offer_of_rule, reviewed, rule_worded, screened_offer
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import lessons as lesson_rows
@@ -27,20 +35,6 @@ from lessonbook.store.engine import Retry
 
 CHUNK: Final = 200
 EXPORTED_MAX: Final = 100_000
-_STANDING: Final[dict[Status, int]] = {
-    "active": 6,
-    "probation": 5,
-    "quarantined": 4,
-    "expired": 3,
-    "suspended": 2,
-    "retired": 1,
-    "rejected": 0,
-}
-"""How near to being served: of two records of one lesson the lower counts."""
-_COMES_BACK: Final[frozenset[Status]] = frozenset({*SERVABLE, "quarantined", "expired"})
-"""From these a lesson is served, or may be without a person's word: what the lint objects to waits instead."""
-_HASHED: Final = re.compile(r"(?:text|issue):[0-9a-f]{32}")
-_CATALOGUED: Final = re.compile(r"catalogue:[\w.-]{1,100}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +127,7 @@ class _Screen:
             for at in known:
                 first = found[at]
                 if first is not None and first.is_twin(one.offer.rule_key):
-                    found[at] = min(first, replace(first, status=one.status), key=lambda same: _STANDING[same.status])
+                    found[at] = min(first, replace(first, status=one.status), key=lambda same: RULES[same.status].rank)
                     found.append(None)
                     break
             else:
@@ -161,7 +155,7 @@ class _Screen:
             offer=offer,
             names=_names(lesson, offer),
             status=status,
-            pinned=lesson.pinned and self._caller.person and status not in {"quarantined", "rejected"},
+            pinned=lesson.pinned and self._caller.person and status in STANDING and status != "quarantined",
         )
 
     def _offer(self, lesson: PortableLesson) -> tuple[Offer | None, str]:
@@ -180,14 +174,14 @@ class _Screen:
             status: Status = "active" if self._active and claimed != "probation" else "probation"
         else:
             status = claimed
-        return "quarantined" if offer.status == "quarantined" and status in _COMES_BACK else status
+        return "quarantined" if offer.status == "quarantined" and status in COMES_BACK else status
 
 
 def _names(lesson: PortableLesson, offer: Offer) -> tuple[str, ...]:
     """Return the exact names a lesson is to answer to: those it had, else those that follow from its rule and words."""
-    own = f"catalogue:{offer.catalogue_id}" if offer.catalogue_id else f"text:{content_hash(offer.text)}"
+    own = catalogue_name(offer.catalogue_id) if offer.catalogue_id else text_name(offer.text)
     if lesson.names is None:
-        names = [own, f"rule:{offer.rule_key}" if offer.rule_key else ""]
+        names = [own, rule_name(offer.rule_key) if offer.rule_key else ""]
     else:
         names = [own if offer.catalogue_id else "", *map(_name, lesson.names)]
     return tuple(dict.fromkeys(filter(None, names))) or (own,)
@@ -195,9 +189,9 @@ def _names(lesson: PortableLesson, offer: Offer) -> tuple[str, ...]:
 
 def _name(name: str) -> str:
     """Return a name from a file as it may be stored; empty where it is none."""
-    if name.startswith("rule:"):
-        return f"rule:{key}" if (key := canonical_key(redact(name.removeprefix("rule:"))[0])) else ""
-    return name if _HASHED.fullmatch(name) or _CATALOGUED.fullmatch(name) else ""
+    if kind_of(name) == "rule":
+        name = rule_name(canonical_key(redact(value_of(name))[0]))
+    return name if is_well_formed(name) else ""
 
 
 def _import(
@@ -215,10 +209,10 @@ def _import(
         free = known.free_names(one)
         if not free or known.has(one):
             continue
-        catalogued = next((name for name in one.names if name.startswith("catalogue:")), "")
+        catalogued = next((name for name in one.names if kind_of(name) == "catalogue"), "")
         provenance = {"imported_from": one.place}
         if catalogued:
-            provenance["catalogue"] = catalogued.removeprefix("catalogue:")
+            provenance["catalogue"] = value_of(catalogued)
         lesson_id = ledger.create(
             one.agent_name, one.offer, keys=free, provenance=provenance, status=one.status, pinned=one.pinned
         )
@@ -236,14 +230,14 @@ class _Known:
         self, connection: Connection, project: str, lessons: Sequence[_Incoming], made: Collection[str]
     ) -> None:
         agents = {one.agent_name for one in lessons}
-        texts = {f"text:{one.hash}" for one in lessons}
+        texts = {text_name(one.offer.text) for one in lessons}
         names = {name for one in lessons for name in one.names}
         self.taken = lesson_rows.find_by_keys(connection, project, agents, names | texts)
         self._buried = lesson_rows.rejected_texts(connection, project, texts)
         owners: dict[tuple[str, str], set[str]] = {}
         for (agent_name, key), lesson_id in self.taken.items():
             if key in texts:
-                owners.setdefault((agent_name, key.removeprefix("text:")), set()).add(lesson_id)
+                owners.setdefault((agent_name, value_of(key)), set()).add(lesson_id)
         for agent_name, text_hash, lesson_id in lesson_rows.worded(connection, project, {one.hash for one in lessons}):
             owners.setdefault((agent_name, text_hash), set()).add(lesson_id)
         found = lesson_rows.find(connection, project, {lesson_id for ids in owners.values() for lesson_id in ids})
@@ -252,9 +246,9 @@ class _Known:
 
     def has(self, one: _Incoming) -> bool:
         """Return whether a lesson is there already, in whatever status, or its words were rejected for any agent."""
-        if one.offer.trust != "curated" and f"text:{one.hash}" in self._buried:
+        if one.offer.trust != "curated" and text_name(one.offer.text) in self._buried:
             return True
-        if any(name.startswith("catalogue:") and (one.agent_name, name) in self.taken for name in one.names):
+        if any(kind_of(name) == "catalogue" and (one.agent_name, name) in self.taken for name in one.names):
             return True
         return any(self._is_same(one, lesson) for lesson in self._owners.get((one.agent_name, one.hash), ()))
 
@@ -270,11 +264,10 @@ class _Known:
 async def export_lessons(work: Workspace, caller: Caller, agent_name: str = "") -> list[ExportedLesson]:
     """Return the lessons that stand (all but rejected and superseded), most severe first."""
     filters = {"agent_name": work.roster.resolve(agent_name)} if agent_name else {}
-    statuses = ["quarantined", "probation", "active", "suspended", "retired", "expired"]
 
     def read(connection: Connection) -> list[ExportedLesson]:
         found = lesson_rows.page(
-            connection, caller.project, filters=filters, statuses=statuses, after=None, limit=EXPORTED_MAX
+            connection, caller.project, filters=filters, statuses=STANDING, after=None, limit=EXPORTED_MAX
         )
         names = lesson_rows.names_of(connection, caller.project)
         return [_exported(lesson, names.get(lesson.id, [])) for lesson in found]

@@ -24,6 +24,8 @@ from sqlalchemy import (
 )
 
 from lessonbook.domain.lesson import Lesson
+from lessonbook.domain.lesson_names import kind_of
+from lessonbook.domain.lesson_status import SERVABLE, TOMBSTONES
 from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.store import dialect
 from lessonbook.store.tables import (
@@ -185,7 +187,7 @@ def worded(connection: Connection, project: str, hashes: Iterable[str]) -> list[
 
 def rejected_texts(connection: Connection, project: str, keys: Iterable[str]) -> dict[str, str]:
     """Return which of the keys are texts of rejected lessons, of whatever agent, with the lesson's id."""
-    texts = {key for key in keys if key.startswith("text:")}
+    texts = {key for key in keys if kind_of(key) == "text"}
     if not texts:
         return {}
     found = connection.execute(_REJECTED, {"project": project, "texts": list(texts)})
@@ -370,7 +372,7 @@ def page(
     project: str,
     *,
     filters: Mapping[str, Any],
-    statuses: Sequence[str],
+    statuses: Collection[str],
     after: tuple[Any, ...] | None,
     limit: int,
 ) -> list[Lesson]:
@@ -428,9 +430,7 @@ def counted_by_category(connection: Connection, project: str, agent_name: str = 
     """Return the active lessons of each category, most severe first."""
     filters = {"agent_name": agent_name} if agent_name else {}
     found: dict[str, list[Lesson]] = {}
-    for lesson in page(
-        connection, project, filters=filters, statuses=["probation", "active"], after=None, limit=10_000
-    ):
+    for lesson in page(connection, project, filters=filters, statuses=SERVABLE, after=None, limit=10_000):
         found.setdefault(lesson.category, []).append(lesson)
     return dict(sorted(found.items()))
 
@@ -479,7 +479,7 @@ def applied_at_least(connection: Connection, project: str, times: int, most: int
     conditions = [
         lessons.c.project == project,
         lessons.c.times_applied >= times,
-        lessons.c.status.not_in(["rejected", "superseded"]),
+        lessons.c.status.not_in(TOMBSTONES),
     ]
     return where(connection, conditions, [lessons.c.times_prevented, lessons.c.id], most)
 

@@ -8,12 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, delete, func, or_, select, tuple_
 
+from lessonbook.domain.lesson_status import TOMBSTONES
 from lessonbook.store import dialect
 from lessonbook.store.lessons import hold_agents
 from lessonbook.store.tables import lesson_documents, lesson_vectors, lessons
 from lessonbook.store.types import Row
-
-_ENDED = ("rejected", "superseded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ def unembedded(connection: Connection, project: str, model: str, most: int) -> l
         )
         .where(
             lessons.c.project == project,
-            lessons.c.status.not_in(_ENDED),
+            lessons.c.status.not_in(TOMBSTONES),
             lesson_documents.c.body != "",
             or_(lesson_vectors.c.revision.is_(None), lesson_vectors.c.revision < lessons.c.revision),
         )
@@ -59,13 +58,13 @@ def hold(connection: Connection, project: str, lesson_ids: Sequence[str]) -> dic
     of_lessons = (lessons.c.project == project, lessons.c.id.in_(sorted(lesson_ids)))
     agents = connection.execute(select(lessons.c.agent_name).where(*of_lessons).distinct()).scalars()
     hold_agents(connection, project, list(agents))
-    query = select(lessons.c.id, lessons.c.revision).where(*of_lessons, lessons.c.status.not_in(_ENDED))
+    query = select(lessons.c.id, lessons.c.revision).where(*of_lessons, lessons.c.status.not_in(TOMBSTONES))
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def forget_ended(connection: Connection, project: str) -> None:
     """Delete the vectors of lessons that are rejected, deleted or superseded, whatever the model."""
-    ended = select(lessons.c.id).where(lessons.c.project == project, lessons.c.status.in_(_ENDED))
+    ended = select(lessons.c.id).where(lessons.c.project == project, lessons.c.status.in_(TOMBSTONES))
     named = tuple_(*lesson_vectors.primary_key.columns)
     theirs = select(*lesson_vectors.primary_key.columns).where(
         lesson_vectors.c.project == project, lesson_vectors.c.lesson_id.in_(ended)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lessonbook.config.settings import Settings
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.loop import Lessons
-from lessonbook.experiment.ranking import estimate_tokens
+from lessonbook.domain.token_estimate import estimate_tokens
 from lessonbook.services import prompt_section
 from lessonbook.services.cache.shelf import Shelf, Shelves
 from lessonbook.services.opening import work_on

@@ -22,7 +22,8 @@ from sqlalchemy import Connection
 
 from lessonbook.config.settings import LearningSettings
 from lessonbook.domain.lesson import Lesson
-from lessonbook.domain.vocabulary import SERVABLE, SHARED_AGENT, Category
+from lessonbook.domain.lesson_status import SERVABLE
+from lessonbook.domain.vocabulary import SHARED_AGENT, Category
 from lessonbook.experiment.prior import DEFAULT_PRIOR, Prior
 from lessonbook.experiment.ranking import standing, value
 from lessonbook.search.document import Subjects

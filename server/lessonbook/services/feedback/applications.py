@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 
 from lessonbook.domain.errors import NotFound
 from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.loop import Application, Applied, Flag, Flagged, RecordedApplication
-from lessonbook.domain.vocabulary import SERVABLE
 from lessonbook.domain.vocabulary import Evidence as Standing
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.screening.redact import redact

@@ -8,10 +8,12 @@ from sqlalchemy import Connection
 
 from lessonbook.domain.errors import Forbidden, InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.lesson_names import name_of_issue, rule_name, text_name
+from lessonbook.domain.lesson_status import TOMBSTONES
 from lessonbook.domain.operator import Reviewed
 from lessonbook.screening.redact import redact
 from lessonbook.search.subjects import with_issue
-from lessonbook.services.preparation import content_hash, name_of_issue, screened_offer
+from lessonbook.services.preparation import screened_offer
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import recount
@@ -103,7 +105,7 @@ async def split_lesson(
         new_id = ledger.create(
             lesson.agent_name,
             offer,
-            keys=(f"text:{content_hash(offer.text)}",),
+            keys=(text_name(offer.text),),
             provenance={"split_from": lesson.id},
             status="active",
             issue_count=moved,
@@ -139,7 +141,7 @@ def _both(found: dict[str, Lesson], caller: Caller, source_id: str, target_id: s
         )
     if source.status == "superseded":
         raise InvalidInput(f"Lesson {source.id} was merged already: {source.superseded_by} stands for it")
-    if target.status in {"superseded", "rejected"}:
+    if target.status in TOMBSTONES:
         raise InvalidInput(f"Lesson {target.id} is {target.status}: merge into a lesson that stands")
     return source, target
 
@@ -147,7 +149,7 @@ def _both(found: dict[str, Lesson], caller: Caller, source_id: str, target_id: s
 def _names_that_go(connection: Connection, project: str, lesson: Lesson, moved: Collection[Row]) -> set[str]:
     """Return the exact names that only moved issues have: further reports under them belong to the new lesson."""
     staying = issue_rows.of_lesson(connection, project, lesson.id, ISSUES_MAX)
-    own = {f"rule:{lesson.rule_key}"}
+    own = {rule_name(lesson.rule_key)}
     return (
         {name_of_issue(issue["rule_id"], issue["description"]) for issue in moved}
         - {name_of_issue(issue["rule_id"], issue["description"]) for issue in staying}

@@ -1,6 +1,6 @@
 """Review: what people decide about lessons, and lessons that they add."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -10,16 +10,17 @@ from sqlalchemy import Connection
 from lessonbook.classify.catalogue import CatalogueRule, canonical_key
 from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller, Lesson
-from lessonbook.domain.operator import LessonReview, NewLesson, ReviewAction, Reviewed
-from lessonbook.domain.vocabulary import SHARED_AGENT, Status
-from lessonbook.experiment.ranking import estimate_tokens
+from lessonbook.domain.lesson_names import catalogue_name, content_hash, rule_name, text_name
+from lessonbook.domain.lesson_status import ReviewAction, Status, allowed_targets
+from lessonbook.domain.operator import LessonReview, NewLesson, Reviewed
+from lessonbook.domain.token_estimate import estimate_lesson_tokens
+from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.screening.lint.screen import screen
 from lessonbook.screening.redact import redact
 from lessonbook.search.subjects import with_issue
 from lessonbook.services.agent_names import give_name
 from lessonbook.services.preparation import (
     Offer,
-    content_hash,
     offer_of_rule,
     reviewed,
     screened_offer,
@@ -37,20 +38,6 @@ NEEDS_PERSON: Final[frozenset[ReviewAction]] = frozenset({"approve", "edit", "re
 
 TAKES_AWAY: Final[frozenset[ReviewAction]] = frozenset({"suspend", "reject", "retire", "expire", "unpin"})
 """Actions that need a person, too, where the catalogue or a person vouches for the lesson."""
-
-_FROM: Final[Mapping[ReviewAction, frozenset[Status]]] = {
-    "approve": frozenset({"quarantined", "probation", "active", "suspended"}),
-    "suspend": frozenset({"probation", "active"}),
-    "restore": frozenset({"suspended", "retired", "expired", "rejected"}),
-    "retire": frozenset({"quarantined", "probation", "active", "suspended", "expired"}),
-    "expire": frozenset(
-        {"probation", "active"}
-    ),  # an expired lesson comes back with its issue: only what was served may
-    "reject": frozenset({"quarantined", "probation", "active", "suspended", "retired", "expired"}),
-    "edit": frozenset({"quarantined", "probation", "active", "suspended", "retired", "expired"}),
-    "pin": frozenset({"probation", "active"}),
-    "unpin": frozenset({"quarantined", "probation", "active", "suspended", "retired", "expired"}),
-}
 
 
 async def review_lesson(work: Workspace, caller: Caller, review: LessonReview) -> Reviewed:
@@ -100,42 +87,36 @@ def _existing(ledger: Ledger, lesson_id: str) -> Lesson:
 
 def _carry_out(ledger: Ledger, lesson: Lesson, review: LessonReview) -> str:
     action = review.action
-    if action != "delete" and lesson.status not in _FROM[action]:
-        raise InvalidInput(f"Lesson {lesson.id} is {lesson.status}, so it cannot be changed by {action!r}")
+    targets = allowed_targets(lesson.id, action, lesson.status)
+    status = "active" if lesson.approved_by and "active" in targets else targets[0]
     if action == "restore" and not lesson.lesson_text:
         raise InvalidInput(f"Lesson {lesson.id} was deleted: its words are gone, so there is nothing to restore")
     if action == "edit":
-        return _edit(ledger, lesson, review)
+        return _edit(ledger, lesson, review, status)
     if action == "delete":
-        told = f" and those of its {blanked} issues" if (blanked := _delete(ledger, lesson)) else ""
+        told = f" and those of its {blanked} issues" if (blanked := _delete(ledger, lesson, status)) else ""
         return f"Its words{told} are gone for good; a tombstone stays, so that it is not learned again."
-    ledger.move(lesson, action, redact(review.reason)[0] or action, _values(ledger, lesson, action))
+    values = {"status": status, **_values(ledger, action, status)}
+    ledger.move(lesson, action, redact(review.reason)[0] or action, values)
     return ""
 
 
-def _values(ledger: Ledger, lesson: Lesson, action: ReviewAction) -> Row:
+def _values(ledger: Ledger, action: ReviewAction, status: Status) -> Row:
+    """Return the columns that an action sets besides the status it leads to."""
     match action:
         case "approve":
-            return {"status": "active", "trust": "approved", "approved_by": ledger.caller.principal, "expires_at": None}
+            return {"trust": "approved", "approved_by": ledger.caller.principal, "expires_at": None}
         case "restore":
-            if lesson.approved_by:
-                return {"status": "active", "expires_at": None}
-            return {"status": "probation", "expires_at": ledger.expiry()}
+            return {"expires_at": None if status == "active" else ledger.expiry()}
         case "pin" | "unpin":
             return {"pinned": action == "pin"}
-        case "suspend":
-            return {"status": "suspended"}
-        case "retire":
-            return {"status": "retired"}
         case "expire":
-            return {"status": "expired", "expires_at": ledger.now}
-        case "reject":
-            return {"status": "rejected"}
-        case "edit" | "delete":
-            raise AssertionError(action)
+            return {"expires_at": ledger.now}
+        case _:
+            return {}
 
 
-def _edit(ledger: Ledger, lesson: Lesson, review: LessonReview) -> str:
+def _edit(ledger: Ledger, lesson: Lesson, review: LessonReview, status: Status) -> str:
     if not review.text.strip():
         raise InvalidInput("An edit needs the lesson's new text: pass `text`")
     judged = screen(review.text)
@@ -144,16 +125,16 @@ def _edit(ledger: Ledger, lesson: Lesson, review: LessonReview) -> str:
     values: Row = {
         "lesson_text": judged.text,
         "content_hash": content_hash(judged.text),
-        "token_count": estimate_tokens(judged.text) + estimate_tokens(lesson.rationale),
+        "token_count": estimate_lesson_tokens(judged.text, lesson.rationale),
         "trust": "approved",
         "approved_by": ledger.caller.principal,
     }
-    if lesson.status in {"quarantined", "probation"}:
-        values |= {"status": "active", "expires_at": None}
+    if status != lesson.status:
+        values |= {"status": status, "expires_at": None}
     ledger.move(lesson, "edit", redact(review.reason)[0] or "edited", values)
     if judged.text != lesson.lesson_text:
         recount(ledger, replace(lesson, version=lesson.version + 1))  # other words: what was measured is not theirs
-    ledger.name(lesson.id, lesson.agent_name, (f"text:{content_hash(judged.text)}",))
+    ledger.name(lesson.id, lesson.agent_name, (text_name(judged.text),))
     _index_anew(ledger, lesson, judged.text)
     return "" if judged.verdict == "clean" else "Taken as a person's word, though " + "; ".join(judged.reasons) + "."
 
@@ -166,12 +147,12 @@ def _index_anew(ledger: Ledger, lesson: Lesson, text: str) -> None:
     ledger.document(lesson.id, body)
 
 
-def _delete(ledger: Ledger, lesson: Lesson) -> int:
+def _delete(ledger: Ledger, lesson: Lesson, status: Status) -> int:
     """Blank a lesson and the issues behind it, and return how many those were."""
     values: Row = {
         "lesson_text": "",
         "rationale": "",
-        "status": "rejected",
+        "status": status,
         "pinned": False,
         "token_count": 0,
         "provenance": {},
@@ -199,7 +180,7 @@ async def add_lesson(work: Workspace, caller: Caller, new: NewLesson) -> Reviewe
     offer, refusal = screened_offer(new.text, new.why, new.severity, new.category, "approved", rule_key)
     if offer is None:
         raise InvalidInput(refusal)
-    keys = tuple(filter(None, (rule_key and f"rule:{rule_key}", f"text:{content_hash(offer.text)}")))
+    keys = tuple(filter(None, (rule_key and rule_name(rule_key), text_name(offer.text))))
 
     def transaction(connection: Connection) -> Reviewed:
         ledger = Ledger(work, caller, connection, work.now())
@@ -222,7 +203,7 @@ async def add_starters(work: Workspace, caller: Caller, agent_name: str, rules: 
     name = work.roster.resolve(agent_name)
 
     def transaction(connection: Connection) -> list[str]:
-        wanted = {rule.id: (f"catalogue:{rule.id}", f"rule:{next(iter(rule.keys), '')}") for rule in rules}
+        wanted = {rule.id: (catalogue_name(rule.id), rule_name(next(iter(rule.keys), ""))) for rule in rules}
         names = [key for keys in wanted.values() for key in keys]
         ledger = Ledger(work, caller, connection, work.now())
         ledger.hold([name])

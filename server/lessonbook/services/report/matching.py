@@ -12,6 +12,8 @@ from sqlalchemy import Connection
 from lessonbook.classify.rule_keys import tool_of
 from lessonbook.dedup.precedents import AMBIGUOUS, MEMBERS_MAX, MERGE, Match, Precedents
 from lessonbook.domain.lesson import Lesson
+from lessonbook.domain.lesson_names import catalogue_name, kind_of, names_rule, rule_name, value_of
+from lessonbook.domain.lesson_status import TOMBSTONES
 from lessonbook.domain.vocabulary import SHARED_AGENT, VOUCHED, Trust
 from lessonbook.services.preparation import Offer, Prepared, Told
 from lessonbook.services.workspace import Workspace, is_lesson_id
@@ -122,8 +124,8 @@ class Matching:
         """
         rejected = ""
         for key in item.keys:
-            kind = key.partition(":")[0]
-            if item.is_named and kind not in {"rule", "catalogue"}:
+            kind = kind_of(key)
+            if item.is_named and not names_rule(key):
                 continue
             for owner in owners:
                 lesson_id = self.named.get((owner, key))
@@ -158,7 +160,7 @@ class Matching:
     def _stands(self, lesson_id: str) -> bool:
         """Tell whether a remembered lesson is there and its own: memory may be ahead of what was rolled back."""
         lesson = self.lesson(lesson_id)
-        return lesson_id in self.made if lesson is None else lesson.status not in {"superseded", "rejected"}
+        return lesson_id in self.made if lesson is None else lesson.status not in TOMBSTONES
 
     def _is_rejected(self, lesson_id: str) -> bool:
         lesson = self.lesson(lesson_id) if is_lesson_id(lesson_id) else None
@@ -173,7 +175,7 @@ class Matching:
 
         It answers to it by name, was seen for it before, or never for anything and is about it first of all.
         """
-        if any(self.named.get((owner, f"rule:{told.cwe}")) == lesson_id for owner in owners):
+        if any(self.named.get((owner, rule_name(told.cwe))) == lesson_id for owner in owners):
             return True
         if any(self._of(owner).tell(lesson_id, told.cwe) for owner in owners):
             return True
@@ -205,22 +207,21 @@ class Matching:
         if not item.rule_key:
             return False
         names = {name for (_, name), owner in self.named.items() if owner == lesson_id}
-        rules = {name.removeprefix("rule:") for name in names if name.startswith("rule:")}
+        rules = {value_of(name) for name in names if kind_of(name) == "rule"}
         if is_lesson_id(lesson_id) and (lesson := self.lesson(lesson_id)) is not None:
             if lesson.status == "rejected":
                 return False
-            curated = self._work.catalogue.find(f"catalogue:{lesson.provenance.get('catalogue')}")
+            curated = self._work.catalogue.find(catalogue_name(lesson.provenance.get("catalogue", "")))
             rules.update(filter(None, (lesson.rule_key, *(curated.keys if curated else ()))))
         return any(tool_of(rule) == tool_of(item.rule_key) for rule in rules)
 
 
 def _told(key: str) -> str:
-    kind, _, name = key.partition(":")
-    match kind:
+    match kind_of(key):
         case "rule":
-            return f"rule {name}"
+            return f"rule {value_of(key)}"
         case "catalogue":
-            return f"catalogue entry {name}"
+            return f"catalogue entry {value_of(key)}"
         case "text":
             return "the offered text"
         case _:

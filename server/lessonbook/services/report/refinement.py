@@ -15,8 +15,10 @@ from sqlalchemy import Connection
 from lessonbook.domain.errors import NotFound
 from lessonbook.domain.findings import Finding
 from lessonbook.domain.lesson import LOCAL, Caller
+from lessonbook.domain.lesson_names import kind_of, names_rule
+from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.loop import RefinedIssue, Refinement, Report
-from lessonbook.domain.vocabulary import SERVABLE, SEVERITY_RANK, SHARED_AGENT, Evidence, IssueAction, Source
+from lessonbook.domain.vocabulary import SEVERITY_RANK, SHARED_AGENT, Evidence, IssueAction, Source
 from lessonbook.search.subjects import with_issue
 from lessonbook.services.agent_names import meaning_of
 from lessonbook.services.preparation import Offer, Prepared, held_from_all, names_of_lesson, prepare
@@ -322,8 +324,8 @@ class _Refining:
 
     def _learned_names(self, item: Prepared, verdict: Verdict) -> list[str]:
         """Return the names a lesson answers to from now on: equal words bind no rule to it but on a person's word."""
-        bound = self._caller.person or not verdict.name.startswith("text:")
-        return [name for name in item.keys if bound or not name.startswith("rule:")]
+        bound = self._caller.person or kind_of(verdict.name) != "text"
+        return [name for name in item.keys if bound or kind_of(name) != "rule"]
 
     def _name(self, lesson_id: str, owner: str, names: Iterable[str]) -> None:
         """Let a lesson answer to further exact names. What a likeness says gives none: it may be wrong."""
@@ -487,7 +489,7 @@ class _Refining:
 def _names_of(item: Prepared) -> list[str]:
     """Return the exact names by which a lesson answers to an issue, the most telling first: not those of its words."""
     told = item.told.names if item.told else ()
-    return [key for key in (*item.keys, *told) if key.partition(":")[0] in {"rule", "catalogue"}]
+    return [key for key in (*item.keys, *told) if names_rule(key)]
 
 
 _ORIGINS: Final[dict[str, str]] = {

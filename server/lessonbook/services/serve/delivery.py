@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.loop import LessonQuery, Lessons, ServedLesson
+from lessonbook.domain.token_estimate import estimate_tokens
 from lessonbook.experiment import coin
 from lessonbook.experiment.policy import (
     HOLDOUT_SHARE,
@@ -25,7 +26,7 @@ from lessonbook.experiment.policy import (
     assign,
     ranked,
 )
-from lessonbook.experiment.ranking import estimate_tokens, fill
+from lessonbook.experiment.ranking import fill
 from lessonbook.search.document import Subjects
 from lessonbook.search.subjects import subjects_of
 from lessonbook.services import prompt_section

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Connection
 
 from lessonbook.domain.lesson import Caller
+from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.loop import RefinedIssue
-from lessonbook.domain.vocabulary import SERVABLE, SEVERITY_OF_RANK, SHARED_AGENT
+from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SHARED_AGENT
 from lessonbook.providers.language_model import LanguageModel, ModelFailed, Spent
 from lessonbook.providers.question import Question
 from lessonbook.search.tokenizer import words_of

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from lessonbook.domain.findings import Finding
 from lessonbook.domain.lesson import Caller
+from lessonbook.domain.lesson_names import kind_of
 from lessonbook.domain.loop import Refinement
 from lessonbook.domain.vocabulary import SEVERITY_OF_RANK
 from lessonbook.services.preparation import Prepared, names_of_lesson, prepare
@@ -71,7 +72,7 @@ def _settle(settling: Settling, matching: Matching, row: Row, item: Prepared, ve
         reason = f"Same as lesson {verdict.lesson_id} by {verdict.how}{surely}."
         settling.join([row], verdict.lesson_id, reason, named=exact)
     elif item.offer is not None and item.offer.catalogue_id and not _is_taken(matching, row, item):
-        names = [name for name in names_of_lesson(item) if not name.startswith("text:")]
+        names = [name for name in names_of_lesson(item) if kind_of(name) != "text"]
         settling.word([row], item.offer, item.offer.status, names)
     elif near[0] is None or seen.items() <= row.items():
         return

@@ -9,10 +9,12 @@ from typing import Any, Final, Literal
 from lessonbook.classify.rule_keys import tool_of
 from lessonbook.domain.errors import InvalidInput, NotFound
 from lessonbook.domain.lesson import Lesson
+from lessonbook.domain.lesson_names import catalogue_name, name_of_issue, text_name
+from lessonbook.domain.lesson_status import JOINABLE, SERVABLE, Status
 from lessonbook.domain.loop import RefinedIssue, Refinement
-from lessonbook.domain.vocabulary import SERVABLE, SEVERITY_OF_RANK, SHARED_AGENT, IssueAction, Status
+from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SHARED_AGENT, IssueAction
 from lessonbook.search.subjects import with_issue
-from lessonbook.services.preparation import Offer, content_hash, held_from_all, name_of_issue
+from lessonbook.services.preparation import Offer, held_from_all
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
@@ -20,9 +22,6 @@ from lessonbook.store.engine import Retry
 from lessonbook.store.types import Row
 
 Refiner = Literal["author", "llm", "rules"]
-
-JOINABLE: Final[frozenset[Status]] = frozenset({"probation", "active", "quarantined", "suspended", "expired"})
-"""An author may say that an issue is an instance of a lesson in one of these; the others stand no longer."""
 
 _ORIGIN: Final[Mapping[str, str]] = {
     "approved": "New lesson in the author's words",
@@ -89,7 +88,7 @@ class Settling:
             keys: further exact names for it.
         """
         agent_name = issues[0]["agent_name"]
-        text_key = f"text:{content_hash(offer.text)}"
+        text_key = text_name(offer.text)
         named = self._owners(agent_name, [*map(_name, issues), *keys, text_key])
         rest: list[Row] = []
         for issue in issues:
@@ -227,7 +226,7 @@ class Settling:
         lesson = self._existing(lesson_id)
         if lesson.status == "rejected":
             return False
-        curated = self.ledger.work.catalogue.find(f"catalogue:{lesson.provenance.get('catalogue')}")
+        curated = self.ledger.work.catalogue.find(catalogue_name(lesson.provenance.get("catalogue", "")))
         tools = {tool_of(rule) for rule in (lesson.rule_key, *(curated.keys if curated else ())) if rule}
         return any(issue["rule_id"] and tool_of(issue["rule_id"]) in tools for issue in issues)
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from lessonbook.domain.errors import InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.lesson_status import LISTED, SUGGESTED
 from lessonbook.domain.operator import (
     AuditQuery,
     AuditTrail,
@@ -24,7 +25,7 @@ from lessonbook.domain.operator import (
     PendingPage,
     SuggestedMatch,
 )
-from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, STATUSES, Status, storable
+from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, storable
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.retirement import e_value
 from lessonbook.services.cache.measured import effect_of
@@ -38,8 +39,6 @@ from lessonbook.store.types import Row
 
 EVIDENCE_MAX: Final = 20
 COMPLETIONS_MAX: Final = 100
-SUGGESTED: Final[frozenset[Status]] = frozenset({"probation", "active", "suspended", "expired"})
-"""Lessons in one of these are suggested for an issue: those that stand, and whose words passed the lint."""
 _NO_CURSOR: Final = "The cursor is not one of ours: pass next_cursor of the page before, or nothing"
 
 
@@ -72,7 +71,7 @@ async def list_lessons(work: Workspace, caller: Caller, listing: LessonListing) 
 
 
 def _statuses(listing: LessonListing) -> list[str]:
-    return list(listing.status) or [status for status in STATUSES if status != "rejected"]
+    return list(listing.status or LISTED)
 
 
 def _filters(work: Workspace, listing: LessonListing) -> dict[str, Any]:

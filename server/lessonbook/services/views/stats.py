@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from lessonbook.domain.errors import NotFound
 from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.lesson_status import SERVABLE, TOMBSTONES
 from lessonbook.domain.loop import (
     Effect,
     NotEnough,
@@ -19,7 +20,6 @@ from lessonbook.domain.loop import (
     Totals,
     WeekFigures,
 )
-from lessonbook.domain.vocabulary import SERVABLE, TOMBSTONES
 from lessonbook.experiment.effect import EVENTS_MIN, effect_of
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.lift import Lift, RunTotals, lift_of, service_lift

@@ -8,11 +8,13 @@ from typing import Any
 from sqlalchemy import Connection
 
 from lessonbook.domain.lesson import Caller, Lesson
-from lessonbook.domain.vocabulary import SERVABLE, SEVERITY_RANK, Status
+from lessonbook.domain.lesson_names import catalogue_name, content_hash, text_name
+from lessonbook.domain.lesson_status import SERVABLE, Action, Status, allowed_targets
+from lessonbook.domain.token_estimate import estimate_lesson_tokens
+from lessonbook.domain.vocabulary import SEVERITY_RANK
 from lessonbook.experiment.effect import posterior
-from lessonbook.experiment.ranking import estimate_tokens
 from lessonbook.search.subjects import document_of, with_tasks
-from lessonbook.services.preparation import Offer, content_hash
+from lessonbook.services.preparation import Offer
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import audit
 from lessonbook.store import lessons as lesson_rows
@@ -115,12 +117,12 @@ class Ledger:
                 "last_seen_at": self.now if issue_count else None,
                 "expires_at": self.expiry() if status == "probation" else None,
                 "content_hash": content_hash(offer.text),
-                "token_count": estimate_tokens(offer.text) + estimate_tokens(offer.why),
+                "token_count": estimate_lesson_tokens(offer.text, offer.why),
                 "created_at": self.now,
                 "updated_at": self.now,
             }
         )
-        self._keys += self._rows(lesson_id, agent_name, keys or (f"text:{content_hash(offer.text)}",))
+        self._keys += self._rows(lesson_id, agent_name, keys or (text_name(offer.text),))
         self._documents[lesson_id] = self.document_of(
             offer.text, offer.why, offer.rule_key, offer.category, offer.catalogue_id
         )
@@ -154,11 +156,18 @@ class Ledger:
         lesson_rows.change(self.connection, self.caller.project, lesson.id, {**values, "updated_at": self.now})
 
     def move(
-        self, lesson: Lesson, action: str, reason: str, values: Row, numbers: Mapping[str, Any] | None = None
+        self, lesson: Lesson, action: Action, reason: str, values: Row, numbers: Mapping[str, Any] | None = None
     ) -> None:
-        """Change a lesson's words or standing at once, and plan its history and audit entries."""
+        """Change a lesson's words or status at once, and plan its history and audit entries.
+
+        Raises:
+            InvalidInput: the lesson's status does not allow the action.
+            RuntimeError: the action never leads to the status in `values`.
+        """
         self._change(lesson.id, lesson.agent_name)
         status: Status = values.get("status", lesson.status)
+        if status not in allowed_targets(lesson.id, action, lesson.status):
+            raise RuntimeError(f"{action!r} does not make a lesson that is {lesson.status} {status}")
         text: str = values.get("lesson_text", lesson.lesson_text)
         version = lesson.version + (text != lesson.lesson_text or "rationale" in values)
         written: Row = {
@@ -187,7 +196,7 @@ class Ledger:
     def document_of(self, text: str, why: str, rule_key: str, category: str, catalogue_id: str) -> str:
         """Return what search reads of a lesson before any issue is behind it; the catalogue knows what raises its."""
         body = document_of(text, why, rule_key, category)
-        rule = self.work.catalogue.find(f"catalogue:{catalogue_id}") if catalogue_id else None
+        rule = self.work.catalogue.find(catalogue_name(catalogue_id)) if catalogue_id else None
         return with_tasks(body, rule.tasks) if rule is not None else body
 
     def document(self, lesson_id: str, body: str) -> None:

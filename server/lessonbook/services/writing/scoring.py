@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from lessonbook.domain.lesson import Lesson
-from lessonbook.domain.vocabulary import SERVABLE
+from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.experiment.effect import EffectEstimate, effect_of, posterior, prior_mean
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.lift import RunTotals, service_harms, service_lift
@@ -136,11 +136,10 @@ def move_by_evidence(
     evidence = Evidence.from_document(lesson.evidence).without_claims()
     appraisal = measure.appraised(replace(lesson, evidence=evidence.to_document(), flags=0), exempt=False)
     move = next_status(lesson.status, appraisal, evidence, pinned=lesson.pinned)
-    if move is None or (move.to == "probation" and lesson.approved_by is not None):
+    if move is None or (move.action == "demote" and lesson.approved_by is not None):
         return
-    values: Row = {"status": move.to, "expires_at": None if move.to == "retired" else ledger.expiry()}
-    action = {"active": "promote", "probation": "demote", "retired": "retire"}[move.to]
-    ledger.move(lesson, action, f"By evidence: {move.reason}.", values, move.numbers)
+    values: Row = {"status": move.to, "expires_at": None if move.action == "retire" else ledger.expiry()}
+    ledger.move(lesson, move.action, f"By evidence: {move.reason}.", values, move.numbers)
 
 
 def recount(ledger: Ledger, lesson: Lesson) -> None:

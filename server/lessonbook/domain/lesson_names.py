@@ -1,0 +1,84 @@
+"""The exact names a lesson answers to: `rule:…`, `catalogue:…`, `text:…` and `issue:…`. Only this module spells them.
+
+Names are stored (`agent_lesson_keys`) and travel in exports, so neither the prefixes nor the hashes may change.
+"""
+
+import hashlib
+import re
+from typing import Final, Literal, cast, get_args
+
+Kind = Literal["rule", "catalogue", "text", "issue"]
+
+CATALOGUE: Final = "catalogue"
+"""The tool of a rule key that names an entry of the catalogue itself."""
+_HASHED: Final = re.compile(r"(?:text|issue):[0-9a-f]{32}")
+_CATALOGUED: Final = re.compile(r"catalogue:[\w.-]{1,100}")
+_KINDS: Final = frozenset(get_args(Kind))
+_PLACE: Final = re.compile(
+    r"\b(?:line|col(?:umn)?)\s*\d+|:\d+(?::\d+)?\b|0x[0-9a-f]+|(?<![\w./-])(?:\d{1,2}|\d{4,})(?![\w./-])"
+)
+"""Where a problem was seen, and how often. Numbers that are part of a name (CVE-2021-44228) or a status (404) stay."""
+
+
+def rule_name(rule_key: str) -> str:
+    """Return the name of a lesson for a scanner's rule or a CWE, as the catalogue spells it."""
+    return f"rule:{rule_key}"
+
+
+def catalogue_name(catalogue_id: str) -> str:
+    """Return the name of a lesson for an entry of the catalogue."""
+    return f"{CATALOGUE}:{catalogue_id}"
+
+
+def text_name(text: str) -> str:
+    """Return the name of a lesson by its own text."""
+    return f"text:{content_hash(text)}"
+
+
+def issue_name(description: str) -> str:
+    """Return the name of a lesson by the words of an issue, without numbers and places."""
+    words = general_words(description)
+    return f"issue:{digest(words if any(char.isalpha() for char in words) else description)}"
+
+
+def name_of_issue(rule_key: str, description: str) -> str:
+    """Return the most telling exact name of an issue: its rule, else its words."""
+    return rule_name(rule_key) if rule_key else issue_name(description)
+
+
+def kind_of(name: str) -> Kind | None:
+    """Return what kind of name this is; None where it is not a name."""
+    kind, colon, _ = name.partition(":")
+    return cast("Kind", kind) if colon and kind in _KINDS else None
+
+
+def value_of(name: str) -> str:
+    """Return a name without its kind: the rule's key, the catalogue's id, or the hash."""
+    return name.partition(":")[2]
+
+
+def names_rule(name: str) -> bool:
+    """Return whether a name is that of a rule or an entry of the catalogue, not of anybody's words."""
+    return kind_of(name) in {"rule", "catalogue"}
+
+
+def is_well_formed(name: str) -> bool:
+    """Return whether a name from outside is one that this module could have made."""
+    if kind_of(name) == "rule":
+        return bool(value_of(name))
+    return bool(_HASHED.fullmatch(name) or _CATALOGUED.fullmatch(name))
+
+
+def content_hash(text: str) -> str:
+    """Return the same hash for texts that differ only in case, punctuation and white space."""
+    return digest(" ".join(re.findall(r"\w+", text.lower())))
+
+
+def digest(*parts: str) -> str:
+    """Return 128 bits of SHA-256 over `parts`, in hexadecimal."""
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
+
+
+def general_words(description: str) -> str:
+    """Return a description without what differs between sightings of one problem: numbers, places, white space."""
+    return " ".join(_PLACE.sub("#", description.lower()).split())
