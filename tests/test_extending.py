@@ -50,7 +50,7 @@ class TestReader:
     LAYOUT = Layout(
         kind="sparrow",  # type: ignore[arg-type]
         lists=("chirps",),
-        shape={"text": str, "where": str},
+        shape={"text": None, "where": None},
         advice="give a file that sparrow wrote",
         read=lambda record: Finding(description=str(record["text"]), file=str(record["where"])),
     )
