@@ -6,7 +6,7 @@ import pytest
 from lessonbook.config.settings import Settings, load_settings
 from lessonbook.domain.errors import ConfigError
 
-EXAMPLE = Path(__file__).parents[1] / "config.example.toml"
+EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 
 
 def test_the_example_names_every_setting_with_its_default() -> None:

@@ -20,27 +20,31 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def new_database(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[Callable[[str], str]]:
-    """Return a function that makes a migrated database and returns its URL; a server starts where it is needed."""
-    made: list[tuple[str, str]] = []
+def new_database(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Return a function that makes a migrated database and returns its URL; PostgreSQL starts where it is needed."""
 
     def make(dialect: str) -> str:
-        name = f"contract_{uuid.uuid4().hex[:12]}"
-        if dialect == "sqlite":
-            path = tmp_path_factory.mktemp("contract") / f"{name}.db"
-            shutil.copy(request.getfixturevalue("sqlite_template"), path)
-            return f"sqlite:///{path}"
-        postgres_url: str = request.getfixturevalue("postgres_url")
-        template: str = request.getfixturevalue("postgres_template")
-        asyncio.run(_execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template}"))
-        made.append((postgres_url, name))
-        return _renamed(postgres_url, name)
+        if dialect == "postgresql":
+            return request.getfixturevalue("new_postgres_database")()
+        path = tmp_path_factory.mktemp("contract") / "lessonbook.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        return f"sqlite:///{path}"
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def new_postgres_database(postgres_url: str, postgres_template: str) -> Iterator[Callable[[], str]]:
+    made: list[str] = []
+
+    def make() -> str:
+        made.append(f"contract_{uuid.uuid4().hex[:12]}")
+        asyncio.run(_execute(postgres_url, f"CREATE DATABASE {made[-1]} TEMPLATE {postgres_template}"))
+        return _renamed(postgres_url, made[-1])
 
     yield make
-    for server_url, name in made:
-        asyncio.run(_execute(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
+    for name in made:
+        asyncio.run(_execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 async def _execute(url: str, statement: str) -> None:
@@ -55,7 +59,12 @@ def _renamed(url: str, name: str) -> str:
     return f"{parts.scheme}://{parts.netloc}/{name}" + (f"?{parts.query}" if parts.query else "")
 
 
-@pytest.fixture(scope="session", params=KINDS, ids=["-".join(kind) for kind in KINDS])
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param(kind, id="-".join(kind), marks=() if kind[0] == "memory" else pytest.mark.slow) for kind in KINDS
+    ],
+)
 def kind(request: pytest.FixtureRequest) -> tuple[Transport, str, str]:
     return request.param
 

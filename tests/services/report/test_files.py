@@ -14,7 +14,7 @@ from lessonbook.store import tables
 
 pytestmark = pytest.mark.anyio
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"
+FIXTURES = Path(__file__).parents[2] / "fixtures"
 AGENT = "BackendDevelopmentAgent"
 sqlite_alone = pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
 
