@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
 import asyncpg
+import hypothesis
 import pytest
 
 from lessonbook.config.settings import Settings
@@ -27,6 +28,14 @@ from lessonbook.store.urls import parse_address
 # servers that tests start would compile every module again: three times the work.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# No test fails because the machine is busy.
+hypothesis.settings.register_profile(
+    "any machine",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.load_profile("any machine")
 
 TEMPLATE = "lessonbook_template"
 DATABASES = ("sqlite", "postgresql")
