@@ -24,7 +24,7 @@ from lessonbook.domain.loop import (
     StatsQuery,
 )
 from lessonbook.domain.operator import CleanedUp, Cleanup, LessonListing, LessonReview, ListedLesson, Reviewed
-from lessonbook.services import agents
+from lessonbook.services import agent_names
 from lessonbook.services.background import maintenance
 from lessonbook.services.feedback import applications
 from lessonbook.services.lessons import review
@@ -56,7 +56,7 @@ class Loop:
 
         def transaction(connection: Any) -> None:
             name = self.work.roster.resolve(agent_name)
-            agents.give_name(self.work, connection, caller.project, name, "a test")
+            agent_names.give_name(self.work, connection, caller.project, name, "a test")
 
         await self.work.store.write(transaction)
 

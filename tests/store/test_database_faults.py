@@ -26,6 +26,7 @@ from lessonbook.services.background.maintenance import diagnose
 from lessonbook.services.opening import open_workspace
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import postgres, sqlite
+from tests.patience import PATIENCE_S
 from tests.store.scenario import checked_out, counted, issue, scalar, tamper, tell
 
 pytestmark = pytest.mark.anyio
@@ -182,6 +183,7 @@ async def test_a_database_held_by_another_process_is_busy_not_broken(
 ) -> None:
     monkeypatch.setattr(sqlite, "BUSY_S", 0.01)
     monkeypatch.setattr(sqlite, "TRANSACTION_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(sqlite, "GRACE_S", PATIENCE_S)
     impatient = await open_workspace(work.settings)
     holder = sqlite3.connect(work.settings.database_url.removeprefix("sqlite:///"), isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")

@@ -78,7 +78,10 @@ async def test_reporters_whose_issues_meet_the_same_lessons_in_any_order_never_d
             for writer in range(WRITERS)
         )
     )
-    assert {line.action for answer in refined for line in answer.issues} == {"merged"}
+    lines = [line for answer in refined for line in answer.issues]
+    # Whoever comes first compares with little: it may leave an issue pending, but makes no second lesson of it.
+    assert {line.action for line in lines} <= {"merged", "pending"}
+    assert {line.lesson_id for line in lines if line.action == "merged"} == {line.lesson_id for line in made.issues}
     assert retries == []
     assert (await diagnose(work)).faults == []
     await work.store.close()

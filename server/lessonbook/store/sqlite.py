@@ -34,6 +34,8 @@ READERS: Final = 3
 WAL_BYTES_MAX: Final = 4_000_000
 WAL_CHECK_EVERY: Final = 64
 POLL_S: Final = 0.25
+GRACE_S: Final = 1.0
+"""How long a thread may take to say why it gave up, in seconds."""
 BUSY_S: Final = 0.5
 """SQLite waits so long for a lock in one go; then it is asked again, until the transaction's time is over."""
 
@@ -117,7 +119,7 @@ class SqliteStore:
 
         future = asyncio.get_running_loop().run_in_executor(pool, call)
         # A migration may take as long as it takes, once its turn has come.
-        with anyio.CancelScope(deadline=until + BUSY_S if foreign_keys else math.inf, shield=True):
+        with anyio.CancelScope(deadline=until + GRACE_S if foreign_keys else math.inf, shield=True):
             return await future
         turn.is_over = True
         raise Unavailable(f"The database took too long, {AT_MOST_ONCE}")
