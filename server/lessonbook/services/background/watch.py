@@ -20,6 +20,11 @@ class Watch:
         self._project = caller.project
         self._known: dict[str, int] | None = None
 
+    def report_all(self) -> None:
+        """Report every lesson first, unless following has begun: somebody listens who may have missed any change."""
+        if self._known is None:
+            self._known = {}
+
     async def changes(self) -> AsyncIterator[Changed]:
         """Yield the lessons that changed since the last time, for ever; nothing the first time, to say it has begun.
 
