@@ -29,7 +29,7 @@ async def test_what_changes_before_a_delayed_watch_begins_is_announced(
         if len(tries) == 1:
             raise Unavailable("not yet")
         await changed.wait()
-        return await open_workspace(work.settings)
+        return await open_workspace(work.settings, now=work.now)
 
     desk = Desk(open_late, agent)
     uri = f"stats://{agent.project}"
