@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
 import asyncpg
+import hypothesis
 import pytest
 
 from lessonbook.config.settings import Settings
@@ -22,7 +24,47 @@ from lessonbook.store import migrate
 from lessonbook.store.engine import connect
 from lessonbook.store.urls import parse_address
 
+# Where Python is not to keep what it has compiled (as in many containers), each worker and each of the hundreds of
+# servers that tests start would compile every module again: three times the work.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# No test fails because the machine is busy.
+hypothesis.settings.register_profile(
+    "any machine",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.load_profile("any machine")
+
 TEMPLATE = "lessonbook_template"
+DATABASES = ("sqlite", "postgresql")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--database", choices=[*DATABASES, "both"], default="both", help="run no test on the other database"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect what needs the database that was not chosen."""
+    if (chosen := config.getoption("database")) == "both":
+        return
+    kept = [item for item in items if databases_of(item) <= {chosen}]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+    items[:] = kept
+
+
+def databases_of(item: pytest.Item) -> set[str]:
+    """Return which databases a test runs on, by its parameters, else by its fixtures."""
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    named = [parameters.get("dialect"), parameters.get("either_url"), *(parameters.get("kind") or ())]
+    if found := set(DATABASES).intersection(named):
+        return found
+    fixtures = getattr(item, "fixturenames", ())
+    of_fixtures = {"postgres_url": "postgresql", "sqlite_url": "sqlite", "sqlite_template": "sqlite"}
+    return {database for fixture, database in of_fixtures.items() if fixture in fixtures}
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +137,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=DATABASES)
 def dialect(request: pytest.FixtureRequest) -> str:
     return request.param
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.fake_provider import Asked, Behaviour, FakeProvider, _Handler
+from tests.patience import PATIENCE_S
 
 SUBJECTS: tuple[frozenset[str], ...] = (
     frozenset({"timeout", "unresponsive", "forever"}),
@@ -17,7 +18,7 @@ SUBJECTS: tuple[frozenset[str], ...] = (
 
 def semantic(provider: FakeProvider, **others: Any) -> dict[str, Any]:
     """The settings that lead to a provider."""
-    served = {"model": "small", "base_url": f"{provider.url}/v1", "api_key_env": "LESSONBOOK_TEST_KEY", "timeout_s": 20}
+    served = {"model": "small", "base_url": f"{provider.url}/v1", "api_key_env": "LESSONBOOK_TEST_KEY", "timeout_s": 60}
     return {**served, **others}
 
 
@@ -50,7 +51,7 @@ class Gate:
 
     def __call__(self, handler: _Handler, asked: Asked) -> None:
         self.reached.set()
-        self.opened.wait(20)
+        self.opened.wait(PATIENCE_S)
         embeds(handler, asked)
 
 

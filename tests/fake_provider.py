@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.patience import PATIENCE_S
+
 KEY = "sk-test-" + "k9" * 12
 TOKENS_IN, TOKENS_OUT = 1_200, 300
 
@@ -57,7 +59,7 @@ class FakeProvider:
 
     def settings(self, **others: Any) -> dict[str, Any]:
         """The refiner's settings that lead here."""
-        quick = {"timeout_s": 20, "retries": 0, "every_s": 1, "api_key_env": "LESSONBOOK_TEST_KEY"}
+        quick = {"timeout_s": PATIENCE_S, "retries": 0, "every_s": 1, "api_key_env": "LESSONBOOK_TEST_KEY"}
         return {"model": "small-model", "base_url": f"{self.url}/v1", **quick, **others}
 
 

@@ -3,7 +3,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.patience import PATIENCE_S
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_demo_goes_once_round_the_loop_and_keeps_its_database(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from tests.fake_provider import fake_provider
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = str(Path(sys.executable).with_name("lessonbook"))
 SECRET = "AKIA-not-for-others"
 LIBRARIES = ("anyio", "typer", "pydantic", "sqlalchemy", "httpx2", "platformdirs")

@@ -14,6 +14,8 @@ from tests.cli.conftest import Run
 from tests.fake_provider import KEY, FakeProvider, fails, fake_provider, fits_all, says
 from tests.patience import PATIENCE_S
 
+pytestmark = pytest.mark.slow
+
 AGENT = "BackendDevelopmentAgent"
 RULE = "Write a header row into every exported table."
 

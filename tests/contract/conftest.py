@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
+from tests.conftest import DATABASES
 from tests.contract.links import HANDSHAKE, KINDS, STATELESS, Link, Transport, add_agent, in_a_task, linked
 
 
@@ -19,21 +20,27 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def new_database(
-    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path, postgres_url: str, postgres_template: str
-) -> Iterator[Callable[[str], str]]:
-    """Return a function that makes a migrated database and returns its URL."""
-    made: list[str] = []
+def new_database(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Return a function that makes a migrated database and returns its URL; PostgreSQL starts where it is needed."""
 
     def make(dialect: str) -> str:
-        name = f"contract_{uuid.uuid4().hex[:12]}"
-        if dialect == "sqlite":
-            path = tmp_path_factory.mktemp("contract") / f"{name}.db"
-            shutil.copy(sqlite_template, path)
-            return f"sqlite:///{path}"
-        asyncio.run(_execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {postgres_template}"))
-        made.append(name)
-        return _renamed(postgres_url, name)
+        if dialect == "postgresql":
+            return request.getfixturevalue("new_postgres_database")()
+        path = tmp_path_factory.mktemp("contract") / "lessonbook.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        return f"sqlite:///{path}"
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def new_postgres_database(postgres_url: str, postgres_template: str) -> Iterator[Callable[[], str]]:
+    made: list[str] = []
+
+    def make() -> str:
+        made.append(f"contract_{uuid.uuid4().hex[:12]}")
+        asyncio.run(_execute(postgres_url, f"CREATE DATABASE {made[-1]} TEMPLATE {postgres_template}"))
+        return _renamed(postgres_url, made[-1])
 
     yield make
     for name in made:
@@ -52,7 +59,12 @@ def _renamed(url: str, name: str) -> str:
     return f"{parts.scheme}://{parts.netloc}/{name}" + (f"?{parts.query}" if parts.query else "")
 
 
-@pytest.fixture(scope="session", params=KINDS, ids=["-".join(kind) for kind in KINDS])
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param(kind, id="-".join(kind), marks=() if kind[0] == "memory" else pytest.mark.slow) for kind in KINDS
+    ],
+)
 def kind(request: pytest.FixtureRequest) -> tuple[Transport, str, str]:
     return request.param
 
@@ -91,7 +103,7 @@ def sqlite_url(new_database: Callable[[str], str]) -> Iterator[str]:
     return new_database("sqlite")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=DATABASES)
 def either_url(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> str:
     """A database of the test's own, of each kind."""
     return new_database(request.param)

@@ -24,7 +24,7 @@ from tests.contract.processes import PROJECT, command, environment, url_of
 from tests.patience import PATIENCE_S
 from tests.store.scenario import counted
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 CALLS = 12
 SIGNALS = {signal.SIGTERM: 0, signal.SIGINT: 130}

@@ -14,7 +14,7 @@ from tests.contract.links import HANDSHAKE, STATELESS, Link, connected, linked
 from tests.contract.processes import PROJECT, http_server, stdio_parameters
 from tests.patience import PATIENCE_S
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 PLACE = quote(PROJECT, safe="")
 older = pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")

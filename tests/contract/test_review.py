@@ -42,7 +42,10 @@ class Person:
         return self.answer
 
 
-@pytest.fixture(scope="module", params=WAYS, ids=["-".join(way) for way in WAYS])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(way, id="-".join(way), marks=() if way[0] == "memory" else pytest.mark.slow) for way in WAYS],
+)
 async def asked(
     anyio_backend: str, request: pytest.FixtureRequest, review_url: str
 ) -> AsyncIterator[tuple[Link, Person]]:
@@ -195,6 +198,7 @@ async def test_an_answer_to_a_question_that_was_not_asked_is_not_taken(asked, ag
     assert await status_of(link, lesson_id) == "active"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", [HANDSHAKE, STATELESS])
 async def test_over_http_a_client_that_says_yes_to_everything_approves_nothing(either_url, agent_name, protocol):
     person = Person()

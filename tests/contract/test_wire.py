@@ -25,7 +25,7 @@ from tests.contract.processes import BOTH, PROJECT, HttpServer, command, environ
 from tests.contract.test_tools import AGENT_TOOLS, OPERATOR_TOOLS, TOOLSET_MAX_BYTES
 from tests.patience import PATIENCE_S
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 PARSE_ERROR, INVALID_REQUEST = -32700, -32600
 ENVELOPE = {

@@ -33,7 +33,7 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProvider]:
 async def test_a_server_with_a_model_embeds_lessons_in_the_background_and_serves_by_them(
     settings: Settings, work: Workspace, provider: FakeProvider
 ) -> None:
-    given = {**settings.model_dump(exclude_unset=True), "semantic": semantic(provider)}
+    given = {**settings.model_dump(exclude_unset=True), "semantic": semantic(provider, every_s=1)}
     desk = desk_for(Settings.model_validate(given), "local")
 
     async def embedded() -> int:
@@ -45,7 +45,7 @@ async def test_a_server_with_a_model_embeds_lessons_in_the_background_and_serves
         assert not (await client.call_tool("report_issues", told)).is_error
         with anyio.fail_after(PATIENCE_S):
             while not await embedded():
-                assert not (await client.call_tool("get_stats", {})).is_error
+                pass
         task = {"agent_name": AGENT, "task": "unresponsive upstreams"}
         answer = await client.call_tool("get_lessons", task)
     await desk.close()

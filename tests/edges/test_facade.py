@@ -103,6 +103,7 @@ def test_a_wrong_setting_is_named():
         AgentRefiner(databse="x")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["", "refiner.close()", "raise SystemExit(0)"])
 def test_a_process_ends_whether_or_not_the_refiner_is_closed(database_url, ending):
     code = (
@@ -117,6 +118,7 @@ def test_a_process_ends_whether_or_not_the_refiner_is_closed(database_url, endin
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.slow
 @pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
 def test_a_forked_process_gets_a_refiner_of_its_own(database_url):
     code = (

@@ -19,7 +19,7 @@ from lessonbook.store import migrate
 from tests.patience import PATIENCE_S
 from tests.store.scenario import ask, counted, scalar
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 WORKER = [sys.executable, str(Path(__file__).with_name("worker.py"))]
 

@@ -1,6 +1,6 @@
 """The schema each database ends up with, word for word, beside this file.
 
-After a change of the migrations, write the files anew and read their difference:
+After a change of the migrations, write the files again and read their difference:
 
     LESSONBOOK_WRITE_GOLDEN=1 .venv/bin/pytest tests/migrations/test_golden_schema.py
 """

@@ -1,13 +1,7 @@
 """Going through somebody's text takes work that grows with its length, and no faster (SAFETY S22).
 
-What is counted is lines of Python: the same on every machine. The work of regular expressions is counted elsewhere
-(`tests/test_patterns.py`).
+What is counted is lines of Python (`tests/growth.py`).
 """
-
-import sys
-from collections.abc import Callable
-from types import FrameType
-from typing import Any
 
 import pytest
 
@@ -18,11 +12,10 @@ from lessonbook.domain.findings import Finding
 from lessonbook.intake import read_report
 from lessonbook.search.subjects import subjects_of
 from lessonbook.services.report.preparation import prepare
+from tests.growth import GROWTH_MAX, growth, lines_run
 
 CATALOGUE = load_catalogue(None)
 ROSTER = load_roster()
-GROWTH_MAX = 6.0
-"""For a text four times as long; sixteen times would be the square."""
 PIECES = [
     "/",
     "a/",
@@ -51,30 +44,6 @@ PIECES = [
     "\n\na ",
     "é",
 ]
-
-
-def lines_run(work: Callable[[], object]) -> int:
-    """Return how many lines of Python some work takes."""
-    count = 0
-
-    def trace(_frame: FrameType, event: str, _value: Any) -> Any:
-        nonlocal count
-        count += event == "line"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        work()
-    finally:
-        sys.settrace(before)
-    return count
-
-
-def growth(work: Callable[[str], object], piece: str, size: int) -> float:
-    small, large = (lambda n=n: work((piece * n)[:n]) for n in (size, 4 * size))
-    small(), large()  # what is kept for later is made now
-    return lines_run(large) / max(lines_run(small), 1_000)
 
 
 @pytest.mark.parametrize("piece", PIECES)

@@ -17,7 +17,7 @@ from lessonbook.services.triage import authoring
 from lessonbook.store import tables
 from tests.texts import unlike_any_other
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 STEPS = 70
 AGENTS = ["BackendDevelopmentAgent", "DatabaseAgent", "*"]

@@ -15,7 +15,7 @@ from lessonbook.services.serve import delivery
 from lessonbook.services.workspace import Workspace
 from tests.store.scenario import AGENT, checked_out, counted, issue, scalar, tell
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 CALLERS = 50
 LONGEST_S = 0.3

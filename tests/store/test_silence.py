@@ -24,7 +24,7 @@ from lessonbook.services.workspace import Workspace
 from lessonbook.store import postgres, sqlite
 from tests.store.scenario import checked_out, counted, issue, scalar, tell
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 on_sqlite = pytest.mark.parametrize("dialect", ["sqlite"])
 on_postgresql = pytest.mark.parametrize("dialect", ["postgresql"])

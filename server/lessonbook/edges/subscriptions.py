@@ -50,6 +50,8 @@ class Announcer:
         self._watched: Watch | None = None
         self._wanted = anyio.Event()
         self._following = anyio.Event()
+        self._awaited = False
+        """Whether somebody listens, perhaps since before the watch began: what changes until then must reach them."""
 
     def attach(self, server: MCPServer[Any], *, stays_connected: bool) -> None:
         """Serve `subscriptions/listen`; where connections stay, `resources/subscribe` and `unsubscribe` as well."""
@@ -78,6 +80,8 @@ class Announcer:
     async def _watch(self) -> None:
         # It lives on when following breaks off, and knows what it has announced.
         self._watched = self._watched or services.background.Watch()
+        if self._awaited:
+            self._watched.report_all()
         await self._desk.call_for(self._desk.caller(), None, self._watched.follow, self._announce)
 
     async def _announce(self, changed: Changed) -> None:
@@ -108,6 +112,9 @@ class Announcer:
         self._wanted.set()
         with anyio.move_on_after(READY_S):
             await self._following.wait()
+        self._awaited = True
+        if self._watched is not None:
+            self._watched.report_all()
 
     async def _subscribe(self, ctx: ServerRequestContext[Any, Any], params: SubscribeRequestParams) -> EmptyResult:
         connection = _connection_of(ctx)

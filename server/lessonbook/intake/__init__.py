@@ -18,7 +18,7 @@ from lessonbook.intake.review_comments import open_review
 from lessonbook.intake.sarif import open_sarif
 from lessonbook.intake.scanner_json import open_bandit, open_ruff
 
-_READERS: Final[dict[FileKind, Callable[[ReportFile], Reading]]] = {
+READERS: Final[dict[FileKind, Callable[[ReportFile], Reading]]] = {
     "sarif": open_sarif,
     "junit": open_junit,
     "pytest": open_pytest,
@@ -27,12 +27,13 @@ _READERS: Final[dict[FileKind, Callable[[ReportFile], Reading]]] = {
     "review": open_review,
     "text": open_text,
 }
-_ADVICE: Final = f"say what it is ({', '.join(_READERS)}), or give a file of one of these kinds"
+"""The reader of each kind of file."""
+_ADVICE: Final = f"say what it is ({', '.join(READERS)}), or give a file of one of these kinds"
 _XML = re.compile(r"<(?:\?xml|!doctype|(?:[a-z]\w{0,30}:)?testsuites?\b)", re.IGNORECASE)
 _JSON_LIST = re.compile(r"\[\s*[{\"]")
 """What begins a list of objects or texts, and no text in brackets."""
 _JSON_LINE = re.compile(r"^[ \t]*(?:\{[ \t]*(?=[\"\r\n])|\[[ \t]*(?=[{\r\n]))", re.MULTILINE)
-_MEMBERS: Final[dict[str, FileKind]] = {
+MEMBERS: Final[dict[str, FileKind]] = {
     "runs": "sarif",
     "exitcode": "pytest",
     "collectors": "pytest",
@@ -41,14 +42,14 @@ _MEMBERS: Final[dict[str, FileKind]] = {
     "diff_hunk": "review",
 }
 """Members of an object at a file's top that are found in files of one kind only."""
-_MEMBER_SETS: Final[tuple[tuple[frozenset[str], FileKind], ...]] = (
+MEMBER_SETS: Final[tuple[tuple[frozenset[str], FileKind], ...]] = (
     (frozenset({"results", "metrics"}), "bandit"),
     (frozenset({"results", "generated_at"}), "bandit"),
     (frozenset({"tests"}), "pytest"),
 )
 """What an object at a file's top has in files of one kind, where it is of no other known format."""
 _NAMES_MAX: Final = 1_000
-_ITEM_MEMBERS: Final[tuple[tuple[frozenset[str], FileKind], ...]] = (
+ITEM_MEMBERS: Final[tuple[tuple[frozenset[str], FileKind], ...]] = (
     (frozenset({"code", "filename", "location"}), "ruff"),
     (frozenset({"body", "path"}), "review"),
 )
@@ -77,7 +78,7 @@ def open_report(file: ReportFile, kind: ReportKind = "auto") -> Reading:
     head = file.head()
     if packed := next((told for mark, told in _PACKED.items() if head.startswith(mark)), ""):
         raise InvalidInput(f"{file.place} is {packed}")
-    return _READERS[_kind(file) if kind == "auto" else kind](file)
+    return READERS[_kind(file) if kind == "auto" else kind](file)
 
 
 def read_report(data: bytes, *, kind: ReportKind = "auto", place: str) -> Intake:
@@ -133,8 +134,8 @@ def _is_report(opening: str) -> bool:
     """Tell whether JSON that begins so is a report of a known format, as far as its beginning goes."""
     names = first_names(opening.encode("utf-8", "replace"))
     if opening.startswith("["):
-        return any(wanted <= names for wanted, _ in _ITEM_MEMBERS) or bool(other_formats.of_item(names))
-    told = {"runs", "version"} <= names or any(wanted <= names for wanted, kind in _MEMBER_SETS if kind == "bandit")
+        return any(wanted <= names for wanted, _ in ITEM_MEMBERS) or bool(other_formats.of_item(names))
+    told = {"runs", "version"} <= names or any(wanted <= names for wanted, kind in MEMBER_SETS if kind == "bandit")
     return told or {"exitcode", "tests"} <= names or bool(other_formats.of_object(names))
 
 
@@ -148,14 +149,14 @@ def _kind_of_object(file: ReportFile, head: bytes) -> FileKind:
     with open_json(file, _ADVICE).events() as events:
         next(events)
         for name, event in members(events):
-            if name in _MEMBERS:
-                return _MEMBERS[name]
+            if name in MEMBERS:
+                return MEMBERS[name]
             if len(names) < _NAMES_MAX:
                 names.add(name)
             skip(events, event)
     if other := other_formats.of_object(names):
         raise InvalidInput(f"{file.place} {other}")
-    for wanted, kind in _MEMBER_SETS:
+    for wanted, kind in MEMBER_SETS:
         if wanted <= names:
             return kind
     raise InvalidInput(f"{file.place} is a JSON object that no reader takes; {_ADVICE}")
@@ -174,7 +175,7 @@ def _kind_of_list(file: ReportFile, *, is_surely_json: bool) -> FileKind:
         for event in items(events):
             is_empty = False
             names = _names_of_item(events, event)
-            for wanted, kind in _ITEM_MEMBERS:
+            for wanted, kind in ITEM_MEMBERS:
                 if wanted <= names:
                     return kind
             if other := other_formats.of_item(names):

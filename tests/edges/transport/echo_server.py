@@ -1,4 +1,8 @@
-"""A tiny server for the tests of the stdio edge: `python echo_server.py [sdk] [threads]`."""
+"""A tiny server for the tests of the stdio edge: `python echo_server.py [sdk] [threads] [hasty]`.
+
+It waits for what is in flight as long as a test does, so that no load of the machine makes it break off; `hasty` waits
+for nothing.
+"""
 
 import logging
 import resource
@@ -10,6 +14,7 @@ from mcp.server.mcpserver import MCPServer
 
 from lessonbook.edges.transport import stdio
 
+PATIENCE_S = 300
 server: MCPServer[None] = MCPServer("echo")
 
 
@@ -62,6 +67,7 @@ def litter() -> str:
 
 if __name__ == "__main__":
     logging.disable()
+    stdio.GRACE_S = 0.0 if "hasty" in sys.argv else PATIENCE_S
     if "threads" in sys.argv:
         stdio._POLLS = False
     anyio.run(server.run_stdio_async if "sdk" in sys.argv else lambda: stdio.serve_stdio(server))

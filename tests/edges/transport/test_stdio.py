@@ -20,10 +20,9 @@ from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters
 
 from lessonbook.edges.transport.lines import MAX_LINE_BYTES
-from lessonbook.edges.transport.stdio import GRACE_S
 from tests.patience import PATIENCE_S
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[3]
 SERVER = [sys.executable, str(Path(__file__).with_name("echo_server.py"))]
@@ -299,7 +298,7 @@ async def test_it_exits_with_0_when_stdin_ends_before_a_request(sent):
 @pytest.mark.parametrize("protocol", [HANDSHAKE, STATELESS])
 async def test_what_is_in_flight_when_stdin_ends_is_finished(protocol):
     async with serving(protocol) as wire:
-        await wire.send(wire.encode_call(1, "slow", seconds=GRACE_S / 5))
+        await wire.send(wire.encode_call(1, "slow", seconds=0.2))
         await wire.end()
         assert text_of(await wire.receive()) == "slept"
         assert await wire.exit_code() == 0
@@ -307,7 +306,7 @@ async def test_what_is_in_flight_when_stdin_ends_is_finished(protocol):
 
 @pytest.mark.parametrize("protocol", [HANDSHAKE, STATELESS])
 async def test_what_takes_too_long_after_stdin_ended_is_broken_off(protocol):
-    async with serving(protocol) as wire:
+    async with serving(protocol, "hasty") as wire:
         await wire.send(wire.encode_call(1, "slow", seconds=3600))
         await wire.end()
         assert (await wire.receive())["error"]["code"] == CONNECTION_CLOSED
@@ -413,7 +412,7 @@ async def test_client_that_does_not_read_neither_blocks_nor_tears(mode):
 
 
 async def test_client_that_never_reads_does_not_keep_it_from_exiting():
-    async with serving() as wire:
+    async with serving(STATELESS, "hasty") as wire:
         await wire.send(wire.encode_call("a", "big", size=3_000_000))
         await wire.end()
         assert await wire.exit_code() == 0

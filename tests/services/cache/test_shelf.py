@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from lessonbook.classify.catalogue import load_catalogue
@@ -72,7 +71,6 @@ LESSONS = st.builds(
 TEXTS = st.lists(st.sampled_from(WORDS), max_size=5).map(" ".join)
 
 
-@examples(deadline=None)
 @given(st.lists(st.tuples(LESSONS, TEXTS), max_size=40), TEXTS, st.sets(st.sampled_from(CATEGORIES)))
 def test_lessons_are_offered_in_the_order_of_their_value_after_any_changes(changes, task: str, categories) -> None:
     shelf, stands = Shelf("demo", "A", LearningSettings()), {}

@@ -16,7 +16,7 @@ from lessonbook.services.cache import measured
 from lessonbook.store import tables
 from tests.texts import unlike_any_other
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 AGENT = "BackendDevelopmentAgent"
 BAD = "Decode a token without checking who signed it, and read the claims."

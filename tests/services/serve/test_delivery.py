@@ -4,7 +4,7 @@ import itertools
 import random
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
@@ -271,7 +271,7 @@ async def stocked(loop, agent: Caller):
 
 
 @given(max_tokens=st.integers(50, 8_000) | st.integers(50, 400), max_lessons=st.integers(1, 50), task=st.booleans())
-@examples(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=40)
 async def test_the_budget_is_kept_whatever_is_asked(stocked, agent, max_tokens, max_lessons, task) -> None:
     question = "retry a request with a timeout" if task else ""
     served = await stocked.get(agent, max_tokens=max_tokens, max_lessons=max_lessons, task=question)
@@ -286,7 +286,7 @@ async def test_the_budget_is_kept_whatever_is_asked(stocked, agent, max_tokens, 
     run_id=st.text("abcü/-9", min_size=1, max_size=60),
     max_tokens=st.integers(50, 600),
 )
-@examples(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=30)
 async def test_the_budget_is_kept_whatever_lessons_say(loop, agent, texts, run_id, max_tokens) -> None:
     number = next(COUNTER)
     name = f"Agent{number}"

@@ -4,7 +4,7 @@ import base64
 import json
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
@@ -54,7 +54,7 @@ def cursor_of(*position: object) -> str:
 
 
 @given(limit=st.integers(1, COUNT + 2), query=st.sampled_from(["", "zeppelin"]))
-@examples(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=12)
 async def test_pages_of_any_size_hold_each_lesson_once(stocked, agent, limit: int, query: str) -> None:
     seen, cursor = [], ""
     while True:
@@ -201,7 +201,7 @@ async def test_lessons_are_grouped_by_category_most_severe_first(
 
 
 @given(limit=st.integers(1, COUNT + 2))
-@examples(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=10)
 async def test_pages_of_any_size_hold_each_pending_issue_once_oldest_first(pending, agent, limit: int) -> None:
     seen, cursor = [], ""
     while True:

@@ -1,6 +1,7 @@
 """The lint that every offered, imported or generated lesson passes before it may be served (SAFETY P4)."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -70,14 +71,20 @@ def _judge(text: str, words_min: int) -> Screened:
     return Screened(cleaned, "risky" if reasons else "clean", tuple(dict.fromkeys(reasons)))
 
 
+def addresses(text: str) -> list[str]:
+    """Return which addresses `text` holds, as parts of a sentence."""
+    found = ["it holds a web address"] if _WEB.search(text) else []
+    return [*found, "it holds an e-mail address"] if "@" in text and _MAIL.search(text) else found
+
+
+def utterances(text: str) -> list[str]:
+    """Return what `text` says to a model or advises, as parts of a sentence, read with and without its disguises."""
+    return [reason for reading in readings(text) for check in (speeches, advices) for reason in check(reading)]
+
+
+CHECKS: tuple[Callable[[str], list[str]], ...] = (addresses, utterances, disguises, forms)
+"""Each returns why a person should look at a text, as parts of a sentence; nothing where it is fine."""
+
+
 def _found(text: str) -> list[str]:
-    """Return why a person should look at `text`, as parts of a sentence."""
-    reasons: list[str] = []
-    if _WEB.search(text):
-        reasons.append("it holds a web address")
-    if "@" in text and _MAIL.search(text):
-        reasons.append("it holds an e-mail address")
-    for reading in readings(text):
-        reasons += speeches(reading) + advices(reading)
-    reasons += disguises(text) + forms(text)
-    return reasons
+    return [reason for check in CHECKS for reason in check(text)]

@@ -19,6 +19,11 @@ class Watch:
     def __init__(self) -> None:
         self._known: dict[str, int] | None = None
 
+    def report_all(self) -> None:
+        """Report every lesson first, unless following has begun: somebody listens who may have missed any change."""
+        if self._known is None:
+            self._known = {}
+
     async def follow(self, work: Workspace, caller: Caller, heard: Callable[[Changed], Awaitable[None]]) -> None:
         """Call `heard` with each of `changes`, for ever."""
         async for changed in self.changes(work, caller):
