@@ -16,7 +16,7 @@ from lessonbook.domain.errors import ConfigError
 PREFIX: Final = "LESSONBOOK_"
 _OURS: Final = re.compile(rf"{PREFIX}(?:CONFIG|TOKEN|TEST_\w+)")
 """Variables that are no settings: the configuration file, the token of `report --server`, what tests need."""
-_HOLDS_SECRET: Final = re.compile(rf"{PREFIX}\w+_(?:KEY|TOKEN)")
+_HOLDS_SECRET: Final = re.compile(rf"\A{PREFIX}\w+_(?:KEY|TOKEN)")
 """Variables that `api_key_env` may name, in this folder or in another."""
 
 

@@ -50,7 +50,7 @@ class Decision:
 
 
 @dataclass(slots=True)
-class _Plan:
+class _LessonPlan:
     """What is to be written of one lesson: `offer` where it is new, and the issues that come behind it."""
 
     agent_name: str
@@ -90,7 +90,7 @@ class IssueWriter:
         self._began = time.perf_counter() if began is None else began
         self._origin = {"refiner": refiner, "model": model, "prompt_hash": prompt_hash}
         self._source = source
-        self._plans: dict[str, _Plan] = {}
+        self._plans: dict[str, _LessonPlan] = {}
 
     def create(
         self,
@@ -125,12 +125,12 @@ class IssueWriter:
             status=status,
             issue_count=len(issues),
         )
-        self._plans[lesson_id] = _Plan(agent_name, offer, list(issues))
+        self._plans[lesson_id] = _LessonPlan(agent_name, offer, list(issues))
         return lesson_id
 
     def join(self, issues: Iterable[IssueEntry], lesson_id: str, agent_name: str, names: Iterable[str] = ()) -> None:
         """Plan issues as sightings of a lesson of an agent, which answers to further exact names from now on."""
-        self._plans.setdefault(lesson_id, _Plan(agent_name)).issues.extend(issues)
+        self._plans.setdefault(lesson_id, _LessonPlan(agent_name)).issues.extend(issues)
         self.ledger.name(lesson_id, agent_name, tuple(names))
 
     def agent_of(self, lesson_id: str) -> str:
