@@ -123,7 +123,7 @@ class RelevanceIndex(Generic[Key]):
         return len(self._numbers)
 
     def put(self, key: Key, body: str) -> None:
-        """Index the document `body` (see `learning/document`) under `key`, in place of what was there."""
+        """Index the document `body` (see `search/document`) under `key`, in place of what was there."""
         number, seen = self._numbers.get(key), hash(body)
         if number is not None:
             held = self._documents[number]

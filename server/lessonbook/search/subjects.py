@@ -51,7 +51,7 @@ def with_tasks(body: str, tasks: Iterable[str]) -> str:
 
 
 def with_issue(body: str, lesson_text: str, description: str, file: str, subjects: Subjects | None = None) -> str:
-    """Return a lesson's document with one more issue behind it, as `learning/document` has it.
+    """Return a lesson's document with one more issue behind it, as `search/document` has it.
 
     `subjects` are those of the issue, where they are known already.
     """

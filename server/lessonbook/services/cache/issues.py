@@ -1,7 +1,7 @@
 """What an agent's lessons and their issues say, held in memory and kept fresh by revision, for matching new issues.
 
-Like a shelf (`services/shelf`), but for refining: lessons of every standing are recalled, so that nothing rejected is
-learned again, and issues that wait for an author, so that their like is told together.
+Like a shelf (`services/cache/shelf`), but for matching: it holds lessons of every status, so that nothing rejected is
+learned again, and pending issues, so that duplicates of them are found.
 """
 
 from collections.abc import Sequence
