@@ -13,7 +13,7 @@ GOALS: Final = {"rmse": Goal(most=0.03), "coverage": Goal(least=0.90)}
 
 
 @dataclass(frozen=True)
-class Told:
+class DescribedWeakness:
     """What was told of one policy on one dataset, from its own log alone too, and the plain estimators beside it."""
 
     dataset: str
@@ -63,21 +63,21 @@ def _by_dataset(rows: Iterable[Row]) -> dict[str, list[Row]]:
     return logs
 
 
-def _told(dataset: str, log: list[Row]) -> list[Told]:
+def _told(dataset: str, log: list[Row]) -> list[DescribedWeakness]:
     rewards = [float(row["reward"]) for row in log]
     logged = [float(row["propensity"]) for row in log]
     policies = {name: [float(row["target_prob"][name]) for row in log] for name in log[0]["target_prob"]}
-    told: list[Told] = []
+    told: list[DescribedWeakness] = []
     for name, target in policies.items():
         others = [probabilities for other, probabilities in policies.items() if other != name]
         weights = [one / p for one, p in zip(target, logged, strict=True)]
         total = sum(weight * reward for weight, reward in zip(weights, rewards, strict=True))
         value = policy_value(rewards, logged, target, others)
-        told.append(Told(dataset, name, value, value, ips=total / len(log), snips=total / sum(weights)))
+        told.append(DescribedWeakness(dataset, name, value, value, ips=total / len(log), snips=total / sum(weights)))
     return told
 
 
-def _together(told: list[Told]) -> list[Told]:
+def _together(told: list[DescribedWeakness]) -> list[DescribedWeakness]:
     """Return the same with each policy's values told together over the datasets."""
     found: dict[tuple[str, str], ValueEstimate] = {}
     for policy in dict.fromkeys(one.policy for one in told):
@@ -87,7 +87,7 @@ def _together(told: list[Told]) -> list[Told]:
     return [replace(one, value=found[one.dataset, one.policy]) for one in told]
 
 
-def _figures(known: Sequence[tuple[Told, float]]) -> dict[str, float]:
+def _figures(known: Sequence[tuple[DescribedWeakness, float]]) -> dict[str, float]:
     return {
         "rmse": _rmse(one.value.estimate - truth for one, truth in known),
         "coverage": sum(one.value.low <= truth <= one.value.high for one, truth in known) / len(known),

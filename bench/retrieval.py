@@ -8,7 +8,7 @@ from typing import Final
 import anyio
 
 from bench.evaluation import Evaluation, Goal, Row, read_rows
-from bench.searching import Corpus, Desk, opened_desk, plain_full_text, read_corpus, scored
+from bench.searching import Corpus, Gateway, opened_gateway, plain_full_text, read_corpus, scored
 
 SETS: Final = ("cwe", "ruff", "kube", "owasp_sheets", "asvs")
 MORE: Final = {"rspec": "", "semgrep_messages": "cwe"}
@@ -47,18 +47,18 @@ def evaluate(data: Path, semantic: Path | None = None) -> Evaluation:
 
 
 async def _ask_each(sets: Sequence[Corpus], evaluation: Evaluation, semantic: Path | None) -> None:
-    async with opened_desk(semantic) as desk:
+    async with opened_gateway(semantic) as gateway:
         for corpus in sets:
-            await desk.store(corpus.name, corpus.lessons)
-            await desk.report(corpus.name, corpus.history)
-            ranked = await asked(desk, corpus.name, corpus)
+            await gateway.store(corpus.name, corpus.lessons)
+            await gateway.report(corpus.name, corpus.history)
+            ranked = await asked(gateway, corpus.name, corpus)
             _note(evaluation, corpus, ranked)
 
 
-async def asked(desk: Desk, project: str, corpus: Corpus) -> list[list[str]]:
+async def asked(gateway: Gateway, project: str, corpus: Corpus) -> list[list[str]]:
     """Return the ranked lessons for each query of a set."""
-    await desk.embed(project)
-    return [await desk.ask(project, row["query"]) for row in corpus.queries]
+    await gateway.embed(project)
+    return [await gateway.ask(project, row["query"]) for row in corpus.queries]
 
 
 def predictions(name: str, queries: Sequence[Row], ranked: Sequence[Sequence[str]]) -> list[Row]:
@@ -96,11 +96,11 @@ def evaluate_learning(data: Path, semantic: Path | None = None) -> Evaluation:
 
 
 async def _learn(corpus: Corpus, evaluation: Evaluation, semantic: Path | None) -> None:
-    async with opened_desk(semantic) as desk:
-        await desk.store("cwe", corpus.lessons)
-        before = scored(corpus, await asked(desk, "cwe", corpus))
-        joined = await desk.report("cwe", corpus.history)
-        ranked = await asked(desk, "cwe", corpus)
+    async with opened_gateway(semantic) as gateway:
+        await gateway.store("cwe", corpus.lessons)
+        before = scored(corpus, await asked(gateway, "cwe", corpus))
+        joined = await gateway.report("cwe", corpus.history)
+        ranked = await asked(gateway, "cwe", corpus)
     evaluation.predictions = predictions("cwe", corpus.queries, ranked)
     after = scored(corpus, ranked)
     evaluation.metrics = dict(after)
@@ -137,19 +137,19 @@ def distractors_of(data: Path, evaluation: Evaluation) -> dict[str, str]:
 
 
 async def _grow(sets: Sequence[Corpus], distractors: dict[str, str], evaluation: Evaluation) -> None:
-    async with opened_desk() as desk:
+    async with opened_gateway() as gateway:
         for corpus in sets:
-            await desk.store(corpus.name, corpus.lessons)
-            await desk.report(corpus.name, corpus.history)
-        own = await _stage(desk, sets, {corpus.name: corpus.name for corpus in sets}, "own lessons", evaluation)
+            await gateway.store(corpus.name, corpus.lessons)
+            await gateway.report(corpus.name, corpus.history)
+        own = await _stage(gateway, sets, {corpus.name: corpus.name for corpus in sets}, "own lessons", evaluation)
         for corpus in sets:
-            await desk.store("union", corpus.lessons)
+            await gateway.store("union", corpus.lessons)
         for corpus in sets:
-            await desk.report("union", corpus.history)
+            await gateway.report("union", corpus.history)
         union = dict.fromkeys((corpus.name for corpus in sets), "union")
-        everyone = await _stage(desk, sets, union, "all lessons", evaluation)
-        await desk.store("union", distractors)
-        most = await _stage(desk, sets, union, "distractors", evaluation)
+        everyone = await _stage(gateway, sets, union, "all lessons", evaluation)
+        await gateway.store("union", distractors)
+        most = await _stage(gateway, sets, union, "distractors", evaluation)
     evaluation.metrics["lessons"] = sum(len(corpus.lessons) for corpus in sets)
     evaluation.metrics["lessons with distractors"] = evaluation.metrics["lessons"] + len(distractors)
     evaluation.metrics["loss of hit@5, all lessons"] = own - everyone
@@ -176,13 +176,13 @@ def _with_weakness(corpus: Corpus) -> Corpus:
 
 
 async def _stage(
-    desk: Desk, sets: Sequence[Corpus], projects: dict[str, str], stage: str, evaluation: Evaluation
+    gateway: Gateway, sets: Sequence[Corpus], projects: dict[str, str], stage: str, evaluation: Evaluation
 ) -> float:
     """Ask all sets in their projects, note figures and predictions, and return the macro hit@5."""
-    desk.seconds.clear()
+    gateway.seconds.clear()
     hits: list[float] = []
     for corpus in sets:
-        ranked = await asked(desk, projects[corpus.name], corpus)
+        ranked = await asked(gateway, projects[corpus.name], corpus)
         lines = predictions(corpus.name, corpus.queries, ranked)
         evaluation.predictions += [{**line, "among": stage} for line in lines]
         if figures := scored(corpus, ranked):
@@ -190,6 +190,6 @@ async def _stage(
             told[f"hit@5, {stage}"] = figures["hit@5"]
             told[f"hit@5, {stage}, or its weakness"] = scored(_with_weakness(corpus), ranked)["hit@5"]
             hits.append(figures["hit@5"])
-    evaluation.metrics[f"p95 ms, {stage}"] = 1_000 * sorted(desk.seconds)[len(desk.seconds) * 95 // 100]
+    evaluation.metrics[f"p95 ms, {stage}"] = 1_000 * sorted(gateway.seconds)[len(gateway.seconds) * 95 // 100]
     evaluation.metrics[f"hit@5, {stage}"] = macro = sum(hits) / max(1, len(hits))
     return macro

@@ -73,7 +73,7 @@ def _kept(data: Path, name: str, leave_out: str, missing: list[str]) -> list[Row
     return [row for row in rows if not leave_out or row.get("category") != leave_out]
 
 
-class Desk:
+class Gateway:
     """A workspace whose lessons go by the ids of the labelled rows, a project for each set."""
 
     def __init__(self, work: Workspace) -> None:
@@ -131,8 +131,8 @@ def _person(project: str) -> Caller:
 
 
 @asynccontextmanager
-async def opened_desk(semantic: Path | None = None) -> AsyncIterator[Desk]:
-    """Give a desk on a new SQLite database, with the embedding model of the folder `semantic` where one is named."""
+async def opened_gateway(semantic: Path | None = None) -> AsyncIterator[Gateway]:
+    """Give a gateway on a new SQLite database, with the embedding model of the folder `semantic` where one is named."""
     with TemporaryDirectory() as folder:
         given = {"database": {"url": f"sqlite:///{folder}/lessons.db"}}
         if semantic is not None:
@@ -141,7 +141,7 @@ async def opened_desk(semantic: Path | None = None) -> AsyncIterator[Desk]:
         if trouble := await work.semantic.checked():
             raise BenchError(trouble)
         try:
-            yield Desk(work)
+            yield Gateway(work)
         finally:
             await work.store.close()
 

@@ -88,12 +88,12 @@ class Halves:
         self._desks = {corpus.name: [Asking(corpus, meaning) for meaning in meanings] for corpus in corpora}
         self._draw = np.random.default_rng(1)
         self._encoder = encoder
-        self._texts = {name: texts_embedded(desks[0].bodies) for name, desks in self._desks.items()}
+        self._texts = {name: texts_embedded(gateways[0].bodies) for name, gateways in self._desks.items()}
         if encoder is not None:
             encoder.encode([text for texts in self._texts.values() for text in texts.values()])
             encoder.encode([row["query"] for corpus in corpora for row in corpus.queries])
 
-    def _desk(self, name: str, row: Row) -> Asking:
+    def _gateway(self, name: str, row: Row) -> Asking:
         return self._desks[name][fold_of(row)]
 
     def _similar(self, name: str, row: Row) -> Mapping[str, float] | None:
@@ -112,13 +112,13 @@ class Halves:
         for corpus in self._corpora:
             name = corpus.name
             rows = [row for row in corpus.queries if half is None or fold_of(row) == half]
-            answers[name] = [self._desk(name, row).answer(row, self._similar(name, row)) for row in rows]
-            few += [self._desk(name, row).among_few(row, self._draw, self._similar(name, row)) for row in rows]
-            brief += [self._desk(name, row).in_brief(row, self._draw, self._similar(name, row)) for row in rows]
+            answers[name] = [self._gateway(name, row).answer(row, self._similar(name, row)) for row in rows]
+            few += [self._gateway(name, row).among_few(row, self._draw, self._similar(name, row)) for row in rows]
+            brief += [self._gateway(name, row).in_brief(row, self._draw, self._similar(name, row)) for row in rows]
             for other in (one.name for one in self._corpora if ABOUT[one.name] != ABOUT[name]):
                 places = self._draw.permutation(len(rows))[:UNRELATED_EACH].tolist()
                 away: list[Row] = [rows[at] | {"relevant": {}} for at in places]
-                unrelated += [self._desk(other, row).answer(row, self._similar(other, row)) for row in away]
+                unrelated += [self._gateway(other, row).answer(row, self._similar(other, row)) for row in away]
         fair = {name: of_set for name, of_set in answers.items() if name not in READ}
         order = order_of(fair, ORDER if self._encoder is None else (*ORDER, "similar"))
         weights, bias = calibrated(order, [*answers.values(), few, brief], unrelated)
@@ -145,7 +145,7 @@ class Halves:
         print("answers from lessons about something else", round(sum(one >= THRESHOLD for one in away) / len(away), 3))
 
     def _found(self, name: str, row: Row, fits: Sequence[RelevanceModel]) -> list[tuple[str, float]]:
-        return self._desk(name, row).ranked(row, fits[fold_of(row)], self._similar(name, row))
+        return self._gateway(name, row).ranked(row, fits[fold_of(row)], self._similar(name, row))
 
 
 def _passed(corpus: Corpus, found: Sequence[Sequence[tuple[str, float]]]) -> dict[str, float]:

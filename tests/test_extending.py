@@ -9,12 +9,12 @@ import httpx2
 import pytest
 from mcp.client import Client
 
-from lessonbook.app import desk_for
+from lessonbook.app import gateway_for
 from lessonbook.config.settings import Settings
 from lessonbook.domain.findings import Finding, Reading
 from lessonbook.domain.loop import Request, Result
 from lessonbook.edges import operations, rest, tools
-from lessonbook.edges.access.desk import Desk
+from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.mcp_server import build_server
 from lessonbook.edges.operations import OPERATIONS, Operation
 from lessonbook.edges.transport.http import build_app
@@ -121,21 +121,21 @@ class TestTool:
             monkeypatch.setattr(module, "OPERATIONS", (*OPERATIONS, self.OPERATION))
 
     @pytest.fixture
-    async def desk(self, settings: Settings) -> AsyncIterator[Desk]:
-        desk = desk_for(settings, "local")
-        yield desk
-        await desk.close()
+    async def gateway(self, settings: Settings) -> AsyncIterator[Gateway]:
+        gateway = gateway_for(settings, "local")
+        yield gateway
+        await gateway.close()
 
-    async def test_it_is_listed_and_called(self, desk: Desk) -> None:
-        async with Client(build_server(desk, ["agent"], stays_connected=True)) as client:
+    async def test_it_is_listed_and_called(self, gateway: Gateway) -> None:
+        async with Client(build_server(gateway, ["agent"], stays_connected=True)) as client:
             listed = {tool.name: tool for tool in (await client.list_tools()).tools}
             assert listed["count_words"].description == "Count the words of a text."
             answer = await client.call_tool("count_words", {"text": "close what was opened"})
             assert answer.structured_content == {"count": 4}
             assert (await client.call_tool("count_words", {"txt": "x"})).is_error
 
-    async def test_its_twin_takes_the_same(self, desk: Desk, settings: Settings) -> None:
-        transport = httpx2.ASGITransport(build_app(desk, settings))
+    async def test_its_twin_takes_the_same(self, gateway: Gateway, settings: Settings) -> None:
+        transport = httpx2.ASGITransport(build_app(gateway, settings))
         async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as web:
             answer = await web.post("/api/count_words", json={"text": "close what was opened"})
             assert answer.json() == {"count": 4}

@@ -11,7 +11,7 @@ from lessonbook.logs import set_up
 from lessonbook.machine.git import project_of
 
 if TYPE_CHECKING:
-    from lessonbook.edges.access.desk import Desk
+    from lessonbook.edges.access.gateway import Gateway
     from lessonbook.services.workspace import Workspace
     from lessonbook.store.engine import Store
 
@@ -29,9 +29,9 @@ def store_for(settings: Settings) -> Store:
     return connect(parse_address(settings.database_url))
 
 
-def desk_for(settings: Settings, principal: str, *, person: bool = False) -> Desk:
-    """Return a desk for calls by `principal` in the configured project; a `person` may wait as long as it takes."""
-    from lessonbook.edges.access.desk import TOOL_TIMEOUT_S, Desk  # noqa: PLC0415  # the CLI's other commands do not need the edges
+def gateway_for(settings: Settings, principal: str, *, person: bool = False) -> Gateway:
+    """Return a gateway for calls by `principal` in the configured project; a `person` may wait as long as it takes."""
+    from lessonbook.edges.access.gateway import TOOL_TIMEOUT_S, Gateway  # noqa: PLC0415  # the CLI's other commands do not need the edges
 
     async def open_workspace() -> Workspace:
         from lessonbook.services.opening import open_workspace  # noqa: PLC0415  # not before the first call
@@ -39,7 +39,7 @@ def desk_for(settings: Settings, principal: str, *, person: bool = False) -> Des
         return await open_workspace(settings)
 
     caller = Caller(project_name(settings), principal, person=person, agent_name=settings.agent)
-    return Desk(open_workspace, caller, None if person else TOOL_TIMEOUT_S)
+    return Gateway(open_workspace, caller, None if person else TOOL_TIMEOUT_S)
 
 
 async def serve_on_stdio(settings: Settings) -> int | None:
@@ -47,13 +47,13 @@ async def serve_on_stdio(settings: Settings) -> int | None:
     from lessonbook.edges.mcp_server import build_server  # noqa: PLC0415  # only what this transport needs
     from lessonbook.edges.transport.stdio import serve_stdio  # noqa: PLC0415
 
-    desk = desk_for(settings, "local")
-    server = build_server(desk, settings.server.toolsets or ["agent", "operator"], stays_connected=True)
+    gateway = gateway_for(settings, "local")
+    server = build_server(gateway, settings.server.toolsets or ["agent", "operator"], stays_connected=True)
     set_up(settings.log_level)  # after the SDK has set up its own
     try:
-        return await serve_stdio(server, desk.give_up)
+        return await serve_stdio(server, gateway.give_up)
     finally:
-        await desk.close()
+        await gateway.close()
 
 
 async def serve_on_http(settings: Settings) -> int | None:
@@ -64,8 +64,8 @@ async def serve_on_http(settings: Settings) -> int | None:
     """
     from lessonbook.edges.transport.http import serve_http  # noqa: PLC0415  # only what this transport needs
 
-    desk = desk_for(settings, "local")
+    gateway = gateway_for(settings, "local")
     try:
-        return await serve_http(desk, settings)
+        return await serve_http(gateway, settings)
     finally:
-        await desk.close()
+        await gateway.close()

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from lessonbook.app import desk_for
+from lessonbook.app import gateway_for
 from lessonbook.config.settings import load_settings
 from lessonbook.domain.errors import Unavailable
 from lessonbook.domain.loop import LessonQuery, Report
@@ -25,7 +25,7 @@ class AgentRefiner:
     """
 
     def __init__(self, **settings: Any) -> None:
-        self._desk = desk_for(load_settings(settings or None), "local")
+        self._gateway = gateway_for(load_settings(settings or None), "local")
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="lessonbook-refiner", daemon=True)
         self._thread.start()
@@ -47,7 +47,7 @@ class AgentRefiner:
 
         query = parse(LessonQuery, {"agent_name": agent_name, "task": task, "max_lessons": 50, "max_tokens": 8_000})
 
-        answer = self._call(self._desk.call(services.serve.get_lessons, query))
+        answer = self._call(self._gateway.call(services.serve.get_lessons, query))
         return [lesson.text for lesson in answer.lessons]
 
     def analyze_and_refine(
@@ -65,14 +65,14 @@ class AgentRefiner:
         fields = [{"description": issue} if isinstance(issue, str) else issue for issue in issues]
         report = parse(Report, {"agent_name": agent_name or "", "issues": fields, "run_id": run_id or ""})
 
-        return self._call(self._desk.call(services.report.report_issues, report)).model_dump(mode="json")
+        return self._call(self._gateway.call(services.report.report_issues, report)).model_dump(mode="json")
 
     def close(self) -> None:
         """Close the database and end the thread. A second call does nothing."""
         with self._closing:
             if self.closed:
                 return
-            self._call(self._desk.close())
+            self._call(self._gateway.close())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()

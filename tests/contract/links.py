@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 from mcp.client import Client
 from mcp_types import CallToolResult
 
-from lessonbook.app import desk_for
+from lessonbook.app import gateway_for
 from lessonbook.config.settings import Settings
 from lessonbook.edges.mcp_server import build_server
 from lessonbook.services import agents
@@ -45,11 +45,11 @@ def settings_for(database_url: str, **others: Any) -> Settings:
 
 async def add_agent(database_url: str, name: str) -> None:
     """Let a name be an agent's, as a person does at the terminal."""
-    desk = desk_for(settings_for(database_url), "cli", person=True)
+    gateway = gateway_for(settings_for(database_url), "cli", person=True)
     try:
-        await agents.add_agent(await desk.workspace(), desk.caller(), name)
+        await agents.add_agent(await gateway.workspace(), gateway.caller(), name)
     finally:
-        await desk.close()
+        await gateway.close()
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,9 @@ async def linked(transport: Transport, protocol: str, url: str, **callbacks: Any
     async with AsyncExitStack() as stack:
         match transport:
             case "memory":
-                desk = desk_for(settings_for(url), "local")
-                stack.push_async_callback(desk.close)
-                server: Any = build_server(desk, ["agent", "operator"], stays_connected=True)
+                gateway = gateway_for(settings_for(url), "local")
+                stack.push_async_callback(gateway.close)
+                server: Any = build_server(gateway, ["agent", "operator"], stays_connected=True)
             case "stdio":
                 server = stdio_parameters(url)
             case "http":

@@ -6,7 +6,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from lessonbook.app import desk_for
+from lessonbook.app import gateway_for
 from lessonbook.config.settings import Settings
 from lessonbook.edges.mcp_server import INSTRUCTIONS
 from lessonbook.edges.operations import OPERATIONS
@@ -32,8 +32,8 @@ ISSUE = {"description": "It broke"}
 async def test_tools_are_listed_in_one_order_by_every_server(link):
     listed = (await link.client.list_tools(cache_mode="refresh")).tools
     assert [tool.name for tool in listed] == AGENT_TOOLS + OPERATOR_TOOLS
-    desk = desk_for(Settings.model_validate({"project": PROJECT}), "local")
-    expected = make_tools(desk, ["agent", "operator"], asks_person=True)
+    gateway = gateway_for(Settings.model_validate({"project": PROJECT}), "local")
+    expected = make_tools(gateway, ["agent", "operator"], asks_person=True)
     assert [(t.title, t.description, t.input_schema, t.output_schema, t.annotations) for t in listed] == [
         (t.title, t.description, t.parameters, t.output_schema, t.annotations) for t in expected
     ]

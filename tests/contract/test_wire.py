@@ -13,11 +13,11 @@ import pytest
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from lessonbook.app import desk_for
+from lessonbook.app import gateway_for
 from lessonbook.classify.roster import load_roster
 from lessonbook.config.settings import Settings
 from lessonbook.domain.errors import ConfigError
-from lessonbook.edges.access.desk import Desk
+from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.transport.http import bind, serve_http
 from lessonbook.edges.transport.lines import MAX_LINE_BYTES
 from tests.contract.links import HANDSHAKE, STATELESS, Link, connected, in_a_task, linked
@@ -324,15 +324,15 @@ async def test_what_is_not_there_is_told_as_json(http, method, path, status):
     assert "/openapi.json" in answer.json()["message"]
 
 
-def unopened_desk() -> Desk:
-    return desk_for(Settings.model_validate({"database": {"url": "sqlite:////nonexistent/x.db"}}), "local")
+def unopened_gateway() -> Gateway:
+    return gateway_for(Settings.model_validate({"database": {"url": "sqlite:////nonexistent/x.db"}}), "local")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "", "::", "192.168.0.1", "example.org"])
 async def test_an_address_of_the_network_is_refused_with_the_reason(host):
     settings = Settings.model_validate({"server": {"host": host}})
     with pytest.raises(ConfigError, match="no authorisation yet"):
-        await serve_http(unopened_desk(), settings)
+        await serve_http(unopened_gateway(), settings)
 
 
 async def test_a_port_that_is_taken_is_named():
@@ -340,7 +340,7 @@ async def test_a_port_that_is_taken_is_named():
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=f"127.0.0.1:{port} cannot be listened on"):
-            await serve_http(unopened_desk(), Settings.model_validate({"server": {"port": port}}))
+            await serve_http(unopened_gateway(), Settings.model_validate({"server": {"port": port}}))
 
 
 async def test_answers_are_not_held_back_until_the_client_acknowledges():

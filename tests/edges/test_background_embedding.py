@@ -7,7 +7,7 @@ import pytest
 from mcp.client import Client
 from sqlalchemy import func, select
 
-from lessonbook.app import desk_for
+from lessonbook.app import gateway_for
 from lessonbook.config.settings import Settings
 from lessonbook.edges.mcp_server import build_server
 from lessonbook.services.workspace import Workspace
@@ -34,13 +34,13 @@ async def test_a_server_with_a_model_embeds_lessons_in_the_background_and_serves
     settings: Settings, work: Workspace, provider: FakeProvider
 ) -> None:
     given = {**settings.model_dump(exclude_unset=True), "semantic": semantic(provider, every_s=1)}
-    desk = desk_for(Settings.model_validate(given), "local")
+    gateway = gateway_for(Settings.model_validate(given), "local")
 
     async def embedded() -> int:
         query = select(func.count()).select_from(lesson_vectors)
         return await work.store.read(lambda connection: connection.execute(query).scalar_one())
 
-    async with Client(build_server(desk, ["agent"], stays_connected=True)) as client:
+    async with Client(build_server(gateway, ["agent"], stays_connected=True)) as client:
         told = {"agent_name": AGENT, "issues": [{"description": "It hangs", "lesson": RULE}]}
         assert not (await client.call_tool("report_issues", told)).is_error
         with anyio.fail_after(PATIENCE_S):
@@ -48,6 +48,6 @@ async def test_a_server_with_a_model_embeds_lessons_in_the_background_and_serves
                 pass
         task = {"agent_name": AGENT, "task": "unresponsive upstreams"}
         answer = await client.call_tool("get_lessons", task)
-    await desk.close()
+    await gateway.close()
     assert answer.structured_content is not None
     assert [lesson["text"] for lesson in answer.structured_content["lessons"]] == [RULE]

@@ -9,11 +9,11 @@ import pytest
 from mcp.client import Client
 from sqlalchemy import select
 
-from lessonbook.app import desk_for
+from lessonbook.app import gateway_for
 from lessonbook.config.settings import Settings
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.loop import Report
-from lessonbook.edges.access.desk import Desk
+from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.mcp_server import build_server
 from lessonbook.services.report import refinement
 from lessonbook.services.workspace import Workspace
@@ -44,19 +44,19 @@ async def waiting(work: Workspace, agent: Caller) -> Workspace:
     return work
 
 
-def desk_with(settings: Settings, provider: FakeProvider, **refiner: object) -> Desk:
+def gateway_with(settings: Settings, provider: FakeProvider, **refiner: object) -> Gateway:
     given = {**settings.model_dump(exclude_unset=True), "refiner": provider.settings(**refiner)}
-    return desk_for(Settings.model_validate(given), "local")
+    return gateway_for(Settings.model_validate(given), "local")
 
 
-async def serve_until(desk: Desk, is_done: Callable[[], Awaitable[bool]]) -> None:
+async def serve_until(gateway: Gateway, is_done: Callable[[], Awaitable[bool]]) -> None:
     """Answer a client's questions until something has happened in the background."""
-    async with Client(build_server(desk, ["agent"], stays_connected=True)) as client:
+    async with Client(build_server(gateway, ["agent"], stays_connected=True)) as client:
         deadline = anyio.current_time() + PATIENCE_S
         while not await is_done():
             assert anyio.current_time() < deadline, "it has not happened"
             assert not (await client.call_tool("get_stats", {})).is_error
-    await desk.close()
+    await gateway.close()
 
 
 async def runs_of(work: Workspace) -> list[Row]:
@@ -69,12 +69,12 @@ async def test_pending_issues_are_refined_once_a_client_is_there(
     settings: Settings, waiting: Workspace, provider: FakeProvider
 ) -> None:
     provider.will(fits_all())
-    desk = desk_with(settings, provider)
+    gateway = gateway_with(settings, provider)
 
     async def is_done() -> bool:
         return any(run["created"] for run in await runs_of(waiting))
 
-    await serve_until(desk, is_done)
+    await serve_until(gateway, is_done)
     (run,) = await runs_of(waiting)
     assert (run["principal"], run["created"], run["error"]) == ("refiner", 1, "")
     assert len(provider.asked) == 1
@@ -84,12 +84,12 @@ async def test_a_server_whose_provider_fails_tries_again_later(
     settings: Settings, waiting: Workspace, provider: FakeProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
     provider.will(fails(500), fits_all())
-    desk = desk_with(settings, provider)
+    gateway = gateway_with(settings, provider)
 
     async def is_done() -> bool:
         return any(run["created"] for run in await runs_of(waiting))
 
-    await serve_until(desk, is_done)
+    await serve_until(gateway, is_done)
     assert sorted((run["created"], "HTTP 500" in run["error"]) for run in await runs_of(waiting)) == [
         (0, True),
         (1, False),
@@ -107,14 +107,14 @@ async def test_a_server_that_lacks_the_extra_says_so_once_and_serves(
 ) -> None:
     caplog.set_level(logging.WARNING)
     monkeypatch.setitem(sys.modules, "pydantic_ai", None)
-    desk = desk_with(settings, provider)
+    gateway = gateway_with(settings, provider)
     told: list[str] = []
 
     async def is_told() -> bool:
         told[:] = [record.message for record in caplog.records if "lessonbook[llm]" in record.message]
         return bool(told)
 
-    await serve_until(desk, is_told)
+    await serve_until(gateway, is_told)
     assert len(told) == 1
     assert "pip install" in told[0]
 
@@ -123,10 +123,10 @@ async def test_nothing_is_sent_where_the_background_is_switched_off(
     settings: Settings, waiting: Workspace, provider: FakeProvider
 ) -> None:
     provider.will(fits_all())
-    desk = desk_with(settings, provider, background=False)
+    gateway = gateway_with(settings, provider, background=False)
 
     async def has_kept_up() -> bool:
         return bool(await waiting.store.read(lambda connection: connection.execute(KEPT_UP).scalars().all()))
 
-    await serve_until(desk, has_kept_up)
+    await serve_until(gateway, has_kept_up)
     assert provider.asked == []

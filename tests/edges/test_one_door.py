@@ -1,4 +1,4 @@
-"""Nobody in the edges, the command line or the facade reaches a service but through the desk."""
+"""Nobody in the edges, the command line or the facade reaches a service but through the gateway."""
 
 import ast
 from collections.abc import Iterator
@@ -8,18 +8,18 @@ import anyio
 import pytest
 
 import lessonbook
-from lessonbook.app import desk_for
+from lessonbook.app import gateway_for
 from lessonbook.config.settings import Settings
 from lessonbook.domain.errors import InvalidInput, Unavailable
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.loop import LessonQuery
-from lessonbook.edges.access.desk import Desk, Unexpected
+from lessonbook.edges.access.gateway import Gateway, Unexpected
 from lessonbook.services.workspace import Workspace
 
 pytestmark = pytest.mark.anyio
 
 ROOT = Path(lessonbook.__file__).parent
-DOOR = ROOT / "edges" / "access" / "desk.py"
+DOOR = ROOT / "edges" / "access" / "gateway.py"
 OUTSIDE = sorted({*(ROOT / "edges").rglob("*.py"), *(ROOT / "cli").rglob("*.py"), ROOT / "facade.py"} - {DOOR})
 SECRET = "ghp_" + "a1B2c3D4" * 5
 
@@ -32,7 +32,7 @@ def workspaces_taken(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def services_awaited(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield where code awaits something of the services' own, and not what the desk says of it."""
+    """Yield where code awaits something of the services' own, and not what the gateway says of it."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Await) and isinstance(node.value, ast.Call):
             called = ast.unparse(node.value.func)
@@ -48,30 +48,30 @@ def test_only_the_desk_holds_a_workspace_or_calls_a_service(path: Path) -> None:
 
 
 @pytest.fixture
-async def desk(settings: Settings):
-    desk = desk_for(settings, "local")
-    yield desk
-    await desk.close()
+async def gateway(settings: Settings):
+    gateway = gateway_for(settings, "local")
+    yield gateway
+    await gateway.close()
 
 
 async def echo(_work: Workspace, caller: Caller, *_given: object, run_id: str = "") -> tuple[str, str]:
     return caller.principal, run_id
 
 
-async def test_a_service_learns_who_calls(desk: Desk) -> None:
-    assert await desk.call(echo) == ("local", "")
-    assert await desk.call_for(Caller("demo", "ci"), None, echo, run_id="r1") == ("ci", "r1")
+async def test_a_service_learns_who_calls(gateway: Gateway) -> None:
+    assert await gateway.call(echo) == ("local", "")
+    assert await gateway.call_for(Caller("demo", "ci"), None, echo, run_id="r1") == ("ci", "r1")
 
 
-async def test_a_run_named_by_a_secret_reaches_no_service(desk: Desk) -> None:
+async def test_a_run_named_by_a_secret_reaches_no_service(gateway: Gateway) -> None:
     with pytest.raises(InvalidInput, match="run_id holds a secret") as named:
-        await desk.call(echo, run_id=SECRET)
+        await gateway.call(echo, run_id=SECRET)
     with pytest.raises(InvalidInput, match="run_id holds a secret"):
-        await desk.call(echo, LessonQuery(run_id=SECRET))
+        await gateway.call(echo, LessonQuery(run_id=SECRET))
     assert SECRET not in str(named.value)
 
 
-async def test_a_service_that_fails_or_is_late_is_put_in_words(desk: Desk) -> None:
+async def test_a_service_that_fails_or_is_late_is_put_in_words(gateway: Gateway) -> None:
     async def fail(_work: Workspace, _caller: Caller) -> None:
         raise KeyError(SECRET)
 
@@ -79,6 +79,6 @@ async def test_a_service_that_fails_or_is_late_is_put_in_words(desk: Desk) -> No
         await anyio.sleep_forever()
 
     with pytest.raises(Unexpected, match="its log explains"):
-        await desk.call(fail)
+        await gateway.call(fail)
     with pytest.raises(Unavailable, match="too long"):
-        await desk.call_for(desk.caller(), 0.01, wait)
+        await gateway.call_for(gateway.caller(), 0.01, wait)

@@ -14,10 +14,10 @@ import pytest
 from mcp.client import Client
 
 from lessonbook import __version__
-from lessonbook.app import desk_for
+from lessonbook.app import gateway_for
 from lessonbook.config.settings import ServerSettings, Settings
 from lessonbook.edges import rest_input
-from lessonbook.edges.access.desk import Desk
+from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.mcp_server import build_server
 from lessonbook.edges.operations import OPERATIONS
 from lessonbook.edges.transport.http import build_app
@@ -32,22 +32,22 @@ ISSUE = {"description": "Built the query from user input", "rule_id": "bandit:B6
 
 
 @pytest.fixture
-async def desk(settings: Settings) -> AsyncIterator[Desk]:
-    desk = desk_for(settings, "local")
-    yield desk
-    await desk.close()
+async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
+    gateway = gateway_for(settings, "local")
+    yield gateway
+    await gateway.close()
 
 
 @pytest.fixture
-async def web(desk: Desk, settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
+async def web(gateway: Gateway, settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
     both = settings.model_copy(update={"server": ServerSettings(toolsets=["agent", "operator"])})
-    transport = httpx2.ASGITransport(build_app(desk, both))
+    transport = httpx2.ASGITransport(build_app(gateway, both))
     async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
         yield client
 
 
-async def test_operators_operations_are_served_only_when_asked_for(desk: Desk, settings: Settings):
-    transport = httpx2.ASGITransport(build_app(desk, settings))
+async def test_operators_operations_are_served_only_when_asked_for(gateway: Gateway, settings: Settings):
+    transport = httpx2.ASGITransport(build_app(gateway, settings))
     async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as web:
         for dry_run in ("true", "false"):
             kept = f"{KEPT}/maintenance/cleanup-low-effectiveness?dry_run={dry_run}"
@@ -194,7 +194,7 @@ async def test_rework_names_what_is_wrong(web, body, told):
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
-async def test_every_tool_has_a_twin_with_the_same_result(web, desk, operation):
+async def test_every_tool_has_a_twin_with_the_same_result(web, gateway, operation):
     lesson_id = await learn(web)
     run_id = (await tool(web, "get_lessons", agent_name=AGENT))["run_id"]
     pending = (await tool(web, "report_issues", issues=[{"description": "A thing nobody knows"}]))["issues"][0]
@@ -213,7 +213,7 @@ async def test_every_tool_has_a_twin_with_the_same_result(web, desk, operation):
     arguments = given.get(operation.name, {})
     left_out = dict.fromkeys(operation.request.model_fields)  # a null counts as left out
     over_rest = await tool(web, operation.name, **{**left_out, **arguments})
-    async with Client(build_server(desk, ["agent", "operator"], stays_connected=True)) as client:
+    async with Client(build_server(gateway, ["agent", "operator"], stays_connected=True)) as client:
         over_mcp = await client.call_tool(operation.name, arguments)
     assert not over_mcp.is_error, over_mcp.content
     assert over_mcp.structured_content == over_rest
@@ -239,10 +239,10 @@ async def test_what_only_a_person_may_do_is_refused_and_changes_nothing(web, act
         ("review_lesson", {"lesson_id": "L1", "action": "approve", "confirm": True}, 422, "invalid_input", "confirm"),
     ],
 )
-async def test_a_twin_refuses_as_the_tool_does(web, desk, name, arguments, status, code, told):
+async def test_a_twin_refuses_as_the_tool_does(web, gateway, name, arguments, status, code, told):
     answer = await web.post(f"/api/{name}", json=arguments)
     check_problem(answer, status, code, told)
-    async with Client(build_server(desk, ["agent", "operator"], stays_connected=True)) as client:
+    async with Client(build_server(gateway, ["agent", "operator"], stays_connected=True)) as client:
         over_mcp = await client.call_tool(name, arguments)
     assert over_mcp.is_error
     assert over_mcp.content[0].text == answer.json()["message"]
@@ -494,7 +494,7 @@ async def test_a_database_that_is_down_is_told_in_a_sentence(settings: Settings,
         "sqlite": f"sqlite:///{tmp_path / 'file' / 'lessonbook.db'}",
         "postgresql": "postgresql://nobody:secret@127.0.0.1:9/nothing",
     }[dialect]
-    down = desk_for(Settings.model_validate({"project": "demo", "database": {"url": url}}), "local")
+    down = gateway_for(Settings.model_validate({"project": "demo", "database": {"url": url}}), "local")
     transport = httpx2.ASGITransport(build_app(down, settings))
     async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as web:
         check_problem(await web.post("/api/get_lessons", json={}), 503, "unavailable")

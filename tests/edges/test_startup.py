@@ -12,10 +12,10 @@ import anyio
 import pytest
 from mcp.client import Client
 
-from lessonbook.app import desk_for
+from lessonbook.app import gateway_for
 from lessonbook.config.settings import Settings
 from lessonbook.domain.errors import Unavailable
-from lessonbook.edges.access.desk import Desk, Unexpected, answer
+from lessonbook.edges.access.gateway import Gateway, Unexpected, answer
 from lessonbook.edges.mcp_server import build_server
 from tests.patience import PATIENCE_S
 
@@ -35,13 +35,13 @@ LOADED = """
 import json, sys
 import anyio
 from mcp.client import Client
-from lessonbook.app import desk_for
+from lessonbook.app import gateway_for
 from lessonbook.config.settings import load_settings
 from lessonbook.edges.mcp_server import build_server
 
 async def main():
-    desk = desk_for(load_settings({"project": "demo", "database": {"url": sys.argv[1]}}), "local")
-    server = build_server(desk, ["agent", "operator"], stays_connected=True)
+    gateway = gateway_for(load_settings({"project": "demo", "database": {"url": sys.argv[1]}}), "local")
+    server = build_server(gateway, ["agent", "operator"], stays_connected=True)
     async with Client(server, mode=sys.argv[2]) as client:
         count = len((await client.list_tools()).tools)
         await client.list_prompts()
@@ -49,7 +49,7 @@ async def main():
         loaded = [name for name in json.loads(sys.argv[3]) if name in sys.modules]
         await client.call_tool("get_stats", {})
         later = [name for name in json.loads(sys.argv[3]) if name in sys.modules]
-    await desk.close()
+    await gateway.close()
     print(json.dumps([count, loaded, later]))
 
 anyio.run(main)
@@ -80,8 +80,10 @@ async def test_a_server_without_its_database_lists_tools_and_works_once_the_data
         name = f"late_{uuid.uuid4().hex[:12]}"
         parts = urlsplit(server_url)
         url = f"{parts.scheme}://{parts.netloc}/{name}?{parts.query}"
-    desk = desk_for(Settings.model_validate({"project": "demo", "database": {"url": url}}), "local")
-    async with Client(build_server(desk, ["agent"], stays_connected=True), read_timeout_seconds=PATIENCE_S) as client:
+    gateway = gateway_for(Settings.model_validate({"project": "demo", "database": {"url": url}}), "local")
+    async with Client(
+        build_server(gateway, ["agent"], stays_connected=True), read_timeout_seconds=PATIENCE_S
+    ) as client:
         assert len((await client.list_tools()).tools) == 5
         for _ in range(2):
             refused = await client.call_tool("get_lessons", {})
@@ -94,7 +96,7 @@ async def test_a_server_without_its_database_lists_tools_and_works_once_the_data
             await _execute(server_url, f"CREATE DATABASE {name}")
         served = await client.call_tool("get_lessons", {})
         assert not served.is_error, served.content
-    await desk.close()
+    await gateway.close()
     if dialect == "postgresql":
         await _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -109,7 +111,7 @@ async def _execute(url: str, statement: str) -> None:
 
 async def test_calls_that_come_at_once_open_the_database_once(settings: Settings):
     opened = 0
-    real = desk_for(settings, "local")
+    real = gateway_for(settings, "local")
 
     async def open_workspace():
         nonlocal opened
@@ -117,12 +119,12 @@ async def test_calls_that_come_at_once_open_the_database_once(settings: Settings
         await anyio.lowlevel.checkpoint()
         return await real.workspace()
 
-    desk = Desk(open_workspace, real.caller())
+    gateway = Gateway(open_workspace, real.caller())
     async with anyio.create_task_group() as tasks:
         for _ in range(10):
-            tasks.start_soon(desk.workspace)
+            tasks.start_soon(gateway.workspace)
     assert opened == 1
-    await desk.close()
+    await gateway.close()
 
 
 async def test_what_nobody_foresaw_is_a_code_that_the_log_explains(caplog):

@@ -8,7 +8,7 @@ from mcp.client.subscriptions import ResourceUpdated
 from lessonbook.domain.errors import Unavailable
 from lessonbook.domain.lesson import Caller
 from lessonbook.edges import subscriptions
-from lessonbook.edges.access.desk import Desk
+from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.mcp_server import build_server
 from lessonbook.services.opening import open_workspace
 from lessonbook.services.workspace import Workspace
@@ -31,14 +31,14 @@ async def test_what_changes_before_a_delayed_watch_begins_is_announced(
         await changed.wait()
         return await open_workspace(work.settings, now=work.now)
 
-    desk = Desk(open_late, agent)
+    gateway = Gateway(open_late, agent)
     uri = f"stats://{agent.project}"
     with anyio.fail_after(PATIENCE_S):
         async with (
-            Client(build_server(desk, ["agent"], stays_connected=True)) as client,
+            Client(build_server(gateway, ["agent"], stays_connected=True)) as client,
             client.listen(resource_subscriptions=[uri]) as subscription,
         ):
             await tell(work, agent, issue(1))
             changed.set()
             assert await anext(aiter(subscription)) == ResourceUpdated(uri=uri)
-    await desk.close()
+    await gateway.close()

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lessonbook.experiment.ranking import fill, standing, value
+from lessonbook.experiment.ranking import fill, static_score, value
 
 SIZES = st.lists(st.integers(1, 60), max_size=40)
 
@@ -28,12 +28,12 @@ def test_what_is_chosen_fits_and_nothing_that_still_fits_is_left(
 
 @given(st.integers(1, 3), st.floats(-3, 1), st.floats(0, 0.9))
 def test_more_severe_more_effective_or_more_fitting_is_worth_more(severity: int, effect: float, score: float) -> None:
-    own = standing(severity, effect)
-    assert standing(severity + 1, effect) > own > 0
-    assert standing(severity, effect + 0.1) >= own
+    own = static_score(severity, effect)
+    assert static_score(severity + 1, effect) > own > 0
+    assert static_score(severity, effect + 0.1) >= own
     assert value(own, score + 0.1) > value(own, score) > 0
     assert value(own * 2, score) > value(own, score)
 
 
 def test_a_perfect_fit_beats_any_severity_without_one() -> None:
-    assert value(standing(1, 0.5), 1.0) > value(standing(4, 0.5), 0.0)
+    assert value(static_score(1, 0.5), 1.0) > value(static_score(4, 0.5), 0.0)

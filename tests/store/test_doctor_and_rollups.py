@@ -241,7 +241,7 @@ async def test_many_deliveries_are_folded_in_one_go(work: Workspace, clock: Any,
     clock.go_on(days=3)
     every = (await counted(work.store))["agent_lesson_deliveries"]
     assert every == 5 * 2_001
-    while await work.store.write(lambda connection: rollups.fold(connection, PROJECT, clock())):
+    while await work.store.write(lambda connection: rollups.roll_up(connection, PROJECT, clock())):
         pass
     assert await scalar(work.store, "SELECT sum(deliveries) FROM agent_delivery_folds") == every
     assert await scalar(work.store, "SELECT sum(deliveries) FROM agent_learning_stats") == every

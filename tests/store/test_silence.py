@@ -17,7 +17,7 @@ from sqlalchemy import Connection, text
 from lessonbook.config.settings import Settings
 from lessonbook.domain.errors import Unavailable
 from lessonbook.domain.lesson import Caller
-from lessonbook.edges.access.desk import Desk, answer
+from lessonbook.edges.access.gateway import Gateway, answer
 from lessonbook.services.background.maintenance import is_alive
 from lessonbook.services.opening import open_workspace
 from lessonbook.services.workspace import Workspace
@@ -217,13 +217,13 @@ async def test_health_is_told_while_the_network_is_silent(proxy: Proxy) -> None:
 @on_postgresql
 async def test_a_call_is_answered_while_the_database_is_still_being_opened(proxy: Proxy, agent: Caller) -> None:
     async with proxy.open() as url:
-        desk = Desk(lambda: opened(url), agent)
+        gateway = Gateway(lambda: opened(url), agent)
         proxy.fall_silent()
         with pytest.raises(Unavailable, match="too long"):
-            await answer(desk.workspace, timeout_s=SOON_S)
+            await answer(gateway.workspace, timeout_s=SOON_S)
         proxy.speak()
-        assert await is_alive(await desk.workspace())
-        await desk.close()
+        assert await is_alive(await gateway.workspace())
+        await gateway.close()
 
 
 @on_postgresql

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from lessonbook.config.settings import Settings
     from lessonbook.domain.lesson import Caller
-    from lessonbook.edges.access.desk import Desk
+    from lessonbook.edges.access.gateway import Gateway
     from lessonbook.services.workspace import Workspace
 
 P = ParamSpec("P")
@@ -97,25 +97,25 @@ def load(**overrides: Any) -> Settings:
 
 def run(service: Callable[Concatenate[Workspace, Caller, P], Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Return what one service answers the person at the terminal."""
-    return run_all(lambda desk: desk.call(service, *args, **kwargs))
+    return run_all(lambda gateway: gateway.call(service, *args, **kwargs))
 
 
-def run_all(act: Callable[[Desk], Awaitable[T]]) -> T:
+def run_all(act: Callable[[Gateway], Awaitable[T]]) -> T:
     """Return what comes of several calls by the person at the terminal, on one open database."""
     import anyio
 
-    from lessonbook.app import desk_for
+    from lessonbook.app import gateway_for
     from lessonbook.logs import set_up
 
     settings = load()
     set_up(settings.log_level)
 
     async def whole() -> T:
-        desk = desk_for(settings, "cli", person=True)
+        gateway = gateway_for(settings, "cli", person=True)
         try:
-            return await act(desk)
+            return await act(gateway)
         finally:
-            await desk.close()
+            await gateway.close()
 
     return anyio.run(whole)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from lessonbook.domain.findings import Finding
     from lessonbook.domain.loop import Applied
-    from lessonbook.edges.access.desk import Desk
+    from lessonbook.edges.access.gateway import Gateway
 
 AGENT = "BackendDevelopmentAgent"
 TASK = (
@@ -74,7 +74,7 @@ async def _play(database: Path) -> None:
     from mcp.client import Client
     from mcp.client.stdio import StdioServerParameters, stdio_client
 
-    from lessonbook.app import desk_for
+    from lessonbook.app import gateway_for
     from lessonbook.config.settings import Settings
 
     url = f"sqlite:///{database}"
@@ -82,7 +82,7 @@ async def _play(database: Path) -> None:
     arguments += ["serve", "--project", "demo", "--toolsets", "agent,operator", "--database", url]
     # In a folder of its own: what the working folder holds is nothing to the demo.
     server = stdio_client(StdioServerParameters(command=program, args=arguments, cwd=database.parent))
-    person = desk_for(Settings.model_validate({"project": "demo", "database": {"url": url}}), "cli", person=True)
+    person = gateway_for(Settings.model_validate({"project": "demo", "database": {"url": url}}), "cli", person=True)
     try:
         async with Client(server) as client:
             await _Demo(client, person).play()
@@ -95,7 +95,7 @@ class _Demo:
     """An agent that speaks to the server, and a person at the terminal beside it: nobody judges their own work."""
 
     client: Client
-    person: Desk
+    person: Gateway
 
     async def play(self) -> None:
         """Go once round the loop."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lessonbook.domain.operator import Reviewed
-    from lessonbook.edges.access.desk import Desk
+    from lessonbook.edges.access.gateway import Gateway
 
 LessonIdArgument = Annotated[str, typer.Argument(help="The lesson's id.")]
 ReasonOption = Annotated[str, typer.Option("--reason", "-m", help="Why; kept in the history.")]
@@ -247,13 +247,13 @@ def starter(
     """Give an agent catalogue lessons before anything was reported."""
     from lessonbook import services
 
-    async def act(desk: Desk) -> tuple[list[str], list[tuple[str, str, str]]]:
-        named = await desk.call(services.agent_names.named, agent)
+    async def act(gateway: Gateway) -> tuple[list[str], list[tuple[str, str, str]]]:
+        named = await gateway.call(services.agent_names.named, agent)
         if not named.agent_name:
             near = f"; nearest: {', '.join(named.nearest)}" if named.nearest else ""
             raise InvalidInput(f"There is no agent {agent!r} here{near}. Add one with `lessonbook agents add`")
-        rules = (await desk.call(services.lessons.starters, named.agent_name, stack or []))[:limit]
-        made = [] if dry_run else await desk.call(services.lessons.add_starters, named.agent_name, rules)
+        rules = (await gateway.call(services.lessons.starters, named.agent_name, stack or []))[:limit]
+        made = [] if dry_run else await gateway.call(services.lessons.add_starters, named.agent_name, rules)
         return made, [(rule.severity, rule.category, rule.text) for rule in rules]
 
     made, rows = run_all(act)

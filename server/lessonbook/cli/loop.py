@@ -25,7 +25,7 @@ from lessonbook.domain.findings import ReportKind
 
 if TYPE_CHECKING:
     from lessonbook.domain.operator import FileReport
-    from lessonbook.edges.access.desk import Desk
+    from lessonbook.edges.access.gateway import Gateway
 
 
 def add_to(app: typer.Typer) -> None:
@@ -196,10 +196,10 @@ def pending(
     quarantine = parse(LessonListing, {"agent_name": agent, "limit": limit, "status": ["quarantined"]})
     every = parse(LessonListing, {"agent_name": agent, "limit": 200})
 
-    async def act(desk: Desk) -> tuple[PendingPage, list[Any], list[Any]]:
-        issues = await desk.call(services.views.list_pending_issues, listing)
-        waiting = await desk.call(services.views.list_lessons, quarantine)
-        flagged = await desk.call(services.views.list_lessons, every)
+    async def act(gateway: Gateway) -> tuple[PendingPage, list[Any], list[Any]]:
+        issues = await gateway.call(services.views.list_pending_issues, listing)
+        waiting = await gateway.call(services.views.list_lessons, quarantine)
+        flagged = await gateway.call(services.views.list_lessons, every)
         return issues, waiting.lessons, [lesson for lesson in flagged.lessons if lesson.flags]
 
     issues, waiting, flagged = run_all(act)

@@ -110,9 +110,9 @@ def _show(report: BacklogReport) -> None:
 def _go_through(agent: str, limit: int) -> None:
     from anyio.from_thread import start_blocking_portal
 
-    from lessonbook.app import desk_for
+    from lessonbook.app import gateway_for
     from lessonbook.cli.console import console
-    from lessonbook.cli.triage import Sitting
+    from lessonbook.cli.triage import TriageSession
     from lessonbook.logs import set_up
 
     settings = load()
@@ -120,8 +120,8 @@ def _go_through(agent: str, limit: int) -> None:
     terminal = console()
     # The loop runs in another thread, so that a question can be left with Ctrl-C.
     with start_blocking_portal() as portal:
-        desk = desk_for(settings, "cli", person=True)
+        gateway = gateway_for(settings, "cli", person=True)
         try:
-            Sitting(portal, desk, terminal, terminal.input).go_through(agent, limit)
+            TriageSession(portal, gateway, terminal, terminal.input).go_through(agent, limit)
         finally:
-            portal.call(desk.close)
+            portal.call(gateway.close)

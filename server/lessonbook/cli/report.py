@@ -18,7 +18,7 @@ from lessonbook.machine import git
 
 if TYPE_CHECKING:
     from lessonbook.domain.findings import ReportKind
-    from lessonbook.edges.access.desk import Desk
+    from lessonbook.edges.access.gateway import Gateway
 
 TRAILER = "Lessonbook-Run"
 SEND_TIMEOUT_S = 60.0
@@ -121,7 +121,7 @@ def _held(stream: BinaryIO) -> BinaryIO:
 
 def whole_file(
     reported: Reported, wanted: ReportOptions, progress: Callable[[int, int], None]
-) -> Callable[[Desk], Awaitable[FileReport]]:
+) -> Callable[[Gateway], Awaitable[FileReport]]:
     """Return the work of refining everything in a file."""
     from lessonbook import services
     from lessonbook.domain.loop import Report
@@ -129,8 +129,8 @@ def whole_file(
 
     checked = parse(Report, {**wanted.fields(), "issues": [{"description": "checked below"}]})
 
-    async def act(desk: Desk) -> FileReport:
-        return await desk.call(
+    async def act(gateway: Gateway) -> FileReport:
+        return await gateway.call(
             services.report.report_file,
             reported.content,
             kind=reported.kind,
@@ -147,7 +147,7 @@ def whole_file(
 
 def one_issue(
     reported: Reported, wanted: ReportOptions, fields: dict[str, str]
-) -> Callable[[Desk], Awaitable[FileReport]]:
+) -> Callable[[Gateway], Awaitable[FileReport]]:
     """Return the work of reporting one issue in words."""
     from lessonbook import services
     from lessonbook.domain.loop import Report
@@ -155,8 +155,8 @@ def one_issue(
 
     report = parse(Report, _single(reported, wanted, fields))
 
-    async def act(desk: Desk) -> FileReport:
-        result = await desk.call(services.report.report_issues, report)
+    async def act(gateway: Gateway) -> FileReport:
+        result = await gateway.call(services.report.report_issues, report)
         return services.report.summary(result.issues, [], [result.refinement_run_id])
 
     return act

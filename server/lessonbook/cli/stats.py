@@ -12,7 +12,7 @@ from lessonbook.domain.errors import InvalidInput
 if TYPE_CHECKING:
     from lessonbook.domain.loop import Stats
     from lessonbook.domain.operator import AgentFigures, CleanedUp
-    from lessonbook.edges.access.desk import Desk
+    from lessonbook.edges.access.gateway import Gateway
 
 
 def add_to(app: typer.Typer) -> None:
@@ -36,9 +36,9 @@ def stats(
         raise InvalidInput("Name an agent or a lesson, not both")
     query = parse(StatsQuery, {"agent_name": agent, "lesson_id": lesson, "days": days})
 
-    async def act(desk: Desk) -> tuple[Stats, list[AgentFigures]]:
-        figures = await desk.call(services.views.get_stats, query)
-        return figures, [] if lesson else await desk.call(services.views.by_agent, agent)
+    async def act(gateway: Gateway) -> tuple[Stats, list[AgentFigures]]:
+        figures = await gateway.call(services.views.get_stats, query)
+        return figures, [] if lesson else await gateway.call(services.views.by_agent, agent)
 
     figures, rows = run_all(act)
     if wants_json():
@@ -106,10 +106,10 @@ def cleanup(
 
     asked = parse(Cleanup, {"threshold": threshold, "min_applications": min_applications, "dry_run": not execute})
 
-    async def act(desk: Desk) -> CleanedUp:
+    async def act(gateway: Gateway) -> CleanedUp:
         if execute:
-            await desk.call(services.background.keep_up)
-        return await desk.call(services.background.cleanup_lessons, asked)
+            await gateway.call(services.background.keep_up)
+        return await gateway.call(services.background.cleanup_lessons, asked)
 
     result = run_all(act)
     if wants_json():

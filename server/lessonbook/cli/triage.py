@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from lessonbook.domain.lesson import Caller
     from lessonbook.domain.loop import Refinement
-    from lessonbook.edges.access.desk import Desk
+    from lessonbook.edges.access.gateway import Gateway
     from lessonbook.services.workspace import Workspace
 
 P = ParamSpec("P")
@@ -49,11 +49,11 @@ class SuggestedLesson:
 
 
 @dataclass(slots=True)
-class Sitting:
+class TriageSession:
     """One person, one terminal, one pass over the backlog. `ask` puts a question and returns the line answered."""
 
     portal: BlockingPortal
-    desk: Desk
+    gateway: Gateway
     terminal: Console
     ask: Callable[[str], str]
     settled: dict[str, int] = field(default_factory=dict[str, int])
@@ -78,7 +78,7 @@ class Sitting:
     def _call(
         self, service: Callable[Concatenate[Workspace, Caller, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        return self.portal.call(lambda: self.desk.call(service, *args, **kwargs))
+        return self.portal.call(lambda: self.gateway.call(service, *args, **kwargs))
 
     def _groups(self, agent: str, limit: int) -> list[list[PendingIssue]]:
         """Return pending issues, those together that have one agent and one exact name, oldest first."""

@@ -72,7 +72,7 @@ class Lesson:
     updated_at: datetime
     provenance: dict[str, Any] = field(default_factory=dict[str, Any])
     evidence: dict[str, Any] = field(default_factory=dict[str, Any])
-    """Events and self-reports, as `learning.evidence.Evidence.to_document` writes them."""
+    """Events and self-reports, as `experiment.evidence.Evidence.to_document` writes them."""
 
     @property
     def severity_name(self) -> Severity:

@@ -10,7 +10,7 @@ from lessonbook.domain.loop import Effect, NotEnough, RefinedIssue, Request, Res
 from lessonbook.domain.vocabulary import (
     AgentName,
     Category,
-    Evidence,
+    EvidenceGrade,
     Filled,
     IdempotencyKey,
     LessonId,
@@ -131,7 +131,7 @@ class PendingIssue(Result):
     line: int | None
     rule_id: str
     source: Source
-    evidence: Evidence
+    evidence: EvidenceGrade
     reason: str
     created_at: str
     suggestion: SuggestedMatch | None = None

@@ -24,7 +24,7 @@ Category = Literal[
 ]
 Source = Literal["qa", "ci", "review", "user", "scanner", "agent"]
 Trust = Literal["curated", "approved", "scanner", "imported", "offered", "generated"]
-Evidence = Literal["declared", "verified"]
+EvidenceGrade = Literal["declared", "verified"]
 IssueAction = Literal["created", "merged", "pending", "quarantined", "rejected"]
 
 SEVERITY_RANK: Final[dict[Severity, int]] = {"critical": 4, "high": 3, "medium": 2, "low": 1}

@@ -16,7 +16,7 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from lessonbook import services
 from lessonbook.domain.errors import ConfigError, LessonbookError
 from lessonbook.domain.lesson import Caller
-from lessonbook.edges.access.desk import TOOL_TIMEOUT_S, Desk
+from lessonbook.edges.access.gateway import TOOL_TIMEOUT_S, Gateway
 
 WARM_AFTER_S: Final = 0.5
 """The first answers go out before the store is loaded, which takes a fifth of a second of the processor."""
@@ -28,10 +28,10 @@ log = logging.getLogger(__name__)
 
 
 class Housekeeper:
-    """Expires what is overdue, folds old deliveries into counts and forgets old keys of the desk's project."""
+    """Expires what is overdue, folds old deliveries into counts and forgets old keys of the gateway's project."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
         self._met = anyio.Event()
 
     async def notice(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
@@ -51,10 +51,10 @@ class Housekeeper:
             tasks.start_soon(self._embed)
 
     async def _keep_up(self) -> None:
-        caller = Caller(self._desk.caller().project, "upkeep")
+        caller = Caller(self._gateway.caller().project, "upkeep")
         while True:
             try:
-                await self._desk.call_for(caller, TOOL_TIMEOUT_S, services.background.keep_up)
+                await self._gateway.call_for(caller, TOOL_TIMEOUT_S, services.background.keep_up)
             except LessonbookError as error:  # a server that cannot keep up can still serve
                 log.warning("the database cannot be looked after now: %s", error)
             await anyio.sleep(EVERY_S)
@@ -64,7 +64,7 @@ class Housekeeper:
         while True:
             pause_s = AGAIN_S
             try:
-                again_s = await self._desk.call_for(self._desk.caller(), None, services.background.embed_lessons)
+                again_s = await self._gateway.call_for(self._gateway.caller(), None, services.background.embed_lessons)
                 if again_s is None:
                     return
                 pause_s = again_s
@@ -74,11 +74,11 @@ class Housekeeper:
 
     async def _refine(self) -> None:
         """Let the configured model, if there is one, work on pending issues; a server without it serves on."""
-        caller = Caller(self._desk.caller().project, "refiner")
+        caller = Caller(self._gateway.caller().project, "refiner")
         rules, pause_s = True, 0.0
         while True:
             try:
-                settings = await self._desk.call_for(caller, None, services.background.refiner_settings)
+                settings = await self._gateway.call_for(caller, None, services.background.refiner_settings)
             except LessonbookError:  # told by whoever keeps up
                 await anyio.sleep(AGAIN_S)
                 continue
@@ -87,7 +87,7 @@ class Housekeeper:
             try:
                 services.triage.check_extra(settings)
                 wanted = services.triage.Wanted(rules=rules)
-                report = await self._desk.call_for(caller, None, services.triage.refine_backlog, wanted)
+                report = await self._gateway.call_for(caller, None, services.triage.refine_backlog, wanted)
                 if report.stopped:
                     log.warning("refining pending issues stopped: %s", report.stopped)
                 went_well = not report.failed

@@ -15,7 +15,7 @@ from lessonbook import services
 from lessonbook.domain.lesson_status import ReviewAction
 from lessonbook.domain.operator import Cleanup
 from lessonbook.domain.vocabulary import VOUCHED
-from lessonbook.edges.access.desk import Desk
+from lessonbook.edges.access.gateway import Gateway
 
 ASKS_IN_ANSWER: Final = "2026-07-28"
 """From this protocol on a question travels in the answer; before, it needs a connection that stays."""
@@ -31,19 +31,19 @@ class Confirmation(BaseModel):
     confirm: Annotated[bool, Field(description="Do you want this?")]
 
 
-def question_of(operation: str, desk: Desk) -> Callable[..., Awaitable[Elicit[Confirmation] | Confirmation]]:
+def question_of(operation: str, gateway: Gateway) -> Callable[..., Awaitable[Elicit[Confirmation] | Confirmation]]:
     """Return the resolver that puts a request of an operation before the client's person, where it needs one."""
-    return {"review_lesson": _review_question, "cleanup_lessons": _cleanup_question}[operation](desk)
+    return {"review_lesson": _review_question, "cleanup_lessons": _cleanup_question}[operation](gateway)
 
 
-def _review_question(desk: Desk) -> Callable[..., Awaitable[Elicit[Confirmation] | Confirmation]]:
+def _review_question(gateway: Gateway) -> Callable[..., Awaitable[Elicit[Confirmation] | Confirmation]]:
     async def ask(
         ctx: Context[Any, Any], lesson_id: str, action: ReviewAction, text: str
     ) -> Elicit[Confirmation] | Confirmation:
         takes_away = action in services.lessons.TAKES_AWAY
         if not (takes_away or action in services.lessons.NEEDS_PERSON) or not can_ask(ctx):
             return Confirmation(confirm=False)
-        detail = await desk.call(services.views.get_lesson, lesson_id)
+        detail = await gateway.call(services.views.get_lesson, lesson_id)
         lesson = detail.lesson
         if takes_away and not (lesson.pinned or detail.approved_by or lesson.trust in VOUCHED):
             return Confirmation(confirm=False)  # nobody vouches for it, so nobody needs to be asked
@@ -53,14 +53,14 @@ def _review_question(desk: Desk) -> Callable[..., Awaitable[Elicit[Confirmation]
     return ask
 
 
-def _cleanup_question(desk: Desk) -> Callable[..., Awaitable[Elicit[Confirmation] | Confirmation]]:
+def _cleanup_question(gateway: Gateway) -> Callable[..., Awaitable[Elicit[Confirmation] | Confirmation]]:
     async def ask(
         ctx: Context[Any, Any], threshold: float, min_applications: int, dry_run: bool
     ) -> Elicit[Confirmation] | Confirmation:
         if dry_run or not can_ask(ctx):
             return Confirmation(confirm=False)
         wanted = Cleanup(threshold=threshold, min_applications=min_applications)
-        plan = await desk.call(services.background.cleanup_lessons, wanted)
+        plan = await gateway.call(services.background.cleanup_lessons, wanted)
         useless = [f"{line.lesson_id} {line.text!r}" for line in plan.lessons if line.suspended]
         more = f" and {len(useless) - TOLD_MAX} more" if len(useless) > TOLD_MAX else ""
         return Elicit(f"Suspend {plan.suspended} lessons? {', '.join(useless[:TOLD_MAX])}{more}", Confirmation)

@@ -1,4 +1,4 @@
-"""The MCP server: tools, resources, prompts and completions on one desk."""
+"""The MCP server: tools, resources, prompts and completions on one gateway."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mcp.server.caching import CacheHint
 from mcp.server.mcpserver import MCPServer
 
 from lessonbook.about import VERSION
-from lessonbook.edges.access.desk import Desk
+from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.background import Housekeeper
 from lessonbook.edges.operations import Toolset
 from lessonbook.edges.prompts import add_completions, add_prompts
@@ -40,19 +40,19 @@ _HINTS: Final = {
 
 
 def build_server(
-    desk: Desk, toolsets: Sequence[Toolset], *, stays_connected: bool, announcer: Announcer | None = None
+    gateway: Gateway, toolsets: Sequence[Toolset], *, stays_connected: bool, announcer: Announcer | None = None
 ) -> MCPServer[Any]:
     """Return the server with the chosen toolsets.
 
     Args:
-        desk: the way to the services.
+        gateway: the way to the services.
         toolsets: which tools are listed, the same for every connection.
         stays_connected: whether a connection outlives a request and its client is a person's own, as on stdio; else
             replicas share the requests, and nobody is asked through a client.
         announcer: who tells of changes; None: a new one.
     """
-    announcer = announcer or Announcer(desk)
-    housekeeper = Housekeeper(desk)
+    announcer = announcer or Announcer(gateway)
+    housekeeper = Housekeeper(gateway)
 
     @asynccontextmanager
     async def lifespan(_server: MCPServer[Any]) -> AsyncGenerator[None]:
@@ -70,7 +70,7 @@ def build_server(
         description="Lessons that fit an agent's task, and proof of which ones help.",
         instructions=INSTRUCTIONS,
         version=VERSION,
-        tools=make_tools(desk, toolsets, asks_person=stays_connected),
+        tools=make_tools(gateway, toolsets, asks_person=stays_connected),
         lifespan=lifespan,
         subscriptions=announcer.bus,
         cache_hints=_HINTS,  # pyright: ignore[reportArgumentType]  # a Mapping is invariant in its key
@@ -78,8 +78,8 @@ def build_server(
         middleware=[housekeeper.notice],
     )
     operators = "operator" in toolsets
-    add_resources(server, desk, operators=operators)
-    add_prompts(server, desk, operators=operators)
-    add_completions(server, desk)
+    add_resources(server, gateway, operators=operators)
+    add_prompts(server, gateway, operators=operators)
+    add_completions(server, gateway)
     announcer.attach(server, stays_connected=stays_connected)
     return server

@@ -19,7 +19,7 @@ from lessonbook.domain.loop import LessonQuery, Request
 from lessonbook.domain.operator import PendingListing
 from lessonbook.domain.validation import parse
 from lessonbook.domain.vocabulary import CATEGORIES, SEVERITIES, RunId
-from lessonbook.edges.access.desk import Desk
+from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.nearest_name import unknown
 from lessonbook.edges.text_form import of_lessons
 
@@ -59,7 +59,7 @@ class _RunChoice(Request):
     run_id: RunId
 
 
-def add_prompts(server: MCPServer[Any], desk: Desk, *, operators: bool) -> None:
+def add_prompts(server: MCPServer[Any], gateway: Gateway, *, operators: bool) -> None:
     """Register the prompts. Each argument has a default, since a missing one is an opaque error in the SDK.
 
     The words of issues are for `operators`: without their tools there is no backlog to refine, and a post-mortem tells
@@ -78,10 +78,10 @@ def add_prompts(server: MCPServer[Any], desk: Desk, *, operators: bool) -> None:
     ) -> str:
         with _translated():
             query = parse(LessonQuery, {"agent_name": agent_name, "task": task})
-            return of_lessons(await desk.call(services.serve.get_lessons, query))
+            return of_lessons(await gateway.call(services.serve.get_lessons, query))
 
     if operators:
-        _add_backlog(server, desk)
+        _add_backlog(server, gateway)
 
     @server.prompt(
         name="post-mortem", title="Post-mortem of a run", description="What a run's lessons did and what they missed."
@@ -91,13 +91,13 @@ def add_prompts(server: MCPServer[Any], desk: Desk, *, operators: bool) -> None:
             if not run_id:
                 raise InvalidInput("Name the run: run_id is the one that get_lessons returned")
             name = parse(_RunChoice, {"run_id": run_id}).run_id
-            issues, delivered = await desk.call(services.views.issues_of_run, run_id=name)
+            issues, delivered = await gateway.call(services.views.issues_of_run, run_id=name)
             shown = [f'{{"lesson_id": "{lesson_id}"}}' for lesson_id, was_shown in delivered.items() if was_shown]
             hidden = None if operators else {"description"}
             return _POST_MORTEM % name + _as_data(shown + [issue.model_dump_json(exclude=hidden) for issue in issues])
 
 
-def _add_backlog(server: MCPServer[Any], desk: Desk) -> None:
+def _add_backlog(server: MCPServer[Any], gateway: Gateway) -> None:
     @server.prompt(
         name="refine-backlog",
         title="Refine the backlog",
@@ -108,7 +108,7 @@ def _add_backlog(server: MCPServer[Any], desk: Desk) -> None:
     ) -> str:
         with _translated():
             listing = parse(PendingListing, {"agent_name": agent_name, "limit": BACKLOG_SIZE})
-            page = await desk.call(services.views.list_pending_issues, listing)
+            page = await gateway.call(services.views.list_pending_issues, listing)
             if not page.issues:
                 return "There are no pending issues. Nothing is to be done."
             return _BACKLOG + _as_data([issue.model_dump_json() for issue in page.issues])
@@ -133,7 +133,7 @@ def _check_names(server: MCPServer[Any]) -> ServerMiddleware[Any]:
     return check
 
 
-def add_completions(server: MCPServer[Any], desk: Desk) -> None:
+def add_completions(server: MCPServer[Any], gateway: Gateway) -> None:
     """Register completion of agent names, categories and ids."""
     fixed = {"category": CATEGORIES, "severity": SEVERITIES, "status": STATUSES}
 
@@ -145,10 +145,10 @@ def add_completions(server: MCPServer[Any], desk: Desk) -> None:
         if name in fixed:
             values = [value for value in fixed[name] if value.startswith(prefix.lower())]
         elif name == "project":
-            values = [project for project in [desk.caller().project] if project.startswith(prefix)]
+            values = [project for project in [gateway.caller().project] if project.startswith(prefix)]
         elif name in {"agent_name", "id", "lesson_id", "run_id"}:
             with _translated():
-                values = await desk.call(services.views.complete, name, prefix)
+                values = await gateway.call(services.views.complete, name, prefix)
         else:
             values = []
         return Completion(values=values, total=len(values), has_more=False)

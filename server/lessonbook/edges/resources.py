@@ -17,14 +17,14 @@ from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.loop import LessonQuery, StatsQuery
 from lessonbook.domain.operator import LessonChoice, LessonDetail, ListedLesson
 from lessonbook.domain.validation import parse
-from lessonbook.edges.access.desk import Desk
+from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.text_form import of_lessons
 
 _NAMES = ResourceSecurity(reject_path_traversal=False, reject_absolute_paths=False)
 """What stands in these addresses are names, never file paths."""
 
 
-def add_resources(server: MCPServer[Any], desk: Desk, *, operators: bool) -> None:
+def add_resources(server: MCPServer[Any], gateway: Gateway, *, operators: bool) -> None:
     """Register the resource templates. Evidence is for `operators`: agents never get the words of an issue."""
 
     @server.resource(
@@ -37,9 +37,9 @@ def add_resources(server: MCPServer[Any], desk: Desk, *, operators: bool) -> Non
     )
     async def lessons(project: str, agent_name: str) -> str:
         with _translated():
-            _check(desk, project)
+            _check(gateway, project)
             query = parse(LessonQuery, {"agent_name": agent_name})
-            return of_lessons(await desk.call(services.serve.get_lessons, query))
+            return of_lessons(await gateway.call(services.serve.get_lessons, query))
 
     @server.resource(
         "lesson://{id}",
@@ -52,7 +52,7 @@ def add_resources(server: MCPServer[Any], desk: Desk, *, operators: bool) -> Non
     async def lesson(id: str) -> str:  # noqa: A002  # the address's own word
         with _translated():
             lesson_id = parse(LessonChoice, {"lesson_id": id}).lesson_id
-            detail = await desk.call(services.views.get_lesson, lesson_id)
+            detail = await gateway.call(services.views.get_lesson, lesson_id)
             return (detail if operators else _served(detail)).model_dump_json(indent=2)
 
     @server.resource(
@@ -65,8 +65,8 @@ def add_resources(server: MCPServer[Any], desk: Desk, *, operators: bool) -> Non
     )
     async def stats(project: str) -> str:
         with _translated():
-            _check(desk, project)
-            figures = await desk.call(services.views.by_agent)
+            _check(gateway, project)
+            figures = await gateway.call(services.views.by_agent)
             return json.dumps([row.model_dump(mode="json") for row in figures], indent=2)
 
     @server.resource(
@@ -79,9 +79,9 @@ def add_resources(server: MCPServer[Any], desk: Desk, *, operators: bool) -> Non
     )
     async def agent_stats(project: str, agent_name: str) -> str:
         with _translated():
-            _check(desk, project)
+            _check(gateway, project)
             query = parse(StatsQuery, {"agent_name": agent_name})
-            return (await desk.call(services.views.get_stats, query)).model_dump_json(indent=2)
+            return (await gateway.call(services.views.get_stats, query)).model_dump_json(indent=2)
 
 
 def _served(detail: LessonDetail) -> ListedLesson:
@@ -91,9 +91,9 @@ def _served(detail: LessonDetail) -> ListedLesson:
     return detail.lesson
 
 
-def _check(desk: Desk, project: str) -> None:
-    if project != desk.caller().project:
-        raise NotFound(f"This server serves project {desk.caller().project!r} only")
+def _check(gateway: Gateway, project: str) -> None:
+    if project != gateway.caller().project:
+        raise NotFound(f"This server serves project {gateway.caller().project!r} only")
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from lessonbook.domain.operator import (
 )
 from lessonbook.domain.validation import parse
 from lessonbook.domain.vocabulary import AgentName, Category, Filled, IdempotencyKey, RunId, Severity, Source
-from lessonbook.edges.access.desk import Desk
+from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.operations import OPERATIONS, Operation, Toolset
 from lessonbook.edges.rest_input import KeyHeader, check_parameters, json_object, one_key, received
 from lessonbook.edges.schema import input_schema
@@ -70,7 +70,7 @@ class Problem(BaseModel):
     message: str
 
 
-def build_rest(desk: Desk, toolsets: Sequence[Toolset]) -> FastAPI:
+def build_rest(gateway: Gateway, toolsets: Sequence[Toolset]) -> FastAPI:
     """Return the application with every REST route and the translation of errors."""
     app = FastAPI(
         title="Lessonbook",
@@ -83,9 +83,9 @@ def build_rest(desk: Desk, toolsets: Sequence[Toolset]) -> FastAPI:
         status: {"model": Problem} for status in (403, 404, 409, 422, 429, 503)
     }
     router = APIRouter(responses=responses, dependencies=[Depends(check_parameters)])
-    _add_kept_routes(router, desk, toolsets)
-    _add_twins(router, desk, toolsets)
-    _add_files(router, desk)
+    _add_kept_routes(router, gateway, toolsets)
+    _add_twins(router, gateway, toolsets)
+    _add_files(router, gateway)
     app.include_router(router)
     app.add_exception_handler(LessonbookError, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -94,7 +94,7 @@ def build_rest(desk: Desk, toolsets: Sequence[Toolset]) -> FastAPI:
 
     @app.get("/healthz", tags=["health"])
     async def healthz() -> JSONResponse:
-        alive = await is_alive(desk)
+        alive = await is_alive(gateway)
         return JSONResponse({"ok": alive}, 200 if alive else 503)
 
     return app
@@ -136,7 +136,7 @@ def _lowered(message: str) -> str:
     return message[:1].lower() + message[1:]
 
 
-def _add_kept_routes(router: APIRouter, desk: Desk, toolsets: Sequence[Toolset]) -> None:
+def _add_kept_routes(router: APIRouter, gateway: Gateway, toolsets: Sequence[Toolset]) -> None:
     @router.get(f"{_PREFIX}/lessons")
     async def lessons(
         agent_name: AgentName = "",
@@ -155,20 +155,20 @@ def _add_kept_routes(router: APIRouter, desk: Desk, toolsets: Sequence[Toolset])
             limit=limit,
             cursor=cursor,
         )
-        return await desk.call(services.views.list_lessons, listing)
+        return await gateway.call(services.views.list_lessons, listing)
 
     @router.get(f"{_PREFIX}/lessons/by-category")
     async def lessons_by_category(agent_name: AgentName = "") -> dict[str, list[ListedLesson]]:
-        return await desk.call(services.views.lessons_by_category, agent_name)
+        return await gateway.call(services.views.lessons_by_category, agent_name)
 
     @router.get(f"{_PREFIX}/stats")
     async def stats() -> dict[str, list[AgentFigures]]:
-        return {"agents": await desk.call(services.views.by_agent)}
+        return {"agents": await gateway.call(services.views.by_agent)}
 
     @router.get(f"{_PREFIX}/stats/{{agent_name}}")
     async def agent_stats(agent_name: AgentName) -> loop.Stats:
         query = loop.StatsQuery(agent_name=agent_name)
-        return await desk.call(services.views.get_stats, query)
+        return await gateway.call(services.views.get_stats, query)
 
     @router.post(f"{_PREFIX}/maintenance/cleanup-low-effectiveness")
     async def cleanup(
@@ -187,11 +187,11 @@ def _add_kept_routes(router: APIRouter, desk: Desk, toolsets: Sequence[Toolset])
             dry_run=dry_run,
             idempotency_key=one_key(idempotency_key, key_header),
         )
-        return await desk.call(services.background.cleanup_lessons, asked)
+        return await gateway.call(services.background.cleanup_lessons, asked)
 
     @router.get(f"{_PREFIX}/health")
     async def health() -> JSONResponse:
-        connected = await is_alive(desk)
+        connected = await is_alive(gateway)
         body = {
             "status": "healthy" if connected else "unhealthy",
             "database": "connected" if connected else "disconnected",
@@ -206,15 +206,15 @@ def _add_kept_routes(router: APIRouter, desk: Desk, toolsets: Sequence[Toolset])
         key = one_key(body.idempotency_key, key_header)
         finding = Finding(description=body.issue, severity=body.severity)
         batch = services.report.Batch([finding], source="user", idempotency_key=key, tool="rework")
-        return await desk.call(services.report.refine, batch)
+        return await gateway.call(services.report.refine, batch)
 
 
-def _add_twins(router: APIRouter, desk: Desk, toolsets: Sequence[Toolset]) -> None:
+def _add_twins(router: APIRouter, gateway: Gateway, toolsets: Sequence[Toolset]) -> None:
     """Register `POST /api/{tool}` for every tool served: its arguments as body, its structured result as answer."""
     for operation in (operation for operation in OPERATIONS if operation.toolset in toolsets):
         router.add_api_route(
             f"/api/{operation.name}",
-            _twin(desk, operation),
+            _twin(gateway, operation),
             methods=["POST"],
             response_model=operation.result,
             summary=operation.title,
@@ -229,16 +229,16 @@ def _json_body(model: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": input_schema(model)}}}}
 
 
-def _twin(desk: Desk, operation: Operation) -> Callable[..., Awaitable[loop.Result]]:
+def _twin(gateway: Gateway, operation: Operation) -> Callable[..., Awaitable[loop.Result]]:
     async def twin(request: Request) -> loop.Result:
         values = await json_object(request)
         asked = parse(operation.request, values)
-        return await desk.call(operation.act, asked)
+        return await gateway.call(operation.act, asked)
 
     return twin
 
 
-def _add_files(router: APIRouter, desk: Desk) -> None:
+def _add_files(router: APIRouter, gateway: Gateway) -> None:
     @router.post(
         "/api/reports/{kind}",
         openapi_extra={
@@ -259,8 +259,8 @@ def _add_files(router: APIRouter, desk: Desk) -> None:
     ) -> FileReport:
         key = one_key(idempotency_key, key_header)
         async with received(request) as data:
-            return await desk.call_for(
-                desk.caller(),
+            return await gateway.call_for(
+                gateway.caller(),
                 UPLOAD_TIMEOUT_S,
                 services.report.report_file,
                 data,
@@ -272,9 +272,9 @@ def _add_files(router: APIRouter, desk: Desk) -> None:
             )
 
 
-async def is_alive(desk: Desk) -> bool:
+async def is_alive(gateway: Gateway) -> bool:
     """Return whether the database answers."""
     try:
-        return await desk.call_for(desk.caller(), HEALTH_TIMEOUT_S, services.background.is_alive)
+        return await gateway.call_for(gateway.caller(), HEALTH_TIMEOUT_S, services.background.is_alive)
     except LessonbookError:
         return False

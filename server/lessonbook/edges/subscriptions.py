@@ -22,7 +22,7 @@ from mcp_types import (
 from lessonbook import services
 from lessonbook.domain.errors import LessonbookError
 from lessonbook.domain.vocabulary import SHARED_AGENT
-from lessonbook.edges.access.desk import Desk
+from lessonbook.edges.access.gateway import Gateway
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
@@ -39,13 +39,13 @@ class Announcer:
     """Watches the database while somebody listens, and tells them which resources changed.
 
     Both ways to listen are served: `subscriptions/listen` (2026-07-28) through `bus`, and `resources/subscribe`
-    (2025-11-25) on connections that stay. Only the desk's project is watched.
+    (2025-11-25) on connections that stay. Only the gateway's project is watched.
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, gateway: Gateway) -> None:
         self.bus = InMemorySubscriptionBus()
         self._listeners = ListenHandler(self.bus)
-        self._desk = desk
+        self._gateway = gateway
         self._subscribed: dict[str, set[Connection]] = {}
         self._watched: Watch | None = None
         self._wanted = anyio.Event()
@@ -82,18 +82,18 @@ class Announcer:
         self._watched = self._watched or services.background.Watch()
         if self._awaited:
             self._watched.report_all()
-        await self._desk.call_for(self._desk.caller(), None, self._watched.follow, self._announce)
+        await self._gateway.call_for(self._gateway.caller(), None, self._watched.follow, self._announce)
 
     async def _announce(self, changed: Changed) -> None:
         self._following.set()
-        for uri in _uris(self._desk.caller().project, await self._affected(changed)) if changed else ():
+        for uri in _uris(self._gateway.caller().project, await self._affected(changed)) if changed else ():
             await self._tell(uri)
 
     async def _affected(self, changed: Changed) -> Changed:
         """Return `changed` and, where a lesson shared by all changed, every other agent too: they all get it."""
         if SHARED_AGENT not in changed:
             return changed
-        names = await self._desk.call(services.views.complete, "agent_name", "")
+        names = await self._gateway.call(services.views.complete, "agent_name", "")
         return {**{name: [] for name in names}, **changed}
 
     async def _tell(self, uri: str) -> None:

@@ -19,7 +19,7 @@ from pydantic import Field
 from lessonbook.domain.errors import LessonbookError
 from lessonbook.domain.loop import Request
 from lessonbook.domain.validation import parse
-from lessonbook.edges.access.desk import TOOL_TIMEOUT_S, Desk, answer
+from lessonbook.edges.access.gateway import TOOL_TIMEOUT_S, Gateway, answer
 from lessonbook.edges.elicitation import Confirmation, question_of
 from lessonbook.edges.operations import OPERATIONS, Operation, Toolset
 from lessonbook.edges.schema import input_schema, output_schema
@@ -27,13 +27,13 @@ from lessonbook.edges.schema import input_schema, output_schema
 log = logging.getLogger(__name__)
 
 
-def make_tools(desk: Desk, toolsets: Sequence[Toolset], *, asks_person: bool) -> list[Tool]:
+def make_tools(gateway: Gateway, toolsets: Sequence[Toolset], *, asks_person: bool) -> list[Tool]:
     """Return the tools of the chosen sets, in a fixed order.
 
     `asks_person`: the client is a person's own, and what needs their word is put to them through it.
     """
     wanted = (operation for operation in OPERATIONS if operation.toolset in toolsets)
-    return [_tool(desk, operation, asks_person=asks_person and operation.asks_person) for operation in wanted]
+    return [_tool(gateway, operation, asks_person=asks_person and operation.asks_person) for operation in wanted]
 
 
 class OperationTool(Tool):
@@ -43,7 +43,7 @@ class OperationTool(Tool):
     the nearest argument, and never repeats what it was given.
     """
 
-    desk: Any = Field(exclude=True)
+    gateway: Any = Field(exclude=True)
     operation: Any = Field(exclude=True)
 
     async def run(
@@ -54,7 +54,7 @@ class OperationTool(Tool):
     ) -> Any:
         """Check the arguments, ask the client's person where that is needed, and act."""
         operation: Operation = self.operation
-        desk: Desk = self.desk
+        gateway: Gateway = self.gateway
         try:
             request = parse(operation.request, arguments)
             asked: bool | InputRequiredResult = False
@@ -62,7 +62,7 @@ class OperationTool(Tool):
                 asked = await answer(lambda: self._ask(request, context), timeout_s=None)
             if isinstance(asked, InputRequiredResult):
                 return asked
-            result = await desk.call_for(desk.caller(person=asked), TOOL_TIMEOUT_S, operation.act, request)
+            result = await gateway.call_for(gateway.caller(person=asked), TOOL_TIMEOUT_S, operation.act, request)
         except LessonbookError as error:
             return CallToolResult(content=[TextContent(type="text", text=str(error))], is_error=True)
         return CallToolResult(
@@ -87,8 +87,8 @@ class OperationTool(Tool):
         return isinstance(data, Confirmation) and data.confirm
 
 
-def _tool(desk: Desk, operation: Operation, *, asks_person: bool) -> OperationTool:
-    resolved = {"answer": (Resolve(question_of(operation.name, desk)), True)} if asks_person else {}
+def _tool(gateway: Gateway, operation: Operation, *, asks_person: bool) -> OperationTool:
+    resolved = {"answer": (Resolve(question_of(operation.name, gateway)), True)} if asks_person else {}
     return OperationTool(
         fn=operation.act,
         context_kwarg=None,
@@ -106,6 +106,6 @@ def _tool(desk: Desk, operation: Operation, *, asks_person: bool) -> OperationTo
             idempotent_hint=operation.idempotent,
             open_world_hint=False,
         ),
-        desk=desk,
+        gateway=gateway,
         operation=operation,
     )

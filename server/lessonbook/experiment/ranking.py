@@ -11,13 +11,13 @@ EFFECT_FLOOR: Final = 0.05
 Item = TypeVar("Item")
 
 
-def standing(severity: int, effectiveness: float) -> float:
+def static_score(severity: int, effectiveness: float) -> float:
     """Return what a lesson is worth whatever the task: severity weight · effectiveness."""
     return SEVERITY_WEIGHTS[severity] * max(effectiveness, EFFECT_FLOOR)
 
 
 def value(own_standing: float, relevance: float) -> float:
-    """Return what serving a lesson is worth for a task: its standing · its relevance (0 to 1), above a floor."""
+    """Return what serving a lesson is worth for a task: its static_score · its relevance (0 to 1), above a floor."""
     return own_standing * (RELEVANCE_FLOOR + (1 - RELEVANCE_FLOOR) * relevance)
 
 

@@ -10,9 +10,9 @@ from lessonbook.classify.catalogue import load_catalogue
 from lessonbook.classify.roster import load_roster
 from lessonbook.config.settings import Settings
 from lessonbook.services.cache.embeddings import Semantic
-from lessonbook.services.cache.issues import Recalls
+from lessonbook.services.cache.precedents import PrecedentCaches
 from lessonbook.services.cache.shelf import Shelves
-from lessonbook.services.rate_limit import Quotas
+from lessonbook.services.rate_limit import RateLimits
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import dialect, migrate
 from lessonbook.store.engine import Store, connect
@@ -56,9 +56,9 @@ async def work_on(
         settings=settings,
         roster=roster,
         shelves=Shelves(settings.learning),
-        recalls=Recalls(),
+        precedent_caches=PrecedentCaches(),
         semantic=Semantic(settings.semantic, store, now),
-        quotas=Quotas(),
+        rate_limits=RateLimits(),
         secret=bytes.fromhex(secret),
         writer=random_bytes(8).hex(),
         now=now,

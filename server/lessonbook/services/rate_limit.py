@@ -1,4 +1,4 @@
-"""Quotas: how much one principal may write in an hour, and what looks like a flood, for the operator (SAFETY P9)."""
+"""Rate limits: how much one principal may write in an hour, and what the operator is told of floods (SAFETY P9)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class _Count:
     counted_at: datetime
 
 
-class Quotas:
+class RateLimits:
     """What principals have written, as this process knows it."""
 
     def __init__(self) -> None:

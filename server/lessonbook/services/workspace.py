@@ -17,9 +17,9 @@ from lessonbook.config.settings import Settings
 from lessonbook.domain.lesson import Caller
 from lessonbook.screening.redact import refuse_secret
 from lessonbook.services.cache.embeddings import Semantic
-from lessonbook.services.cache.issues import Recalls
+from lessonbook.services.cache.precedents import PrecedentCaches
 from lessonbook.services.cache.shelf import Shelves
-from lessonbook.services.rate_limit import Quotas
+from lessonbook.services.rate_limit import RateLimits
 from lessonbook.store import idempotency
 from lessonbook.store.engine import Store
 
@@ -37,9 +37,9 @@ class Workspace:
     settings: Settings
     roster: Roster
     shelves: Shelves
-    recalls: Recalls
+    precedent_caches: PrecedentCaches
     semantic: Semantic
-    quotas: Quotas
+    rate_limits: RateLimits
     secret: bytes
     writer: str
     now: Callable[[], datetime]

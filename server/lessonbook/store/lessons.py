@@ -59,7 +59,7 @@ _CHANGED: Final = (
     )
 )
 
-_STANDING: Final = (
+_CHANGED_WORDS: Final = (
     select(lessons.c.id, lessons.c.status, lessons.c.lesson_text, lessons.c.revision)
     .where(
         lessons.c.project == bindparam("project"),
@@ -120,7 +120,7 @@ def changed_since(
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class LessonWords:
     """A lesson's words and status at one revision."""
 
     id: str
@@ -129,10 +129,10 @@ class Standing:
     revision: int
 
 
-def standing_since(connection: Connection, project: str, agent_name: str, revision: int) -> list[Standing]:
+def words_since(connection: Connection, project: str, agent_name: str, revision: int) -> list[LessonWords]:
     """Return an agent's lessons of every status that changed after `revision`, in the order of their revisions."""
     known = {"project": project, "agent": agent_name, "revision": revision}
-    return [Standing(*row) for row in connection.execute(_STANDING, known)]
+    return [LessonWords(*row) for row in connection.execute(_CHANGED_WORDS, known)]
 
 
 def hold_agents(connection: Connection, project: str, agent_names: Iterable[str]) -> None:

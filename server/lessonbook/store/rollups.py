@@ -115,7 +115,7 @@ def week_of(day: date) -> int:
     return (day - NEVER.date()).days // 7
 
 
-def fold(connection: Connection, project: str, now: datetime) -> int:
+def roll_up(connection: Connection, project: str, now: datetime) -> int:
     """Count what happened after the project's mark, one day of it at most, and move the mark.
 
     Returns:

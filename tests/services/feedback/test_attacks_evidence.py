@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from mcp.client import Client
 
-from lessonbook.app import desk_for
+from lessonbook.app import gateway_for
 from lessonbook.config.settings import LearningSettings, Settings
 from lessonbook.domain.lesson import Caller
 from lessonbook.edges.mcp_server import build_server
@@ -63,11 +63,11 @@ class Attacker:
 
 @pytest.fixture(params=["stdio", "http"])
 async def attacker(request: pytest.FixtureRequest, loop, settings: Settings):
-    desk = desk_for(settings, "local")
-    server = build_server(desk, ["agent", "operator"], stays_connected=request.param == "stdio")
+    gateway = gateway_for(settings, "local")
+    server = build_server(gateway, ["agent", "operator"], stays_connected=request.param == "stdio")
     async with Client(server) as client:
         yield Attacker(client, loop)
-    await desk.close()
+    await gateway.close()
 
 
 SOURCES = ["ci", "qa", "review"]

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lessonbook.config.settings import Settings
 from lessonbook.domain.errors import ConfigError
-from lessonbook.edges.access.desk import Desk
+from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.access.guard import Guard
 from lessonbook.edges.mcp_server import build_server
 from lessonbook.edges.operations import Toolset
@@ -36,14 +36,14 @@ def _tell(url: str) -> None:
     sys.stderr.flush()
 
 
-async def serve_http(desk: Desk, settings: Settings, on_ready: Callable[[str], None] = _tell) -> int | None:
+async def serve_http(gateway: Gateway, settings: Settings, on_ready: Callable[[str], None] = _tell) -> int | None:
     """Serve until a signal says to stop, and return it.
 
     A database that is down is no obstacle: requests are told, and later ones try again. What is in flight at the end
     has `GRACE_S` seconds to be answered; what is not by then is answered in words.
 
     Args:
-        desk: the way to the services.
+        gateway: the way to the services.
         settings: where to listen, among others.
         on_ready: told the server's URL once it accepts requests.
 
@@ -53,8 +53,8 @@ async def serve_http(desk: Desk, settings: Settings, on_ready: Callable[[str], N
     """
     listener = bind(settings.server.host, settings.server.port)
     try:
-        announcer = Announcer(desk)
-        app = build_app(desk, settings, announcer)
+        announcer = Announcer(gateway)
+        app = build_app(gateway, settings, announcer)
         set_up(settings.log_level)  # after the SDK has set up its own
         config = uvicorn.Config(
             app,
@@ -69,7 +69,7 @@ async def serve_http(desk: Desk, settings: Settings, on_ready: Callable[[str], N
         def stop() -> None:
             announcer.close()
             loop.call_later(GRACE_S, app.refuse_rest)
-            loop.call_later(GRACE_S + 1, desk.give_up)
+            loop.call_later(GRACE_S + 1, gateway.give_up)
 
         server = _Server(config, on_ready=lambda: on_ready(_url_of(listener)), on_shutdown=stop)
         await server.serve(sockets=[listener])
@@ -102,26 +102,26 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def build_app(desk: Desk, settings: Settings, announcer: Announcer | None = None) -> Guard:
+def build_app(gateway: Gateway, settings: Settings, announcer: Announcer | None = None) -> Guard:
     """Return the ASGI application: `/mcp` at once, everything else when it is first asked for."""
     toolsets: list[Toolset] = settings.server.toolsets or ["agent"]
-    server = build_server(desk, toolsets, stays_connected=False, announcer=announcer)
+    server = build_server(gateway, toolsets, stays_connected=False, announcer=announcer)
     # The guard checks Host and Origin for every route alike, so the SDK's own check for /mcp is off.
     mcp_app = server.streamable_http_app(
         stateless_http=True,
         json_response=True,
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
-    return Guard(Site(mcp_app, desk, toolsets), settings.server)
+    return Guard(Site(mcp_app, gateway, toolsets), settings.server)
 
 
 class Site:
     """MCP at `/mcp`, and REST at every other address: made on its first request, as few servers need it."""
 
-    def __init__(self, mcp_app: ASGIApp, desk: Desk, toolsets: Sequence[Toolset]) -> None:
+    def __init__(self, mcp_app: ASGIApp, gateway: Gateway, toolsets: Sequence[Toolset]) -> None:
         self._mcp_app = mcp_app
         self._toolsets = toolsets
-        self._desk = desk
+        self._gateway = gateway
         self._rest_app: ASGIApp | None = None
         self._making = anyio.Lock()
 
@@ -141,7 +141,7 @@ class Site:
     def _make_rest(self) -> ASGIApp:
         from lessonbook.edges.rest import build_rest  # noqa: PLC0415  # FastAPI takes as long to load as the store
 
-        return build_rest(self._desk, self._toolsets)
+        return build_rest(self._gateway, self._toolsets)
 
 
 def _url_of(listener: socket.socket) -> str:

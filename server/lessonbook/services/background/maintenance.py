@@ -152,7 +152,7 @@ async def keep_up(work: Workspace, caller: Caller) -> Upkeep:
     stops where it does harm; old idempotency keys are forgotten.
     """
     folded = 0
-    while counted := await work.store.write(lambda connection: rollups.fold(connection, caller.project, work.now())):
+    while counted := await work.store.write(lambda connection: rollups.roll_up(connection, caller.project, work.now())):
         folded += counted
 
     def transaction(connection: Connection) -> Upkeep:

@@ -26,7 +26,7 @@ from lessonbook.domain.lesson import Lesson
 from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.vocabulary import SHARED_AGENT, Category
 from lessonbook.experiment.prior import DEFAULT_PRIOR, Prior
-from lessonbook.experiment.ranking import standing, value
+from lessonbook.experiment.ranking import static_score, value
 from lessonbook.search.document import Subjects
 from lessonbook.search.index import RelevanceIndex, asked_words, parts_of
 from lessonbook.search.score import is_relevant
@@ -51,7 +51,7 @@ ALL_AGENTS: Final = ""
 """The name of the shelf that holds the lessons of all agents of a project."""
 
 _Place = tuple[float, int, str]
-"""Where a lesson stands: its standing and its issue count, both negative so that the best sort first, and its id."""
+"""The sort key of a lesson: its static score and issue count, both negated so that the best come first, and its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ class Shelf:
         Those that speak of its subject, and those that a person pinned: where nothing does, nothing else. What a person
         vouches for so that no coin decides about it comes first.
         Paths tell little, so that a word in common is enough; a task of a word or two names its subject. Without a task
-        and files, those of the highest standing. `similar` is what an embedding model says of the task, by lesson id,
+        and files, those of the highest static score. `similar` has an embedding model's cosine by lesson id,
         `subjects` what the task is about, where that is known already.
         Lessons of `agent_name`, for whom the run counts, come first where they fit equally, and only theirs and those
         shared by all are shown because they are pinned.
@@ -269,7 +269,7 @@ class Shelf:
             self.lessons[lesson.id] = lesson
             self._own(lesson, 1)
             self._index.put(lesson.id, body)
-            place = (-standing(lesson.severity, lesson.effectiveness_score), -lesson.issue_count, lesson.id)
+            place = (-static_score(lesson.severity, lesson.effectiveness_score), -lesson.issue_count, lesson.id)
             self._places[lesson.id] = place
             insort(self._order, place)
             (self._always.add if self.is_always_shown(lesson) else self._always.discard)(lesson.id)

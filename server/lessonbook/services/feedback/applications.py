@@ -12,7 +12,7 @@ from lessonbook.domain.errors import NotFound
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.loop import Application, Applied, Flag, Flagged, RecordedApplication
-from lessonbook.domain.vocabulary import Evidence as Standing
+from lessonbook.domain.vocabulary import EvidenceGrade
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.screening.redact import redact
 from lessonbook.services.workspace import Workspace, once, request_hash
@@ -49,7 +49,7 @@ async def record_application(work: Workspace, caller: Caller, application: Appli
         recorded = runs.applications_of(connection, caller.project, application.run_id, wanted)
         delivered = runs.deliveries_of(connection, caller.project, application.run_id)
         events = evidence_rows.events_of_run(connection, caller.project, application.run_id)
-        evidence: Standing = "verified" if caller.may_verify(run.principal) else "declared"
+        evidence: EvidenceGrade = "verified" if caller.may_verify(run.principal) else "declared"
         results = [
             _record(
                 ledger,
@@ -87,7 +87,7 @@ def _record(
     lesson: Lesson,
     old: ApplicationRow | None,
     delivery: DeliveryRow | None,
-    evidence: Standing,
+    evidence: EvidenceGrade,
     *,
     had_event: bool,
 ) -> RecordedApplication:
@@ -162,7 +162,7 @@ class _Statements:
         return self.verified and self.verdict is prevented
 
 
-def _values(ledger: Ledger, application: Application, old: ApplicationRow | None, evidence: Standing) -> Row:
+def _values(ledger: Ledger, application: Application, old: ApplicationRow | None, evidence: EvidenceGrade) -> Row:
     """Return the columns this call sets: the agent's own report, or a verdict that may replace the old one."""
     values: Row = {"notes": redact(application.notes)[0]} if application.notes or old is None else {}
     if application.prevented_issue is None:

@@ -14,7 +14,7 @@ from lessonbook.domain.lesson_names import kind_of, rule_name, value_of
 from lessonbook.domain.lesson_status import Status
 from lessonbook.domain.vocabulary import SHARED_AGENT, Trust
 from lessonbook.screening.offer import Offer
-from lessonbook.services.report.preparation import Prepared, Told
+from lessonbook.services.report.preparation import DescribedWeakness, Prepared
 from lessonbook.services.workspace import Workspace, is_lesson_id
 from lessonbook.store import lessons as lesson_rows
 
@@ -143,7 +143,7 @@ class Matching:
         known = self.made.get(lesson_id) or self.lesson(lesson_id)
         return (known.status, known.trust) if known else (None, None)
 
-    def _link(self, lesson_id: str, told: Told, owners: Sequence[str]) -> Link:
+    def _link(self, lesson_id: str, told: DescribedWeakness, owners: Sequence[str]) -> Link:
         if any(self.named.get((owner, rule_name(told.cwe))) == lesson_id for owner in owners):
             return "named"
         if any(self._of(owner).tell(lesson_id, told.cwe) for owner in owners):
@@ -154,7 +154,7 @@ class Matching:
     def _of(self, agent_name: str) -> Precedents:
         if agent_name not in self._precedents:
             work = self._work
-            self._precedents[agent_name] = work.recalls.fresh(
+            self._precedents[agent_name] = work.precedent_caches.fresh(
                 self._connection, self._project, agent_name, work.catalogue
             )
         return self._precedents[agent_name]

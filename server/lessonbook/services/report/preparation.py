@@ -24,7 +24,7 @@ _NAMED: Final = re.compile(r"\b(?:CWE-\d{1,5}|(?:bandit|ruff|eslint|semgrep|hado
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class DescribedWeakness:
     """The curated lesson for the weakness that an issue's words surely tell, though it names no rule."""
 
     cwe: str
@@ -67,7 +67,7 @@ class Prepared:
     offer: Offer | None
     refusal: str = ""
     is_named: bool = False
-    told: Told | None = None
+    told: DescribedWeakness | None = None
     subjects: Subjects = field(default_factory=dict[str, float])
 
 
@@ -117,11 +117,11 @@ def prepare(
     )
 
 
-def _told(description: str, catalogue: Catalogue) -> Told | None:
+def _told(description: str, catalogue: Catalogue) -> DescribedWeakness | None:
     """Return the weakness that a description's words surely tell, if the catalogue has a lesson for it."""
     told = sketch(description)
     rule = catalogue.find(told.surely_tells) if told.surely_tells else None
-    return Told(told.surely_tells, told.weaknesses[told.surely_tells], rule) if rule else None
+    return DescribedWeakness(told.surely_tells, told.weaknesses[told.surely_tells], rule) if rule else None
 
 
 def _best_offer(

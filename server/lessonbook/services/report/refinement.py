@@ -112,11 +112,11 @@ async def refine(work: Workspace, caller: Caller, batch: Batch) -> Refinement:
     offers = sum(bool(finding.lesson.strip()) for finding in batch.findings)
 
     def act(connection: Connection, now: datetime) -> Refinement:
-        work.quotas.admit(connection, work, caller, issues=len(prepared), offers=offers)
+        work.rate_limits.admit(connection, work, caller, issues=len(prepared), offers=offers)
         return _Refining(work, caller, batch, connection, now, began).run(prepared, routed)
 
     refined = await once(work, caller, batch.tool, batch.idempotency_key, fingerprint, Refinement, act)
-    work.quotas.add(caller, refined)
+    work.rate_limits.add(caller, refined)
     return refined
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from lessonbook.domain.lesson import LOCAL, Caller, Lesson
-from lessonbook.domain.vocabulary import Evidence, Source
+from lessonbook.domain.vocabulary import EvidenceGrade, Source
 from lessonbook.services.report.preparation import Prepared
 from lessonbook.services.writing.issue_writer import Decision
 from lessonbook.services.writing.scoring import Scores
@@ -29,9 +29,9 @@ class RunEvents:
         self._events: dict[str, Event] = {}
         self._seen: set[str] = set()
         self._new_issues = 0
-        self.evidence: Evidence = self._evidence()
+        self.evidence: EvidenceGrade = self._evidence()
 
-    def _evidence(self) -> Evidence:
+    def _evidence(self) -> EvidenceGrade:
         caller, run = self._caller, self._run
         verified = caller.person if run is None else caller.may_verify(run.principal)
         return "verified" if verified else "declared"

@@ -14,7 +14,7 @@ from lessonbook.domain.vocabulary import SEVERITY_OF_RANK
 from lessonbook.screening.offer import COPIED, Offer, copies, reviewed, screened_offer
 from lessonbook.screening.redact import redact
 from lessonbook.services.triage.abstraction import within_words
-from lessonbook.services.triage.settlement import Settling
+from lessonbook.services.triage.triage_run import TriageRun
 from lessonbook.services.workspace import Workspace, once, request_hash
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store.types import Row
@@ -35,20 +35,20 @@ async def refine_issues(work: Workspace, caller: Caller, authoring: Authoring) -
 
     def act(connection: Connection, now: datetime) -> Refinement:
         offers = sum(not authored.lesson_id for authored in authoring.lessons)
-        work.quotas.admit(connection, work, caller, issues=0, offers=offers)
-        settling = Settling(Ledger(work, caller, connection, now), work.new_id("R"), "author")
-        settling.hold(issue_id for authored in authoring.lessons for issue_id in authored.issue_ids)
+        work.rate_limits.admit(connection, work, caller, issues=0, offers=offers)
+        triage = TriageRun(Ledger(work, caller, connection, now), work.new_id("R"), "author")
+        triage.hold(issue_id for authored in authoring.lessons for issue_id in authored.issue_ids)
         for authored in authoring.lessons:
-            lines = settling.writer.lines
+            lines = triage.writer.lines
             begun = len(lines)
-            issues = settling.pending(authored.issue_ids)
-            _settle(settling, issues, authored)
+            issues = triage.pending(authored.issue_ids)
+            _settle(triage, issues, authored)
             lines[begun:] = _in_order(lines[begun:], issues)
-        return settling.close()
+        return triage.close()
 
     fingerprint = request_hash(authoring, "idempotency_key")
     refined = await once(work, caller, "refine_issues", authoring.idempotency_key, fingerprint, Refinement, act)
-    work.quotas.add(caller, refined)
+    work.rate_limits.add(caller, refined)
     return refined
 
 
@@ -65,30 +65,30 @@ async def dismiss_issues(work: Workspace, caller: Caller, issue_ids: Sequence[st
     told = redact(" ".join(reason.split()))[0]
 
     def act(connection: Connection) -> Refinement:
-        settling = Settling(Ledger(work, caller, connection, work.now()), work.new_id("R"), "author")
-        settling.hold(issue_ids)
-        issues = settling.pending(issue_ids)
-        settling.dismiss(issues, f"Dismissed by a person: {told}" if told else "Dismissed by a person.")
+        triage = TriageRun(Ledger(work, caller, connection, work.now()), work.new_id("R"), "author")
+        triage.hold(issue_ids)
+        issues = triage.pending(issue_ids)
+        triage.dismiss(issues, f"Dismissed by a person: {told}" if told else "Dismissed by a person.")
         for issue in issues:
-            settling.ledger.note("issue.dismiss", issue["id"], {"reason": told})
-        return settling.close()
+            triage.ledger.note("issue.dismiss", issue["id"], {"reason": told})
+        return triage.close()
 
     return await work.store.write(act)
 
 
-def _settle(settling: Settling, issues: Sequence[Row], authored: AuthoredLesson) -> None:
+def _settle(triage: TriageRun, issues: Sequence[Row], authored: AuthoredLesson) -> None:
     if authored.lesson_id:
-        settling.join_chosen(issues, authored.lesson_id)
+        triage.join_chosen(issues, authored.lesson_id)
         return
-    offer, refusal = _offer(settling, issues, authored)
+    offer, refusal = _offer(triage, issues, authored)
     if offer is None:
-        settling.leave(issues, refusal)
+        triage.leave(issues, refusal)
         return
-    settling.word(issues, offer, "active" if settling.ledger.caller.person else offer.status)
+    triage.word(issues, offer, "active" if triage.ledger.caller.person else offer.status)
 
 
-def _offer(settling: Settling, issues: Sequence[Row], authored: AuthoredLesson) -> tuple[Offer | None, str]:
-    person = settling.ledger.caller.person
+def _offer(triage: TriageRun, issues: Sequence[Row], authored: AuthoredLesson) -> tuple[Offer | None, str]:
+    person = triage.ledger.caller.person
     severity = authored.severity or SEVERITY_OF_RANK[max(issue["severity"] for issue in issues)]
     if not person:
         severity = within_words(severity, [issue["description"] for issue in issues])
@@ -99,7 +99,7 @@ def _offer(settling: Settling, issues: Sequence[Row], authored: AuthoredLesson) 
     )
     if offer is None or person:
         return offer, refusal
-    offer = reviewed(offer, settling.ledger.work.settings.trust.review)
+    offer = reviewed(offer, triage.ledger.work.settings.trust.review)
     if any(copies(text, issue["description"]) for issue in issues for text in (offer.text, offer.why)):
         offer = replace(offer, status="quarantined", reasons=(*offer.reasons, COPIED))
     return offer, ""

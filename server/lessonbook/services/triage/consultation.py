@@ -32,7 +32,7 @@ from lessonbook.services.triage.abstraction import (
     offer_of,
     question,
 )
-from lessonbook.services.triage.settlement import Settling
+from lessonbook.services.triage.triage_run import TriageRun
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.issue_writer import ACTIONS
 from lessonbook.services.writing.ledger import Ledger
@@ -108,12 +108,12 @@ class Consultation:
             bound = self.model.most(asked)
             if over := self._over(connection, now, bound):
                 return over
-            settling = self._settling(connection, now, self.work.new_id("R"))
+            triage = self._triage_run(connection, now, self.work.new_id("R"))
             aside = {"issues": len(rows), "pending": len(rows), "tokens": bound.tokens, "cost_usd": bound.cost_usd}
-            settling.hold(row["id"] for row in rows)
-            issue_rows.add_refinement_run(connection, settling.writer.row({**aside, "error": issue_rows.UNDER_WAY}))
-            issue_rows.claim(connection, project, [row["id"] for row in rows], settling.writer.run_id)
-            return QuestionBatch(settling.writer.run_id, tuple(rows), tuple(candidates), asked, began)
+            triage.hold(row["id"] for row in rows)
+            issue_rows.add_refinement_run(connection, triage.writer.row({**aside, "error": issue_rows.UNDER_WAY}))
+            issue_rows.claim(connection, project, [row["id"] for row in rows], triage.writer.run_id)
+            return QuestionBatch(triage.writer.run_id, tuple(rows), tuple(candidates), asked, began)
 
         return await self.work.store.write(act)
 
@@ -190,26 +190,26 @@ class Consultation:
             )
         return ""
 
-    def _settling(self, connection: Connection, now: datetime, run_id: str) -> Settling:
+    def _triage_run(self, connection: Connection, now: datetime, run_id: str) -> TriageRun:
         ledger = Ledger(self.work, self.caller, connection, now)
-        return Settling(ledger, run_id, "llm", model=self.model.name, prompt_hash=PROMPT_HASH)
+        return TriageRun(ledger, run_id, "llm", model=self.model.name, prompt_hash=PROMPT_HASH)
 
     def _settle(
         self, connection: Connection, batch: QuestionBatch, answer: Abstraction, spent: Spent
     ) -> list[RefinedIssue]:
         """Use of the answer what still holds: not for issues that somebody has settled or claimed meanwhile."""
         project = self.caller.project
-        settling = self._settling(connection, self.work.now(), batch.run_id)
-        held = settling.hold(row["id"] for row in batch.rows)
+        triage = self._triage_run(connection, self.work.now(), batch.run_id)
+        held = triage.hold(row["id"] for row in batch.rows)
         mine = {
             place: held[row["id"]]
             for place, row in enumerate(batch.rows)
             if row["id"] in held and _is_of(batch, held[row["id"]])
         }
-        _apply(settling, batch, answer, mine)
-        counts = {name: value for name, value in settling.writer.row().items() if name in _COUNTS}
+        _apply(triage, batch, answer, mine)
+        counts = {name: value for name, value in triage.writer.row().items() if name in _COUNTS}
         issue_rows.end_refinement_run(connection, project, batch.run_id, {**counts, **_record(batch, spent, "")})
-        return settling.finish().issues
+        return triage.finish().issues
 
 
 def _is_of(batch: QuestionBatch, row: Row) -> bool:
@@ -226,15 +226,15 @@ def _subject(row: Row) -> Subject:
     return Subject(row["id"], row["description"], severity, row["category"], row["file"], row["rule_id"])
 
 
-def _apply(settling: Settling, batch: QuestionBatch, answer: Abstraction, mine: Mapping[int, Row]) -> None:
+def _apply(triage: TriageRun, batch: QuestionBatch, answer: Abstraction, mine: Mapping[int, Row]) -> None:
     """Settle the issues of `mine`, by their place in the batch, as the model's answer says."""
     used = chosen(answer, len(batch.rows), {candidate.id for candidate in batch.candidates})
     waiting = dict.fromkeys(mine, "The model said nothing of it.")
     waiting.update(dict.fromkeys(used.declined & mine.keys(), "The model saw no general rule in it."))
     for lesson_id, places in used.fits:
         held = [place for place in places if place in mine]
-        if held and settling.stands(lesson_id):
-            settling.join_chosen([mine[place] for place in held], lesson_id)
+        if held and triage.stands(lesson_id):
+            triage.join_chosen([mine[place] for place in held], lesson_id)
             waiting = {place: reason for place, reason in waiting.items() if place not in held}
     batch_subjects = [_subject(row) for row in batch.rows]
     for worded, places in used.lessons:
@@ -245,8 +245,8 @@ def _apply(settling: Settling, batch: QuestionBatch, answer: Abstraction, mine: 
         if offer is None:
             waiting.update(dict.fromkeys(held, refusal))
             continue
-        offer = reviewed(offer, settling.ledger.work.settings.trust.review)
-        settling.word([mine[place] for place in held], offer, offer.status)
+        offer = reviewed(offer, triage.ledger.work.settings.trust.review)
+        triage.word([mine[place] for place in held], offer, offer.status)
         waiting = {place: reason for place, reason in waiting.items() if place not in held}
     for place, reason in waiting.items():
-        settling.leave([mine[place]], reason)
+        triage.leave([mine[place]], reason)

@@ -13,7 +13,7 @@ from lessonbook.domain.loop import Refinement
 from lessonbook.domain.vocabulary import SEVERITY_OF_RANK
 from lessonbook.services.report.matching import Matching
 from lessonbook.services.report.preparation import Prepared, names_of_lesson, prepare
-from lessonbook.services.triage.settlement import Settling
+from lessonbook.services.triage.triage_run import TriageRun
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import issues as issue_rows
@@ -32,14 +32,14 @@ async def rematch(work: Workspace, caller: Caller, issue_ids: Sequence[str]) -> 
         matching = Matching(work, caller.project, connection)
         matching.look_up(list(prepared.values()), {row["agent_name"] for row in rows.values()})
         verdicts = {name: matching.match(item, rows[name]["agent_name"]) for name, item in prepared.items()}
-        settling = Settling(Ledger(work, caller, connection, work.now()), work.new_id("R"), "rules")
-        held = settling.hold(prepared)
+        triage = TriageRun(Ledger(work, caller, connection, work.now()), work.new_id("R"), "rules")
+        held = triage.hold(prepared)
         joined = {verdict.lesson_id for verdict in verdicts.values()}
-        settling.writer.look_again(lesson for lesson_id, lesson in matching.known.items() if lesson_id in joined)
+        triage.writer.look_again(lesson for lesson_id, lesson in matching.known.items() if lesson_id in joined)
         for row in held.values():
             if row["action"] == "pending":
-                _settle(settling, matching, row, prepared[row["id"]], verdicts[row["id"]])
-        return settling.close() if settling.writer.lines else None
+                _settle(triage, matching, row, prepared[row["id"]], verdicts[row["id"]])
+        return triage.close() if triage.writer.lines else None
 
     return await work.store.write(act)
 
@@ -63,19 +63,19 @@ def _prepared(work: Workspace, rows: Sequence[Row]) -> dict[str, Prepared]:
     }
 
 
-def _settle(settling: Settling, matching: Matching, row: Row, item: Prepared, verdict: Verdict) -> None:
+def _settle(triage: TriageRun, matching: Matching, row: Row, item: Prepared, verdict: Verdict) -> None:
     """Settle an issue that a lesson answers by now, or that the catalogue has one for; else note what it is like."""
-    ledger = settling.ledger
+    ledger = triage.ledger
     near = (verdict.runner_up, verdict.runner_up_score) if verdict.runner_up != row["id"] else (None, None)
     seen: Row = {"score": verdict.score, "runner_up": near[0], "runner_up_score": near[1]}
     if verdict.lesson_id is not None:
         exact = verdict.score == EXACT
         surely = "" if exact else f" ({verdict.score:.2f})"
         reason = f"Same as lesson {verdict.lesson_id} by {verdict.how}{surely}."
-        settling.join([row], verdict.lesson_id, reason, named=exact)
+        triage.join([row], verdict.lesson_id, reason, named=exact)
     elif item.offer is not None and item.offer.catalogue_id and not matching.is_taken(item, row["agent_name"]):
         names = [name for name in names_of_lesson(item) if kind_of(name) != "text"]
-        settling.word([row], item.offer, item.offer.status, names)
+        triage.word([row], item.offer, item.offer.status, names)
     elif near[0] is None or seen.items() <= row.items():
         return
     issue_rows.change(ledger.connection, ledger.caller.project, row["id"], seen)

@@ -24,7 +24,7 @@ _OVERLAP: Final = timedelta(minutes=1)
 """Issues of transactions that began earlier may show later."""
 
 
-class Recall:
+class PrecedentCache:
     """The precedents of one agent."""
 
     def __init__(self, project: str, agent_name: str, catalogue: Catalogue) -> None:
@@ -38,20 +38,20 @@ class Recall:
 
     def refresh(self, connection: Connection) -> None:
         """Fetch what changed since the last call, in the transaction of `connection`."""
-        changed = lesson_rows.standing_since(connection, self.project, self.agent_name, self._revision)
+        changed = lesson_rows.words_since(connection, self.project, self.agent_name, self._revision)
         self._put_issues(connection, [lesson.id for lesson in changed if self._wants_more(lesson)])
         for lesson in changed:
             self._put_lesson(lesson)
         self._put_pending(connection)
         self._revision = max([self._revision, *(lesson.revision for lesson in changed)])
 
-    def _wants_more(self, lesson: lesson_rows.Standing) -> bool:
+    def _wants_more(self, lesson: lesson_rows.LessonWords) -> bool:
         known = self.precedents.members_of(lesson.id)
         if lesson.status == "superseded" or not lesson.lesson_text:
             return False
         return len([name for name in known if name != lesson.id]) < MEMBERS_MAX
 
-    def _put_lesson(self, lesson: lesson_rows.Standing) -> None:
+    def _put_lesson(self, lesson: lesson_rows.LessonWords) -> None:
         """Let a lesson's own words stand for it as long as no issue does: issues are compared best with issues."""
         if lesson.revision < self._revisions.get(lesson.id, -1):  # another transaction brought newer words meanwhile
             return
@@ -84,11 +84,11 @@ class Recall:
             self.precedents.discard(oldest)
 
 
-class Recalls:
-    """The recalls of this process, the least recently used given up first. Transactions on several threads share it."""
+class PrecedentCaches:
+    """The precedent caches of this process, the least recently used dropped first. Threads share it."""
 
     def __init__(self, most: int = RECALLS_MAX) -> None:
-        self._recalls: LRUCache[tuple[str, str], Recall] = LRUCache(most)
+        self._caches: LRUCache[tuple[str, str], PrecedentCache] = LRUCache(most)
         self._lock = Lock()
 
     def fresh(self, connection: Connection, project: str, agent_name: str, catalogue: Catalogue) -> Precedents:
@@ -97,10 +97,10 @@ class Recalls:
         `catalogue` tells rare from common words while an agent has few issues.
         """
         with self._lock:
-            recall = self._recalls.get((project, agent_name))
+            recall = self._caches.get((project, agent_name))
         if recall is None:
-            recall = Recall(project, agent_name, catalogue)
+            recall = PrecedentCache(project, agent_name, catalogue)
         recall.refresh(connection)
         with self._lock:
-            self._recalls[project, agent_name] = recall
+            self._caches[project, agent_name] = recall
         return Precedents(parent=recall.precedents)

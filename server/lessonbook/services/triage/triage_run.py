@@ -1,4 +1,4 @@
-"""Settling: pending issues get a lesson, join one, stay pending or are dismissed, in one audited refinement run."""
+"""A triage run: pending issues get a lesson, join one, stay pending or are dismissed, in one audited refinement run."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -34,7 +34,7 @@ _ORIGIN: Final[Mapping[str, str]] = {
 }
 
 
-class Settling:
+class TriageRun:
     """One refinement run over issues that waited, inside one transaction.
 
     Each decision is written at once, so that the next one finds its names. `writer.lines` has what became of each

@@ -23,7 +23,7 @@ TOOL_TIMEOUT_S: Final = 30.0
 log = logging.getLogger(__name__)
 
 
-class Desk:
+class Gateway:
     """One process's way to its services: nobody else in the edges, the command line or the facade calls one.
 
     `timeout_s` is what a call may take unless it says otherwise; None: as long as it needs.
@@ -69,7 +69,7 @@ class Desk:
     async def call(
         self, service: Callable[Concatenate[Workspace, Caller, P], Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Return what a service answers the desk's own caller; see `call_for`."""
+        """Return what a service answers the gateway's own caller; see `call_for`."""
         return await self.call_for(self._caller, self._timeout_s, service, *args, **kwargs)
 
     async def call_for(

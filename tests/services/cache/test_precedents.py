@@ -70,7 +70,7 @@ async def test_deleted_issues_are_forgotten_in_memory_here_and_elsewhere(
     await loop.review(person, lesson_id, "delete")
     for process in (loop, other_process):
         await process.report(agent, UNLIKE)
-        known = process.work.recalls._recalls["demo", AGENT].precedents
+        known = process.work.precedent_caches._caches["demo", AGENT].precedents
         assert known.members_of(lesson_id) == []
 
 
@@ -119,18 +119,18 @@ async def test_the_memory_of_the_agent_used_least_recently_is_given_up_first(
     for name in ("a", "b", "c"):
         await loop.learn(agent, RULE, agent_name=name)
     read: list[str] = []
-    standing_since = issues.lesson_rows.standing_since
+    words_since = issues.lesson_rows.words_since
 
     def told(connection, project, agent_name, revision):
         if revision < 0 and project == "demo":
             read.append(agent_name)
-        return standing_since(connection, project, agent_name, revision)
+        return words_since(connection, project, agent_name, revision)
 
-    monkeypatch.setattr(issues.lesson_rows, "standing_since", told)
-    recalls = issues.Recalls(most=2)
+    monkeypatch.setattr(issues.lesson_rows, "words_since", told)
+    precedent_caches = issues.PrecedentCaches(most=2)
 
     async def asked(agent_name: str) -> None:
-        await work.store.read(lambda connection: recalls.fresh(connection, "demo", agent_name, work.catalogue))
+        await work.store.read(lambda connection: precedent_caches.fresh(connection, "demo", agent_name, work.catalogue))
 
     for name in ("a", "b", "a", "c", "a", "b"):
         await asked(name)
