@@ -4,7 +4,7 @@ import pytest
 
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.operator import Authoring, NewLesson
-from lessonbook.services.cache import issues
+from lessonbook.services.cache import precedents
 from lessonbook.services.lessons import merge, review
 from lessonbook.services.triage import authoring
 from lessonbook.services.workspace import Workspace
@@ -127,7 +127,7 @@ async def test_the_memory_of_the_agent_used_least_recently_is_given_up_first(
         return words_since(connection, project, agent_name, revision)
 
     monkeypatch.setattr(issues.lesson_rows, "words_since", told)
-    precedent_caches = issues.PrecedentCaches(most=2)
+    precedent_caches = precedents.PrecedentCaches(most=2)
 
     async def asked(agent_name: str) -> None:
         await work.store.read(lambda connection: precedent_caches.fresh(connection, "demo", agent_name, work.catalogue))

@@ -11,7 +11,7 @@ from lessonbook.classify.catalogue import load_catalogue
 from lessonbook.classify.catalogue_offer import offer_of_rule
 from lessonbook.config.settings import LearningSettings
 from lessonbook.domain.lesson import Lesson
-from lessonbook.experiment.ranking import standing, value
+from lessonbook.experiment.ranking import static_score, value
 from lessonbook.search.index import asked_words
 from lessonbook.search.score import is_relevant
 from lessonbook.search.subjects import document_of
@@ -82,7 +82,7 @@ def test_lessons_are_offered_in_the_order_of_their_value_after_any_changes(chang
     scores = shelf._index.scores(task) if task else dict.fromkeys(stands, 1.0)
 
     def place(one: Lesson) -> tuple[float, int, str]:
-        return -value(standing(one.severity, one.effectiveness_score), scores[one.id]), -one.issue_count, one.id
+        return -value(static_score(one.severity, one.effectiveness_score), scores[one.id]), -one.issue_count, one.id
 
     wanted = [one for one in stands.values() if not categories or one.category in categories]
     named = shelf._index.holding(task) if len(asked_words(task)) <= NAMED_MAX else set()
