@@ -119,14 +119,14 @@ async def test_the_memory_of_the_agent_used_least_recently_is_given_up_first(
     for name in ("a", "b", "c"):
         await loop.learn(agent, RULE, agent_name=name)
     read: list[str] = []
-    words_since = issues.lesson_rows.words_since
+    words_since = precedents.lesson_rows.words_since
 
     def told(connection, project, agent_name, revision):
         if revision < 0 and project == "demo":
             read.append(agent_name)
         return words_since(connection, project, agent_name, revision)
 
-    monkeypatch.setattr(issues.lesson_rows, "words_since", told)
+    monkeypatch.setattr(precedents.lesson_rows, "words_since", told)
     precedent_caches = precedents.PrecedentCaches(most=2)
 
     async def asked(agent_name: str) -> None:
