@@ -20,6 +20,7 @@ from bench import (
     secret_finding,
     severity,
     speed,
+    tasks,
 )
 from bench.evaluation import Evaluation
 from bench.faults import BenchError, leaves
@@ -147,6 +148,8 @@ _retrieval(
     "learning-retrieval", retrieval.evaluate_learning, "Tell what the issues behind lessons add to finding them."
 )
 _evaluation("scale", retrieval.evaluate_scale, "Find lessons among those of all sets, and among many that fit nothing.")
+_evaluation("tasks", tasks.evaluate, "Serve lessons for coding tasks whose weaknesses are known, and for chatter.")
+_evaluation("everyday", tasks.evaluate_everyday, "Serve lessons for tasks as developers put them.")
 _evaluation("secrets", secret_finding.evaluate, "Look for secrets in code and reports.")
 _evaluation("effect", effect.evaluate, "Tell what a policy would have brought from what another one logged.")
 
