@@ -81,7 +81,9 @@ class Shelf:
     async def report(self, rows: Sequence[Row]) -> None:
         """Report findings as a scanner does."""
         for start in range(0, len(rows), _AT_ONCE):
-            issues = [{name: row[name] for name in ("description", "rule_id", "file")} for row in rows[start:][:_AT_ONCE]]
+            issues = [
+                {name: row[name] for name in ("description", "rule_id", "file")} for row in rows[start:][:_AT_ONCE]
+            ]
             report = Report.model_validate({"issues": issues, "agent_name": AGENT, "source": "scanner"})
             await report_issues(self.work, Caller(PROJECT, "scanner"), report)
 
@@ -167,7 +169,9 @@ async def _cold(data: Path, near: Mapping[str, Sequence[str]], evaluation: Evalu
         for row in rows:
             lessons = await shelf.ask(row["task"], [f"src/new_part.{_EXTENSIONS.get(row.get('language', ''), 'txt')}"])
             served = [names[lesson.id] for lesson in lessons.lessons]
-            evaluation.predictions.append({"id": row["id"], "setting": "cold", "served": served, "tokens": lessons.tokens})
+            evaluation.predictions.append(
+                {"id": row["id"], "setting": "cold", "served": served, "tokens": lessons.tokens}
+            )
             if row.get("set") == "chatter":
                 alone.append(not served)
             elif row.get("relevant"):

@@ -19,12 +19,14 @@ from lessonbook.domain.vocabulary import SEVERITY_RANK, Category, Severity, Trus
 
 _VERSION: Final = 1
 _FIELDS: Final = frozenset(
-    {"id", "keys", "severity", "category", "text", "why", "languages", "agents", "words", "tasks"}
+    {"id", "keys", "severity", "category", "text", "why", "languages", "agents", "words", "common", "tasks"}
 )
 _SEVERITIES: Final = frozenset(get_args(Severity))
 _CATEGORIES: Final = frozenset(get_args(Category))
 _MAX_TEXT_CHARACTERS: Final = 400
 _MAX_WHY_CHARACTERS: Final = 250
+
+COMMON_MAX: Final = 3
 
 _ID = re.compile(r"\A[a-z0-9]+(?:-[a-z0-9]+)*\Z")
 
@@ -90,8 +92,8 @@ _STACK: Final = MappingProxyType(
 class CatalogueRule:
     """One curated lesson and the rule ids it answers to; empty `languages` means any language.
 
-    `tasks` are kinds of work that commonly raise its issue, as people ask for them: search finds the lesson by them
-    before any issue has told, and starters begin with it.
+    `tasks` are kinds of work that raise its issue, as developers ask for them: the lesson is found by them before any
+    issue was reported. `common`, from 0 to 3, is how often a reviewer would name the rule first for such a task.
     """
 
     id: str
@@ -103,6 +105,7 @@ class CatalogueRule:
     languages: tuple[str, ...] = ()
     agents: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    common: int = 0
     tasks: tuple[str, ...] = ()
     trust: Trust = "curated"
     """`imported` for a rule of a catalogue that replaces the packaged one: nobody of ours has read it."""
@@ -232,6 +235,7 @@ def _rule(entry: object, file: str, number: int) -> CatalogueRule:
         languages=texts_in(table, "languages", where),
         agents=texts_in(table, "agents", where),
         words=texts_in(table, "words", where),
+        common=_grade(table, "common", where),
         tasks=texts_in(table, "tasks", where),
     )
     if not _ID.match(rule.id):
@@ -263,6 +267,13 @@ def _one_of(table: Mapping[str, object], name: str, allowed: frozenset[str], whe
     value = _string(table, name, where)
     if value not in allowed:
         raise ConfigError(f"{where}: {name!r} is {value!r}; it has to be one of {', '.join(sorted(allowed))}")
+    return value
+
+
+def _grade(table: Mapping[str, object], name: str, where: str) -> int:
+    value = table.get(name, 0)
+    if not isinstance(value, int) or not 0 <= value <= COMMON_MAX:
+        raise ConfigError(f"{where}: {name!r} has to be a whole number from 0 to {COMMON_MAX}")
     return value
 
 
