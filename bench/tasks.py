@@ -1,4 +1,4 @@
-"""What `get_lessons` serves for coding tasks: whether it is what the task needs, and nothing where nothing is needed."""
+"""What `get_lessons` serves for coding tasks: what they need, and nothing where nothing is needed."""
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -144,6 +144,11 @@ def credit_of(served: Sequence[Sequence[str]], relevant: Sequence[str], near: Ma
     return sum(max((credit(names, one, near) for names in served), default=0.0) for one in relevant) / len(relevant)
 
 
+def file_for(row: Row) -> str:
+    """Return the new file in which a task's code is written."""
+    return f"src/new_part.{_EXTENSIONS.get(row.get('language', ''), 'txt')}"
+
+
 def evaluate(data: Path) -> Evaluation:
     """Ask coding tasks of a shelf with the whole catalogue, then of one with a history of findings."""
     evaluation = Evaluation("tasks", goals=TASK_GOALS)
@@ -159,7 +164,7 @@ async def _cold(data: Path, near: Mapping[str, Sequence[str]], evaluation: Evalu
     if not rows:
         evaluation.missing.append("tasks.jsonl")
         return
-    credits: dict[str, list[float]] = {}
+    earned: dict[str, list[float]] = {}
     counts: list[int] = []
     tokens: list[int] = []
     alone: list[bool] = []
@@ -167,7 +172,7 @@ async def _cold(data: Path, near: Mapping[str, Sequence[str]], evaluation: Evalu
         await shelf.start_with(shelf.work.catalogue.rules)
         names = await shelf.weaknesses()
         for row in rows:
-            lessons = await shelf.ask(row["task"], [f"src/new_part.{_EXTENSIONS.get(row.get('language', ''), 'txt')}"])
+            lessons = await shelf.ask(row["task"], [file_for(row)])
             served = [names[lesson.id] for lesson in lessons.lessons]
             evaluation.predictions.append(
                 {"id": row["id"], "setting": "cold", "served": served, "tokens": lessons.tokens}
@@ -175,12 +180,12 @@ async def _cold(data: Path, near: Mapping[str, Sequence[str]], evaluation: Evalu
             if row.get("set") == "chatter":
                 alone.append(not served)
             elif row.get("relevant"):
-                credits.setdefault(row["set"], []).append(credit_of(served, row["relevant"], near))
+                earned.setdefault(row["set"], []).append(credit_of(served, row["relevant"], near))
                 counts.append(len(served))
                 tokens.append(lessons.tokens)
-    for name, values in credits.items():
+    for name, values in earned.items():
         evaluation.sets[name] = {"credit": sum(values) / len(values)}
-    if credits:
+    if earned:
         evaluation.metrics["cold_macro"] = sum(one["credit"] for one in evaluation.sets.values()) / len(evaluation.sets)
         evaluation.metrics["served"] = sum(counts) / len(counts)
         evaluation.metrics["tokens"] = sum(tokens) / len(tokens)

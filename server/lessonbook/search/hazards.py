@@ -1,8 +1,8 @@
-"""Which rules a task is likely to break, by the kinds of task that are known to raise them.
+"""Which rules a task is likely to break, before anything was reported: what kinds of task raise which issue.
 
 An agent asks with a task ("add a search box over products"), not with a fault ("SQL built from strings"). A rule
-therefore brings phrases of tasks that raise it; a task is compared with the phrases of all rules, and with phrases of
-ordinary work that raises none.
+therefore brings phrases of tasks that raise it. A task is compared with the phrases of all rules and with phrases of
+ordinary work that raises none; `search/hazard_model` turns the comparison into a probability.
 """
 
 import re
@@ -10,10 +10,14 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from heapq import nlargest
+from importlib import resources
 from math import log, sqrt
 from typing import Final, NamedTuple
 
+from lessonbook.search.context import Place
+from lessonbook.search.hazard_model import Fit, HazardModel, Need, load_hazard_model
 from lessonbook.search.tokenizer import words_of
 
 STEM_LETTERS: Final = 5
@@ -22,7 +26,11 @@ STEM_SHARE: Final = 0.6
 CANDIDATES: Final = 40
 """Rules that are compared in full: those with the best phrases."""
 UNITS_MAX: Final = 16
-UNIT_WORDS_MIN: Final = 2
+WEAKNESSES_MAX: Final = 8
+"""CWE names of a rule by which a weakness leads to it."""
+COMMON_MAX: Final = 3
+K1: Final = 1.2
+B: Final = 0.75
 _BREAK: Final = re.compile(r"[.;!?](?:\s|$)|\n")
 ORDINARY: Final = ""
 """The id under which the phrases of ordinary work stand."""
@@ -30,10 +38,10 @@ ORDINARY: Final = ""
 
 @dataclass(frozen=True, slots=True)
 class Hazard:
-    """What is known of a rule before anything was reported: `phrases` are tasks that raise it, `words` its own words.
+    """What the catalogue knows of a rule: `phrases` are tasks that raise its issue, `words` its own words.
 
-    `languages` are those that it is about, any if empty. `common` says, from 0 to 3, how often a reviewer would name it
-    for such a task.
+    `languages` are those that it is about, any if empty. `common`, from 0 to 3, is how often a reviewer would name it
+    first for such a task. `weaknesses` are the CWE names that it answers to.
     """
 
     id: str
@@ -41,17 +49,16 @@ class Hazard:
     words: str
     languages: Sequence[str] = ()
     common: int = 0
+    weaknesses: Sequence[str] = ()
 
 
 class HazardMatch(NamedTuple):
-    """How a task compares with a rule, each about 0 to 2."""
+    """How a task compares with a rule; each is about 0 to 2 unless said otherwise."""
 
     phrase: float
     """The best phrase within one sentence of the task: idf of the common words over √ of the phrase's."""
     more: float
     """The same, summed over the second and third best phrase."""
-    share: float
-    """The share of the best phrase, by idf, that the task holds."""
     own: float
     """BM25 of the rule's own words, in tens of the rarest word."""
     covered: float
@@ -60,18 +67,40 @@ class HazardMatch(NamedTuple):
     """1 if the rule is about the language at hand, −1 if it is about others, else 0."""
     common: float
     """A third of `Hazard.common`."""
+
+
+class TaskMatches(NamedTuple):
+    """A task compared with all rules that share words with it, and what is so of the task itself."""
+
+    rules: Mapping[str, HazardMatch]
     ordinary: float
-    """`phrase` of the best phrase of ordinary work: the same for all rules."""
+    """`phrase` of the best phrase of ordinary work."""
     length: float
-    """The logarithm of the number of the task's words: the same for all rules."""
+    """The logarithm of 1 + the number of the task's words."""
+
+
+@dataclass(frozen=True, slots=True)
+class LikelyRules:
+    """The rules whose issue a task is likely to raise, by id, each with its probability; and whether it needs any."""
+
+    rules: Mapping[str, float]
+    need: float = 0.0
+
+
+NOWHERE: Final = Place()
+NOTHING_LIKELY: Final = LikelyRules({})
 
 
 class Hazards:
-    """An index over the phrases and the words of rules."""
+    """An index over the phrases and the words of rules. It is not changed after it was made."""
 
-    def __init__(self, hazards: Iterable[Hazard], ordinary: Sequence[str] = ()) -> None:
-        """Index `hazards`, and phrases of `ordinary` work."""
+    def __init__(
+        self, hazards: Iterable[Hazard], ordinary: Sequence[str] = (), model: HazardModel | None = None
+    ) -> None:
+        """Index `hazards` and phrases of `ordinary` work; `model` is the packaged one unless given."""
+        self._model = model
         self._hazards = [*hazards, Hazard(ORDINARY, ordinary, "")]
+        self._ordinary = len(self._hazards) - 1
         self._owner = array("I")
         phrases: dict[str, list[int]] = defaultdict(list)
         self._holders: dict[str, set[int]] = defaultdict(set)
@@ -85,72 +114,140 @@ class Hazards:
                 terms_of_phrases.append(terms)
                 self._owner.append(number)
         size = len(self._hazards)
-        self._idf = {term: log(1 + size / len(holders)) for term, holders in self._holders.items()}
         self._rarest = log(1 + size)
+        self._weight = {term: log(1 + size / len(holders)) * _share(term) for term, holders in self._holders.items()}
         self._phrases = {term: array("I", numbers) for term, numbers in phrases.items()}
-        self._weights = array("f", [sum(_shares(terms, self._idf)) or 1.0 for terms in terms_of_phrases])
+        sums = [sum([self._weight[term] for term in terms]) or 1.0 for terms in terms_of_phrases]
+        scale = sqrt(10 * self._rarest)
+        self._scales = array("f", [1 / (sqrt(weight) * scale) for weight in sums])
         self._own = _OwnWords([hazard.words for hazard in self._hazards])
+        self._of_weakness: dict[str, list[str]] = defaultdict(list)
+        for hazard in self._hazards:
+            for weakness in hazard.weaknesses[:WEAKNESSES_MAX]:
+                self._of_weakness[weakness].append(hazard.id)
 
-    def matches(self, task: str, language: str = "") -> dict[str, HazardMatch]:
-        """Return the rules that a task may raise, by id, and how each compares with it. `language` as in `Hazard`."""
+    def likely(self, task: str, place: Place = NOWHERE) -> LikelyRules:
+        """Return the rules whose issue `task` is likely to raise at `place`.
+
+        Probabilities are calibrated on tasks of which at least four in five need no lesson or few; those below the
+        model's threshold are left out.
+        """
+        return self.judged(self.matches(task, place), task, place, self._model or load_hazard_model())
+
+    def judged(self, matches: TaskMatches, task: str, place: Place, model: HazardModel) -> LikelyRules:
+        """Return what `model` makes of how a task compares with the rules."""
+        if not matches.length:
+            return NOTHING_LIKELY
+        need = model.need.probability(need_of(matches))
+        found = {name: need * model.fit.probability(fit) for name, fit in fits_of(matches).items()}
+        for weakness, probability in model.weakness.probabilities(set(words_of(task)), place.language).items():
+            of_weakness = need * model.of_weakness(probability)
+            for name in self._of_weakness.get(weakness, ()):
+                found[name] = max(of_weakness, found.get(name, 0.0))
+        least = max(model.threshold, model.share * max(found.values(), default=0.0))
+        return LikelyRules({name: value for name, value in found.items() if value >= least}, need)
+
+    def matches(self, task: str, place: Place = NOWHERE) -> TaskMatches:
+        """Return how a task compares with the rules that share words with it."""
         words = words_of(task)
-        asked = set(_terms(words))
+        asked = dict.fromkeys(_terms(words))
         if not asked:
-            return {}
-        weights = {term: self._idf.get(term, self._rarest) * _share(term) for term in asked}
-        whole = sum(weights.values()) or 1.0
+            return TaskMatches({}, 0.0, 0.0)
+        weights = {term: self._weight.get(term) or self._rarest * _share(term) for term in asked}
+        whole = sum(weights.values())
         best = self._best_phrases(task, weights)
         own = self._own.scores(asked)
-        chosen = nlargest(CANDIDATES, best, key=lambda number: best[number][0])
+        ordinary = best.pop(self._ordinary, _NO_PHRASE)[0]
+        chosen = nlargest(CANDIDATES, best, key=lambda number: best[number])
         chosen += [number for number in nlargest(CANDIDATES // 2, own, key=own.__getitem__) if number not in best]
-        ordinary = best.get(len(self._hazards) - 1, _NO_PHRASE)[0]
-        length = log(1 + len(words))
+        holders = [(self._holders[term], weight) for term, weight in weights.items() if term in self._holders]
         found: dict[str, HazardMatch] = {}
         for number in chosen:
             hazard = self._hazards[number]
-            if hazard.id == ORDINARY:
-                continue
-            phrase, more, share = best.get(number, _NO_PHRASE)
-            holders = self._holders
-            covered = sum([weight for term, weight in weights.items() if number in holders.get(term, ())])
+            phrase, more = best.get(number, _NO_PHRASE)
             found[hazard.id] = HazardMatch(
                 phrase,
                 more,
-                share,
                 own.get(number, 0.0),
-                covered / whole,
-                _language(hazard.languages, language),
-                hazard.common / 3,
-                ordinary,
-                length,
+                sum([weight for holding, weight in holders if number in holding]) / whole,
+                place.about(hazard.languages),
+                hazard.common / COMMON_MAX,
             )
-        return found
+        return TaskMatches(found, ordinary, log(1 + len(words)))
 
-    def _best_phrases(self, task: str, weights: Mapping[str, float]) -> dict[int, tuple[float, float, float]]:
-        """Return by rule the score of its best phrase, of the next two together, and the best phrase's share."""
-        ofphrase: dict[int, float] = {}
+    def nearest_phrase(self, rule_id: str, task: str) -> str:
+        """Return the phrase of a rule that shares most with a task, for explanations; empty where none does."""
+        asked = set(_terms(words_of(task)))
+        phrases = next((hazard.phrases for hazard in self._hazards if hazard.id == rule_id), ())
+
+        def common(phrase: str) -> float:
+            return sum([self._weight[term] for term in asked.intersection(_terms(words_of(phrase)))])
+
+        best = max(phrases, key=common, default="")
+        return best if best and common(best) else ""
+
+    def _best_phrases(self, task: str, weights: Mapping[str, float]) -> dict[int, tuple[float, float]]:
+        """Return by rule the score of its best phrase, and of the next two together."""
+        of_phrase: dict[int, float] = {}
         for unit in _units(task):
             sums: dict[int, float] = {}
-            for term in set(_terms(words_of(unit))):
+            for term in dict.fromkeys(_terms(words_of(unit))):
                 weight = weights.get(term, 0.0)
                 for number in self._phrases.get(term, ()):
                     sums[number] = sums.get(number, 0.0) + weight
             for number, value in sums.items():
-                if value > ofphrase.get(number, 0.0):
-                    ofphrase[number] = value
-        owner, total = self._owner, self._weights
-        by_rule: dict[int, list[tuple[float, float]]] = {}
-        scale = sqrt(10 * self._rarest)
-        for number, value in ofphrase.items():
-            by_rule.setdefault(owner[number], []).append((value / sqrt(total[number]) / scale, value / total[number]))
-        best: dict[int, tuple[float, float, float]] = {}
+                if value > of_phrase.get(number, 0.0):
+                    of_phrase[number] = value
+        by_rule: dict[int, list[float]] = {}
+        owner, scales = self._owner, self._scales
+        for number, value in of_phrase.items():
+            by_rule.setdefault(owner[number], []).append(value * scales[number])
+        best: dict[int, tuple[float, float]] = {}
         for rule, scores in by_rule.items():
             scores.sort(reverse=True)
-            best[rule] = (scores[0][0], sum([score for score, _ in scores[1:3]]), scores[0][1])
+            best[rule] = (scores[0], sum(scores[1:3]))
         return best
 
 
-_NO_PHRASE: Final = (0.0, 0.0, 0.0)
+_NO_PHRASE: Final = (0.0, 0.0)
+
+
+def need_of(matches: TaskMatches) -> Need:
+    """Return what tells whether a task needs any lesson."""
+    rules = matches.rules.values()
+    return Need(
+        phrase=max([match.phrase for match in rules], default=0.0),
+        more=max([match.more for match in rules], default=0.0),
+        own=max([match.own for match in rules], default=0.0),
+        covered=max([match.covered for match in rules], default=0.0),
+        ordinary=matches.ordinary,
+        length=matches.length,
+    )
+
+
+def fits_of(matches: TaskMatches) -> dict[str, Fit]:
+    """Return what tells which rules a task needs, by rule."""
+    best = max([match.phrase for match in matches.rules.values()], default=0.0)
+    return {
+        name: Fit(
+            match.phrase,
+            match.more,
+            match.own,
+            match.covered,
+            match.language,
+            match.common,
+            matches.length,
+            match.phrase - best,
+        )
+        for name, match in matches.rules.items()
+    }
+
+
+@cache
+def ordinary_tasks() -> tuple[str, ...]:
+    """Return phrases of work, and of talk, that need no lesson: `data/ordinary_tasks.txt`, one a line."""
+    text = (resources.files("lessonbook") / "data" / "ordinary_tasks.txt").read_text(encoding="utf-8")
+    return tuple(text.splitlines())
 
 
 class _OwnWords:
@@ -166,51 +263,41 @@ class _OwnWords:
                 counts[term][number] = counts[term].get(number, 0) + 1
         mean = sum(lengths) / max(1, len(lengths)) or 1.0
         size = len(texts)
-        self._gains: dict[str, list[tuple[int, float]]] = {}
         scale = 10 * log(1 + size)
+        self._numbers: dict[str, array[int]] = {}
+        self._gains: dict[str, array[float]] = {}
         for term, holders in counts.items():
             idf = log(1 + size / len(holders)) * _share(term)
-            self._gains[term] = [
-                (number, idf * 2.2 * count / (count + 1.2 * (0.25 + 0.75 * lengths[number] / mean)) / scale)
-                for number, count in holders.items()
-            ]
+            self._numbers[term] = array("I", holders)
+            self._gains[term] = array(
+                "f",
+                [
+                    idf * (K1 + 1) * count / (count + K1 * (1 - B + B * lengths[number] / mean)) / scale
+                    for number, count in holders.items()
+                ],
+            )
 
     def scores(self, terms: Iterable[str]) -> dict[int, float]:
+        """Return the score of each text that holds any of the terms, by number."""
         sums: dict[int, float] = {}
         for term in terms:
-            for number, gain in self._gains.get(term, ()):
-                sums[number] = sums.get(number, 0.0) + gain
+            if term in self._numbers:
+                for number, gain in zip(self._numbers[term], self._gains[term], strict=True):
+                    sums[number] = sums.get(number, 0.0) + gain
         return sums
 
 
 def _terms(words: Iterable[str]) -> list[str]:
-    """Return words and, marked, what longer ones begin with, which related words share."""
-    terms: list[str] = []
-    for word in words:
-        terms.append(word)
-        if len(word) > STEM_LETTERS:
-            terms.append(f"{word[:STEM_LETTERS]}*")
-        else:
-            terms.append(f"{word}*")
-    return terms
+    """Return words and, marked, what each begins with: related words share that."""
+    return [term for word in words for term in (word, f"{word[:STEM_LETTERS]}*")]
 
 
 def _share(term: str) -> float:
     return STEM_SHARE if term.endswith("*") else 1 - STEM_SHARE
 
 
-def _shares(terms: Iterable[str], idf: Mapping[str, float]) -> list[float]:
-    return [idf[term] * _share(term) for term in terms]
-
-
 def _units(task: str) -> list[str]:
-    """Return a task's sentences and lines; several words each, so many at most."""
+    """Return a task's sentences and lines of several words, so many at most; where there are none, all of it."""
     pieces = [piece.strip() for piece in _BREAK.split(task)]
-    units = [piece for piece in pieces if len(piece.split()) >= UNIT_WORDS_MIN]
+    units = [piece for piece in pieces if " " in piece]
     return units[:UNITS_MAX] or [task]
-
-
-def _language(languages: Sequence[str], language: str) -> float:
-    if not languages or not language:
-        return 0.0
-    return 1.0 if language in languages else -1.0

@@ -1,0 +1,144 @@
+"""From how a task compares with a rule to the probability that the task raises the rule's issue.
+
+Three logistic regressions, trained by `bench/train_hazards.py` and shipped as data: whether the task needs any lesson,
+which rule it needs if so, and which weaknesses code for such a task is known to show.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from math import exp, log, sqrt
+from operator import mul
+from typing import Any, Final, NamedTuple, cast
+
+_VERSION: Final = 1
+_FAR: Final = 30.0
+
+
+class Need(NamedTuple):
+    """What tells whether a task needs a lesson: the best values over all rules, and two of the task itself."""
+
+    phrase: float
+    more: float
+    own: float
+    covered: float
+    ordinary: float
+    length: float
+
+
+class Fit(NamedTuple):
+    """How a rule compares with a task that needs a lesson; see `search/hazards.HazardMatch`."""
+
+    phrase: float
+    more: float
+    own: float
+    covered: float
+    language: float
+    common: float
+    length: float
+    behind: float
+    """`phrase` less that of the best rule, at most 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A logistic regression: a weight for each feature, and a bias."""
+
+    weights: Sequence[float]
+    bias: float
+
+    def probability(self, features: Sequence[float]) -> float:
+        """Return the probability for `features`, in the order of the weights."""
+        return logistic(self.bias + sum(map(mul, self.weights, features)))
+
+
+@dataclass(frozen=True, slots=True)
+class WeaknessModel:
+    """Which weaknesses code for a task shows, by the task's words: one logistic regression for each weakness.
+
+    Words weigh by their inverse document frequency, and a task's weights have length 1.
+    """
+
+    names: Sequence[str]
+    biases: Sequence[float]
+    idf: Mapping[str, float]
+    weights: Mapping[str, Sequence[tuple[int, float]]]
+
+    def probabilities(self, words: Iterable[str], language: str) -> dict[str, float]:
+        """Return the probability of each weakness, by CWE name."""
+        terms = {word for word in (*words, f"lang_{language}") if word in self.idf}
+        length = sqrt(sum([self.idf[term] ** 2 for term in terms])) or 1.0
+        scores = list(self.biases)
+        for term in terms:
+            value = self.idf[term] / length
+            for number, weight in self.weights.get(term, ()):
+                scores[number] += value * weight
+        return {name: logistic(score) for name, score in zip(self.names, scores, strict=True)}
+
+
+@dataclass(frozen=True, slots=True)
+class HazardModel:
+    """The weights that ship with the package.
+
+    A rule is likely from `threshold` on; beside a likelier one it needs `share` of that one's probability.
+    """
+
+    need: Line
+    fit: Line
+    weakness: WeaknessModel
+    weakness_shift: float
+    threshold: float
+    share: float
+
+    def of_weakness(self, probability: float) -> float:
+        """Return a weakness's probability on the scale of `fit`, so that one threshold serves both."""
+        return logistic(_logit(probability) + self.weakness_shift)
+
+
+def logistic(score: float) -> float:
+    """Return the logistic function of `score`."""
+    return 1.0 / (1.0 + exp(-max(-_FAR, min(_FAR, score))))
+
+
+def _logit(probability: float) -> float:
+    kept = min(max(probability, 1e-9), 1 - 1e-9)
+    return log(kept / (1 - kept))
+
+
+def model_from(content: Mapping[str, Any]) -> HazardModel:
+    """Return the model that `bench/train_hazards.py` wrote.
+
+    Raises:
+        ValueError: the content is of another version.
+    """
+    if content.get("version") != _VERSION:
+        raise ValueError(f"model hazards: version has to be {_VERSION}")
+    weakness = content["weakness"]
+    return HazardModel(
+        need=_line(content["need"], Need._fields),
+        fit=_line(content["fit"], Fit._fields),
+        weakness=WeaknessModel(
+            names=weakness["names"],
+            biases=weakness["biases"],
+            idf=weakness["idf"],
+            weights={
+                term: [(int(number), weight) for number, weight in pairs] for term, pairs in weakness["weights"].items()
+            },
+        ),
+        weakness_shift=content["weakness_shift"],
+        threshold=content["threshold"],
+        share=content["share"],
+    )
+
+
+def _line(content: Mapping[str, float], names: Sequence[str]) -> Line:
+    return Line([content[name] for name in names], content["bias"])
+
+
+@cache
+def load_hazard_model() -> HazardModel:
+    """Return the packaged weights, `data/models/hazards.json`."""
+    text = (resources.files("lessonbook") / "data" / "models" / "hazards.json").read_text(encoding="utf-8")
+    return model_from(cast("Mapping[str, Any]", json.loads(text)))
