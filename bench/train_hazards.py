@@ -34,8 +34,6 @@ from lessonbook.search.hazards import Hazards, TaskMatches, fits_of, need_of, or
 from lessonbook.search.tokenizer import words_of
 
 OWN: Final = Path(__file__).parent / "data"
-THRESHOLD: Final = 0.15
-SHARE: Final = 0.6
 WEAKNESS_SHIFT: Final = 1.2
 """So that a weakness of probability .05 reaches the threshold: of several weaknesses each is rare."""
 NEED_STRENGTH: Final = 10.0
@@ -181,8 +179,6 @@ def content_of(known: Sequence[Example], weakness: Mapping[str, Any] | None = No
     """Return the model fitted to examples, as it is stored."""
     return {
         "version": 1,
-        "threshold": THRESHOLD,
-        "share": SHARE,
         "need": need_line(known),
         "fit": fit_line(known),
         "weakness_shift": WEAKNESS_SHIFT,

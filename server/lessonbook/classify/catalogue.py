@@ -119,7 +119,7 @@ class CatalogueRule:
 class Catalogue:
     """All rules, found by any spelling of a key."""
 
-    __slots__ = ("_bare", "_by_key", "rules")
+    __slots__ = ("_bare", "_by_key", "_by_text", "rules")
 
     def __init__(self, rules: Iterable[CatalogueRule]) -> None:
         self.rules: tuple[CatalogueRule, ...] = tuple(rules)
@@ -128,6 +128,7 @@ class Catalogue:
             for key in (*rule.keys, catalogue_name(rule.id)):
                 by_key[key.casefold()] = rule
         self._by_key: Mapping[str, CatalogueRule] = by_key
+        self._by_text = {rule.text: rule for rule in self.rules}
         self._bare = _bare_ids(self.rules)
 
     def find(self, key: str) -> CatalogueRule | None:
@@ -137,6 +138,10 @@ class Catalogue:
         if found is None and (twin := twin_of(canonical)):
             found = self._by_key.get(twin.casefold())
         return found
+
+    def rule_of_lesson(self, text: str, rule_key: str) -> CatalogueRule | None:
+        """Return the rule that a lesson is of: the one it words, else the one that answers to its rule key, or None."""
+        return self._by_text.get(text) or (self.find(rule_key) if rule_key else None)
 
     def canonical(self, text: str) -> str:
         """Return `text` as this catalogue spells keys; an unknown id comes back stripped."""

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from math import log
+from dataclasses import dataclass
+from math import exp, log
 from typing import Final
 
 _LANGUAGE_OF_SUFFIX: Final[Mapping[str, str]] = {
@@ -96,11 +96,16 @@ _RELATED: Final[Mapping[str, frozenset[str]]] = {
     "typescript": frozenset({"javascript", "react", "vue", "html", "css", "sql"}),
     "yaml": frozenset({"kubernetes", "github-actions", "dockerfile"}),
 }
-"""Languages and frameworks that code of a language may be of as well: rules about those are not about something else."""
+"""Languages and frameworks that code of a language may be of as well: a rule about those is not about others."""
 _GITHUB_ACTIONS: Final = ".github/workflows/"
+_TEST: Final = re.compile(r"(?:^|[/._-])(?:tests?|specs?|e2e)(?:[/._-]|$)")
+NAMED_WITHIN: Final = 1_000
+"""Characters of a task in which a language is looked for."""
 COUNTED_MAX: Final = 2_000
 """An agent's latest issues that tell what comes how often in which place."""
 FOLDER_DEPTH: Final = 2
+HALF_LIFE_DAYS: Final = 90.0
+"""An issue counts half as much after so many days."""
 _PRIOR: Final = 0.05
 """What a lesson without an issue in a place counts as having there, in issues."""
 
@@ -112,6 +117,7 @@ class Place:
     languages: frozenset[str] = frozenset()
     language: str = ""
     folders: frozenset[str] = frozenset()
+    is_test: bool = False
 
     def about(self, languages: Collection[str]) -> float:
         """Return 1 if a rule for `languages` is about this place's, −1 if it is about others, 0 if nothing tells."""
@@ -126,12 +132,12 @@ class Place:
 def place_of(task: str, files: Iterable[str]) -> Place:
     """Return where a task takes place: by its files, else by the languages that its words name."""
     files = list(files)
-    languages = list(dict.fromkeys(filter(None, map(language_of, files))))
+    languages = [language for file in files if (language := language_of(file))]
     if not languages:
-        named = (_NAMED.get(name.lower(), "") for name in _NAME.findall(task[:1_000]))
-        languages = list(dict.fromkeys(filter(None, named)))
+        names: list[str] = _NAME.findall(task[:NAMED_WITHIN])
+        languages = [_NAMED[name.lower()] for name in names if name.lower() in _NAMED]
     folders = frozenset(folder for file in files if (folder := folder_of(file)))
-    return Place(frozenset(languages), languages[0] if languages else "", folders)
+    return Place(frozenset(languages), languages[0] if languages else "", folders, any(map(is_test, files)))
 
 
 def language_of(file: str) -> str:
@@ -147,45 +153,64 @@ def language_of(file: str) -> str:
     return _LANGUAGE_OF_SUFFIX.get(name.rsplit(".", 1)[1], "") if "." in name else ""
 
 
+def is_test(file: str) -> bool:
+    """Return whether a path is that of a test."""
+    return _TEST.search(file.replace("\\", "/").lower()) is not None
+
+
 def folder_of(file: str) -> str:
     """Return the first folders of a path, `FOLDER_DEPTH` at most; empty for a file at the top."""
     parts = [part for part in file.replace("\\", "/").split("/")[:-1] if part not in ("", ".")]
     return "/".join(parts[:FOLDER_DEPTH]).lower()
 
 
-@dataclass(slots=True)
 class IssueCounts:
-    """How often each lesson's issue came lately: in all, by language and by folder."""
+    """How often each lesson's issue came lately, and where. It is not changed once it is asked."""
 
-    total: int = 0
-    by_lesson: dict[str, int] = field(default_factory=dict[str, int])
-    in_language: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
-    in_folder: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
+    def __init__(self, issues: Iterable[tuple[str, str, float]] = ()) -> None:
+        """Take issues: the lesson's id, the file, and how many days ago it came."""
+        self._weights: dict[tuple[str, str, bool], dict[str, float]] = {}
+        for lesson_id, file, age_days in issues:
+            language = language_of(file)
+            if language:
+                of_place = self._weights.setdefault((language, folder_of(file), is_test(file)), {})
+                of_place[lesson_id] = of_place.get(lesson_id, 0.0) + 0.5 ** (max(age_days, 0.0) / HALF_LIFE_DAYS)
 
-    def add(self, lesson_id: str, file: str) -> None:
-        """Count an issue of a lesson, seen in a file."""
-        self.total += 1
-        self.by_lesson[lesson_id] = self.by_lesson.get(lesson_id, 0) + 1
-        for name, counts in ((language_of(file), self.in_language), (folder_of(file), self.in_folder)):
-            if name:
-                of_place = counts.setdefault(name, {})
-                of_place[lesson_id] = of_place.get(lesson_id, 0) + 1
+    def here(self, place: Place) -> dict[str, float]:
+        """Return how often the issue of each lesson came in the languages of a place; empty where none are known.
 
-    def here(self, place: Place) -> dict[str, int]:
-        """Return how often the issue of each lesson came in code of the place's languages."""
-        found: dict[str, int] = {}
-        for language in place.languages:
-            for lesson_id, count in self.in_language.get(language, {}).items():
-                found[lesson_id] = found.get(lesson_id, 0) + count
+        An issue counts twice where its folder is the place's as well, and twice where both are tests or neither is.
+        """
+        found: dict[str, float] = {}
+        for (language, folder, test), counts in self._weights.items():
+            if language not in place.languages:
+                continue
+            alike = (2.0 if folder in place.folders else 1.0) * (2.0 if test == place.is_test else 1.0)
+            for lesson_id, weight in counts.items():
+                found[lesson_id] = found.get(lesson_id, 0.0) + alike * weight
         return found
 
-    def folder_share(self, lesson_id: str, place: Place) -> float:
-        """Return the share of the issues of the place's folders that are of this lesson, 0 where there were none."""
-        seen = [self.in_folder[folder] for folder in place.folders if folder in self.in_folder]
-        total = sum(sum(counts.values()) for counts in seen)
-        return sum(counts.get(lesson_id, 0) for counts in seen) / total if total else 0.0
+
+HISTORY_BIAS: Final = 2.64
+HISTORY_SHARE: Final = 0.87
+HISTORY_WORDS: Final = 0.73
+"""Logistic regression on tasks of a project with reported issues: a lesson's log share of them, its words' log odds."""
+_WORDS_MIN: Final = 1e-3
+UNSEEN_AFTER: Final = 20
+"""After so many issues of a language a lesson without any of them is half as likely as the catalogue says."""
 
 
-def log_share(count: int, total: int) -> float:
-    """Return the logarithm of a lesson's share of a place's issues, shrunk towards 0 issues."""
-    return log((count + _PRIOR) / (total + 1))
+def likely_by_history(count: float, total: float, relevance: float) -> float:
+    """Return how probably a task raises the issue of a lesson that came `count` times among `total` in this language.
+
+    `relevance` is how probably its words fit the task.
+    """
+    share = log((count + _PRIOR) / (total + 1))
+    words = min(max(relevance, _WORDS_MIN), 1 - _WORDS_MIN)
+    score = HISTORY_BIAS + HISTORY_SHARE * share + HISTORY_WORDS * log(words / (1 - words))
+    return 1.0 / (1.0 + exp(-score))
+
+
+def unseen(total: float) -> float:
+    """Return the share of what the catalogue says that is left for a lesson of which `total` issues show none."""
+    return UNSEEN_AFTER / (UNSEEN_AFTER + total)

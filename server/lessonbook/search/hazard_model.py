@@ -15,6 +15,10 @@ from typing import Any, Final, NamedTuple, cast
 
 _VERSION: Final = 1
 _FAR: Final = 30.0
+THRESHOLD: Final = 0.15
+"""From this probability on a task is said to need a lesson, whatever the probability comes from."""
+SHARE: Final = 0.5
+"""Beside a likelier rule another needs this share of that one's probability."""
 
 
 class Need(NamedTuple):
@@ -80,17 +84,12 @@ class WeaknessModel:
 
 @dataclass(frozen=True, slots=True)
 class HazardModel:
-    """The weights that ship with the package.
-
-    A rule is likely from `threshold` on; beside a likelier one it needs `share` of that one's probability.
-    """
+    """The weights that ship with the package."""
 
     need: Line
     fit: Line
     weakness: WeaknessModel
     weakness_shift: float
-    threshold: float
-    share: float
 
     def of_weakness(self, probability: float) -> float:
         """Return a weakness's probability on the scale of `fit`, so that one threshold serves both."""
@@ -128,8 +127,6 @@ def model_from(content: Mapping[str, Any]) -> HazardModel:
             },
         ),
         weakness_shift=content["weakness_shift"],
-        threshold=content["threshold"],
-        share=content["share"],
     )
 
 

@@ -17,7 +17,7 @@ from math import log, sqrt
 from typing import Final, NamedTuple
 
 from lessonbook.search.context import Place
-from lessonbook.search.hazard_model import Fit, HazardModel, Need, load_hazard_model
+from lessonbook.search.hazard_model import SHARE, THRESHOLD, Fit, HazardModel, Need, load_hazard_model
 from lessonbook.search.tokenizer import words_of
 
 STEM_LETTERS: Final = 5
@@ -129,8 +129,8 @@ class Hazards:
     def likely(self, task: str, place: Place = NOWHERE) -> LikelyRules:
         """Return the rules whose issue `task` is likely to raise at `place`.
 
-        Probabilities are calibrated on tasks of which at least four in five need no lesson or few; those below the
-        model's threshold are left out.
+        Probabilities are calibrated on tasks of which at least four in five need no lesson or few; those below
+        `THRESHOLD` are left out.
         """
         return self.judged(self.matches(task, place), task, place, self._model or load_hazard_model())
 
@@ -144,7 +144,7 @@ class Hazards:
             of_weakness = need * model.of_weakness(probability)
             for name in self._of_weakness.get(weakness, ()):
                 found[name] = max(of_weakness, found.get(name, 0.0))
-        least = max(model.threshold, model.share * max(found.values(), default=0.0))
+        least = max(THRESHOLD, SHARE * max(found.values(), default=0.0))
         return LikelyRules({name: value for name, value in found.items() if value >= least}, need)
 
     def matches(self, task: str, place: Place = NOWHERE) -> TaskMatches:

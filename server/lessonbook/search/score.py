@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from math import exp
+from math import exp, log
 from operator import mul
 from typing import Final, NamedTuple, cast
 
@@ -49,6 +49,16 @@ class RelevanceModel:
         weights, bias = self.embedded if self.embedded and compared.similar else (self.weights, self.bias)
         score = bias + sum(map(mul, weights, compared))
         return 1.0 / (1.0 + exp(-score)) if score > -_FAR else 0.0
+
+
+WORDS_SHIFT: Final = 1.21
+"""Log odds by which words alone are worth more than their probability says: .05, their threshold, becomes .15."""
+
+
+def likely_by_words(relevance: float) -> float:
+    """Return how probably a task raises a lesson's issue where its words are all that tells, given its relevance."""
+    kept = min(max(relevance, 1e-9), 1 - 1e-9)
+    return 1.0 / (1.0 + exp(-(log(kept / (1 - kept)) + WORDS_SHIFT)))
 
 
 _FAR: Final = 500.0

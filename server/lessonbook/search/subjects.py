@@ -44,12 +44,6 @@ def document_of(text: str, why: str, rule_key: str, category: str) -> str:
     return document.document_of(text, why, rule_key, category, subjects_of_lesson(f"{rule_key}\n\n{text}\n{why}"))
 
 
-def with_tasks(body: str, tasks: Iterable[str]) -> str:
-    """Return a lesson's document with the kinds of task that raise its issue, as one more record."""
-    told = "; ".join(tasks)
-    return document.with_issue(body, "", told, "", subjects_of(told)) if told else body
-
-
 def with_issue(body: str, lesson_text: str, description: str, file: str, subjects: Subjects | None = None) -> str:
     """Return a lesson's document with one more issue behind it, as `search/document` has it.
 

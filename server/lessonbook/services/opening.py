@@ -3,12 +3,14 @@
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 from sqlalchemy import Connection, select
 
 from lessonbook.classify.catalogue import load_catalogue
 from lessonbook.classify.roster import load_roster
 from lessonbook.config.settings import Settings
+from lessonbook.domain.lesson import Lesson
 from lessonbook.services.cache.embeddings import Semantic
 from lessonbook.services.cache.precedents import PrecedentCaches
 from lessonbook.services.cache.shelf import Shelves
@@ -55,7 +57,7 @@ async def work_on(
         store=store,
         settings=settings,
         roster=roster,
-        shelves=Shelves(settings.learning),
+        shelves=Shelves(settings.learning, partial(_rule_of, settings)),
         precedent_caches=PrecedentCaches(),
         semantic=Semantic(settings.semantic, store, now),
         rate_limits=RateLimits(),
@@ -64,6 +66,12 @@ async def work_on(
         now=now,
         random_bytes=random_bytes,
     )
+
+
+def _rule_of(settings: Settings, lesson: Lesson) -> str:
+    """Return the id of the catalogue's rule that a lesson is of, empty if none."""
+    rule = load_catalogue(settings.data.catalogue).rule_of_lesson(lesson.lesson_text, lesson.rule_key)
+    return rule.id if rule else ""
 
 
 def _stored_secret(connection: Connection) -> str | None:

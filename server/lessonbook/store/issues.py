@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, insert, or_, select, text, update
 
@@ -44,11 +44,38 @@ _SEEN: Final = (
     .distinct()
 )
 
+_LATEST_PLACES: Final = (
+    select(issues.c.agent_name, issues.c.lesson_id, issues.c.file, issues.c.created_at)
+    .where(
+        issues.c.project == bindparam("project"),
+        issues.c.agent_name.in_(bindparam("agents", expanding=True)),
+        issues.c.lesson_id.is_not(None),
+        issues.c.file != "",
+    )
+    .order_by(issues.c.created_at.desc())
+    .limit(bindparam("most"))
+)
+
+
+class IssuePlace(NamedTuple):
+    """Where an issue of a lesson was seen, and when."""
+
+    agent_name: str
+    lesson_id: str
+    file: str
+    created_at: datetime
+
 
 def add(connection: Connection, rows: Sequence[Row]) -> None:
     """Insert issues."""
     if rows:
         connection.execute(insert(issues), rows)
+
+
+def latest_places(connection: Connection, project: str, agent_names: Sequence[str], most: int) -> list[IssuePlace]:
+    """Return where the agents' latest issues with a lesson and a file were seen, the latest first, at most `most`."""
+    wanted = {"project": project, "agents": list(agent_names), "most": most}
+    return [IssuePlace(*row) for row in connection.execute(_LATEST_PLACES, wanted)]
 
 
 def add_refinement_run(connection: Connection, row: Row) -> None:

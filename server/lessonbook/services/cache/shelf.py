@@ -9,13 +9,13 @@ sum.
 
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from heapq import nsmallest
 from itertools import islice
 from threading import Lock
-from typing import Final
+from typing import Final, Literal
 from weakref import WeakValueDictionary
 
 from cachetools import LRUCache
@@ -26,17 +26,21 @@ from lessonbook.domain.lesson import Lesson
 from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.vocabulary import SHARED_AGENT, Category
 from lessonbook.experiment.prior import DEFAULT_PRIOR, Prior
-from lessonbook.experiment.ranking import static_score, value
-from lessonbook.search.document import Subjects
+from lessonbook.experiment.ranking import static_score
+from lessonbook.search.context import COUNTED_MAX, IssueCounts, likely_by_history, unseen
+from lessonbook.search.hazard_model import THRESHOLD
 from lessonbook.search.index import RelevanceIndex, asked_words, parts_of
-from lessonbook.search.score import is_relevant
-from lessonbook.search.subjects import subjects_of
+from lessonbook.search.score import likely_by_words
+from lessonbook.search.task import TaskReading
+from lessonbook.search.tokenizer import words_of
 from lessonbook.services import prompt_section
 from lessonbook.services.cache.measured import Measure, Mode, counted_since
 from lessonbook.store import evidence as evidence_rows
+from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store import serving
 
+_DAY_S: Final = 86_400.0
 SHELVES_MAX: Final = 64
 OF_TASK_MAX: Final = 30
 """So many lessons at most are compared with a task: what comes after them is about something else."""
@@ -47,6 +51,13 @@ OFFERED_MAX: Final = 60
 NAMED_MAX: Final = 2
 """A task of so few words names its subject: what holds a word of it fits, unless a model can tell more."""
 
+ALIKE: Final = 0.8
+"""Lessons whose words are the same to this share say the same: one of them is offered."""
+
+Ground = Literal["words", "task", "history", "pinned"]
+"""What the probability that a lesson is needed comes from."""
+_NO_ISSUES: Final[Mapping[str, float]] = {}
+
 ALL_AGENTS: Final = ""
 """The name of the shelf that holds the lessons of all agents of a project."""
 
@@ -56,15 +67,15 @@ _Place = tuple[float, int, str]
 
 @dataclass(frozen=True, slots=True)
 class RankedLesson:
-    """A lesson, and how well it fits the task: from 0 to 1."""
+    """A lesson, the probability that the task raises its issue, and what that probability comes from."""
 
     lesson: Lesson
     relevance: float
+    by: Ground = "words"
 
 
-def asked_of(task: str, files: Collection[str]) -> str:
-    """Return what a call asks for, in one text: the task, and then the paths."""
-    return "\n".join((task, *files)).strip()
+def _says_the_same(one: frozenset[str], other: frozenset[str]) -> bool:
+    return len(one & other) >= ALIKE * max(len(one), len(other), 1)
 
 
 def _is_of(lesson: Lesson, categories: Collection[Category]) -> bool:
@@ -83,10 +94,12 @@ class Shelf:
         agent_name: str,
         learning: LearningSettings,
         measure_of: Callable[[str, str], Measure] | None = None,
+        rule_of: Callable[[Lesson], str] | None = None,
     ) -> None:
         self.project = project
         self.agent_name = agent_name
         self._measure_of = measure_of
+        self._rule_of = rule_of
         self._mode: Mode = learning.mode
         self._measures: dict[str, Measure] = {}
         self._owned: Counter[str] = Counter()
@@ -99,6 +112,12 @@ class Shelf:
         """Lessons without a coin: they come first where they fit. Those of them that are pinned are shown anyway."""
         self._always_show = frozenset(learning.always_show)
         self._revisions: dict[str, int] = {}
+        self._rules: dict[str, str] = {}
+        """The catalogue's rule of each lesson that has one."""
+        self._of_rule: dict[str, set[str]] = {}
+        self._words: dict[str, frozenset[str]] = {}
+        self._issues: dict[str, IssueCounts] = {}
+        """The latest issues of each agent that had any."""
 
     def refresh(self, connection: Connection) -> None:
         """Fetch what changed since the last call, in the transaction of `connection`."""
@@ -159,6 +178,18 @@ class Shelf:
         for measure in measures:
             may_toss = eventful is None or measure.agent_name in eventful
             measure.refresh(connection, self._lessons_of(measure.agent_name), now, may_toss=may_toss)
+        self._refresh_issues(connection, [measure.agent_name for measure in measures], now)
+
+    def _refresh_issues(self, connection: Connection, agent_names: Sequence[str], now: datetime) -> None:
+        """Read which issues came lately, and where."""
+        latest = issue_rows.latest_places(connection, self.project, agent_names, COUNTED_MAX)
+        by_agent: dict[str, list[tuple[str, str, float]]] = {}
+        for seen in latest:
+            age_days = (now - seen.created_at).total_seconds() / _DAY_S
+            by_agent.setdefault(seen.agent_name, []).append((seen.lesson_id, seen.file, age_days))
+        for agent_name in agent_names:
+            self._issues.pop(agent_name, None)
+        self._issues |= {agent_name: IssueCounts(seen) for agent_name, seen in by_agent.items()}
 
     def _lessons_of(self, agent_name: str) -> list[Lesson]:
         return [lesson for lesson in self.lessons.values() if lesson.agent_name in (agent_name, SHARED_AGENT)]
@@ -171,79 +202,113 @@ class Shelf:
 
     def fitting(
         self,
-        task: str,
-        files: Collection[str],
+        reading: TaskReading,
         categories: Collection[Category],
         similar: Mapping[str, float] | None = None,
-        subjects: Subjects | None = None,
         agent_name: str = "",
     ) -> list[RankedLesson]:
-        """Return the lessons worth offering for a task, the most valuable first, at most `OFFERED_MAX`.
+        """Return the lessons worth offering for a task, the likeliest first, at most `OFFERED_MAX`.
 
-        Those that speak of its subject, and those that a person pinned: where nothing does, nothing else. What a person
-        vouches for so that no coin decides about it comes first.
-        Paths tell little, so that a word in common is enough; a task of a word or two names its subject. Without a task
-        and files, those of the highest static score. `similar` has an embedding model's cosine by lesson id,
-        `subjects` what the task is about, where that is known already.
-        Lessons of `agent_name`, for whom the run counts, come first where they fit equally, and only theirs and those
-        shared by all are shown because they are pinned.
+        Those whose issue the task is likely to raise, and those that a person pinned: where none is likely, no others.
+        What a person vouches for so that no coin decides about it comes first, then what is likelier; lessons of
+        `agent_name`, for whom the run counts, precede others that are as likely. Of lessons that say nearly the same
+        the first stays. Without a task and files: those of the highest static score. `similar` has an embedding
+        model's cosine by lesson id.
         """
         mine = {agent_name or self.agent_name, SHARED_AGENT}
         always = self._always
-        if not task.strip() and not files:
+        if not reading.query:
             places = (self.lessons[lesson_id] for *_, lesson_id in self._order)
             found = (lesson for lesson in places if _is_of(lesson, categories))
-            fits = islice(self._distinct([RankedLesson(lesson, 1.0) for lesson in found], mine), OFFERED_MAX)
+            fits = islice(self._distinct((RankedLesson(lesson, 1.0) for lesson in found), mine), OFFERED_MAX)
             return sorted(fits, key=lambda fit: fit.lesson.id in always, reverse=True)
-        scores = self._scores(task, files, similar, subjects_of(task) if subjects is None else subjects)
-        named = self._named(task, scores) if not similar else ()
-        wanted = {lesson_id: score for lesson_id, score in scores.items() if is_relevant(score) or lesson_id in named}
+        likely = self.likely(reading, similar)
+        fits = [fit for fit in likely.values() if fit.relevance >= THRESHOLD]
         for lesson_id in self._pinned_of(mine):
-            wanted.setdefault(lesson_id, scores.get(lesson_id, 0.0))
-        lessons = ((self.lessons[lesson_id], score) for lesson_id, score in wanted.items())
-        fits = [RankedLesson(lesson, score) for lesson, score in lessons if _is_of(lesson, categories)]
+            if lesson_id not in likely or likely[lesson_id].relevance < THRESHOLD:
+                fits.append(RankedLesson(self.lessons[lesson_id], THRESHOLD, "pinned"))
 
-        def worth(fit: RankedLesson) -> tuple[bool, float, bool, int, str]:
-            loss, seen, lesson_id = self._places[fit.lesson.id]
-            is_other = fit.lesson.agent_name not in mine
-            return lesson_id not in always, -value(-loss, fit.relevance), is_other, seen, lesson_id
+        def worth(fit: RankedLesson) -> tuple[bool, float, bool, _Place]:
+            lesson = fit.lesson
+            return lesson.id not in always, -fit.relevance, lesson.agent_name not in mine, self._places[lesson.id]
 
-        return nsmallest(OFFERED_MAX, self._distinct(fits, mine), key=worth)
+        best = nsmallest(OFFERED_MAX, (fit for fit in fits if _is_of(fit.lesson, categories)), key=worth)
+        return list(self._distinct(best, mine))
+
+    def likely(self, reading: TaskReading, similar: Mapping[str, float] | None = None) -> dict[str, RankedLesson]:
+        """Return how probably the task raises the issue of each lesson that has anything to do with it, by lesson id.
+
+        The first that applies decides: how often the issue came in this project in code of the task's languages; what
+        the catalogue knows of tasks that raise the lesson's rule; the lesson's words.
+        """
+        relevances = self._relevances(reading, similar)
+        named = self._named(reading, relevances) if not similar else ()
+        counts = {agent_name: known.here(reading.place) for agent_name, known in self._issues.items()}
+        totals = {agent_name: sum(here.values()) for agent_name, here in counts.items()}
+        rules = reading.likely.rules
+        candidates = {
+            *relevances,
+            *(lesson_id for here in counts.values() for lesson_id in here if lesson_id in self.lessons),
+            *(lesson_id for rule in rules for lesson_id in self._of_rule.get(rule, ())),
+        }
+        found: dict[str, RankedLesson] = {}
+        for lesson_id in candidates:
+            lesson = self.lessons[lesson_id]
+            relevance, owner = relevances.get(lesson_id, 0.0), self.owner_of(lesson)
+            count, total = counts.get(owner, _NO_ISSUES).get(lesson_id, 0.0), totals.get(owner, 0.0)
+            rule = self._rules.get(lesson_id, "")
+            by_task = unseen(total - count) * rules.get(rule, 0.0)
+            if count and (by_history := reading.likely.need * likely_by_history(count, total, relevance)) > by_task:
+                found[lesson_id] = RankedLesson(lesson, by_history, "history")
+            elif rule:
+                found[lesson_id] = RankedLesson(lesson, by_task, "task")
+            else:
+                by_words = likely_by_words(relevance) if relevance else 0.0
+                found[lesson_id] = RankedLesson(lesson, max(by_words, THRESHOLD if lesson_id in named else 0.0))
+        return found
+
+    def _distinct(self, fits: Iterable[RankedLesson], mine: Collection[str]) -> Iterator[RankedLesson]:
+        """Give `fits` in their order without those that say nearly what one before them says.
+
+        Several agents may have the same lesson: the copy of `mine` takes the place of the likeliest.
+        """
+        kept: dict[str, RankedLesson] = {}
+        for fit in fits:
+            words = self._words_of(fit.lesson)
+            same = next((other for other in kept.values() if _says_the_same(words, self._words_of(other.lesson))), None)
+            if same is None:
+                kept[fit.lesson.id] = fit
+            elif (
+                fit.lesson.lesson_text == same.lesson.lesson_text
+                and fit.lesson.agent_name in mine
+                and same.lesson.agent_name not in mine
+            ):
+                kept[same.lesson.id] = replace(same, lesson=fit.lesson)
+        yield from kept.values()
+
+    def _words_of(self, lesson: Lesson) -> frozenset[str]:
+        words = self._words.get(lesson.id)
+        if words is None:
+            words = self._words[lesson.id] = frozenset(words_of(lesson.lesson_text))
+        return words
 
     def _pinned_of(self, agents: Collection[str]) -> list[str]:
         exempt = (self.lessons[lesson_id] for lesson_id in self._always)
         return [lesson.id for lesson in exempt if lesson.pinned and lesson.agent_name in agents]
 
-    def _distinct(self, fits: list[RankedLesson], mine: Collection[str]) -> list[RankedLesson]:
-        """Return `fits` in their order, each text once: several agents may have the same lesson. Those of `mine` stay.
+    def _named(self, reading: TaskReading, relevances: Mapping[str, float]) -> Collection[str]:
+        """Return the lessons that hold what a short task names, though few words say little; for paths alone, all."""
+        if not reading.task:
+            return relevances.keys()
+        return self._index.holding(reading.task) if len(asked_words(reading.task)) <= NAMED_MAX else ()
 
-        It fits as well as the best of its copies does, which may have other issues behind it.
-        """
-        if self.agent_name != ALL_AGENTS:
-            return fits
-        kept: dict[str, RankedLesson] = {}
-        for fit in fits:
-            known = kept.setdefault(fit.lesson.lesson_text, fit)
-            if known is not fit:
-                better = known if known.lesson.agent_name in mine or fit.lesson.agent_name not in mine else fit
-                kept[fit.lesson.lesson_text] = RankedLesson(better.lesson, max(known.relevance, fit.relevance))
-        return list(kept.values())
-
-    def _named(self, task: str, scores: Mapping[str, float]) -> Collection[str]:
-        """Return the lessons that hold what a short task names, though their score is low; for paths alone, all."""
-        if not task.strip():
-            return scores.keys()
-        return self._index.holding(task) if len(asked_words(task)) <= NAMED_MAX else ()
-
-    def _scores(
-        self, task: str, files: Collection[str], similar: Mapping[str, float] | None, subjects: Subjects
-    ) -> dict[str, float]:
-        """Return how probably each lesson is relevant to the task as a whole, or to a part of it if that is more.
+    def _relevances(self, reading: TaskReading, similar: Mapping[str, float] | None) -> dict[str, float]:
+        """Return how probably each lesson's words are about the task as a whole, or about a part of it if that is more.
 
         A task often names several things at once, and a lesson for one of them fits. Only the whole is embedded.
         """
-        scores = self._index.scores(asked_of(task, files), similar=similar, subjects=subjects, most=OF_TASK_MAX)
-        for part in parts_of(task):
+        scores = self._index.scores(reading.query, similar=similar, subjects=reading.subjects, most=OF_TASK_MAX)
+        for part in parts_of(reading.task):
             for lesson_id, score in self._index.scores(part, most=OF_PART_MAX).items():
                 scores[lesson_id] = max(score, scores.get(lesson_id, 0.0))
         return scores
@@ -263,12 +328,18 @@ class Shelf:
         if (place := self._places.pop(lesson.id, None)) is not None:
             del self._order[bisect_left(self._order, place)]
         self._costs.pop(lesson.id, None)
+        self._words.pop(lesson.id, None)
+        if rule := self._rules.pop(lesson.id, ""):
+            self._of_rule[rule].discard(lesson.id)
         if (before := self.lessons.get(lesson.id)) is not None:
             self._own(before, -1)
         if lesson.status in SERVABLE and lesson.is_active:
             self.lessons[lesson.id] = lesson
             self._own(lesson, 1)
             self._index.put(lesson.id, body)
+            if self._rule_of and (rule := self._rule_of(lesson)):
+                self._rules[lesson.id] = rule
+                self._of_rule.setdefault(rule, set()).add(lesson.id)
             place = (-static_score(lesson.severity, lesson.effectiveness_score), -lesson.issue_count, lesson.id)
             self._places[lesson.id] = place
             insort(self._order, place)
@@ -287,8 +358,15 @@ class Shelf:
 class Shelves:
     """The shelves of this process, the least recently used given up first. Transactions on several threads share it."""
 
-    def __init__(self, learning: LearningSettings, most: int = SHELVES_MAX) -> None:
+    def __init__(
+        self,
+        learning: LearningSettings,
+        rule_of: Callable[[Lesson], str] | None = None,
+        most: int = SHELVES_MAX,
+    ) -> None:
+        """Take the settings, and what returns the id of the catalogue's rule that a lesson is of, empty if none."""
         self._learning = learning
+        self._rule_of = rule_of
         self._shelves: LRUCache[tuple[str, str], Shelf] = LRUCache(most)
         self._lock = Lock()
         self._measures: WeakValueDictionary[tuple[str, str], Measure] = WeakValueDictionary()
@@ -300,7 +378,7 @@ class Shelves:
 
     def fill(self, connection: Connection, project: str, agent_name: str) -> Shelf:
         """Return an agent's shelf, filled from the database."""
-        shelf = Shelf(project, agent_name, self._learning, self._measure_of)
+        shelf = Shelf(project, agent_name, self._learning, self._measure_of, self._rule_of)
         shelf.refresh(connection)
         with self._lock:
             self._shelves[project, agent_name] = shelf

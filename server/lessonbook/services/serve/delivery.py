@@ -12,6 +12,7 @@ from typing import Any, Final
 import anyio.to_thread
 from sqlalchemy import Connection
 
+from lessonbook.classify.task_rules import hazards_of
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.loop import LessonQuery, Lessons, ServedLesson
 from lessonbook.domain.token_estimate import estimate_tokens
@@ -27,13 +28,12 @@ from lessonbook.experiment.policy import (
     ranked,
 )
 from lessonbook.experiment.ranking import fill
-from lessonbook.search.document import Subjects
-from lessonbook.search.subjects import subjects_of
+from lessonbook.search.task import TaskReading, read_task
 from lessonbook.services import prompt_section
 from lessonbook.services.agent_names import Named, give_name
 from lessonbook.services.agent_names import named as meaning_of_name
 from lessonbook.services.cache.measured import Measure, effect_of
-from lessonbook.services.cache.shelf import ALL_AGENTS, RankedLesson, Shelf, asked_of
+from lessonbook.services.cache.shelf import ALL_AGENTS, RankedLesson, Shelf
 from lessonbook.services.workspace import Workspace, hash_of
 from lessonbook.store import idempotency, runs, serving
 from lessonbook.store.runs import DeliveryRow, RunRow
@@ -74,9 +74,9 @@ async def get_lessons(work: Workspace, caller: Caller, query: LessonQuery) -> Le
     The same call in the same run answers the same, whatever has been learned meanwhile; only a lesson that may no
     longer be served is left out. Several agents may work in one run.
     """
-    place, subjects = await _place_of(work, caller, query)
+    place, reading = await _read(work, caller, query)
     shelf = await _shelf(work, caller, place)
-    similar = await work.semantic.similar(caller.project, asked_of(query.task, query.files))
+    similar = await work.semantic.similar(caller.project, reading.query)
     run_id = query.run_id or work.new_run_id()
     fingerprint = hash_of({"agent": place.agent_name, "query": query.model_dump_json(exclude={"run_id"})})
 
@@ -92,7 +92,7 @@ async def get_lessons(work: Workspace, caller: Caller, query: LessonQuery) -> Le
             run = runs.find(connection, caller.project, run_id)
             earlier = runs.deliveries_of(connection, caller.project, run_id)
         call = _Serving(work, caller, place, shelf, query, run_id, run, earlier, now)
-        return call.log(connection, *call.choose(similar, subjects), fingerprint)
+        return call.log(connection, *call.choose(reading, similar), fingerprint)
 
     pick = await work.store.write_briefly(transaction)
     if place.is_new:
@@ -114,8 +114,8 @@ class _Place:
     is_new: bool = False
 
 
-async def _place_of(work: Workspace, caller: Caller, query: LessonQuery) -> tuple[_Place, Subjects]:
-    """Return the place of the agent named, else of the connection's, else of all agents' lessons; and the subjects.
+async def _read(work: Workspace, caller: Caller, query: LessonQuery) -> tuple[_Place, TaskReading]:
+    """Return the place of the agent named, else of the connection's, else of all agents' lessons; and the task, read.
 
     A name that is no agent is kept as a label, and the agent found as if none had been named.
     """
@@ -123,21 +123,21 @@ async def _place_of(work: Workspace, caller: Caller, query: LessonQuery) -> tupl
     own = work.roster.resolve(caller.agent_name) if caller.agent_name else ""
     agent_name = named.agent_name or own
     # Words and paths that somebody sends are read before the transaction, where they hold up nobody else.
-    responsible, subjects = await anyio.to_thread.run_sync(
+    responsible, reading = await anyio.to_thread.run_sync(
         lambda: (
             None if agent_name else work.roster.responsible(query.task, query.files),
-            subjects_of(query.task),
+            read_task(query.task, query.files, hazards_of(work.catalogue)),
         )
     )
     if agent_name:
         is_given = agent_name == own and not work.roster.known(own)
         is_new = is_given and _is_new(work, caller, own)
-        return _Place(agent_name, agent_name, named.label, _told(named), is_new), subjects
+        return _Place(agent_name, agent_name, named.label, _told(named), is_new), reading
     agent_name = responsible or work.settings.refiner.default_agent
     found = f"counted for {responsible}, by the task and files" if responsible else f"counted for {agent_name}"
     who = _told(named) or "No agent named"
     note = f"{who}: {found}; the lessons of all agents were searched."
-    return _Place(agent_name, ALL_AGENTS, named.label, note), subjects
+    return _Place(agent_name, ALL_AGENTS, named.label, note), reading
 
 
 def _is_new(work: Workspace, caller: Caller, agent_name: str) -> bool:
@@ -188,13 +188,10 @@ class _Serving:
     earlier: Mapping[str, DeliveryRow]
     now: datetime
 
-    def choose(self, similar: Mapping[str, float], subjects: Subjects) -> tuple[_Pick, list[Row]]:
-        """Return what to serve, and the deliveries to log for it.
-
-        `similar` is what an embedding model says of the task, `subjects` what it is about.
-        """
+    def choose(self, reading: TaskReading, similar: Mapping[str, float]) -> tuple[_Pick, list[Row]]:
+        """Return what to serve, and the deliveries to log for it; `similar` is what an embedding model says."""
         query, shelf = self.query, self.shelf
-        fitting = shelf.fitting(query.task, query.files, query.categories, similar, subjects, self.place.agent_name)
+        fitting = shelf.fitting(reading, query.categories, similar, self.place.agent_name)
         fits = {fit.lesson.id: fit for fit in fitting}
         held_out = self._is_held_out() or bool(self._measure.stop)
         chances = {name: self._chance(fit.lesson, held_out=held_out) for name, fit in fits.items()}

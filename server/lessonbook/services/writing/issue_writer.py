@@ -13,7 +13,7 @@ from lessonbook.domain.loop import RefinedIssue, Refinement
 from lessonbook.domain.vocabulary import VOUCHED, Category, IssueAction, Severity, Source
 from lessonbook.screening.offer import Offer
 from lessonbook.search.document import Subjects
-from lessonbook.search.subjects import with_issue
+from lessonbook.search.subjects import document_of, with_issue
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import Scores
 from lessonbook.store import issues as issue_rows
@@ -276,8 +276,7 @@ def waiting(offer: Offer) -> str:
 
 def reindex(ledger: Ledger, lesson: Lesson, most: int) -> None:
     """Plan a lesson's document from its words and the latest issues behind it, `most` at most."""
-    curated = lesson.provenance.get("catalogue") or ""
-    body = ledger.document_of(lesson.lesson_text, lesson.rationale, lesson.rule_key, lesson.category, curated)
+    body = document_of(lesson.lesson_text, lesson.rationale, lesson.rule_key, lesson.category)
     for issue in issue_rows.of_lesson(ledger.connection, ledger.caller.project, lesson.id, most):
         body = with_issue(body, lesson.lesson_text, issue["description"], issue["file"])
     ledger.document(lesson.id, body)

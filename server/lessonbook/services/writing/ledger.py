@@ -8,13 +8,13 @@ from typing import Any
 from sqlalchemy import Connection
 
 from lessonbook.domain.lesson import Caller, Lesson
-from lessonbook.domain.lesson_names import catalogue_name, content_hash, text_name
+from lessonbook.domain.lesson_names import content_hash, text_name
 from lessonbook.domain.lesson_status import SERVABLE, Action, Status, allowed_targets
 from lessonbook.domain.token_estimate import estimate_lesson_tokens
 from lessonbook.domain.vocabulary import SEVERITY_RANK
 from lessonbook.experiment.effect import posterior
 from lessonbook.screening.offer import Offer
-from lessonbook.search.subjects import document_of, with_tasks
+from lessonbook.search.subjects import document_of
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import audit
 from lessonbook.store import lessons as lesson_rows
@@ -123,9 +123,7 @@ class Ledger:
             }
         )
         self._keys += self._rows(lesson_id, agent_name, keys or (text_name(offer.text),))
-        self._documents[lesson_id] = self.document_of(
-            offer.text, offer.why, offer.rule_key, offer.category, offer.catalogue_id
-        )
+        self._documents[lesson_id] = document_of(offer.text, offer.why, offer.rule_key, offer.category)
         self._version(lesson_id, 1, 1, "create", "; ".join(offer.reasons) or offer.trust, status, offer, {})
         self._audit.append(("lesson.create", lesson_id, {"status": status, "trust": offer.trust, "agent": agent_name}))
         self._made[lesson_id] = agent_name
@@ -192,12 +190,6 @@ class Ledger:
         self._audit.append(
             (f"lesson.{action}", lesson.id, {"from": lesson.status, "to": status, "reason": reason, **(numbers or {})})
         )
-
-    def document_of(self, text: str, why: str, rule_key: str, category: str, catalogue_id: str) -> str:
-        """Return what search reads of a lesson before any issue is behind it; the catalogue knows what raises its."""
-        body = document_of(text, why, rule_key, category)
-        rule = self.work.catalogue.find(catalogue_name(catalogue_id)) if catalogue_id else None
-        return with_tasks(body, rule.tasks) if rule is not None else body
 
     def document(self, lesson_id: str, body: str) -> None:
         """Plan what full-text search reads of a lesson."""
