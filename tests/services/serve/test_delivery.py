@@ -465,8 +465,8 @@ async def test_issue_text_is_never_served(loop, agent: Caller, seed: int) -> Non
     served = [await loop.get(agent, task=dice.choice(descriptions), max_lessons=50, max_tokens=8_000) for _ in range(3)]
     served += [await loop.get(agent, max_lessons=50, max_tokens=8_000)]
     allowed = set().union(*map(runs_of_words, offered))
+    assert served[-1].lessons
     for answer in served:
-        assert answer.lessons
         told = runs_of_words(answer.prompt_section)
         for description in descriptions:
             assert not (runs_of_words(description) & told) - allowed
