@@ -69,9 +69,9 @@ async def work_on(
 
 
 def _rule_of(settings: Settings, lesson: Lesson) -> str:
-    """Return the id of the catalogue's rule that a lesson is of, empty if none."""
+    """Return the id of the catalogue's rule that a lesson is of; empty if none, or if it says nothing of tasks."""
     rule = load_catalogue(settings.data.catalogue).rule_of_lesson(lesson.lesson_text, lesson.rule_key)
-    return rule.id if rule else ""
+    return rule.id if rule and rule.tasks else ""
 
 
 def _stored_secret(connection: Connection) -> str | None:

@@ -9,11 +9,10 @@ sum.
 
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from heapq import nsmallest
-from itertools import islice
 from threading import Lock
 from typing import Final, Literal
 from weakref import WeakValueDictionary
@@ -54,6 +53,9 @@ NAMED_MAX: Final = 2
 ALIKE: Final = 0.8
 """Lessons whose words are the same to this share say the same: one of them is offered."""
 
+SURE: Final = 0.5
+"""From this relevance on a lesson's words alone say that it is needed, whatever the catalogue knows."""
+
 Ground = Literal["words", "task", "history", "pinned"]
 """What the probability that a lesson is needed comes from."""
 _NO_ISSUES: Final[Mapping[str, float]] = {}
@@ -72,10 +74,6 @@ class RankedLesson:
     lesson: Lesson
     relevance: float
     by: Ground = "words"
-
-
-def _says_the_same(one: frozenset[str], other: frozenset[str]) -> bool:
-    return len(one & other) >= ALIKE * max(len(one), len(other), 1)
 
 
 def _is_of(lesson: Lesson, categories: Collection[Category]) -> bool:
@@ -220,7 +218,7 @@ class Shelf:
         if not reading.query:
             places = (self.lessons[lesson_id] for *_, lesson_id in self._order)
             found = (lesson for lesson in places if _is_of(lesson, categories))
-            fits = islice(self._distinct((RankedLesson(lesson, 1.0) for lesson in found), mine), OFFERED_MAX)
+            fits = self._distinct((RankedLesson(lesson, 1.0) for lesson in found), mine)[:OFFERED_MAX]
             return sorted(fits, key=lambda fit: fit.lesson.id in always, reverse=True)
         likely = self.likely(reading, similar)
         fits = [fit for fit in likely.values() if fit.relevance >= THRESHOLD]
@@ -233,7 +231,7 @@ class Shelf:
             return lesson.id not in always, -fit.relevance, lesson.agent_name not in mine, self._places[lesson.id]
 
         best = nsmallest(OFFERED_MAX, (fit for fit in fits if _is_of(fit.lesson, categories)), key=worth)
-        return list(self._distinct(best, mine))
+        return self._diverse(self._distinct(best, mine))
 
     def likely(self, reading: TaskReading, similar: Mapping[str, float] | None = None) -> dict[str, RankedLesson]:
         """Return how probably the task raises the issue of each lesson that has anything to do with it, by lesson id.
@@ -260,31 +258,37 @@ class Shelf:
             by_task = unseen(total - count) * rules.get(rule, 0.0)
             if count and (by_history := reading.likely.need * likely_by_history(count, total, relevance)) > by_task:
                 found[lesson_id] = RankedLesson(lesson, by_history, "history")
-            elif rule:
+            elif rule and (by_task or relevance < SURE):
                 found[lesson_id] = RankedLesson(lesson, by_task, "task")
             else:
                 by_words = likely_by_words(relevance) if relevance else 0.0
                 found[lesson_id] = RankedLesson(lesson, max(by_words, THRESHOLD if lesson_id in named else 0.0))
         return found
 
-    def _distinct(self, fits: Iterable[RankedLesson], mine: Collection[str]) -> Iterator[RankedLesson]:
-        """Give `fits` in their order without those that say nearly what one before them says.
+    def _distinct(self, fits: Iterable[RankedLesson], mine: Collection[str]) -> list[RankedLesson]:
+        """Return `fits` in their order, each text once: several agents may have the same lesson. Those of `mine` stay.
 
-        Several agents may have the same lesson: the copy of `mine` takes the place of the likeliest.
+        It is as likely as the likeliest of its copies, which may have other issues behind it.
         """
         kept: dict[str, RankedLesson] = {}
         for fit in fits:
-            words = self._words_of(fit.lesson)
-            same = next((other for other in kept.values() if _says_the_same(words, self._words_of(other.lesson))), None)
-            if same is None:
-                kept[fit.lesson.id] = fit
-            elif (
-                fit.lesson.lesson_text == same.lesson.lesson_text
-                and fit.lesson.agent_name in mine
-                and same.lesson.agent_name not in mine
-            ):
-                kept[same.lesson.id] = replace(same, lesson=fit.lesson)
-        yield from kept.values()
+            known = kept.setdefault(fit.lesson.lesson_text, fit)
+            if known is not fit and fit.lesson.agent_name in mine and known.lesson.agent_name not in mine:
+                kept[fit.lesson.lesson_text] = replace(known, lesson=fit.lesson)
+        return list(kept.values())
+
+    def _diverse(self, fits: Iterable[RankedLesson]) -> list[RankedLesson]:
+        """Return `fits` in their order without those that say nearly what one before them says."""
+        kept: list[RankedLesson] = []
+        for fit in fits:
+            if all(self._alike(fit.lesson, other.lesson) < ALIKE for other in kept):
+                kept.append(fit)
+        return kept
+
+    def _alike(self, one: Lesson, other: Lesson) -> float:
+        """Return the share of their words, by the longer one, that two lessons have in common."""
+        mine, others = self._words_of(one), self._words_of(other)
+        return len(mine & others) / max(len(mine), len(others), 1)
 
     def _words_of(self, lesson: Lesson) -> frozenset[str]:
         words = self._words.get(lesson.id)
