@@ -19,7 +19,9 @@ NAMES = st.text("abcdefghijklmnopqrstuvwxyz", min_size=2, max_size=12)
         ("the user is not in it", []),
         ("N+1 queries in 42 calls at 7", ["query", "42", "call"]),
         ("src/api/orders.py", ["src", "api", "order", "py"]),
-        ("größe", ["gr"]),
+        ("größe", ["grösse"]),
+        ("ＡＰＩ 検索機能 と index", ["api", "index", "検索", "索機", "機能", "と"]),
+        ("проверка getUserName", ["getusername", "nam", "проверка"]),
         ("", []),
     ],
 )
@@ -58,9 +60,8 @@ def test_a_stem_is_never_longer_and_never_empty(word: str) -> None:
 def test_terms_are_short_plain_words_whatever_the_text(text: str) -> None:
     for term in words_of(text):
         assert 0 < len(term) <= 40
-        assert term.isascii()
-        assert term.isalnum()
-        assert term == term.lower()
+        assert " " not in term
+        assert term == term.casefold() or not term.isascii()
 
 
 @given(st.lists(NAMES, min_size=1, max_size=6))

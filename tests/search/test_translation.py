@@ -1,7 +1,5 @@
 """English index terms of tasks in other languages."""
 
-import time
-from collections.abc import Callable
 from importlib import resources
 
 import pytest
@@ -9,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lessonbook.search.tokenizer import READ_MAX
-from lessonbook.search.translation import english_of, unicode_words
+from lessonbook.search.translation import english_of
 
 TASKS = [
     ("Der Nutzer soll eine Rechnung herunterladen können", "user invoice download"),
@@ -126,38 +124,13 @@ def test_words_that_are_not_known_give_nothing(text: str) -> None:
     assert english_of(text) == []
 
 
-@pytest.mark.parametrize(
-    ("text", "terms"),
-    [
-        ("認証を", ["認証", "証を"]),
-        ("鍵", ["鍵"]),
-        ("ไทย", ["ไท", "ทย"]),
-        ("Загрузка ФАЙЛОВ", ["загрузка", "файлов"]),
-        ("파일을", ["파일", "일을"]),
-        ("Straße", ["strasse"]),
-        ("ＡＰＩ v2", ["api"]),
-        ("ﾛｸﾞ", ["ログ"]),
-        ("हिन्दी भाषा", ["हिन्दी", "भाषा"]),
-        ("plain ASCII", []),
-    ],
-)
-def test_text_in_other_scripts_is_indexed_by_its_own_words(text: str, terms: list[str]) -> None:
-    assert unicode_words(text) == terms
-
-
 @given(st.text(max_size=400) | st.text("aeinrstüßгдежз的录用户ーんる가파일في ال '-\u0301", max_size=400))
-def test_any_text_gives_plain_english_words_and_short_terms(text: str) -> None:
+def test_any_text_gives_plain_english_words(text: str) -> None:
     assert all(word.isascii() and word.replace("-", "").isalpha() for word in english_of(text))
-    assert all(0 < len(term) <= 40 for term in unicode_words(text))
 
 
-@pytest.mark.parametrize("read", [english_of, unicode_words])
 @pytest.mark.parametrize(
     "piece", ["Zahlungsdienst und ", "录", "データ", "가파일", "والملفات ", "a\u0301", "ﷺ", "é" * 39 + " "]
 )
-def test_time_grows_with_the_text_up_to_its_bound(read: Callable[[str], list[str]], piece: str) -> None:
-    read(piece * 10)
-    started = time.process_time()
-    read(piece * 200_000)
-    assert time.process_time() - started < 1
-    assert read(piece * READ_MAX) == read((piece * READ_MAX)[:READ_MAX])
+def test_only_the_beginning_of_a_long_text_is_read(piece: str) -> None:
+    assert english_of(piece * READ_MAX) == english_of((piece * READ_MAX)[:READ_MAX])

@@ -1,8 +1,10 @@
-"""Words of developer text: identifiers split, inflections folded."""
+"""Index terms of developer text: identifiers split, English endings removed, other scripts as they are written."""
 
 import re
 from functools import lru_cache
 from typing import Final
+
+from lessonbook.search.scripts import split_scripts
 
 READ_MAX: Final = 4_000
 """Characters of a text that search and severity read, so that time stays bounded."""
@@ -138,12 +140,14 @@ _WORD_MAX: Final = 40
 def words_of(text: str) -> list[str]:
     """Return the index terms of `text`, in order: lower case, stemmed, without stop words.
 
-    An identifier gives itself and its parts: `getUserName` → `getusername`, `user`, `name`.
+    An identifier gives itself and its parts: `getUserName` → `getusername`, `user`, `name`. What is not written in
+    ASCII comes last, as `search/scripts` cuts it.
     """
+    ascii_text, others = split_scripts(text)
     terms: list[str] = []
-    for identifier in _IDENTIFIER.findall(text):
+    for identifier in _IDENTIFIER.findall(ascii_text):
         terms += _known_terms_of(identifier) if len(identifier) <= _WORD_MAX else _terms_of(identifier)
-    return terms
+    return terms + others if others else terms
 
 
 def _terms_of(identifier: str) -> tuple[str, ...]:

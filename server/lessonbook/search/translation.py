@@ -1,4 +1,4 @@
-"""Terms of tasks in other languages: their English index terms, and index terms of their own script."""
+"""Tasks in other languages: the English index terms of their words."""
 
 import re
 import unicodedata
@@ -90,43 +90,6 @@ def english_of(text: str) -> list[str]:
         else:
             terms += _spaced(words, script)
     return [word for term in terms for word in term.split()]
-
-
-def unicode_words(text: str) -> list[str]:
-    """Return index terms of the words of `text` that are not ASCII, in order: NFKC, casefolded.
-
-    Scripts without spaces, and Korean with its attached particles, give pairs of neighbouring characters (as
-    Lucene's CJKBigramFilter does); other scripts give whole words of at most 40 characters. Reads `READ_MAX`
-    characters.
-    """
-    text = text[:READ_MAX]
-    if text.isascii():
-        return []
-    terms: list[str] = []
-    for token in _TOKEN.findall(text):
-        if token.isascii():
-            continue
-        folded = unicodedata.normalize("NFKC", token).casefold()[:READ_MAX]
-        for piece in _PIECE.findall(folded):
-            if _UNSPACED.match(piece):
-                terms += [piece[at : at + 2] for at in range(max(1, len(piece) - 1))]
-            elif len(piece) > 1 and not (piece.isascii() and piece in token.lower()):
-                terms.append(piece[:_WORD_MAX])
-    return terms
-
-
-_UNSPACED_RANGES: Final = (
-    "\u0e01-\u0e4e\u0e80-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17d3\u3005-\u3007\u3041-\u3096\u30a1-\u30fa\u30fc"
-    "\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff"
-)
-_MARKS: Final = (
-    "\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0903\u093a-\u094f\u0981-\u0983"
-    "\u09bc-\u09cd\u0a01-\u0a4d\u0a81-\u0acd\u0b01-\u0b57\u0b82-\u0bcd\u0c00-\u0c56\u0c81-\u0cd6\u0d00-\u0d4d"
-    "\u0d82-\u0ddf\u0e31-\u0e3a\u0e47-\u0e4e\u0eb1-\u0ebc\u0ec8-\u0ecd\u102b-\u103e\u17b4-\u17d3\u3099\u309a\uff9e\uff9f"
-)
-_TOKEN: Final = re.compile(rf"(?:[^\W_]|[{_MARKS}])+")
-_PIECE: Final = re.compile(rf"[{_UNSPACED_RANGES}]+|(?:(?![{_UNSPACED_RANGES}])(?:[^\W_]|[{_MARKS}]))+")
-_UNSPACED: Final = re.compile(rf"[{_UNSPACED_RANGES}]")
 
 
 def _is_english(text: str) -> bool:
