@@ -24,6 +24,7 @@ from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import ReportKind
 
 if TYPE_CHECKING:
+    from lessonbook.domain.loop import LessonQuery
     from lessonbook.domain.operator import FileReport
     from lessonbook.edges.access.gateway import Gateway
 
@@ -44,6 +45,9 @@ def get(
     max_lessons: Annotated[int, typer.Option(help="At most so many lessons.")] = 5,
     max_tokens: Annotated[int, typer.Option(help="At most so many tokens.")] = 600,
     run_id: Annotated[str, typer.Option("--run", help="The run: a branch, a pull request.")] = "",
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say why which lessons would be served instead; logs nothing.")
+    ] = False,
 ) -> None:
     """Print the prompt section for a task, and log the run. For hooks and scripts."""
     from lessonbook import services
@@ -63,6 +67,9 @@ def get(
         },
     )
 
+    if explain:
+        _explain(query)
+        return
     result = run(services.serve.get_lessons, query)
     if wants_json():
         print_json(result)
@@ -70,6 +77,23 @@ def get(
     typer.echo(result.prompt_section, nl=False)
     if result.note:
         typer.secho(result.note, err=True, fg="yellow")
+
+
+def _explain(query: LessonQuery) -> None:
+    from lessonbook import services
+    from lessonbook.domain.operator import TaskExplanation
+
+    asked = TaskExplanation(agent_name=query.agent_name, task=query.task, files=query.files)
+    told = run(services.serve.explain_lessons, asked)
+    if wants_json():
+        print_json(told)
+        return
+    rows = [(f"{line.probability:.2f}", line.verdict, line.id, line.text, line.because) for line in told.lessons]
+    where = f" in {', '.join(told.languages)}" if told.languages else ""
+    title = f"{told.agent_name}{where}: served from a probability of {told.threshold} on"
+    print_table(title, ["probability", "verdict", "id", "lesson", "because"], rows)
+    if told.note:
+        typer.secho(told.note, err=True, fg="yellow")
 
 
 def report(

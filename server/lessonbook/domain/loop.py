@@ -1,8 +1,8 @@
 """What agents, QA and CI ask of the loop, and what they get: one request and one result per agent tool."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from lessonbook.domain.vocabulary import (
     AgentName,
@@ -34,11 +34,21 @@ class Result(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+TASK_MAX: Final = 20_000
+"""Characters that are kept of a task: the beginning, and a quarter of them from the end."""
+
+
+def beginning_and_end(task: str) -> str:
+    """Return a task, or the beginning and the end of one that is longer than `TASK_MAX`."""
+    end = TASK_MAX // 4
+    return task if len(task) <= TASK_MAX else f"{task[: TASK_MAX - end - 1]}\n{task[-end:]}"
+
+
 class LessonQuery(Request):
     """Which lessons fit a task."""
 
     agent_name: Annotated[AgentName, Field(description="your role; omitted: routed by task and files")] = ""
-    task: Annotated[Text, Field(max_length=20_000, description="what you are about to do")] = ""
+    task: Annotated[Text, AfterValidator(beginning_and_end), Field(description="what you are about to do")] = ""
     files: Annotated[list[FilePath], Field(max_length=200, description="paths you will touch")] = []
     categories: Annotated[list[Category], Field(max_length=12)] = []
     max_lessons: Annotated[int, Field(ge=1, le=50)] = 5

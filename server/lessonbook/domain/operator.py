@@ -1,16 +1,17 @@
 """What operators ask, and what they get: one request and one result per operator tool."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
 from lessonbook.domain.lesson_status import STATUSES, ReviewAction, Status
-from lessonbook.domain.loop import Effect, NotEnough, RefinedIssue, Request, Result
+from lessonbook.domain.loop import Effect, NotEnough, RefinedIssue, Request, Result, beginning_and_end
 from lessonbook.domain.vocabulary import (
     AgentName,
     Category,
     EvidenceGrade,
+    FilePath,
     Filled,
     IdempotencyKey,
     LessonId,
@@ -66,6 +67,39 @@ class LessonPage(Result):
 
     lessons: list[ListedLesson]
     next_cursor: str
+
+
+class TaskExplanation(Request):
+    """A task for which it is asked why which lessons would be served."""
+
+    agent_name: AgentName = ""
+    task: Annotated[Text, AfterValidator(beginning_and_end), Field(description="as for get_lessons")] = ""
+    files: Annotated[list[FilePath], Field(max_length=200)] = []
+    limit: Annotated[int, Field(ge=1, le=100, description="at most so many lessons")] = 20
+
+
+class ExplainedLesson(Result):
+    """Why a lesson would be served for a task, or why not."""
+
+    id: str
+    agent_name: str
+    text: str
+    probability: float
+    """That the task raises the lesson's issue."""
+    because: str
+    verdict: Literal["served", "unlikely", "says the same", "no room"]
+
+
+class Explanation(Result):
+    """Which lessons would be served for a task, and why. Nothing is logged, and no coin is tossed."""
+
+    agent_name: str
+    languages: list[str]
+    need: float
+    """The probability that the task needs any lesson of the catalogue."""
+    threshold: float
+    lessons: list[ExplainedLesson]
+    note: str = ""
 
 
 class LessonChoice(Request):

@@ -120,6 +120,18 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         idempotent=True,
     ),
     Operation(
+        name="explain_lessons",
+        title="Explain lessons",
+        description="Why which lessons would be served for a task, and why not. Logs nothing.",
+        request=operator.TaskExplanation,
+        result=operator.Explanation,
+        act=lambda work, caller, asked: services.serve.explain_lessons(work, caller, asked),
+        wording=text_form.of_explanation,
+        toolset="operator",
+        read_only=True,
+        idempotent=True,
+    ),
+    Operation(
         name="review_lesson",
         title="Review a lesson",
         description="Decide on a lesson. What lets it be served, or takes away a vouched one, asks the person first.",

@@ -17,6 +17,7 @@ from lessonbook.domain.loop import (
 from lessonbook.domain.operator import (
     AuditTrail,
     CleanedUp,
+    Explanation,
     LessonDetail,
     LessonPage,
     ListedLesson,
@@ -28,6 +29,18 @@ from lessonbook.domain.operator import (
 def of_lessons(result: Lessons) -> str:
     """Return the prompt section; where it is empty, what to do instead."""
     return result.prompt_section or result.note
+
+
+def of_explanation(result: Explanation) -> str:
+    """Return a line per lesson: how likely it is, whether it would be served, and why."""
+    where = f" in {', '.join(result.languages)}" if result.languages else ""
+    return _lines(
+        f"For {result.agent_name}{where}; served from a probability of {result.threshold} on. {result.note}".strip(),
+        (
+            f"- {line.probability:.2f} {line.verdict}: {line.id} ({line.agent_name}) {line.text} {line.because}"
+            for line in result.lessons
+        ),
+    )
 
 
 def of_refinement(result: Refinement) -> str:

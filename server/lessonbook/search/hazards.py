@@ -84,11 +84,13 @@ class LikelyRules:
     """The rules whose issue a task is likely to raise, by id, each with its probability; and whether it needs any."""
 
     rules: Mapping[str, float]
+    considered: Mapping[str, float]
+    """The same of all rules that were compared in full, the unlikely ones among them."""
     need: float = 0.0
 
 
 NOWHERE: Final = Place()
-NOTHING_LIKELY: Final = LikelyRules({})
+NOTHING_LIKELY: Final = LikelyRules({}, {})
 
 
 class Hazards:
@@ -145,7 +147,7 @@ class Hazards:
             for name in self._of_weakness.get(weakness, ()):
                 found[name] = max(of_weakness, found.get(name, 0.0))
         least = max(THRESHOLD, SHARE * max(found.values(), default=0.0))
-        return LikelyRules({name: value for name, value in found.items() if value >= least}, need)
+        return LikelyRules({name: value for name, value in found.items() if value >= least}, found, need)
 
     def matches(self, task: str, place: Place = NOWHERE) -> TaskMatches:
         """Return how a task compares with the rules that share words with it."""

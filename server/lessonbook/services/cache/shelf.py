@@ -317,6 +317,10 @@ class Shelf:
                 scores[lesson_id] = max(score, scores.get(lesson_id, 0.0))
         return scores
 
+    def rule_of(self, lesson_id: str) -> str:
+        """Return the id of the catalogue's rule that a lesson is of, empty if none."""
+        return self._rules.get(lesson_id, "")
+
     def cost_of(self, lesson: Lesson) -> int:
         """Return the tokens one of the lessons adds to a section, counted once for each that is offered."""
         cost = self._costs.get(lesson.id)

@@ -74,8 +74,8 @@ async def get_lessons(work: Workspace, caller: Caller, query: LessonQuery) -> Le
     The same call in the same run answers the same, whatever has been learned meanwhile; only a lesson that may no
     longer be served is left out. Several agents may work in one run.
     """
-    place, reading = await _read(work, caller, query)
-    shelf = await _shelf(work, caller, place)
+    place, reading = await read_query(work, caller, query)
+    shelf = await shelf_for(work, caller, place)
     similar = await work.semantic.similar(caller.project, reading.query)
     run_id = query.run_id or work.new_run_id()
     fingerprint = hash_of({"agent": place.agent_name, "query": query.model_dump_json(exclude={"run_id"})})
@@ -101,7 +101,7 @@ async def get_lessons(work: Workspace, caller: Caller, query: LessonQuery) -> Le
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class AskedFor:
     """For whom a run counts, whose lessons are searched for it, and what the caller calls itself otherwise.
 
     `is_new` marks a name that this server was given and that is to be noted as an agent's.
@@ -114,7 +114,7 @@ class _Place:
     is_new: bool = False
 
 
-async def _read(work: Workspace, caller: Caller, query: LessonQuery) -> tuple[_Place, TaskReading]:
+async def read_query(work: Workspace, caller: Caller, query: LessonQuery) -> tuple[AskedFor, TaskReading]:
     """Return the place of the agent named, else of the connection's, else of all agents' lessons; and the task, read.
 
     A name that is no agent is kept as a label, and the agent found as if none had been named.
@@ -132,12 +132,12 @@ async def _read(work: Workspace, caller: Caller, query: LessonQuery) -> tuple[_P
     if agent_name:
         is_given = agent_name == own and not work.roster.known(own)
         is_new = is_given and _is_new(work, caller, own)
-        return _Place(agent_name, agent_name, named.label, _told(named), is_new), reading
+        return AskedFor(agent_name, agent_name, named.label, _told(named), is_new), reading
     agent_name = responsible or work.settings.refiner.default_agent
     found = f"counted for {responsible}, by the task and files" if responsible else f"counted for {agent_name}"
     who = _told(named) or "No agent named"
     note = f"{who}: {found}; the lessons of all agents were searched."
-    return _Place(agent_name, ALL_AGENTS, named.label, note), reading
+    return AskedFor(agent_name, ALL_AGENTS, named.label, note), reading
 
 
 def _is_new(work: Workspace, caller: Caller, agent_name: str) -> bool:
@@ -152,7 +152,7 @@ def _told(named: Named) -> str:
     return f"{named.label!r} is no agent here{nearest}"
 
 
-async def _shelf(work: Workspace, caller: Caller, place: _Place) -> Shelf:
+async def shelf_for(work: Workspace, caller: Caller, place: AskedFor) -> Shelf:
     """Return the shelf to search, filled, with what the evidence says read within the last minute."""
     shelf = work.shelves.get(caller.project, place.searched)
     if shelf is None:
@@ -180,7 +180,7 @@ class _Serving:
 
     work: Workspace
     caller: Caller
-    place: _Place
+    place: AskedFor
     shelf: Shelf
     query: LessonQuery
     run_id: str
@@ -300,7 +300,7 @@ def _fitting(lessons: Iterable[Lesson], shelf: Shelf, query: LessonQuery, run_id
 
 
 def _answer(
-    work: Workspace, caller: Caller, place: _Place, shelf: Shelf, query: LessonQuery, run_id: str, pick: _Pick
+    work: Workspace, caller: Caller, place: AskedFor, shelf: Shelf, query: LessonQuery, run_id: str, pick: _Pick
 ) -> Lessons:
     known = [lesson for lesson_id in pick.lesson_ids if (lesson := shelf.lessons.get(lesson_id)) is not None]
     # A lesson may have been reworded since it was picked, and a budget is a budget.
@@ -334,7 +334,7 @@ def _withheld(run_id: str, pick: _Pick) -> str:
     return f"What would fit was withheld in this run, to measure what it does. run_id: {run_id}"
 
 
-def _nothing(place: _Place, run_id: str, pick: _Pick) -> str:
+def _nothing(place: AskedFor, run_id: str, pick: _Pick) -> str:
     """Return what to say instead of lessons."""
     if others := pick.hidden.get("other_subject", 0):
         whose = "all agents" if place.searched == ALL_AGENTS else place.agent_name

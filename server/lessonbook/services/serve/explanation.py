@@ -1,0 +1,99 @@
+"""Explain: why which lessons would be served for a task. Nothing is logged, and no coin is tossed."""
+
+from collections.abc import Iterable
+from typing import Final, Literal
+
+from sqlalchemy import Connection
+
+from lessonbook.classify.task_rules import hazards_of
+from lessonbook.domain.lesson import Caller
+from lessonbook.domain.loop import LessonQuery
+from lessonbook.domain.operator import ExplainedLesson, Explanation, TaskExplanation
+from lessonbook.experiment.ranking import fill
+from lessonbook.search.hazard_model import THRESHOLD
+from lessonbook.search.task import TaskReading
+from lessonbook.services import prompt_section
+from lessonbook.services.cache.shelf import RankedLesson, Shelf
+from lessonbook.services.serve.delivery import read_query, shelf_for
+from lessonbook.services.workspace import Workspace
+
+Verdict = Literal["served", "unlikely", "says the same", "no room"]
+_PHRASED: Final = {
+    "words": "Its words and those of its issues fit.",
+    "history": "Its issue came often in code of this language here.",
+    "pinned": "A person pinned it.",
+}
+
+
+async def explain_lessons(work: Workspace, caller: Caller, asked: TaskExplanation) -> Explanation:
+    """Return the lessons that a task makes likely, the likeliest first, each with why it would be served or not.
+
+    A coin may still withhold what is said to be served.
+
+    Raises:
+        Unavailable: the database does not answer.
+    """
+    query = LessonQuery(agent_name=asked.agent_name, task=asked.task, files=asked.files)
+    place, reading = await read_query(work, caller, query)
+    shelf = await shelf_for(work, caller, place)
+    similar = await work.semantic.similar(caller.project, reading.query)
+
+    def probable(fit: RankedLesson) -> tuple[float, float, str]:
+        rule = shelf.rule_of(fit.lesson.id)
+        return -fit.relevance, -reading.likely.considered.get(rule, 0.0), fit.lesson.id
+
+    def look(connection: Connection) -> tuple[list[RankedLesson], list[RankedLesson]]:
+        shelf.refresh(connection)
+        likely = sorted(shelf.likely(reading, similar).values(), key=probable)
+        return likely, shelf.fitting(reading, (), similar, place.agent_name)
+
+    likely, fitting = await work.store.read(look)
+    served = {fit.lesson.id for fit in _within_budget(shelf, fitting, query)}
+    offered = {fit.lesson.id for fit in fitting}
+    lines = [*fitting, *(fit for fit in likely if fit.lesson.id not in offered)][: asked.limit]
+    return Explanation(
+        agent_name=place.agent_name,
+        languages=sorted(reading.place.languages),
+        need=round(reading.likely.need, 3),
+        threshold=THRESHOLD,
+        lessons=[_line(work, shelf, reading, fit, _verdict(fit, served, offered)) for fit in lines],
+        note=place.note,
+    )
+
+
+def _within_budget(shelf: Shelf, fitting: Iterable[RankedLesson], query: LessonQuery) -> list[RankedLesson]:
+    overhead = prompt_section.overhead("R" * 11)
+    return fill(
+        fitting,
+        most=query.max_lessons,
+        max_tokens=query.max_tokens,
+        overhead=overhead,
+        cost=lambda fit: shelf.cost_of(fit.lesson),
+    )
+
+
+def _verdict(fit: RankedLesson, served: set[str], offered: set[str]) -> Verdict:
+    if fit.lesson.id in served:
+        return "served"
+    if fit.lesson.id in offered:
+        return "no room"
+    return "unlikely" if fit.relevance < THRESHOLD else "says the same"
+
+
+def _line(work: Workspace, shelf: Shelf, reading: TaskReading, fit: RankedLesson, verdict: Verdict) -> ExplainedLesson:
+    because, probability = _PHRASED.get(fit.by, ""), fit.relevance
+    if fit.by == "task":
+        rule = shelf.rule_of(fit.lesson.id)
+        phrase = hazards_of(work.catalogue).nearest_phrase(rule, reading.task)
+        because = f"Such tasks raise its issue: {phrase!r}." if phrase else "Code for such tasks shows its weakness."
+        probability = max(probability, reading.likely.considered.get(rule, 0.0))
+        if verdict == "unlikely" and probability >= THRESHOLD:
+            because += " Others are much likelier."
+    return ExplainedLesson(
+        id=fit.lesson.id,
+        agent_name=fit.lesson.agent_name,
+        text=fit.lesson.lesson_text,
+        probability=round(probability, 3),
+        because=because,
+        verdict=verdict,
+    )
