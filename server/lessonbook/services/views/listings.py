@@ -190,6 +190,13 @@ async def lessons_by_category(work: Workspace, caller: Caller, agent_name: str =
     return {category: [listed(lesson) for lesson in lessons] for category, lessons in found.items()}
 
 
+async def list_flagged(work: Workspace, caller: Caller, agent_name: str = "") -> list[ListedLesson]:
+    """Return every lesson with a flag but the rejected ones, most severe first."""
+    name = work.roster.resolve(agent_name) if agent_name else ""
+    found = await work.store.read(lambda connection: lesson_rows.flagged(connection, caller.project, name, LISTED))
+    return [listed(lesson) for lesson in found]
+
+
 async def list_pending_issues(work: Workspace, caller: Caller, listing: PendingListing) -> PendingPage:
     """Return a page of issues that no lesson answers yet, oldest first, each with the lesson it may belong to.
 
