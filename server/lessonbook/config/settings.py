@@ -74,6 +74,17 @@ class _ModelServer(_Section):
                 )
         return name
 
+    def read_key(self, section: str, environment: Mapping[str, str]) -> str:
+        """Return the key in the variable that `api_key_env` names; empty where it names none.
+
+        Raises:
+            ConfigError: the variable is not set. `section` is the name of the settings' table.
+        """
+        key = environment.get(self.api_key_env, "") if self.api_key_env else ""
+        if self.api_key_env and not key:
+            raise ConfigError(f"{section}.api_key_env names {self.api_key_env}, which is not set in the environment")
+        return key
+
 
 class DatabaseSettings(_Section):
     """Where the lessons are kept."""

@@ -256,6 +256,6 @@ def _trusted() -> dict[str, str]:
 
 def _remember(known: Mapping[str, str]) -> None:
     try:
-        private_files.write_anew(_store(), json.dumps(known, indent=1, sort_keys=True) + "\n")
+        private_files.replace(_store(), json.dumps(known, indent=1, sort_keys=True) + "\n")
     except OSError as error:
         raise ConfigError(f"{_store()} cannot be written: {error.strerror}") from error
