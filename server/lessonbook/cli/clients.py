@@ -130,7 +130,7 @@ def _replaced(file: Path, before: str, known: object, block: str) -> str:
     """Return the file with the server's lines replaced by `block`, where an earlier `install` wrote all of them.
 
     Raises:
-        InvalidInput: somebody added to them, or wrote them in another way.
+        InvalidInput: they were changed or written by hand.
     """
     found = _OURS.search(before)
     if found is None or tomllib.loads(found[0])["mcp_servers"][_NAME] != known or "serve" not in found[0]:

@@ -55,7 +55,9 @@ def install(
 
     settings = load(agent=agent)
     if client in clients.USER_WIDE and options().get("project"):
-        raise InvalidInput(f"{client} has one file for all projects: leave --project out, the folder tells the project")
+        raise InvalidInput(
+            f"{client} has one file for all projects: leave --project out, the server finds the project by the folder"
+        )
     arguments = ["serve"] if client in clients.USER_WIDE else ["serve", "--project", project_name(settings)]
     if agent:
         arguments += ["--agent", agent]

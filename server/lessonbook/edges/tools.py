@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from mcp.server.elicitation import AcceptedElicitation
 from mcp.server.mcpserver import Context
@@ -80,11 +80,11 @@ class OperationTool(Tool):
             return False
         if isinstance(resolved, InputRequiredResult):
             return resolved
-        outcome: object = resolved["answer"]
-        if not isinstance(outcome, AcceptedElicitation):
-            return False
-        data = cast("object", outcome.data)  # pyright: ignore[reportUnknownMemberType]  # any type
-        return isinstance(data, Confirmation) and data.confirm
+        match resolved["answer"]:
+            case AcceptedElicitation(data=Confirmation(confirm=True)):
+                return True
+            case _:
+                return False
 
 
 def _tool(gateway: Gateway, operation: Operation, *, asks_person: bool) -> OperationTool:

@@ -91,10 +91,10 @@ class LanguageModel:
         """Maximum duration of `abstract` in seconds, with all retries and pauses."""
         return _deadline_s(self._settings) * (1 + self._again)
 
-    def most(self, asked: Question) -> Spent:
+    def most(self, question: Question) -> Spent:
         """Return the maximum usage of `abstract`, so that it can be reserved before."""
         requests, answer = 1 + self._again, self._settings.max_output_tokens
-        inwards = most_tokens(asked.size_bytes) * requests + answer * self._again  # a retry holds the answer before
+        inwards = most_tokens(question.size_bytes) * requests + answer * self._again  # a retry holds the answer before
         return Spent(inwards + answer * requests, self._cost(inwards, answer * requests) or 0.0)
 
     @property
@@ -102,7 +102,7 @@ class LanguageModel:
         """Whether the price is known, so that a limit in US dollars can be enforced."""
         return self._cost(1_000_000, 1_000_000) is not None
 
-    async def abstract(self, asked: Question) -> tuple[Abstraction, Spent]:
+    async def abstract(self, question: Question) -> tuple[Abstraction, Spent]:
         """Return the model's answer and its usage; the maximum where the provider does not report it.
 
         Raises:
@@ -120,17 +120,17 @@ class LanguageModel:
         )
         try:
             result = await self._agent.run(
-                asked.data,
-                instructions=asked.instructions,
+                question.data,
+                instructions=question.instructions,
                 model_settings=settings,
                 usage=usage,
                 usage_limits=UsageLimits(request_limit=1 + self._again),
                 infer_name=False,
             )
         except Exception as error:  # noqa: BLE001  # a provider may raise anything
-            spent = self.most(asked) if _was_read(error) and not usage.total_tokens else self._spent(usage)
+            spent = self.most(question) if _was_read(error) and not usage.total_tokens else self._spent(usage)
             raise ModelFailed(_reason(error, self._settings), spent) from None
-        return result.output, self._spent(usage) if usage.total_tokens else self.most(asked)
+        return result.output, self._spent(usage) if usage.total_tokens else self.most(question)
 
     async def close(self) -> None:
         """Close its connections."""

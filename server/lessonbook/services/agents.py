@@ -41,24 +41,24 @@ async def list_agents(work: Workspace, caller: Caller) -> list[KnownAgent]:
     """Return the agents of the roster, those that were added, and all other names that have lessons."""
 
     def read(connection: Connection) -> tuple[dict[str, str], dict[str, int], set[str]]:
-        given = agent_rows.given_names(connection, caller.project)
+        added = agent_rows.given_names(connection, caller.project)
         counts = agent_rows.counted_lessons(connection, caller.project)
-        return given, counts, label_shelves(work.roster, connection, caller.project)
+        return added, counts, label_shelves(work.roster, connection, caller.project)
 
-    given, counts, labels = await work.store.read(read)
+    added, counts, labels = await work.store.read(read)
     areas = {agent.name: agent.area for agent in work.roster.agents}
-    others = sorted((given.keys() | counts.keys()) - areas.keys())
-    origins = {**dict.fromkeys(areas, "roster"), **{name: _origin(name, given, labels) for name in others}}
+    others = sorted((added.keys() | counts.keys()) - areas.keys())
+    origins = {**dict.fromkeys(areas, "roster"), **{name: _origin(name, added, labels) for name in others}}
     return [
         KnownAgent(agent_name=name, area=areas.get(name, ""), origin=origin, lessons=counts.get(name, 0))
         for name, origin in origins.items()
     ]
 
 
-def _origin(name: str, given: Mapping[str, str], labels: set[str]) -> str:
+def _origin(name: str, added: Mapping[str, str], labels: set[str]) -> str:
     if name == SHARED_AGENT:
         return "shared by all"
-    return given.get(name) or ("made for a label" if name in labels else "has lessons")
+    return added.get(name) or ("made for a label" if name in labels else "has lessons")
 
 
 async def add_agent(work: Workspace, caller: Caller, name: str) -> KnownAgent:

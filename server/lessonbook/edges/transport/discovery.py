@@ -65,11 +65,13 @@ class Outbound(Stream, ABC):
 async def serve_beside_discovery(server: Server[Any], inbound: Inbound, outbound: Outbound) -> None:
     """Serve one client until `inbound` ends. The first request other than a discovery decides the protocol."""
     options = server.create_initialization_options()
-    questions, asked = anyio.create_memory_object_stream[SessionMessage | Exception](_BUFFER)
+    questions, discoveries = anyio.create_memory_object_stream[SessionMessage | Exception](_BUFFER)
     async with server.lifespan(server) as state, anyio.create_task_group() as tasks:
 
         async def discover() -> None:
-            await serve_dual_era_loop(server, asked, _Shared(outbound), lifespan_state=state, init_options=options)
+            await serve_dual_era_loop(
+                server, discoveries, _Shared(outbound), lifespan_state=state, init_options=options
+            )
 
         tasks.start_soon(discover)
         try:
