@@ -12,7 +12,7 @@ __all__ = ["AgentRefiner", "__version__", "get_agent_refiner"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load the Python API when it is first asked for: a server does not need it."""
+    """Import the Python API at first use: a server does not need it."""
     if name in {"AgentRefiner", "get_agent_refiner"}:
         from lessonbook import facade  # noqa: PLC0415  # see above
 

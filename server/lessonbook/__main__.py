@@ -8,11 +8,11 @@ import sys
 def _leave_working_folder() -> None:
     """Take the working folder off the module search path.
 
-    `python -m` without `-P` and an empty entry in PYTHONPATH put it there, and then a file of a cloned repository that
-    is called like a library would be run.
+    `python -m` without `-P` and an empty entry in PYTHONPATH put it there, and then Python would run a file of a cloned
+    repository that has the name of a library.
     """
     try:
-        here = os.getcwd()  # noqa: PTH109  # nothing is imported before
+        here = os.getcwd()  # noqa: PTH109  # no import before this
     except FileNotFoundError:  # it was removed
         return
     sys.path[:] = [place for place in sys.path if place and (place != here or place in site.getsitepackages())]

@@ -1,4 +1,4 @@
-"""What this is, for whoever asks over the wire."""
+"""The version."""
 
 from typing import Final
 

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def project_name(settings: Settings, folder: Path | None = None) -> str:
-    """Return the project in force: the configured one, else the one of the working folder."""
+    """Return the configured project, else that of the working folder."""
     return settings.project or project_of(folder or Path())
 
 
 def store_for(settings: Settings) -> Store:
-    """Return the configured database as it is, not migrated."""
+    """Return the configured database, not migrated."""
     from lessonbook.store.engine import connect  # noqa: PLC0415  # loads SQLAlchemy
     from lessonbook.store.urls import parse_address  # noqa: PLC0415
 
@@ -30,8 +30,8 @@ def store_for(settings: Settings) -> Store:
 
 
 def gateway_for(settings: Settings, principal: str, *, person: bool = False) -> Gateway:
-    """Return a gateway for calls by `principal` in the configured project; a `person` may wait as long as it takes."""
-    from lessonbook.edges.access.gateway import TOOL_TIMEOUT_S, Gateway  # noqa: PLC0415  # the CLI's other commands do not need the edges
+    """Return a gateway for calls by `principal` in the configured project; for a `person` there is no time-out."""
+    from lessonbook.edges.access.gateway import TOOL_TIMEOUT_S, Gateway  # noqa: PLC0415  # not every command calls a service
 
     async def open_workspace() -> Workspace:
         from lessonbook.services.opening import open_workspace  # noqa: PLC0415  # not before the first call
@@ -43,13 +43,13 @@ def gateway_for(settings: Settings, principal: str, *, person: bool = False) -> 
 
 
 async def serve_on_stdio(settings: Settings) -> int | None:
-    """Serve MCP on standard input and output until the input ends or a signal says to stop, and return that signal."""
+    """Serve MCP on stdin and stdout until stdin ends, or SIGINT or SIGTERM arrives; return the signal."""
     from lessonbook.edges.mcp_server import build_server  # noqa: PLC0415  # only what this transport needs
     from lessonbook.edges.transport.stdio import serve_stdio  # noqa: PLC0415
 
     gateway = gateway_for(settings, "local")
     server = build_server(gateway, settings.server.toolsets or ["agent", "operator"], stays_connected=True)
-    set_up(settings.log_level)  # after the SDK has set up its own
+    set_up(settings.log_level)  # after the SDK's own set-up
     try:
         return await serve_stdio(server, gateway.give_up)
     finally:
@@ -57,10 +57,10 @@ async def serve_on_stdio(settings: Settings) -> int | None:
 
 
 async def serve_on_http(settings: Settings) -> int | None:
-    """Serve MCP, REST and health over HTTP until a signal says to stop, and return that signal.
+    """Serve MCP, REST and health over HTTP until SIGINT or SIGTERM, and return the signal.
 
     Raises:
-        ConfigError: the address is not the local machine's, or its port is taken.
+        ConfigError: the address is not this machine's own, or its port is taken.
     """
     from lessonbook.edges.transport.http import serve_http  # noqa: PLC0415  # only what this transport needs
 

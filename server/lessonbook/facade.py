@@ -1,4 +1,4 @@
-"""For agents in the same process: plain functions, callable with or without a running event loop."""
+"""The Python API for agents in the same process: plain functions, with or without a running event loop."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ T = TypeVar("T")
 
 
 class AgentRefiner:
-    """Lessons in, issues out, for code that runs in the same process.
+    """Gets lessons and reports issues, for code in the same process.
 
-    Its work happens on an event loop of its own in another thread, so it may be called from anywhere. The thread ends
-    with the process, closed or not.
+    It runs its own event loop in a daemon thread, so it may be called from any thread.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -37,7 +36,9 @@ class AgentRefiner:
         return self._loop.is_closed()
 
     def load_lessons_for_agent(self, agent_name: str, task: str = "") -> list[str]:
-        """Return the texts of the lessons that fit, best first; `[]` where nothing is known.
+        """Return the texts of the lessons that fit, best first: at most 50, of at most 8,000 tokens together.
+
+        The list is empty where no lesson fits. The call is logged as a run of its own.
 
         Raises:
             InvalidInput: an argument is out of bounds.
@@ -78,7 +79,7 @@ class AgentRefiner:
             self._loop.close()
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run `work` on the refiner's own loop, and wait for its end."""
+        """Run `work` on the refiner's event loop, and return its result."""
         try:
             future = asyncio.run_coroutine_threadsafe(work, self._loop)
         except RuntimeError as error:  # the loop is closed

@@ -1,4 +1,4 @@
-"""Logging: to stderr only, since stdout belongs to MCP and to answers."""
+"""Logging to stderr: stdout is for MCP and for output."""
 
 import logging
 import sys

@@ -4,8 +4,13 @@ import subprocess
 import tomllib
 from pathlib import Path
 
+import anyio
 import pytest
 
+from lessonbook import services
+from lessonbook.app import gateway_for
+from lessonbook.config.settings import load_settings
+from lessonbook.domain.loop import Flag
 from lessonbook.store import migrate
 from tests.cli.conftest import Run
 
@@ -155,6 +160,29 @@ def test_lessons_merge_and_split(run: Run) -> None:
     assert run("doctor", "--json").json["healthy"]
 
 
+def test_flagged_lessons_are_listed_however_many_lessons_come_before_them(
+    run: Run, database: str, tmp_path: Path
+) -> None:
+    rules = [
+        {"text": f"Bound the queue number {number} before you fill it.", "severity": "high"} for number in range(205)
+    ]
+    last = {"text": "Name the unit of every duration.", "severity": "low"}
+    file = tmp_path / "many.jsonl"
+    file.write_text("".join(json.dumps(rule) + "\n" for rule in [*rules, last]))
+    options = ("--database", database, "--project", "p", "--json")
+    assert run("import", str(file), *options).json["created"] == 206
+    flagged = run("lessons", "list", "-q", "unit duration", *options).json["lessons"][0]["id"]
+    settings = load_settings({"project": "p", "database": {"url": database}})
+    gateway = gateway_for(settings, "cli", person=True)
+
+    async def flag() -> None:
+        await gateway.call(services.feedback.flag_lesson, Flag(lesson_id=flagged, reason="it misled"))
+        await gateway.close()
+
+    anyio.run(flag)
+    assert [lesson["id"] for lesson in run("pending", *options).json["flagged"]] == [flagged]
+
+
 def test_pending_issues_are_listed_and_refined(run: Run) -> None:
     run("report", "the export forgets the header", "--agent", AGENT)
     issue = run("pending", "--json").json["issues"][0]["issue_id"]
@@ -290,7 +318,7 @@ def test_install_writes_each_clients_configuration_and_keeps_what_was_there(
     assert '"lessonbook"' in text
     assert '"serve", "--project", "p", "--agent"' in " ".join(text.split())
     assert json.loads(text)["other"] == 1
-    assert "as it should be" in run("install", client, "--yes", "--agent", AGENT, "--project", "p").out
+    assert "needs no change" in run("install", client, "--yes", "--agent", AGENT, "--project", "p").out
 
 
 def test_install_pins_no_project_in_a_file_that_counts_for_all_of_them(run: Run, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ def test_the_demo_goes_once_round_the_loop_and_keeps_its_database(tmp_path: Path
         command, capture_output=True, text=True, timeout=PATIENCE_S, check=False, env={**os.environ, "COLUMNS": "160"}
     )
     assert done.returncode == 0, done.stderr
-    for step in ("Issues in", "Lessons out", "what goes into its prompt", "enacted", "suspend", "not among them"):
+    for step in ("Issues in", "Lessons out", "the section for its prompt", "enacted", "suspend", "not among them"):
         assert step in done.stdout
     assert (tmp_path / "kept" / "lessonbook.db").exists()
 

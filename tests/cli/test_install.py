@@ -67,7 +67,7 @@ def test_a_persons_own_file_names_this_very_program_and_is_theirs_alone(run: Run
 
 def test_without_the_command_on_the_path_a_note_says_what_to_do(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    assert "on the path" in " ".join(run("install", "claude-code", "--yes").out.split())
+    assert "on the search path" in " ".join(run("install", "claude-code", "--yes").out.split())
 
 
 def test_without_a_console_script_python_is_kept_from_the_working_folder(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -205,17 +205,17 @@ def test_what_strangers_wrote_does_not_steer_the_terminal(run: Run) -> None:
     assert "\x1b]0;owned" not in told
 
 
-def test_a_sitting_without_issues_ends_at_once(run: Run) -> None:
+def test_a_triage_session_without_issues_ends_at_once(run: Run) -> None:
     report(run)
     assert "No issue is pending." in Terminal().end()
 
 
-def test_a_sitting_can_be_left_at_any_question(run: Run) -> None:
+def test_a_triage_session_can_be_left_at_any_question(run: Run) -> None:
     report(run, "The zeppelin stalls")
     terminal = Terminal()
     terminal.answer("quit:", "w")
     terminal.answer("own words:", "\x04")
-    assert "Done: nothing settled." in terminal.end()
+    assert "Done: nothing decided." in terminal.end()
 
 
 def test_key_and_address_are_never_repeated_in_an_error(run: Run, tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ def test_a_relative_path_in_a_variable_which_means_another_file_in_each_folder_i
     (tmp_path / "planted.toml").write_text("version = 1\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(variable, "planted.toml")
-    with pytest.raises(ConfigError, match=rf"{name}.*whole"):
+    with pytest.raises(ConfigError, match=rf"{name}.*absolute"):
         load_settings()
 
 

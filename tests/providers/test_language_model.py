@@ -133,12 +133,12 @@ async def test_a_provider_that_refuses_costs_nothing(provider: FakeProvider, mod
 @pytest.mark.parametrize(
     ("behaviour", "words"),
     [
-        (fails(429), "later (HTTP 429)"),
+        (fails(429), "rate limit is reached (HTTP 429)"),
         (fails(500), "failed (HTTP 500)"),
         (fails(503), "failed (HTTP 503)"),
         (fails(401), "refused the key (HTTP 401)"),
         (fails(402), "credit"),
-        (fails(404), "no such model"),
+        (fails(404), "does not know the model"),
         (fails(400), "refused the request (HTTP 400)"),
         (cut, "cut the connection"),
         (sends(b"{"), "provider failed"),

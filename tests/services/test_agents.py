@@ -223,7 +223,7 @@ async def test_the_doctor_lists_what_was_made_for_labels_until_it_is_merged_or_a
     async def told() -> list[str]:
         found = await maintenance.diagnose(loop.work)
         assert found.healthy
-        return [line for line in found.warnings if "nobody gave" in line]
+        return [line for line in found.warnings if "is not an agent" in line]
 
     lines = await told()
     assert [line.count("'Claude Code'") + 2 * line.count("'python developer'") for line in lines] == [1, 2]

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from lessonbook.cli.console import command, print_json, print_table, run, say, wants_json
+from lessonbook import services
+from lessonbook.cli.console import command, escaped, print_table, request, run, say, shown_as_json
 
 
 def add_to(app: typer.Typer) -> None:
@@ -19,48 +20,30 @@ def add_to(app: typer.Typer) -> None:
 
 
 def list_() -> None:
-    """List the agents: those of the roster, and those that were given, written for, or made by reports."""
-    from lessonbook import services
-
+    """List the agents: those of the roster, those that people added, and those that have lessons."""
     agents = run(services.agents.list_agents)
-    if wants_json():
-        print_json({"agents": [agent.model_dump(mode="json") for agent in agents]})
-        return
-    rows = [(agent.agent_name, agent.area, agent.origin, agent.lessons) for agent in agents]
-    print_table("Agents", ["agent", "area", "known from", "lessons"], rows)
+    if not shown_as_json({"agents": agents}):
+        rows = [(agent.agent_name, agent.area, agent.origin, agent.lessons) for agent in agents]
+        print_table("Agents", ["agent", "area", "known from", "lessons"], rows)
 
 
 def add(name: Annotated[str, typer.Argument(help="The agent's name.")]) -> None:
-    """Say that a name is an agent's: from now on lessons are kept for it."""
-    from lessonbook import services
+    """Add an agent, so that lessons are kept under its name."""
     from lessonbook.domain.operator import AgentChoice
-    from lessonbook.domain.validation import parse
 
-    choice = parse(AgentChoice, {"agent_name": name})
-
-    added = run(services.agents.add_agent, choice.agent_name)
-    if wants_json():
-        print_json(added)
-    else:
-        from rich.markup import escape
-
-        say(f"[bold]{escape(added.agent_name)}[/bold] is an agent of this project, with {added.lessons} lessons.")
+    added = run(services.agents.add_agent, request(AgentChoice, agent_name=name).agent_name)
+    if not shown_as_json(added):
+        say(f"[bold]{escaped(added.agent_name)}[/bold] is an agent of this project, with {added.lessons} lessons.")
 
 
 def merge(
-    source: Annotated[str, typer.Argument(help="The name whose lessons go.")],
+    source: Annotated[str, typer.Argument(help="The name whose lessons are moved.")],
     target: Annotated[str, typer.Argument(help="The agent that gets them.")],
 ) -> None:
-    """Move the lessons kept for one name to an agent; the name is only a label from then on."""
-    from lessonbook import services
-
+    """Move the lessons kept for one name to an agent; afterwards the name is only a label."""
     done = run(services.agents.merge_agents, source, target)
-    if wants_json():
-        print_json(done)
-    else:
-        from rich.markup import escape
-
+    if not shown_as_json(done):
         say(
-            f"{done.moved} lessons of {escape(done.source)} moved to [bold]{escape(done.target)}[/bold], "
-            f"{done.joined} merged into lessons it had; {done.issues} issues wait there."
+            f"{done.moved} lessons of {escaped(done.source)} moved to [bold]{escaped(done.target)}[/bold], "
+            f"{done.joined} merged into lessons it had; {done.issues} pending issues moved."
         )

@@ -1,4 +1,4 @@
-"""The MCP configuration files of clients: where they are, and how a server is added to each."""
+"""The MCP configuration files of clients: where they are, and how this server is added to each."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from lessonbook.machine.programs import own_command, shared_command
 
 _NAME: Final = "lessonbook"
 USER_WIDE: Final = frozenset({"codex"})
-"""Clients whose file counts for everything the person works on: it may name no project. The server finds the project by
-the folder it is started in."""
+"""Clients with one file for all projects of a person: it names no project. The server finds the project by the folder
+it is started in."""
 _OURS: Final = re.compile(rf"^\[mcp_servers\.{_NAME}\]\ncommand = .*\nargs = .*\n", re.MULTILINE)
 """The lines that an earlier `install` wrote."""
 
@@ -45,7 +45,7 @@ class Plan:
         return "".join(lines)
 
     def write(self) -> None:
-        """Write the file, and its folder if need be; those outside the project are made for their owner alone.
+        """Write the file, and make its folder; outside the project both are readable for their owner only.
 
         Raises:
             InvalidInput: the file or its folder cannot be made or written.
@@ -59,7 +59,7 @@ class Plan:
                 private_files.write(self.file, self.after)
         except OSError as error:
             raise InvalidInput(
-                f"{self.file} cannot be written ({error.strerror}): see to its folder, or add the server by hand"
+                f"{self.file} cannot be written ({error.strerror}): check its folder, or add the server by hand"
             ) from error
 
 
@@ -71,17 +71,16 @@ def plan(client: str, arguments: list[str]) -> Plan:
     """
     command, *first = own_command() if client == "codex" else shared_command()
     arguments = [*first, *arguments]
+    entry = {"command": command, "args": arguments}
     match client:
         case "claude-code":
-            entry = {"type": "stdio", "command": command, "args": arguments}
-            return _json_plan(Path(".mcp.json"), "mcpServers", entry)
+            return _json_plan(Path(".mcp.json"), "mcpServers", {"type": "stdio", **entry})
         case "cursor":
-            return _json_plan(Path(".cursor/mcp.json"), "mcpServers", {"command": command, "args": arguments})
+            return _json_plan(Path(".cursor/mcp.json"), "mcpServers", entry)
         case "vscode":
-            entry = {"type": "stdio", "command": command, "args": arguments}
-            return _json_plan(Path(".vscode/mcp.json"), "servers", entry)
+            return _json_plan(Path(".vscode/mcp.json"), "servers", {"type": "stdio", **entry})
         case _:
-            return _codex_plan(Path.home() / ".codex" / "config.toml", command, arguments)
+            return _codex_plan(Path.home() / ".codex" / "config.toml", entry)
 
 
 def _read(file: Path) -> str:
@@ -95,7 +94,7 @@ def _read(file: Path) -> str:
 
 def _json_plan(file: Path, key: str, entry: dict[str, Any]) -> Plan:
     if (place := file.resolve()) != Path.cwd().resolve() / file:
-        # A link in a cloned repository would have another file of the person's changed.
+        # A link in a cloned repository could lead to another file of the person's.
         raise InvalidInput(f"{file} is a link that leads to {place}: change that file by hand if it is yours")
     before = _read(file)
     try:
@@ -110,16 +109,17 @@ def _json_plan(file: Path, key: str, entry: dict[str, Any]) -> Plan:
     return Plan(file, before, json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
 
 
-def _codex_plan(file: Path, command: str, arguments: list[str]) -> Plan:
+def _codex_plan(file: Path, entry: dict[str, Any]) -> Plan:
     before = _read(file)
     try:
         known = tomllib.loads(before).get("mcp_servers", {}).get(_NAME)
     except tomllib.TOMLDecodeError as error:
-        raise InvalidInput(f"{file} is not valid TOML ({error}): mend it first") from error
-    if known == {"command": command, "args": arguments}:
+        raise InvalidInput(f"{file} is not valid TOML ({error}): correct it first") from error
+    if known == entry:
         return Plan(file, before, before)
     # JSON strings and lists of strings are valid TOML.
-    block = f"[mcp_servers.{_NAME}]\ncommand = {json.dumps(command)}\nargs = {json.dumps(arguments)}\n"
+    block = "".join(f"{key} = {json.dumps(value)}\n" for key, value in entry.items())
+    block = f"[mcp_servers.{_NAME}]\n{block}"
     if known is not None:
         return Plan(file, before, _replaced(file, before, known, block))
     gap = "" if not before or before.endswith("\n\n") else "\n" if before.endswith("\n") else "\n\n"
@@ -130,7 +130,7 @@ def _replaced(file: Path, before: str, known: object, block: str) -> str:
     """Return the file with the server's lines replaced by `block`, where an earlier `install` wrote all of them.
 
     Raises:
-        InvalidInput: somebody added to them, or wrote them in another way.
+        InvalidInput: they were changed or written by hand.
     """
     found = _OURS.search(before)
     if found is None or tomllib.loads(found[0])["mcp_servers"][_NAME] != known or "serve" not in found[0]:

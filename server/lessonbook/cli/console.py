@@ -17,6 +17,7 @@ import typer
 from lessonbook.domain.errors import ConfigError, Conflict, Forbidden, InvalidInput, LessonbookError, NotFound, TooMany
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
     from rich.console import Console
 
     from lessonbook.config.settings import Settings
@@ -26,15 +27,17 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Model = TypeVar("Model", bound="BaseModel")
 
 BAD_INPUT = 2
 FAILED = 1
 INTERRUPTED = 130
-_MINDABLE = (InvalidInput, NotFound, Conflict, Forbidden, ConfigError, TooMany)
+_BAD_INPUT_ERRORS = (InvalidInput, NotFound, Conflict, Forbidden, ConfigError, TooMany)
 _PANEL = "Options of all commands"
+_NO_WRAP_MAX = 34
+"""Characters up to which the cells of a column are never broken over two lines."""
 
-
-_given: ContextVar[dict[str, Any]] = ContextVar("given", default={})  # noqa: B039  # never changed, only replaced
+_options: ContextVar[dict[str, Any]] = ContextVar("options", default={})  # noqa: B039  # never changed, only replaced
 
 ProjectOption = Annotated[
     str, typer.Option(help="The project; by default that of the working folder.", rich_help_panel=_PANEL)
@@ -62,7 +65,7 @@ def command(group: typer.Typer, name: str, help_text: str | None = None) -> Call
 
         @functools.wraps(act)
         def whole(**values: Any) -> None:
-            _given.set({key: values.pop(key) for key in shared})
+            _options.set({key: values.pop(key) for key in shared})
             act(**values)
 
         keyword = inspect.Parameter.KEYWORD_ONLY
@@ -79,29 +82,38 @@ def command(group: typer.Typer, name: str, help_text: str | None = None) -> Call
 
 def options() -> dict[str, Any]:
     """Return the shared options of the running command."""
-    return _given.get()
+    return _options.get()
 
 
 def load(**overrides: Any) -> Settings:
     """Return the settings in force, the command line's options on top."""
     from lessonbook.config.settings import load_settings
 
-    given = options()
-    values: dict[str, Any] = {key: value for key, value in overrides.items() if value not in (None, "", [], {})}
-    if given.get("project"):
-        values["project"] = given["project"]
-    if given.get("database"):
-        values["database"] = {"url": given["database"]}
-    return load_settings(values, file=given.get("config"))
+    shared = options()
+    database = {"url": url} if (url := shared.get("database")) else {}
+    values = {**overrides, "project": shared.get("project"), "database": database}
+    chosen = {key: value for key, value in values.items() if value not in (None, "", [], {})}
+    return load_settings(chosen, file=shared.get("config"))
+
+
+def request(model: type[Model], **values: Any) -> Model:
+    """Return the request that a command's arguments make; None counts as left out.
+
+    Raises:
+        InvalidInput: an argument is out of bounds.
+    """
+    from lessonbook.domain.validation import parse
+
+    return parse(model, values)
 
 
 def run(service: Callable[Concatenate[Workspace, Caller, P], Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return what one service answers the person at the terminal."""
+    """Return the result of one service, called by the person at the terminal."""
     return run_all(lambda gateway: gateway.call(service, *args, **kwargs))
 
 
 def run_all(act: Callable[[Gateway], Awaitable[T]]) -> T:
-    """Return what comes of several calls by the person at the terminal, on one open database."""
+    """Return the result of several calls by the person at the terminal, on one open database."""
     import anyio
 
     from lessonbook.app import gateway_for
@@ -122,13 +134,13 @@ def run_all(act: Callable[[Gateway], Awaitable[T]]) -> T:
 
 @contextlib.contextmanager
 def report_errors() -> Generator[None]:
-    """Turn foreseeable failures into one sentence on stderr and an exit code."""
+    """Turn expected failures into one sentence on stderr and an exit code."""
     try:
         yield
     except LessonbookError as error:
         where = f" ({error.place})" if error.place else ""
         typer.secho(f"lessonbook: {error}{where}", err=True, fg="red")
-        sys.exit(BAD_INPUT if isinstance(error, _MINDABLE) else FAILED)
+        sys.exit(BAD_INPUT if isinstance(error, _BAD_INPUT_ERRORS) else FAILED)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(FAILED)
@@ -144,29 +156,30 @@ def console() -> Console:
 
 
 def wants_json() -> bool:
-    """Return whether the caller is a program."""
+    """Return whether the command has the option `--json`."""
     return bool(options().get("json"))
 
 
 def print_json(value: Any) -> None:
-    """Print a value, or a model, as JSON."""
-    document = value.model_dump(mode="json") if hasattr(value, "model_dump") else value
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    """Print a model, or a JSON value that may hold models, as JSON."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=lambda model: model.model_dump(mode="json")))
 
 
-SHORT = 34
-"""Names of at most so many characters are never broken over two lines."""
+def shown_as_json(value: Any) -> bool:
+    """Print `value` as JSON where `--json` asks for it, and return whether it did."""
+    if wants_json():
+        print_json(value)
+    return wants_json()
 
 
 def brief(text: str, most: int = 200) -> str:
-    """Return `text` on one line, cut where it is longer than `most` characters."""
+    """Return `text` on one line, cut to `most` characters."""
     line = " ".join(text.split())
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table; numbers stand right, and short cells stay whole."""
-    from rich.markup import escape
+    """Print a table: columns of numbers are aligned right, short cells are not wrapped."""
     from rich.table import Table
 
     cells = [list(row) for row in rows]
@@ -176,10 +189,10 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     table = Table(title=title, title_justify="left", header_style="bold", show_edge=False, pad_edge=False)
     for index, name in enumerate(columns):
         numeric = all(isinstance(row[index], (int, float)) for row in cells)
-        short = all(len(str(row[index])) <= SHORT for row in cells)
+        short = all(len(str(row[index])) <= _NO_WRAP_MAX for row in cells)
         table.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=short)
     for row in cells:
-        table.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
+        table.add_row(*(escaped("" if cell is None else str(cell)) for cell in row))
     console().print(table)
 
 
@@ -188,9 +201,16 @@ def say(text: str) -> None:
     console().print(text)
 
 
+def escaped(text: str) -> str:
+    """Return `text` so that Rich prints it as it is, without markup."""
+    from rich.markup import escape
+
+    return escape(text)
+
+
 @contextlib.contextmanager
 def progress(label: str) -> Generator[Callable[[int, int], None]]:
-    """Show a progress bar on stderr while the block runs; yields what to call with (done, all)."""
+    """Show a progress bar on stderr while the block runs; yields the function to call with (done, all)."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

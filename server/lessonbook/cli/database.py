@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from lessonbook.cli.console import FAILED, command, load, print_json, run, say, wants_json
+from lessonbook import services
+from lessonbook.cli.console import FAILED, command, escaped, load, run, say, shown_as_json
 
 T = TypeVar("T")
 
@@ -29,7 +30,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _on_store(act: Callable[[Store], Awaitable[T]]) -> T:
-    """Run `act` on the database as it is: the server's own start would migrate it first."""
+    """Run `act` on the database as it is, not migrated."""
     import anyio
 
     from lessonbook.app import store_for
@@ -46,80 +47,56 @@ def _on_store(act: Callable[[Store], Awaitable[T]]) -> T:
     return anyio.run(whole)
 
 
-def upgrade(revision: Annotated[str, typer.Argument(help="How far.")] = "head") -> None:
+def upgrade(revision: Annotated[str, typer.Argument(help="The revision to migrate to.")] = "head") -> None:
     """Migrate the database up."""
     from lessonbook.store import migrate
 
-    async def act(store: Store) -> str | None:
-        await migrate.upgrade(store, revision)
-        return await migrate.current(store)
-
-    _tell("schema", _on_store(act))
+    _on_store(lambda store: migrate.upgrade(store, revision))
+    current()
 
 
 def downgrade(
-    revision: Annotated[str, typer.Argument(help="How far; base leaves nothing.")],
+    revision: Annotated[str, typer.Argument(help="The revision to migrate to; base removes all tables.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Migrate the database down. What older schemas cannot hold is lost."""
     from lessonbook.store import migrate
 
-    if not yes and not typer.confirm(f"Go down to {revision}? What that schema cannot hold is lost."):
+    if not yes and not typer.confirm(f"Migrate down to {revision}? What that schema cannot hold is lost."):
         raise typer.Exit(FAILED)
-
-    async def act(store: Store) -> str | None:
-        await migrate.downgrade(store, revision)
-        return await migrate.current(store)
-
-    _tell("schema", _on_store(act) or "none")
+    _on_store(lambda store: migrate.downgrade(store, revision))
+    current()
 
 
 def current() -> None:
     """Show the database's schema revision."""
     from lessonbook.store import migrate
 
-    _tell("schema", _on_store(migrate.current) or "none")
+    revision = _on_store(migrate.current) or "none"
+    if not shown_as_json({"schema": revision}):
+        say(f"schema: [bold]{revision}[/bold]")
 
 
 def check() -> None:
-    """Compare the database with what this version expects; exits with 1 where they differ."""
+    """Compare the database with the schema of this version; exit with 1 where they differ."""
     from lessonbook.store import migrate
 
     differences = _on_store(migrate.check)
-    if wants_json():
-        print_json({"differences": differences})
-    elif differences:
-        for line in differences:
-            typer.echo(line)
-    else:
-        say("The schema is as it should be.")
+    if not shown_as_json({"differences": differences}):
+        typer.echo("\n".join(differences) or "The database has the schema of this version.")
     if differences:
         sys.exit(FAILED)
 
 
-def _tell(name: str, value: object) -> None:
-    if wants_json():
-        print_json({name: value})
-    else:
-        say(f"{name}: [bold]{value}[/bold]")
-
-
 def doctor() -> None:
-    """Count everything anew from the evidence, check the audit chains and the file; exits with 1 on a fault."""
-    from lessonbook import services
-
+    """Recount everything from the evidence, check the audit chains and the file; exit with 1 on a fault."""
     found = run(services.background.diagnose)
-    if wants_json():
-        print_json(found)
-    else:
+    if not shown_as_json(found):
         for line in found.faults:
-            say(f"[red]fault[/red] {line}")
+            say(f"[red]fault[/red] {escaped(line)}")
         for line in found.warnings:
-            say(f"[yellow]note[/yellow] {line}")
-        say(
-            "[green]All counters agree with the evidence, and the audit chains are whole.[/green]"
-            if found.healthy
-            else ""
-        )
+            say(f"[yellow]note[/yellow] {escaped(line)}")
+        if found.healthy:
+            say("[green]All counters agree with the evidence, and the audit chains are whole.[/green]")
     if not found.healthy:
         sys.exit(FAILED)

@@ -6,7 +6,6 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lessonbook.cli.console import command, console, print_table
+from lessonbook.cli.console import command, console, escaped, print_table
 from lessonbook.domain.errors import InvalidInput, LessonbookError, Unavailable
 from lessonbook.machine import private_files
 from lessonbook.machine.programs import own_command
@@ -43,7 +42,7 @@ def add_to(app: typer.Typer) -> None:
 
 def demo(
     keep: Annotated[
-        Path | None, typer.Option(help="Keep the database in this folder, to look into.", file_okay=False)
+        Path | None, typer.Option(help="Keep the database in this folder, to look at it.", file_okay=False)
     ] = None,
 ) -> None:
     """Watch agents learn: real scanner findings in, lessons out, verdicts, and a useless lesson taken out."""
@@ -55,16 +54,16 @@ def demo(
     except OSError as error:
         raise InvalidInput(f"{folder} cannot be made ({error.strerror}): name another folder") from error
     database = folder / "lessonbook.db"
-    if os.path.lexists(database):  # a link that leads nowhere would have it made elsewhere
+    if os.path.lexists(database):  # a dangling link would put the database elsewhere
         raise InvalidInput(f"{database} is there already: name another folder, or remove it")
     try:
         anyio.run(_play, database)
         _say_goodbye(database if keep else None)
-    except BaseExceptionGroup as group:  # the client's tasks; what we raised ourselves is inside
+    except BaseExceptionGroup as group:  # raised by the client's tasks; our own error is inside
         ours, _ = group.split((LessonbookError, BrokenPipeError))
         while isinstance(ours, BaseExceptionGroup):
             ours = ours.exceptions[0]
-        raise ours or Unavailable("The demo's server stopped; what it wrote above says why.") from group
+        raise ours or Unavailable("The demo's server stopped; its output above says why.") from group
     finally:
         if keep is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -80,7 +79,7 @@ async def _play(database: Path) -> None:
     url = f"sqlite:///{database}"
     program, *arguments = own_command()
     arguments += ["serve", "--project", "demo", "--toolsets", "agent,operator", "--database", url]
-    # In a folder of its own: what the working folder holds is nothing to the demo.
+    # In a folder of its own, so that files of the working folder do not change the demo.
     server = stdio_client(StdioServerParameters(command=program, args=arguments, cwd=database.parent))
     person = gateway_for(Settings.model_validate({"project": "demo", "database": {"url": url}}), "cli", person=True)
     try:
@@ -92,13 +91,13 @@ async def _play(database: Path) -> None:
 
 @dataclass(slots=True)
 class _Demo:
-    """An agent that speaks to the server, and a person at the terminal beside it: nobody judges their own work."""
+    """An agent that calls the server, and a person at the terminal who gives the verdicts."""
 
     client: Client
     person: Gateway
 
     async def play(self) -> None:
-        """Go once round the loop."""
+        """Play the loop once."""
         tools = (await self.client.list_tools()).tools
         _step("1", "A server on its own database", "started as a subprocess; this is a real MCP client over stdio")
         _line(f"{len(tools)} tools: " + ", ".join(tool.name for tool in tools))
@@ -116,7 +115,7 @@ class _Demo:
         _step(
             "2",
             "Issues in",
-            "what bandit and ruff really found in Apache Airflow 1.10.0 (an old release, chosen for its variety)",
+            "what bandit and ruff found in Apache Airflow 1.10.0 (an old release, chosen for its variety)",
         )
         table: list[tuple[object, ...]] = []
         for scanner, agent in (("bandit", AGENT), ("ruff", "")):
@@ -128,22 +127,15 @@ class _Demo:
                 lines += answer["issues"]
             actions = Counter(line["action"] for line in lines)
             agents = Counter(line["agent_name"] for line in lines)
-            table.append(
-                (
-                    scanner,
-                    len(findings),
-                    actions["created"],
-                    actions["merged"],
-                    actions["pending"],
-                    ", ".join(f"{name} {count}" for name, count in agents.most_common(3)),
-                )
-            )
+            top = ", ".join(f"{name} {count}" for name, count in agents.most_common(3))
+            counts = (actions["created"], actions["merged"], actions["pending"])
+            table.append((scanner, len(findings), *counts, top))
         print_table("", ["scanner", "findings", "new lessons", "seen before", "pending", "for agents (top 3)"], table)
         _line("No agent was named for ruff's findings: they were routed by file and words.")
         _line("A finding's text never becomes a lesson's: the words come from the catalogue.")
 
     async def _show_lessons(self) -> None:
-        _step("3", "Lessons out", f"the ones {AGENT} has now, most severe first")
+        _step("3", "Lessons out", f"those of {AGENT}, most severe first")
         page = await self._call("list_lessons", agent_name=AGENT, limit=8)
         rows = [(line["severity"], line["issue_count"], line["rule_key"], line["text"]) for line in page["lessons"]]
         print_table("", ["severity", "seen", "rule", "lesson"], rows)
@@ -152,16 +144,16 @@ class _Demo:
         _step("4", "An agent starts a task", f"get_lessons(agent_name={AGENT!r}, task=…, files=…)")
         _line(f"Task: {TASK}")
         answer = await self._call("get_lessons", agent_name=AGENT, task=TASK, files=FILES)
-        _panel(answer["prompt_section"], f"what goes into its prompt: {answer['tokens']} tokens")
-        others = f"{answer['more_available']} more lessons are about other things, or fit less"
+        _panel(answer["prompt_section"], f"the section for its prompt: {answer['tokens']} tokens")
+        others = f"{answer['more_available']} more lessons are about other subjects, or fit less"
         _line(f"The run and its deliveries were committed before this answer; {others}.")
         return answer["run_id"], [lesson["id"] for lesson in answer["lessons"]]
 
     async def _record(self, run_id: str, lesson_ids: list[str]) -> None:
-        _step("5", "Applied, and judged", "the agent says what it applied; QA says what came of it")
+        _step("5", "Applied, and judged", "the agent reports what it applied; QA gives the verdicts")
         _line("[yellow]The verdicts are enacted[/yellow]: no agent writes code in this demo.")
         await self._call("record_application", run_id=run_id, lesson_ids=lesson_ids)
-        _line("QA speaks through the command line here: what the agent said of its own work would move nothing.")
+        _line("QA's verdicts come from the command line: an agent's verdicts on its own run would not count.")
         answer = await self._judge(run_id, lesson_ids, prevented=True)
         rows = [(line.lesson_id, line.times_applied, line.times_prevented) for line in answer.results]
         print_table("", ["lesson", "applied", "prevented"], rows)
@@ -193,17 +185,17 @@ class _Demo:
         _step("7", "A useless lesson goes", "cleanup_lessons as a dry run, and a person's decision")
         plan = await self._call("cleanup_lessons")
         rows = [
-            ("[red]propose[/red]" if line["proposed"] else "keep", line["lesson_id"], line["reason"])
-            for line in plan["lessons"]
+            ("propose" if line["proposed"] else "keep", line["lesson_id"], line["reason"]) for line in plan["lessons"]
         ]
-        _rich_table(["", "lesson", "why"], rows)
-        _line("The catalogue worded it, so no agent can take it away: a person does, at the terminal.")
+        print_table("", ["", "lesson", "why"], rows)
+        _line("The catalogue worded it, so no agent can suspend it: a person does, at the terminal.")
         _line(f"[bold]lessonbook lessons suspend {useless}[/bold]")
         decision = LessonReview(lesson_id=useless, action="suspend", reason="it never prevented its issue")
         await self.person.call(review_lesson, decision)
         answer = await self._call("get_lessons", agent_name=AGENT, task=TASK, files=FILES)
         served = {lesson["id"] for lesson in answer["lessons"]}
-        _line(f"Asked again, the agent gets {len(served)} lessons, and {useless} is {_among(useless, served)}.")
+        among = "still among them" if useless in served else "not among them"
+        _line(f"The agent's next call gets {len(served)} lessons, and {useless} is {among}.")
 
     async def _totals(self) -> dict[str, int]:
         return (await self._call("get_stats", agent_name=AGENT))["totals"]
@@ -227,14 +219,8 @@ def _issue(finding: Finding) -> dict[str, Any]:
     return issue | {key: value for key, value in (("severity", finding.severity), ("line", finding.line)) if value}
 
 
-def _among(lesson_id: str, served: set[str]) -> str:
-    return "still among them" if lesson_id in served else "not among them"
-
-
 def _step(number: str, title: str, what: str) -> None:
-    from rich.markup import escape
-
-    console().print(f"\n[bold reverse] {number} [/bold reverse] [bold]{title}[/bold] — {escape(what)}")
+    console().print(f"\n[bold reverse] {number} [/bold reverse] [bold]{title}[/bold] — {escaped(what)}")
 
 
 def _line(text: str) -> None:
@@ -248,20 +234,11 @@ def _panel(text: str, title: str) -> None:
     console().print(Panel(Text(text.rstrip()), title=title, title_align="left", border_style="green"))
 
 
-def _rich_table(columns: list[str], rows: Iterable[tuple[str, ...]]) -> None:
-    from rich.table import Table
-
-    table = Table(*columns, header_style="bold", show_edge=False, pad_edge=False)
-    for row in rows:
-        table.add_row(*row)
-    console().print(table)
-
-
 def _say_goodbye(database: Path | None) -> None:
-    _step("✓", "Once round", "issues became lessons, lessons were served, judged, and one was taken out again")
+    _step("✓", "Done", "issues became lessons, lessons were served and judged, and one was suspended")
     if database is None:
-        _line("The database is gone again. [bold]lessonbook demo --keep DIR[/bold] leaves it to look into.")
+        _line("The database was deleted. [bold]lessonbook demo --keep DIR[/bold] keeps it.")
     else:
         option = f"--project demo --database sqlite:///{database.absolute()}"
-        _line(f"Look into it: [bold]lessonbook lessons list {option}[/bold]")
+        _line(f"Look at it: [bold]lessonbook lessons list {option}[/bold]")
     _line("Connect your own agent: [bold]lessonbook install claude-code[/bold]  (or cursor, vscode, codex)")

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lessonbook.cli.console import brief, command, print_json, print_table, run, run_all, say, wants_json
+from lessonbook import services
+from lessonbook.cli.console import (
+    brief,
+    command,
+    escaped,
+    print_table,
+    request,
+    run,
+    run_all,
+    say,
+    shown_as_json,
+)
 from lessonbook.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -24,9 +35,9 @@ _DECISIONS = {
     "suspend": "Stop serving a lesson for now.",
     "restore": "Serve a suspended, retired, expired or rejected lesson again.",
     "retire": "Stop serving a lesson for good.",
-    "pin": "Always serve a lesson where it fits, outside any measurement.",
-    "unpin": "Take the pin away.",
-    "expire": "End a lesson's time now.",
+    "pin": "Serve a lesson in every run, without measuring it.",
+    "unpin": "Remove the pin.",
+    "expire": "Let a lesson expire now.",
 }
 
 
@@ -47,35 +58,21 @@ def add_to(app: typer.Typer) -> None:
 
 
 def list_lessons(
-    agent: Annotated[str, typer.Argument(help="One agent; otherwise all.")] = "",
-    query: Annotated[str, typer.Option("--query", "-q", help="Full-text search; best first.")] = "",
+    agent: Annotated[str, typer.Argument(help="Only this agent's; otherwise all.")] = "",
+    query: Annotated[str, typer.Option("--query", "-q", help="A search, most relevant first.")] = "",
     status: Annotated[list[str] | None, typer.Option(help="Only this status; repeatable.")] = None,
     severity: Annotated[str, typer.Option(help="Only this severity.")] = "",
     category: Annotated[str, typer.Option(help="Only this category.")] = "",
-    limit: Annotated[int, typer.Option(help="At most so many.")] = 50,
-    cursor: Annotated[str, typer.Option(help="Go on from there.")] = "",
+    limit: Annotated[int, typer.Option(help="The maximum number.")] = 50,
+    cursor: Annotated[str, typer.Option(help="The cursor that the page before ends with.")] = "",
 ) -> None:
     """List lessons, most severe and most effective first."""
-    from lessonbook import services
     from lessonbook.domain.operator import LessonListing
-    from lessonbook.domain.validation import parse
 
-    listing = parse(
-        LessonListing,
-        {
-            "agent_name": agent,
-            "query": query,
-            "status": status or [],
-            "severity": severity or None,
-            "category": category or None,
-            "limit": limit,
-            "cursor": cursor,
-        },
-    )
-
+    words = {"agent_name": agent, "query": query, "severity": severity or None, "category": category or None}
+    listing = request(LessonListing, **words, status=status, limit=limit, cursor=cursor)
     page = run(services.views.list_lessons, listing)
-    if wants_json():
-        print_json(page)
+    if shown_as_json(page):
         return
     print_table(
         "Lessons",
@@ -99,18 +96,13 @@ def list_lessons(
 
 def show(lesson_id: LessonIdArgument) -> None:
     """Show a lesson with its history, provenance and evidence."""
-    from lessonbook import services
-
-    detail = run(services.views.get_lesson, lesson_id)
-    if wants_json():
-        print_json(detail)
-        return
-    from rich.markup import escape
-
     from lessonbook.edges.text_form import effect
 
+    detail = run(services.views.get_lesson, lesson_id)
+    if shown_as_json(detail):
+        return
     lesson = detail.lesson
-    say(f"[bold]{escape(lesson.text)}[/bold]\n{escape(lesson.why)}\n")
+    say(f"[bold]{escaped(lesson.text)}[/bold]\n{escaped(lesson.why)}\n")
     facts = {
         "agent": lesson.agent_name,
         "severity": lesson.severity,
@@ -147,46 +139,30 @@ def show(lesson_id: LessonIdArgument) -> None:
 
 def add(
     text: Annotated[str, typer.Argument(help="The rule: what to do, and when.")],
-    agent: Annotated[str, typer.Option(help="For whom; * for all agents.")] = "*",
-    why: Annotated[str, typer.Option(help="Why that rule.")] = "",
+    agent: Annotated[str, typer.Option(help="The agent that gets it; * for all.")] = "*",
+    why: Annotated[str, typer.Option(help="The rationale.")] = "",
     severity: Annotated[str, typer.Option(help="critical, high, medium or low.")] = "medium",
     category: Annotated[str, typer.Option(help="The category.")] = "other",
     rule: Annotated[str, typer.Option(help="The scanner rule or CWE it answers to.")] = "",
 ) -> None:
     """Write a lesson: it is active at once."""
-    from lessonbook import services
     from lessonbook.domain.operator import NewLesson
-    from lessonbook.domain.validation import parse
 
-    values = {
-        "text": text,
-        "agent_name": agent,
-        "why": why,
-        "severity": severity,
-        "category": category,
-        "rule_id": rule,
-    }
-    new = parse(NewLesson, values)
-
-    _show_review(run(services.lessons.add_lesson, new))
+    about = {"agent_name": agent, "severity": severity, "category": category, "rule_id": rule}
+    _show_review(run(services.lessons.add_lesson, request(NewLesson, text=text, why=why, **about)))
 
 
 def _review(lesson_id: str, action: str, reason: str = "", text: str = "") -> None:
-    from lessonbook import services
     from lessonbook.domain.operator import LessonReview
-    from lessonbook.domain.validation import parse
 
-    review = parse(LessonReview, {"lesson_id": lesson_id, "action": action, "reason": reason, "text": text})
-
+    review = request(LessonReview, lesson_id=lesson_id, action=action, reason=reason, text=text)
     _show_review(run(services.lessons.review_lesson, review))
 
 
 def _show_review(result: Reviewed) -> None:
-    if wants_json():
-        print_json(result)
-        return
-    pinned = ", pinned" if result.pinned else ""
-    say(f"[bold]{result.lesson_id}[/bold] is {result.status}{pinned}. {result.note}".rstrip())
+    if not shown_as_json(result):
+        pinned = ", pinned" if result.pinned else ""
+        say(f"[bold]{result.lesson_id}[/bold] is {result.status}{pinned}. {result.note}".rstrip())
 
 
 def _decision(action: str) -> Callable[[str, str], None]:
@@ -201,7 +177,7 @@ def edit(
     text: Annotated[str, typer.Argument(help="The new text.")],
     reason: ReasonOption = "",
 ) -> None:
-    """Give a lesson other words; the old ones stay in its history."""
+    """Replace a lesson's text; the old one stays in its history."""
     _review(lesson_id, "edit", reason, text)
 
 
@@ -209,43 +185,38 @@ def delete(
     lesson_id: LessonIdArgument,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Remove a lesson's words for good, from its history too; a tombstone stays."""
-    if not yes and not typer.confirm(f"Remove the words of {lesson_id} for good?"):
+    """Delete a lesson's words for good, also from its history; a tombstone stays."""
+    if not yes and not typer.confirm(f"Delete the words of {lesson_id} for good?"):
         raise typer.Exit(1)
     _review(lesson_id, "delete")
 
 
 def merge(
-    source: Annotated[str, typer.Argument(help="The lesson that goes.")],
+    source: Annotated[str, typer.Argument(help="The lesson that is merged into the other.")],
     target: Annotated[str, typer.Argument(help="The lesson that stays.")],
     reason: ReasonOption = "they say the same",
 ) -> None:
-    """Let one lesson stand for another too."""
-    from lessonbook import services
-
+    """Merge one lesson into another, which takes over its issues."""
     _show_review(run(services.lessons.merge_lessons, source, target, reason))
 
 
 def split(
     lesson_id: LessonIdArgument,
-    issues: Annotated[list[str], typer.Argument(help="The issues that go to the new lesson.")],
+    issues: Annotated[list[str], typer.Argument(help="The issues that the new lesson gets.")],
     text: Annotated[str, typer.Option(help="The new lesson's text.")],
-    why: Annotated[str, typer.Option(help="Why that rule.")] = "",
+    why: Annotated[str, typer.Option(help="The new lesson's rationale.")] = "",
 ) -> None:
-    """Give some of a lesson's issues a lesson of their own."""
-    from lessonbook import services
-
+    """Make a new lesson for some of a lesson's issues."""
     _show_review(run(services.lessons.split_lesson, lesson_id, issues, text, why))
 
 
 def starter(
-    agent: Annotated[str, typer.Argument(help="The agent to start with lessons.")],
+    agent: Annotated[str, typer.Argument(help="The agent that gets the lessons.")],
     stack: Annotated[list[str] | None, typer.Option(help="A language or framework; repeatable.")] = None,
-    limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=200)] = 10,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show them.")] = False,
+    limit: Annotated[int, typer.Option(help="The maximum number.", min=1, max=200)] = 10,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show them without adding them.")] = False,
 ) -> None:
     """Give an agent catalogue lessons before anything was reported."""
-    from lessonbook import services
 
     async def act(gateway: Gateway) -> tuple[list[str], list[tuple[str, str, str]]]:
         named = await gateway.call(services.agent_names.named, agent)
@@ -257,13 +228,8 @@ def starter(
         return made, [(rule.severity, rule.category, rule.text) for rule in rules]
 
     made, rows = run_all(act)
-    if wants_json():
-        print_json(
-            {
-                "created": made,
-                "lessons": [dict(zip(("severity", "category", "text"), row, strict=True)) for row in rows],
-            }
-        )
-        return
-    print_table("Catalogue lessons", ["severity", "category", "text"], rows)
-    say("Only shown." if dry_run else f"{len(made)} added, {len(rows) - len(made)} were there.")
+    columns = ["severity", "category", "text"]
+    lessons = [dict(zip(columns, row, strict=True)) for row in rows]
+    if not shown_as_json({"created": made, "lessons": lessons}):
+        print_table("Catalogue lessons", columns, rows)
+        say("None was added." if dry_run else f"{len(made)} added, {len(rows) - len(made)} were there already.")

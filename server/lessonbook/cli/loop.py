@@ -4,28 +4,29 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lessonbook import services
 from lessonbook.cli.console import (
     BAD_INPUT,
     brief,
     command,
-    print_json,
     print_table,
     progress,
+    request,
     run,
     run_all,
     say,
-    wants_json,
+    shown_as_json,
 )
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import ReportKind
 
 if TYPE_CHECKING:
     from lessonbook.domain.loop import LessonQuery
-    from lessonbook.domain.operator import FileReport
+    from lessonbook.domain.operator import FileReport, ListedLesson, PendingPage
     from lessonbook.edges.access.gateway import Gateway
 
 
@@ -39,40 +40,26 @@ def add_to(app: typer.Typer) -> None:
 
 def get(
     task: Annotated[str, typer.Argument(help="What is about to be done.")] = "",
-    agent: Annotated[str, typer.Option(help="The agent; otherwise routed by task and files.")] = "",
-    files: Annotated[list[str] | None, typer.Option("--file", help="A file that will be touched; repeatable.")] = None,
+    agent: Annotated[str, typer.Option(help="The agent; otherwise found by task and files.")] = "",
+    files: Annotated[list[str] | None, typer.Option("--file", help="A file that will be changed; repeatable.")] = None,
     category: Annotated[list[str] | None, typer.Option(help="Only this category; repeatable.")] = None,
-    max_lessons: Annotated[int, typer.Option(help="At most so many lessons.")] = 5,
-    max_tokens: Annotated[int, typer.Option(help="At most so many tokens.")] = 600,
-    run_id: Annotated[str, typer.Option("--run", help="The run: a branch, a pull request.")] = "",
+    max_lessons: Annotated[int, typer.Option(help="The maximum number of lessons.")] = 5,
+    max_tokens: Annotated[int, typer.Option(help="The maximum number of tokens.")] = 600,
+    run_id: Annotated[str, typer.Option("--run", help="The run's id: a branch, a pull request.")] = "",
     explain: Annotated[
-        bool, typer.Option("--explain", help="Say why which lessons would be served instead; logs nothing.")
+        bool, typer.Option("--explain", help="Show why each lesson would be served or not; logs nothing.")
     ] = False,
 ) -> None:
     """Print the prompt section for a task, and log the run. For hooks and scripts."""
-    from lessonbook import services
     from lessonbook.domain.loop import LessonQuery
-    from lessonbook.domain.validation import parse
 
-    query = parse(
-        LessonQuery,
-        {
-            "agent_name": agent,
-            "task": task,
-            "files": files or [],
-            "categories": category or [],
-            "max_lessons": max_lessons,
-            "max_tokens": max_tokens,
-            "run_id": run_id,
-        },
-    )
-
+    bounds = {"categories": category, "max_lessons": max_lessons, "max_tokens": max_tokens}
+    query = request(LessonQuery, agent_name=agent, task=task, files=files, run_id=run_id, **bounds)
     if explain:
         _explain(query)
         return
     result = run(services.serve.get_lessons, query)
-    if wants_json():
-        print_json(result)
+    if shown_as_json(result):
         return
     typer.echo(result.prompt_section, nl=False)
     if result.note:
@@ -80,13 +67,11 @@ def get(
 
 
 def _explain(query: LessonQuery) -> None:
-    from lessonbook import services
     from lessonbook.domain.operator import TaskExplanation
 
     asked = TaskExplanation(agent_name=query.agent_name, task=query.task, files=query.files)
     told = run(services.serve.explain_lessons, asked)
-    if wants_json():
-        print_json(told)
+    if shown_as_json(told):
         return
     rows = [(f"{line.probability:.2f}", line.verdict, line.id, line.text, line.because) for line in told.lessons]
     where = f" in {', '.join(told.languages)}" if told.languages else ""
@@ -97,25 +82,25 @@ def _explain(query: LessonQuery) -> None:
 
 
 def report(
-    text: Annotated[str, typer.Argument(help="The issue in words; - reads a file or paragraphs.")] = "",
+    text: Annotated[str, typer.Argument(help="The issue in words; - for standard input.")] = "",
     file: Annotated[
-        Path | None, typer.Option(help="A file of any kind that --format names; - for standard input.")
+        Path | None, typer.Option(help="A file in any format that --format names; - for standard input.")
     ] = None,
     kind: Annotated[
-        ReportKind | None, typer.Option("--format", help="What --file or - is; otherwise its content tells.")
+        ReportKind | None, typer.Option("--format", help="The format of --file or -; otherwise found by its content.")
     ] = None,
     sarif: Annotated[Path | None, typer.Option(help="A scanner's SARIF 2.1.0 file; - for standard input.")] = None,
     junit: Annotated[Path | None, typer.Option(help="A test run's JUnit XML file; - for standard input.")] = None,
-    agent: Annotated[str, typer.Option(help="Who made the code; otherwise routed.")] = "",
-    run_id: Annotated[str, typer.Option("--run", help="The run the issues were seen in.")] = "",
+    agent: Annotated[str, typer.Option(help="The agent that wrote the code; otherwise found by words and files.")] = "",
+    run_id: Annotated[str, typer.Option("--run", help="The run in which the issues were seen.")] = "",
     run_from_git: Annotated[
         bool, typer.Option("--run-from-git", help="Read the run from the last commit's Lessonbook-Run trailer.")
     ] = False,
     source: Annotated[str, typer.Option(help="qa, ci, review, user, scanner or agent.")] = "",
-    severity: Annotated[str, typer.Option(help="Of an issue in words.")] = "",
+    severity: Annotated[str, typer.Option(help="The severity of an issue in words.")] = "",
     rule: Annotated[str, typer.Option(help="The rule an issue in words breaks: CWE-89, bandit:B608.")] = "",
-    lesson: Annotated[str, typer.Option(help="A general rule that would have avoided an issue in words.")] = "",
-    key: Annotated[str, typer.Option(help="The same key on a retry: what was done is not done again.")] = "",
+    lesson: Annotated[str, typer.Option(help="A general rule that would have prevented an issue in words.")] = "",
+    key: Annotated[str, typer.Option(help="An idempotency key: a retry with the same key reports once.")] = "",
     server: Annotated[str, typer.Option(help="Send to this server instead of the database: https://host.")] = "",
     token: Annotated[
         str, typer.Option(envvar="LESSONBOOK_TOKEN", help="The token for --server.", show_envvar=True)
@@ -127,32 +112,30 @@ def report(
     single = {"severity": severity, "rule_id": rule, "lesson": lesson}
     if any(single.values()) and (file or sarif or junit):
         raise InvalidInput("--severity, --rule and --lesson go with an issue in words: leave them out with a file")
-    wanted = report.ReportOptions(
+    sender = report.ReportOptions(
         agent_name=agent,
         run_id=run_id or (report.run_from_git() if run_from_git else ""),
         source=source or ("user" if text and not kind else ""),
         idempotency_key=key,
     )
-    if run_from_git and not wanted.run_id:
+    if run_from_git and not sender.run_id:
         typer.secho("The last commit has no Lessonbook-Run trailer: reported without a run.", err=True, fg="yellow")
     chosen = report.choose(text, {"sarif": sarif, "junit": junit}, file, kind)
-    with closing(chosen) as reported, progress("Sending, KiB" if server else "Reporting") as told:
+    with closing(chosen) as reported, progress("Sending, KiB" if server else "Reporting") as update:
         fields = single if reported.in_words or any(single.values()) else None
         if server:
-            result = report.send(server, token, reported, wanted, fields, told)
+            result = report.send(server, token, reported, sender, fields, update)
         elif fields is not None:
-            result = run_all(report.one_issue(reported, wanted, fields))
+            result = report.one_issue(reported, sender, fields)
         else:
-            result = run_all(report.whole_file(reported, wanted, told))
-    _show_report(result)
+            result = report.whole_file(reported, sender, update)
+    if not shown_as_json(result):
+        _show_report(result)
     if result.refused and not result.findings:
         raise typer.Exit(BAD_INPUT)
 
 
 def _show_report(result: FileReport) -> None:
-    if wants_json():
-        print_json(result)
-        return
     if len(result.issues) == 1:
         line = result.issues[0]
         typer.echo(f"{line.issue_id} {line.action} for {line.agent_name}: {line.reason}")
@@ -170,33 +153,21 @@ def _show_report(result: FileReport) -> None:
 
 
 def record(
-    run_id: Annotated[str, typer.Option("--run", help="The run, from get_lessons.")],
+    run_id: Annotated[str, typer.Option("--run", help="The run's id, from get_lessons.")],
     lessons: Annotated[list[str], typer.Argument(help="The lessons that were applied.")],
     prevented: Annotated[
         bool | None, typer.Option("--prevented/--not-prevented", help="Whether each prevented its issue.")
     ] = None,
     source: Annotated[str, typer.Option(help="Who says so: qa, ci, review, user, scanner or agent.")] = "user",
-    notes: Annotated[str, typer.Option(help="Anything to add.")] = "",
+    notes: Annotated[str, typer.Option(help="A remark, stored with the application.")] = "",
 ) -> None:
     """Record that lessons were applied in a run, and whether they helped."""
-    from lessonbook import services
     from lessonbook.domain.loop import Application
-    from lessonbook.domain.validation import parse
 
-    application = parse(
-        Application,
-        {
-            "run_id": run_id,
-            "lesson_ids": lessons,
-            "prevented_issue": prevented,
-            "source": source,
-            "notes": notes,
-        },
-    )
-
+    verdict = {"prevented_issue": prevented, "source": source, "notes": notes}
+    application = request(Application, run_id=run_id, lesson_ids=lessons, **verdict)
     result = run(services.feedback.record_application, application)
-    if wants_json():
-        print_json(result)
+    if shown_as_json(result):
         return
     print_table(
         "Applications",
@@ -204,52 +175,41 @@ def record(
         [(line.lesson_id, line.result, line.times_applied, line.times_prevented) for line in result.results],
     )
     if all(line.result == "unknown" for line in result.results):
-        raise InvalidInput("None of these lessons exists in this project: check the ids")
+        raise InvalidInput("No lesson with these ids exists in this project: check the ids")
 
 
 def pending(
-    agent: Annotated[str, typer.Argument(help="One agent; otherwise all.")] = "",
-    limit: Annotated[int, typer.Option(help="At most so many.")] = 50,
+    agent: Annotated[str, typer.Argument(help="Only this agent's; otherwise all.")] = "",
+    limit: Annotated[int, typer.Option(help="The maximum number of issues, and of quarantined lessons.")] = 50,
 ) -> None:
-    """List what waits for a person: issues without a lesson, lessons in quarantine, lessons that were flagged."""
-    from lessonbook import services
-    from lessonbook.domain.operator import LessonListing, PendingListing, PendingPage
-    from lessonbook.domain.validation import parse
+    """List what waits for a person: issues without a lesson, quarantined lessons, and all flagged lessons."""
+    from lessonbook.domain.operator import LessonListing, PendingListing
 
-    listing = parse(PendingListing, {"agent_name": agent, "limit": limit})
-    quarantine = parse(LessonListing, {"agent_name": agent, "limit": limit, "status": ["quarantined"]})
-    every = parse(LessonListing, {"agent_name": agent, "limit": 200})
+    listing = request(PendingListing, agent_name=agent, limit=limit)
+    quarantine = request(LessonListing, agent_name=agent, limit=limit, status=["quarantined"])
 
-    async def act(gateway: Gateway) -> tuple[PendingPage, list[Any], list[Any]]:
+    async def act(gateway: Gateway) -> tuple[PendingPage, list[ListedLesson], list[ListedLesson]]:
         issues = await gateway.call(services.views.list_pending_issues, listing)
         waiting = await gateway.call(services.views.list_lessons, quarantine)
-        flagged = await gateway.call(services.views.list_lessons, every)
-        return issues, waiting.lessons, [lesson for lesson in flagged.lessons if lesson.flags]
+        return issues, waiting.lessons, await gateway.call(services.views.list_flagged, agent)
 
-    issues, waiting, flagged = run_all(act)
-    if wants_json():
-        document = {"issues": issues.issues, "quarantined": waiting, "flagged": flagged}
-        told = {key: [item.model_dump(mode="json") for item in items] for key, items in document.items()}
-        print_json({**told, "notes": issues.notes})
+    page, waiting, flagged = run_all(act)
+    if shown_as_json({"issues": page.issues, "quarantined": waiting, "flagged": flagged, "notes": page.notes}):
         return
-    print_table(
-        "Issues without a lesson",
-        ["issue", "agent", "severity", "description", "like"],
-        [
-            (
-                line.issue_id,
-                line.agent_name,
-                line.severity,
-                brief(line.description),
-                f"{line.suggestion.lesson_id} ({line.suggestion.score:.2f})" if line.suggestion else "",
-            )
-            for line in issues.issues
-        ],
-    )
+    rows = [
+        (
+            line.issue_id,
+            line.agent_name,
+            line.severity,
+            brief(line.description),
+            f"{line.suggestion.lesson_id} ({line.suggestion.score:.2f})" if line.suggestion else "",
+        )
+        for line in page.issues
+    ]
+    print_table("Issues without a lesson", ["issue", "agent", "severity", "description", "like"], rows)
     for title, lessons in (("Quarantined lessons", waiting), ("Flagged lessons", flagged)):
-        rows = [(lesson.id, lesson.agent_name, lesson.text, lesson.status_reason) for lesson in lessons]
-        if rows:
+        if rows := [(lesson.id, lesson.agent_name, lesson.text, lesson.status_reason) for lesson in lessons]:
             print_table(title, ["lesson", "agent", "text", "why"], rows)
-    for note in issues.notes:
+    for note in page.notes:
         typer.secho(note, fg="yellow")
-    say("Write a lesson with [bold]lessonbook refine[/bold]; judge one with [bold]lessonbook lessons[/bold].")
+    say("Write a lesson with [bold]lessonbook refine[/bold]; review one with [bold]lessonbook lessons[/bold].")

@@ -1,16 +1,31 @@
-"""refine: lessons for pending issues, by hand, one by one in the terminal, or by the configured model."""
+"""refine: lessons for pending issues, worded by hand, in a triage session, or by the configured model."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lessonbook.cli.console import FAILED, command, load, print_json, print_table, progress, run, say, wants_json
+from lessonbook import services
+from lessonbook.cli.console import (
+    FAILED,
+    command,
+    escaped,
+    load,
+    print_table,
+    progress,
+    request,
+    run,
+    say,
+    shown_as_json,
+    wants_json,
+)
 from lessonbook.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from lessonbook.domain.loop import RefinedIssue
     from lessonbook.services.triage.backlog import BacklogReport
 
 _HOW = (
@@ -25,17 +40,17 @@ def add_to(app: typer.Typer) -> None:
 
 
 def refine(
-    issues: Annotated[list[str] | None, typer.Argument(help="Pending issues that one lesson answers.")] = None,
+    issues: Annotated[list[str] | None, typer.Argument(help="The pending issues that the lesson answers.")] = None,
     lesson: Annotated[str, typer.Option(help="The general rule, in your own words.")] = "",
     into: Annotated[str, typer.Option(help="The lesson that the issues are instances of.")] = "",
-    why: Annotated[str, typer.Option(help="Why that rule.")] = "",
+    why: Annotated[str, typer.Option(help="The rationale of the rule.")] = "",
     severity: Annotated[str, typer.Option(help="critical, high, medium or low.")] = "",
     category: Annotated[str, typer.Option(help="The category.")] = "",
-    auto: Annotated[bool, typer.Option("--auto", help="By today's rules, then by the configured model.")] = False,
-    agent: Annotated[str, typer.Option(help="Only the issues of one agent.")] = "",
-    limit: Annotated[int, typer.Option(help="At most so many issues; 0: all.", min=0)] = 0,
-    again: Annotated[bool, typer.Option("--again", help="With --auto: what the model declined, too.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --auto: only tell what it may use.")] = False,
+    auto: Annotated[bool, typer.Option("--auto", help="By the current rules, then by the configured model.")] = False,
+    agent: Annotated[str, typer.Option(help="Only this agent's issues.")] = "",
+    limit: Annotated[int, typer.Option(help="The maximum number of issues; 0: all.", min=0)] = 0,
+    again: Annotated[bool, typer.Option("--again", help="With --auto: also issues the model declined.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --auto: only print what it may use.")] = False,
 ) -> None:
     """Find lessons for pending issues: by hand, one by one in the terminal, or by the configured model."""
     if (again or dry_run) and not auto:
@@ -55,18 +70,16 @@ def refine(
 
 
 def _author(authored: dict[str, Any], severity: str, category: str) -> None:
-    from lessonbook import services
     from lessonbook.domain.operator import Authoring
-    from lessonbook.domain.validation import parse
 
-    authored |= {key: value for key, value in (("severity", severity), ("category", category)) if value}
-    authoring = parse(Authoring, {"lessons": [authored]})
+    authored |= {"severity": severity or None, "category": category or None}
+    result = run(services.triage.refine_issues, request(Authoring, lessons=[authored]))
+    if not shown_as_json(result):
+        _show_refined(result.issues)
 
-    result = run(services.triage.refine_issues, authoring)
-    if wants_json():
-        print_json(result)
-        return
-    rows = [(line.issue_id, line.action, line.lesson_id, line.reason) for line in result.issues]
+
+def _show_refined(issues: Iterable[RefinedIssue]) -> None:
+    rows = [(line.issue_id, line.action, line.lesson_id, line.reason) for line in issues]
     print_table("Refined", ["issue", "action", "lesson", "why"], rows)
 
 
@@ -74,19 +87,15 @@ def _work_on_backlog(agent: str, limit: int, *, again: bool, dry_run: bool) -> N
     from lessonbook.services.triage import backlog
 
     wanted = backlog.Wanted(agent_name=agent, limit=limit, again=again, dry_run=dry_run)
-    with progress("Refining") as told:
-        report = run(backlog.refine_backlog, wanted, told)
-    if wants_json():
-        print_json(report)
-    else:
+    with progress("Refining") as update:
+        report = run(backlog.refine_backlog, wanted, update)
+    if not shown_as_json(report):
         _show(report)
     if report.failed:
         raise typer.Exit(FAILED)
 
 
 def _show(report: BacklogReport) -> None:
-    from rich.markup import escape
-
     cost = f", {report.cost_usd:.4f} US dollars" if report.cost_usd else ""
     if report.dry_run:
         say(f"{report.waiting} issues are pending; the model would be asked about {report.asked}.")
@@ -99,12 +108,10 @@ def _show(report: BacklogReport) -> None:
         )
         if report.asked:
             say(f"The model was asked about {report.asked} of them: {report.tokens} tokens{cost}.")
-        told = [line for line in report.issues if line.action != "pending"]
-        if told:
-            rows = [(line.issue_id, line.action, line.lesson_id, line.reason) for line in told]
-            print_table("Refined", ["issue", "action", "lesson", "why"], rows)
+        if refined := [line for line in report.issues if line.action != "pending"]:
+            _show_refined(refined)
     if report.stopped:
-        say(f"[yellow]{escape(report.stopped)}[/yellow]")
+        say(f"[yellow]{escaped(report.stopped)}[/yellow]")
 
 
 def _go_through(agent: str, limit: int) -> None:
@@ -118,7 +125,7 @@ def _go_through(agent: str, limit: int) -> None:
     settings = load()
     set_up(settings.log_level)
     terminal = console()
-    # The loop runs in another thread, so that a question can be left with Ctrl-C.
+    # The event loop runs in another thread, so that Ctrl-C can interrupt a question.
     with start_blocking_portal() as portal:
         gateway = gateway_for(settings, "cli", person=True)
         try:

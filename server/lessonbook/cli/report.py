@@ -1,4 +1,4 @@
-"""How `report` gets its run, and where it sends what it read."""
+"""What `report` reads, the run it names, and where it sends both."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import shutil
 import sys
 import tempfile
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from lessonbook import services
+from lessonbook.cli.console import request, run
 from lessonbook.domain.documents import object_of
 from lessonbook.domain.errors import InvalidInput, Unavailable
 from lessonbook.domain.operator import FileReport
@@ -18,19 +20,20 @@ from lessonbook.machine import git
 
 if TYPE_CHECKING:
     from lessonbook.domain.findings import ReportKind
-    from lessonbook.edges.access.gateway import Gateway
+    from lessonbook.domain.loop import Refinement
 
 TRAILER = "Lessonbook-Run"
 SEND_TIMEOUT_S = 60.0
 REFINE_TIMEOUT_S = 630.0
-"""How long to wait for the answer to a file: a little longer than a server takes at most."""
+"""Maximum wait for the answer to a file: longer than the server's own time-out."""
 IN_MEMORY_MAX = 1024 * 1024
+"""Bytes of standard input that are kept in memory; more is kept in a temporary file."""
 CONNECT_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class ReportOptions:
-    """What the reporter said of all findings. An empty source is told by what is reported."""
+    """What the reporter said of all findings. Where `source` is empty, it follows from what is reported."""
 
     agent_name: str
     run_id: str
@@ -38,19 +41,13 @@ class ReportOptions:
     idempotency_key: str = ""
 
     def fields(self) -> dict[str, str]:
-        """Return what was said, by name."""
-        said = {
-            "agent_name": self.agent_name,
-            "run_id": self.run_id,
-            "source": self.source,
-            "idempotency_key": self.idempotency_key,
-        }
-        return {name: value for name, value in said.items() if value}
+        """Return the fields that are not empty, by name."""
+        return {name: value for name, value in asdict(self).items() if value}
 
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What is reported: a file of some kind, or an issue in words."""
+    """What is reported: a file, or an issue in words."""
 
     kind: ReportKind
     content: bytes | Path | BinaryIO
@@ -64,16 +61,16 @@ class Reported:
         yield from ReportFile(self.content, self.place).chunks()
 
     def close(self) -> None:
-        """Let go of what was kept of standard input."""
+        """Free what was kept of standard input."""
         if not isinstance(self.content, (bytes, Path)):
             self.content.close()
 
 
 def run_from_git() -> str:
-    """Return the run named by the last commit's trailer, or an empty text.
+    """Return the run named by the last commit's trailer; empty where there is no trailer.
 
     Raises:
-        InvalidInput: the working folder is no git checkout.
+        InvalidInput: the working folder is not a git checkout with a commit, or there is no git.
     """
     wanted = f"--format=%(trailers:key={TRAILER},valueonly,separator=%x0A)"
     try:
@@ -91,9 +88,9 @@ def choose(text: str, named: Mapping[ReportKind, Path | None], file: Path | None
 
     Args:
         text: the issue in words; `-` is standard input.
-        named: the files given by an option of their kind.
-        file: the file given by `--file`.
-        kind: what `--format` says of it.
+        named: the files of `--sarif` and `--junit`, by format.
+        file: the file of `--file`.
+        kind: its format, from `--format`.
 
     Raises:
         InvalidInput: nothing was named, or more than one thing.
@@ -113,67 +110,53 @@ def choose(text: str, named: Mapping[ReportKind, Path | None], file: Path | None
 
 
 def _held(stream: BinaryIO) -> BinaryIO:
-    """Return what a stream gives as a file that can be rewound, and that nobody finds by name."""
+    """Return the content of a stream as a nameless file that can be rewound."""
     held = cast("BinaryIO", tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_MAX))  # noqa: SIM115  # see close
     shutil.copyfileobj(stream, held)
     return held
 
 
-def whole_file(
-    reported: Reported, wanted: ReportOptions, progress: Callable[[int, int], None]
-) -> Callable[[Gateway], Awaitable[FileReport]]:
-    """Return the work of refining everything in a file."""
-    from lessonbook import services
+def whole_file(reported: Reported, sender: ReportOptions, progress: Callable[[int, int], None]) -> FileReport:
+    """Report everything in a file, and return what became of it."""
     from lessonbook.domain.loop import Report
-    from lessonbook.domain.validation import parse
 
-    checked = parse(Report, {**wanted.fields(), "issues": [{"description": "checked below"}]})
-
-    async def act(gateway: Gateway) -> FileReport:
-        return await gateway.call(
-            services.report.report_file,
-            reported.content,
-            kind=reported.kind,
-            place=reported.place,
-            agent_name=checked.agent_name,
-            run_id=checked.run_id,
-            source=checked.source if wanted.source else None,
-            idempotency_key=checked.idempotency_key,
-            progress=progress,
-        )
-
-    return act
+    checked = request(Report, **sender.fields(), issues=[{"description": "the file has its own"}])
+    return run(
+        services.report.report_file,
+        reported.content,
+        kind=reported.kind,
+        place=reported.place,
+        agent_name=checked.agent_name,
+        run_id=checked.run_id,
+        source=checked.source if sender.source else None,
+        idempotency_key=checked.idempotency_key,
+        progress=progress,
+    )
 
 
-def one_issue(
-    reported: Reported, wanted: ReportOptions, fields: dict[str, str]
-) -> Callable[[Gateway], Awaitable[FileReport]]:
-    """Return the work of reporting one issue in words."""
-    from lessonbook import services
+def one_issue(reported: Reported, sender: ReportOptions, fields: dict[str, str]) -> FileReport:
+    """Report one issue in words, and return what became of it."""
     from lessonbook.domain.loop import Report
-    from lessonbook.domain.validation import parse
 
-    report = parse(Report, _single(reported, wanted, fields))
+    return _summary(run(services.report.report_issues, request(Report, **_single(reported, sender, fields))))
 
-    async def act(gateway: Gateway) -> FileReport:
-        result = await gateway.call(services.report.report_issues, report)
-        return services.report.summary(result.issues, [], [result.refinement_run_id])
 
-    return act
+def _summary(result: Refinement) -> FileReport:
+    return services.report.summary(result.issues, [], [result.refinement_run_id])
 
 
 def send(
     server: str,
     token: str,
     reported: Reported,
-    wanted: ReportOptions,
+    sender: ReportOptions,
     fields: dict[str, str] | None,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> FileReport:
-    """Send to a server, at most once however often the connection breaks, and return its answer.
+    """Send a report to a server and return its answer. An idempotency key keeps retries from reporting twice.
 
-    `fields` are those of one issue in words; None: it is a file, which is sent as it is read. `progress` is told how
-    many KiB of it were sent, of how many.
+    `fields` are those of one issue in words; None: it is a file, which is sent as it is read. `progress` is called
+    with the KiB sent and those in all.
 
     Raises:
         InvalidInput: the server refuses the report.
@@ -181,33 +164,36 @@ def send(
     """
     import httpx2
 
+    from lessonbook.domain.loop import Refinement
+
     if not server.startswith(("http://", "https://")):
-        raise InvalidInput(f"--server {server!r} is no address: write http://host:port or https://host")
-    wanted = replace(wanted, idempotency_key=wanted.idempotency_key or uuid.uuid4().hex)
+        raise InvalidInput(f"--server {server!r} is not a web address: write http://host:port or https://host")
+    sender = replace(sender, idempotency_key=sender.idempotency_key or uuid.uuid4().hex)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     base = server.rstrip("/")
     try:
         transport = httpx2.HTTPTransport(retries=CONNECT_ATTEMPTS)
         with httpx2.Client(transport=transport, timeout=SEND_TIMEOUT_S, headers=headers) as client:
             if fields is not None:
-                body = _single(reported, wanted, fields)
-                return _counted(_checked(client.post(f"{base}/api/report_issues", json=body)))
+                body = _single(reported, sender, fields)
+                answer = client.post(f"{base}/api/report_issues", json=body)
+                return _summary(Refinement.model_validate(_checked(answer)))
             size = sum(map(len, reported.pieces()))
             answer = client.post(
                 f"{base}/api/reports/{reported.kind}",
-                params=wanted.fields(),
-                content=_told(reported.pieces(), size, progress),
+                params=sender.fields(),
+                content=_counted(reported.pieces(), size, progress),
                 headers={"Content-Length": str(size)},
                 timeout=httpx2.Timeout(SEND_TIMEOUT_S, read=REFINE_TIMEOUT_S),
             )
             return FileReport.model_validate(_checked(answer))
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise Unavailable(
-            f"{base} does not answer ({type(error).__name__}): nothing is known to be reported"
+            f"{base} does not answer ({type(error).__name__}): the report may not have arrived"
         ) from error
 
 
-def _told(pieces: Iterator[bytes], size: int, progress: Callable[[int, int], None]) -> Iterator[bytes]:
+def _counted(pieces: Iterator[bytes], size: int, progress: Callable[[int, int], None]) -> Iterator[bytes]:
     sent = 0
     for piece in pieces:
         yield piece
@@ -215,10 +201,10 @@ def _told(pieces: Iterator[bytes], size: int, progress: Callable[[int, int], Non
         progress(sent // 1024, size // 1024)
 
 
-def _single(reported: Reported, wanted: ReportOptions, fields: dict[str, str]) -> dict[str, Any]:
+def _single(reported: Reported, sender: ReportOptions, fields: dict[str, str]) -> dict[str, Any]:
     words = b"".join(reported.pieces()).decode("utf-8", "surrogatepass")
     issue = {"description": words, **{name: value for name, value in fields.items() if value}}
-    return {"source": "user", **wanted.fields(), "issues": [issue]}
+    return {"source": "user", **sender.fields(), "issues": [issue]}
 
 
 def _checked(response: Any) -> dict[str, Any]:
@@ -230,13 +216,5 @@ def _checked(response: Any) -> dict[str, Any]:
         return document
     message = document.get("message") or f"status {response.status_code}"
     if response.status_code >= 500:  # noqa: PLR2004  # the server's own failure
-        raise Unavailable(f"The server cannot take the report now: {message}")
+        raise Unavailable(f"The server cannot process the report now: {message}")
     raise InvalidInput(f"The server refuses the report: {message}")
-
-
-def _counted(document: dict[str, Any]) -> FileReport:
-    from lessonbook import services
-    from lessonbook.domain.loop import Refinement
-
-    refinement = Refinement.model_validate(document)
-    return services.report.summary(refinement.issues, [], [refinement.refinement_run_id])

@@ -1,4 +1,4 @@
-"""serve, install, trust: being reached by agents."""
+"""serve, install, trust: how agents reach the server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def serve(
-    agent: Annotated[str, typer.Option(help="The agent this server speaks for, when none is named.")] = "",
+    agent: Annotated[str, typer.Option(help="The agent of calls that name none.")] = "",
     http: Annotated[bool, typer.Option("--http", help="Serve over HTTP instead of stdio.")] = False,
     host: Annotated[str, typer.Option(help="HTTP: the address to bind.")] = "",
     port: Annotated[int | None, typer.Option(help="HTTP: the port.", min=0, max=65_535)] = None,
@@ -32,25 +32,20 @@ def serve(
 
     from lessonbook.app import serve_on_http, serve_on_stdio
 
-    server: dict[str, object] = {}
-    if host:
-        server["host"] = host
-    if port is not None:
-        server["port"] = port
-    if toolsets:
-        server["toolsets"] = [name.strip() for name in toolsets.split(",")]
-    settings = load(agent=agent, server=server)
+    names = [name.strip() for name in toolsets.split(",")] if toolsets else None
+    server = {"host": host or None, "port": port, "toolsets": names}
+    settings = load(agent=agent, server={key: value for key, value in server.items() if value is not None})
     stopped_by = anyio.run(serve_on_http if http else serve_on_stdio, settings)
     if stopped_by == signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
 
 
 def install(
-    client: Annotated[Literal["claude-code", "cursor", "vscode", "codex"], typer.Argument(help="Whose config.")],
-    agent: Annotated[str, typer.Option(help="The agent the client speaks for.")] = "",
+    client: Annotated[Literal["claude-code", "cursor", "vscode", "codex"], typer.Argument(help="The client.")],
+    agent: Annotated[str, typer.Option(help="The agent of calls that name none.")] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")] = False,
 ) -> None:
-    """Write a client's MCP configuration; shows the change first.
+    """Write a client's MCP configuration, after showing the change.
 
     It names this project, except where the client has one file for all projects: there the server finds the project by
     the folder it is started in.
@@ -60,7 +55,9 @@ def install(
 
     settings = load(agent=agent)
     if client in clients.USER_WIDE and options().get("project"):
-        raise InvalidInput(f"{client} has one file for all projects: leave --project out, the folder tells the project")
+        raise InvalidInput(
+            f"{client} has one file for all projects: leave --project out, the server finds the project by the folder"
+        )
     arguments = ["serve"] if client in clients.USER_WIDE else ["serve", "--project", project_name(settings)]
     if agent:
         arguments += ["--agent", agent]
@@ -71,7 +68,7 @@ def install(
     if wants_json():
         print_json({"file": str(plan.file), "change": plan.difference, "written": yes and bool(plan.difference)})
     elif not plan.difference:
-        say(f"{plan.file} is as it should be.")
+        say(f"{plan.file} needs no change.")
     else:
         say(f"[bold]{plan.file}[/bold]")
         typer.echo(plan.difference)
@@ -81,8 +78,8 @@ def install(
             say(f"Written. Restart {client}, and ask it for the lessonbook tools.")
     if plan.is_shared and not find_program("lessonbook") and not wants_json():
         say(
-            "[yellow]note[/yellow] `lessonbook` is not on the path, so the file names a place on this machine. "
-            "Put it on the path (`uv tool install`) and run this again before you share the file."
+            "[yellow]note[/yellow] `lessonbook` is not on the search path, so the file holds a path of this machine. "
+            "Install it (`uv tool install`) and run this again before you share the file."
         )
 
 
@@ -107,7 +104,7 @@ def trust(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Trust it without asking.")] = False,
     revoke: Annotated[bool, typer.Option("--revoke", help="Trust it no longer.")] = False,
 ) -> None:
-    """Let this folder's lessonbook.toml set everything; shows first what it would change.
+    """Let this folder's lessonbook.toml set everything, after showing what it would change.
 
     Trust ends when the file, or a catalogue or roster that it names, changes.
     """

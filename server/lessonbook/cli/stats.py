@@ -1,4 +1,4 @@
-"""stats, cleanup, resume: what is known of lessons by their evidence, and what follows from it."""
+"""stats, cleanup, resume: the figures, and what a person does about them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lessonbook.cli.console import command, print_json, print_table, run, run_all, say, wants_json
+from lessonbook import services
+from lessonbook.cli.console import (
+    command,
+    print_json,
+    print_table,
+    request,
+    run,
+    run_all,
+    say,
+    shown_as_json,
+    wants_json,
+)
 from lessonbook.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -23,18 +34,16 @@ def add_to(app: typer.Typer) -> None:
 
 
 def stats(
-    agent: Annotated[str, typer.Argument(help="One agent; otherwise all.")] = "",
-    lesson: Annotated[str, typer.Option(help="One lesson instead.")] = "",
-    days: Annotated[int, typer.Option(help="Only evidence of the last days.")] = 0,
+    agent: Annotated[str, typer.Argument(help="Only this agent's; otherwise all.")] = "",
+    lesson: Annotated[str, typer.Option(help="The figures of one lesson instead.")] = "",
+    days: Annotated[int, typer.Option(help="Only evidence of this many days; 0: all.")] = 0,
 ) -> None:
-    """Show counts, measured effect and lift, and how they went week by week."""
-    from lessonbook import services
+    """Show counts, measured effect and lift, and the trend by week."""
     from lessonbook.domain.loop import StatsQuery
-    from lessonbook.domain.validation import parse
 
     if agent and lesson:
         raise InvalidInput("Name an agent or a lesson, not both")
-    query = parse(StatsQuery, {"agent_name": agent, "lesson_id": lesson, "days": days})
+    query = request(StatsQuery, agent_name=agent, lesson_id=lesson, days=days)
 
     async def act(gateway: Gateway) -> tuple[Stats, list[AgentFigures]]:
         figures = await gateway.call(services.views.get_stats, query)
@@ -42,7 +51,7 @@ def stats(
 
     figures, rows = run_all(act)
     if wants_json():
-        print_json({**figures.model_dump(mode="json"), "agents": [row.model_dump(mode="json") for row in rows]})
+        print_json({**figures.model_dump(mode="json"), "agents": rows})
         return
     if not lesson:
         _show_agents(rows)
@@ -50,7 +59,7 @@ def stats(
     _show_trend(figures)
     if figures.top_recurring:
         recurring = [(line.issues, line.severity, line.lesson_id, line.text) for line in figures.top_recurring]
-        print_table("Keeps coming back", ["seen", "severity", "lesson", "text"], recurring)
+        print_table("Most frequent", ["seen", "severity", "lesson", "text"], recurring)
 
 
 def _show_agents(rows: list[AgentFigures]) -> None:
@@ -68,7 +77,7 @@ def _show_agents(rows: list[AgentFigures]) -> None:
 
 
 def _show_proof(figures: Stats) -> None:
-    """Print what is measured, each figure with its interval; what is not yet, with the reason."""
+    """Print each measured figure with its interval, or why it is not measured yet."""
     from lessonbook.domain.loop import ServiceLift
     from lessonbook.edges.text_form import effect, lift, prevention_rate
 
@@ -82,7 +91,7 @@ def _show_proof(figures: Stats) -> None:
         "not served": ", ".join(f"{count} {reason}" for reason, count in figures.withheld_by_reason.items() if count),
         "serving is stopped": figures.lift.stopped if isinstance(figures.lift, ServiceLift) else None,
     }
-    print_table("Proof", ["", ""], [(name, told) for name, told in facts.items() if told])
+    print_table("Proof", ["", ""], [fact for fact in facts.items() if fact[1]])
 
 
 def _show_trend(figures: Stats) -> None:
@@ -96,26 +105,22 @@ def _show_trend(figures: Stats) -> None:
 
 def cleanup(
     threshold: Annotated[float, typer.Option(help="Useless: prevented ÷ verified below this.")] = 0.3,
-    min_applications: Annotated[int, typer.Option(help="Only lessons applied that often.")] = 5,
-    execute: Annotated[bool, typer.Option("--execute", help="Suspend them; without it, only tell.")] = False,
+    min_applications: Annotated[int, typer.Option(help="Only lessons applied at least this often.")] = 5,
+    execute: Annotated[bool, typer.Option("--execute", help="Suspend them; otherwise they are only listed.")] = False,
 ) -> None:
     """Suspend lessons that were applied often and prevented little."""
-    from lessonbook import services
     from lessonbook.domain.operator import Cleanup
-    from lessonbook.domain.validation import parse
 
-    asked = parse(Cleanup, {"threshold": threshold, "min_applications": min_applications, "dry_run": not execute})
+    wanted = request(Cleanup, threshold=threshold, min_applications=min_applications, dry_run=not execute)
 
     async def act(gateway: Gateway) -> CleanedUp:
         if execute:
             await gateway.call(services.background.keep_up)
-        return await gateway.call(services.background.cleanup_lessons, asked)
+        return await gateway.call(services.background.cleanup_lessons, wanted)
 
     result = run_all(act)
-    if wants_json():
-        print_json(result)
-        return
-    _show_cleanup(result)
+    if not shown_as_json(result):
+        _show_cleanup(result)
 
 
 def _show_cleanup(result: CleanedUp) -> None:
@@ -134,11 +139,7 @@ def _show_cleanup(result: CleanedUp) -> None:
 def resume(
     reason: Annotated[str, typer.Argument(help="Why it is safe now, for the record.")] = "",
 ) -> None:
-    """Serve again, after serving stopped by itself because runs with lessons had more issues than those without."""
-    from lessonbook import services
-
+    """Resume serving, after it stopped by itself because runs with lessons had more issues than those without."""
     result = run(services.background.resume, reason)
-    if wants_json():
-        print_json(result)
-        return
-    say(f"Lessons are served again in project {result.project}, and measured anew from now on.")
+    if not shown_as_json(result):
+        say(f"Lessons are served again in project {result.project}; measuring starts over.")

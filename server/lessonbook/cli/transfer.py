@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from lessonbook.cli.console import command, print_json, print_table, progress, run, say, wants_json
+from lessonbook import services
+from lessonbook.cli.console import command, print_table, progress, request, run, say, shown_as_json
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.lesson_status import Servable
 from lessonbook.machine import private_files
@@ -18,8 +19,8 @@ from lessonbook.machine import private_files
 if TYPE_CHECKING:
     from lessonbook.domain.operator import ExportedLesson, PortableLesson, RefusedRecord
 
-    Readings = tuple[list[tuple[str, PortableLesson]], list[RefusedRecord]]
-
+Record = tuple[str, dict[str, Any] | str]
+"""A record of a file: its place, and the lesson's fields, or why it cannot be read."""
 
 _ALL_AGENTS: Final = "All agents"
 _ITEM: Final = re.compile(
@@ -39,86 +40,76 @@ def import_(
     source: Annotated[Path, typer.Argument(help="An export (.jsonl, .md), a *_memory.json file, or a folder of them.")],
     trust: Annotated[
         Servable,
-        typer.Option(help="active: what was active, or says nothing of it, is served as if you had written it."),
+        typer.Option(help="active: a lesson that was active, or has no status, is active at once."),
     ] = "probation",
 ) -> None:
-    """Import lessons: old JSON memories, or the export of a database. No status rises, and the lint is not skipped."""
-    from lessonbook import services
-
-    lessons, refused = _READERS.get(source.suffix, _read_memories)(source)
-
-    with progress("Importing") as told:
-        done = run(services.transfer.import_lessons, lessons, active=trust == "active", progress=told)
+    """Import lessons from old JSON memories or an export. No status rises, and the lint is not skipped."""
+    lessons, refused = _checked(_READERS.get(source.suffix, _read_memories)(source))
+    with progress("Importing") as update:
+        done = run(services.transfer.import_lessons, lessons, active=trust == "active", progress=update)
     done = done.model_copy(update={"refused": refused + done.refused})
-    if wants_json():
-        print_json(done)
+    if shown_as_json(done):
         return
+    resting = f" ({done.resting} of them not served, as before)" if done.resting else ""
     say(
-        f"[green]{done.created} lessons imported[/green]"
-        + (f" ({done.resting} of them out of service, as they were)" if done.resting else "")
-        + f", {done.known} known already, "
+        f"[green]{done.created} lessons imported[/green]{resting}, {done.known} known already, "
         f"{done.quarantined} quarantined, {len(done.refused)} refused."
     )
     if done.refused:
-        print_table(
-            "Refused; nothing of these was stored", ["place", "why"], [(r.place, r.reason) for r in done.refused]
-        )
+        rows = [(record.place, record.reason) for record in done.refused]
+        print_table("Refused; nothing of these was stored", ["place", "why"], rows)
 
 
-def _read_memories(source: Path) -> Readings:
+def _checked(records: Iterable[Record]) -> tuple[list[tuple[str, PortableLesson]], list[RefusedRecord]]:
+    """Return the records that are lessons, each with its place, and those that are refused."""
     from lessonbook.domain.operator import PortableLesson, RefusedRecord
-    from lessonbook.domain.validation import parse
-    from lessonbook.intake.memories import find_memories, read_memory
 
     lessons: list[tuple[str, PortableLesson]] = []
     refused: list[RefusedRecord] = []
-    for file in find_memories(source):
-        try:
-            agent_name, intake = read_memory(file)
-        except InvalidInput as error:
-            refused.append(RefusedRecord(place=str(file), reason=str(error)))
+    for place, record in records:
+        if isinstance(record, str):
+            refused.append(RefusedRecord(place=place, reason=record))
             continue
-        refused += [RefusedRecord(place=line.place, reason=line.reason) for line in intake.refused]
-        for finding in intake.findings:
-            values: dict[str, Any] = {"text": finding.lesson, "why": finding.why, "agent_name": agent_name}
-            values |= {"severity": finding.severity} if finding.severity else {}
-            values |= {"category": finding.category} if finding.category else {}
-            try:
-                lessons.append((str(file), parse(PortableLesson, values)))
-            except InvalidInput as error:
-                refused.append(RefusedRecord(place=str(file), reason=str(error)))
-    return lessons, refused
-
-
-def _read_export(source: Path) -> Readings:
-    from lessonbook.domain.documents import object_of
-    from lessonbook.domain.operator import PortableLesson, RefusedRecord
-    from lessonbook.domain.validation import parse
-
-    lessons: list[tuple[str, PortableLesson]] = []
-    refused: list[RefusedRecord] = []
-    for number, line in enumerate(_lines_of(source), start=1):
-        if not line.strip():
-            continue
-        place = f"{source}:{number}"
         try:
-            values = object_of(json.loads(line))
-            known = {key: value for key, value in values.items() if key in PortableLesson.model_fields}
-            lessons.append((place, parse(PortableLesson, known)))
-        except (ValueError, RecursionError):
-            refused.append(RefusedRecord(place=place, reason="it is not valid JSON"))
+            lessons.append((place, request(PortableLesson, **record)))
         except InvalidInput as error:
             refused.append(RefusedRecord(place=place, reason=str(error)))
     return lessons, refused
 
 
-def _read_markdown(source: Path) -> Readings:
-    """Return the lessons of a Markdown export; a list item of another form is refused."""
-    from lessonbook.domain.operator import PortableLesson, RefusedRecord
-    from lessonbook.domain.validation import parse
+def _read_memories(source: Path) -> Iterator[Record]:
+    from lessonbook.intake.memories import find_memories, read_memory
 
-    found: list[tuple[str, dict[str, Any]]] = []
-    refused: list[RefusedRecord] = []
+    for file in find_memories(source):
+        try:
+            agent_name, intake = read_memory(file)
+        except InvalidInput as error:
+            yield str(file), str(error)
+            continue
+        yield from ((line.place, line.reason) for line in intake.refused)
+        for finding in intake.findings:
+            words = {"text": finding.lesson, "why": finding.why, "agent_name": agent_name}
+            yield str(file), {**words, "severity": finding.severity, "category": finding.category}
+
+
+def _read_export(source: Path) -> Iterator[Record]:
+    from lessonbook.domain.documents import object_of
+    from lessonbook.domain.operator import PortableLesson
+
+    for number, line in enumerate(_lines_of(source), start=1):
+        if not line.strip():
+            continue
+        try:
+            values = object_of(json.loads(line))
+        except (ValueError, RecursionError):
+            yield f"{source}:{number}", "it is not valid JSON"
+        else:
+            yield f"{source}:{number}", {key: values[key] for key in PortableLesson.model_fields if key in values}
+
+
+def _read_markdown(source: Path) -> Iterable[Record]:
+    """Return the lessons of a Markdown export; a list item of another form is refused."""
+    records: list[Record] = []
     agent_name = "*"
     for number, line in enumerate(_lines_of(source), start=1):
         place = f"{source}:{number}"
@@ -127,19 +118,13 @@ def _read_markdown(source: Path) -> Readings:
             agent_name = "*" if heading == _ALL_AGENTS else heading
         elif item := _ITEM.fullmatch(line.rstrip()):
             values = {key: item[key] for key in ("severity", "category", "status", "text")}
-            found.append((place, {**values, "pinned": bool(item["pinned"]), "agent_name": agent_name}))
+            records.append((place, {**values, "pinned": bool(item["pinned"]), "agent_name": agent_name}))
         elif more := _MORE.fullmatch(line.rstrip()):
-            if found:
-                found[-1][1][_FIELDS[more["name"]]] = more["value"]
+            if records and isinstance(fields := records[-1][1], dict):
+                fields[_FIELDS[more["name"]]] = more["value"]
         elif line.startswith("- "):
-            refused.append(RefusedRecord(place=place, reason="it is not as `lessonbook export --markdown` writes it"))
-    lessons: list[tuple[str, PortableLesson]] = []
-    for place, values in found:
-        try:
-            lessons.append((place, parse(PortableLesson, values)))
-        except InvalidInput as error:
-            refused.append(RefusedRecord(place=place, reason=str(error)))
-    return lessons, refused
+            records.append((place, "it is not as `lessonbook export --markdown` writes it"))
+    return records
 
 
 def _lines_of(source: Path) -> list[str]:
@@ -149,7 +134,7 @@ def _lines_of(source: Path) -> list[str]:
         raise InvalidInput(f"{source} cannot be read: {error}") from error
 
 
-_READERS: Final[Mapping[str, Callable[[Path], Readings]]] = {".jsonl": _read_export, ".md": _read_markdown}
+_READERS: Final[Mapping[str, Callable[[Path], Iterable[Record]]]] = {".jsonl": _read_export, ".md": _read_markdown}
 
 
 def export(
@@ -157,9 +142,7 @@ def export(
     agent: Annotated[str, typer.Option(help="Only this agent's.")] = "",
     markdown: Annotated[bool, typer.Option("--markdown", help="Markdown instead of JSONL.")] = False,
 ) -> None:
-    """Export the lessons that stand: JSONL for another database, Markdown for people."""
-    from lessonbook import services
-
+    """Export all lessons but rejected and merged ones: JSONL for another database, Markdown for people."""
     lessons = run(services.transfer.export_lessons, agent)
     as_markdown = markdown or (target is not None and target.suffix == ".md")
     text = _as_markdown(lessons) if as_markdown else _as_jsonl(lessons)
@@ -185,8 +168,8 @@ def _as_markdown(lessons: list[ExportedLesson]) -> str:
     for agent_name in sorted(by_agent):
         lines += [f"## {_ALL_AGENTS if agent_name == '*' else agent_name}", ""]
         for lesson in by_agent[agent_name]:
-            standing = f"{lesson.status}, pinned" if lesson.pinned else lesson.status
-            lines.append(f"- **{lesson.severity}**, {lesson.category} ({standing}): {lesson.text}")
+            status = f"{lesson.status}, pinned" if lesson.pinned else lesson.status
+            lines.append(f"- **{lesson.severity}**, {lesson.category} ({status}): {lesson.text}")
             if lesson.why:
                 lines.append(f"  Why: {lesson.why}")
             if lesson.rule_key:

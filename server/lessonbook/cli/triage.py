@@ -1,7 +1,8 @@
-"""A sitting: a person goes through pending issues in the terminal and settles one group of like issues at a time."""
+"""A triage session: a person decides in the terminal on pending issues, one group of like issues at a time."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
@@ -39,27 +40,19 @@ _MERGE: Final = "[bold]m[/bold] N merge with N · "
 _KEYS: Final = "[bold]w[/bold] write · [bold]s[/bold] skip · [bold]d[/bold] dismiss · [bold]q[/bold] quit: "
 
 
-@dataclass(frozen=True, slots=True)
-class SuggestedLesson:
-    """A lesson that a group of issues may belong to."""
-
-    lesson_id: str
-    text: str
-    score: float | None = None
-
-
 @dataclass(slots=True)
 class TriageSession:
-    """One person, one terminal, one pass over the backlog. `ask` puts a question and returns the line answered."""
+    """One person's pass over the backlog in a terminal. `ask` prints a question and returns the answer, one line."""
 
     portal: BlockingPortal
     gateway: Gateway
     terminal: Console
     ask: Callable[[str], str]
-    settled: dict[str, int] = field(default_factory=dict[str, int])
+    decided: Counter[str] = field(default_factory=Counter[str])
+    """Issues decided so far, by action."""
 
     def go_through(self, agent: str = "", limit: int = 0) -> None:
-        """Show each group of like issues and do as told, until the person quits or nothing is left."""
+        """Show each group of like issues and carry out the person's decision, until they quit or none is left."""
         groups = self._groups(agent, limit)
         if not groups:
             self.terminal.print("No issue is pending.")
@@ -68,12 +61,12 @@ class TriageSession:
             for number, group in enumerate(groups, 1):
                 matches = self._matches(group)
                 self._show(group, matches, f"{number} of {len(groups)}")
-                if not self._settle(group, matches):
+                if not self._decide(group, matches):
                     break
         except EOFError:
             self.terminal.print()
-        told = ", ".join(f"{count} {action}" for action, count in self.settled.items()) or "nothing settled"
-        self.terminal.print(f"Done: {told}.")
+        summary = ", ".join(f"{count} {action}" for action, count in self.decided.items()) or "nothing decided"
+        self.terminal.print(f"Done: {summary}.")
 
     def _call(
         self, service: Callable[Concatenate[Workspace, Caller, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
@@ -81,7 +74,7 @@ class TriageSession:
         return self.portal.call(lambda: self.gateway.call(service, *args, **kwargs))
 
     def _groups(self, agent: str, limit: int) -> list[list[PendingIssue]]:
-        """Return pending issues, those together that have one agent and one exact name, oldest first."""
+        """Return pending issues, grouped by agent and exact name, oldest first."""
         groups: dict[tuple[str, str], list[PendingIssue]] = {}
         cursor, left = "", limit or None
         while True:
@@ -100,21 +93,17 @@ class TriageSession:
             group[start : start + GROUP_MAX] for group in groups.values() for start in range(0, len(group), GROUP_MAX)
         ]
 
-    def _matches(self, group: list[PendingIssue]) -> list[SuggestedLesson]:
-        """Return lessons that the issues may belong to: what matching was unsure of, then the nearest by words."""
+    def _matches(self, group: list[PendingIssue]) -> list[tuple[str, str]]:
+        """Return ids and lines of lessons the issues may belong to: possible matches, then the nearest by words."""
         first = group[0]
-        found = {
-            near.lesson_id: SuggestedLesson(near.lesson_id, near.text, near.score)
-            for issue in group
-            if (near := issue.suggestion) is not None
-        }
+        found = {near.lesson_id: f" ({near.score:.2f}) {near.text}" for issue in group if (near := issue.suggestion)}
         for agent_name in dict.fromkeys((first.agent_name, SHARED_AGENT)):
             query = {"agent_name": agent_name, "query": first.description[:2_000], "limit": 3, "status": SUGGESTED}
             for lesson in self._call(listings.list_lessons, parse(LessonListing, query)).lessons:
-                found.setdefault(lesson.id, SuggestedLesson(lesson.id, lesson.text))
-        return list(found.values())[:MATCHES_MAX]
+                found.setdefault(lesson.id, f" {lesson.text}")
+        return list(found.items())[:MATCHES_MAX]
 
-    def _show(self, group: list[PendingIssue], matches: list[SuggestedLesson], title: str) -> None:
+    def _show(self, group: list[PendingIssue], matches: list[tuple[str, str]], title: str) -> None:
         first = group[0]
         about = [f"{first.agent_name} · {first.severity} · {first.category} · reported by {first.source}"]
         if len(group) > 1:
@@ -124,15 +113,14 @@ class TriageSession:
         places = sorted({f"{issue.file}:{issue.line}" if issue.line else issue.file for issue in group if issue.file})
         if places:
             about.append(brief(", ".join(places)))
-        described = visible(first.description)[:SHOWN_CHARACTERS]  # what strangers wrote must not steer the terminal
+        described = visible(first.description)[:SHOWN_CHARACTERS]  # a report's text must not control the terminal
         body = f"{escape(described)}\n\n[dim]{escape(visible(' · '.join(about)))}[/dim]"
         self.terminal.print(Panel(body, title=f"{title} · {first.issue_id}", title_align="left"))
-        for number, match in enumerate(matches, 1):
-            score = f" ({match.score:.2f})" if match.score is not None else ""
-            self.terminal.print(f"  [bold]{number}[/bold] {match.lesson_id}{score} {escape(match.text)}")
+        for number, (lesson_id, line) in enumerate(matches, 1):
+            self.terminal.print(f"  [bold]{number}[/bold] {lesson_id}{escape(line)}")
 
-    def _settle(self, group: list[PendingIssue], matches: list[SuggestedLesson]) -> bool:
-        """Do what the person wants with a group; returns whether to go on."""
+    def _decide(self, group: list[PendingIssue], matches: list[tuple[str, str]]) -> bool:
+        """Carry out what the person decides on a group; returns whether to go on."""
         while True:
             key, _, rest = self.ask(f"{_MERGE if matches else ''}{_KEYS}").strip().lower().partition(" ")
             if key[:1] == "m" and key[1:].isdigit():
@@ -153,12 +141,12 @@ class TriageSession:
             if done:
                 return True
 
-    def _merge(self, group: list[PendingIssue], matches: list[SuggestedLesson], number: str) -> bool:
+    def _merge(self, group: list[PendingIssue], matches: list[tuple[str, str]], number: str) -> bool:
         number = number or ("1" if len(matches) == 1 else self.ask("Merge with which number? ").strip())
         if not number.isdigit() or not 1 <= int(number) <= len(matches):
             self.terminal.print("There is no lesson with that number.")
             return False
-        return self._author(group, {"lesson_id": matches[int(number) - 1].lesson_id})
+        return self._author(group, {"lesson_id": matches[int(number) - 1][0]})
 
     def _write(self, group: list[PendingIssue]) -> bool:
         lesson = self.ask("The rule, in your own words: ").strip()
@@ -178,7 +166,7 @@ class TriageSession:
         return self._done(lambda: self._call(authoring.refine_issues, parse(Authoring, {"lessons": [lesson]})))
 
     def _done(self, act: Callable[[], Refinement]) -> bool:
-        """Carry something out and tell what came of it; returns whether the issues are settled."""
+        """Carry out a decision and print what became of the issues; returns whether none is pending."""
         try:
             lines = act().issues
         except LessonbookError as error:
@@ -186,7 +174,6 @@ class TriageSession:
             return False
         for reason in dict.fromkeys(f"{line.action}: {line.reason}" for line in lines):
             self.terminal.print(escape(reason))
-        for line in lines:
-            if line.action != "pending":
-                self.settled[line.action] = self.settled.get(line.action, 0) + 1
-        return all(line.action != "pending" for line in lines)
+        decided = [line.action for line in lines if line.action != "pending"]
+        self.decided.update(decided)
+        return len(decided) == len(lines)

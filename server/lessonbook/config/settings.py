@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from platformdirs import user_config_path, user_data_path
@@ -26,6 +26,7 @@ from lessonbook.config.working_folder import (
     shown,
     warning,
 )
+from lessonbook.domain.documents import is_object, list_of, object_of
 from lessonbook.domain.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -34,32 +35,55 @@ _PROVIDERS: Final = {
     "api.anthropic.com": {"ANTHROPIC_API_KEY"},
     "generativelanguage.googleapis.com": {"GOOGLE_API_KEY", "GEMINI_API_KEY"},
 }
-"""The variables whose keys belong to a provider, by its host."""
+"""The variables that hold a provider's key, by its host."""
 _SECRET: Final = re.compile(r"key|token|secret|password|base_url", re.I)
-"""Settings whose value may be, by mistake, a secret: it is never repeated in an error."""
+"""Settings whose value may be a secret, perhaps by mistake: errors never repeat it."""
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _address(url: str) -> str:
-    parts = urlsplit(url)
-    if url and (parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc):
-        raise PydanticCustomError("address", "write it as https://host/v1, without a name or key in it")
-    return url
+class _ModelServer(_Section):
+    """The server of a model, and the variable that holds its key."""
 
+    base_url: str = ""
+    """An OpenAI-compatible server, `https://host/v1`."""
+    api_key_env: str = ""
+    """The environment variable that holds the key. Where it is empty, a server at `base_url` gets no key."""
 
-def _variable(name: str, base_url: str) -> str:
-    if name and not re.fullmatch(r"[A-Za-z_]\w{0,99}", name):
-        raise PydanticCustomError("variable", "name an environment variable, not the key itself")
-    if name and base_url and not name.startswith(environment.PREFIX):
-        parts = urlsplit(base_url)
-        if parts.scheme != "https" or name not in _PROVIDERS.get(parts.hostname or "", set()):
-            raise PydanticCustomError(
-                "foreign", "a server at base_url gets a key of its own: put it in a variable named LESSONBOOK_…_KEY"
-            )
-    return name
+    @field_validator("base_url")
+    @classmethod
+    def _is_address(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and (parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc):
+            raise PydanticCustomError("address", "write it as https://host/v1, without a name or key in it")
+        return url
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _is_variable(cls, name: str, info: ValidationInfo) -> str:
+        base_url: str = info.data.get("base_url", "")
+        if name and not re.fullmatch(r"[A-Za-z_]\w{0,99}", name):
+            raise PydanticCustomError("variable", "name an environment variable, not the key itself")
+        if name and base_url and not name.startswith(environment.PREFIX):
+            parts = urlsplit(base_url)
+            if parts.scheme != "https" or name not in _PROVIDERS.get(parts.hostname or "", set()):
+                raise PydanticCustomError(
+                    "foreign", "a server at base_url gets a key of its own: put it in a variable named LESSONBOOK_…_KEY"
+                )
+        return name
+
+    def read_key(self, section: str, environment: Mapping[str, str]) -> str:
+        """Return the key in the variable that `api_key_env` names; empty where it names none.
+
+        Raises:
+            ConfigError: the variable is not set. `section` is the name of the settings' table.
+        """
+        key = environment.get(self.api_key_env, "") if self.api_key_env else ""
+        if self.api_key_env and not key:
+            raise ConfigError(f"{section}.api_key_env names {self.api_key_env}, which is not set in the environment")
+        return key
 
 
 class DatabaseSettings(_Section):
@@ -102,77 +126,52 @@ class LimitsSettings(_Section):
 
     issues_per_hour: int = Field(default=100_000, ge=0)
     lessons_per_hour: int = Field(default=1_000, ge=0)
-    """Once its reports have made so many, further ones may not offer lessons of their own."""
+    """Lessons its reports may make; beyond that reports may not offer lessons."""
 
 
-class RefinerSettings(_Section):
-    """How issues become lessons, and the language model that may word them."""
+class RefinerSettings(_ModelServer):
+    """How issues become lessons, and the language model that may word them.
+
+    Where `base_url` is empty the model is at its provider, and an empty `api_key_env` means the provider's usual one.
+    """
 
     default_agent: str = "*"
-    """Who gets an issue that names no agent and fits none."""
+    """The agent of an issue that names none and fits none."""
     model: str = Field(default="", max_length=200)
-    """`anthropic:NAME`, `openai:NAME`, …; with `base_url` the name that server knows. Empty: no model."""
-    base_url: str = ""
-    """An OpenAI-compatible server, `https://host/v1`; empty: the provider's own."""
-    api_key_env: str = ""
-    """The environment variable that holds the key; empty: the provider's usual one, and none for `base_url`."""
+    """`anthropic:NAME`, `openai:NAME`, …; with `base_url` the name that server gives the model. Empty: no model."""
     timeout_s: float = Field(default=60.0, gt=0, le=600)
-    """How long one attempt may take."""
+    """Time-out of one attempt."""
     retries: int = Field(default=2, ge=0, le=5)
-    """How often a failed attempt is repeated, with growing pauses or those the provider asks for."""
+    """Retries of a failed attempt, after growing pauses or those the provider asks for."""
     batch_size: int = Field(default=10, ge=1, le=50)
     """Issues in one request."""
     max_output_tokens: int = Field(default=4_000, ge=200, le=64_000)
-    """What one answer may hold at most."""
+    """Maximum tokens of one answer."""
     daily_tokens: int = Field(default=500_000, ge=0)
-    """What a project may spend in a UTC day, in and out; 0: no ceiling."""
+    """Maximum tokens of a project in a UTC day, input and output; 0: no limit."""
     daily_cost_usd: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    """The same in US dollars, where the price is known; 0: no ceiling."""
+    """Maximum cost of a project in a UTC day, in US dollars, where the price is known; 0: no limit."""
     input_usd_per_million: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    """The price of a million tokens in; 0 for both prices: the published one, if there is one."""
+    """The price of a million input tokens; 0 for both prices: the published one, if there is one."""
     output_usd_per_million: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    """The price of a million tokens out."""
+    """The price of a million output tokens."""
     background: bool = True
     """Whether a server with a model works on pending issues by itself."""
     every_s: float = Field(default=300.0, ge=1, le=86_400)
-    """How long a server waits before it looks for pending issues again."""
-
-    @field_validator("base_url")
-    @classmethod
-    def _is_address(cls, url: str) -> str:
-        return _address(url)
-
-    @field_validator("api_key_env")
-    @classmethod
-    def _is_variable(cls, name: str, info: ValidationInfo) -> str:
-        return _variable(name, info.data.get("base_url", ""))
+    """Seconds between two looks for pending issues."""
 
 
-class SemanticSettings(_Section):
+class SemanticSettings(_ModelServer):
     """Embeddings, by which lessons are found that say the same in other words."""
 
     model: str = Field(default="", max_length=400)
-    """The folder of a sentence-transformers or model2vec model; with `base_url` the name that server knows."""
-    base_url: str = ""
-    """An OpenAI-compatible server, `https://host/v1`; empty: `model` is a folder here."""
-    api_key_env: str = ""
-    """The environment variable that holds the server's key; empty: no key."""
+    """The folder of a sentence-transformers or model2vec model; with `base_url` the name on that server."""
     timeout_s: float = Field(default=3.0, gt=0, le=60)
-    """How long a query may wait for its embedding before it is answered without."""
+    """Maximum wait of a query for its embedding; after it the query is answered by words alone."""
     batch_size: int = Field(default=64, ge=1, le=1_000)
     """Lessons in one request."""
     every_s: float = Field(default=30.0, ge=1, le=86_400)
-    """How long a server waits before it looks for new lessons to embed again."""
-
-    @field_validator("base_url")
-    @classmethod
-    def _is_address(cls, url: str) -> str:
-        return _address(url)
-
-    @field_validator("api_key_env")
-    @classmethod
-    def _is_variable(cls, name: str, info: ValidationInfo) -> str:
-        return _variable(name, info.data.get("base_url", ""))
+    """Seconds between two looks for lessons to embed."""
 
 
 class DataSettings(_Section):
@@ -208,7 +207,7 @@ class _Layer:
     """Settings from one place."""
 
     place: str
-    values: Mapping[str, Any]
+    values: dict[str, Any]
 
 
 def load_settings(overrides: Mapping[str, Any] | None = None, *, file: Path | None = None) -> Settings:
@@ -221,7 +220,7 @@ def load_settings(overrides: Mapping[str, Any] | None = None, *, file: Path | No
     """
     named = file or _named_file()
     files = [_layer_of(named)] if named else _found_layers()
-    return _composed([*files, *_environment(), _Layer("the command line", overrides or {})])
+    return _composed([*files, *_environment(), _Layer("the command line", dict(overrides or {}))])
 
 
 def settings_with(file: FolderFile) -> tuple[Settings, Settings]:
@@ -251,7 +250,7 @@ def _refuse_relative(settings: Settings) -> None:
     data = settings.data
     for name, path in (("data.roster", data.roster), ("data.catalogue", data.catalogue), ("semantic.model", model)):
         if path and not Path(os.path.expanduser(path)).is_absolute():  # noqa: PTH111  # never raises
-            raise ConfigError(f"{name} = {str(path)!r} is wrong: write its whole path")
+            raise ConfigError(f"{name} = {str(path)!r} is wrong: write its absolute path")
 
 
 def _environment() -> list[_Layer]:
@@ -264,12 +263,12 @@ def _named_file() -> Path | None:
     """Return the file that LESSONBOOK_CONFIG names.
 
     Raises:
-        ConfigError: its path is relative; it would name another file in each working folder.
+        ConfigError: its path is relative, so that it would name another file in each working folder.
     """
     named = os.environ.get("LESSONBOOK_CONFIG", "")
     path = Path(os.path.expanduser(named))  # noqa: PTH111  # never raises
     if named and not path.is_absolute():
-        raise ConfigError(f"LESSONBOOK_CONFIG = {named!r} is wrong: write the file's whole path")
+        raise ConfigError(f"LESSONBOOK_CONFIG = {named!r} is wrong: write the file's absolute path")
     return path if named else None
 
 
@@ -289,7 +288,7 @@ def _user_layers() -> list[_Layer]:
 def _found_layers() -> list[_Layer]:
     """Return the person's own file, the working folder's nearest trusted one, and what a nearer one may set.
 
-    A file that is not trusted takes nothing away from one that is.
+    A file that is not trusted does not replace one that is.
     """
     layers = _user_layers()
     own = os.path.realpath(user_file())
@@ -298,8 +297,8 @@ def _found_layers() -> list[_Layer]:
     if trusted:
         layers.append(_Layer(str(trusted.path), trusted.values))
     if files and files[0] is not trusted:
-        toolsets: object = _table(_merged_layers(layers).get("server")).get("toolsets")
-        kept, ignored = permitted(files[0], cast("list[str]", toolsets) if isinstance(toolsets, list) else [])
+        toolsets = list_of(object_of(_merged_layers(layers).get("server")).get("toolsets"))
+        kept, ignored = permitted(files[0], toolsets)
         layers.append(_Layer(str(files[0].path), kept))
         if ignored:
             log.warning("%s", warning(files[0], ignored))
@@ -313,20 +312,12 @@ def _merged_layers(layers: Sequence[_Layer]) -> dict[str, Any]:
     return whole
 
 
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def _merged(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
-        both = _is_table(merged.get(key)) and _is_table(value)
-        merged[key] = _merged(_table(merged[key]), _table(value)) if both else value
+        beneath = merged.get(key)
+        merged[key] = _merged(beneath, value) if is_object(beneath) and is_object(value) else value
     return merged
-
-
-def _is_table(value: object) -> bool:
-    return isinstance(value, Mapping)
-
-
-def _table(value: object) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
 
 
 def _sentence(error: ValidationError, layers: Sequence[_Layer]) -> str:
@@ -340,20 +331,19 @@ def _sentence(error: ValidationError, layers: Sequence[_Layer]) -> str:
         return f"{place}: there is no setting {name!r} (value {value}). See config.example.toml."
     if first["type"] in {"model_type", "dict_type"}:
         return (
-            f"{place}: {name} = {value} is wrong: it is a table of settings. "
+            f"{place}: {name} = {value} is wrong: {name} is a table. "
             f"Write [{name}] and its keys below it, as in config.example.toml."
         )
     return f"{place}: {name} = {value} is wrong: {first['msg'][:1].lower()}{first['msg'][1:]}."
 
 
-def _holds(values: Mapping[str, Any], keys: tuple[str, ...]) -> bool:
+def _holds(values: dict[str, Any], keys: tuple[str, ...]) -> bool:
     """Return whether `values` has the setting that `keys` lead to, or the table it belongs to has another type."""
     here: object = values
     for key in keys:
-        if not _is_table(here):
+        if not is_object(here):
             return True
-        table = _table(here)
-        if key not in table:
+        if key not in here:
             return False
-        here = table[key]
+        here = here[key]
     return True

@@ -1,7 +1,7 @@
-"""The configuration file of a working folder, which may be anybody's: what it may set, and whether a person trusts it.
+"""The configuration file of a working folder: what it may set, and whether a person trusts it.
 
 A cloned repository, or a pull request in CI, brings its own `lessonbook.toml`. Until a person ran `lessonbook trust`
-there, it sets only what cannot hurt.
+there, it may set only what does no harm.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from platformdirs import user_data_path
 
+from lessonbook.domain.documents import is_list, is_object, object_of
 from lessonbook.domain.errors import ConfigError
 from lessonbook.machine import git, private_files
 
 FILE_NAME: Final = "lessonbook.toml"
 FILE_BYTES_MAX: Final = 64 * 1024
-"""A longer file is refused: reading TOML takes time that grows with the square of a hostile key."""
+"""A longer file is refused: the time to read TOML grows with the square of a key's length."""
 DATA_BYTES_MAX: Final = 64 * 1024 * 1024
 NAMED_MAX: Final = 12
-"""Names of ignored settings in one warning."""
-NAME_CHARACTERS_MAX: Final = 60
+"""Maximum number of ignored settings that one warning names."""
+SHOWN_CHARACTERS_MAX: Final = 120
 _HARMLESS: Final = frozenset({"agent", "log_level"})
 
 Values = dict[str, Any]
@@ -44,16 +45,16 @@ class FolderFile:
     def is_trusted(self) -> bool:
         """Whether a person trusts the file, and the data files it names, as they are now."""
         known = _trusted().get(str(self.path), "")
-        # What an unknown file names is not read: it may be a device, or have no end.
+        # The data files of an unknown file are not read: one may be a device, or have no end.
         return known.startswith(f"{_hash(self.content)}:") and known == self.digest()
 
     def digest(self) -> str:
-        """Return the hash of the file, and that of the data files it names: a change of any needs trust again."""
+        """Return the hashes of the file and of the data files it names: a change of any of them ends the trust."""
         return f"{_hash(self.content)}:{_hash_of_data(self.values)}"
 
 
 def read_toml(path: Path) -> tuple[Values, bytes]:
-    """Return what a TOML file says, its relative paths made absolute from the file's own folder, and its bytes.
+    """Return the values of a TOML file, its relative paths made absolute from its own folder, and its bytes.
 
     Raises:
         ConfigError: it cannot be read, or is not valid TOML.
@@ -62,7 +63,7 @@ def read_toml(path: Path) -> tuple[Values, bytes]:
         with path.open("rb") as handle:
             content = handle.read(FILE_BYTES_MAX + 1)
         if len(content) > FILE_BYTES_MAX:
-            raise ConfigError(f"{path} is longer than {FILE_BYTES_MAX // 1024} KiB: it is no configuration file")
+            raise ConfigError(f"{path} is longer than {FILE_BYTES_MAX // 1024} KiB: it is not a configuration file")
         return anchored(tomllib.loads(content.decode()), path.absolute().parent), content
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
@@ -71,22 +72,19 @@ def read_toml(path: Path) -> tuple[Values, bytes]:
 
 
 def anchored(values: Mapping[str, Any], folder: Path) -> Values:
-    """Return `values` with the relative paths in them made absolute: a file means the same in every working folder."""
+    """Return `values` with relative paths made absolute, so that a file means the same in every working folder."""
 
     def absolute(text: object) -> object:
         return str(folder / os.path.expanduser(text)) if isinstance(text, str) and text else text  # noqa: PTH111  # never raises
 
     whole = dict(values)
-    if isinstance(data := whole.get("data"), dict):
-        whole["data"] = {key: absolute(value) for key, value in cast("Values", data).items()}
-    if isinstance(semantic := whole.get("semantic"), dict):
-        table = cast("Values", semantic)
-        is_name = table.get("base_url") or os.environ.get("LESSONBOOK_SEMANTIC_BASE_URL")
-        if "model" in table and not is_name:
-            whole["semantic"] = {**table, "model": absolute(table["model"])}
-    if isinstance(database := whole.get("database"), dict) and "url" in database:
-        table = cast("Values", database)
-        whole["database"] = {**table, "url": _anchored_url(table["url"], folder)}
+    if is_object(data := whole.get("data")):
+        whole["data"] = {key: absolute(value) for key, value in data.items()}
+    if is_object(semantic := whole.get("semantic")) and "model" in semantic:
+        is_name = semantic.get("base_url") or os.environ.get("LESSONBOOK_SEMANTIC_BASE_URL")
+        whole["semantic"] = semantic if is_name else {**semantic, "model": absolute(semantic["model"])}
+    if is_object(database := whole.get("database")) and "url" in database:
+        whole["database"] = {**database, "url": _anchored_url(database["url"], folder)}
     return whole
 
 
@@ -112,7 +110,7 @@ def find_files(folder: Path) -> list[FolderFile]:
         return []
     top = git.top_of(here) or here
     places = [place for place in (here, *here.parents) if place == top or top in place.parents]
-    return [read(place / FILE_NAME) for place in places if os.path.isfile(place / FILE_NAME)]  # noqa: PTH113  # False where it may not be looked at
+    return [read(place / FILE_NAME) for place in places if os.path.isfile(place / FILE_NAME)]  # noqa: PTH113  # False where access is denied
 
 
 def read(path: Path) -> FolderFile:
@@ -124,21 +122,21 @@ def read(path: Path) -> FolderFile:
     return FolderFile(path, *read_toml(path))
 
 
-def permitted(file: FolderFile, toolsets: list[str]) -> tuple[Values, list[str]]:
+def permitted(file: FolderFile, toolsets: list[object]) -> tuple[Values, list[str]]:
     """Return what a file that nobody trusts may set, and the names of its other settings.
 
-    It may choose the agent and the log level, narrow the toolsets (`toolsets` are those in force without it, none for
-    the transport's own), and choose between the projects of its checkout's remotes.
+    It may choose the agent and the log level, narrow the toolsets (`toolsets` are those in force without it; empty: the
+    transport's own), and choose between the projects of its checkout's remotes.
     """
     kept: Values = {key: value for key, value in file.values.items() if key in _HARMLESS}
     ignored: list[str] = []
     for key, value in file.values.items():
         if key in _HARMLESS or value in ("", {}):
             continue
-        table = cast("Values", value) if isinstance(value, dict) else None
-        if key == "project" and (project := _agreed(file.path.parent, cast("object", value))):
+        table = object_of(value)
+        if key == "project" and (project := _agreed(file.path.parent, value)):
             kept["project"] = project
-        elif key == "server" and table and "toolsets" in table:
+        elif key == "server" and "toolsets" in table:
             kept["server"] = {"toolsets": _narrowed(toolsets, table["toolsets"])}
             ignored += [f"server.{name}" for name in table if name != "toolsets"]
         else:
@@ -147,23 +145,22 @@ def permitted(file: FolderFile, toolsets: list[str]) -> tuple[Values, list[str]]
 
 
 def _agreed(folder: Path, project: object) -> str | None:
-    """Return a project as one of the checkout's remotes names it; None where none does."""
+    """Return the project where one of the checkout's remotes names it, else None."""
     top = git.top_of(folder)
     wanted = project.strip().lower().removesuffix(".git") if isinstance(project, str) else ""
     return wanted if top and wanted and wanted in git.remotes_of(top).values() else None
 
 
-def _narrowed(in_force: list[str], wanted: object) -> object:
-    if not isinstance(wanted, list):
-        return wanted  # told as a wrong value
-    names = cast("list[object]", wanted)
+def _narrowed(in_force: list[object], wanted: object) -> object:
+    if not is_list(wanted):
+        return wanted  # validation reports the wrong value
     if in_force:
-        return [name for name in in_force if name in names] or in_force
-    return [] if "operator" in names else names  # the operators' tools are there on stdio alone, unless a person asks
+        return [name for name in in_force if name in wanted] or in_force
+    return [] if "operator" in wanted else wanted  # empty: no operators' tools over HTTP
 
 
 def warning(file: FolderFile, ignored: list[str]) -> str:
-    """Return the sentence that names the settings of a file that are ignored."""
+    """Return the warning that names the ignored settings of a file."""
     names = ", ".join(shown(name) for name in ignored[:NAMED_MAX])
     more = f" and {len(ignored) - NAMED_MAX} more" if len(ignored) > NAMED_MAX else ""
     return (
@@ -173,30 +170,30 @@ def warning(file: FolderFile, ignored: list[str]) -> str:
 
 
 def shown(name: str) -> str:
-    """Return the name of a setting fit for a terminal: a file may hold anything."""
+    """Return the name of a setting, cut and without control characters, for a terminal."""
     return brief(name if name.isprintable() else ascii(name))
 
 
 def brief(text: str) -> str:
-    """Return the beginning of a text that somebody else chose."""
-    return text if len(text) <= NAME_CHARACTERS_MAX * 2 else f"{text[: NAME_CHARACTERS_MAX * 2]}…"
+    """Return at most the first `SHOWN_CHARACTERS_MAX` characters of a text that somebody else wrote."""
+    return text if len(text) <= SHOWN_CHARACTERS_MAX else f"{text[:SHOWN_CHARACTERS_MAX]}…"
 
 
 def trust(file: FolderFile) -> None:
-    """Remember that a person trusts a file as it is now.
+    """Store that a person trusts a file as it is now.
 
     Raises:
-        ConfigError: it names a model in the folder itself, or what is remembered cannot be written.
+        ConfigError: it names a model in the folder itself, or the store cannot be written.
     """
     _refuse_own_model(file)
     _remember({**_trusted(), str(file.path): file.digest()})
 
 
 def distrust(path: Path) -> bool:
-    """Forget that a file was trusted; returns whether it was.
+    """Revoke the trust in a file; returns whether it was trusted.
 
     Raises:
-        ConfigError: what is remembered cannot be written.
+        ConfigError: the store cannot be written.
     """
     known = _trusted()
     was_trusted = known.pop(str(path), None) is not None
@@ -206,17 +203,16 @@ def distrust(path: Path) -> bool:
 
 
 def _refuse_own_model(file: FolderFile) -> None:
-    """Refuse a model whose files the folder could change later: models are code and too large to be hashed."""
-    semantic = file.values.get("semantic")
-    table = cast("Values", semantic) if isinstance(semantic, dict) else {}
-    model, top = table.get("model"), git.top_of(file.path.parent) or file.path.parent
-    if not isinstance(model, str) or not model or table.get("base_url"):
+    """Refuse a model in the folder itself: models run code, may change later and are too large to hash."""
+    semantic = object_of(file.values.get("semantic"))
+    model, top = semantic.get("model"), git.top_of(file.path.parent) or file.path.parent
+    if not isinstance(model, str) or not model or semantic.get("base_url"):
         return
     places = {Path(os.path.normpath(model)), Path(os.path.realpath(model))}
     if any(place == top or top in place.parents for place in places):
         raise ConfigError(
             f"{file.path}: semantic.model lies in the folder itself, whose files may change: "
-            "put the model in a place of your own, and name that"
+            "put the model in a folder of your own, and name that"
         )
 
 
@@ -226,8 +222,7 @@ def _hash(content: bytes) -> str:
 
 def _hash_of_data(values: Values) -> str:
     whole = hashlib.sha256()
-    data = values.get("data")
-    for name, value in sorted(cast("Values", data).items()) if isinstance(data, dict) else ():
+    for name, value in sorted(object_of(values.get("data")).items()):
         path = Path(str(value))
         for part in sorted(path.glob("*.toml")) if path.is_dir() else [path]:
             content = _content(part)
@@ -236,7 +231,7 @@ def _hash_of_data(values: Values) -> str:
 
 
 def _content(path: Path) -> bytes:
-    """Return the bytes of a data file; none for what is no file."""
+    """Return the bytes of a data file; none where it is not a regular file or cannot be read."""
     try:
         if not path.is_file():
             return b""
@@ -251,17 +246,16 @@ def _store() -> Path:
 
 
 def _trusted() -> dict[str, str]:
-    """Return the hash of each trusted file. What cannot be read is not trusted."""
+    """Return the digest of each trusted file; none where the store cannot be read."""
     try:
         known: object = json.loads(_store().read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
-    table = cast("Values", known) if isinstance(known, dict) else {}
-    return {path: digest for path, digest in table.items() if isinstance(digest, str)}
+    return {path: digest for path, digest in object_of(known).items() if isinstance(digest, str)}
 
 
 def _remember(known: Mapping[str, str]) -> None:
     try:
-        private_files.write_anew(_store(), json.dumps(known, indent=1, sort_keys=True) + "\n")
+        private_files.replace(_store(), json.dumps(known, indent=1, sort_keys=True) + "\n")
     except OSError as error:
         raise ConfigError(f"{_store()} cannot be written: {error.strerror}") from error

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from lessonbook.domain.errors import Forbidden
 from lessonbook.domain.lesson_status import Status
 from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, VOUCHED, Category, Severity, Trust
 
@@ -24,6 +25,15 @@ class Caller:
     person: bool = False
     agent_name: str = ""
     """The agent this connection speaks for, when none is named."""
+
+    def require_person(self, action: str, command: str) -> None:
+        """Check that the caller is a person, who alone may do `action`: by `command` at the terminal.
+
+        Raises:
+            Forbidden: it is not.
+        """
+        if not self.person:
+            raise Forbidden(f"Only a person can {action}: run `lessonbook {command}`")
 
     def may_verify(self, run_principal: str) -> bool:
         """Return whether the caller's evidence on a run of `run_principal` is verified, not only declared.

@@ -1,6 +1,6 @@
-"""Upkeep: once a client is there, the store is opened before it is needed, and looked after once an hour.
+"""Background tasks of a server: upkeep once an hour, refinement and embedding where a model is configured.
 
-Where a language model is configured, pending issues are worked on in the background, one round at a time.
+They begin after the first answer to a client. Upkeep opens the store, so that the first call does not wait for it.
 """
 
 from __future__ import annotations
@@ -19,29 +19,31 @@ from lessonbook.domain.lesson import Caller
 from lessonbook.edges.access.gateway import TOOL_TIMEOUT_S, Gateway
 
 WARM_AFTER_S: Final = 0.5
-"""The first answers go out before the store is loaded, which takes a fifth of a second of the processor."""
+"""Pause after the first answer: loading the store takes 0.2 s of processor time."""
 EVERY_S: Final = 3_600.0
+"""Pause between two rounds of upkeep."""
 AGAIN_S: Final = 60.0
+"""Pause after a failure."""
 PAUSE_MAX_S: Final = 3_600.0
-"""While the model fails its rounds come ever more seldom, until they are this far apart."""
+"""Longest pause between two rounds of refinement; while the model fails, the pause doubles up to it."""
 log = logging.getLogger(__name__)
 
 
 class Housekeeper:
-    """Expires what is overdue, folds old deliveries into counts and forgets old keys of the gateway's project."""
+    """Keeps up the gateway's project: expiry, rollups, old idempotency keys, refinement and embeddings."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._met = anyio.Event()
 
     async def notice(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        """Notice, as middleware, that a client has been answered."""
+        """Note, as middleware, that a client has been answered."""
         result = await call_next(ctx)
         self._met.set()
         return result
 
     async def run(self) -> None:
-        """Keep up for ever: nothing happens before a client has been answered."""
+        """Run for ever, from the first answer to a client on."""
         await self._met.wait()
         await anyio.sleep(WARM_AFTER_S)
         await anyio.to_thread.run_sync(import_module, "lessonbook.services.opening")
@@ -56,30 +58,29 @@ class Housekeeper:
             try:
                 await self._gateway.call_for(caller, TOOL_TIMEOUT_S, services.background.keep_up)
             except LessonbookError as error:  # a server that cannot keep up can still serve
-                log.warning("the database cannot be looked after now: %s", error)
+                log.warning("upkeep of the database failed: %s", error)
             await anyio.sleep(EVERY_S)
 
     async def _embed(self) -> None:
-        """Let the configured embedding model, if there is one, take in lessons as they change."""
+        """Embed lessons as they change, where an embedding model is configured."""
         while True:
-            pause_s = AGAIN_S
             try:
-                again_s = await self._gateway.call_for(self._gateway.caller(), None, services.background.embed_lessons)
-                if again_s is None:
-                    return
-                pause_s = again_s
+                pause_s = await self._gateway.call_for(self._gateway.caller(), None, services.background.embed_lessons)
             except LessonbookError as error:
-                log.warning("lessons cannot be embedded now: %s", error)
+                log.warning("embedding lessons failed: %s", error)
+                pause_s = AGAIN_S
+            if pause_s is None:
+                return
             await anyio.sleep(pause_s)
 
     async def _refine(self) -> None:
-        """Let the configured model, if there is one, work on pending issues; a server without it serves on."""
+        """Refine pending issues, where a language model is configured; without it the server serves on."""
         caller = Caller(self._gateway.caller().project, "refiner")
         rules, pause_s = True, 0.0
         while True:
             try:
                 settings = await self._gateway.call_for(caller, None, services.background.refiner_settings)
-            except LessonbookError:  # told by whoever keeps up
+            except LessonbookError:  # `_keep_up` logs it
                 await anyio.sleep(AGAIN_S)
                 continue
             if not settings.model or not settings.background:
@@ -92,7 +93,7 @@ class Housekeeper:
                     log.warning("refining pending issues stopped: %s", report.stopped)
                 went_well = not report.failed
             except ConfigError as error:
-                log.warning("pending issues wait, all else goes on: %s", error)
+                log.warning("pending issues are not refined: %s", error)
                 return
             except LessonbookError as error:
                 log.warning("pending issues cannot be refined now: %s", error)

@@ -1,6 +1,6 @@
-"""Asking the client's person, before a lesson is served, or taken away from others, on an agent's word.
+"""Elicitation: the client asks its person before an agent's call lets a lesson be served, or takes one away.
 
-Over stdio only: the client is the person's own there. Over HTTP whoever calls may answer, so an answer proves nothing.
+Over stdio only, where the client is the person's own. Over HTTP the caller itself could answer, which proves nothing.
 """
 
 from collections.abc import Awaitable, Callable
@@ -18,11 +18,10 @@ from lessonbook.domain.vocabulary import VOUCHED
 from lessonbook.edges.access.gateway import Gateway
 
 ASKS_IN_ANSWER: Final = "2026-07-28"
-"""From this protocol on a question travels in the answer; before, it needs a connection that stays."""
+"""The first protocol in which a question travels in the answer; before, it needs a connection that stays."""
 
-
-TOLD_MAX: Final = 5
-"""So many lessons at most are named in one question."""
+NAMED_MAX: Final = 5
+"""Maximum number of lessons that one question names."""
 
 
 class Confirmation(BaseModel):
@@ -31,12 +30,16 @@ class Confirmation(BaseModel):
     confirm: Annotated[bool, Field(description="Do you want this?")]
 
 
-def question_of(operation: str, gateway: Gateway) -> Callable[..., Awaitable[Elicit[Confirmation] | Confirmation]]:
-    """Return the resolver that puts a request of an operation before the client's person, where it needs one."""
+Ask = Callable[..., Awaitable[Elicit[Confirmation] | Confirmation]]
+"""A resolver of the SDK: the question for the person, or the answer where none is needed."""
+
+
+def question_of(operation: str, gateway: Gateway) -> Ask:
+    """Return the resolver that asks the client's person about a request of an operation, where it needs them."""
     return {"review_lesson": _review_question, "cleanup_lessons": _cleanup_question}[operation](gateway)
 
 
-def _review_question(gateway: Gateway) -> Callable[..., Awaitable[Elicit[Confirmation] | Confirmation]]:
+def _review_question(gateway: Gateway) -> Ask:
     async def ask(
         ctx: Context[Any, Any], lesson_id: str, action: ReviewAction, text: str
     ) -> Elicit[Confirmation] | Confirmation:
@@ -46,14 +49,14 @@ def _review_question(gateway: Gateway) -> Callable[..., Awaitable[Elicit[Confirm
         detail = await gateway.call(services.views.get_lesson, lesson_id)
         lesson = detail.lesson
         if takes_away and not (lesson.pinned or detail.approved_by or lesson.trust in VOUCHED):
-            return Confirmation(confirm=False)  # nobody vouches for it, so nobody needs to be asked
+            return Confirmation(confirm=False)  # not vouched for: the service needs no person
         words = f"{lesson.text!r} → {text!r}" if action == "edit" else repr(lesson.text)
         return Elicit(f"{action.capitalize()} lesson {lesson_id} for {lesson.agent_name}? {words}", Confirmation)
 
     return ask
 
 
-def _cleanup_question(gateway: Gateway) -> Callable[..., Awaitable[Elicit[Confirmation] | Confirmation]]:
+def _cleanup_question(gateway: Gateway) -> Ask:
     async def ask(
         ctx: Context[Any, Any], threshold: float, min_applications: int, dry_run: bool
     ) -> Elicit[Confirmation] | Confirmation:
@@ -62,14 +65,14 @@ def _cleanup_question(gateway: Gateway) -> Callable[..., Awaitable[Elicit[Confir
         wanted = Cleanup(threshold=threshold, min_applications=min_applications)
         plan = await gateway.call(services.background.cleanup_lessons, wanted)
         useless = [f"{line.lesson_id} {line.text!r}" for line in plan.lessons if line.suspended]
-        more = f" and {len(useless) - TOLD_MAX} more" if len(useless) > TOLD_MAX else ""
-        return Elicit(f"Suspend {plan.suspended} lessons? {', '.join(useless[:TOLD_MAX])}{more}", Confirmation)
+        more = f" and {len(useless) - NAMED_MAX} more" if len(useless) > NAMED_MAX else ""
+        return Elicit(f"Suspend {plan.suspended} lessons? {', '.join(useless[:NAMED_MAX])}{more}", Confirmation)
 
     return ask
 
 
 def can_ask(ctx: Context[Any, Any]) -> bool:
-    """Return whether the client can put a form before its person: it says so, and there is a way back to it."""
+    """Return whether the client can ask its person: it declares forms, and the question can reach it."""
     capabilities = ctx.client_capabilities
     elicitation = capabilities.elicitation if capabilities else None
     if elicitation is None or (elicitation.form is None and elicitation.url is not None):

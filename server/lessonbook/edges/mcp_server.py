@@ -47,9 +47,9 @@ def build_server(
     Args:
         gateway: the way to the services.
         toolsets: which tools are listed, the same for every connection.
-        stays_connected: whether a connection outlives a request and its client is a person's own, as on stdio; else
-            replicas share the requests, and nobody is asked through a client.
-        announcer: who tells of changes; None: a new one.
+        stays_connected: whether a connection outlives a request and its client is a person's own, as on stdio. Where
+            it is false, replicas share the requests, and no person is asked through the client.
+        announcer: publishes changes; None: a new one.
     """
     announcer = announcer or Announcer(gateway)
     housekeeper = Housekeeper(gateway)

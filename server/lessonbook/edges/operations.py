@@ -23,7 +23,8 @@ Act = Callable[["Workspace", "Caller", Any], Awaitable[Result]]
 class Operation:
     """One thing a caller can do: its words, its types, and the service function behind it.
 
-    `asks_person` marks the operation some of whose requests need a person's answer.
+    `idempotent` where a repeated call changes nothing more, as every `read_only` one does not. `asks_person` where some
+    requests need a person's answer.
     """
 
     name: str
@@ -33,14 +34,14 @@ class Operation:
     result: type[Result]
     act: Act
     wording: Callable[[Any], str]
-    toolset: Toolset
+    toolset: Toolset = "operator"
     read_only: bool = False
     destructive: bool = False
     idempotent: bool = False
     asks_person: bool = False
 
 
-# Each act looks its service up when it is called: services load the store, which a fresh server does not need yet.
+# Each act imports its service when it is called: services load the store, which a fresh server does not need yet.
 OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation(
         name="get_lessons",
@@ -93,7 +94,6 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         wording=text_form.of_stats,
         toolset="agent",
         read_only=True,
-        idempotent=True,
     ),
     Operation(
         name="list_lessons",
@@ -103,9 +103,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         result=operator.LessonPage,
         act=lambda work, caller, listing: services.views.list_lessons(work, caller, listing),
         wording=text_form.of_page,
-        toolset="operator",
         read_only=True,
-        idempotent=True,
     ),
     Operation(
         name="get_lesson",
@@ -115,9 +113,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         result=operator.LessonDetail,
         act=lambda work, caller, choice: services.views.get_lesson(work, caller, choice.lesson_id),
         wording=text_form.of_detail,
-        toolset="operator",
         read_only=True,
-        idempotent=True,
     ),
     Operation(
         name="explain_lessons",
@@ -139,7 +135,6 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         result=operator.Reviewed,
         act=lambda work, caller, review: services.lessons.review_lesson(work, caller, review),
         wording=text_form.of_reviewed,
-        toolset="operator",
         destructive=True,
         asks_person=True,
     ),
@@ -151,9 +146,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         result=operator.PendingPage,
         act=lambda work, caller, listing: services.views.list_pending_issues(work, caller, listing),
         wording=text_form.of_pending,
-        toolset="operator",
         read_only=True,
-        idempotent=True,
     ),
     Operation(
         name="refine_issues",
@@ -163,18 +156,16 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         result=loop.Refinement,
         act=lambda work, caller, authoring: services.triage.refine_issues(work, caller, authoring),
         wording=text_form.of_refinement,
-        toolset="operator",
     ),
     Operation(
         name="cleanup_lessons",
         title="Clean up useless lessons",
-        description="Suspend lessons that were applied often and prevented little. A dry run unless told otherwise; "
-        "else it asks the person first.",
+        description="Suspend lessons that were applied often and prevented little. A dry run unless dry_run is false; "
+        "then it asks the person first.",
         request=operator.Cleanup,
         result=operator.CleanedUp,
         act=lambda work, caller, cleanup: services.background.cleanup_lessons(work, caller, cleanup),
         wording=text_form.of_cleaned,
-        toolset="operator",
         destructive=True,
         asks_person=True,
     ),
@@ -186,8 +177,6 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         result=operator.AuditTrail,
         act=lambda work, caller, query: services.views.get_audit(work, caller, query),
         wording=text_form.of_audit,
-        toolset="operator",
         read_only=True,
-        idempotent=True,
     ),
 )

@@ -1,4 +1,4 @@
-"""Resources: lessons, one lesson, statistics, by address."""
+"""The MCP resources: lessons, one lesson, statistics, by address."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.text_form import of_lessons
 
 _NAMES = ResourceSecurity(reject_path_traversal=False, reject_absolute_paths=False)
-"""What stands in these addresses are names, never file paths."""
+"""The parts of these addresses are names, not file paths."""
 
 
 def add_resources(server: MCPServer[Any], gateway: Gateway, *, operators: bool) -> None:
-    """Register the resource templates. Evidence is for `operators`: agents never get the words of an issue."""
+    """Register the resource templates. Only `operators` get the words of issues."""
 
     @server.resource(
         "lessons://{project}/{agent_name}",
@@ -85,7 +85,11 @@ def add_resources(server: MCPServer[Any], gateway: Gateway, *, operators: bool) 
 
 
 def _served(detail: LessonDetail) -> ListedLesson:
-    """Return what an agent may see of a lesson."""
+    """Return a lesson as agents may see it.
+
+    Raises:
+        NotFound: it is not servable.
+    """
     if detail.lesson.status not in SERVABLE:
         raise NotFound(f"Lesson {detail.lesson.id!r} is not served now: get_lessons gives those that are")
     return detail.lesson
@@ -98,7 +102,7 @@ def _check(gateway: Gateway, project: str) -> None:
 
 @contextmanager
 def _translated() -> Generator[None]:
-    """Raise what a resource's reader can mend as the SDK's errors."""
+    """Raise our errors as the SDK's."""
     try:
         yield
     except (NotFound, InvalidInput) as error:

@@ -46,9 +46,10 @@ STATUS_OF = {
 }
 HEALTH_TIMEOUT_S: Final = 5.0
 UPLOAD_TIMEOUT_S: Final = 600.0
-"""How long a file may be refined; one that takes longer goes on where it stopped under the same idempotency key."""
+"""Time-out of refining a file; a retry with the same idempotency key continues where it stopped."""
 _PREFIX: Final = "/api/agent-learning"
-_TOLD_MAX: Final = 3
+_FAULTS_MAX: Final = 3
+"""Maximum number of faults that one error names."""
 _NO_OPERATORS: Final = (
     "The operators' tools are not served here, so nothing is cleaned up: run `lessonbook cleanup`, or start the server "
     "with --toolsets agent,operator"
@@ -102,38 +103,36 @@ def build_rest(gateway: Gateway, toolsets: Sequence[Toolset]) -> FastAPI:
 
 async def _problem(_request: Request, error: Exception) -> JSONResponse:
     code = getattr(error, "code", "error")
-    return _told(STATUS_OF.get(code, 400), code, str(error))
+    return _answer(STATUS_OF.get(code, 400), code, str(error))
 
 
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:
     faults = cast("list[dict[str, Any]]", error.errors()) if isinstance(error, RequestValidationError) else []
-    places = (".".join(map(str, fault["loc"][1:])) or "the body" for fault in faults[:_TOLD_MAX])
-    sentences = [f"{place}: {_lowered(fault['msg'])}" for place, fault in zip(places, faults, strict=False)]
-    return _told(422, "invalid_input", "; ".join(sentences))
+    sentences = [
+        f"{'.'.join(map(str, fault['loc'][1:])) or 'the body'}: {fault['msg'][:1].lower()}{fault['msg'][1:]}"
+        for fault in faults[:_FAULTS_MAX]
+    ]
+    return _answer(422, "invalid_input", "; ".join(sentences))
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:
-    """Answer what the framework refuses before any of our functions is reached."""
+    """Answer a request that the framework refuses."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     match status:
         case 404:
-            return _told(404, "not_found", "There is nothing at this address: see /openapi.json for what there is.")
+            return _answer(404, "not_found", "There is nothing at this address: /openapi.json lists all.")
         case 405:
-            return _told(405, "wrong_method", f"This address does not take {request.method}: see /openapi.json.")
+            return _answer(405, "wrong_method", f"This address does not take {request.method}: see /openapi.json.")
         case _:
-            return _told(status, "error", "The request was not understood: see /openapi.json.")
+            return _answer(status, "error", "The request was not understood: see /openapi.json.")
 
 
 async def _unexpected(_request: Request, _error: Exception) -> JSONResponse:
-    return _told(500, "internal", "Something went wrong inside the server; its log explains it.")
+    return _answer(500, "internal", "Something went wrong inside the server; its log explains it.")
 
 
-def _told(status: int, code: str, message: str) -> JSONResponse:
+def _answer(status: int, code: str, message: str) -> JSONResponse:
     return JSONResponse({"error": code, "message": message}, status)
-
-
-def _lowered(message: str) -> str:
-    return message[:1].lower() + message[1:]
 
 
 def _add_kept_routes(router: APIRouter, gateway: Gateway, toolsets: Sequence[Toolset]) -> None:
@@ -181,13 +180,9 @@ def _add_kept_routes(router: APIRouter, gateway: Gateway, toolsets: Sequence[Too
     ) -> CleanedUp:
         if "operator" not in toolsets:
             raise Forbidden(_NO_OPERATORS)
-        asked = Cleanup(
-            threshold=threshold,
-            min_applications=min_applications,
-            dry_run=dry_run,
-            idempotency_key=one_key(idempotency_key, key_header),
-        )
-        return await gateway.call(services.background.cleanup_lessons, asked)
+        key = one_key(idempotency_key, key_header)
+        wanted = Cleanup(threshold=threshold, min_applications=min_applications, dry_run=dry_run, idempotency_key=key)
+        return await gateway.call(services.background.cleanup_lessons, wanted)
 
     @router.get(f"{_PREFIX}/health")
     async def health() -> JSONResponse:
@@ -210,7 +205,7 @@ def _add_kept_routes(router: APIRouter, gateway: Gateway, toolsets: Sequence[Too
 
 
 def _add_twins(router: APIRouter, gateway: Gateway, toolsets: Sequence[Toolset]) -> None:
-    """Register `POST /api/{tool}` for every tool served: its arguments as body, its structured result as answer."""
+    """Register `POST /api/{tool}` for every tool served: the body has its arguments, the answer its result."""
     for operation in (operation for operation in OPERATIONS if operation.toolset in toolsets):
         router.add_api_route(
             f"/api/{operation.name}",
@@ -225,15 +220,13 @@ def _add_twins(router: APIRouter, gateway: Gateway, toolsets: Sequence[Toolset])
 
 
 def _json_body(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the OpenAPI description of a body that we read ourselves, for the sake of better errors."""
+    """Return the OpenAPI description of a body that `json_object` reads."""
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": input_schema(model)}}}}
 
 
 def _twin(gateway: Gateway, operation: Operation) -> Callable[..., Awaitable[loop.Result]]:
     async def twin(request: Request) -> loop.Result:
-        values = await json_object(request)
-        asked = parse(operation.request, values)
-        return await gateway.call(operation.act, asked)
+        return await gateway.call(operation.act, parse(operation.request, await json_object(request)))
 
     return twin
 

@@ -1,4 +1,4 @@
-"""What REST reads of a request itself, for better errors and flat memory: parameters, bodies, keys, files."""
+"""How REST reads requests, for better errors and constant memory: parameters, bodies, keys, files."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from lessonbook.domain.vocabulary import IdempotencyKey
 from lessonbook.edges.nearest_name import unknown
 
 IN_MEMORY_MAX: Final = 1024 * 1024
-"""Bytes of a file that are kept in memory; a larger one is written to a nameless temporary file as it comes."""
+"""Bytes of a file that are kept in memory; a larger one is written to a nameless temporary file."""
 
 KeyHeader = Annotated[IdempotencyKey, Header(alias="Idempotency-Key")]
-"""The idempotency key as many clients send it; the field or parameter of that name says the same."""
+"""The idempotency key as a header; the field or parameter `idempotency_key` means the same."""
 
 
 def check_parameters(request: Request) -> None:
     """Refuse query parameters that the route does not know: a misspelt run_id would lose the evidence.
 
     Raises:
-        InvalidInput: there is one; the message names the nearest that is known.
+        InvalidInput: there is one; the message names the nearest known parameter.
     """
     route = request.scope.get("route")
     known = [field.alias for field in route.dependant.query_params] if isinstance(route, APIRoute) else []
@@ -39,26 +39,26 @@ async def json_object(request: Request) -> dict[str, Any]:
     """Return the body, a JSON object.
 
     Raises:
-        InvalidInput: it is something else, or is not marked as JSON.
+        InvalidInput: it is something else, or its Content-Type is not JSON.
     """
-    # A web page may send other types to any server without asking it first.
+    # A browser sends other types to any server without a CORS preflight.
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise InvalidInput("The body is not marked as JSON: send it with Content-Type: application/json")
     try:
         values: object = await request.json()
     except (ValueError, RecursionError) as error:
-        raise InvalidInput("The body is no JSON: send the tool's arguments as a JSON object") from error
+        raise InvalidInput("The body is not valid JSON: send the tool's arguments as a JSON object") from error
     if not isinstance(values, dict):
-        raise InvalidInput("The body is no JSON object: send the tool's arguments by name")
+        raise InvalidInput("The body is not a JSON object: send the tool's arguments by name")
     return cast("dict[str, Any]", values)
 
 
 @asynccontextmanager
 async def received(request: Request) -> AsyncGenerator[BinaryIO]:
-    """Give the body as a file that can be rewound; it is gone with the request, and was never to be found by name.
+    """Yield the body as a nameless file that can be rewound; it is deleted with the request.
 
     Raises:
-        Unavailable: there is no room for it.
+        Unavailable: the disk is full.
     """
     with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_MAX) as held:
         try:
@@ -69,13 +69,13 @@ async def received(request: Request) -> AsyncGenerator[BinaryIO]:
         yield cast("BinaryIO", held)
 
 
-def one_key(told: str, header: str) -> str:
-    """Return the idempotency key, wherever it was told; in the header it may be in quotes.
+def one_key(parameter: str, header: str) -> str:
+    """Return the idempotency key of the parameter or of the header, where it may be in quotes.
 
     Raises:
-        InvalidInput: it was told twice, and differently.
+        InvalidInput: both are there and differ.
     """
     key = header.removeprefix('"').removesuffix('"')
-    if told and key and told != key:
+    if parameter and key and parameter != key:
         raise InvalidInput("idempotency_key and the header Idempotency-Key differ: send one of them")
-    return told or key
+    return parameter or key

@@ -1,4 +1,4 @@
-"""JSON schemas as small as they can be: every byte of them is in every agent's prompt."""
+"""Compact JSON schemas: every byte of them is in every agent's prompt."""
 
 from typing import Any, Final, cast
 

@@ -1,4 +1,4 @@
-"""Announcements: whoever listens hears that lessons or figures changed, in whichever process that happened."""
+"""Announcements: subscribers are notified when lessons or figures change, in this process or another."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 RETRY_S: Final = 5.0
 READY_S: Final = 25.0
-"""Longest wait of a listener for the watch to begin, in seconds; a watch that fails lets it go at once."""
+"""Maximum wait of a subscriber for the watch to begin; it also ends when the watch fails."""
 
 
 class Announcer:
-    """Watches the database while somebody listens, and tells them which resources changed.
+    """Watches the gateway's project while there are subscribers, and notifies them which resources changed.
 
-    Both ways to listen are served: `subscriptions/listen` (2026-07-28) through `bus`, and `resources/subscribe`
-    (2025-11-25) on connections that stay. Only the gateway's project is watched.
+    Both kinds of subscription are served: `subscriptions/listen` (2026-07-28) through `bus`, and `resources/subscribe`
+    (2025-11-25) on connections that stay.
     """
 
     def __init__(self, gateway: Gateway) -> None:
@@ -51,34 +51,34 @@ class Announcer:
         self._wanted = anyio.Event()
         self._following = anyio.Event()
         self._awaited = False
-        """Whether somebody listens, perhaps since before the watch began: what changes until then must reach them."""
+        """Whether somebody subscribed, perhaps before the watch began: changes from then on must reach them."""
 
     def attach(self, server: MCPServer[Any], *, stays_connected: bool) -> None:
         """Serve `subscriptions/listen`; where connections stay, `resources/subscribe` and `unsubscribe` as well."""
         lowlevel = server._lowlevel_server  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the SDK offers no other way
-        # In the place of the SDK's own listeners, which nobody could end.
+        # Instead of the SDK's own listeners, which cannot be ended.
         lowlevel.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, self._listen)
         if stays_connected:
             lowlevel.add_request_handler("resources/subscribe", SubscribeRequestParams, self._subscribe)
             lowlevel.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, self._unsubscribe)
 
     async def run(self) -> None:
-        """Watch for ever: nothing happens before somebody listens."""
+        """Watch for ever, from the first subscription on."""
         await self._wanted.wait()
         while True:
             try:
                 await self._watch()
             except LessonbookError as error:  # a server that cannot watch can still serve
-                log.warning("changes cannot be followed now: %s", error)
-            self._following.set()  # where the database is down a listener listens all the same
+                log.warning("watching for changes failed: %s", error)
+            self._following.set()  # a subscription is acknowledged even where the database is down
             await anyio.sleep(RETRY_S)
 
     def close(self) -> None:
-        """End every open `subscriptions/listen` in good order, as a server does that is about to stop."""
+        """End every open `subscriptions/listen`, as a server does that is about to stop."""
         self._listeners.close()
 
     async def _watch(self) -> None:
-        # It lives on when following breaks off, and knows what it has announced.
+        # It is kept when watching fails, since it knows what it has announced.
         self._watched = self._watched or services.background.Watch()
         if self._awaited:
             self._watched.report_all()
@@ -87,19 +87,19 @@ class Announcer:
     async def _announce(self, changed: Changed) -> None:
         self._following.set()
         for uri in _uris(self._gateway.caller().project, await self._affected(changed)) if changed else ():
-            await self._tell(uri)
+            await self._notify(uri)
 
     async def _affected(self, changed: Changed) -> Changed:
-        """Return `changed` and, where a lesson shared by all changed, every other agent too: they all get it."""
+        """Return `changed`, with every agent where a shared lesson changed, since all agents get it."""
         if SHARED_AGENT not in changed:
             return changed
         names = await self._gateway.call(services.views.complete, "agent_name", "")
         return {**{name: [] for name in names}, **changed}
 
-    async def _tell(self, uri: str) -> None:
+    async def _notify(self, uri: str) -> None:
         await self.bus.publish(ResourceUpdated(uri=uri))
         for connection in list(self._subscribed.get(uri, ())):
-            await connection.send_resource_updated(uri)  # never fails: a lost connection hears nothing
+            await connection.send_resource_updated(uri)  # never fails, also where the connection is lost
 
     async def _listen(
         self, ctx: ServerRequestContext[Any, Any], params: SubscriptionsListenRequestParams
@@ -108,7 +108,7 @@ class Announcer:
         return await self._listeners(ctx, params)
 
     async def _begin(self) -> None:
-        """Wait until the watch has begun, so that what changes after the acknowledgement is heard."""
+        """Wait until the watch has begun, so that every change after the acknowledgement is announced."""
         self._wanted.set()
         with anyio.move_on_after(READY_S):
             await self._following.wait()
@@ -134,7 +134,7 @@ class Announcer:
 
 
 def _connection_of(ctx: ServerRequestContext[Any, Any]) -> Connection:
-    """Return what lasts: a session is made for each request."""
+    """Return the connection of a request: unlike the session, it outlives the request."""
     return ctx.session._connection  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the SDK offers no other way
 
 

@@ -1,4 +1,4 @@
-"""The readable form of every result: what a model or a person sees where structured content is not shown."""
+"""The text of every result, for clients that do not show structured content."""
 
 from collections.abc import Iterable
 
@@ -27,7 +27,7 @@ from lessonbook.domain.operator import (
 
 
 def of_lessons(result: Lessons) -> str:
-    """Return the prompt section; where it is empty, what to do instead."""
+    """Return the prompt section; where it is empty, the note."""
     return result.prompt_section or result.note
 
 
@@ -71,7 +71,7 @@ def of_flagged(result: Flagged) -> str:
 
 
 def of_stats(result: Stats) -> str:
-    """Return the totals, the effect and lift, and what keeps coming back."""
+    """Return the totals, the effect and lift, and the most frequent issues."""
     totals = ", ".join(f"{name} {count}" for name, count in result.totals.model_dump().items())
     return _lines(
         f"{totals}. Effect: {effect(result.effect)}. Lift: {lift(result.lift)}. "
@@ -85,14 +85,14 @@ def effect(value: Effect | NotEnough) -> str:
     if isinstance(value, str):
         return value
     if value.estimate < 0:
-        told = f"{-value.estimate:.0%} more issues (95 % interval {-value.high:.0%} to {-value.low:.0%}"
+        change = f"{-value.estimate:.0%} more issues (95 % interval {-value.high:.0%} to {-value.low:.0%}"
     else:
-        told = f"{value.estimate:.0%} fewer issues (95 % interval {value.low:.0%} to {value.high:.0%}"
-    return f"{told}, {value.events} events)"
+        change = f"{value.estimate:.0%} fewer issues (95 % interval {value.low:.0%} to {value.high:.0%}"
+    return f"{change}, {value.events} events)"
 
 
 def lift(value: ServiceLift | LessonLift) -> str:
-    """Return a lift with its interval, or what is missing to tell it."""
+    """Return a lift with its interval, or why it is not known."""
     if value.estimate is None:
         note = value.note if isinstance(value, ServiceLift) else None
         return ". ".join(filter(None, (value.status, (note or "").rstrip("."))))
@@ -103,7 +103,7 @@ def lift(value: ServiceLift | LessonLift) -> str:
 
 
 def prevention_rate(rate: PreventionRate | None) -> str:
-    """Return the share of verdicts that say prevented, with its interval: it compares with nothing."""
+    """Return the share of verdicts that say prevented, with its interval. It is not an effect."""
     if rate is None:
         return "none"
     return f"{rate.ratio:.0%} prevented (95 % interval {rate.low:.0%} to {rate.high:.0%}, {rate.verdicts} verdicts)"
@@ -134,7 +134,7 @@ def of_detail(result: LessonDetail) -> str:
 
 
 def of_reviewed(result: Reviewed) -> str:
-    """Return the lesson's standing."""
+    """Return the lesson's status, version and note."""
     pinned = ", pinned" if result.pinned else ""
     return f"{result.lesson_id} is {result.status}{pinned} (version {result.version}). {result.note}".strip()
 
@@ -161,10 +161,10 @@ def of_pending(result: PendingPage) -> str:
 
 
 def of_cleaned(result: CleanedUp) -> str:
-    """Return which lessons a clean-up takes or spares."""
+    """Return which lessons a clean-up suspends, proposes or spares."""
     head = f"{'Would suspend' if result.dry_run else 'Suspended'} {result.suspended} of {len(result.lessons)} lessons."
     if result.proposed:
-        head += f" {result.proposed} more are proposed to a person: the catalogue or a person vouches for them."
+        head += f" {result.proposed} more are proposed to a person, since the catalogue or a person vouches for them."
     return _lines(head, (f"- {line.lesson_id}: {line.reason}" for line in result.lessons))
 
 

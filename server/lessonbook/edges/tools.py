@@ -1,10 +1,10 @@
-"""MCP tools from operations: arguments checked strictly, errors in words, results structured and readable at once."""
+"""MCP tools from operations: arguments checked strictly, errors in words, results as text and as structured content."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from mcp.server.elicitation import AcceptedElicitation
 from mcp.server.mcpserver import Context
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 def make_tools(gateway: Gateway, toolsets: Sequence[Toolset], *, asks_person: bool) -> list[Tool]:
     """Return the tools of the chosen sets, in a fixed order.
 
-    `asks_person`: the client is a person's own, and what needs their word is put to them through it.
+    `asks_person`: the client is a person's own, and asks them where a request needs a person's answer.
     """
     wanted = (operation for operation in OPERATIONS if operation.toolset in toolsets)
     return [_tool(gateway, operation, asks_person=asks_person and operation.asks_person) for operation in wanted]
@@ -39,8 +39,8 @@ def make_tools(gateway: Gateway, toolsets: Sequence[Toolset], *, asks_person: bo
 class OperationTool(Tool):
     """A tool that carries out one operation.
 
-    The SDK's own tool drops unknown arguments, echoes inputs in its errors and prefixes every message; this one tells
-    the nearest argument, and never repeats what it was given.
+    The SDK's own tool drops unknown arguments, echoes inputs in its errors and prefixes every message. This one refuses
+    unknown arguments, names the nearest known one, and never repeats a value.
     """
 
     gateway: Any = Field(exclude=True)
@@ -52,17 +52,17 @@ class OperationTool(Tool):
         context: Context[Any, Any],
         convert_result: bool = False,  # noqa: ARG002  # the SDK's signature
     ) -> Any:
-        """Check the arguments, ask the client's person where that is needed, and act."""
+        """Check the arguments, ask the client's person where that is needed, and call the service."""
         operation: Operation = self.operation
         gateway: Gateway = self.gateway
         try:
             request = parse(operation.request, arguments)
-            asked: bool | InputRequiredResult = False
-            if self.resolved_params:  # a person may take their time
-                asked = await answer(lambda: self._ask(request, context), timeout_s=None)
-            if isinstance(asked, InputRequiredResult):
-                return asked
-            result = await gateway.call_for(gateway.caller(person=asked), TOOL_TIMEOUT_S, operation.act, request)
+            confirmed: bool | InputRequiredResult = False
+            if self.resolved_params:
+                confirmed = await answer(lambda: self._ask(request, context), timeout_s=None)
+            if isinstance(confirmed, InputRequiredResult):
+                return confirmed
+            result = await gateway.call_for(gateway.caller(person=confirmed), TOOL_TIMEOUT_S, operation.act, request)
         except LessonbookError as error:
             return CallToolResult(content=[TextContent(type="text", text=str(error))], is_error=True)
         return CallToolResult(
@@ -71,20 +71,20 @@ class OperationTool(Tool):
         )
 
     async def _ask(self, request: Request, context: Context[Any, Any]) -> bool | InputRequiredResult:
-        """Return whether a person said yes, or the question to put to them."""
-        given = {name: getattr(request, name) for name in type(request).model_fields}
+        """Return whether the person confirmed, or the question for the client to ask them."""
+        arguments = {name: getattr(request, name) for name in type(request).model_fields}
         try:
-            resolved = await resolve_arguments(self.resolved_params, self.resolver_plans, given, context)
+            resolved = await resolve_arguments(self.resolved_params, self.resolver_plans, arguments, context)
         except (ToolError, MCPError) as error:
-            log.info("the client did not put the question to its person: %s", error)
+            log.info("the client did not ask its person: %s", error)
             return False
         if isinstance(resolved, InputRequiredResult):
             return resolved
-        outcome: object = resolved["answer"]
-        if not isinstance(outcome, AcceptedElicitation):
-            return False
-        data = cast("object", outcome.data)  # pyright: ignore[reportUnknownMemberType]  # whatever the resolver gave
-        return isinstance(data, Confirmation) and data.confirm
+        match resolved["answer"]:
+            case AcceptedElicitation(data=Confirmation(confirm=True)):
+                return True
+            case _:
+                return False
 
 
 def _tool(gateway: Gateway, operation: Operation, *, asks_person: bool) -> OperationTool:
@@ -103,7 +103,7 @@ def _tool(gateway: Gateway, operation: Operation, *, asks_person: bool) -> Opera
         annotations=ToolAnnotations(
             read_only_hint=operation.read_only,
             destructive_hint=operation.destructive,
-            idempotent_hint=operation.idempotent,
+            idempotent_hint=operation.idempotent or operation.read_only,
             open_world_hint=False,
         ),
         gateway=gateway,

@@ -1,4 +1,4 @@
-"""What git says of the working folder, asked so that nothing the folder holds is run."""
+"""What git knows of the working folder, called so that it runs no program that the folder names."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from lessonbook.machine.programs import find_program
 NAME_MAX: Final = 200
 """Characters of a project's name."""
 _NOTHING_FOUND: Final = 1
-"""What `git config` exits with where there is no such key."""
+"""Exit code of `git config` where there is no such key."""
 log = logging.getLogger(__name__)
 _QUIET: Final = (
     "--no-pager",
     "-c",
-    "safe.bareRepository=explicit",  # a folder of a clone may look like a repository, with a configuration of its own
+    "safe.bareRepository=explicit",  # a folder of a clone may look like a repository with its own configuration
     "-c",
     "core.fsmonitor=false",
     "-c",
@@ -38,10 +38,10 @@ _NO_NETWORK: Final = {
 
 
 def ask(folder: Path, *arguments: str, timeout_s: float = 5.0) -> subprocess.CompletedProcess[str]:
-    """Run git in `folder` and return what came of it, whatever that is.
+    """Run git in `folder` and return the completed process, whatever its exit code.
 
     Raises:
-        OSError: there is no git on this machine, or it does not answer within `timeout_s`.
+        OSError: there is no git on this machine, or it does not end within `timeout_s`.
     """
     if (git := find_program("git")) is None:
         raise FileNotFoundError("git is not on the search path")
@@ -70,10 +70,10 @@ def top_of(folder: Path) -> Path | None:
 
 
 def project_of(folder: Path) -> str:
-    """Return the project of a working folder: its git remote, else its top folder's name with a hash of its place.
+    """Return the project of a working folder: its git remote, else its top folder's name and a hash of its path.
 
-    The remote is `origin`, else the first there is; host and path in lower case, without credentials. A folder that
-    is in no git checkout belongs to the project `default`.
+    The remote is `origin`, else the first one: host and path in lower case, without credentials. Outside of a git
+    checkout the project is `default`.
     """
     top = top_of(folder)
     if top is None:
@@ -90,7 +90,7 @@ def remotes_of(top: Path) -> dict[str, str]:
         return {}
     if done.returncode not in {0, _NOTHING_FOUND}:
         log.warning(
-            "git cannot read the remotes of %s, so its project is named after its place (name it with --project): %s",
+            "git cannot read the remotes of %s, so its project is named after its path (name it with --project): %s",
             top,
             done.stderr.strip().splitlines()[0][:200] if done.stderr.strip() else "it does not say why",
         )
@@ -103,7 +103,7 @@ def remotes_of(top: Path) -> dict[str, str]:
 
 
 def remote_name(remote: str) -> str:
-    """Return `host/owner/name`, in lower case, of a remote in any of git's spellings; empty for a folder's path."""
+    """Return `host/owner/name`, in lower case, of a remote in any of git's forms; empty for a path."""
     scp = re.fullmatch(r"(?:[^@/]+@)?([\w.-]+):(?!//)(.+)", remote)
     if scp:
         host, path = scp.groups()

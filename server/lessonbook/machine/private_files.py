@@ -11,7 +11,7 @@ FOLDER_MODE: Final = 0o700
 
 
 def make_folder(folder: Path) -> None:
-    """Make `folder` and what is missing above it, for its owner alone; one that is there stays as it is.
+    """Make `folder` and its missing parents with mode 0700; an existing one keeps its mode.
 
     Raises:
         OSError: it cannot be made.
@@ -22,14 +22,14 @@ def make_folder(folder: Path) -> None:
 
 
 def opener(path: str, flags: int) -> int:
-    """Open a file for `open(…, opener=opener)`: one that is made is its owner's alone, one that is there stays so."""
+    """Open a file, as the `opener` of `open`: a new one has mode 0600, an existing one keeps its mode."""
     return os.open(path, flags, FILE_MODE)
 
 
 def make_file(path: Path) -> None:
-    """Make an empty file for its owner alone, unless it is there.
+    """Make an empty file with mode 0600, unless it exists.
 
-    One that is there is not opened: closing it would take away the locks that SQLite holds on it in this process.
+    An existing one is not opened: closing it would release the locks that SQLite holds on it in this process.
 
     Raises:
         OSError: it cannot be made.
@@ -46,7 +46,7 @@ def make_file(path: Path) -> None:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file; one that is made is its owner's alone, one that is there keeps its mode.
+    """Write a file; a new one has mode 0600, an existing one keeps its mode.
 
     Raises:
         OSError: it cannot be written.
@@ -55,8 +55,8 @@ def write(path: Path, text: str) -> None:
         handle.write(text)
 
 
-def write_anew(path: Path, text: str) -> None:
-    """Put a file of ours in the place of the one there was, whole or not at all, for its owner alone.
+def replace(path: Path, text: str) -> None:
+    """Replace a file atomically by one with mode 0600, and make its folder.
 
     Raises:
         OSError: it cannot be written.

@@ -1,4 +1,4 @@
-"""Programs that are started by name: where they are, and how this one is started."""
+"""Where programs are on the search path, and how this one is started."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NAME: Final = "lessonbook"
 def find_program(name: str) -> str | None:
     """Return the path of a program on the search path, or None.
 
-    Relative entries, which lead into the working folder, do not count.
+    Relative entries are skipped, since they lead into the working folder.
     """
     for place in os.get_exec_path():
         if Path(place).is_absolute() and (found := shutil.which(name, path=place)) and Path(found).is_absolute():
@@ -23,15 +23,15 @@ def find_program(name: str) -> str | None:
 
 
 def own_command() -> list[str]:
-    """Return the command that starts this program here, whatever the search path says.
+    """Return the command that starts this program on this machine, independent of the search path.
 
-    Without a console script it is `python -P -m`: without `-P` Python would run files of the working folder that are
-    called like a library.
+    It is the console script, else `python -P -m`: without `-P` Python would run files of the working folder that have
+    the name of a library.
     """
     script = Path(sys.executable).with_name(_NAME + (".exe" if os.name == "nt" else ""))
     return [str(script)] if script.is_file() else [sys.executable, "-P", "-m", _NAME]
 
 
 def shared_command() -> list[str]:
-    """Return the command for a file that others share: the console script by its name, where it is on the path."""
+    """Return the command for a shared file: the console script's name where it is on the path, else `own_command`."""
     return [_NAME] if find_program(_NAME) else own_command()

@@ -1,6 +1,6 @@
 """An embedding model, in a folder or behind an OpenAI-compatible server: texts in, vectors of length 1 out.
 
-numpy and the model's own library stand here, and are imported only where a model is configured.
+Only this module uses numpy and the model's library, and imports them only where a model is configured.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ if TYPE_CHECKING:
 INSTALL: Final = 'pip install "lessonbook[semantic]"'
 INSTALLS: Final = {"model2vec": INSTALL, "sentence_transformers": "pip install sentence-transformers"}
 TEXT_MAX: Final = 2_000
-"""Characters of a text that are embedded: models read a few hundred words."""
+"""Characters of a text that are embedded; models read a few hundred words."""
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 DIMENSIONS_MAX: Final = 8_192
 _OK: Final = 200
 
 
 class EmbeddingFailed(Exception):
-    """The model gave no usable vectors. The message holds nothing of what was sent or received."""
+    """The model gave no usable vectors. The message repeats nothing of the texts or the answer."""
 
 
 class Embedder(Protocol):
-    """Gives texts vectors."""
+    """An embedding model."""
 
     async def embed(self, texts: Sequence[str], timeout_s: float) -> list[bytes]:
         """Return a vector for each text: 32-bit floats, little-endian, of length 1.
 
         Raises:
-            EmbeddingFailed: it could not, or not in time.
+            EmbeddingFailed: the model failed, or took longer than `timeout_s` seconds.
         """
         ...
 
 
 def open_embedder(settings: SemanticSettings, environment: Mapping[str, str] = os.environ) -> Embedder:
-    """Return the configured model. A folder is read when it is first needed.
+    """Return the configured model; a folder is read at first use.
 
     Raises:
         ConfigError: the extra is not installed, or a setting is missing.
@@ -58,25 +58,22 @@ def open_embedder(settings: SemanticSettings, environment: Mapping[str, str] = o
     if not settings.base_url:
         folder = Path(settings.model).expanduser()
         if not folder.is_dir():
-            raise ConfigError(f"semantic.model names no folder: {settings.model!r}")
+            raise ConfigError(f"semantic.model is not a folder: {settings.model!r}")
         return FolderModel(folder)
-    key = environment.get(settings.api_key_env, "") if settings.api_key_env else ""
-    if settings.api_key_env and not key:
-        raise ConfigError(f"semantic.api_key_env names {settings.api_key_env}, which is not set")
-    return ServerModel(settings, key)
+    return ServerModel(settings, settings.read_key("semantic", environment))
 
 
 class FolderModel:
-    """A model2vec or sentence-transformers model on this machine; it works on a thread, one batch at a time."""
+    """A model2vec or sentence-transformers model on this machine; it runs on a thread, one batch at a time."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._model: Any = None
         self._turn = anyio.Lock()
-        self._loading = threading.Lock()  # a thread that nobody waits for any more may still be at it
+        self._loading = threading.Lock()  # a thread that was abandoned may still be loading
 
     async def embed(self, texts: Sequence[str], timeout_s: float) -> list[bytes]:
-        """Return vectors. See `Embedder.embed`. A thread that is late is left to finish, unheard."""
+        """Return vectors. See `Embedder.embed`. A thread that is late is abandoned."""
         try:
             with anyio.fail_after(timeout_s):
                 async with self._turn:
@@ -92,13 +89,13 @@ class FolderModel:
         except EmbeddingFailed:
             raise
         except Exception as error:
-            # Model files and their libraries fail in ways of their own; a server without them serves on.
+            # Model files and libraries may raise anything; the server serves on without them.
             raise EmbeddingFailed(f"the model in {self._folder} fails: {type(error).__name__}") from error
         return _packed(vectors, len(texts))
 
 
 def _loaded(folder: Path) -> Any:
-    """Return the model of a folder, read by the library it is made for."""
+    """Return the model of a folder, loaded by its library."""
     is_transformer = _is_transformer(folder)
     library = "sentence_transformers" if is_transformer else "model2vec"
     try:
@@ -113,7 +110,7 @@ def _loaded(folder: Path) -> Any:
 
 
 def _is_transformer(folder: Path) -> bool:
-    """Tell whether a folder needs sentence-transformers: model2vec, too, lists its one module as that library does."""
+    """Return whether a folder needs sentence-transformers. A model2vec folder may have a `modules.json` as well."""
     modules = folder / "modules.json"
     return modules.is_file() and "StaticEmbedding" not in modules.read_text(encoding="utf-8", errors="replace")
 
@@ -155,7 +152,7 @@ class ServerModel:
         except httpx2.HTTPError as error:
             raise EmbeddingFailed(f"the server cannot be reached: {type(error).__name__}") from error
         except ValueError as error:
-            raise EmbeddingFailed("the server's answer is no JSON") from error
+            raise EmbeddingFailed("the server's answer is not valid JSON") from error
 
 
 def _vectors_of(answer: object) -> list[object]:
@@ -168,13 +165,13 @@ def _vectors_of(answer: object) -> list[object]:
 
 
 def _packed(vectors: object, count: int) -> list[bytes]:
-    """Return vectors as they are stored, each of length 1."""
+    """Return vectors as they are stored, each scaled to length 1."""
     import numpy as np  # noqa: PLC0415  # only where a model is configured
 
     try:
         matrix: NDArray[Any] = np.asarray(vectors, dtype="<f4")
     except (TypeError, ValueError) as error:
-        raise EmbeddingFailed("the vectors are no numbers, or of several lengths") from error
+        raise EmbeddingFailed("the vectors are not numbers, or differ in length") from error
     if matrix.ndim != 2 or len(matrix) != count or not 0 < matrix.shape[1] <= DIMENSIONS_MAX:  # noqa: PLR2004  # rows of numbers
         raise EmbeddingFailed(f"there are not {count} vectors")
     lengths = np.linalg.norm(matrix, axis=1, keepdims=True)

@@ -1,6 +1,6 @@
-"""A language model behind a provider: asked once per batch, within bounds, its failures put in plain sentences.
+"""A language model behind a provider: one request per batch, within bounds, with failures as plain sentences.
 
-Everything of pydantic-ai stands here, and is imported only where a model is configured.
+Only this module uses pydantic-ai, and imports it only where a model is configured.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from pydantic_ai.usage import RunUsage
 
 ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
-"""An answer over this is given up while it is read."""
+"""Reading a longer answer is given up."""
 INSTALL: Final = 'pip install "lessonbook[llm]"'
 _NO_EXTRA: Final = f"refiner.model is set, but its extra is not installed: run {INSTALL}"
 _CHATTY: Final = ("openai", "anthropic", "google_genai", "httpx", "httpx2", "httpcore", "httpcore2")
-"""Loggers that write of every request at DEBUG or INFO, what exactly is for their makers to decide."""
+"""Loggers of libraries that log every request at DEBUG or INFO, perhaps with its content."""
 _NO_KEY: Final = "no-key"
 _CREDENTIALS: Final = (
     "authorization",
@@ -41,21 +41,21 @@ _CREDENTIALS: Final = (
     "openai-organization",
     "openai-project",
 )
-"""Headers by which a provider's client says who pays."""
+"""Headers with credentials or the account to bill."""
 _COMPATIBLE: Final = ("openai:", "openai-chat:")
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a request used: tokens as the provider counted them, and US dollars where the price is known."""
+    """Usage of a request: tokens as the provider counted them, and US dollars where the price is known."""
 
     tokens: int = 0
     cost_usd: float = 0.0
 
 
 class ModelFailed(Exception):  # not the caller's error: the issues stay pending
-    """The model gave no usable answer. `reason` is a sentence that holds nothing of what was sent or received."""
+    """The model gave no usable answer. `reason` is a sentence that repeats nothing of the question or the answer."""
 
     def __init__(self, reason: str, spent: Spent) -> None:
         super().__init__(reason)
@@ -88,27 +88,25 @@ class LanguageModel:
 
     @property
     def longest_s(self) -> float:
-        """How long `abstract` may take at most, in seconds, with all repetitions and pauses."""
+        """Maximum duration of `abstract` in seconds, with all retries and pauses."""
         return _deadline_s(self._settings) * (1 + self._again)
 
-    def most(self, asked: Question) -> Spent:
-        """Return what `abstract` may use at most, so that it can be set aside before."""
-        inwards = most_tokens(asked.size_bytes)
-        outwards = self._settings.max_output_tokens
-        requests = 1 + self._again
-        inwards = inwards * requests + outwards * self._again  # a repeated question holds the answer before
-        return Spent(inwards + outwards * requests, self._cost(inwards, outwards * requests) or 0.0)
+    def most(self, question: Question) -> Spent:
+        """Return the maximum usage of `abstract`, so that it can be reserved before."""
+        requests, answer = 1 + self._again, self._settings.max_output_tokens
+        inwards = most_tokens(question.size_bytes) * requests + answer * self._again  # a retry holds the answer before
+        return Spent(inwards + answer * requests, self._cost(inwards, answer * requests) or 0.0)
 
     @property
     def has_price(self) -> bool:
-        """Whether the price is known, so that a ceiling in dollars can be held."""
+        """Whether the price is known, so that a limit in US dollars can be enforced."""
         return self._cost(1_000_000, 1_000_000) is not None
 
-    async def abstract(self, asked: Question) -> tuple[Abstraction, Spent]:
-        """Return the model's answer and what it used: at most, where the provider does not say.
+    async def abstract(self, question: Question) -> tuple[Abstraction, Spent]:
+        """Return the model's answer and its usage; the maximum where the provider does not report it.
 
         Raises:
-            ModelFailed: there was no answer, or none in the agreed form.
+            ModelFailed: there was no answer, or not one in the agreed form.
         """
         from pydantic_ai.settings import ModelSettings  # noqa: PLC0415  # as above
         from pydantic_ai.usage import RunUsage, UsageLimits  # noqa: PLC0415
@@ -122,20 +120,20 @@ class LanguageModel:
         )
         try:
             result = await self._agent.run(
-                asked.data,
-                instructions=asked.instructions,
+                question.data,
+                instructions=question.instructions,
                 model_settings=settings,
                 usage=usage,
                 usage_limits=UsageLimits(request_limit=1 + self._again),
                 infer_name=False,
             )
-        except Exception as error:  # noqa: BLE001  # a provider may raise anything, and none of it stops refinement
-            spent = self.most(asked) if _was_read(error) and not usage.total_tokens else self._spent(usage)
+        except Exception as error:  # noqa: BLE001  # a provider may raise anything
+            spent = self.most(question) if _was_read(error) and not usage.total_tokens else self._spent(usage)
             raise ModelFailed(_reason(error, self._settings), spent) from None
-        return result.output, self._spent(usage) if usage.total_tokens else self.most(asked)
+        return result.output, self._spent(usage) if usage.total_tokens else self.most(question)
 
     async def close(self) -> None:
-        """Give its connections back."""
+        """Close its connections."""
         await self._client.aclose()
 
     def _spent(self, usage: RunUsage) -> Spent:
@@ -162,10 +160,10 @@ class LanguageModel:
 
 
 def check_extra(settings: RefinerSettings) -> None:
-    """See whether what a configured model needs is installed, without loading it.
+    """Check that the extra is installed where a model is configured, without importing it.
 
     Raises:
-        ConfigError: it is not; the message holds the command that installs it.
+        ConfigError: it is not; the message has the command that installs it.
     """
     if settings.model and find_spec("pydantic_ai") is None:
         raise ConfigError(_NO_EXTRA)
@@ -174,7 +172,7 @@ def check_extra(settings: RefinerSettings) -> None:
 def open_model(settings: RefinerSettings, environment: Mapping[str, str] = os.environ) -> LanguageModel:
     """Return the configured model; nothing is sent yet.
 
-    It imports much: call it on a worker thread.
+    Call it on a worker thread: its imports take long.
 
     Raises:
         ConfigError: the extra is not installed, or the model or its key cannot be found.
@@ -186,7 +184,7 @@ def open_model(settings: RefinerSettings, environment: Mapping[str, str] = os.en
         from pydantic_ai.models import create_async_httpx2_client  # noqa: PLC0415
     except ImportError as error:
         raise ConfigError(_NO_EXTRA) from error
-    key = _key(settings, environment)
+    key = settings.read_key("refiner", environment) or None
     client = create_async_httpx2_client()
     if settings.base_url:
         client.event_hooks["request"].append(_without_foreign_keys(key))
@@ -201,17 +199,9 @@ def open_model(settings: RefinerSettings, environment: Mapping[str, str] = os.en
         ) from error
     except (UserError, ValueError, TypeError) as error:
         raise ConfigError(
-            f"refiner.model = {settings.model!r} cannot be used: write it as provider:name, and see that its key is in "
-            "the environment (refiner.api_key_env)"
+            f"refiner.model = {settings.model!r} cannot be used: write it as provider:name, and put its key into the "
+            "environment (refiner.api_key_env)"
         ) from error
-
-
-def _key(settings: RefinerSettings, environment: Mapping[str, str]) -> str | None:
-    if not settings.api_key_env:
-        return None
-    if not (key := environment.get(settings.api_key_env, "")):
-        raise ConfigError(f"refiner.api_key_env names {settings.api_key_env}, which is not set in the environment")
-    return key
 
 
 def _model(settings: RefinerSettings, key: str | None, client: httpx2.AsyncClient) -> Model:
@@ -220,7 +210,7 @@ def _model(settings: RefinerSettings, key: str | None, client: httpx2.AsyncClien
 
     def provider(name: str) -> Provider[Any]:
         kind = infer_provider_class(name)
-        own = key or (_NO_KEY if settings.base_url else None)  # without one the provider takes its usual variable's
+        own = key or (_NO_KEY if settings.base_url else None)  # without one the provider reads its usual variable
         wanted: dict[str, object] = {"api_key": own, "http_client": client, "base_url": settings.base_url or None}
         known = inspect.signature(kind).parameters
         return kind(**{name: value for name, value in wanted.items() if value is not None and name in known})
@@ -238,7 +228,7 @@ def _model(settings: RefinerSettings, key: str | None, client: httpx2.AsyncClien
 
 
 def _without_foreign_keys(key: str | None) -> Callable[[httpx2.Request], Awaitable[None]]:
-    """Return what takes every credential but `key` off a request: clients add what the environment holds."""
+    """Return a hook that removes every credential but `key`: clients add those of the environment."""
 
     async def clean(request: httpx2.Request) -> None:
         for name in _CREDENTIALS:
@@ -253,16 +243,12 @@ def _deadline_s(settings: RefinerSettings) -> float:
 
 
 async def _bound(response: httpx2.Response) -> None:
-    """Let a response be read up to a bound."""
+    """Limit the bytes that can be read of a response, as a hook."""
     import httpx2  # noqa: PLC0415  # only where a model is configured
 
     stream = response.stream
-    if isinstance(stream, httpx2.AsyncByteStream):
-        response.stream = _bounded(stream)
-
-
-def _bounded(stream: httpx2.AsyncByteStream) -> httpx2.AsyncByteStream:
-    import httpx2  # noqa: PLC0415  # as above
+    if not isinstance(stream, httpx2.AsyncByteStream):
+        return
 
     class Bounded(httpx2.AsyncByteStream):
         async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -276,28 +262,34 @@ def _bounded(stream: httpx2.AsyncByteStream) -> httpx2.AsyncByteStream:
         async def aclose(self) -> None:
             await stream.aclose()
 
-    return Bounded()
+    response.stream = Bounded()
 
 
 def _reason(error: Exception, settings: RefinerSettings) -> str:
-    """Return what went wrong in a sentence of our own: a provider's may repeat the key or the issues."""
-    from pydantic_ai import exceptions as told  # noqa: PLC0415  # as above
+    """Return the failure in our own words: a provider's may repeat the key or the issues."""
+    from pydantic_ai import exceptions as errors  # noqa: PLC0415  # as above
 
     sentences: list[tuple[tuple[type[Exception], ...], str]] = [
-        ((told.ModelRequestTimeout, told.ModelTimeoutError), f"The model did not answer in {settings.timeout_s:g} s"),
-        ((told.ModelRateLimitError,), "The provider asks to come back later"),
-        ((told.ModelQuotaExceededError,), "The provider says that its quota or credit is used up"),
-        ((told.ModelAuthenticationError,), "The provider refused the key"),
-        ((told.ModelNotFoundError,), "The provider knows no such model or address"),
-        ((told.ModelRequestRejectedError,), "The provider refused the request"),
-        ((told.ModelConnectionError,), "The provider could not be reached, or cut the connection"),
-        ((told.ModelAPIError,), "The provider failed"),
-        ((told.ContentFilterError,), "The provider's filter withheld the answer"),
-        ((told.UnexpectedModelBehavior, told.UsageLimitExceeded), "The model's answer was not in the agreed form"),
+        (
+            (errors.ModelRequestTimeout, errors.ModelTimeoutError),
+            f"The model did not answer in {settings.timeout_s:g} s",
+        ),
+        ((errors.ModelRateLimitError,), "The provider's rate limit is reached"),
+        ((errors.ModelQuotaExceededError,), "The provider says that its quota or credit is used up"),
+        ((errors.ModelAuthenticationError,), "The provider refused the key"),
+        ((errors.ModelNotFoundError,), "The provider does not know the model or the address"),
+        ((errors.ModelRequestRejectedError,), "The provider refused the request"),
+        ((errors.ModelConnectionError,), "The provider could not be reached, or cut the connection"),
+        ((errors.ModelAPIError,), "The provider failed"),
+        ((errors.ContentFilterError,), "The provider's filter withheld the answer"),
+        (
+            (errors.UnexpectedModelBehavior, errors.UsageLimitExceeded),
+            "The model's answer was not in the agreed form",
+        ),
     ]
     if _is_too_long(error):
         return f"The provider's answer was longer than {ANSWER_BYTES_MAX // 1024**2} MiB."
-    status = f" (HTTP {error.status_code})" if isinstance(error, told.ModelHTTPError) else ""
+    status = f" (HTTP {error.status_code})" if isinstance(error, errors.ModelHTTPError) else ""
     for kinds, sentence in sentences:
         if isinstance(error, kinds):
             return f"{sentence}{status}."
@@ -306,7 +298,7 @@ def _reason(error: Exception, settings: RefinerSettings) -> str:
 
 
 def _was_read(error: Exception) -> bool:
-    """Return whether a request that failed may have been worked on, and paid for, all the same."""
+    """Return whether a failed request may have been processed and billed nevertheless."""
     from pydantic_ai.exceptions import ModelConnectionError, ModelRequestTimeout  # noqa: PLC0415  # as above
 
     return isinstance(error, ModelRequestTimeout) or (

@@ -1,4 +1,4 @@
-"""What a language model is asked, and the shape of its answer."""
+"""The question to a language model, and the form of its answer."""
 
 import json
 from dataclasses import dataclass
@@ -36,14 +36,14 @@ class Abstraction(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What the model is sent: instructions without any data, and the data between marks."""
+    """Instructions without any data, and the data between marks."""
 
     instructions: str
     data: str
 
     @property
     def size_bytes(self) -> int:
-        """How long it is, the schema of the answer included."""
+        """The length in UTF-8 bytes, with the schema of the answer."""
         return len(self.instructions.encode()) + len(self.data.encode()) + len(SCHEMA)
 
 

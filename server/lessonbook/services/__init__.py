@@ -1,6 +1,6 @@
-"""Use cases: one function, one transaction. Packages load on first use, since they load SQLAlchemy.
+"""Use cases: one function, one transaction. They are imported at first use, since they import SQLAlchemy.
 
-A server answers its first `tools/list` before it has needed any of them.
+A server answers its first `tools/list` without any of them.
 """
 
 from importlib import import_module

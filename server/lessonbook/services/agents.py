@@ -1,4 +1,4 @@
-"""Agents: the names that lessons are kept for, listed, added and merged."""
+"""The agents of a project: listed, added and merged."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -6,7 +6,7 @@ from dataclasses import replace
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
-from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
+from lessonbook.domain.errors import Conflict, InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_status import TOMBSTONES
 from lessonbook.domain.vocabulary import SHARED_AGENT
@@ -16,11 +16,10 @@ from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import agents as agent_rows
 from lessonbook.store import lessons as lesson_rows
-from lessonbook.store.engine import Retry
 
 
 class KnownAgent(BaseModel):
-    """One agent of a project: where its name comes from, and how many lessons of any status it has."""
+    """One agent of a project: its area, where its name comes from, and its number of lessons in any status."""
 
     agent_name: str
     area: str
@@ -39,39 +38,38 @@ class MergedAgents(BaseModel):
 
 
 async def list_agents(work: Workspace, caller: Caller) -> list[KnownAgent]:
-    """Return the agents of the roster and those of the project, the latter also where they are made for labels."""
+    """Return the agents of the roster, those that were added, and all other names that have lessons."""
 
     def read(connection: Connection) -> tuple[dict[str, str], dict[str, int], set[str]]:
-        given = agent_rows.given_names(connection, caller.project)
+        added = agent_rows.given_names(connection, caller.project)
         counts = agent_rows.counted_lessons(connection, caller.project)
-        return given, counts, label_shelves(work.roster, connection, caller.project)
+        return added, counts, label_shelves(work.roster, connection, caller.project)
 
-    given, counts, labels = await work.store.read(read)
+    added, counts, labels = await work.store.read(read)
     areas = {agent.name: agent.area for agent in work.roster.agents}
-    others = sorted((given.keys() | counts.keys()) - areas.keys())
-    origins = {**dict.fromkeys(areas, "roster"), **{name: _origin(name, given, labels) for name in others}}
+    others = sorted((added.keys() | counts.keys()) - areas.keys())
+    origins = {**dict.fromkeys(areas, "roster"), **{name: _origin(name, added, labels) for name in others}}
     return [
         KnownAgent(agent_name=name, area=areas.get(name, ""), origin=origin, lessons=counts.get(name, 0))
         for name, origin in origins.items()
     ]
 
 
-def _origin(name: str, given: Mapping[str, str], labels: set[str]) -> str:
+def _origin(name: str, added: Mapping[str, str], labels: set[str]) -> str:
     if name == SHARED_AGENT:
         return "shared by all"
-    return given.get(name) or ("made for a label" if name in labels else "has lessons")
+    return added.get(name) or ("made for a label" if name in labels else "has lessons")
 
 
 async def add_agent(work: Workspace, caller: Caller, name: str) -> KnownAgent:
-    """Make a name an agent's in the project.
+    """Add an agent to the project.
 
     Raises:
-        Forbidden: the caller is no person.
-        InvalidInput: it is empty.
-        Conflict: it is one already.
+        Forbidden: the caller is not a person.
+        InvalidInput: the name is empty.
+        Conflict: the agent exists already.
     """
-    if not caller.person:
-        raise Forbidden("Only a person can add an agent: run `lessonbook agents add`")
+    caller.require_person("add an agent", "agents add")
     if not name.strip():
         raise InvalidInput("An agent needs a name: write at least a word")
     if work.roster.known(name):
@@ -91,20 +89,19 @@ async def add_agent(work: Workspace, caller: Caller, name: str) -> KnownAgent:
 
 
 async def merge_agents(work: Workspace, caller: Caller, source: str, target: str) -> MergedAgents:
-    """Move the lessons of `source` to `target`, and let its name be a label from then on.
+    """Move the lessons of `source` to `target`; afterwards the source's name is a label.
 
-    A lesson whose like the target has is merged into that one; the others keep id, status and evidence. Runs,
-    deliveries and figures of the past stay under the name they were made under.
+    Where the target has a lesson of the same exact name, the source's is merged into it; the others keep id, status and
+    evidence. Past runs, deliveries and figures keep the source's name.
 
     Raises:
-        Forbidden: the caller is no person.
-        NotFound: the source has no lessons, or the target is no agent.
-        InvalidInput: both are one, or the source is in the roster or shared by all.
+        Forbidden: the caller is not a person.
+        NotFound: the source has no lessons, or the target is not an agent.
+        InvalidInput: both are the same agent, or the source is in the roster or shared by all.
     """
-    if not caller.person:
-        raise Forbidden("Only a person can merge agents: run `lessonbook agents merge`")
+    caller.require_person("merge agents", "agents merge")
     if work.roster.known(source):
-        raise InvalidInput(f"{source.strip()!r} is in the roster: only what is kept for other names can be merged away")
+        raise InvalidInput(f"{source.strip()!r} is in the roster: only other names can be merged into an agent")
 
     def transaction(connection: Connection) -> MergedAgents:
         from_name = meaning_of(work, connection, caller, source).agent_name
@@ -112,7 +109,7 @@ async def merge_agents(work: Workspace, caller: Caller, source: str, target: str
         if not from_name:
             raise NotFound(f"There are no lessons of {source.strip()!r} in project {caller.project!r}")
         if not to_name:
-            raise NotFound(f"{target.strip()!r} is no agent: see `lessonbook agents list`, or add it first")
+            raise NotFound(f"There is no agent {target.strip()!r}: see `lessonbook agents list`, or add it first")
         if from_name == to_name:
             raise InvalidInput("An agent cannot be merged into itself: name two")
         ledger = Ledger(work, caller, connection, work.now())
@@ -123,15 +120,14 @@ async def merge_agents(work: Workspace, caller: Caller, source: str, target: str
         agent_rows.take_name(connection, caller.project, from_name)
         counts = {"moved": len(lessons) - joined, "joined": joined, "issues": issues}
         ledger.note("agent.merge", from_name, {"into": to_name, **counts})
-        if not ledger.write():
-            raise Retry
+        ledger.write()
         return MergedAgents(source=from_name, target=to_name, **counts)
 
     return await work.store.write(transaction)
 
 
 def _like_of(connection: Connection, caller: Caller, lesson: Lesson, target: str) -> Lesson | None:
-    """Return the lesson of `target` that answers to one of a lesson's names and stands, or None."""
+    """Return the lesson of `target` that has one of a lesson's exact names and is not a tombstone, or None."""
     keys = lesson_rows.keys_of(connection, caller.project, lesson.id)
     found = lesson_rows.find_by_keys(connection, caller.project, [target], keys)
     ids = [lesson_id for (agent_name, _), lesson_id in sorted(found.items()) if agent_name == target]
@@ -140,7 +136,7 @@ def _like_of(connection: Connection, caller: Caller, lesson: Lesson, target: str
 
 
 def _move(ledger: Ledger, lesson: Lesson, target: str) -> bool:
-    """Give a lesson to another agent, and return whether one that the agent has stands for it from now on."""
+    """Move a lesson to another agent, and return whether it was merged into a lesson of that agent."""
     connection, project = ledger.connection, ledger.caller.project
     like = _like_of(connection, ledger.caller, lesson, target) if lesson.status != "superseded" else None
     lesson_rows.drop_keys_of_others(connection, project, lesson.id, target)
@@ -149,7 +145,7 @@ def _move(ledger: Ledger, lesson: Lesson, target: str) -> bool:
     reason = f"It was kept for {lesson.agent_name}"
     ledger.move(moved, "move", reason, {})
     if like is not None:
-        ledger.flush()  # the history of both goes on
+        ledger.flush()  # the merge is the next version of both
         now = lesson_rows.find(connection, project, [like.id])[like.id]
         join(ledger, moved, now, reason)
         ledger.flush()

@@ -1,4 +1,4 @@
-"""Opening a workspace: the database migrated, the shared secret there, the data files read."""
+"""Opening a workspace: migrate the database, agree on the shared secret, read the data files."""
 
 import secrets
 from collections.abc import Callable
@@ -47,7 +47,7 @@ async def work_on(
     """Return a workspace on `store`. See `open_workspace`."""
     roster = load_roster(settings.data.roster)
     if settings.data.catalogue is not None:
-        load_catalogue(settings.data.catalogue)  # a person's own: what is wrong in it is told at once
+        load_catalogue(settings.data.catalogue)  # a person's own: report its errors at once
     await migrate.ensure(store)
     secret = await store.read(_stored_secret)
     if secret is None:
@@ -80,7 +80,7 @@ def _stored_secret(connection: Connection) -> str | None:
 
 
 def _agree_on(connection: Connection, fresh: str) -> str:
-    """Store `fresh` unless another process was first, and return what all use."""
+    """Store `fresh` unless another process was first, and return the stored secret."""
     dialect.insert_new(connection, secret_rows, [{"name": "delimiter", "value": fresh}])
     stored = _stored_secret(connection)
     assert stored is not None  # noqa: S101  # just inserted

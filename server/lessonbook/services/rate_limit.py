@@ -1,4 +1,4 @@
-"""Rate limits: how much one principal may write in an hour, and what the operator is told of floods (SAFETY P9)."""
+"""Rate limits: how much one principal may write in an hour, and notes on floods for the operator (SAFETY P9)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,37 +19,37 @@ if TYPE_CHECKING:
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
 COUNTED_AGAIN: Final = timedelta(seconds=30)
-"""What other processes have written for the same principal shows after so long."""
+"""How long a count is used before the database is counted again, with what other processes wrote."""
 KNOWN_MAX: Final = 1_000
 
 BURST: Final = 500
-"""Issues of one principal in an hour that are worth a look, where they are most of its day."""
+"""Issues of one principal in an hour that make a burst, where they are more than `MOST` of its day."""
 REPEATED: Final = 50
-"""Issues alike, or of one lesson, in a day that are worth a look."""
+"""Issues in a day, alike or of one lesson, from which on they are noted."""
 MOST: Final = 0.5
 ALIKE: Final = 4
-"""A flood of near-duplicates: at least so many issues for each that differs."""
+"""Issues for each different one from which on they are near-duplicates."""
 
 
 @dataclass(slots=True)
 class _Count:
-    """What a principal has written in the last hour, counted at a time; what this process wrote since is added."""
+    """What a principal wrote in the hour before `counted_at`, and what this process wrote since."""
 
     written: Written
     counted_at: datetime
 
 
 class RateLimits:
-    """What principals have written, as this process knows it."""
+    """What principals have written in the last hour, as far as this process knows."""
 
     def __init__(self) -> None:
         self._counts: dict[tuple[str, str], _Count] = {}
 
     def admit(self, connection: Connection, work: "Workspace", caller: Caller, *, issues: int, offers: int) -> None:
-        """Check that a principal may report `issues` more, with `offers` lessons of their own. People may always.
+        """Check that a principal may report `issues` more, with `offers` lessons of their own. People have no limit.
 
         Raises:
-            TooMany: that is more than the configured quota.
+            TooMany: that is over the configured limit.
         """
         if caller.person:
             return
@@ -77,20 +77,20 @@ class RateLimits:
         count = self._counts.get(key)
         if count is None or not count.counted_at <= now < count.counted_at + COUNTED_AGAIN:
             if len(self._counts) >= KNOWN_MAX:
-                self._counts.clear()  # they are counted anew where they are needed
+                self._counts.clear()  # the database is counted again when needed
             written = volumes.written_since(connection, *key, now - HOUR)
             self._counts[key] = count = _Count(written, now)
         return count.written
 
 
 def unusual(connection: Connection, project: str, now: datetime) -> list[str]:
-    """Return what of the last day's issues an operator should look at, a sentence each."""
+    """Return notes on unusual reports of the last day, for operators."""
     shares = volumes.shares_since(connection, project, now - DAY, now - HOUR)
     return [*_floods(shares), *_dominating(shares)]
 
 
 def _floods(shares: Sequence[Share]) -> Iterator[str]:
-    """Yield the principals that report in bursts, or the same over and over."""
+    """Yield a note for each principal that reports in bursts, or near-duplicates."""
     for principal in sorted({share.principal for share in shares}):
         own = [share for share in shares if share.principal == principal]
         issues, different = sum(share.issues for share in own), sum(share.different for share in own)
@@ -102,7 +102,7 @@ def _floods(shares: Sequence[Share]) -> Iterator[str]:
 
 
 def _dominating(shares: Sequence[Share]) -> Iterator[str]:
-    """Yield the lesson that most issues of the day were joined to."""
+    """Yield a note for a lesson that most issues of the day joined."""
     issues = sum(share.issues for share in shares)
     for lesson_id in sorted({share.lesson_id for share in shares if share.lesson_id}):
         own = [share for share in shares if share.lesson_id == lesson_id]

@@ -1,6 +1,6 @@
-"""Transfer: lessons in from old memories and other databases, and out again.
+"""Import of lessons from old memories and other databases, and export.
 
-An import keeps the status a lesson had, or lowers it: neither the file nor this database is overruled, nor the lint.
+An import keeps a lesson's status or lowers it: the file, this database and the lint can each only lower it.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -29,10 +29,10 @@ from lessonbook.domain.operator import ExportedLesson, Imported, PortableLesson,
 from lessonbook.screening.offer import Offer, reviewed, screened_offer
 from lessonbook.screening.redact import redact
 from lessonbook.services.agent_names import give_name
+from lessonbook.services.lesson_results import result_of
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import lessons as lesson_rows
-from lessonbook.store.engine import Retry
 
 CHUNK: Final = 200
 EXPORTED_MAX: Final = 100_000
@@ -54,7 +54,7 @@ class _Incoming:
         return content_hash(self.offer.text)
 
     def is_twin(self, rule_key: str) -> bool:
-        """Return whether one of the same words for `rule_key` is the same lesson: two rules of one tool are two."""
+        """Return whether a lesson of the same words for `rule_key` is the same: for two rules of one tool it is not."""
         own = self.offer.rule_key
         return not own or not rule_key or own == rule_key or tool_of(own) != tool_of(rule_key)
 
@@ -69,18 +69,18 @@ async def import_lessons(
 ) -> Imported:
     """Store lessons written elsewhere, after the lint, with the status they had or a lower one.
 
-    What was served there begins on probation here, or active where a person says so. What was retired, suspended,
-    expired, rejected or quarantined stays that; so does what this database knows already, in whatever status.
+    Lessons that were served begin on probation, or active where a person says so. Retired, suspended, expired, rejected
+    and quarantined ones keep their status. Lessons that this database has already are left as they are.
 
     Args:
         work: the workspace.
-        caller: on whose behalf.
-        lessons: each with the place it came from, for the answer.
-        active: trust what the file calls active, or gives no status, as if a person had written it.
-        progress: told how many are done, of how many.
+        caller: who imports.
+        lessons: each with its place in the file, for the answer.
+        active: whether lessons that are active or have no status in the file are active at once, as a person's words.
+        progress: called with the number of lessons done and that of all.
 
     Raises:
-        Forbidden: `active` by a caller who is no person.
+        Forbidden: `active` by a caller who is not a person.
     """
     if active and not caller.person:
         raise Forbidden("Only a person can trust imported lessons at once: leave --trust out")
@@ -104,7 +104,7 @@ async def import_lessons(
 
 
 class _Screen:
-    """Makes the lessons of a file ready to be stored; `refused` tells of those that cannot be."""
+    """Prepares the lessons of a file; `refused` has those that cannot be stored."""
 
     def __init__(self, work: Workspace, caller: Caller, *, active: bool) -> None:
         self._work = work
@@ -113,7 +113,7 @@ class _Screen:
         self.refused: list[RefusedRecord] = []
 
     def all_of(self, lessons: Iterable[tuple[str, PortableLesson]]) -> list[_Incoming | None]:
-        """Return the lessons in order; None for one that is refused, or that the file has told before.
+        """Return the lessons in order; None for one that is refused, or is in the file before.
 
         Of several records of one lesson the first is kept, in the lowest status that any of them has.
         """
@@ -160,7 +160,7 @@ class _Screen:
         )
 
     def _offer(self, lesson: PortableLesson) -> tuple[Offer | None, str]:
-        """Return the lesson after the lint. Words of the catalogue are the catalogue's, whoever sends them."""
+        """Return the lesson after the lint, or why it is refused. A catalogue rule's words make it the catalogue's."""
         rule = rule_worded(lesson.text, self._work.catalogue)
         if rule is not None and (curated := offer_of_rule(rule)) is not None:
             return curated, ""
@@ -179,7 +179,7 @@ class _Screen:
 
 
 def _names(lesson: PortableLesson, offer: Offer) -> tuple[str, ...]:
-    """Return the exact names a lesson is to answer to: those it had, else those that follow from its rule and words."""
+    """Return a lesson's exact names: those in the file, else those of its rule and its words."""
     own = catalogue_name(offer.catalogue_id) if offer.catalogue_id else text_name(offer.text)
     if lesson.names is None:
         names = [own, rule_name(offer.rule_key) if offer.rule_key else ""]
@@ -189,7 +189,7 @@ def _names(lesson: PortableLesson, offer: Offer) -> tuple[str, ...]:
 
 
 def _name(name: str) -> str:
-    """Return a name from a file as it may be stored; empty where it is none."""
+    """Return an exact name from a file as it may be stored; empty where it is not well-formed."""
     if kind_of(name) == "rule":
         name = rule_name(canonical_key(redact(value_of(name))[0]))
     return name if is_well_formed(name) else ""
@@ -198,7 +198,7 @@ def _name(name: str) -> str:
 def _import(
     work: Workspace, caller: Caller, connection: Connection, lessons: Sequence[_Incoming], made: Collection[str]
 ) -> dict[str, Status]:
-    """Store those of `lessons` that are not known yet, and return their statuses by id. `made` were stored before."""
+    """Store the unknown ones of `lessons`, and return their statuses by id; `made` has the ids stored before."""
     ledger = Ledger(work, caller, connection, work.now())
     agents = {one.agent_name for one in lessons}
     ledger.hold(agents)
@@ -219,13 +219,12 @@ def _import(
         )
         created[lesson_id] = one.status
         known.taken.update({(one.agent_name, name): lesson_id for name in free})
-    if not ledger.write():
-        raise Retry
+    ledger.write()
     return created
 
 
 class _Known:
-    """What a database knows of some lessons: by their words, by the catalogue's entry, by words that were rejected."""
+    """Which of some lessons a database has: by their words, their catalogue entry, or rejected words."""
 
     def __init__(
         self, connection: Connection, project: str, lessons: Sequence[_Incoming], made: Collection[str]
@@ -246,7 +245,7 @@ class _Known:
         self._made = made
 
     def has(self, one: _Incoming) -> bool:
-        """Return whether a lesson is there already, in whatever status, or its words were rejected for any agent."""
+        """Return whether a lesson exists in any status, or its words were rejected for any agent."""
         if one.offer.trust != "curated" and text_name(one.offer.text) in self._buried:
             return True
         if any(kind_of(name) == "catalogue" and (one.agent_name, name) in self.taken for name in one.names):
@@ -258,12 +257,12 @@ class _Known:
         return tuple(name for name in one.names if (one.agent_name, name) not in self.taken)
 
     def _is_same(self, one: _Incoming, lesson: Lesson) -> bool:
-        """Return whether a lesson of the same words is this one. What rests here does not come back by another rule."""
+        """Return whether a lesson of the same words is this one; one that is not served is, whatever its rule."""
         return one.is_twin(lesson.rule_key) or (lesson.status not in SERVABLE and lesson.id not in self._made)
 
 
 async def export_lessons(work: Workspace, caller: Caller, agent_name: str = "") -> list[ExportedLesson]:
-    """Return the lessons that stand (all but rejected and superseded), most severe first."""
+    """Return all lessons but the rejected and superseded ones, most severe first."""
     filters = {"agent_name": work.roster.resolve(agent_name)} if agent_name else {}
 
     def read(connection: Connection) -> list[ExportedLesson]:
@@ -271,25 +270,6 @@ async def export_lessons(work: Workspace, caller: Caller, agent_name: str = "") 
             connection, caller.project, filters=filters, statuses=STANDING, after=None, limit=EXPORTED_MAX
         )
         names = lesson_rows.names_of(connection, caller.project)
-        return [_exported(lesson, names.get(lesson.id, [])) for lesson in found]
+        return [result_of(ExportedLesson, lesson, names=names.get(lesson.id, [])) for lesson in found]
 
     return await work.store.read(read)
-
-
-def _exported(lesson: Lesson, names: list[str]) -> ExportedLesson:
-    return ExportedLesson.model_construct(
-        text=lesson.lesson_text,
-        why=lesson.rationale,
-        agent_name=lesson.agent_name,
-        severity=lesson.severity_name,
-        category=lesson.category,
-        rule_key=lesson.rule_key,
-        status=lesson.status,
-        pinned=lesson.pinned,
-        names=names,
-        trust=lesson.trust,
-        issue_count=lesson.issue_count,
-        times_applied=lesson.times_applied,
-        times_verified=lesson.times_verified,
-        times_prevented=lesson.times_prevented,
-    )

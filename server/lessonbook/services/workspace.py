@@ -1,4 +1,4 @@
-"""What every use case works with: the store, the data files, the clock and the dice."""
+"""What every use case works with: store, data files, clock and randomness."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ RUN_ID_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """Shared by all calls of one process. `secret` is the same in every replica; `writer` names this process."""
+    """Shared by all calls of one process. `secret` is the same in every replica; `writer` identifies this process."""
 
     store: Store
     settings: Settings
@@ -45,11 +45,11 @@ class Workspace:
     now: Callable[[], datetime]
     random_bytes: Callable[[int], bytes]
     met: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
-    """Names of agents that this server was given and has noted, by project."""
+    """Agents given to this server (`serve --agent`) that are stored, as (project, agent)."""
 
     @property
     def catalogue(self) -> Catalogue:
-        """The curated lessons, read when they are first needed: serving does not need them."""
+        """The curated rules, read at first use: serving does not need them."""
         return load_catalogue(self.settings.data.catalogue)
 
     def new_id(self, prefix: str) -> str:
@@ -65,14 +65,13 @@ class Workspace:
 
 
 def is_lesson_id(name: str) -> bool:
-    """Tell whether `name` is a lesson's id, not an issue's: the first letter of an id names its kind."""
+    """Return whether `name` is a lesson's id, not an issue's: the first letter of an id names its kind."""
     return name.startswith("L")
 
 
 def request_hash(request: BaseModel, *leave_out: str) -> str:
-    """Return a hash of what was asked, without the fields of `leave_out`."""
-    content = request.model_dump(mode="json", exclude=set(leave_out))
-    return hash_of(content)
+    """Return a hash of a request without the fields of `leave_out`."""
+    return hash_of(request.model_dump(mode="json", exclude=set(leave_out)))
 
 
 def hash_of(content: dict[str, Any]) -> str:
@@ -93,12 +92,12 @@ async def once(
 
     Args:
         work: the workspace.
-        caller: on whose behalf; keys of different principals never meet.
+        caller: who calls; every principal has its own keys.
         tool: the tool's name.
         key: the idempotency key; empty: always act.
-        fingerprint: the request's hash, so that one key cannot stand for two requests.
+        fingerprint: the request's hash, so that one key cannot be used for two requests.
         answer: the answer's type.
-        act: what to do, given the transaction and the time.
+        act: called with the connection of the transaction and the time.
 
     Raises:
         Conflict: the key was used with another request.
@@ -109,9 +108,9 @@ async def once(
     def transaction(connection: Connection) -> Answer:
         now = work.now()
         if key:
-            given = idempotency.answer(connection, caller.project, caller.principal, tool, key, fingerprint, now)
-            if given is not None:
-                return answer.model_validate(given)
+            stored = idempotency.answer(connection, caller.project, caller.principal, tool, key, fingerprint, now)
+            if stored is not None:
+                return answer.model_validate(stored)
         result = act(connection, now)
         if key:
             document = result.model_dump(mode="json")

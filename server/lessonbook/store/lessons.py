@@ -41,6 +41,7 @@ from lessonbook.store.tables import (
 from lessonbook.store.types import Row
 
 CHANNEL: Final = "lessonbook"
+FLAGGED_MAX: Final = 10_000
 OVERDUE_MAX: Final = 1_000
 WITH_EVENTS_MAX: Final = 10_000
 _COLUMNS: Final = [lessons.c[field.name] for field in fields(Lesson)]
@@ -461,6 +462,14 @@ def with_events(connection: Connection, project: str) -> list[Lesson]:
     """Return the lessons whose issue has come in a run where they were eligible."""
     conditions = [lessons.c.project == project, lessons.c.events > 0]
     return where(connection, conditions, [lessons.c.id], WITH_EVENTS_MAX)
+
+
+def flagged(connection: Connection, project: str, agent_name: str, statuses: Collection[str]) -> list[Lesson]:
+    """Return the lessons with a flag in one of `statuses`, of an agent where one is named, most severe first."""
+    conditions = [lessons.c.project == project, lessons.c.flags > 0, lessons.c.status.in_(statuses)]
+    if agent_name:
+        conditions.append(lessons.c.agent_name == agent_name)
+    return where(connection, conditions, [lessons.c.severity.desc(), lessons.c.id], FLAGGED_MAX)
 
 
 def applied_at_least(connection: Connection, project: str, times: int, most: int) -> list[Lesson]:

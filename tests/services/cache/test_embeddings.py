@@ -291,7 +291,7 @@ async def test_the_key_is_sent_and_never_told(
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"model": "/no/such/folder"}, "semantic.model names no folder"),
+        ({"model": "/no/such/folder"}, "semantic.model is not a folder"),
         (
             {"model": "m", "base_url": "http://127.0.0.1:9/v1", "api_key_env": "LESSONBOOK_NO_KEY"},
             "semantic.api_key_env names LESSONBOOK_NO",

@@ -116,7 +116,7 @@ async def test_events_in_the_same_run_do_not_collide_in_a_merge(
 async def test_a_lesson_is_merged_once(loop, work: Workspace, pair, agent: Caller, person: Caller) -> None:
     source, target = pair
     await merge.merge_lessons(work, person, source, target, "The same.")
-    with pytest.raises(InvalidInput, match=f"merged already: {target} stands for it"):
+    with pytest.raises(InvalidInput, match=f"merged already, into {target}"):
         await merge.merge_lessons(work, person, source, target, "The same.")
     other = await loop.learn(agent, THIRD_RULE)
     with pytest.raises(InvalidInput, match="merged already"):

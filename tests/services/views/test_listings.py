@@ -261,7 +261,7 @@ async def test_the_audit_trail_is_read_newest_first_page_by_page(loop, work: Wor
     "before", ["yesterday", "0001-01-01T00:00:00+23:00", "9999-12-31T23:59:59-23:00", "2026-13-01"]
 )
 async def test_a_moment_that_cannot_be_read_is_an_error(before: str, work: Workspace, agent: Caller) -> None:
-    with pytest.raises(InvalidInput, match="is no time"):
+    with pytest.raises(InvalidInput, match="is not a time"):
         await listings.get_audit(work, agent, AuditQuery(before=before))
 
 

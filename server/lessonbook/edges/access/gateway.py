@@ -1,4 +1,4 @@
-"""The one way from an edge to a service: the workspace, the caller, the check of run ids, the time-out, the errors."""
+"""The one way from an edge to a service: workspace, caller, check of run ids, time-out and errors."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
 
 import anyio
@@ -24,9 +25,9 @@ log = logging.getLogger(__name__)
 
 
 class Gateway:
-    """One process's way to its services: nobody else in the edges, the command line or the facade calls one.
+    """One process's way to its services: edges, command line and facade call them only through it.
 
-    `timeout_s` is what a call may take unless it says otherwise; None: as long as it needs.
+    `timeout_s` is the time-out of `call`, in seconds; None: no time-out.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Gateway:
             if self._opening is None:
                 self._opening = asyncio.ensure_future(self._open())
                 self._opening.add_done_callback(self._opened)
-            # Whoever asked first may go away, or be told that it took too long: the opening goes on for the next.
+            # The first caller may be cancelled or time out: the opening goes on for the next.
             return await asyncio.shield(self._opening)
         return self._workspace
 
@@ -62,14 +63,13 @@ class Gateway:
             self._workspace = opening.result()
 
     def caller(self, *, person: bool = False) -> Caller:
-        """Return who calls; `person` where the client has just asked them."""
-        known = self._caller
-        return Caller(known.project, known.principal, person=person or known.person, agent_name=known.agent_name)
+        """Return the gateway's caller, as a `person` where the client has just asked them."""
+        return replace(self._caller, person=person or self._caller.person)
 
     async def call(
         self, service: Callable[Concatenate[Workspace, Caller, P], Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Return what a service answers the gateway's own caller; see `call_for`."""
+        """Return the result of a service for the gateway's own caller; see `call_for`."""
         return await self.call_for(self._caller, self._timeout_s, service, *args, **kwargs)
 
     async def call_for(
@@ -81,7 +81,7 @@ class Gateway:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """Return what a service answers `caller` within `timeout_s` seconds; None: however long it takes.
+        """Return the result of a service for `caller` within `timeout_s` seconds; None: no time-out.
 
         Raises:
             InvalidInput: an argument named `run_id`, or one of a request, holds a secret.
@@ -89,9 +89,9 @@ class Gateway:
         """
 
         async def act() -> T:
-            from lessonbook.screening.redact import refuse_secret  # noqa: PLC0415  # a fresh server does not need it yet
+            from lessonbook.screening.redact import refuse_secret  # noqa: PLC0415  # not before the first call
 
-            for run_id in (kwargs.get("run_id"), *(getattr(given, "run_id", None) for given in args)):
+            for run_id in (kwargs.get("run_id"), *(getattr(argument, "run_id", None) for argument in args)):
                 if isinstance(run_id, str):
                     refuse_secret(run_id, "run_id")
             return await service(await self.workspace(), caller, *args, **kwargs)
@@ -99,12 +99,12 @@ class Gateway:
         return await answer(act, timeout_s)
 
     def give_up(self) -> None:
-        """Let every call that waits for the database fail now, in words: the server ends."""
+        """Let every call that waits for the database fail now: the server ends."""
         if self._workspace is not None:
             self._workspace.store.give_up()
 
     async def close(self) -> None:
-        """Give the database back, if it was opened."""
+        """Close the database, if it was opened."""
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.wait({self._opening})
@@ -114,10 +114,10 @@ class Gateway:
 
 
 async def answer(act: Callable[[], Awaitable[T]], timeout_s: float | None = TOOL_TIMEOUT_S) -> T:
-    """Return what `act` gives, within `timeout_s` seconds, with every failure put in words for the caller.
+    """Return the result of `act` within `timeout_s` seconds, and raise every failure as a sentence for the caller.
 
     Raises:
-        LessonbookError: what the caller can mend, or an opaque code for what only the log explains.
+        LessonbookError: what the caller can correct, or a code under which the log explains the failure.
     """
     try:
         with anyio.fail_after(timeout_s):
@@ -128,7 +128,7 @@ async def answer(act: Callable[[], Awaitable[T]], timeout_s: float | None = TOOL
         raise
     except TimeoutError as error:
         raise Unavailable(TOO_LONG) from error
-    except Exception as error:  # the last boundary: nothing but a code may reach the caller
+    except Exception as error:  # the last boundary: the caller gets only a code
         code = secrets.token_hex(4)
         log.exception("unexpected error %s", code)
         raise Unexpected(f"Something went wrong inside the server; its log explains code {code}.") from error

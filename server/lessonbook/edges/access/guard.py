@@ -1,4 +1,4 @@
-"""The guard before every route: who may be addressed, from which web pages, and how much may be sent."""
+"""The guard in front of every route: which hosts and web origins it serves, and how long a body may be."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 class Guard:
     """ASGI middleware that refuses foreign Host and Origin headers (403) and oversized bodies (413) on every route.
 
-    A page in the user's browser can reach a server on their own machine; without this check it could talk to it
+    A page in the user's browser can reach a server on their own machine; without this check it could call its tools
     (DNS rebinding, CVE-2025-66416).
     """
 
@@ -34,7 +34,7 @@ class Guard:
         self._open: set[asyncio.Future[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer it here."""
+        """Pass the request on, or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -52,7 +52,7 @@ class Guard:
         await self._limited(scope, receive, send, most, too_large)
 
     def refuse_rest(self) -> None:
-        """Answer in words, now, every request that is still in flight."""
+        """Answer every request in flight by an error now."""
         for refusal in self._open:
             if not refusal.done():
                 refusal.set_result(None)
@@ -72,7 +72,7 @@ class Guard:
         return origin in self._origins or _is_local(urlsplit(origin).netloc)
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send, most: int, too_large: JSONResponse) -> None:
-        """Count what comes in, since its length may be undeclared; over the limit, answer here."""
+        """Count the bytes of the body, whose length may be undeclared, and refuse it over the limit."""
         received, refused, answered = 0, False, False
 
         async def counted() -> Message:
@@ -90,7 +90,7 @@ class Guard:
         async def noted(message: Message) -> None:
             nonlocal answered
             answered = True
-            if not refused:  # else the application makes an answer of its own out of the error
+            if not refused:  # else this is the application's answer to our error
                 await send(message)
 
         if await self._ended(asyncio.ensure_future(self._app(scope, counted, noted))):
@@ -100,7 +100,7 @@ class Guard:
             await _refuse(503, "unavailable", STOPPED)(scope, receive, send)
 
     async def _ended(self, work: asyncio.Future[None]) -> bool:
-        """Wait for the application's end; returns False where the server stops first, and breaks the work off."""
+        """Wait for the application's end; returns False where the server stops first, and cancels the work."""
         refusal = asyncio.get_running_loop().create_future()
         self._open.add(refusal)
         try:
@@ -118,13 +118,13 @@ class Guard:
 
 
 def _forget(work: asyncio.Future[None]) -> None:
-    """Take no notice of what came of work that was broken off."""
+    """Drop the outcome of cancelled work, so that asyncio does not log it."""
     if not work.cancelled():
         work.exception()
 
 
 class _TooLargeError(Exception):
-    """More came than was declared, or than is taken."""
+    """The body is over the limit."""
 
 
 def _refuse(status: int, code: str, message: str) -> JSONResponse:

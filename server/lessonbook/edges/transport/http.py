@@ -1,4 +1,4 @@
-"""HTTP: MCP at /mcp, REST at /api, health at /healthz, one guard before all of them."""
+"""HTTP: MCP at /mcp, REST at /api, health at /healthz, one guard in front of all routes."""
 
 from __future__ import annotations
 
@@ -26,36 +26,35 @@ from lessonbook.logs import set_up
 
 LOCAL: Final = ("127.0.0.1", "localhost", "::1")
 GRACE_S: Final = 5
-"""How long requests in flight may go on after the server was told to stop."""
+"""Seconds for requests in flight after the signal to stop."""
 LEAVE_S: Final = 3
-"""How long they may take to end once they have been refused."""
+"""Seconds for them to end once they have been refused."""
 
 
-def _tell(url: str) -> None:
+def _announce(url: str) -> None:
     sys.stderr.write(f"Lessonbook serves on {url} (MCP at {url}/mcp, REST at {url}/openapi.json)\n")
     sys.stderr.flush()
 
 
-async def serve_http(gateway: Gateway, settings: Settings, on_ready: Callable[[str], None] = _tell) -> int | None:
-    """Serve until a signal says to stop, and return it.
+async def serve_http(gateway: Gateway, settings: Settings, on_ready: Callable[[str], None] = _announce) -> int | None:
+    """Serve until SIGINT or SIGTERM, and return the signal.
 
-    A database that is down is no obstacle: requests are told, and later ones try again. What is in flight at the end
-    has `GRACE_S` seconds to be answered; what is not by then is answered in words.
+    The server starts even where the database is down: requests get an error until it is back. Requests in flight at the
+    end have `GRACE_S` seconds; then they are answered by an error.
 
     Args:
         gateway: the way to the services.
-        settings: where to listen, among others.
-        on_ready: told the server's URL once it accepts requests.
+        settings: the address to listen on, among others.
+        on_ready: called with the server's URL once it accepts requests.
 
     Raises:
-        ConfigError: the address is not this machine's own, its port is taken, or the database cannot be used as
-            configured.
+        ConfigError: the address is not this machine's own, or its port is taken.
     """
     listener = bind(settings.server.host, settings.server.port)
     try:
         announcer = Announcer(gateway)
         app = build_app(gateway, settings, announcer)
-        set_up(settings.log_level)  # after the SDK has set up its own
+        set_up(settings.log_level)  # after the SDK's own set-up
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -86,14 +85,14 @@ def bind(host: str, port: int) -> socket.socket:
     """
     if host not in LOCAL:
         raise ConfigError(
-            f"server.host = {host!r} would let the network in, and there is no authorisation yet: "
-            "bind 127.0.0.1 and put a proxy that authenticates before it"
+            f"server.host = {host!r} would open the server to the network, and there is no authorisation yet: "
+            "bind 127.0.0.1 and put a proxy that authenticates in front of it"
         )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio turns Nagle's algorithm off only where the protocol is named; with it, each answer would take 40 ms.
+    # asyncio switches Nagle's algorithm off only where the protocol is named; otherwise each answer takes 40 ms.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        if sys.platform != "win32":  # where it would let two servers share a port
+        if sys.platform != "win32":  # there the option would let two servers share a port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
     except OSError as error:
@@ -103,10 +102,10 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def build_app(gateway: Gateway, settings: Settings, announcer: Announcer | None = None) -> Guard:
-    """Return the ASGI application: `/mcp` at once, everything else when it is first asked for."""
+    """Return the ASGI application: `/mcp` at once, every other route at its first request."""
     toolsets: list[Toolset] = settings.server.toolsets or ["agent"]
     server = build_server(gateway, toolsets, stays_connected=False, announcer=announcer)
-    # The guard checks Host and Origin for every route alike, so the SDK's own check for /mcp is off.
+    # The guard checks Host and Origin of every route, so the SDK's own check for /mcp is off.
     mcp_app = server.streamable_http_app(
         stateless_http=True,
         json_response=True,
@@ -116,7 +115,7 @@ def build_app(gateway: Gateway, settings: Settings, announcer: Announcer | None 
 
 
 class Site:
-    """MCP at `/mcp`, and REST at every other address: made on its first request, as few servers need it."""
+    """MCP at `/mcp`, and REST at every other address, built at its first request since few servers need it."""
 
     def __init__(self, mcp_app: ASGIApp, gateway: Gateway, toolsets: Sequence[Toolset]) -> None:
         self._mcp_app = mcp_app
@@ -126,8 +125,8 @@ class Site:
         self._making = anyio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on to whom it is for."""
-        # The MCP application's lifespan is the server's: it starts and ends the session manager.
+        """Pass a request to its application."""
+        # The lifespan is the MCP application's: it starts and ends the session manager.
         is_mcp = scope["type"] != "http" or scope["path"].rstrip("/") == "/mcp"
         app = self._mcp_app if is_mcp else await self._rest()
         await app(scope, receive, send)
@@ -150,7 +149,7 @@ def _url_of(listener: socket.socket) -> str:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn, telling when it is ready and when it begins to stop: it waits for streams that we have to end."""
+    """Uvicorn with callbacks when it is ready and when it begins to stop: it waits for streams that we have to end."""
 
     def __init__(
         self, config: uvicorn.Config, *, on_ready: Callable[[], None], on_shutdown: Callable[[], None]
@@ -161,12 +160,12 @@ class _Server(uvicorn.Server):
 
     @property
     def stopped_by(self) -> int | None:
-        """The signal that said to stop."""
+        """The signal that stopped the server."""
         return next(iter(self._captured_signals), None)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Capture signals as uvicorn does, but do not die of them in the end: the exit code is ours to choose."""
+        """Capture signals as uvicorn does, but do not raise them again at the end: we choose the exit code."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(super().capture_signals())
             yield

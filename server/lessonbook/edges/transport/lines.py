@@ -1,4 +1,4 @@
-"""Lines of JSON-RPC: cut from a stream within bounds, read, refused and written. No input or output happens here."""
+"""Lines of JSON-RPC: split, parsed, refused and encoded. No input or output happens here."""
 
 import json
 import re
@@ -21,13 +21,13 @@ from mcp_types import (
 from pydantic import ValidationError
 
 MAX_LINE_BYTES: Final = 1024 * 1024
-"""A longer line is refused. No more than this and one chunk is ever held of it."""
+"""A longer line is refused. At most this and one chunk of it are held in memory."""
 
 _END_BYTES = 1024
 _MAX_ID_LENGTH = 256
 _MAX_ID = 2**63
 
-# The scalar members at either end of an object that cannot be parsed: some clients write the id first, some last.
+# The scalar members at either end of an object that cannot be parsed: clients write the id first or last.
 _BLANK = rb"\s{0,40}"
 _MEMBER = rb'"(?:jsonrpc|id|method)"' + _BLANK + rb":" + _BLANK + rb'(?:"[^"\\]{0,256}"|-?\d{1,18})' + _BLANK
 _FIRST_MEMBERS = re.compile(rb"\A\s*\{\s*((?:" + _MEMBER + rb"[,}]" + _BLANK + rb")+)")
@@ -38,22 +38,22 @@ _ID = re.compile(rb'"id"\s*:\s*("[^"]*"|-?\d+)')
 # The answers never repeat what was sent.
 _TOO_LONG = "line longer than 1 MiB; send less"
 _NO_JSON = "line is not JSON in UTF-8; send one JSON-RPC message a line"
-_NO_OBJECT = "line is not an object; send one JSON-RPC message a line, no batch"
+_NO_OBJECT = "line is not an object; send one JSON-RPC message a line, not a batch"
 _NO_REQUEST = (
-    'line is no JSON-RPC request; send jsonrpc "2.0", id a string or an integer, method a string, params an object, '
+    'line is not a JSON-RPC request; send jsonrpc "2.0", id a string or an integer, method a string, params an object, '
     "all in valid Unicode and neither huge nor deeply nested"
 )
 
 
 class LongLine(NamedTuple):
-    """The two ends of a line that was too long to keep."""
+    """The two ends of a line that is too long."""
 
     first: bytes
     last: bytes
 
 
 class Splitter:
-    """Cuts a stream of bytes into lines and holds at most one line and one chunk."""
+    """Splits a stream of bytes into lines. It holds at most one line and one chunk."""
 
     def __init__(self) -> None:
         self._line = bytearray()
@@ -78,25 +78,25 @@ class Splitter:
 
 
 def parse(line: bytes) -> JSONRPCMessage | None:
-    """Return the message on a line, or None where there is none."""
+    """Return the message on a line, or None where it is not valid."""
     with suppress(ValidationError):  # most lines are requests, and one model is twice as fast as the union
         return JSONRPCRequest.model_validate_json(line, by_name=False)
     try:
         message = jsonrpc_message_adapter.validate_json(line, by_name=False)
     except ValidationError:
         return None
-    # A request whose id is null or a fraction passes for a notification, and its sender would wait for ever.
+    # A request whose id is null or a fraction validates as a notification, and its sender would wait for ever.
     if isinstance(message, JSONRPCNotification) and "id" in json.loads(line):
         return None
     return message
 
 
 def refuse(line: bytes | LongLine) -> bytes | None:
-    """Encode the error that answers a line which is no message; nothing where no answer is wanted."""
+    """Return the encoded error for a line that is not a message; None where it is not a request."""
     if isinstance(line, LongLine):
         return _encode_error(_find_id(*line), INVALID_REQUEST, _TOO_LONG)
     try:
-        value: object = json.loads(line.decode())  # unlike the parser above it reads half a surrogate pair
+        value: object = json.loads(line.decode())  # unlike pydantic it accepts half a surrogate pair
     except (ValueError, RecursionError):
         found = _find_id(line[:_END_BYTES], line[-_END_BYTES:])
         return _encode_error(found, PARSE_ERROR, _NO_JSON)
@@ -111,11 +111,11 @@ def refuse(line: bytes | LongLine) -> bytes | None:
 
 
 def _find_id(first: bytes, last: bytes) -> RequestId | None:
-    """Find the id of a request in the two ends of its line, among the members before and after `params`."""
+    """Return the id of a request from the two ends of its line, before or after `params`."""
     matches = (_FIRST_MEMBERS.match(first), _LAST_MEMBERS.search(last))
     members = b"".join(match[1] for match in matches if match)
     ids: set[bytes] = set(_ID.findall(members))
-    if len(ids) != 1 or not _METHOD.search(members):  # ids of responses are our own
+    if len(ids) != 1 or not _METHOD.search(members):  # a response has our own id
         return None
     try:
         return _admit_id(json.loads(ids.pop().decode()))
@@ -124,17 +124,17 @@ def _find_id(first: bytes, last: bytes) -> RequestId | None:
 
 
 def _admit_id(value: object) -> RequestId | None:
-    """Return an id that is fit to be sent back, else None."""
+    """Return an id that may be sent back, else None."""
     if isinstance(value, str) and len(value) <= _MAX_ID_LENGTH and value.isprintable():
         return value
     return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MAX_ID else None
 
 
 def encode(message: JSONRPCMessage) -> bytes:
-    """Return a message as a line; an answer that JSON cannot hold as the error that says so."""
+    """Return a message as a line, or an error where an answer cannot be written as JSON."""
     try:
         return message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n"
-    except ValueError:  # a tool's answer may hold what JSON cannot, and its caller waits all the same
+    except ValueError:  # a tool's answer may hold what JSON cannot, and its caller waits for one
         if not isinstance(message, JSONRPCResponse | JSONRPCError):
             raise
         return _encode_error(message.id, INTERNAL_ERROR, "the answer cannot be written as JSON")

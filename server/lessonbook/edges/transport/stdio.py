@@ -1,4 +1,4 @@
-"""MCP over stdin and stdout: lines of bounded length, and an answer to every line that may be waiting for one."""
+"""MCP over stdin and stdout: lines of bounded length, and an answer to every line that may be a request."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import anyio
 import anyio.lowlevel
@@ -29,33 +29,33 @@ from mcp_types import (
 )
 
 from lessonbook.domain.errors import STOPPED
-from lessonbook.edges.transport.discovery import serve_beside_discovery
+from lessonbook.edges.transport.discovery import Inbound, Outbound, serve_beside_discovery
 from lessonbook.edges.transport.lines import LongLine, Splitter, encode, parse, refuse
 
 GRACE_S: Final = 1.0
-"""How long requests in flight may go on after stdin has ended. Clients kill a server after about two seconds."""
+"""Seconds for requests in flight after stdin has ended. Clients kill a server after about two seconds."""
 
 LEAVE_S: Final = 0.3
-"""How long what is in flight may take to leave once nobody waits for its answer."""
+"""Seconds for calls to end once all requests are answered; after them the database's waits are broken off."""
 
 _FLUSH_S = 0.5
 _CHUNK_BYTES = 64 * 1024
-_POLLS = hasattr(select, "poll")  # False on Windows, whose pipes cannot be polled: there threads do the waiting
+_POLLS = hasattr(select, "poll")  # False on Windows, whose pipes cannot be polled: there threads wait
 
 
 async def serve_stdio(server: MCPServer[Any], give_up: Callable[[], None] = lambda: None) -> int | None:
-    """Serve one MCP client until stdin ends, nobody reads stdout any more, or a signal says to stop.
+    """Serve one MCP client until stdin ends, nobody reads stdout any more, or SIGINT or SIGTERM arrives.
 
-    Returns the signal, if it was one.
+    Returns the signal, if there was one.
 
     Meanwhile file descriptor 0 reads as empty and 1 is stderr, so that a stray print, here or in a child process,
     never reaches the client. A line that is not MCP is answered by a JSON-RPC error; the SDK's own transport drops it
-    and leaves the client waiting. What is in flight at the end has `GRACE_S` seconds to be answered; what is not by
-    then is answered in words.
+    and leaves the client waiting. Requests in flight at the end have `GRACE_S` seconds; then they are answered by an
+    error.
 
     Args:
         server: the server.
-        give_up: called when the end has come and calls still hold it up: they must fail now.
+        give_up: called at the end when calls still run: it makes them fail.
 
     Raises:
         OSError: stdin or stdout is not open.
@@ -67,14 +67,14 @@ async def serve_stdio(server: MCPServer[Any], give_up: Callable[[], None] = lamb
             inbound = _InboundStream(stdin_fd, outbound)
             with _watch_for_signals(inbound.stop):
                 async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(_see_to_the_end, outbound, give_up)
+                    tasks.start_soon(_give_up_at_end, outbound, give_up)
                     await serve_beside_discovery(lowlevel, inbound, outbound)
                     tasks.cancel_scope.cancel()
             return inbound.stopped_by
 
 
-async def _see_to_the_end(outbound: "_OutboundStream", give_up: Callable[[], None]) -> None:
-    """Let what still runs fail, when all are answered and it has not ended by itself."""
+async def _give_up_at_end(outbound: "_OutboundStream", give_up: Callable[[], None]) -> None:
+    """Call `give_up` when calls still run `LEAVE_S` seconds after all requests were answered."""
     await outbound.ended.wait()
     await anyio.sleep(LEAVE_S)
     give_up()
@@ -82,7 +82,7 @@ async def _see_to_the_end(outbound: "_OutboundStream", give_up: Callable[[], Non
 
 @contextmanager
 def _claim_wire() -> Generator[tuple[int, int]]:
-    """Move stdin and stdout to descriptors of our own, and leave harmless ones in their place until the end."""
+    """Move stdin and stdout to other descriptors, with harmless ones in their place until the end."""
     stdin_fd, stdout_fd = _duplicate(0), _duplicate(1)
     nothing = os.open(os.devnull, os.O_RDWR)
     try:
@@ -94,7 +94,7 @@ def _claim_wire() -> Generator[tuple[int, int]]:
         yield stdin_fd, stdout_fd
     finally:
         with suppress(AttributeError, OSError, ValueError):
-            sys.stdout.flush()  # what was printed and is still in the buffer belongs on stderr too
+            sys.stdout.flush()  # what is still in the buffer belongs on stderr
         os.dup2(stdin_fd, 0)
         os.dup2(stdout_fd, 1)
         os.close(nothing)
@@ -104,7 +104,7 @@ def _claim_wire() -> Generator[tuple[int, int]]:
 
 
 def _duplicate(fd: int) -> int:
-    """Duplicate a descriptor to beyond the standard three, also where some of those are closed."""
+    """Duplicate a descriptor to a number above 2, also where some of the standard three are closed."""
     copies = [os.dup(fd)]
     while copies[-1] <= 2:  # noqa: PLR2004 - stderr
         copies.append(os.dup(fd))
@@ -115,7 +115,7 @@ def _duplicate(fd: int) -> int:
 
 @contextmanager
 def _watch_for_hangup(stdout_fd: int, on_hangup: Callable[[], None]) -> Generator[None]:
-    """Notice that the client has gone even while another process still holds stdin open.
+    """Call `on_hangup` when the client has gone, even while another process still holds stdin open.
 
     A pipe's writing end becomes "readable" when nobody reads it. Other kinds of stdout show it at the next write.
     """
@@ -128,7 +128,7 @@ def _watch_for_hangup(stdout_fd: int, on_hangup: Callable[[], None]) -> Generato
 
     def look() -> None:
         loop.remove_reader(stdout_fd)
-        if errors.poll(0):  # else it is open for reading too, and what became readable is our own message
+        if errors.poll(0):  # else it is also open for reading, and our own message became readable
             on_hangup()
 
     loop.add_reader(stdout_fd, look)
@@ -140,7 +140,7 @@ def _watch_for_hangup(stdout_fd: int, on_hangup: Callable[[], None]) -> Generato
 
 @contextmanager
 def _watch_for_signals(on_signal: Callable[[int], None]) -> Generator[None]:
-    """Let SIGINT and SIGTERM end the server in good order, where the system can tell the event loop of them."""
+    """Call `on_signal` at SIGINT and SIGTERM, where the event loop can handle signals."""
     loop = asyncio.get_running_loop()
     watched: list[int] = []
     try:
@@ -154,23 +154,10 @@ def _watch_for_signals(on_signal: Callable[[int], None]) -> Generator[None]:
             loop.remove_signal_handler(number)
 
 
-class _Stream:
-    """What the SDK asks of a stream besides passing messages."""
+class _OutboundStream(Outbound):
+    """The messages to the client, written whole and in order, and the requests that are not answered yet.
 
-    async def aclose(self) -> None:
-        """Nothing to release: `_claim_wire` owns the descriptors."""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
-        await self.aclose()
-
-
-class _OutboundStream(_Stream):
-    """The messages to the client, written whole and in order, and the requests that still want one.
-
-    A message is written at once where stdout takes it, without a change of task or thread. What does not fit stays in
+    A message is written at once where stdout accepts it, without a change of task or thread. The rest stays in
     `_backlog` while its sender waits, so a sender that is cancelled never leaves half a line behind.
     """
 
@@ -184,7 +171,7 @@ class _OutboundStream(_Stream):
         self._unanswered: dict[RequestId, None] = {}
         self._refused: set[object] = set()
         self.ended = anyio.Event()
-        """Set once nothing is read any more, and whatever was in flight is answered."""
+        """Set once stdin has ended and all requests are answered."""
         self._idle = anyio.Event()
         if _POLLS:
             self._poll = select.poll()
@@ -199,7 +186,7 @@ class _OutboundStream(_Stream):
         """
         message = item.message
         if isinstance(message, JSONRPCResponse | JSONRPCError) and message.id in self._refused:
-            return  # it came too late: the client has been told so
+            return  # too late: the request was answered by an error
         await self.write(encode(message))
         if isinstance(message, JSONRPCResponse | JSONRPCError):
             self.settle(message.id)
@@ -221,14 +208,14 @@ class _OutboundStream(_Stream):
         self._unanswered[request_id] = None
 
     def settle(self, request_id: object) -> None:
-        """Note that a request is answered, or wants no answer any more."""
+        """Note that a request is answered or cancelled."""
         with suppress(KeyError, TypeError):
-            del self._unanswered[request_id]  # pyright: ignore[reportArgumentType]  # whatever a client cancels
+            del self._unanswered[request_id]  # pyright: ignore[reportArgumentType]  # a client may cancel any id
         if not self._unanswered:
             self._idle.set()
 
     async def settled(self) -> None:
-        """Wait until every request is settled, at most `GRACE_S` seconds, and refuse those that are not in words."""
+        """Wait until every request is answered, at most `GRACE_S` seconds, and answer the rest by an error."""
         with anyio.move_on_after(GRACE_S):
             while self._unanswered and not self.broken:
                 self._idle = anyio.Event()
@@ -242,13 +229,13 @@ class _OutboundStream(_Stream):
         self.ended.set()
 
     def break_off(self) -> None:
-        """Give up: nobody reads stdout any more."""
+        """Stop: nobody reads stdout any more."""
         self.broken = True
         self._idle.set()
         self._on_break()
 
     async def aclose(self) -> None:
-        """Write what a cancelled sender left behind, unless the client does not take it."""
+        """Write what cancelled senders left, for `_FLUSH_S` seconds at most."""
         if not self._closed:
             self._closed = True
             with suppress(OSError), anyio.move_on_after(_FLUSH_S, shield=True):
@@ -264,21 +251,21 @@ class _OutboundStream(_Stream):
                     del self._backlog[: await anyio.to_thread.run_sync(os.write, self._fd, chunk)]
 
     def _push(self) -> bool:
-        """Write as much as can be written without waiting; True once nothing is left."""
+        """Write as much as possible without waiting; returns whether nothing is left."""
         while self._backlog:
-            # A pipe that polls as writable takes PIPE_BUF bytes without blocking, even in blocking mode. The other
-            # mode is no option: it would be set for every process that shares the pipe.
+            # A pipe that polls as writable takes PIPE_BUF bytes without blocking, even in blocking mode. Non-blocking
+            # mode would be set for every process that shares the pipe.
             if not (_POLLS and self._poll.poll(0)):
                 return False
             try:
                 del self._backlog[: os.write(self._fd, self._backlog[: select.PIPE_BUF])]
-            except BlockingIOError:  # it was set all the same
+            except BlockingIOError:  # another process set non-blocking mode
                 return False
         return True
 
 
-class _InboundStream(_Stream):
-    """The messages from the client. A line that is none is answered here and not passed on."""
+class _InboundStream(Inbound):
+    """The messages from the client. A line that is not a message is answered by an error and not passed on."""
 
     def __init__(self, fd: int, outbound: _OutboundStream) -> None:
         mode = os.fstat(fd).st_mode
@@ -290,20 +277,20 @@ class _InboundStream(_Stream):
         self._ended = False
         self._until = 0.0
         self.stopped_by: int | None = None
-        """The signal that said to stop."""
+        """The signal that stopped the server."""
 
     def stop(self, number: int) -> None:
-        """End, as a signal says: what stdin holds by now is still read, and nothing after it."""
+        """End because of a signal: what stdin holds by now is still read."""
         if self.stopped_by is None:
             self.stopped_by = number
             self._until = anyio.current_time() + GRACE_S
-            anyio.notify_closing(self._fd)  # whoever waits for more looks up
+            anyio.notify_closing(self._fd)  # wakes `_read`
 
     async def receive(self) -> SessionMessage:
         """Wait for the next message.
 
         Raises:
-            anyio.EndOfStream: stdin has ended and what was in flight is answered, or nobody reads stdout any more.
+            anyio.EndOfStream: stdin has ended and all requests are answered, or nobody reads stdout any more.
         """
         while not self._outbound.broken:
             while self._lines:
@@ -315,20 +302,11 @@ class _InboundStream(_Stream):
                 break
             chunk = await self._read()
             self._ended = not chunk
-            self._lines.extend(self._splitter.split(chunk or b"\n"))  # the last line may lack its end
+            self._lines.extend(self._splitter.split(chunk or b"\n"))  # the last line may have no line break
         raise anyio.EndOfStream
 
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> SessionMessage:
-        try:
-            return await self.receive()
-        except anyio.EndOfStream:
-            raise StopAsyncIteration from None
-
     async def _read(self) -> bytes:
-        """Wait for some bytes; none at the end of stdin."""
+        """Wait for bytes; returns none at the end of stdin."""
         while not self._outbound.broken:
             try:
                 if self.stopped_by is not None and not self._has_more():
@@ -340,14 +318,14 @@ class _InboundStream(_Stream):
             except BlockingIOError:
                 continue
             except anyio.ClosedResourceError:
-                if self._outbound.broken or self.stopped_by is None:  # hung up
+                if self._outbound.broken or self.stopped_by is None:  # the client has gone
                     break
             except OSError:
                 break
         return b""
 
     def _has_more(self) -> bool:
-        """Return whether stdin holds something that was sent before the server was told to stop."""
+        """Return whether stdin holds something that was sent before the signal."""
         if not (self._waits and _POLLS) or anyio.current_time() >= self._until:
             return False
         arrived = select.poll()
@@ -367,11 +345,11 @@ class _InboundStream(_Stream):
         if refusal is not None:
             with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
                 await self._outbound.write(refusal)
-            await anyio.lowlevel.checkpoint()  # a flood of such lines must not starve the rest
+            await anyio.lowlevel.checkpoint()  # many such lines must not starve the other tasks
         return None
 
     def _note(self, message: JSONRPCMessage) -> None:
-        """Keep the account of requests in flight; a subscription stays open for good and does not count."""
+        """Count the requests in flight, without subscriptions, which stay open until the end."""
         if isinstance(message, JSONRPCRequest):
             if message.method != "subscriptions/listen":
                 self._outbound.expect(message.id)

@@ -1,4 +1,4 @@
-"""Background: what a server does by itself, and waiting for what others did."""
+"""What a server does by itself, and watching for changes by other processes."""
 
 from lessonbook.services.background.maintenance import cleanup_lessons, diagnose, is_alive, keep_up, resume
 from lessonbook.services.background.models import embed_lessons, refiner_settings

@@ -1,4 +1,4 @@
-"""Maintain: clean-up of useless lessons, expiry, folding of counts, and the doctor who counts anew."""
+"""Upkeep: clean-up of useless lessons, expiry, rollups, resuming after a stop, and the doctor."""
 
 from datetime import datetime
 from typing import Final, Literal
@@ -15,6 +15,7 @@ from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.expiry import lapse
 from lessonbook.screening.redact import redact
 from lessonbook.services.agent_names import label_shelves
+from lessonbook.services.lesson_results import result_of
 from lessonbook.services.workspace import Workspace, once, request_hash
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import as_sums, counted, recount, sides, stop_if_harmful
@@ -26,11 +27,11 @@ from lessonbook.store.types import Row
 
 EXAMINED_MAX: Final = 10_000
 Fate = Literal["suspend", "propose", "spare"]
-"""What a clean-up does with a lesson: what somebody vouches for is only proposed for suspension."""
+"""What a clean-up does with a lesson; a vouched one is only proposed for suspension."""
 
 
 class Diagnosis(BaseModel):
-    """What the doctor found: faults need mending, warnings are good to know."""
+    """What the doctor found: faults have to be repaired, warnings do not."""
 
     healthy: bool
     faults: list[str]
@@ -38,7 +39,7 @@ class Diagnosis(BaseModel):
 
 
 class Upkeep(BaseModel):
-    """What a round of housekeeping did."""
+    """What a round of upkeep did: lessons that expired, rows rolled up, keys deleted, whether it stopped serving."""
 
     expired: int
     folded: int
@@ -47,20 +48,20 @@ class Upkeep(BaseModel):
 
 
 class Resumed(BaseModel):
-    """A project that is served again, and why it was not."""
+    """A project whose serving is resumed, and why it had stopped."""
 
     project: str
     stopped_for: str
 
 
 async def cleanup_lessons(work: Workspace, caller: Caller, cleanup: Cleanup) -> CleanedUp:
-    """Suspend lessons that were applied often enough and prevented too little, or tell which they are.
+    """Suspend lessons that were applied often and prevented little, or list them in a dry run.
 
-    Only verdicts of others than the run's principal count. Never suspended: a pinned lesson, one without such verdicts,
-    one whose effect interval lies above zero. What the catalogue or a person vouches for is proposed for suspension.
+    Only verdicts of others than the run's principal count. Spared are pinned lessons, those without such verdicts, and
+    those whose effect interval lies above zero. Vouched lessons are proposed for suspension.
 
     Raises:
-        Forbidden: it is no dry run, and the caller is no person.
+        Forbidden: it is not a dry run, and the caller is not a person.
         Conflict: the idempotency key was used with another clean-up.
     """
     if not cleanup.dry_run and not caller.person:
@@ -87,7 +88,8 @@ async def cleanup_lessons(work: Workspace, caller: Caller, cleanup: Cleanup) -> 
             fate, reason = _judge(lesson, split, cleanup)
             if not cleanup.dry_run:
                 _carry_out(ledger, lesson, fate, reason, {"prevented": split[0], "not_prevented": split[1]})
-            lines.append(_line(lesson, fate, reason))
+            chosen = {"suspended": fate == "suspend", "proposed": fate == "propose"}
+            lines.append(result_of(CleanupLine, lesson, reason=reason, **chosen))
         suspended, proposed = (sum(getattr(line, name) for line in lines) for name in ("suspended", "proposed"))
         if not cleanup.dry_run:
             ledger.note("cleanup", caller.project, {"suspended": suspended, "proposed": proposed})
@@ -100,56 +102,39 @@ async def cleanup_lessons(work: Workspace, caller: Caller, cleanup: Cleanup) -> 
 
 
 def _judge(lesson: Lesson, verdicts: tuple[int, int], cleanup: Cleanup) -> tuple[Fate, str]:
-    """Return what becomes of a lesson, and the sentence that says why; `verdicts` are (prevented, not prevented)."""
+    """Return a lesson's fate, and the reason in a sentence; `verdicts` are (prevented, not prevented)."""
     if lesson.status not in SERVABLE:
         return "spare", f"spared: it is {lesson.status} already"
     prevented, judged = verdicts[0], sum(verdicts)
     if judged == 0:
         by_itself = " but those who applied it" if lesson.times_verified else ""
         return "spare", f"spared: nobody{by_itself} has given a verdict on it"
-    told = f"prevented its issue in {prevented} of {judged} verdicts"
+    ratio = f"prevented its issue in {prevented} of {judged} verdicts"
     if prevented / judged >= cleanup.threshold:
-        return "spare", f"spared: {told}"
+        return "spare", f"spared: {ratio}"
     if lesson.pinned:
-        return "spare", f"spared: {told}, but it is pinned"
+        return "spare", f"spared: {ratio}, but it is pinned"
     if lesson.events >= EVENTS_MIN and lesson.effect_low > 0:
-        return "spare", f"spared: {told}, but measured it helps (interval above zero)"
+        return "spare", f"spared: {ratio}, but its measured effect is good (interval above zero)"
     if lesson.is_vouched_for:
         who = "a person" if lesson.approved_by else "the catalogue"
-        return "propose", f"{told}, but {who} vouches for it: to take it out, `lessonbook lessons suspend {lesson.id}`"
-    return "suspend", told
+        return "propose", f"{ratio}, but {who} vouches for it: suspend it by `lessonbook lessons suspend {lesson.id}`"
+    return "suspend", ratio
 
 
 def _carry_out(ledger: Ledger, lesson: Lesson, fate: Fate, reason: str, verdicts: dict[str, int]) -> None:
     numbers = {"applied": lesson.times_applied, **verdicts}
-    match fate:
-        case "suspend":
-            ledger.move(lesson, "suspend", f"clean-up: {reason}", {"status": "suspended"}, numbers)
-        case "propose":
-            ledger.note("lesson.propose_suspension", lesson.id, {"reason": reason, **numbers})
-        case "spare":
-            pass
-
-
-def _line(lesson: Lesson, fate: Fate, reason: str) -> CleanupLine:
-    return CleanupLine(
-        lesson_id=lesson.id,
-        agent_name=lesson.agent_name,
-        text=lesson.lesson_text,
-        times_applied=lesson.times_applied,
-        times_verified=lesson.times_verified,
-        times_prevented=lesson.times_prevented,
-        suspended=fate == "suspend",
-        proposed=fate == "propose",
-        reason=reason,
-    )
+    if fate == "suspend":
+        ledger.move(lesson, "suspend", f"clean-up: {reason}", {"status": "suspended"}, numbers)
+    elif fate == "propose":
+        ledger.note("lesson.propose_suspension", lesson.id, {"reason": reason, **numbers})
 
 
 async def keep_up(work: Workspace, caller: Caller) -> Upkeep:
-    """Do a round of housekeeping.
+    """Do a round of upkeep.
 
-    Deliveries, runs and issues are counted by day; lessons whose time is over expire, or go back to probation; serving
-    stops where it does harm; old idempotency keys are forgotten.
+    Deliveries, runs and issues are rolled up by day; overdue lessons expire, or go back to probation; serving stops
+    where it does harm; old idempotency keys are deleted.
     """
     folded = 0
     while counted := await work.store.write(lambda connection: rollups.roll_up(connection, caller.project, work.now())):
@@ -170,13 +155,13 @@ async def keep_up(work: Workspace, caller: Caller) -> Upkeep:
         return Upkeep(expired=lapsed, folded=folded, forgotten_keys=0, stopped=stopped)
 
     done = await work.store.write(transaction)
-    # In a transaction of its own: a key that is just being used again may be waited for by nobody who holds more.
+    # In its own transaction: it may wait for a key that is in use, and must hold no other locks meanwhile.
     done.forgotten_keys = await work.store.write(lambda connection: idempotency.prune(connection, work.now()))
     return done
 
 
 def _with_declared_events(connection: Connection, project: str) -> list[Lesson]:
-    """Return lessons whose evidence holds events that were only declared: an older version counted those as well."""
+    """Return lessons whose evidence holds declared events, which an older version counted."""
     return [
         lesson
         for lesson in lesson_rows.with_events(connection, project)
@@ -185,7 +170,7 @@ def _with_declared_events(connection: Connection, project: str) -> list[Lesson]:
 
 
 def _let_lapse(ledger: Ledger, lesson: Lesson) -> bool:
-    """End a lesson's time, and return whether it was over: an active one that was delivered lately has more."""
+    """Let an overdue lesson expire, and return whether it did: an active one delivered lately gets more time."""
     delivered_at = figures.last_delivered(ledger.connection, ledger.caller.project, lesson.id)
     ttl_days = ledger.work.settings.learning.ttl_days
     found = lapse(active=lesson.status == "active", delivered_at=delivered_at, now=ledger.now, ttl_days=ttl_days)
@@ -199,14 +184,13 @@ def _let_lapse(ledger: Ledger, lesson: Lesson) -> bool:
 
 
 async def resume(work: Workspace, caller: Caller, reason: str) -> Resumed:
-    """Serve again after serving was stopped because it did harm; only what comes from now on is counted.
+    """Resume serving after it stopped because it did harm; only runs from now on count for the next stop.
 
     Raises:
-        Forbidden: the caller is no person.
+        Forbidden: the caller is not a person.
         Conflict: serving is not stopped.
     """
-    if not caller.person:
-        raise Forbidden("Only a person can resume serving: run `lessonbook resume`")
+    caller.require_person("resume serving", "resume")
 
     def transaction(connection: Connection) -> Resumed:
         stop = evidence_rows.stop_of(connection, caller.project)
@@ -214,19 +198,17 @@ async def resume(work: Workspace, caller: Caller, reason: str) -> Resumed:
             raise Conflict(f"Serving is not stopped in project {caller.project!r}: there is nothing to resume")
         ledger = Ledger(work, caller, connection, work.now())
         numbers = as_sums(*sides(connection, caller.project))
-        told = redact(reason)[0]
-        evidence_rows.put_stop(
-            connection,
-            evidence_rows.ServiceStop(
-                caller.project,
-                stopped=False,
-                reason=told,
-                numbers=numbers,
-                principal=caller.principal,
-                changed_at=ledger.now,
-            ),
+        why = redact(reason)[0]
+        resumed = evidence_rows.ServiceStop(
+            caller.project,
+            stopped=False,
+            reason=why,
+            numbers=numbers,
+            principal=caller.principal,
+            changed_at=ledger.now,
         )
-        ledger.note("service.resume", caller.project, {"reason": told, **numbers})
+        evidence_rows.put_stop(connection, resumed)
+        ledger.note("service.resume", caller.project, {"reason": why, **numbers})
         ledger.write()
         return Resumed(project=caller.project, stopped_for=stop.reason)
 
@@ -234,7 +216,7 @@ async def resume(work: Workspace, caller: Caller, reason: str) -> Resumed:
 
 
 async def diagnose(work: Workspace, _caller: Caller | None = None) -> Diagnosis:
-    """Return what is wrong: counters that differ from the evidence, broken audit chains, a damaged file."""
+    """Return the faults (counters that differ from the evidence, broken audit chains, a damaged file) and warnings."""
     semantic = await work.semantic.checked()
 
     def read(connection: Connection) -> Diagnosis:
@@ -252,26 +234,26 @@ async def diagnose(work: Workspace, _caller: Caller | None = None) -> Diagnosis:
 
 
 def _made_for_labels(work: Workspace, connection: Connection, project: str) -> list[str]:
-    """Return the agents that exist only since something was reported under their name, a sentence each."""
+    """Return a warning for each name that has lessons only because something was reported under it."""
     return [
-        f"project {project}: lessons are kept for {name!r}, a name that nobody gave an agent: "
-        "`lessonbook agents merge` moves them to one, `lessonbook agents add` says that it is one"
+        f"project {project}: lessons are kept for {name!r}, which is not an agent: "
+        "`lessonbook agents merge` moves them to one, `lessonbook agents add` makes it one"
         for name in sorted(label_shelves(work.roster, connection, project))
     ]
 
 
 def _misjudged(connection: Connection, project: str) -> list[str]:
-    """Return every lesson whose evidence differs from the events it was made of, a sentence each."""
+    """Return a sentence for each lesson whose evidence differs from its events."""
     lessons = lesson_rows.all_of(connection, project)
     found = counted(connection, project, lessons)
     wrong: list[str] = []
     for lesson in lessons.values():
-        told, events = Evidence.from_document(lesson.evidence), found.get(lesson.id, Evidence())
+        stored, events = Evidence.from_document(lesson.evidence), found.get(lesson.id, Evidence())
         if lesson.events != events.events:
             wrong.append(f"lesson {lesson.id}: events is {lesson.events}, the evidence says {events.events}")
-        elif (told.periods, told.verified) != (events.periods, events.verified):
+        elif (stored.periods, stored.verified) != (events.periods, events.verified):
             wrong.append(f"lesson {lesson.id}: its evidence differs from the events and applications in its runs")
-        elif any(told.verdicts) and told.verdicts != events.verdicts:
+        elif any(stored.verdicts) and stored.verdicts != events.verdicts:
             wrong.append(f"lesson {lesson.id}: its evidence differs from the verdicts of others in its runs")
     return wrong
 

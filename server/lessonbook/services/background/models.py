@@ -1,4 +1,4 @@
-"""What a server lets its configured models do by itself, and how often."""
+"""The work of the configured models, and how often it is done."""
 
 from lessonbook.config.settings import RefinerSettings
 from lessonbook.domain.lesson import Caller
@@ -6,12 +6,12 @@ from lessonbook.services.workspace import Workspace
 
 
 async def refiner_settings(work: Workspace, _caller: Caller) -> RefinerSettings:
-    """Return which language model works on pending issues, if one does, and when."""
+    """Return the settings of the language model that works on pending issues."""
     return work.settings.refiner
 
 
 async def embed_lessons(work: Workspace, caller: Caller) -> float | None:
-    """Embed the lessons that changed, and return in how many seconds to look again; None: there is no model."""
+    """Embed the lessons that changed, and return the seconds until the next look; None: there is no model."""
     settings = work.semantic.settings
     if not settings.model:
         return None

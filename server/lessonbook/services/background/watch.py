@@ -1,4 +1,4 @@
-"""Watch: which lessons changed, as it happens, in this process or another."""
+"""Watching a project for changed lessons, in this process or another."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
@@ -14,13 +14,13 @@ Changed = dict[str, list[str]]
 
 
 class Watch:
-    """Follows one project's lessons. What it has reported stays known when following breaks off and begins again."""
+    """Watches one project's lessons. It remembers what it reported, also when watching fails and begins again."""
 
     def __init__(self) -> None:
         self._known: dict[str, int] | None = None
 
     def report_all(self) -> None:
-        """Report every lesson first, unless following has begun: somebody listens who may have missed any change."""
+        """Report every lesson first, unless watching has begun: a subscriber may have missed any change."""
         if self._known is None:
             self._known = {}
 
@@ -30,10 +30,10 @@ class Watch:
             await heard(changed)
 
     async def changes(self, work: Workspace, caller: Caller) -> AsyncIterator[Changed]:
-        """Yield the lessons that changed since the last time, for ever; nothing the first time, to say it has begun.
+        """Yield the lessons that changed since the last time, for ever; first an empty one, to show it has begun.
 
         Raises:
-            Unavailable: the database does not answer. Call again: what changed meanwhile comes first.
+            Unavailable: the database does not answer. The next call yields first what changed meanwhile.
         """
         async for _ in work.store.changes():
             known, changed = await work.store.read(partial(self._fresh, project=caller.project))

@@ -1,4 +1,4 @@
-"""Feedback: what runs applied, what QA says of it, and flags."""
+"""Applications, verdicts and flags."""
 
 from lessonbook.services.feedback.applications import flag_lesson, record_application
 

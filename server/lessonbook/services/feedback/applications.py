@@ -1,4 +1,4 @@
-"""Record: which lessons a run applied, and whether they prevented their issue."""
+"""Applications of lessons, verdicts whether they prevented their issue, and flags."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
@@ -29,9 +29,9 @@ FLAGS_TO_SUSPEND: Final = 2
 
 
 async def record_application(work: Workspace, caller: Caller, application: Application) -> Applied:
-    """Record that lessons were applied in a run, or what QA says of them; returns a line per lesson.
+    """Record that lessons were applied in a run, or the verdicts on them; returns a line per lesson.
 
-    An agent's own word and an independent verdict are kept apart. A verified verdict is not overwritten by a declared
+    An agent's own report and an independent verdict are stored apart. A declared verdict does not overwrite a verified
     one.
 
     Raises:
@@ -69,15 +69,8 @@ async def record_application(work: Workspace, caller: Caller, application: Appli
         ledger.write()
         return Applied(results=results)
 
-    return await once(
-        work,
-        caller,
-        "record_application",
-        application.idempotency_key,
-        request_hash(application, "idempotency_key"),
-        Applied,
-        act,
-    )
+    key, fingerprint = application.idempotency_key, request_hash(application, "idempotency_key")
+    return await once(work, caller, "record_application", key, fingerprint, Applied, act)
 
 
 def _record(
@@ -128,7 +121,7 @@ def _record(
 def _count_by_day(
     ledger: Ledger, agent_name: str, before: Mapping[str, ApplicationRow], run_id: str, lesson_ids: Collection[str]
 ) -> None:
-    """Count what the call has changed on the day each application was made, for figures of the last days."""
+    """Count the call's changes on the day of each application, for figures of the last days."""
     project = ledger.caller.project
     after = runs.applications_of(ledger.connection, project, run_id, lesson_ids)
     changed: dict[str, Counter[str]] = defaultdict(Counter)
@@ -154,16 +147,16 @@ class _Statements:
 
     @classmethod
     def of(cls, row: Row) -> Self:
-        """Return what the columns of an application say."""
+        """Return the verdict in the columns of an application."""
         return cls(row.get("verdict"), row.get("verdict_evidence") == "verified")
 
     def judges(self, *, prevented: bool) -> bool:
-        """Return whether somebody else than the run's principal says this of the lesson."""
+        """Return whether somebody other than the run's principal gave this verdict."""
         return self.verified and self.verdict is prevented
 
 
 def _values(ledger: Ledger, application: Application, old: ApplicationRow | None, evidence: EvidenceGrade) -> Row:
-    """Return the columns this call sets: the agent's own report, or a verdict that may replace the old one."""
+    """Return the columns that the call sets: the agent's own report, or a verdict that may replace the old one."""
     values: Row = {"notes": redact(application.notes)[0]} if application.notes or old is None else {}
     if application.prevented_issue is None:
         return values
@@ -182,14 +175,14 @@ def _values(ledger: Ledger, application: Application, old: ApplicationRow | None
 
 
 def _counters(lesson: Lesson, evidence: Evidence, before: _Statements, after: _Statements, *, is_new: bool) -> Row:
-    """Return the lesson's counters, and what follows from them: declared verdicts are counted, and move nothing."""
+    """Return the lesson's counters, evidence and effect; declared verdicts count only in the counters."""
     counters: Row = {
         "times_applied": lesson.times_applied + is_new,
         "times_verified": lesson.times_verified + (after.verdict is not None) - (before.verdict is not None),
         "times_prevented": lesson.times_prevented + (after.verdict is True) - (before.verdict is True),
     }
     for_it, against = evidence.verdicts
-    verdicts = (  # never below zero: an older version did not keep them
+    verdicts = (  # not below zero: an older version did not store them
         max(for_it + after.judges(prevented=True) - before.judges(prevented=True), 0),
         max(against + after.judges(prevented=False) - before.judges(prevented=False), 0),
     )
@@ -200,9 +193,9 @@ def _counters(lesson: Lesson, evidence: Evidence, before: _Statements, after: _S
 
 
 async def flag_lesson(work: Workspace, caller: Caller, flag: Flag) -> Flagged:
-    """Record that a lesson misled. Two principals suspend it, unless a person vouches for it: then a review waits.
+    """Record that a lesson misled. Flags of two principals suspend it, unless a person vouches for it.
 
-    Everybody without a name, over stdio or HTTP without authorisation, is one principal.
+    All callers without a name, over stdio or HTTP without authorisation, are one principal.
 
     Raises:
         NotFound: the lesson or the run does not exist.
@@ -211,9 +204,7 @@ async def flag_lesson(work: Workspace, caller: Caller, flag: Flag) -> Flagged:
 
     def act(connection: Connection, now: datetime) -> Flagged:
         ledger = Ledger(work, caller, connection, now)
-        lesson = ledger.lessons([flag.lesson_id]).get(flag.lesson_id)
-        if lesson is None:
-            raise NotFound.lesson(flag.lesson_id, caller.project)
+        lesson = ledger.lesson(flag.lesson_id)
         if flag.run_id and runs.find(connection, caller.project, flag.run_id) is None:
             raise NotFound.run(flag.run_id, caller.project, "leave run_id out")
         row: Row = {
@@ -233,13 +224,12 @@ async def flag_lesson(work: Workspace, caller: Caller, flag: Flag) -> Flagged:
         ledger.write()
         return result
 
-    return await once(
-        work, caller, "flag_lesson", flag.idempotency_key, request_hash(flag, "idempotency_key"), Flagged, act
-    )
+    fingerprint = request_hash(flag, "idempotency_key")
+    return await once(work, caller, "flag_lesson", flag.idempotency_key, fingerprint, Flagged, act)
 
 
 def _unsettled(ledger: Ledger, lesson: Lesson, flags: int) -> int:
-    """Return how many flags came after a person last restored the lesson: those before are dealt with."""
+    """Return the number of flags since a person last restored the lesson; earlier ones were reviewed."""
     if flags < FLAGS_TO_SUSPEND:
         return flags
     project = ledger.caller.project
@@ -251,7 +241,7 @@ def _unsettled(ledger: Ledger, lesson: Lesson, flags: int) -> int:
 
 def _weigh(ledger: Ledger, lesson: Lesson, flags: int) -> Flagged:
     if lesson.pinned or lesson.approved_by:
-        note = "A person vouches for this lesson: it stays, and a review is queued."
+        note = "A person vouches for this lesson: it is still served, and a review is queued."
         return Flagged(result="review queued", lesson_id=lesson.id, flags=flags, note=note)
     if lesson.status not in SERVABLE or _unsettled(ledger, lesson, flags) < FLAGS_TO_SUSPEND:
         return Flagged(result="noted", lesson_id=lesson.id, flags=flags)

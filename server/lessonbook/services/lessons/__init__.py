@@ -1,4 +1,4 @@
-"""Lessons: what people decide about them, and lessons that become one or two."""
+"""Reviews, new lessons, merging and splitting."""
 
 from lessonbook.services.lessons.merge import merge_lessons, split_lesson
 from lessonbook.services.lessons.review import (

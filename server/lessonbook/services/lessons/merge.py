@@ -1,4 +1,4 @@
-"""Merge and split: two lessons that say the same become one, one that says two things becomes two."""
+"""Merging two lessons that say the same into one, and splitting one that says two things."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -6,35 +6,34 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from lessonbook.domain.errors import Forbidden, InvalidInput, NotFound
+from lessonbook.domain.errors import InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_names import name_of_issue, rule_name, text_name
 from lessonbook.domain.lesson_status import TOMBSTONES
 from lessonbook.domain.operator import Reviewed
 from lessonbook.screening.offer import screened_offer
 from lessonbook.screening.redact import redact
+from lessonbook.services.lessons.review import reviewed_lesson
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.issue_writer import reindex
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import recount
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
-from lessonbook.store.engine import Retry
 from lessonbook.store.types import Row
 
 ISSUES_MAX: Final = 200
 
 
 async def merge_lessons(work: Workspace, caller: Caller, source_id: str, target_id: str, reason: str) -> Reviewed:
-    """Let `target_id` stand for `source_id` too: its names, issues and documents move, its counters stay as they were.
+    """Merge `source_id` into `target_id`, which takes over its names and issues; applications stay with the source.
 
     Raises:
-        Forbidden: the caller is no person.
+        Forbidden: the caller is not a person.
         NotFound: a lesson does not exist.
-        InvalidInput: the lessons are one, or belong to different agents.
+        InvalidInput: the lessons are the same or of different agents, or one was merged already or rejected.
     """
-    if not caller.person:
-        raise Forbidden("Only a person can merge lessons: run `lessonbook lessons merge`")
+    caller.require_person("merge lessons", "lessons merge")
     if source_id == target_id:
         raise InvalidInput("A lesson cannot be merged into itself: name two lessons")
 
@@ -43,21 +42,13 @@ async def merge_lessons(work: Workspace, caller: Caller, source_id: str, target_
         source, target = _both(ledger.lessons([source_id, target_id]), caller, source_id, target_id)
         moved = join(ledger, source, target, redact(reason)[0])
         ledger.write()
-        note = f"{moved} issues moved from {source.id}."
-        return Reviewed(
-            lesson_id=target.id,
-            action="merge",
-            status=target.status,
-            pinned=target.pinned,
-            version=target.version,
-            note=note,
-        )
+        return reviewed_lesson(target, "merge", f"{moved} issues moved from {source.id}.")
 
     return await work.store.write(transaction)
 
 
 def join(ledger: Ledger, source: Lesson, target: Lesson, reason: str) -> int:
-    """Let `target` stand for `source`, within a transaction; returns how many issues moved."""
+    """Merge `source` into `target`, within a transaction; returns the number of issues that moved."""
     connection, project = ledger.connection, ledger.caller.project
     lesson_rows.move_keys(connection, project, source.id, target.id)
     moved = issue_rows.move(connection, project, source.id, target.id)
@@ -71,37 +62,34 @@ def join(ledger: Ledger, source: Lesson, target: Lesson, reason: str) -> int:
     ledger.move(source, "merge", reason, {"status": "superseded", "superseded_by": target.id})
     ledger.move(target, "merge", reason, {}, {"merged": source.id, "issues": moved})
     reindex(ledger, target, ISSUES_MAX)
-    reindex(ledger, source, ISSUES_MAX)  # its issues' words went with them: there they can be deleted
+    reindex(ledger, source, ISSUES_MAX)  # its issues moved, so their words leave its document
     return moved
 
 
 async def split_lesson(
     work: Workspace, caller: Caller, lesson_id: str, issue_ids: list[str], text: str, why: str
 ) -> Reviewed:
-    """Give some of a lesson's issues a lesson of their own, in a person's words.
+    """Make a new lesson, in a person's words, for some of a lesson's issues.
 
     Raises:
-        Forbidden: the caller is no person.
+        Forbidden: the caller is not a person.
         NotFound: the lesson does not exist, or an issue is not behind it.
-        InvalidInput: the text is no rule.
+        InvalidInput: no issue is named, the text is not a rule, or a lesson with that text exists.
     """
-    if not caller.person:
-        raise Forbidden("Only a person can split a lesson: run `lessonbook lessons split`")
+    caller.require_person("split a lesson", "lessons split")
     if not issue_ids:
-        raise InvalidInput("A split needs the issues that go: name at least one")
+        raise InvalidInput("A split needs the issues of the new lesson: name at least one")
 
     def transaction(connection: Connection) -> Reviewed:
         ledger = Ledger(work, caller, connection, work.now())
-        lesson = ledger.lessons([lesson_id]).get(lesson_id)
-        if lesson is None:
-            raise NotFound.lesson(lesson_id, caller.project)
+        lesson = ledger.lesson(lesson_id)
         offer, refusal = screened_offer(text, why, lesson.severity_name, lesson.category, "approved")
         if offer is None:
             raise InvalidInput(refusal)
         found = issue_rows.find(connection, caller.project, issue_ids).values()
         if len(found) != len(set(issue_ids)) or any(issue["lesson_id"] != lesson.id for issue in found):
             raise NotFound(f"Not all of these issues are behind lesson {lesson.id}: see `lessonbook lessons show`")
-        moved = sum(issue["action"] != "rejected" for issue in found)  # those were never counted
+        moved = sum(issue["action"] != "rejected" for issue in found)  # rejected ones were never counted
         new_id = ledger.create(
             lesson.agent_name,
             offer,
@@ -111,7 +99,7 @@ async def split_lesson(
             issue_count=moved,
         )
         if not ledger.flush():
-            raise InvalidInput("A lesson with that text exists already: name another text")
+            raise InvalidInput("A lesson with that text exists already: write another text")
         issue_rows.move(connection, caller.project, lesson.id, new_id, issue_ids)
         lesson_rows.move_keys(
             connection, caller.project, lesson.id, new_id, _names_that_go(connection, caller.project, lesson, found)
@@ -122,10 +110,8 @@ async def split_lesson(
         reindex(ledger, lesson, ISSUES_MAX)
         made = lesson_rows.find(connection, caller.project, [new_id])[new_id]
         reindex(ledger, made, ISSUES_MAX)
-        if not ledger.write():
-            raise Retry
-        note = f"{moved} issues moved from {lesson.id}."
-        return Reviewed(lesson_id=new_id, action="split", status="active", pinned=False, version=1, note=note)
+        ledger.write()
+        return reviewed_lesson(made, "split", f"{moved} issues moved from {lesson.id}.")
 
     return await work.store.write(transaction)
 
@@ -137,24 +123,23 @@ def _both(found: dict[str, Lesson], caller: Caller, source_id: str, target_id: s
     source, target = found[source_id], found[target_id]
     if source.agent_name != target.agent_name:
         raise InvalidInput(
-            f"{source.id} is of {source.agent_name} and {target.id} of {target.agent_name}: merge within one"
+            f"{source.id} belongs to {source.agent_name} and {target.id} to {target.agent_name}: "
+            "only lessons of one agent can be merged"
         )
     if source.status == "superseded":
-        raise InvalidInput(f"Lesson {source.id} was merged already: {source.superseded_by} stands for it")
+        raise InvalidInput(f"Lesson {source.id} was merged already, into {source.superseded_by}")
     if target.status in TOMBSTONES:
-        raise InvalidInput(f"Lesson {target.id} is {target.status}: merge into a lesson that stands")
+        raise InvalidInput(f"Lesson {target.id} is {target.status}: merge into another lesson")
     return source, target
 
 
 def _names_that_go(connection: Connection, project: str, lesson: Lesson, moved: Collection[Row]) -> set[str]:
-    """Return the exact names that only moved issues have: further reports under them belong to the new lesson."""
+    """Return the exact names that only moved issues have: later reports of these names join the new lesson."""
     staying = issue_rows.of_lesson(connection, project, lesson.id, ISSUES_MAX)
-    own = {rule_name(lesson.rule_key)}
-    return (
-        {name_of_issue(issue["rule_id"], issue["description"]) for issue in moved}
-        - {name_of_issue(issue["rule_id"], issue["description"]) for issue in staying}
-        - own
+    names, kept = (
+        {name_of_issue(issue["rule_id"], issue["description"]) for issue in issues} for issues in (moved, staying)
     )
+    return names - kept - {rule_name(lesson.rule_key)}
 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:

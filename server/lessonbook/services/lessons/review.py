@@ -1,4 +1,4 @@
-"""Review: what people decide about lessons, and lessons that they add."""
+"""Reviews of lessons, and lessons that people add."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from lessonbook.classify.catalogue import CatalogueRule, canonical_key
 from lessonbook.classify.catalogue_offer import offer_of_rule
-from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
+from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_names import catalogue_name, content_hash, rule_name, text_name
 from lessonbook.domain.lesson_status import ReviewAction, Status, allowed_targets
@@ -26,14 +26,13 @@ from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import recount
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
-from lessonbook.store.engine import Retry
 from lessonbook.store.types import Row
 
 NEEDS_PERSON: Final[frozenset[ReviewAction]] = frozenset({"approve", "edit", "restore", "pin", "delete"})
-"""Actions that let a lesson be served, or served more, and the one that cannot be undone."""
+"""Actions that let a lesson be served, or served more often, and the one that cannot be undone."""
 
 TAKES_AWAY: Final[frozenset[ReviewAction]] = frozenset({"suspend", "reject", "retire", "expire", "unpin"})
-"""Actions that need a person, too, where the catalogue or a person vouches for the lesson."""
+"""Actions that need a person where the catalogue or a person vouches for the lesson."""
 
 ISSUES_MAX: Final = 50
 """Issues behind an edited lesson by which search finds it."""
@@ -44,17 +43,16 @@ async def review_lesson(work: Workspace, caller: Caller, review: LessonReview) -
 
     Raises:
         NotFound: the lesson does not exist.
-        Forbidden: the action needs a person, and the caller is none.
-        InvalidInput: the lesson's status does not allow the action, or `edit` has no text.
+        Forbidden: the action needs a person, and the caller is not one.
+        InvalidInput: the lesson's status does not allow the action, or the text of `edit` is missing or not a rule.
+        Conflict: the idempotency key was used with another review.
     """
-    if review.action in NEEDS_PERSON and not caller.person:
-        raise Forbidden(
-            f"Only a person can {review.action} a lesson: run `lessonbook lessons {review.action} {review.lesson_id}`"
-        )
+    if review.action in NEEDS_PERSON:
+        caller.require_person(f"{review.action} a lesson", f"lessons {review.action} {review.lesson_id}")
 
     def act(connection: Connection, now: datetime) -> Reviewed:
         ledger = Ledger(work, caller, connection, now)
-        lesson = _existing(ledger, review.lesson_id)
+        lesson = ledger.lesson(review.lesson_id)
         if review.action in TAKES_AWAY and lesson.is_vouched_for and not caller.person:
             who = "A person" if lesson.pinned or lesson.approved_by else "The catalogue"
             raise Forbidden(
@@ -63,25 +61,22 @@ async def review_lesson(work: Workspace, caller: Caller, review: LessonReview) -
             )
         note = _carry_out(ledger, lesson, review)
         ledger.write()
-        after = _existing(ledger, lesson.id)
-        return Reviewed(
-            lesson_id=lesson.id,
-            action=review.action,
-            status=after.status,
-            pinned=after.pinned,
-            version=after.version,
-            note=note,
-        )
+        return reviewed_lesson(ledger.lesson(lesson.id), review.action, note)
 
     fingerprint = request_hash(review, "idempotency_key")
     return await once(work, caller, "review_lesson", review.idempotency_key, fingerprint, Reviewed, act)
 
 
-def _existing(ledger: Ledger, lesson_id: str) -> Lesson:
-    lesson = ledger.lessons([lesson_id]).get(lesson_id)
-    if lesson is None:
-        raise NotFound.lesson(lesson_id, ledger.caller.project)
-    return lesson
+def reviewed_lesson(lesson: Lesson, action: str, note: str) -> Reviewed:
+    """Return the answer to a review, from the lesson after it."""
+    return Reviewed(
+        lesson_id=lesson.id,
+        action=action,
+        status=lesson.status,
+        pinned=lesson.pinned,
+        version=lesson.version,
+        note=note,
+    )
 
 
 def _carry_out(ledger: Ledger, lesson: Lesson, review: LessonReview) -> str:
@@ -93,8 +88,8 @@ def _carry_out(ledger: Ledger, lesson: Lesson, review: LessonReview) -> str:
     if action == "edit":
         return _edit(ledger, lesson, review, status)
     if action == "delete":
-        told = f" and those of its {blanked} issues" if (blanked := _delete(ledger, lesson, status)) else ""
-        return f"Its words{told} are gone for good; a tombstone stays, so that it is not learned again."
+        others = f" and those of its {blanked} issues" if (blanked := _delete(ledger, lesson, status)) else ""
+        return f"Its words{others} are deleted for good; a tombstone stays, so that it is not learned again."
     values = {"status": status, **_values(ledger, action, status)}
     ledger.move(lesson, action, redact(review.reason)[0] or action, values)
     return ""
@@ -120,7 +115,7 @@ def _edit(ledger: Ledger, lesson: Lesson, review: LessonReview, status: Status) 
         raise InvalidInput("An edit needs the lesson's new text: pass `text`")
     judged = screen(review.text)
     if judged.verdict == "unfit":
-        raise InvalidInput(f"The new text was not taken: {judged.reasons[0]}")
+        raise InvalidInput(f"The new text was refused: {judged.reasons[0]}")
     values: Row = {
         "lesson_text": judged.text,
         "content_hash": content_hash(judged.text),
@@ -132,14 +127,19 @@ def _edit(ledger: Ledger, lesson: Lesson, review: LessonReview, status: Status) 
         values |= {"status": status, "expires_at": None}
     ledger.move(lesson, "edit", redact(review.reason)[0] or "edited", values)
     if judged.text != lesson.lesson_text:
-        recount(ledger, replace(lesson, version=lesson.version + 1))  # other words: what was measured is not theirs
+        recount(ledger, replace(lesson, version=lesson.version + 1))  # the effect was measured for the old words
     ledger.name(lesson.id, lesson.agent_name, (text_name(judged.text),))
     reindex(ledger, replace(lesson, lesson_text=judged.text), ISSUES_MAX)
-    return "" if judged.verdict == "clean" else "Taken as a person's word, though " + "; ".join(judged.reasons) + "."
+    return _despite(() if judged.verdict == "clean" else judged.reasons)
+
+
+def _despite(reasons: Sequence[str]) -> str:
+    """Return the note on words that a person gave although the lint objects; empty where it does not."""
+    return f"Accepted as a person's words, although {'; '.join(reasons)}." if reasons else ""
 
 
 def _delete(ledger: Ledger, lesson: Lesson, status: Status) -> int:
-    """Blank a lesson and the issues behind it, and return how many those were."""
+    """Blank a lesson and the issues behind it, and return the number of issues."""
     values: Row = {
         "lesson_text": "",
         "rationale": "",
@@ -160,12 +160,11 @@ async def add_lesson(work: Workspace, caller: Caller, new: NewLesson) -> Reviewe
     """Store a lesson that a person wrote: active at once.
 
     Raises:
-        Forbidden: the caller is no person.
-        InvalidInput: the text is no rule.
+        Forbidden: the caller is not a person.
+        InvalidInput: the text is not a rule.
         Conflict: the same lesson exists already.
     """
-    if not caller.person:
-        raise Forbidden("Only a person can add a lesson outright: run `lessonbook lessons add`")
+    caller.require_person("add a lesson", "lessons add")
     agent_name = work.roster.resolve(new.agent_name)
     rule_key = canonical_key(redact(new.rule_id)[0]) if new.rule_id else ""
     offer, refusal = screened_offer(new.text, new.why, new.severity, new.category, "approved", rule_key)
@@ -181,16 +180,14 @@ async def add_lesson(work: Workspace, caller: Caller, new: NewLesson) -> Reviewe
             raise Conflict(f"Lesson {next(iter(taken.values()))} says the same already: edit that one")
         give_name(work, connection, caller.project, agent_name, "a lesson's author")
         lesson_id = ledger.create(agent_name, offer, keys=keys, provenance={"written_by": "person"}, status="active")
-        if not ledger.write():
-            raise Retry
-        note = "Taken as a person's word, though " + "; ".join(offer.reasons) + "." if offer.reasons else ""
-        return Reviewed(lesson_id=lesson_id, action="add", status="active", pinned=False, version=1, note=note)
+        ledger.write()
+        return reviewed_lesson(ledger.lesson(lesson_id), "add", _despite(offer.reasons))
 
     return await work.store.write(transaction)
 
 
 async def starters(work: Workspace, _caller: Caller, agent_name: str, stack: Sequence[str]) -> Sequence[CatalogueRule]:
-    """Return the catalogue rules for an agent that works with a stack, the most useful first."""
+    """Return the catalogue rules for an agent that works with a stack, the most severe first."""
     return work.catalogue.for_agent(agent_name, stack)
 
 
@@ -210,8 +207,7 @@ async def add_starters(work: Workspace, caller: Caller, agent_name: str, rules: 
         fresh = [rule for rule in rules if not taken.intersection(wanted[rule.id]) and texts[rule.id] not in there]
         offers = [(wanted[rule.id], offer) for rule in fresh if (offer := offer_of_rule(rule)) is not None]
         made = [_add_starter(ledger, name, names, offer) for names, offer in offers]
-        if not ledger.write():
-            raise Retry
+        ledger.write()
         return made
 
     return await work.store.write(transaction)

@@ -73,6 +73,10 @@ async def get_lessons(work: Workspace, caller: Caller, query: LessonQuery) -> Le
 
     The same call in the same run answers the same, whatever has been learned meanwhile; only a lesson that may no
     longer be served is left out. Several agents may work in one run.
+
+    Raises:
+        Unavailable: the database does not answer; then nothing is logged and nothing served.
+        InvalidInput: by the gateway, before this is called: `run_id` holds a secret.
     """
     place, reading = await read_query(work, caller, query)
     shelf = await shelf_for(work, caller, place)

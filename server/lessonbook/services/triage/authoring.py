@@ -6,7 +6,6 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from lessonbook.domain.errors import Forbidden
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.loop import RefinedIssue, Refinement
 from lessonbook.domain.operator import AuthoredLesson, Authoring
@@ -60,8 +59,7 @@ async def dismiss_issues(work: Workspace, caller: Caller, issue_ids: Sequence[st
         NotFound: an issue does not exist.
         InvalidInput: an issue is not pending, or they are of different agents.
     """
-    if not caller.person:
-        raise Forbidden("Only a person can dismiss an issue: run `lessonbook refine`")
+    caller.require_person("dismiss an issue", "refine")
     told = redact(" ".join(reason.split()))[0]
 
     def act(connection: Connection) -> Refinement:

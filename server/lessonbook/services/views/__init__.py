@@ -6,6 +6,7 @@ from lessonbook.services.views.listings import (
     get_lesson,
     issues_of_run,
     lessons_by_category,
+    list_flagged,
     list_lessons,
     list_pending_issues,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "get_stats",
     "issues_of_run",
     "lessons_by_category",
+    "list_flagged",
     "list_lessons",
     "list_pending_issues",
 ]

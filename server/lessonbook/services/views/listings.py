@@ -1,15 +1,16 @@
-"""Browse: operators' views of lessons, pending issues and the audit trail. Nothing here is a way to get lessons."""
+"""Operators' views of lessons, pending issues and the audit trail. They log no deliveries: runs use `get_lessons`."""
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from pydantic_core import PydanticCustomError
 from sqlalchemy import Connection
 
+from lessonbook.domain.documents import list_of
 from lessonbook.domain.errors import InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_status import LISTED, SUGGESTED
@@ -33,6 +34,7 @@ from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, storab
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.retirement import e_value
 from lessonbook.services.cache.measured import effect_of
+from lessonbook.services.lesson_results import result_of
 from lessonbook.services.rate_limit import unusual
 from lessonbook.services.views.search import FOUND_MAX, search
 from lessonbook.services.workspace import Workspace
@@ -43,14 +45,17 @@ from lessonbook.store.types import Row
 
 EVIDENCE_MAX: Final = 20
 COMPLETIONS_MAX: Final = 100
-_NO_CURSOR: Final = "The cursor is not one of ours: pass next_cursor of the page before, or nothing"
+_BAD_CURSOR: Final = "The cursor is not valid: pass next_cursor of the page before, or nothing"
 
 
 async def list_lessons(work: Workspace, caller: Caller, listing: LessonListing) -> LessonPage:
     """Return a page of lessons: by relevance where there is a query, else most severe and most effective first.
 
+    Relevance is a probability from 0 to 1, computed alike on both databases. It orders the candidates of the database's
+    own full-text search, whose scores have different scales: negated BM25 on SQLite, `ts_rank_cd` on PostgreSQL.
+
     Raises:
-        InvalidInput: the cursor is not one of ours.
+        InvalidInput: the cursor is not valid.
     """
     similar = await work.semantic.similar(caller.project, listing.query)
 
@@ -110,30 +115,8 @@ def _search(
 
 def listed(lesson: Lesson) -> ListedLesson:
     """Return a lesson as lists show it."""
-    return ListedLesson(
-        id=lesson.id,
-        agent_name=lesson.agent_name,
-        text=lesson.lesson_text,
-        why=lesson.rationale,
-        severity=lesson.severity_name,
-        category=lesson.category,
-        status=lesson.status,
-        status_reason=lesson.status_reason,
-        trust=lesson.trust,
-        rule_key=lesson.rule_key,
-        pinned=lesson.pinned,
-        issue_count=lesson.issue_count,
-        times_applied=lesson.times_applied,
-        times_verified=lesson.times_verified,
-        times_prevented=lesson.times_prevented,
-        flags=lesson.flags,
-        effectiveness_score=round(lesson.effectiveness_score, 3),
-        effect_low=round(lesson.effect_low, 3),
-        effect_high=round(lesson.effect_high, 3),
-        events=lesson.events,
-        version=lesson.version,
-        updated_at=lesson.updated_at.isoformat(),
-    )
+    effect = {name: round(getattr(lesson, name), 3) for name in ("effectiveness_score", "effect_low", "effect_high")}
+    return result_of(ListedLesson, lesson, updated_at=lesson.updated_at.isoformat(), **effect)
 
 
 async def get_lesson(work: Workspace, caller: Caller, lesson_id: str) -> LessonDetail:
@@ -190,11 +173,18 @@ async def lessons_by_category(work: Workspace, caller: Caller, agent_name: str =
     return {category: [listed(lesson) for lesson in lessons] for category, lessons in found.items()}
 
 
+async def list_flagged(work: Workspace, caller: Caller, agent_name: str = "") -> list[ListedLesson]:
+    """Return every lesson with a flag but the rejected ones, most severe first."""
+    name = work.roster.resolve(agent_name) if agent_name else ""
+    found = await work.store.read(lambda connection: lesson_rows.flagged(connection, caller.project, name, LISTED))
+    return [listed(lesson) for lesson in found]
+
+
 async def list_pending_issues(work: Workspace, caller: Caller, listing: PendingListing) -> PendingPage:
-    """Return a page of issues that no lesson answers yet, oldest first, each with the lesson it may belong to.
+    """Return a page of issues that no lesson answers yet, oldest first, each with a possible match.
 
     Raises:
-        InvalidInput: the cursor is not one of ours.
+        InvalidInput: the cursor is not valid.
     """
     after = _issue_position(listing.cursor)
     name = work.roster.resolve(listing.agent_name) if listing.agent_name else ""
@@ -255,7 +245,7 @@ async def get_audit(work: Workspace, caller: Caller, query: AuditQuery) -> Audit
     """Return audit entries, newest first.
 
     Raises:
-        InvalidInput: `before` is no ISO time.
+        InvalidInput: `before` is not an ISO time.
     """
     before = _moment(query.before) if query.before else None
     rows = await work.store.read(
@@ -269,7 +259,7 @@ async def get_audit(work: Workspace, caller: Caller, query: AuditQuery) -> Audit
 
 
 async def complete(work: Workspace, caller: Caller, argument: str, prefix: str) -> list[str]:
-    """Return values an argument could take, that begin with `prefix`: agent names, lesson ids or run ids."""
+    """Return at most `COMPLETIONS_MAX` agent names, lesson ids or run ids that begin with `prefix`."""
     if not _is_storable(prefix):
         return []
 
@@ -297,7 +287,7 @@ def _lesson_position(cursor: str) -> tuple[int, float, str] | None:
         case [int(severity), float(effectiveness), str(lesson_id)] if severity in SEVERITY_OF_RANK:
             return severity, effectiveness, lesson_id
         case _:
-            raise InvalidInput(_NO_CURSOR)
+            raise InvalidInput(_BAD_CURSOR)
 
 
 def _search_position(cursor: str) -> int:
@@ -307,7 +297,7 @@ def _search_position(cursor: str) -> int:
         case [int(begin)] if 0 < begin < FOUND_MAX:
             return begin
         case _:
-            raise InvalidInput(_NO_CURSOR)
+            raise InvalidInput(_BAD_CURSOR)
 
 
 def _issue_position(cursor: str) -> tuple[datetime, str] | None:
@@ -317,22 +307,20 @@ def _issue_position(cursor: str) -> tuple[datetime, str] | None:
         case [str(moment), str(issue_id)]:
             return _moment(moment), issue_id
         case _:
-            raise InvalidInput(_NO_CURSOR)
+            raise InvalidInput(_BAD_CURSOR)
 
 
 def _decode(cursor: str) -> list[object]:
-    """Return what a cursor holds; nothing where there is none."""
+    """Return the position in a cursor; an empty list for an empty cursor."""
     if not cursor:
         return []
     try:
         position: object = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except ValueError as error:
-        raise InvalidInput(_NO_CURSOR) from error
-    if not isinstance(position, list) or not position:
-        raise InvalidInput(_NO_CURSOR)
-    held = cast("list[object]", position)
-    if any(isinstance(part, bool) or (isinstance(part, str) and not _is_storable(part)) for part in held):
-        raise InvalidInput(_NO_CURSOR)
+        raise InvalidInput(_BAD_CURSOR) from error
+    held = list_of(position)
+    if not held or any(isinstance(part, bool) or (isinstance(part, str) and not _is_storable(part)) for part in held):
+        raise InvalidInput(_BAD_CURSOR)
     return held
 
 
@@ -346,7 +334,6 @@ def _is_storable(text: str) -> bool:
 
 def _moment(text: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(text)
-        return moment.astimezone(UTC)
+        return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise InvalidInput(f"{text[:40]!r} is no time: write it as 2026-01-31T12:00:00+00:00") from error
+        raise InvalidInput(f"{text[:40]!r} is not a time: write it as 2026-01-31T12:00:00+00:00") from error

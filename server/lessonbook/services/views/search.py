@@ -1,4 +1,4 @@
-"""Search over the lessons of all agents: the database finds candidates, the scorer that serving uses orders them."""
+"""Search over the lessons of all agents: the database finds candidates, the scorer of serving orders them."""
 
 from collections.abc import Callable, Mapping
 from heapq import nlargest
@@ -13,9 +13,9 @@ from lessonbook.store import lessons as lesson_rows
 
 FOUND_MAX: Final = 1_000
 COMPARED_MAX: Final = 100
-"""Lessons that are compared with the query in full: reading and indexing one takes a tenth of a millisecond."""
+"""Lessons that are scored against the query: reading and indexing one takes 0.1 ms."""
 MATCHED_MAX: Final = 4_000
-"""Documents the database may have to rank: a query's rarest words are looked up until they stand in so many."""
+"""Documents that the database may have to rank: the query's rarest words are looked up until they match this many."""
 LEAST_WORDS: Final = 4
 _READ_AT_ONCE: Final = 150
 
@@ -28,9 +28,10 @@ def search(
     least: int,
     similar: Mapping[str, float] | None = None,
 ) -> list[Lesson]:
-    """Return lessons that are `wanted` and share a telling word with `query` or are `similar`, most relevant first.
+    """Return lessons that are `wanted` and share a rare word with `query` or are `similar`, most relevant first.
 
-    There are at least `least` of them where the database finds so many among `FOUND_MAX`.
+    At least `least` are returned where the database finds that many among its best `FOUND_MAX`. `similar` has cosine
+    similarities from an embedding model, by lesson id.
     """
     subjects = subjects_of(query)
     words = [*asked_words(query), *subjects]
@@ -53,7 +54,7 @@ def search(
 
 
 def _telling(frequency: Mapping[str, int]) -> list[str]:
-    """Return the rarest words that are there at all, as many as `MATCHED_MAX` allows, at least `LEAST_WORDS`."""
+    """Return the rarest words that some document holds: as many as `MATCHED_MAX` allows, at least `LEAST_WORDS`."""
     telling: list[str] = []
     matched = 0
     for word in sorted(filter(frequency.get, frequency), key=lambda word: (frequency[word], word)):

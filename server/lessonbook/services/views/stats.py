@@ -1,4 +1,4 @@
-"""Stats: figures as proof allows. A ratio never stands without its interval, and below ten events none is told."""
+"""Figures of projects, agents and lessons. A ratio always has its interval, and is left out below ten events."""
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
@@ -29,6 +29,7 @@ from lessonbook.experiment.lift import Lift, RunTotals, lift_of, service_lift
 from lessonbook.experiment.policy import HOLDOUT_SHARE
 from lessonbook.services.cache.measured import effect_of as effect_of_lesson
 from lessonbook.services.cache.measured import evidence_of, readiness
+from lessonbook.services.lesson_results import result_of
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.scoring import sides_of
 from lessonbook.store import evidence as evidence_rows
@@ -101,10 +102,8 @@ def _of_agents(
 
 
 def _pooled(rows: Sequence[AgentSums]) -> Effect | NotEnough:
-    """Return the effect of all lessons taken together: each event counts the same, whichever lesson's it is."""
-    total = Evidence()
-    for row in rows:
-        total = total + Evidence.from_document(row.effect)
+    """Return the effect of all lessons together, in which every event has the same weight."""
+    total = sum((Evidence.from_document(row.effect) for row in rows), Evidence())
     if total.events < EVENTS_MIN:
         return "not enough data"
     found = effect_of(total)
@@ -121,7 +120,7 @@ def _service_lift(
     now: datetime,
     both: Sequence[RunTotals],
 ) -> ServiceLift:
-    """Return issues spared per 100 runs, runs with lessons against those held out, and what is missing to tell it."""
+    """Return issues prevented per 100 runs, runs with lessons against held-out ones, or what measuring it lacks."""
     served, held_out = both
     note = agent_name and readiness(connection, project, agent_name, work.settings.learning.mode, now).sentence()
     enough = min(served.runs, held_out.runs) >= EVENTS_MIN
@@ -144,7 +143,7 @@ def _interval(lift: Lift | None) -> dict[str, float]:
 
 
 def _rate(prevented: int, verdicts: int) -> PreventionRate | None:
-    """Return preventions ÷ verdicts with its score interval."""
+    """Return preventions ÷ verdicts with its 95 % Wilson interval."""
     if not verdicts:
         return None
     share = prevented / verdicts
@@ -153,7 +152,7 @@ def _rate(prevented: int, verdicts: int) -> PreventionRate | None:
 
 
 def _trend(days: Sequence[ActivityDay], today: date) -> list[WeekFigures]:
-    """Return the last weeks, oldest first, from the first in which anything happened; a week begins on Monday."""
+    """Return the last `TREND_WEEKS` weeks from the first activity on, oldest first; a week begins on Monday."""
     sums: dict[date, dict[str, int]] = {}
     for row in days:
         day = date.fromisoformat(row.day)
@@ -175,7 +174,7 @@ def _week(begins: date, sums: dict[str, int]) -> WeekFigures:
 
 
 async def by_agent(work: Workspace, caller: Caller, agent_name: str = "") -> list[AgentFigures]:
-    """Return the statistics view's rows of the project, an agent each."""
+    """Return the rows of the statistics view, one for each agent of the project, or for one agent."""
     name = work.roster.resolve(agent_name) if agent_name else ""
     return await work.store.read(lambda connection: figures.by_agent(connection, caller.project, name))
 
@@ -213,7 +212,7 @@ def _of_lesson(connection: Connection, caller: Caller, lesson_id: str, since: da
 
 
 def _lesson_lift(connection: Connection, caller: Caller, lesson: Lesson) -> LessonLift:
-    """Return issues spared per 100 runs in which a coin decided on the lesson, shown against withheld."""
+    """Return issues prevented per 100 runs in which the coin decided on the lesson, shown against withheld."""
     evidence = evidence_of(lesson, figures.exposures_of(connection, caller.project, lesson.id))
     seen = evidence.total()
     enough = evidence.events >= EVENTS_MIN and seen.withheld > 0
@@ -232,11 +231,5 @@ def _sum(rows: Iterable[tuple[object, ...]], name: str) -> int:
 
 
 def _recurring(lesson: Lesson) -> RecurringIssue:
-    return RecurringIssue(
-        lesson_id=lesson.id,
-        text=lesson.lesson_text,
-        agent_name=lesson.agent_name,
-        severity=lesson.severity_name,
-        issues=lesson.issue_count,
-        last_seen_at=lesson.last_seen_at.isoformat() if lesson.last_seen_at else None,
-    )
+    seen_at = lesson.last_seen_at.isoformat() if lesson.last_seen_at else None
+    return result_of(RecurringIssue, lesson, issues=lesson.issue_count, last_seen_at=seen_at)

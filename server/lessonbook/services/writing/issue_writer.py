@@ -248,8 +248,7 @@ class IssueWriter:
         """Write all that was planned, for a run whose row is there already. See `close`."""
         counts = Counter(line.action for line in self.lines)
         self.ledger.note("refine", self.run_id, {"issues": len(self.lines), **(details or {}), **counts})
-        if not self.ledger.write():
-            raise Retry
+        self.ledger.write()
         return Refinement(refinement_run_id=self.run_id, issues=self.lines)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from lessonbook.domain.errors import NotFound
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_names import content_hash, text_name
 from lessonbook.domain.lesson_status import SERVABLE, Action, Status, allowed_targets
@@ -18,6 +19,7 @@ from lessonbook.search.subjects import document_of
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import audit
 from lessonbook.store import lessons as lesson_rows
+from lessonbook.store.engine import Retry
 from lessonbook.store.types import Row
 
 
@@ -70,6 +72,16 @@ class Ledger:
         held = self._held or frozenset()
         mine = [lesson.id for lesson in looked.values() if lesson.agent_name in held]
         return looked | lesson_rows.find(self.connection, self.caller.project, mine, lock=True)
+
+    def lesson(self, lesson_id: str) -> Lesson:
+        """Return one lesson, as `lessons` does.
+
+        Raises:
+            NotFound: it does not exist.
+        """
+        if (found := self.lessons([lesson_id]).get(lesson_id)) is None:
+            raise NotFound.lesson(lesson_id, self.caller.project)
+        return found
 
     def _change(self, lesson_id: str, agent_name: str) -> None:
         """Note that a lesson changes."""
@@ -218,10 +230,14 @@ class Ledger:
             planned.clear()
         return True
 
-    def write(self) -> bool:
-        """Write all that was planned, the audit entries and last the revisions. False as for `flush`."""
+    def write(self) -> None:
+        """Write all that was planned, the audit entries and last the revisions.
+
+        Raises:
+            Retry: one of a new lesson's names was taken meanwhile.
+        """
         if not self.flush():
-            return False
+            raise Retry
         audit.append(
             self.connection,
             project=self.caller.project,
@@ -231,7 +247,6 @@ class Ledger:
             now=self.now,
         )
         lesson_rows.mark_changed(self.connection, self.caller.project, self._changed)
-        return True
 
     def _version(
         self,
