@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterable
 from math import log
 from typing import Final, cast
 
-from lessonbook.classify.cvss import score_in, severity_of_base_score
+from lessonbook.classify.cvss import score_in
 from lessonbook.classify.text_model import features_of, load_model, load_table, softmax
-from lessonbook.domain.vocabulary import Category, Severity
+from lessonbook.domain.vocabulary import Category, Severity, severity_of_score
 from lessonbook.search.lexicon.weaknesses import broader, weaknesses_in
 from lessonbook.search.tokenizer import READ_MAX
 
@@ -138,14 +138,14 @@ def severity_of(text: str) -> Severity:
     beginning = text[:READ_MAX]
     score = score_in(beginning)
     if score is not None:
-        return severity_of_base_score(score)
+        return severity_of_score(score)
     named = _usual_score(f"CWE-{number}" for number in _WEAKNESS.findall(beginning))
     if named is not None:
-        return severity_of_base_score(named)
+        return severity_of_score(named)
     word = _severity_of_words(beginning)
     if word != "critical" and len(beginning) >= _LEAST_OF_A_REPORT and _REPORT.search(beginning):
         spoken_of = _usual_score(sighting.cwe for sighting in weaknesses_in(beginning))
-        return word if spoken_of is None else severity_of_base_score(spoken_of)
+        return word if spoken_of is None else severity_of_score(spoken_of)
     return word
 
 
