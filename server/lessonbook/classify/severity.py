@@ -173,8 +173,7 @@ def category_of(text: str) -> Category:
     if not named and not model.known_words(features):
         return "other"
     scores = {
-        label: log(probability) + _bonus(label, named)
-        for label, probability in model.probabilities_of(features).items()
+        label: log(probability) + _bonus(label, named) for label, probability in model.probabilities(features).items()
     }
     probabilities = softmax(scores)
     best = max(probabilities, key=lambda label: probabilities[label])

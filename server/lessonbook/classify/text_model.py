@@ -38,12 +38,8 @@ class TextModel:
     scale: dict[str, float]
     weights: dict[str, tuple[float, ...]]
 
-    def probabilities(self, text: str) -> dict[str, float]:
-        """Return the probability of each label; they add up to 1."""
-        return self.probabilities_of(features_of(text))
-
-    def probabilities_of(self, features: Mapping[str, float]) -> dict[str, float]:
-        """Return the probability of each label, given `features_of` a text."""
+    def probabilities(self, features: Mapping[str, float]) -> dict[str, float]:
+        """Return the probability of each label, given `features_of` a text; they add up to 1."""
         scores = list(self.bias)
         for term, value in _unit(features, self.scale):
             for label, weight in enumerate(self.weights[term]):
