@@ -144,7 +144,7 @@ def severity_of(text: str) -> Severity:
         return severity_of_score(named)
     word = _severity_of_words(beginning)
     if word != "critical" and len(beginning) >= _LEAST_OF_A_REPORT and _REPORT.search(beginning):
-        spoken_of = _usual_score(sighting.cwe for sighting in weaknesses_in(beginning))
+        spoken_of = _usual_score(mention.cwe for mention in weaknesses_in(beginning))
         return word if spoken_of is None else severity_of_score(spoken_of)
     return word
 

@@ -77,7 +77,7 @@ class Sketch:
     def weaknesses(self) -> dict[str, float]:
         """The CWEs that the beginning of the text tells, with their strength; looked for when first asked."""
         if self._weaknesses is None:
-            self._weaknesses = {sighting.cwe: sighting.strength for sighting in weaknesses_in(self._text)}
+            self._weaknesses = {mention.cwe: mention.strength for mention in weaknesses_in(self._text)}
         return self._weaknesses
 
     def is_other_story(self, other: "Sketch") -> bool:

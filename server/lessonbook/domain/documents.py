@@ -21,7 +21,8 @@ Label = Annotated[str, StringConstraints(pattern=r"^\S(?s:.*\S)?$")]
 _Form = TypeVar("_Form")
 _WORDINGS: Final = {
     "unexpected_keyword_argument": "is not a key that is known here",
-    "string_pattern_mismatch": "has to be a text of the right form",
+    "string_pattern_mismatch": "is {input!r}, which has not the right form",
+    "tuple_type": "has to be a list",
 }
 
 
@@ -43,7 +44,7 @@ def load_toml(file: Traversable, form: type[_Form]) -> _Form:
         return TypeAdapter(form).validate_python(document)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-        wording = _WORDINGS.get(fault["type"], fault["msg"])
+        wording = _WORDINGS.get(fault["type"], "{msg}").format(**fault)
         raise ConfigError(f"{file.name}: {_place(document, fault['loc'])}: {wording}") from None
 
 
