@@ -1,16 +1,18 @@
 """A severity and a category for an issue whose reporter gave none.
 
-A score in the text decides, then the weakness it names or, in a report of a vulnerability, speaks of, then its gravest
-word. Categories come from a model trained on the packaged catalogue.
+The severity comes from a score in the text, else from a weakness that it cites, else, in a report of a vulnerability,
+from one that it describes, else from its gravest word. Categories come from a model trained on the packaged catalogue.
 """
 
 import re
 from collections.abc import Collection, Iterable
+from functools import cache
 from math import log
 from typing import Final, cast
 
 from lessonbook.classify.cvss import score_in
-from lessonbook.classify.text_model import features_of, load_model, load_table, softmax
+from lessonbook.classify.text_model import features_of, load_model, softmax
+from lessonbook.domain.documents import load_model_file
 from lessonbook.domain.vocabulary import Category, Severity, severity_of_score
 from lessonbook.search.lexicon.weaknesses import broader, weaknesses_in
 from lessonbook.search.tokenizer import READ_MAX
@@ -122,31 +124,29 @@ _REPORT: Final = re.compile(
     re.I,
 )
 _LEAST_OF_A_REPORT: Final = 60
-"""Characters below which a text counts as a remark, not as a report of a vulnerability."""
+"""The fewest characters of a report of a vulnerability; a shorter text is a remark."""
 _WEAKNESS: Final = re.compile(r"\bCWE[- ]?(\d{1,4})\b", re.I)
 
 _NAMED_FIELD: Final = 0.8
 _SPELLED_OUT: Final = 2.0
-"""What a word that names a field adds to the model's log-probability of it; more where such words mean nothing else."""
+"""What a word that names a category adds to its log-probability; more where its words have no other sense."""
 _UNMISTAKABLE: Final = frozenset({"documentation", "infrastructure"})
 _LEAST_CATEGORY: Final = 0.3
-"""The least probability for a category to be told where no word names it."""
+"""The least probability of a category that no word names."""
 
 
 def severity_of(text: str) -> Severity:
     """Return the severity that an issue's words suggest; `medium` where they suggest none."""
     beginning = text[:READ_MAX]
     score = score_in(beginning)
+    if score is None:
+        score = _usual_score(f"CWE-{number}" for number in _WEAKNESS.findall(beginning))
     if score is not None:
         return severity_of_score(score)
-    named = _usual_score(f"CWE-{number}" for number in _WEAKNESS.findall(beginning))
-    if named is not None:
-        return severity_of_score(named)
-    word = _severity_of_words(beginning)
-    if word != "critical" and len(beginning) >= _LEAST_OF_A_REPORT and _REPORT.search(beginning):
-        spoken_of = _usual_score(mention.cwe for mention in weaknesses_in(beginning))
-        return word if spoken_of is None else severity_of_score(spoken_of)
-    return word
+    severity = _severity_of_words(beginning)
+    if severity != "critical" and len(beginning) >= _LEAST_OF_A_REPORT and _REPORT.search(beginning):
+        score = _usual_score(mention.cwe for mention in weaknesses_in(beginning))
+    return severity if score is None else severity_of_score(score)
 
 
 def _severity_of_words(text: str) -> Severity:
@@ -156,9 +156,15 @@ def _severity_of_words(text: str) -> Severity:
     return "medium"
 
 
+@cache
+def _mean_scores() -> dict[str, float]:
+    """Return the mean CVSS score of advisories by the number of their CWE, written by `bench/train_severity.py`."""
+    return load_model_file("severity")["weaknesses"]
+
+
 def _usual_score(weaknesses: Iterable[str]) -> float | None:
     """Return the highest mean score of `weaknesses`, or of what each is a special case of; None for unknown ones."""
-    known = load_table("severity", "weaknesses")
+    known = _mean_scores()
     numbers = ((cwe.removeprefix("CWE-") for cwe in (weakness, *broader(weakness))) for weakness in weaknesses)
     scores = (next((known[number] for number in family if number in known), None) for family in numbers)
     return max((score for score in scores if score is not None), default=None)
@@ -172,11 +178,9 @@ def category_of(text: str) -> Category:
     features = features_of(beginning)
     if not named and not model.known_words(features):
         return "other"
-    scores = {
-        label: log(probability) + _bonus(label, named) for label, probability in model.probabilities(features).items()
-    }
-    probabilities = softmax(scores)
-    best = max(probabilities, key=lambda label: probabilities[label])
+    chances = model.probabilities(features)
+    probabilities = softmax({label: log(chance) + _bonus(label, named) for label, chance in chances.items()})
+    best = max(probabilities, key=probabilities.__getitem__)
     return cast("Category", best) if best in named or probabilities[best] >= _LEAST_CATEGORY else "other"
 
 

@@ -3,8 +3,9 @@
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
+from importlib import resources
 from importlib.resources.abc import Traversable
-from typing import Annotated, Final, TypeGuard, TypeVar, cast
+from typing import Annotated, Any, Final, TypeGuard, TypeVar, cast
 
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
@@ -18,6 +19,7 @@ Phrases = tuple[Phrase, ...]
 Label = Annotated[str, StringConstraints(pattern=r"^\S(?s:.*\S)?$")]
 """A text of a data file, without white space around it."""
 
+_MODEL_VERSION: Final = 1
 _Form = TypeVar("_Form")
 _WORDINGS: Final = {
     "unexpected_keyword_argument": "is not a key that is known here",
@@ -46,6 +48,15 @@ def load_toml(file: Traversable, form: type[_Form]) -> _Form:
         fault = error.errors(include_url=False)[0]
         wording = _WORDINGS.get(fault["type"], "{msg}").format(**fault)
         raise ConfigError(f"{file.name}: {_place(document, fault['loc'])}: {wording}") from None
+
+
+def load_model_file(name: str) -> dict[str, Any]:
+    """Return the content of the packaged model `data/models/{name}.json`, which a script of `bench/` writes."""
+    text = (resources.files("lessonbook") / "data" / "models" / f"{name}.json").read_text(encoding="utf-8")
+    content: dict[str, Any] = json.loads(text)
+    if content.get("version") != _MODEL_VERSION:
+        raise ValueError(f"model {name}: version has to be {_MODEL_VERSION}")
+    return content
 
 
 def _place(value: object, path: Sequence[int | str]) -> str:
