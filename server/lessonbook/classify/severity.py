@@ -5,10 +5,10 @@ from one that it describes, else from its gravest word. Categories come from a m
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from math import log
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 from lessonbook.classify.cvss import score_in
 from lessonbook.classify.text_model import features_of, load_model, softmax
@@ -17,11 +17,17 @@ from lessonbook.domain.vocabulary import Category, Severity, severity_of_score
 from lessonbook.search.lexicon.weaknesses import broader, weaknesses_in
 from lessonbook.search.tokenizer import READ_MAX
 
-_SEVERITIES: Final[tuple[tuple[Severity, re.Pattern[str]], ...]] = (
-    (
-        "critical",
-        re.compile(
-            r"\b(?:sql injection|remote code execution|rce|command injection|auth\w* bypass|credential leak"
+_Name = TypeVar("_Name", bound=str)
+
+
+def _patterns(words: Mapping[_Name, str]) -> dict[_Name, re.Pattern[str]]:
+    return {name: re.compile(rf"\b(?:{either})\b", re.I) for name, either in words.items()}
+
+
+_SEVERITIES: Final[Mapping[Severity, re.Pattern[str]]] = _patterns(
+    {
+        "critical": (
+            r"sql injection|remote code execution|rce|command injection|auth\w* bypass|credential leak"
             r"|hard-?coded (?:password|secret|credential|key)s?|plain ?text passwords?|arbitrary code|deserializ\w+"
             r"|privilege escalation|production (?:is )?down|leak(?:s|ed)? (?:secrets?|passwords?|credentials?)"
             r"|(?:data|records?|rows?|orders?|payments?) (?:loss|(?:are|is|was|were|gets?|got) (?:silently )?lost)"
@@ -29,87 +35,43 @@ _SEVERITIES: Final[tuple[tuple[Severity, re.Pattern[str]], ...]] = (
             r"(?:data|records?|rows|files|backups?)"
             r"|data ?loss|(?:secrets?|passwords?|credentials?|api keys?|private keys?) (?:are |is |was |were )?"
             r"(?:committed|checked in|published|exposed|leaked|stored in plain ?text|written to the log|logged)"
-            r"|without (?:any )?(?:password|authentication|login)|anyone can (?:log ?in|delete|read|change|access))\b",
-            re.I,
+            r"|without (?:any )?(?:password|authentication|login)|anyone can (?:log ?in|delete|read|change|access)"
         ),
-    ),
-    (
-        "high",
-        re.compile(
-            r"\b(?:injection|xss|cross-site|csrf|ssrf|path traversal|vulnerab\w+|insecure|crash\w*|deadlock\w*|race"
+        "high": (
+            r"injection|xss|cross-site|csrf|ssrf|path traversal|vulnerab\w+|insecure|crash\w*|deadlock\w*|race"
             r" condition|corrupt\w*|unauthori[sz]ed|segfault|memory leak|unbounded|data leak\w*|outage|infinite loop"
             r"|weak (?:hash|cipher|crypto\w*)|out of memory|hangs? forever|charged twice|service (?:is )?unavailable"
             r"|cannot (?:log ?in|start|check ?out|pay)|regression in production|fails? in production|lost updates?"
-            r"|permissions? (?:check )?(?:is |are )?missing|wrong (?:amount|price|balance)s?)\b",
-            re.I,
+            r"|permissions? (?:check )?(?:is |are )?missing|wrong (?:amount|price|balance)s?"
         ),
-    ),
-    (
-        "low",
-        re.compile(
-            r"\b(?:typos?|misspel\w+|spelling|naming|renam\w+|style|formatting|white ?space|indentation"
+        "low": (
+            r"typos?|misspel\w+|spelling|naming|renam\w+|style|formatting|white ?space|indentation"
             r"|unused (?:imports?|variables?|arguments?)|docstrings?|cosmetic\w*|nit|readme|changelog|comments? (?:is|are)"
             r" (?:outdated|wrong|missing)|import order|line too long|trailing comma|wording|alignment of|magic numbers?"
-            r"|dead code|todo)\b",
-            re.I,
+            r"|dead code|todo"
         ),
-    ),
+    }
 )
 
-_CATEGORIES: Final[tuple[tuple[Category, re.Pattern[str]], ...]] = (
-    (
-        "security",
-        re.compile(
-            r"\b(?:injection|xss|csrf|ssrf|auth\w*|passwords?|secrets?|credentials?|tokens?|encrypt\w*|vulnerab\w+"
-            r"|insecure|cve-\d|cwe-\d|traversal|privileges?|sanitiz\w+|tls|certificates?|permissions?|pickle)\b",
-            re.I,
+_CATEGORIES: Final[Mapping[Category, re.Pattern[str]]] = _patterns(
+    {
+        "security": (
+            r"injection|xss|csrf|ssrf|auth\w*|passwords?|secrets?|credentials?|tokens?|encrypt\w*|vulnerab\w+|insecure"
+            r"|cve-\d|cwe-\d|traversal|privileges?|sanitiz\w+|tls|certificates?|permissions?|pickle"
         ),
-    ),
-    ("testing", re.compile(r"\b(?:tests?|flaky|coverage|mock\w*|fixtures?|assert\w*)\b", re.I)),
-    (
-        "performance",
-        re.compile(
-            r"\b(?:slow\w*|latency|n\+1|performance|throughput|memory usage|timeouts? under load|cache misses)\b", re.I
+        "testing": r"tests?|flaky|coverage|mock\w*|fixtures?|assert\w*",
+        "performance": r"slow\w*|latency|n\+1|performance|throughput|memory usage|timeouts? under load|cache misses",
+        "reliability": r"timeouts?|retr(?:y|ies)|crash\w*|deadlock\w*|race|leaks?|unhandled|hang\w*|outage|restarts?",
+        "data": r"migrations?|schema|data ?loss|duplicates? rows?|null values?|dataset|leakage",
+        "infrastructure": (
+            r"docker\w*|kubernetes|k8s|helm|terraform|pods?|containers?|deploy\w*|pipelines?|nginx|ci|rollbacks?"
         ),
-    ),
-    (
-        "reliability",
-        re.compile(
-            r"\b(?:timeouts?|retr(?:y|ies)|crash\w*|deadlock\w*|race|leaks?|unhandled|hang\w*|outage|restarts?)\b", re.I
-        ),
-    ),
-    ("data", re.compile(r"\b(?:migrations?|schema|data ?loss|duplicates? rows?|null values?|dataset|leakage)\b", re.I)),
-    (
-        "infrastructure",
-        re.compile(
-            r"\b(?:docker\w*|kubernetes|k8s|helm|terraform|pods?|containers?|deploy\w*|pipelines?|nginx|ci|rollbacks?)\b",
-            re.I,
-        ),
-    ),
-    (
-        "api-design",
-        re.compile(
-            r"\b(?:endpoints?|status codes?|pagination|rest|openapi|graphql|backwards?[- ]compat\w+|versioning)\b", re.I
-        ),
-    ),
-    (
-        "ui",
-        re.compile(
-            r"\b(?:aria|accessib\w+|a11y|contrast|keyboard|screen readers?|layout|css|render\w*|components?)\b", re.I
-        ),
-    ),
-    (
-        "documentation",
-        re.compile(r"\b(?:docs?|documentation|readme|docstrings?|changelog|typos?|tutorials?|guides?)\b", re.I),
-    ),
-    (
-        "maintainability",
-        re.compile(r"\b(?:duplicat\w+|complex\w*|refactor\w*|unused|dead code|naming|readab\w+)\b", re.I),
-    ),
-    (
-        "correctness",
-        re.compile(r"\b(?:wrong|incorrect|bug|off[- ]by[- ]one|exception|error|fails?|broken|null|none)\b", re.I),
-    ),
+        "api-design": r"endpoints?|status codes?|pagination|rest|openapi|graphql|backwards?[- ]compat\w+|versioning",
+        "ui": r"aria|accessib\w+|a11y|contrast|keyboard|screen readers?|layout|css|render\w*|components?",
+        "documentation": r"docs?|documentation|readme|docstrings?|changelog|typos?|tutorials?|guides?",
+        "maintainability": r"duplicat\w+|complex\w*|refactor\w*|unused|dead code|naming|readab\w+",
+        "correctness": r"wrong|incorrect|bug|off[- ]by[- ]one|exception|error|fails?|broken|null|none",
+    }
 )
 
 _REPORT: Final = re.compile(
@@ -150,7 +112,7 @@ def severity_of(text: str) -> Severity:
 
 
 def _severity_of_words(text: str) -> Severity:
-    for severity, pattern in _SEVERITIES:
+    for severity, pattern in _SEVERITIES.items():
         if pattern.search(text):
             return severity
     return "medium"
@@ -174,7 +136,7 @@ def category_of(text: str) -> Category:
     """Return the category that the words of an issue suggest; `other` where they suggest none."""
     beginning = text[:READ_MAX]
     model = load_model("category")
-    named = {category for category, pattern in _CATEGORIES if pattern.search(beginning)}
+    named = {category for category, pattern in _CATEGORIES.items() if pattern.search(beginning)}
     features = features_of(beginning)
     if not named and not model.known_words(features):
         return "other"

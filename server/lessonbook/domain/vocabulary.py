@@ -41,6 +41,11 @@ SHARED_AGENT: Final = "*"
 """The agent whose lessons are candidates for every agent of a project."""
 
 
+def words(text: str) -> frozenset[str]:
+    """Return the words of `text`, as a set to look them up in."""
+    return frozenset(text.split())
+
+
 def severity_of_score(score: float) -> Severity:
     """Return the qualitative rating of a CVSS base score, 0 to 10 (FIRST, CVSS 3.1 specification, section 5).
 

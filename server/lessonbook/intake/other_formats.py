@@ -8,7 +8,7 @@ _FOR_SARIF: Final = "have it write SARIF"
 _FOR_JUNIT: Final = "have it write JUnit XML"
 
 
-class _Format(NamedTuple):
+class _OtherFormat(NamedTuple):
     """A format: its name, the members by which its objects are known, and what to do instead of reporting it."""
 
     name: str
@@ -16,8 +16,8 @@ class _Format(NamedTuple):
     instead: str
 
 
-def _known(name: str, members: str, instead: str = "") -> _Format:
-    return _Format(name, frozenset(members.split("|")), instead)
+def _known(name: str, members: str, instead: str = "") -> _OtherFormat:
+    return _OtherFormat(name, frozenset(members.split("|")), instead)
 
 
 _OBJECTS: Final = (
@@ -129,7 +129,7 @@ def not_junit(root: str) -> str:
     return f"is XML, but not a JUnit report{known}"
 
 
-def _known_by(formats: Iterable[_Format], members: Collection[str]) -> str:
+def _known_by(formats: Iterable[_OtherFormat], members: Collection[str]) -> str:
     names = set(members)
     return next((_sentence(name, instead) for name, needed, instead in formats if needed <= names), "")
 
