@@ -1,13 +1,13 @@
 """How well commits are routed to the area their files lie in, by their message alone (`routing_commits.jsonl`)."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
 from unittest.mock import patch
 
 from bench.evaluation import Evaluation, Goal, Row, macro_f1, read_rows
-from lessonbook.classify import areas
+from lessonbook.classify import roster as roster_module
 from lessonbook.classify.roster import load_roster
 from lessonbook.classify.text_model import TextModel
 
@@ -45,13 +45,12 @@ def evaluate(data: Path) -> Evaluation:
 
 
 def areas_of(rows: Sequence[Row], model: TextModel | None = None) -> list[str]:
-    """Return the area the router tells of each row's words, with another area model in place of the packaged one."""
+    """Return the likeliest area of each row's words, with another area model in place of the packaged one."""
     roster = load_roster()
-    ask: Callable[[str], tuple[str, float] | None] = partial(roster.area_of, files=())
-    if model is None:
-        return [(ask(row["query"]) or ("", 0.0))[0] for row in rows]
-    with patch.object(areas, "load_model", return_value=model):
-        return [(ask(row["query"]) or ("", 0.0))[0] for row in rows]
+    places = roster.hints.of_files(())
+    with patch.object(roster_module, "load_model", return_value=model) if model else nullcontext():
+        areas = [roster.areas(row["query"], roster.hints.of_text(row["query"]), places) for row in rows]
+    return [max(each, key=each.__getitem__, default="") for each in areas]
 
 
 def f1_of(label: str, truth: Sequence[str], predicted: Sequence[str]) -> float:

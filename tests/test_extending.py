@@ -18,12 +18,13 @@ from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.mcp_server import build_server
 from lessonbook.edges.operations import OPERATIONS, Operation
 from lessonbook.edges.transport.http import build_app
-from lessonbook.intake import MEMBERS, READERS, read_report
+from lessonbook.intake import MEMBERS, READERS
 from lessonbook.intake.json_records import Layout, open_records
 from lessonbook.intake.report_file import ReportFile
 from lessonbook.screening.lint import screen as lint
 from lessonbook.search.index import RelevanceIndex
 from lessonbook.search.score import Compared, RelevanceModel, load_relevance_model
+from tests.reading import read_report
 
 ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "docs" / "extending.md").read_text()

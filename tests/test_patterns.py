@@ -27,9 +27,10 @@ STEPS_MAX = 100_000
 PARTS = 16
 """In so many tests the patterns are looked at, so that several processes can share the work."""
 MADE_BY_FUNCTIONS = {
-    "screening/lint/advice.py": "kept in the module's table of advice, and found there",
-    "screening/lint/speech.py": "kept in the module's tables of signs, and found there",
+    "classify/severity.py": "kept in the module's tables of words, and found there",
+    "screening/lint/mood.py": "kept in the tables of signs in advice.py and speech.py, and found there",
     "screening/secrets/formats.py": "compiled when a hint of its is met, from the table FORMATS",
+    "screening/secrets/places.py": "kept in the module's table of commands, and found there",
 }
 """Modules in which a function compiles a pattern from what it is given, and where those patterns are found. Data files
 hold no patterns: one that did would need such a function."""

@@ -19,16 +19,20 @@ COLOURS = TextModel(
 )
 
 
+def of(text: str) -> dict[str, float]:
+    return COLOURS.probabilities(features_of(text))
+
+
 def test_probabilities_add_up_to_one_and_follow_the_words():
-    roses, sky = COLOURS.probabilities("A rose is a rose"), COLOURS.probabilities("the blue sky")
+    roses, sky = of("A rose is a rose"), of("the blue sky")
     assert sum(roses.values()) == pytest.approx(1.0)
     assert roses["red"] > 0.9
-    assert sky["blue"] > COLOURS.probabilities("the sky")["blue"] > 0.7
+    assert sky["blue"] > of("the sky")["blue"] > 0.7
 
 
 def test_without_a_known_word_only_the_bias_speaks():
     assert COLOURS.known_words(features_of("green grass")) == 0
-    assert COLOURS.probabilities("green grass") == COLOURS.probabilities("")
+    assert of("green grass") == of("")
     assert COLOURS.known_words(features_of("roses in the sky")) == 2
 
 

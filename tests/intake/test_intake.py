@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import FileKind, Intake, ReportKind, collect
-from lessonbook.intake import open_report, read_report
-from lessonbook.intake.junit import read_junit
+from lessonbook.intake import open_report
 from lessonbook.intake.report_file import ReportFile
-from lessonbook.intake.sarif import read_sarif
+from tests.reading import read_junit, read_report, read_sarif
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 SARIF = (FIXTURES / "bandit.sarif").read_bytes()
@@ -138,7 +137,7 @@ def test_words_about_json_are_text():
         (b"<!DOCTYPE html>\n<html><body>502</body></html>", "is an HTML page, which is not read"),
         (b"<html><body>502</body></html>", "is an HTML page"),
         (b'<checkstyle version="8"><file/></checkstyle>', "is Checkstyle XML"),
-        (b'<?xml version="1.0"?><TestRun/>', "is XML, but no JUnit report: it is a TRX file"),
+        (b'<?xml version="1.0"?><TestRun/>', "is XML, but not a JUnit report: it is a TRX file"),
         (gzip.compress(SARIF), "is gzip: unpack it first"),
         (bz2.compress(SARIF), "is bzip2: unpack it first"),
         (lzma.compress(SARIF), "is xz: unpack it first"),

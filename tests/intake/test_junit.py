@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import Finding, Intake, Refused
-from lessonbook.intake.junit import DEPTH_MAX, open_junit, read_junit
+from lessonbook.intake.junit import DEPTH_MAX, open_junit
 from lessonbook.intake.report_file import CHUNK_BYTES, ReportFile
+from tests.reading import read_junit
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 FIXTURE = FIXTURES / "junit.xml"
@@ -276,9 +277,9 @@ class TestRefusals:
             (b"", "is empty"),
             (b"no xml", "is not valid XML (line 1, column 1)"),
             (b"<testsuite>", "is not valid XML"),
-            (b"<html/>", "no JUnit report"),
-            (b"<checkstyle/>", "no JUnit report: it is Checkstyle XML, which is not read: have it write SARIF"),
-            (b"<testcase/>", "no JUnit report"),
+            (b"<html/>", "not a JUnit report"),
+            (b"<checkstyle/>", "not a JUnit report: it is Checkstyle XML, which is not read: have it write SARIF"),
+            (b"<testcase/>", "not a JUnit report"),
             (b'<?xml version="1.0" encoding="klingon"?><testsuite/>', "encoding that cannot be read"),
             (b'<?xml version="1.0" encoding="idna"?><testsuite/>', "encoding that cannot be read"),
             (b'<?xml version="1.0" encoding="zlib"?><testsuite/>', "encoding that cannot be read"),

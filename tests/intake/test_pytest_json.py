@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import Finding, Intake, Refused
-from lessonbook.intake import read_report
+from tests.reading import read_report
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 DOCUMENT = (FIXTURES / "pytest_json_report.json").read_bytes()
@@ -87,7 +87,7 @@ def test_a_line_that_is_no_json_is_refused_and_the_others_are_read():
     assert intake.refused == [
         Refused("lines[2]", "is not valid JSON"),
         Refused("lines[3]", "is not valid JSON"),
-        Refused("lines[5]", "is no object"),
+        Refused("lines[5]", "is not an object"),
         Refused("lines[6]", "is nested too deeply"),
         Refused("lines[7]", "is not valid JSON"),
         Refused("lines[10]", "has no nodeid"),

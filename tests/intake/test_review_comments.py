@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import Finding, Intake, Refused
-from lessonbook.intake import read_report
+from tests.reading import read_report
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
@@ -67,7 +67,7 @@ def test_a_bad_comment_is_refused_and_the_others_are_read():
     assert [finding.description for finding in intake.findings] == ["one", "two"]
     assert intake.findings[1].fingerprint == ""
     assert [refused.place for refused in intake.refused] == ["[1]", "[2]", "[3]"]
-    assert read({"comment": 3}).refused == [Refused("comment", "is no object")]
+    assert read({"comment": 3}).refused == [Refused("comment", "is not an object")]
 
 
 @pytest.mark.parametrize("praise", ["LGTM", "Looks good to me, thanks!", ":+1:", "Nice work :tada:", "+1", "👍"])

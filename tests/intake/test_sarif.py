@@ -17,8 +17,9 @@ from lessonbook.domain.findings import Finding, Intake, Refused
 from lessonbook.intake import sarif as sarif_reader
 from lessonbook.intake.json_events import open_json
 from lessonbook.intake.report_file import ReportFile
-from lessonbook.intake.sarif import open_sarif, read_sarif
+from lessonbook.intake.sarif import open_sarif
 from lessonbook.intake.sarif_rules import canonical_rule_id, tool_prefix
+from tests.reading import read_sarif
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 DEMO = Path(__file__).parents[2] / "server" / "lessonbook" / "data" / "demo"
@@ -419,11 +420,11 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("bad", "reason"),
         [
-            (7, "is no object"),
-            (None, "is no object"),
+            (7, "is not an object"),
+            (None, "is not an object"),
             ({}, "has no message"),
             (result("  "), "has no message"),
-            (result(ruleId=5), "has a rule id that is no text"),
+            (result(ruleId=5), "has a rule id that is not text"),
             (result(ruleId="a/" * 1_000_000), "rule id has 2000000 characters; at most 1000 are read"),
             (result(ruleId="x" * 300), "rule id has 307 characters; at most 200 are kept"),
             (result("a\x00b"), "message has a NUL character at position 1; remove it"),
@@ -462,8 +463,8 @@ class TestRefusals:
             (b'{"version": "2.1.0", "runs": [', "is not valid JSON (line 1, column 31)"),
             (b"\xff\xfe\xff", "does not allow"),
             (b'{"runs": [' + b"9" * 5_000 + b"]}", "does not allow"),
-            (b"[]", "no SARIF object"),
-            (b'"secret"', "no SARIF object"),
+            (b"[]", "not a SARIF object"),
+            (b'"secret"', "not a SARIF object"),
             (b"{}", "has no list of `runs`"),
             (b'{"runs": {}, "version": "2.1.0"}', "has no list of `runs`"),
             (b'{"runs": [], "version": "2.0.0"}', "is not SARIF 2.1.0"),
@@ -514,7 +515,7 @@ class TestStreaming:
         log = {"version": "2.1.0", "runs": [run["runs"][0] for run in runs] + [{"results": [3]}]}
         intake = read_sarif(json.dumps(log))
         assert [(found.rule_id, found.severity) for found in intake.findings] == [("one:B1", "high"), ("two:B1", "low")]
-        assert intake.refused == [Refused("runs[2].results[0]", "is no object")]
+        assert intake.refused == [Refused("runs[2].results[0]", "is not an object")]
 
     @pytest.mark.parametrize("cut", [0.5, 0.8, 0.999])
     def test_a_file_that_breaks_off_is_refused_before_anything_of_it_is_read(self, cut: float):

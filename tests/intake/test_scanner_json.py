@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import FileKind, Intake, Refused
-from lessonbook.intake import read_report
+from tests.reading import read_report
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
@@ -62,12 +62,12 @@ def test_a_bad_record_is_refused_with_its_place_and_the_others_are_read():
     intake = read(records, "ruff")
     assert [finding.description for finding in intake.findings] == ["one", "two"]
     assert intake.refused == [
-        Refused("[1]", "is no object"),
+        Refused("[1]", "is not an object"),
         Refused("[2]", "has no message"),
         Refused("[3]", "file path has a NUL character at position 1; remove it"),
     ]
     intake = read({"errors": [], "results": [bandit(issue_text="one"), None]}, "bandit")
-    assert intake.refused == [Refused("results[1]", "is no object")]
+    assert intake.refused == [Refused("results[1]", "is not an object")]
     assert len(intake.findings) == 1
 
 

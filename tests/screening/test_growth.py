@@ -9,10 +9,10 @@ from lessonbook.classify.catalogue import load_catalogue
 from lessonbook.classify.roster import load_roster
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import Finding
-from lessonbook.intake import read_report
 from lessonbook.search.subjects import subjects_of
 from lessonbook.services.report.preparation import prepare
 from tests.growth import GROWTH_MAX, growth, lines_run
+from tests.reading import read_report
 
 CATALOGUE = load_catalogue(None)
 ROSTER = load_roster()

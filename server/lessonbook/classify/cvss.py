@@ -1,9 +1,7 @@
-"""Scores of the Common Vulnerability Scoring System (versions 2, 3 and 4) in texts, and their severities."""
+"""Scores of the Common Vulnerability Scoring System (versions 2, 3 and 4) in texts."""
 
 import re
-from typing import Any, Final, cast
-
-from lessonbook.domain.vocabulary import Severity
+from typing import Any, cast
 
 _VECTOR = re.compile(r"(?:\bCVSS:[234]\.\d|\bAV:[NALP])(?:/[A-Z][A-Za-z]{0,2}:[A-Z][A-Za-z]{0,5})+")
 _SCORE = re.compile(
@@ -12,18 +10,6 @@ _SCORE = re.compile(
     re.IGNORECASE,
 )
 """A number beside the name of the system; the number of a version does not count."""
-_BANDS: Final[tuple[tuple[float, Severity], ...]] = ((9.0, "critical"), (7.0, "high"), (4.0, "medium"))
-
-
-def severity_of_base_score(score: float) -> Severity:
-    """Return the qualitative rating of a base score 0..10 (FIRST, CVSS 3.1 specification, section 5).
-
-    Version 2 has no such scale of its own, version 4 has the same one.
-    """
-    for least, severity in _BANDS:
-        if score >= least:
-            return severity
-    return "low"
 
 
 def score_in(text: str) -> float | None:

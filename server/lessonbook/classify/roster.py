@@ -2,7 +2,6 @@
 
 import math
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -10,52 +9,53 @@ from functools import cache, lru_cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, Literal, get_args
 
-from lessonbook.classify.areas import area_probabilities
+from pydantic import with_config
+
 from lessonbook.classify.hints import Hints
-from lessonbook.classify.text_model import softmax
-from lessonbook.domain.documents import texts_in
+from lessonbook.classify.text_model import features_of, load_model, softmax
+from lessonbook.domain.documents import Label, Phrases, load_toml
 from lessonbook.domain.errors import ConfigError
 from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.screening.redact import redact, secret_in_id
 
 ROUTE_CONFIDENCE_MIN: Final = 0.4
-"""Below this probability work is better left to the agent that is configured for all else."""
+"""The least probability at which work is routed; below it, it goes to the default agent of the settings."""
 
-AREAS: Final = ("backend", "frontend", "infrastructure", "database", "data", "ml", "test", "docs")
-"""The fields of work an agent can belong to."""
+Area = Literal["backend", "frontend", "infrastructure", "database", "data", "ml", "test", "docs"]
+"""The field of work an agent belongs to."""
+AREAS: Final[tuple[Area, ...]] = get_args(Area)
 
-_VERSION: Final = 1
-_FIELDS: Final = frozenset({"name", "area", "answers_for", "aliases", "files", "words"})
 _SUFFIX: Final = "agent"
 
 _FILES_WEIGHT: Final = 0.8
 _WORDS_WEIGHT: Final = 0.5
 _SPECIAL_WORDS_WEIGHT: Final = 0.4
 _GENERAL_WORDS_WEIGHT: Final = 0.1
-"""What a point of files and words counts beside the area model's log-probability. In an area that the model knows, it
-has weighed most words already: those of its first agent count least, those of the others, its specialists, more."""
+"""The weights of a point for files and for words beside the area model's log-probability. In an area that the model
+knows, it has weighed most words already: those of the area's first agent count least, those of its specialists more."""
 _SHARPNESS: Final = 1.65
-"""Found on commits the model had not seen: of what is routed with confidence c, a share of c is routed rightly."""
+"""Fitted on commits the model had not seen, so that of what is routed with confidence c a share of c is right."""
 _UNKNOWN_AREA: Final = 0.1
-"""The probability, before any word, of an area that the area model does not know."""
+"""The prior probability of an area that the area model does not know."""
 _LEAST: Final = 0.01
-"""No area is ruled out by the area model alone."""
+"""The least probability of an area, so that the model alone rules none out."""
 _MIN_LIKENESS: Final = 0.5
 _SEPARATORS = re.compile(r"[\s_-]+")
 
 
+@with_config(extra="forbid")
 @dataclass(frozen=True, slots=True)
 class RosterAgent:
     """One agent: its area, what it answers for, other names, file patterns and words of its work."""
 
-    name: str
-    area: str
-    answers_for: str
-    aliases: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
-    words: tuple[str, ...] = ()
+    name: Label
+    area: Area
+    answers_for: Label
+    aliases: Phrases = ()
+    files: Phrases = ()
+    words: Phrases = ()
 
 
 _DOCS: Final = "docs"
@@ -71,7 +71,7 @@ _DOCUMENTS: Final = RosterAgent(
 class Roster:
     """The known agents; resolves their names and routes work to them."""
 
-    __slots__ = ("_claimants", "_hints", "_names", "agents")
+    __slots__ = ("_claimants", "_names", "agents", "hints")
 
     def __init__(self, agents: Iterable[RosterAgent]) -> None:
         self.agents: tuple[RosterAgent, ...] = tuple(agents)
@@ -79,16 +79,15 @@ class Roster:
             folded(name): agent.name for agent in reversed(self.agents) for name in (*agent.aliases, agent.name)
         }
         self._claimants = (*self.agents, _DOCUMENTS)
-        self._hints = Hints([agent.words for agent in self._claimants], [agent.files for agent in self._claimants])
+        self.hints = Hints([agent.words for agent in self._claimants], [agent.files for agent in self._claimants])
 
     def resolve(self, name: str) -> str:
-        """Return the roster's name for `name` or an alias of it; an unknown name comes back with secrets marked."""
+        """Return the roster's name for `name` or an alias of it; an unknown name comes back with secrets redacted."""
         stripped = name.strip()
-        known = self._names.get(folded(stripped))
-        return _unsecret(stripped) if known is None else known
+        return self._names.get(folded(stripped)) or _unsecret(stripped)
 
     def known(self, name: str) -> bool:
-        """Tell whether `name` is an agent of the roster, in any spelling, or the shared agent."""
+        """Return whether `name` is an agent of the roster, in any spelling, or the shared agent."""
         return name.strip() == SHARED_AGENT or folded(name) in self._names
 
     def find(self, name: str) -> RosterAgent | None:
@@ -108,13 +107,13 @@ class Roster:
     def route(self, text: str, files: Sequence[str] = ()) -> tuple[str, float] | None:
         """Return the agent that `text` and `files` point to and the probability that it is right, or None.
 
-        None where nothing points anywhere: no agent claims a word or file, and what the area model makes of the words
-        stays below `ROUTE_CONFIDENCE_MIN`. Documentation, if no agent keeps it, goes to the agent with the most words
-        or files in it. Ties go to the agent that comes first in the roster.
+        None where no agent claims a word or file, and the area model's best stays below `ROUTE_CONFIDENCE_MIN`.
+        Documentation, if no agent keeps it, goes to the agent with the most words or files in it. Ties go to the agent
+        that comes first in the roster.
         """
-        words, files_found = self._hints.of_text(text), self._hints.of_files(files)
-        areas = self._areas(text, words, files_found)
-        evidence = [from_text + from_files for from_text, from_files in zip(words, files_found, strict=True)]
+        words, places = self.hints.of_text(text), self.hints.of_files(files)
+        areas = self.areas(text, words, places)
+        evidence = list(map(sum, zip(words, places, strict=True)))
         documents = areas.get(_DOCS) == max(areas.values(), default=0.0)
         best: tuple[str, float] | None = None
         for area, probability in areas.items():
@@ -128,21 +127,15 @@ class Roster:
         return best[0], round(best[1], 4)
 
     def responsible(self, text: str, files: Sequence[str] = ()) -> str | None:
-        """Return the agent that `text` and `files` point to surely enough to act on it, or None."""
+        """Return the agent of `route` where its probability is at least `ROUTE_CONFIDENCE_MIN`, or None."""
         routed = self.route(text, files)
         return routed[0] if routed is not None and routed[1] >= ROUTE_CONFIDENCE_MIN else None
 
-    def area_of(self, text: str, files: Sequence[str] = ()) -> tuple[str, float] | None:
-        """Return the area of the work and the probability that it is right, or None without any hint.
+    def areas(self, text: str, words: Sequence[float], files: Sequence[float]) -> dict[str, float]:
+        """Return the probability of each area that the area model, or points of `hints` for words or files, support.
 
-        The area can be one that no agent of the roster has, such as `docs`.
+        An area can be one that no agent of the roster has, such as `docs`.
         """
-        areas = self._areas(text, self._hints.of_text(text), self._hints.of_files(files))
-        best = max(areas, key=lambda area: areas[area], default=None)
-        return None if best is None else (best, round(areas[best], 4))
-
-    def _areas(self, text: str, words: Sequence[float], files: Sequence[float]) -> dict[str, float]:
-        """Return the probability of each area that the words, the files or the area model speak for."""
         prior = area_probabilities(text)
         if not prior and not any(words) and not any(files):
             return {}
@@ -169,6 +162,13 @@ class Roster:
         return best, shares[str(best)]
 
 
+@with_config(extra="forbid")
+@dataclass(frozen=True, slots=True)
+class _RosterFile:
+    version: Literal[1]
+    agent: tuple[RosterAgent, ...] = ()
+
+
 @cache
 def load_roster(path: Path | None = None) -> Roster:
     """Return the roster in the TOML file `path`; without one, the packaged roster.
@@ -177,64 +177,37 @@ def load_roster(path: Path | None = None) -> Roster:
         ConfigError: the file cannot be read, or an agent in it is malformed or given twice; names file and key.
     """
     file: Traversable = resources.files("lessonbook") / "data" / "roster.toml" if path is None else path
-    try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{file.name}: cannot be read as TOML: {error}") from error
-    if unknown := sorted(document.keys() - {"version", "agent"}):
-        raise ConfigError(f"{file.name}: unknown key {unknown[0]!r}; a roster has 'version' and 'agent'")
-    if document.get("version") != _VERSION:
-        raise ConfigError(f"{file.name}: 'version' has to be {_VERSION}")
-    entries: object = document.get("agent", [])
-    if not isinstance(entries, list):
-        raise ConfigError(f"{file.name}: 'agent' has to be an array of tables")
-    agents = [_agent(entry, file.name, number) for number, entry in enumerate(cast("list[object]", entries), start=1)]
+    agents = load_toml(file, _RosterFile).agent
     _refuse_shared_names(agents, file.name)
     return Roster(agents)
 
 
-def _agent(entry: object, file: str, number: int) -> RosterAgent:
-    if not isinstance(entry, dict):
-        raise ConfigError(f"{file}: agent {number} has to be a table")
-    table = cast("dict[str, object]", entry)
-    where = f"{file}: agent {table.get('name') or number}"
-    if unknown := sorted(table.keys() - _FIELDS):
-        raise ConfigError(f"{where}: unknown key {unknown[0]!r}")
-    agent = RosterAgent(
-        name=_string(table, "name", where),
-        area=_string(table, "area", where),
-        answers_for=_string(table, "answers_for", where),
-        aliases=texts_in(table, "aliases", where),
-        files=texts_in(table, "files", where),
-        words=texts_in(table, "words", where),
-    )
-    if agent.area not in AREAS:
-        raise ConfigError(f"{where}: 'area' is {agent.area!r}; it has to be one of {', '.join(AREAS)}")
-    return agent
-
-
-def _refuse_shared_names(agents: Iterable[RosterAgent], file: str) -> None:
-    owners: dict[str, str] = {}
-    names: set[str] = set()
+def _refuse_shared_names(agents: Sequence[RosterAgent], file: str) -> None:
+    owners: dict[str, RosterAgent] = {}
     for agent in agents:
-        if agent.name in names:
-            raise ConfigError(f"{file}: agent {agent.name}: 'name' is given twice")
-        names.add(agent.name)
         for name in (agent.name, *agent.aliases):
-            owner = owners.setdefault(folded(name), agent.name)
-            if owner != agent.name:
-                raise ConfigError(f"{file}: agent {agent.name}: 'aliases' has {name!r}, which means {owner}")
+            owner = owners.setdefault(folded(name), agent)
+            if owner is not agent:
+                raise ConfigError(f"{file}: agent {agent.name}: has {name!r}, which means {owner.name} already")
 
 
-def _string(table: Mapping[str, object], name: str, where: str) -> str:
-    value = table.get(name)
-    if not isinstance(value, str) or not value.strip() or value != value.strip():
-        raise ConfigError(f"{where}: {name!r} has to be a text")
-    return value
+def area_probabilities(text: str) -> dict[str, float]:
+    """Return the probability of each area by a model trained on commits of public projects, `bench/train_routing.py`.
+
+    Empty where the model knows no word of `text`. Few words are little evidence, whatever they are: of `n` known ones
+    the log-probabilities count `n / (n + 1)`.
+    """
+    model = load_model("routing")
+    features = features_of(text)
+    known = model.known_words(features)
+    if not known:
+        return {}
+    share = known / (known + 1)
+    return softmax({area: share * math.log(chance) for area, chance in model.probabilities(features).items()})
 
 
 def folded(name: str) -> str:
-    """Return a name without what spellings of it differ in: case, blanks, dashes and the ending `Agent`."""
+    """Return a name without what its spellings differ in: case, blanks, dashes and the ending `Agent`."""
     bare = _SEPARATORS.sub("", name.casefold())
     return bare.removesuffix(_SUFFIX) or bare
 

@@ -1,10 +1,11 @@
-"""How rule ids are spelled: one canonical key for the many ways scanners and people write the same id."""
+"""The canonical key of a rule id, which scanners and people spell in many ways."""
 
 import re
-from types import MappingProxyType
+from collections.abc import Mapping
 from typing import Final
 
 from lessonbook.domain.lesson_names import CATALOGUE
+from lessonbook.domain.vocabulary import words
 
 _CWE = re.compile(r"(?:external/cwe/)?cwe[\s:_-]*0*(\d{1,5})(?:\s*:.*|\s*\(.*)?\Z", re.IGNORECASE | re.DOTALL)
 _TITLE: Final = r"(?:[\s:\u2013-]+\S.*)?\Z"
@@ -16,94 +17,47 @@ _LLM_TEN = re.compile(
     rf"(?:owasp[\s:_-]*)?(?:llm[\s:_-]+)?LLM(0[1-9]|10)(?:[\s:_-]+2025{_TITLE}|\Z)", re.IGNORECASE | re.DOTALL
 )
 _LISTABLE = re.compile(r"external/|cwe|owasp|api|llm|a0?\d", re.IGNORECASE)
-"""How every form of a published list begins; tried first, as most ids belong to none."""
+"""The beginning of every id of a published list; tried first, as most ids are not."""
 _PYLINT_NAME = re.compile(r"\A[A-Za-z]+(?:-[A-Za-z]+)+\Z")
-"""What pylint calls a rule beside its code, such as `arguments-differ`."""
+"""A rule's name in pylint, beside its code: `arguments-differ`."""
 _PREFIXED = re.compile(r"\A([A-Za-z][A-Za-z0-9_.+-]*):\s*([^\s:/][^\s:]*)\Z")
 _DOTTED = re.compile(r"\A[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){2,}\Z")
 
-_BARE_FORMS: Final = (
-    (re.compile(r"B[1-7]\d\d\Z", re.IGNORECASE), "bandit"),
-    (re.compile(r"B[089]\d\d\Z", re.IGNORECASE), "ruff"),
-    (re.compile(r"[CRWEF]\d{4}\Z", re.IGNORECASE), "pylint"),
-    (re.compile(r"(?:AL|AM|CP|CV|JJ|LT|OR|PG|RF|ST|TQ)\d\d\Z", re.IGNORECASE), "sqlfluff"),
-    (
-        re.compile(
-            r"(?:A|AIR|ANN|ARG|ASYNC|BLE|C|COM|CPY|D|DJ|DOC|DTZ|E|EM|ERA|EXE|F|FA|FAST|FBT|FIX|FLY|FURB|G|I|ICN|INP"
-            r"|INT|ISC|LOG|N|NPY|PD|PERF|PGH|PIE|PT|PTH|PYI|Q|RET|RSE|RUF|S|SIM|SLF|SLOT|T|TC|TCH|TD|TID|TRY|UP|W|YTT)"
-            r"\d{3}\Z",
-            re.IGNORECASE,
-        ),
-        "ruff",
+_BARE_FORMS: Final = {
+    "bandit": r"B[1-7]\d\d",
+    "pylint": r"[CRWEF]\d{4}",
+    "sqlfluff": r"(?:AL|AM|CP|CV|JJ|LT|OR|PG|RF|ST|TQ)\d\d",
+    "ruff": (
+        r"B[089]\d\d|PL[CERW]\d{4}|(?:A|AIR|ANN|ARG|ASYNC|BLE|C|COM|CPY|D|DJ|DOC|DTZ|E|EM|ERA|EXE|F|FA|FAST|FBT|FIX|FLY"
+        r"|FURB|G|I|ICN|INP|INT|ISC|LOG|N|NPY|PD|PERF|PGH|PIE|PT|PTH|PYI|Q|RET|RSE|RUF|S|SIM|SLF|SLOT|T|TC|TCH|TD|TID|TRY"
+        r"|UP|W|YTT)\d{3}"
     ),
-    (re.compile(r"PL[CERW]\d{4}\Z", re.IGNORECASE), "ruff"),
-    (re.compile(r"DL\d{4}\Z", re.IGNORECASE), "hadolint"),
-    (re.compile(r"SC\d{4}\Z", re.IGNORECASE), "shellcheck"),
-    (re.compile(r"CKV2?_[A-Z0-9]+_\d+\Z", re.IGNORECASE), "checkov"),
-    (re.compile(r"(?:@typescript-eslint|react|react-hooks|jsx-a11y)/[a-z0-9-]+\Z", re.IGNORECASE), "eslint"),
-    (re.compile(r"\A(?:actions|cpp|cs|go|java|js|py|rb|rust|swift)/[a-z0-9/-]+\Z", re.IGNORECASE), "codeql"),
-)
-_ESLINT_PLUGINS: Final = MappingProxyType(
-    {
-        "typescript-eslint": "@typescript-eslint",
-        "@typescript-eslint": "@typescript-eslint",
-        "react-hooks": "react-hooks",
-        "jsx-a11y": "jsx-a11y",
-    }
-)
-_UPPER_CASE_TOOLS: Final = frozenset(
-    {
-        "bandit",
-        "checkov",
-        "flake8",
-        "gosec",
-        "hadolint",
-        "owasp-api",
-        "owasp-llm",
-        "pylint",
-        "ruff",
-        "shellcheck",
-        "sqlfluff",
-    }
+    "hadolint": r"DL\d{4}",
+    "shellcheck": r"SC\d{4}",
+    "checkov": r"CKV2?_[A-Z0-9]+_\d+",
+    "eslint": r"(?:@typescript-eslint|react|react-hooks|jsx-a11y)/[a-z0-9-]+",
+    "codeql": r"(?:actions|cpp|cs|go|java|js|py|rb|rust|swift)/[a-z0-9/-]+",
+}
+"""The form of a tool's ids, where it is written without the tool and no other tool has it."""
+_BARE_PATTERNS: Final = {tool: re.compile(rf"\A(?:{form})\Z", re.IGNORECASE) for tool, form in _BARE_FORMS.items()}
+_ESLINT_PLUGINS: Final[Mapping[str, str]] = {
+    **{name: name for name in ("@typescript-eslint", "react-hooks", "jsx-a11y")},
+    "typescript-eslint": "@typescript-eslint",
+}
+_UPPER_CASE_TOOLS: Final = words(
+    "bandit checkov flake8 gosec hadolint owasp-api owasp-llm pylint ruff shellcheck sqlfluff"
 )
 _LOWER_CASE_TOOLS: Final = frozenset({"eslint", "kube-linter", "mypy", "squawk", "stylelint", "codeql", CATALOGUE})
 NEVER_BARE: Final = _UPPER_CASE_TOOLS | {"mypy"}
-"""Tools whose ids are not looked up without their tool: codes, told by their form, and mypy's words such as `index`."""
-_SEMGREP_ROOTS: Final = frozenset(
-    {
-        "ai",
-        "apex",
-        "bash",
-        "c",
-        "clojure",
-        "csharp",
-        "dockerfile",
-        "elixir",
-        "generic",
-        "go",
-        "html",
-        "java",
-        "javascript",
-        "json",
-        "kotlin",
-        "ocaml",
-        "php",
-        "problem-based-packs",
-        "python",
-        "ruby",
-        "rust",
-        "scala",
-        "solidity",
-        "swift",
-        "terraform",
-        "typescript",
-        "yaml",
-    }
+"""Tools whose ids are not looked up alone: codes, whose form shows their tool, and mypy's words such as `index`."""
+_SEMGREP_ROOTS: Final = words(
+    "ai apex bash c clojure csharp dockerfile elixir generic go html java javascript json kotlin ocaml php"
+    " problem-based-packs python ruby rust scala solidity swift terraform typescript yaml"
 )
 
 
 def spelled(text: str) -> str:
-    """Return `text` respelled by its form alone, without looking at what the catalogue holds."""
+    """Return the canonical key of a rule id, by its form alone; an unknown one stripped."""
     stripped = text.strip()
     if _LISTABLE.match(stripped) and (listed := _listed(stripped)):
         return listed
@@ -119,7 +73,7 @@ def spelled(text: str) -> str:
 
 
 def tool_of(key: str) -> str:
-    """Return the tool a canonical key belongs to, `CWE` for a CWE, or an empty string for a bare id."""
+    """Return the tool of a canonical key, `CWE` for a CWE, or an empty string for an id without a tool."""
     if key.startswith("CWE-"):
         return "CWE"
     tool, colon, _ = key.partition(":")
@@ -137,7 +91,7 @@ def twin_of(key: str) -> str | None:
 
 
 def _listed(text: str) -> str | None:
-    """Return the key of a weakness of CWE or of a place on one of OWASP's lists, with or without its title."""
+    """Return the key of a CWE or of an entry in one of OWASP's lists, written with or without its title."""
     if cwe := _CWE.match(text):
         return f"CWE-{int(cwe[1])}"
     if place := _TOP_TEN.match(text):
@@ -150,8 +104,8 @@ def _listed(text: str) -> str | None:
 
 
 def _tool_by_form(rule_id: str) -> str | None:
-    """Return the tool that alone writes its ids like `rule_id`; none of them holds a colon."""
-    return next((tool for form, tool in _BARE_FORMS if form.match(rule_id)), None)
+    """Return the tool whose ids alone have the form of `rule_id`."""
+    return next((tool for tool, pattern in _BARE_PATTERNS.items() if pattern.match(rule_id)), None)
 
 
 def _joined(tool: str, rule_id: str) -> str:

@@ -1,22 +1,19 @@
 """Small linear text models whose weights ship as data: a label and its probability from words alone."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from itertools import pairwise
 from math import exp, log, sqrt
-from typing import Final, cast
+from typing import Any
 
+from lessonbook.domain.documents import load_model_file
 from lessonbook.search.tokenizer import MODEL_READ_MAX, words_of
-
-_VERSION: Final = 1
 
 
 def terms_of(text: str) -> list[str]:
-    """Return the terms of `text` that models weigh: its stemmed words and their pairs, in order."""
+    """Return the terms of `text` that models weigh: its stemmed words, then their pairs, in order."""
     words = words_of(text[:MODEL_READ_MAX])
     return words + [f"{one} {two}" for one, two in pairwise(words)]
 
@@ -38,12 +35,8 @@ class TextModel:
     scale: dict[str, float]
     weights: dict[str, tuple[float, ...]]
 
-    def probabilities(self, text: str) -> dict[str, float]:
-        """Return the probability of each label; they add up to 1."""
-        return self.probabilities_of(features_of(text))
-
-    def probabilities_of(self, features: Mapping[str, float]) -> dict[str, float]:
-        """Return the probability of each label, given `features_of` a text."""
+    def probabilities(self, features: Mapping[str, float]) -> dict[str, float]:
+        """Return the probability of each label, given `features_of` a text; they add up to 1."""
         scores = list(self.bias)
         for term, value in _unit(features, self.scale):
             for label, weight in enumerate(self.weights[term]):
@@ -56,7 +49,7 @@ class TextModel:
 
 
 def softmax(scores: Mapping[str, float]) -> dict[str, float]:
-    """Return the probabilities proportional to e to the scores; empty for none."""
+    """Return the probabilities proportional to e to the scores; an empty mapping for no scores."""
     top = max(scores.values(), default=0.0)
     parts = {label: exp(score - top) for label, score in scores.items()}
     total = sum(parts.values())
@@ -66,32 +59,18 @@ def softmax(scores: Mapping[str, float]) -> dict[str, float]:
 @cache
 def load_model(name: str) -> TextModel:
     """Return the packaged model `data/models/{name}.json`, written by `bench/train_{name}.py`."""
-    return text_model_of(_read(name))
+    return text_model_of(load_model_file(name))
 
 
-def text_model_of(content: Mapping[str, object]) -> TextModel:
+def text_model_of(content: Mapping[str, Any]) -> TextModel:
     """Return the model that a file of weights holds, read as JSON."""
-    terms = cast("dict[str, list[float]]", content["terms"])
+    terms: dict[str, list[float]] = content["terms"]
     return TextModel(
-        labels=tuple(cast("list[str]", content["labels"])),
-        bias=tuple(cast("list[float]", content["bias"])),
+        labels=tuple(content["labels"]),
+        bias=tuple(content["bias"]),
         scale={term: values[0] for term, values in terms.items()},
         weights={term: tuple(values[1:]) for term, values in terms.items()},
     )
-
-
-@cache
-def load_table(name: str, key: str) -> dict[str, float]:
-    """Return the numbers that the packaged model `name` keeps under `key`."""
-    return cast("dict[str, float]", _read(name)[key])
-
-
-def _read(name: str) -> dict[str, object]:
-    text = (resources.files("lessonbook") / "data" / "models" / f"{name}.json").read_text(encoding="utf-8")
-    content = cast("dict[str, object]", json.loads(text))
-    if content.get("version") != _VERSION:
-        raise ValueError(f"model {name}: version has to be {_VERSION}")
-    return content
 
 
 def _unit(features: Mapping[str, float], scale: Mapping[str, float]) -> list[tuple[str, float]]:

@@ -208,10 +208,12 @@ class _Demo:
 
 
 def _findings(scanner: str) -> list[Finding]:
-    from lessonbook.intake.sarif import read_sarif
+    from lessonbook.domain.findings import collect
+    from lessonbook.intake.report_file import ReportFile
+    from lessonbook.intake.sarif import open_sarif
 
     data = (files("lessonbook") / "data" / "demo" / f"{scanner}.sarif").read_bytes()
-    return read_sarif(data, place=f"{scanner}.sarif").findings
+    return collect(open_sarif(ReportFile(data, f"{scanner}.sarif"))).findings
 
 
 def _issue(finding: Finding) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""dedup."""
+"""Whether an issue is an instance of a lesson."""

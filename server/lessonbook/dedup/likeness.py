@@ -1,17 +1,16 @@
 """How likely it is that an issue is an instance of what others described: features of two texts, and a small model."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from importlib import resources
 from itertools import pairwise
 from math import exp, log, log1p, sqrt
 from sys import intern
-from typing import Final, cast
+from typing import Final
 
+from lessonbook.domain.documents import load_model_file
 from lessonbook.search.lexicon.weaknesses import weaknesses_in
 from lessonbook.search.tokenizer import LIKENESS_READ_MAX, words_of
 
@@ -77,7 +76,7 @@ class Sketch:
     def weaknesses(self) -> dict[str, float]:
         """The CWEs that the beginning of the text tells, with their strength; looked for when first asked."""
         if self._weaknesses is None:
-            self._weaknesses = {sighting.cwe: sighting.strength for sighting in weaknesses_in(self._text)}
+            self._weaknesses = {mention.cwe: mention.strength for mention in weaknesses_in(self._text)}
         return self._weaknesses
 
     def is_other_story(self, other: "Sketch") -> bool:
@@ -282,7 +281,5 @@ class Likeness:
 @cache
 def load_likeness() -> Likeness:
     """Return the packaged model `data/models/likeness.json`, written by `bench/train_likeness.py`."""
-    text = (resources.files("lessonbook") / "data" / "models" / "likeness.json").read_text(encoding="utf-8")
-    content = cast("dict[str, object]", json.loads(text))
-    weights = cast("dict[str, float]", content["weights"])
-    return Likeness(cast("float", content["bias"]), tuple(weights[name] for name in FEATURES))
+    content = load_model_file("likeness")
+    return Likeness(content["bias"], tuple(content["weights"][name] for name in FEATURES))

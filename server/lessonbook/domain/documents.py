@@ -1,26 +1,84 @@
 """Data that others wrote: decoding it, and reaching into it without trusting its shape."""
 
 import json
-from collections.abc import Mapping
-from typing import TypeGuard, cast
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import Annotated, Any, Final, TypeGuard, TypeVar, cast
 
+from pydantic import StringConstraints, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
 from lessonbook.domain.errors import ConfigError, InvalidInput
 from lessonbook.domain.vocabulary import storable
 
+Phrase = Annotated[str, StringConstraints(pattern=r"\S")]
+"""A text of a data file, with a visible character."""
+Phrases = tuple[Phrase, ...]
+Label = Annotated[str, StringConstraints(pattern=r"^\S(?s:.*\S)?$")]
+"""A text of a data file, without white space around it."""
+
+_MODEL_VERSION: Final = 1
+_Form = TypeVar("_Form")
+_WORDINGS: Final = {
+    "unexpected_keyword_argument": "is not a key that is known here",
+    "string_pattern_mismatch": "is {input!r}, which has not the right form",
+    "tuple_type": "has to be a list",
+}
+
 
 class Unreadable(Exception):
-    """One record of a file cannot be read; its words are the reason a person is told."""
+    """One record of a file cannot be read; its words give a person the reason."""
+
+
+def load_toml(file: Traversable, form: type[_Form]) -> _Form:
+    """Return what a TOML file holds as a `form`, a dataclass whose fields pydantic checks.
+
+    Raises:
+        ConfigError: the file cannot be read, or is not of that form; names the file, the entry and the key.
+    """
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{file.name}: cannot be read as TOML: {error}") from error
+    try:
+        return TypeAdapter(form).validate_python(document)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        wording = _WORDINGS.get(fault["type"], "{msg}").format(**fault)
+        raise ConfigError(f"{file.name}: {_place(document, fault['loc'])}: {wording}") from None
+
+
+def load_model_file(name: str) -> dict[str, Any]:
+    """Return the content of the packaged model `data/models/{name}.json`, which a script of `bench/` writes."""
+    text = (resources.files("lessonbook") / "data" / "models" / f"{name}.json").read_text(encoding="utf-8")
+    content: dict[str, Any] = json.loads(text)
+    if content.get("version") != _MODEL_VERSION:
+        raise ValueError(f"model {name}: version has to be {_MODEL_VERSION}")
+    return content
+
+
+def _place(value: object, path: Sequence[int | str]) -> str:
+    """Return where `path` leads in a document: its keys, and the names or numbers of entries of lists."""
+    steps: list[str] = []
+    for step in path:
+        if isinstance(step, str):
+            steps.append(repr(step))
+            value = object_of(value).get(step)
+        else:
+            value = item_at(list_of(value), step)
+            steps.append(text_of(object_of(value).get("name") or object_of(value).get("cwe")) or str(step + 1))
+    return " ".join(steps)
 
 
 def load_json(data: bytes | str, *, place: str, advice: str) -> object:
-    """Return what the JSON text `data` holds; UTF-8, UTF-16 and UTF-32 are told apart, a byte order mark is skipped.
+    """Return what the JSON text `data` holds, in UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
 
     `place` names the file in errors and `advice` says what to do about them.
 
     Raises:
-        InvalidInput: `data` is empty, no JSON, or nested too deeply. Nothing of the content is repeated.
+        InvalidInput: `data` is empty, not valid JSON, or nested too deeply. Nothing of the content is repeated.
     """
     if not data.strip():
         raise InvalidInput(f"{place} is empty; {advice}")
@@ -36,12 +94,12 @@ def load_json(data: bytes | str, *, place: str, advice: str) -> object:
 
 
 def is_object(value: object) -> TypeGuard[dict[str, object]]:
-    """Tell whether `value` is a JSON object."""
+    """Return whether `value` is a JSON object."""
     return isinstance(value, dict)
 
 
 def is_list(value: object) -> TypeGuard[list[object]]:
-    """Tell whether `value` is a JSON array."""
+    """Return whether `value` is a JSON array."""
     return isinstance(value, list)
 
 
@@ -61,7 +119,7 @@ def text_of(value: object) -> str:
 
 
 def index_of(value: object) -> int | None:
-    """Return `value` if it is a whole number from zero up, else None (`true` is no number)."""
+    """Return `value` if it is a whole number from zero up, else None (`true` is not one)."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
@@ -89,7 +147,7 @@ def texts_in(table: Mapping[str, object], name: str, where: str) -> tuple[str, .
     """Return the list of texts under `name` of a data file's table; empty where there is none.
 
     Raises:
-        ConfigError: it is no list, or holds something else than texts. `where` names the table.
+        ConfigError: it is not a list of texts. `where` names the table.
     """
     value = table.get(name, [])
     if not isinstance(value, list):

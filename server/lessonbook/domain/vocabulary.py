@@ -32,11 +32,30 @@ SEVERITY_OF_RANK: Final[dict[int, Severity]] = {rank: name for name, rank in SEV
 SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
 CATEGORIES: Final[tuple[Category, ...]] = get_args(Category)
 
+_LEAST_SCORES: Final[tuple[tuple[float, Severity], ...]] = ((9.0, "critical"), (7.0, "high"), (4.0, "medium"))
+
 VOUCHED: Final[frozenset[Trust]] = frozenset({"curated", "approved"})
 """The catalogue or a person stands for a lesson of such trust: to take it away needs a person, too."""
 
 SHARED_AGENT: Final = "*"
 """The agent whose lessons are candidates for every agent of a project."""
+
+
+def words(text: str) -> frozenset[str]:
+    """Return the words of `text`, as a set to look them up in."""
+    return frozenset(text.split())
+
+
+def severity_of_score(score: float) -> Severity:
+    """Return the qualitative rating of a CVSS base score, 0 to 10 (FIRST, CVSS 3.1 specification, section 5).
+
+    Code hosts read `security-severity` by the same scale. CVSS 2 has no scale of its own, CVSS 4 has this one.
+    """
+    for least, severity in _LEAST_SCORES:
+        if score >= least:
+            return severity
+    return "low"
+
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 

@@ -1,14 +1,14 @@
-"""One door for reports: tells what a file is by its content, and has the right reader read it."""
+"""Report files: which kind a file is of, by its content, and the reader of that kind."""
 
 import codecs
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from lessonbook.domain.errors import InvalidInput
-from lessonbook.domain.findings import FileKind, Intake, Reading, ReportKind, collect
+from lessonbook.domain.findings import FileKind, Reading, ReportKind
 from lessonbook.intake import other_formats
-from lessonbook.intake.json_events import Event, Events, first_names, open_json
+from lessonbook.intake.json_events import Events, first_names, open_json
 from lessonbook.intake.json_values import items, members, skip
 from lessonbook.intake.junit import open_junit
 from lessonbook.intake.plain_text import open_text
@@ -31,7 +31,7 @@ READERS: Final[dict[FileKind, Callable[[ReportFile], Reading]]] = {
 _ADVICE: Final = f"say what it is ({', '.join(READERS)}), or give a file of one of these kinds"
 _XML = re.compile(r"<(?:\?xml|!doctype|(?:[a-z]\w{0,30}:)?testsuites?\b)", re.IGNORECASE)
 _JSON_LIST = re.compile(r"\[\s*[{\"]")
-"""What begins a list of objects or texts, and no text in brackets."""
+"""The beginning of a list of objects or texts, not of a text in brackets."""
 _JSON_LINE = re.compile(r"^[ \t]*(?:\{[ \t]*(?=[\"\r\n])|\[[ \t]*(?=[{\r\n]))", re.MULTILINE)
 MEMBERS: Final[dict[str, FileKind]] = {
     "runs": "sarif",
@@ -41,19 +41,19 @@ MEMBERS: Final[dict[str, FileKind]] = {
     "pull_request_url": "review",
     "diff_hunk": "review",
 }
-"""Members of an object at a file's top that are found in files of one kind only."""
+"""Members of the object at a file's top that show its kind alone."""
 MEMBER_SETS: Final[tuple[tuple[frozenset[str], FileKind], ...]] = (
     (frozenset({"results", "metrics"}), "bandit"),
     (frozenset({"results", "generated_at"}), "bandit"),
     (frozenset({"tests"}), "pytest"),
 )
-"""What an object at a file's top has in files of one kind, where it is of no other known format."""
+"""Members of the object at a file's top that together show its kind, unless it is of another known format."""
 _NAMES_MAX: Final = 1_000
 ITEM_MEMBERS: Final[tuple[tuple[frozenset[str], FileKind], ...]] = (
     (frozenset({"code", "filename", "location"}), "ruff"),
     (frozenset({"body", "path"}), "review"),
 )
-"""What an item of a list at a file's top has in files of one kind."""
+"""Members of an item of the list at a file's top that together show the file's kind."""
 _PACKED: Final[dict[bytes, str]] = {
     b"\x1f\x8b": "gzip: unpack it first (gunzip)",
     b"BZh": "bzip2: unpack it first (bunzip2)",
@@ -65,41 +65,33 @@ _PACKED: Final[dict[bytes, str]] = {
 
 
 def open_report(file: ReportFile, kind: ReportKind = "auto") -> Reading:
-    """Return the findings of a report, to be read as they are asked for; `auto` tells its kind by its content.
+    """Return the findings of a report, to be read as they are asked for; `auto`: its content decides what it is.
 
-    A file's name counts for nothing. XML is read as JUnit, JSON as what its members say, and anything else as text, one
-    finding per paragraph. JSON that is broken, or has other words around it, is never taken for text.
+    XML is read as JUnit, JSON by its members, and anything else as text, one finding per paragraph. A file's name does
+    not count. JSON that is broken, or has other words around it, is never taken for text.
 
     Raises:
-        InvalidInput: the report is empty, broken, packed, or of a format that is not read. None of it was read then.
+        InvalidInput: the report is empty, broken, packed, or of a format that is not read. Nothing was read of it.
     """
     if file.is_blank():
         raise InvalidInput(f"{file.place} is empty; nothing was reported")
     head = file.head()
-    if packed := next((told for mark, told in _PACKED.items() if head.startswith(mark)), ""):
-        raise InvalidInput(f"{file.place} is {packed}")
+    for mark, what_to_do in _PACKED.items():
+        if head.startswith(mark):
+            raise InvalidInput(f"{file.place} is {what_to_do}")
     return READERS[_kind(file) if kind == "auto" else kind](file)
-
-
-def read_report(data: bytes, *, kind: ReportKind = "auto", place: str) -> Intake:
-    """Return everything in a report that is in memory. See `open_report`.
-
-    Raises:
-        InvalidInput: as for `open_report`.
-    """
-    return collect(open_report(ReportFile(data, place), kind))
 
 
 def _kind(file: ReportFile) -> FileKind:
     head = file.head()
     beginning = head[:200].decode("latin-1")
-    if _is_xml(beginning) and not other_formats.is_page(beginning.lstrip()):  # XML names its own encoding
+    if _is_xml(beginning):  # which names its own encoding
         return "junit"
     try:
         opening = codecs.getincrementaldecoder(encoding_of(head))().decode(head).lstrip("\ufeff \t\r\n")
     except UnicodeDecodeError:
         raise InvalidInput(f"{file.place} is not UTF-8 text; save it as UTF-8") from None
-    if _is_xml(opening) and not other_formats.is_page(opening):
+    if _is_xml(opening):
         return "junit"
     if opening.startswith("{"):
         return _kind_of_object(file, head)
@@ -110,7 +102,9 @@ def _kind(file: ReportFile) -> FileKind:
 
 
 def _is_xml(opening: str) -> bool:
-    """Tell whether a file begins as XML: comments may come first, which a page, a script or a log may have too."""
+    """Return whether a file begins as XML that is not a page, perhaps after comments."""
+    if other_formats.is_page(opening.lstrip()):
+        return False
     at = 0
     while (rest := opening[at : at + 200].lstrip()).startswith("<!--"):
         end = opening.find("-->", opening.index("<!--", at))
@@ -121,7 +115,7 @@ def _is_xml(opening: str) -> bool:
 
 
 def _refuse_other(file: ReportFile, opening: str) -> None:
-    """Refuse text that is a known format, or that a report in JSON follows."""
+    """Refuse text of another known format, and words that a report in JSON follows."""
     if other := other_formats.of_text(opening):
         raise InvalidInput(f"{file.place} {other}")
     found = _JSON_LINE.search(opening)
@@ -131,12 +125,12 @@ def _refuse_other(file: ReportFile, opening: str) -> None:
 
 
 def _is_report(opening: str) -> bool:
-    """Tell whether JSON that begins so is a report of a known format, as far as its beginning goes."""
+    """Return whether JSON is a report of a known format, as far as its beginning shows."""
     names = first_names(opening.encode("utf-8", "replace"))
     if opening.startswith("["):
         return any(wanted <= names for wanted, _ in ITEM_MEMBERS) or bool(other_formats.of_item(names))
-    told = {"runs", "version"} <= names or any(wanted <= names for wanted, kind in MEMBER_SETS if kind == "bandit")
-    return told or {"exitcode", "tests"} <= names or bool(other_formats.of_object(names))
+    sets = ({"runs", "version"}, {"exitcode", "tests"}, *(wanted for wanted, kind in MEMBER_SETS if kind == "bandit"))
+    return any(wanted <= names for wanted in sets) or bool(other_formats.of_object(names))
 
 
 def _kind_of_object(file: ReportFile, head: bytes) -> FileKind:
@@ -148,12 +142,10 @@ def _kind_of_object(file: ReportFile, head: bytes) -> FileKind:
     names: set[str] = set()
     with open_json(file, _ADVICE).events() as events:
         next(events)
-        for name, event in members(events):
+        for name in _names(events):
             if name in MEMBERS:
                 return MEMBERS[name]
-            if len(names) < _NAMES_MAX:
-                names.add(name)
-            skip(events, event)
+            names.add(name)
     if other := other_formats.of_object(names):
         raise InvalidInput(f"{file.place} {other}")
     for wanted, kind in MEMBER_SETS:
@@ -174,7 +166,10 @@ def _kind_of_list(file: ReportFile, *, is_surely_json: bool) -> FileKind:
         is_empty = True
         for event in items(events):
             is_empty = False
-            names = _names_of_item(events, event)
+            if event[0] != "start_map":
+                skip(events, event)
+                continue
+            names = set(_names(events))
             for wanted, kind in ITEM_MEMBERS:
                 if wanted <= names:
                     return kind
@@ -185,13 +180,9 @@ def _kind_of_list(file: ReportFile, *, is_surely_json: bool) -> FileKind:
     raise InvalidInput(f"{file.place} is a JSON list that no reader takes; {_ADVICE}")
 
 
-def _names_of_item(events: Events, event: Event) -> set[str]:
-    if event[0] != "start_map":
+def _names(events: Events) -> Iterator[str]:
+    """Yield the members of an object, the first `_NAMES_MAX` of them and those of `MEMBERS`; it is read to its end."""
+    for number, (name, event) in enumerate(members(events)):
+        if number < _NAMES_MAX or name in MEMBERS:
+            yield name
         skip(events, event)
-        return set()
-    names: set[str] = set()
-    for name, opening in members(events):
-        if len(names) < _NAMES_MAX:
-            names.add(name)
-        skip(events, opening)
-    return names

@@ -1,4 +1,4 @@
-"""JSON files as a stream of events, however large: decoding, and faults in words."""
+"""JSON files as a stream of events, however large: decoding, and errors for people."""
 
 import codecs
 import io
@@ -15,7 +15,7 @@ from lessonbook.domain.errors import InvalidInput
 from lessonbook.intake.report_file import CHUNK_BYTES, ReportFile
 
 Event = tuple[str, Any]
-"""What the parser met (`start_map`, `map_key`, `string`, …) and its value."""
+"""The kind of an event (`start_map`, `map_key`, `string`, …) and its value."""
 
 Events = Iterator[Event]
 
@@ -37,17 +37,17 @@ _REPLACEMENT: Final = rb"\ufffd"
 
 @dataclass(frozen=True, slots=True)
 class JsonFile:
-    """A file that was found to be JSON from its first byte to its last."""
+    """A file that is valid JSON from its first byte to its last."""
 
     file: ReportFile
     has_huge_numbers: bool
 
     @contextmanager
     def events(self) -> Generator[Events]:
-        """Give the events of the file, as often as it is asked for.
+        """Yield the events of the file, from the beginning at each call.
 
         Raises:
-            InvalidInput: the file was changed meanwhile.
+            InvalidInput: the file was changed since it was opened.
         """
         with self.file.open() as opened:
             try:
@@ -62,8 +62,8 @@ def open_json(file: ReportFile, advice: str) -> JsonFile:
     Half of a surrogate pair (`\ud800` alone), which no text can hold, is read as U+FFFD.
 
     Raises:
-        InvalidInput: the file is empty, nested more than `DEPTH_MAX` deep, or no JSON, told with line and column and
-            `advice`. Nothing of its content is repeated.
+        InvalidInput: the file is empty, nested more than `DEPTH_MAX` deep, or not valid JSON. The error has line,
+            column and `advice`, and nothing of the content.
     """
     if file.is_blank():
         raise InvalidInput(f"{file.place} is empty; {advice}")
@@ -85,7 +85,7 @@ def _is_read(file: ReportFile, advice: str, *, has_huge_numbers: bool) -> bool:
     with file.open() as opened:
         feed = _Feed(opened)
         try:
-            is_deep = _deepest(_parsed(feed, has_huge_numbers=has_huge_numbers)) > DEPTH_MAX
+            is_too_deep = _is_too_deep(_parsed(feed, has_huge_numbers=has_huge_numbers))
         except ijson.JSONError as error:
             if "overflow" in str(error):
                 return False
@@ -93,28 +93,26 @@ def _is_read(file: ReportFile, advice: str, *, has_huge_numbers: bool) -> bool:
             raise InvalidInput(f"{file.place} is not valid JSON ({where}){_fault(error)}; {advice}") from None
         except (ValueError, ArithmeticError, SystemError):  # SystemError: the C parser met one of the others
             raise InvalidInput(f"{file.place} {_NOT_ALLOWED}; {advice}") from None
-    if is_deep:
+    if is_too_deep:
         raise InvalidInput(f"{file.place} is nested more than {DEPTH_MAX} deep; {advice}")
     return True
 
 
-def _deepest(events: Events) -> int:
-    """Return how deep lists and objects are nested; events beyond `DEPTH_MAX` are not asked for."""
-    depth = deepest = 0
+def _is_too_deep(events: Events) -> bool:
+    """Return whether lists and objects are nested more than `DEPTH_MAX` deep; events beyond are not asked for."""
+    depth = 0
     for kind, _ in events:
         if kind in OPENING:
             depth += 1
-            if depth > deepest:
-                deepest = depth
-                if depth > DEPTH_MAX:
-                    break
+            if depth > DEPTH_MAX:
+                return True
         elif kind in CLOSING:
             depth -= 1
-    return deepest
+    return False
 
 
 def _fault(error: ijson.JSONError) -> str:
-    """Return what is wrong, where the parser's own words name a mistake that people make."""
+    """Return what is wrong, where the parser's error is one of the common mistakes."""
     if "trailing" in str(error):
         return (
             ": more follows after the end of the document. Leave it out, or, if it is another document, make one list "
@@ -124,7 +122,7 @@ def _fault(error: ijson.JSONError) -> str:
 
 
 def first_names(opening: bytes) -> set[str]:
-    """Return the members of the first object that JSON begins with, alone or in a list, as far as `opening` goes."""
+    """Return the members of the object that JSON begins with, alone or first in a list, as far as `opening` goes."""
     names: set[str] = set()
     depth = 0
     with suppress(ijson.JSONError, ValueError, ArithmeticError, SystemError):
@@ -141,7 +139,7 @@ def first_names(opening: bytes) -> set[str]:
 
 
 def _holds_endless_number(file: ReportFile) -> bool:
-    """Tell whether there is a number that Python would not read either; one in a text is taken for a number."""
+    """Return whether there is a number that Python would not read either; digits in a text count as well."""
     before = b""
     for chunk in file.chunks():
         if _ENDLESS_NUMBER.search(before + chunk):
@@ -151,7 +149,7 @@ def _holds_endless_number(file: ReportFile) -> bool:
 
 
 class _Feed:
-    """The bytes of a JSON file in UTF-8, whatever it is encoded in, as the parser wants them."""
+    """A JSON file for the parser: its bytes in UTF-8, without half surrogates, whatever its encoding."""
 
     def __init__(self, opened: BinaryIO) -> None:
         self._opened = opened
@@ -161,10 +159,10 @@ class _Feed:
         encoding = json.detect_encoding(head)
         self._decoder = None if encoding.startswith("utf-8") else codecs.getincrementaldecoder(encoding)()
         self._ahead = head.removeprefix(codecs.BOM_UTF8)
-        """What was read of the file already. `given_before` counts what the parser had before its last piece."""
+        """Bytes that were read of the file already. `given_before`: bytes the parser had before its last piece."""
 
     def read(self, size: int) -> bytes:
-        """Return about `size` more bytes; none at the end of the file only."""
+        """Return about `size` more bytes; none only at the end of the file."""
         given = b""
         while size and not given:
             piece = self._ahead + self._opened.read(size)
@@ -183,7 +181,7 @@ class _Feed:
         return self._decoder.decode(piece, final=not piece).encode()
 
     def _mended(self, piece: bytes, *, is_last: bool) -> bytes:
-        """Return the bytes without half surrogates. What may be cut in an escape is kept for the next time."""
+        """Return the bytes without half surrogates. What may be a part of an escape is kept for the next call."""
         piece = self._kept + piece
         self._kept = b""
         tail = len(piece) - _LONGEST_ESCAPE
@@ -203,20 +201,15 @@ class _Feed:
         return b"".join([*parts, piece[done:end]])
 
 
-class _Nowhere:
-    """Takes events and drops them."""
-
-    def send(self, event: Event) -> None:
-        """Take an event."""
-
-
 def _place_of_fault(file: ReportFile, given_before: int) -> str:
     """Return the line and column at which the parser fails, by parsing byte by byte from `given_before` on."""
     line, column = 1, 1
-    parser = ijson.basic_parse_coro(_Nowhere())
+    events = ijson.sendable_list()
+    parser = ijson.basic_parse_coro(events)
     try:
         for step in _steps(file, given_before):
             parser.send(step)
+            events.clear()
             line += step.count(b"\n")
             characters = len(step.rpartition(b"\n")[2].decode(errors="ignore"))
             column = characters + (1 if b"\n" in step else column)

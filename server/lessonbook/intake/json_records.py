@@ -13,38 +13,49 @@ from lessonbook.intake.report_file import ReportFile
 
 RECORD_MAX: Final = 4 * 1024 * 1024
 """Bytes of memory that one record may take."""
+TOO_LARGE: Final = f"takes more than {RECORD_MAX >> 20} MiB"
+
+Reader = Callable[[dict[str, object]], Finding | None]
+"""Returns the finding in a record; None where it is left out. Raises `Unreadable`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Where a file of `kind` has its records, and how one is read.
 
-    `lists` are the members of the file's object that hold them, the first of which has to be there; none: the file
-    itself is the list. `shape` are the members of a record that are read. `advice` is what a person is told whose file
-    is another.
+    `lists` are the members of the file's object that hold them; the first has to be there. Empty: the file itself is
+    the list. `shape` are the members of a record that are read. `advice` ends the error where a file is of another
+    kind.
     """
 
     kind: FileKind
     lists: tuple[str, ...]
     shape: Shape
     advice: str
-    read: Callable[[dict[str, object]], Finding | None]
+    read: Reader
 
 
 def open_records(file: ReportFile, layout: Layout) -> Reading:
     """Return the findings of a file laid out like `layout`. It is read through first, and then record by record.
 
     Raises:
-        InvalidInput: the file is no JSON, or has no such list.
+        InvalidInput: the file is not valid JSON, or has no such list.
     """
     opened = open_json(file, layout.advice)
     return Reading(layout.kind, _count(opened, layout), _outcomes(opened, layout))
 
 
-def outcome_of(record: object, place: str, read: Callable[[dict[str, object]], Finding | None]) -> Outcome:
+def read_record(events: Events, event: Event, place: str, shape: Shape, read: Reader) -> Outcome:
+    """Return the outcome of the record that `event` opens, with the members of `shape` alone."""
+    allowance = Allowance(RECORD_MAX)
+    record = build(events, event, allowance, shape)
+    return Refused(place, TOO_LARGE) if allowance.is_spent else outcome_of(record, place, read)
+
+
+def outcome_of(record: object, place: str, read: Reader) -> Outcome:
     """Return what `read` makes of a record, or why it cannot be read."""
     if not is_object(record):
-        return Refused(place, "is no object")
+        return Refused(place, "is not an object")
     try:
         return read(record)
     except Unreadable as error:
@@ -55,46 +66,32 @@ def _count(file: JsonFile, layout: Layout) -> int:
     found: set[str] = set()
     count = 0
     with file.events() as events:
-        for name, item in _records(events, layout):
+        for name in _lists(events, layout):
             found.add(name)
-            if item is not None:
+            for item in items(events):
                 skip(events, item)
                 count += 1
-    if (layout.lists[0] if layout.lists else "") not in found:
+    if (layout.lists or ("",))[0] not in found:
         wanted = f"list of `{layout.lists[0]}`" if layout.lists else "list at its top"
         raise InvalidInput(f"{file.file.place} has no {wanted}; {layout.advice}")
     return count
 
 
 def _outcomes(file: JsonFile, layout: Layout) -> Generator[Outcome]:
-    numbers: dict[str, int] = {}
     with file.events() as events:
-        for name, item in _records(events, layout):
-            if item is None:
-                continue
-            number = numbers.get(name, 0)
-            numbers[name] = number + 1
-            allowance = Allowance(RECORD_MAX)
-            record = build(events, item, allowance, layout.shape)
-            place = f"{name}[{number}]"
-            too_large = Refused(place, f"takes more than {RECORD_MAX >> 20} MiB")
-            yield too_large if allowance.is_spent else outcome_of(record, place, layout.read)
+        for name in _lists(events, layout):
+            for number, item in enumerate(items(events)):
+                yield read_record(events, item, f"{name}[{number}]", layout.shape, layout.read)
 
 
-def _records(events: Events, layout: Layout) -> Iterator[tuple[str, Event | None]]:
-    """Yield each list that is found (with None), and the opening event of each of its records."""
+def _lists(events: Events, layout: Layout) -> Iterator[str]:
+    """Yield the name of each list of records, whose items have to be walked through before the next is asked for."""
     opening = next(events)
     if not layout.lists and opening[0] == "start_array":
-        yield from _items_of(events, "")
+        yield ""
     elif layout.lists and opening[0] == "start_map":
         for name, event in members(events):
             if name in layout.lists and event[0] == "start_array":
-                yield from _items_of(events, name)
+                yield name
             else:
                 skip(events, event)
-
-
-def _items_of(events: Events, name: str) -> Iterator[tuple[str, Event | None]]:
-    yield name, None
-    for item in items(events):
-        yield name, item

@@ -7,17 +7,21 @@ from typing import Final, Union, cast
 from lessonbook.intake.json_events import CLOSING, OPENING, Event, Events
 
 Shape = Mapping[str, Union["Shape", None]]
-"""The members of an object that are wanted, each with the shape of its value; None: all of it. Lists have the shape
-of their items."""
+"""The members of an object that are wanted, each with the shape of its value; None: all of it. A list has the shape of
+its items."""
 
 _CONTAINER_COST: Final = 100
-
 
 _Container = dict[str, object] | list[object]
 
 
+def wanted(*whole: str, **parts: Shape) -> Shape:
+    """Return the shape of an object of which the members `whole` are wanted, and of those in `parts` a part each."""
+    return dict.fromkeys(whole) | parts
+
+
 class Allowance:
-    """How much may be built: about as many bytes as it takes in memory. Below zero, it was not enough."""
+    """The bytes of memory, about, that may still be built; below zero, they did not suffice."""
 
     def __init__(self, size: int) -> None:
         self.left = size
@@ -31,7 +35,7 @@ class Allowance:
 def members(events: Events) -> Iterator[tuple[str, Event]]:
     """Yield the names and opening events of an object's members, after its own opening event.
 
-    Each value has to be built, skipped or walked through before the next member is asked for; so too with `items`.
+    Each value has to be built, skipped or walked through before the next member is asked for. `items` is alike.
     """
     for kind, value in events:
         if kind == "end_map":
@@ -61,20 +65,20 @@ def build(
     Args:
         events: the stream, behind `event`.
         event: the value's first event.
-        allowance: what may be built; once it is spent, the rest of the value is left out.
-        shape: the members that are wanted.
-        text_max: texts are cut to that many characters.
+        allowance: once it is spent, the rest of the value is left out.
+        shape: the members that are wanted; None: all.
+        text_max: the characters to which texts are cut; None: they are not.
     """
     if event[0] not in OPENING:
         allowance.left -= _cost(event[1])
         return _plain(event[1], text_max)
     root = holder = _opened(event[0])
-    wanted = shape
+    inside = shape
     holders: list[tuple[_Container, Shape | None]] = [(root, shape)]
     key = ""
     for kind, value in events:
         if kind == "map_key":
-            if wanted is not None and value not in wanted:
+            if inside is not None and value not in inside:
                 skip(events, next(events))
             else:
                 key = value
@@ -83,7 +87,7 @@ def build(
             holders.pop()
             if not holders:
                 break
-            holder, wanted = holders[-1]
+            holder, inside = holders[-1]
             continue
         is_container = kind in OPENING
         allowance.left -= _CONTAINER_COST if is_container else _cost(value) + len(key)
@@ -93,13 +97,13 @@ def build(
         made: object = _opened(kind) if is_container else _plain(value, text_max)
         if isinstance(holder, dict):
             holder[key] = made
-            inner = wanted[key] if wanted is not None else None
+            inner = inside[key] if inside is not None else None
         else:
             holder.append(made)
-            inner = wanted
+            inner = inside
         if is_container:
-            holder, wanted = cast("_Container", made), inner
-            holders.append((holder, wanted))
+            holder, inside = cast("_Container", made), inner
+            holders.append((holder, inside))
     return root
 
 

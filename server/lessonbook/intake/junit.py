@@ -12,13 +12,13 @@ from defusedxml.ElementTree import DefusedXMLParser
 
 from lessonbook.domain.documents import Unreadable, checked
 from lessonbook.domain.errors import InvalidInput
-from lessonbook.domain.findings import Finding, Intake, Outcome, Reading, Refused, collect
+from lessonbook.domain.findings import Finding, Outcome, Reading, Refused
 from lessonbook.domain.vocabulary import Severity
-from lessonbook.intake.other_formats import no_junit
+from lessonbook.intake.fields import MAX_FAILURE_CHARS, failure_in, line_in
+from lessonbook.intake.other_formats import not_junit
 from lessonbook.intake.report_file import ReportFile
 from lessonbook.intake.xml_text import xml_text
 
-MAX_DESCRIPTION_CHARS: Final = 4_000
 DEPTH_MAX: Final = 200
 """Elements within each other; test runners nest suites a few deep."""
 NAMES_MAX: Final = 1_000
@@ -31,17 +31,6 @@ _SEVERITIES: Final[dict[str, Severity]] = {"error": "high", "failure": "medium"}
 _SUITES: Final = frozenset({"testsuites", "testsuite"})
 _OF_A_CASE: Final = 2
 _PATH = re.compile(r"\A(?:[^\s/\\]+[/\\])*[^\s/\\]+\.(?:py|[cm]?[jt]sx?|rb|go|rs|php|java|kt|cs|feature|spec)")
-_MAX_LINE: Final = 10_000_000
-
-
-def read_junit(data: bytes | str, *, place: str = "JUnit") -> Intake:
-    """Return the findings of a JUnit XML file in memory. See `open_junit`.
-
-    Raises:
-        InvalidInput: this is no JUnit XML, or it declares entities or a document type.
-    """
-    content = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
-    return collect(open_junit(ReportFile(content, place)))
 
 
 def open_junit(file: ReportFile) -> Reading:
@@ -50,7 +39,7 @@ def open_junit(file: ReportFile) -> Reading:
     The file is read twice: to see that it is whole, and for the tests, as they are asked for.
 
     Raises:
-        InvalidInput: this is no JUnit XML, or it declares entities or a document type.
+        InvalidInput: the file is not JUnit XML, or declares entities or a document type.
     """
     if file.is_blank():
         raise InvalidInput(f"{file.place} is empty; {_ADVICE}")
@@ -84,21 +73,21 @@ class _FailedTest:
 
     def add(self, piece: str) -> None:
         """Append a piece of text."""
-        if len(self.text) < MAX_DESCRIPTION_CHARS:
-            self.text = (self.text + piece).lstrip("\r\n")[: 2 * MAX_DESCRIPTION_CHARS]
+        if len(self.text) < MAX_FAILURE_CHARS:
+            self.text = (self.text + piece).lstrip("\r\n")[: 2 * MAX_FAILURE_CHARS]
 
 
 class _Cases:
-    """Gathers test cases from what a parser meets, in whatever order a case's elements stand; keeps nothing else."""
+    """The target of a parser: gathers test cases, in whatever order a case's elements stand, and nothing else."""
 
     def __init__(self, place: str) -> None:
         self._place = place
         self._names: set[str] = set()
         self._depth = 0
         self._inside = 0
-        """How many of the open elements stand in no suite directly: 1 in a case, 2 in one of its elements."""
+        """Open elements below the innermost suite: 1 in a case, 2 in one of its elements."""
         self._files: list[str] = []
-        """Of each suite that is open, its own file or that of one around it."""
+        """The file of each open suite: its own, or that of a suite around it."""
         self._case: _Case | None = None
         self._problem: _FailedTest | None = None
         self._done: list[_Case] = []
@@ -112,7 +101,7 @@ class _Cases:
         """Take the beginning of an element."""
         name = tag.rpartition("}")[2]
         if not self._depth and name not in _SUITES:
-            raise InvalidInput(f"{self._place} {no_junit(name)}; {_ADVICE}")
+            raise InvalidInput(f"{self._place} {not_junit(name)}; {_ADVICE}")
         self._bound(tag, attributes)
         if name in _SUITES and not self._inside:
             self._files.append(attributes.get("file", "") or (self._files[-1] if self._files else ""))
@@ -142,7 +131,7 @@ class _Cases:
             self._case = None
 
     def _bound(self, tag: str, attributes: Mapping[str, str]) -> None:
-        """Refuse what no test runner writes: a parser keeps each open element and each name that it meets."""
+        """Refuse what no test runner writes, since the parser keeps every open element and every name in memory."""
         self._depth += 1
         if self._depth > DEPTH_MAX:
             raise InvalidInput(f"{self._place} is nested more than {DEPTH_MAX} elements deep; {_ADVICE}")
@@ -180,32 +169,25 @@ def _cases(file: ReportFile) -> Generator[_Case]:
 
 
 def _finding(case: _Case) -> Finding | None:
-    kind = next((kind for kind in _SEVERITIES if kind in case.problems), "")
-    if not kind:
+    kind = next((kind for kind in _SEVERITIES if kind in case.problems), None)
+    if kind is None:
         return None
-    attributes = case.attributes
-    class_name, name = attributes.get("classname", "").strip(), attributes.get("name", "").strip()
-    title = ".".join(part for part in (class_name, name) if part)
+    attributes, problem = case.attributes, case.problems[kind]
+    class_name = attributes.get("classname", "").strip()
+    title = ".".join(filter(None, (class_name, attributes.get("name", "").strip())))
     if not title:
         raise Unreadable("has neither name nor classname")
+    message = problem.attributes.get("message", "").strip() or problem.attributes.get("type", "").strip()
     file = attributes.get("file", "") or (class_name if _PATH.fullmatch(class_name) else case.suite_file)
     return Finding(
-        description=_description(title, case.problems[kind]),
+        description=failure_in(title, message, problem.text),
         severity=_SEVERITIES[kind],
         file=" ".join(checked(file.removeprefix("./"), "file path", max_chars=1000).split()),
-        line=_line(attributes.get("line", "")),
+        line=_line(attributes.get("line", "").strip()),
         fingerprint=checked(title, "name"),
     )
 
 
-def _description(title: str, problem: _FailedTest) -> str:
-    message = problem.attributes.get("message", "").strip() or problem.attributes.get("type", "").strip()
-    details = problem.text.strip("\r\n").rstrip()
-    told = "\n".join(part for part in (f"{title}: {message}" if message else title, details) if part)
-    return checked(told, "message")[:MAX_DESCRIPTION_CHARS].rstrip()
-
-
-def _line(text: str) -> int | None:
-    digits = text.strip()
-    line = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 9 else 0  # noqa: PLR2004
-    return line if 0 < line <= _MAX_LINE else None
+def _line(digits: str) -> int | None:
+    is_short = len(digits) < 9  # noqa: PLR2004  # a longer one is no line, and slow to read
+    return line_in(int(digits)) if is_short and digits.isascii() and digits.isdigit() else None

@@ -45,7 +45,7 @@ def find_memories(path: Path) -> list[Path]:
     """Return the memory files at `path`, sorted: the file itself, or those of a folder and its `agent_memories`.
 
     Raises:
-        InvalidInput: there is nothing at `path`, or no memory in it.
+        InvalidInput: there is nothing at `path`, or no memory file in it.
     """
     if path.is_file():
         return [path]
@@ -64,7 +64,7 @@ def read_memory(path: Path) -> tuple[str, Intake]:
     are refused one by one, with their place (`lessons[3]`).
 
     Raises:
-        InvalidInput: the file cannot be read, has another name, or is no such list.
+        InvalidInput: the file cannot be read, has another name, or does not hold such a list.
     """
     agent = path.name.removesuffix(SUFFIX)
     if agent in {"", path.name}:

@@ -1,25 +1,23 @@
-"""Formats that are known but not read, so that an error can name them and say what to use instead."""
+"""Formats that are known but not read: the error names them, and what to use instead."""
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Collection, Iterable
+from typing import Final, NamedTuple
 
 _FOR_SARIF: Final = "have it write SARIF"
 _FOR_JUNIT: Final = "have it write JUnit XML"
 
 
-@dataclass(frozen=True, slots=True)
-class OtherFormat:
+class _OtherFormat(NamedTuple):
     """A format: its name, the members by which its objects are known, and what to do instead of reporting it."""
 
     name: str
     members: frozenset[str]
-    instead: str = ""
+    instead: str
 
 
-def _known(name: str, members: str, instead: str = "") -> OtherFormat:
-    return OtherFormat(name, frozenset(members.split("|")), instead)
+def _known(name: str, members: str, instead: str = "") -> _OtherFormat:
+    return _OtherFormat(name, frozenset(members.split("|")), instead)
 
 
 _OBJECTS: Final = (
@@ -91,9 +89,9 @@ _ROOTS: Final[dict[str, tuple[str, str]]] = {
     "report": ("a coverage report", ""),
     "html": ("an HTML page", "give the file it was made from"),
 }
-"""Elements at the top of XML files, each with the format's name and what to do instead."""
+"""The first elements of XML files, each with the format's name and what to do instead."""
 _ROOT = re.compile(r"<(checkstyle|pmd|BugCollection|TestRun|test-run|test-results|assemblies|testng-results)[\s>]")
-"""Those that stand in files without a declaration too, and begin no sentence about a page."""
+"""Those that also begin files without a declaration, and no sentence about a page."""
 _PAGE = re.compile(r"<!doctype html\b|<html[\s>]", re.IGNORECASE)
 _TAP_HEADING = re.compile(r"^(?:TAP version 1[34]|1\.\.\d{1,9})[ \t\r]*$", re.MULTILINE)
 _TAP_RESULT = re.compile(r"^[ \t]{0,40}(?:not ok|ok)\b", re.MULTILINE)
@@ -101,22 +99,17 @@ READ: Final = "SARIF, JUnit XML, JSON of bandit, ruff and pytest, GitHub review 
 
 
 def of_object(members: Collection[str]) -> str:
-    """Return what a JSON object with these members is and what to do instead; empty where it is not known."""
-    return _told(_OBJECTS, members)
+    """Return which known format a JSON object with these members is, and what to do instead; else an empty text."""
+    return _known_by(_OBJECTS, members)
 
 
 def of_item(members: Collection[str]) -> str:
-    """Return what a JSON list, or a file of JSON lines, is whose items have these members. See `of_object`."""
-    return _told(_ITEMS, members)
-
-
-def is_page(opening: str) -> bool:
-    """Tell whether a file that begins with `opening` is an HTML page."""
-    return _PAGE.match(opening) is not None
+    """Return the same of a JSON list, or a file of JSON lines, whose items have these members."""
+    return _known_by(_ITEMS, members)
 
 
 def of_text(opening: str) -> str:
-    """Return what a file is that begins with `opening` and is not JSON. See `of_object`."""
+    """Return the same of a file that begins with `opening` and is not JSON."""
     if _TAP_HEADING.search(opening) and _TAP_RESULT.search(opening):
         return _sentence("TAP", _FOR_JUNIT)
     if is_page(opening):
@@ -125,16 +118,21 @@ def of_text(opening: str) -> str:
     return _sentence(*_ROOTS[root[1]]) if root else ""
 
 
-def no_junit(root: str) -> str:
-    """Return what an XML file is whose first element is `root`, as it is no JUnit report."""
-    told = _sentence(*_ROOTS[root]) if root in _ROOTS else ""
-    return "is XML, but no JUnit report" + (f": it {told}" if told else "")
+def is_page(opening: str) -> bool:
+    """Return whether a file that begins with `opening` is an HTML page."""
+    return _PAGE.match(opening) is not None
 
 
-def _told(formats: Collection[OtherFormat], members: Collection[str]) -> str:
-    found = next((one for one in formats if one.members <= set(members)), None)
-    return _sentence(found.name, found.instead) if found else ""
+def not_junit(root: str) -> str:
+    """Return why an XML file whose first element is `root` is refused."""
+    known = f": it {_sentence(*_ROOTS[root])}" if root in _ROOTS else ""
+    return f"is XML, but not a JUnit report{known}"
+
+
+def _known_by(formats: Iterable[_OtherFormat], members: Collection[str]) -> str:
+    names = set(members)
+    return next((_sentence(name, instead) for name, needed, instead in formats if needed <= names), "")
 
 
 def _sentence(name: str, instead: str) -> str:
-    return f"is {name}, which is not read" + (f": {instead}" if instead else "") + f". Read are {READ}"
+    return f"is {name}, which is not read{': ' if instead else ''}{instead}. Read are {READ}"

@@ -6,10 +6,10 @@ from typing import Final
 from lessonbook.domain.documents import Unreadable, checked
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import Finding, Outcome, Reading, Refused
+from lessonbook.intake.fields import MAX_DESCRIPTION_CHARS
 from lessonbook.intake.report_file import ReportFile, encoding_of
 
 MAX_PARAGRAPHS: Final = 100
-MAX_DESCRIPTION_CHARS: Final = 20_000
 MAX_BYTES: Final = 16 * 1024 * 1024
 
 _BLANK_LINES = re.compile(r"\n[ \t\f\v]*(?:\n[ \t\f\v]*)+")
@@ -19,7 +19,7 @@ def open_text(file: ReportFile) -> Reading:
     """Return the paragraphs of a text, each as a finding.
 
     Raises:
-        InvalidInput: the text is empty, is not UTF-8 (or what its byte order mark says), or has more than 16 MiB.
+        InvalidInput: the text is empty, is neither UTF-8 nor what its byte order mark says, or has more than 16 MiB.
     """
     with file.open() as opened:
         data = opened.read(MAX_BYTES + 1)
@@ -37,7 +37,7 @@ def open_text(file: ReportFile) -> Reading:
     if (left := len(paragraphs) - MAX_PARAGRAPHS) > 0:
         reason = f"{left} beyond the first {MAX_PARAGRAPHS} are not read; report them separately"
         outcomes.append(Refused(f"paragraphs[{MAX_PARAGRAPHS}:{len(paragraphs)}]", reason))
-    return Reading("text", len(outcomes), (outcome for outcome in outcomes))
+    return Reading("text", len(outcomes), (one for one in outcomes))
 
 
 def _outcome(paragraph: str, number: int) -> Outcome:

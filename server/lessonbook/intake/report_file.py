@@ -1,4 +1,4 @@
-"""A report file, wherever its bytes are: what every reader reads, as often as it needs to."""
+"""A report file, wherever its bytes are: what readers read, some of them several times."""
 
 import codecs
 import hashlib
@@ -60,11 +60,8 @@ class ReportFile:
             return opened.read(CHUNK_BYTES)
 
     def is_blank(self) -> bool:
-        """Tell whether there is nothing but white space and a byte order mark."""
-        head = self.head()
-        if head in _MARKS:
-            return True
-        return not head.strip(_BLANK) and not any(chunk.strip(_BLANK) for chunk in self.chunks())
+        """Return whether there is nothing but white space, or a byte order mark."""
+        return all(chunk in _MARKS or not chunk.strip(_BLANK) for chunk in self.chunks())
 
     def digest(self) -> str:
         """Return the SHA-256 of the bytes, in hexadecimal."""
@@ -75,5 +72,5 @@ class ReportFile:
 
 
 def encoding_of(head: bytes) -> str:
-    """Return how a text that begins with `head` is encoded: UTF-8, or what its byte order mark or its NULs say."""
+    """Return the encoding of a text that begins with `head`: UTF-8, unless a byte order mark or NULs show another."""
     return json.detect_encoding(head) if head.startswith(_MARKS) or b"\x00" in head[:4] else "utf-8"

@@ -5,14 +5,13 @@ from typing import Final
 
 from lessonbook.domain.documents import Unreadable, checked, index_of, object_of, text_of
 from lessonbook.domain.errors import InvalidInput
-from lessonbook.domain.findings import Finding, Outcome, Reading
+from lessonbook.domain.findings import Finding, Reading
+from lessonbook.intake.fields import MAX_DESCRIPTION_CHARS, line_in, path_in
 from lessonbook.intake.json_events import open_json
 from lessonbook.intake.json_records import RECORD_MAX, Layout, open_records, outcome_of
-from lessonbook.intake.json_values import Allowance, build
+from lessonbook.intake.json_values import Allowance, build, wanted
 from lessonbook.intake.report_file import ReportFile
-from lessonbook.intake.scanner_json import line_in, path_in
 
-MAX_DESCRIPTION_CHARS: Final = 20_000
 PRAISE_MAX: Final = 100
 
 _ADVICE: Final = "give the list that GitHub answers at /repos/{owner}/{repo}/pulls/{number}/comments, or its webhook"
@@ -25,37 +24,26 @@ _PRAISE: Final = re.compile(
     re.IGNORECASE,
 )
 """A whole comment of such words names no problem."""
-_GONE: Final = frozenset({"deleted"})
 
 
 def open_review(file: ReportFile) -> Reading:
-    """Return one finding per comment that opens a thread: a list of comments, one comment, or a webhook's payload.
+    """Return one finding per comment that opens a thread: of a list of comments, one comment, or a webhook's payload.
 
-    Answers within a thread, and what the webhook says was deleted, are left out, and so are quotations in a comment.
-    Who wrote it is not kept.
+    Answers within a thread, deleted comments and quotations in a comment are left out. Authors are not kept.
 
     Raises:
-        InvalidInput: this is no such file.
+        InvalidInput: the file is not of this kind.
     """
-    opened = open_json(file, _ADVICE)
-    with opened.events() as events:
+    with open_json(file, _ADVICE).events() as events:
         opening = next(events)
         if opening[0] == "start_array":
             return open_records(file, _COMMENTS)
-        payload = object_of(build(events, opening, Allowance(RECORD_MAX), {**_COMMENT, **_WEBHOOK}))
+        payload = object_of(build(events, opening, Allowance(RECORD_MAX), _PAYLOAD))
     if "comment" not in payload and "body" not in payload:
         raise InvalidInput(f"{file.place} has no `comment`; {_ADVICE}")
-    return Reading("review", 1, (outcome for outcome in [_only_outcome(payload)]))
-
-
-def _only_outcome(payload: dict[str, object]) -> Outcome:
-    if text_of(payload.get("action")) in _GONE:
-        return None
-    return outcome_of(payload.get("comment"), "comment", _read) if "comment" in payload else _whole(payload)
-
-
-def _whole(comment: dict[str, object]) -> Outcome:
-    return outcome_of(comment, "the comment", _read)
+    comment, place = (payload["comment"], "comment") if "comment" in payload else (payload, "the comment")
+    outcome = None if payload.get("action") == "deleted" else outcome_of(comment, place, _read)
+    return Reading("review", 1, (one for one in (outcome,)))
 
 
 def _read(comment: dict[str, object]) -> Finding | None:
@@ -77,13 +65,7 @@ def _read(comment: dict[str, object]) -> Finding | None:
     )
 
 
-_COMMENT: Final = {
-    "id": None,
-    "body": None,
-    "path": None,
-    "line": None,
-    "original_line": None,
-    "in_reply_to_id": None,
-}
-_WEBHOOK: Final = {"action": None, "comment": _COMMENT}
+_COMMENT: Final = wanted("id", "body", "path", "line", "original_line", "in_reply_to_id")
+_PAYLOAD: Final = wanted(*_COMMENT, "action", comment=_COMMENT)
+"""A webhook's payload, or a comment alone."""
 _COMMENTS: Final = Layout(kind="review", lists=(), shape=_COMMENT, advice=_ADVICE, read=_read)

@@ -1,8 +1,7 @@
 """Which of a scanner's own words about a rule read like advice.
 
 Scanners describe a rule in up to three texts: a title ("Use of `assert` detected"), a description of what is checked,
-and a help page in Markdown. Somewhere in them stands the sentence that tells an author what to do; this module finds
-it and never writes words of its own.
+and a help page in Markdown. This module finds the sentence in them that says what to do; it writes no words of its own.
 """
 
 import re
@@ -15,7 +14,7 @@ MAX_CHARS: Final = 2_000
 
 _MAX_SOURCE_CHARS: Final = 20_000
 _MIN_WORDS: Final = 10
-"""Advice cut from the end of a paragraph stands alone from this length on; shorter, it needs what was said before."""
+"""The fewest words of advice, cut from the end of a paragraph, that are understood without the words before it."""
 _HEADING = re.compile(r"#{1,6}\s+(.*)")
 _LINK = re.compile(r"\[([^\[\]]+)\]\([^()\s]*\)|(?<![\w`])\[([^\[\]]+)\](?=[\s.,;:]|$)")
 _PLACEHOLDER = re.compile(r"\{[\w.:#!]*\}|\{\{")
@@ -50,15 +49,15 @@ class _Paragraph:
 
 
 def choose_words(*, help_text: str, short: str, full: str) -> Words:
-    """Return the most rule-like text among a rule's help, short and full description, and why it holds.
+    """Return the text among a rule's help, short and full description that reads most like a rule, and its reason.
 
-    Preferred, in this order: what stands under a heading such as "Recommendation"; sentences that tell the reader to
-    do something; the first paragraph of any text. Templates with unfilled places (`{name}`) and code are left out.
+    Preferred, in this order: what stands under a heading such as "Recommendation"; sentences in the imperative; the
+    first paragraph of any text. Templates with unfilled places (`{name}`) and code are left out.
     """
     texts = [_paragraphs(source) for source in (help_text, short, full)]
     everything = [paragraph for paragraphs in texts for paragraph in paragraphs]
     usable = [paragraph for paragraph in everything if not _PLACEHOLDER.search(paragraph.text)]
-    text = next((found for found in _candidates(usable)), "")
+    text = next(_candidates(usable), "")
     return Words(text[:MAX_CHARS].rstrip(), _reason(texts[2] or texts[0], text)[:MAX_CHARS].rstrip())
 
 
@@ -83,8 +82,8 @@ def _advice_in(paragraph: str) -> str:
 
 def _reason(paragraphs: list[_Paragraph], text: str) -> str:
     plain = [paragraph for paragraph in paragraphs if not _PLACEHOLDER.search(paragraph.text)]
-    reasons = [paragraph.text for paragraph in plain if paragraph.heading in _REASON_HEADINGS]
-    why = next(iter(reasons), "") or " ".join(paragraph.text for paragraph in plain)
+    reasons = (paragraph.text for paragraph in plain if paragraph.heading in _REASON_HEADINGS)
+    why = next(reasons, "") or " ".join(paragraph.text for paragraph in plain)
     if not why.casefold().endswith(text.casefold()):
         return why
     return _CONNECTIVE_LEFT.sub("", why[: -len(text)].rstrip()).rstrip()

@@ -6,37 +6,18 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
-from lessonbook.domain.documents import (
-    Unreadable,
-    checked,
-    index_of,
-    is_object,
-    item_at,
-    list_of,
-    object_of,
-    text_of,
-)
+from lessonbook.domain.documents import checked, index_of, item_at, list_of, object_of, text_of
 from lessonbook.domain.findings import Finding
-from lessonbook.domain.vocabulary import Severity
-from lessonbook.intake.sarif_rules import (
-    Rule,
-    RuleBook,
-    canonical_rule_id,
-    cwes_in,
-    score_in,
-    severity_of_score,
-    tagged_security,
-    unique,
-)
-
-MAX_DESCRIPTION_CHARS: Final = 20_000
+from lessonbook.domain.vocabulary import Severity, severity_of_score
+from lessonbook.intake.fields import MAX_DESCRIPTION_CHARS, line_in, message_in, path_in
+from lessonbook.intake.sarif_rules import Rule, RuleBook, canonical_rule_id, cwes_in, score_in, tagged_security, unique
 
 _SEVERITIES: Final[dict[str, Severity]] = {"error": "high", "warning": "medium", "note": "low"}
 _UNGRADED_TOOLS: Final = frozenset({"ruff"})
-"""Tools that write one level for every rule, so that it says nothing of a rule's weight."""
+"""Tools that give every rule the same level, so that it is not taken for a severity."""
 _KNOWN_BEFORE: Final = frozenset({"unchanged", "updated"})
 _STILL_OPEN: Final = frozenset({"underReview", "rejected"})
-"""Where a suppression stands that does not suppress."""
+"""The status of a suppression that does not suppress."""
 _PLACE_IN_TEMPLATE = re.compile(r"\{(\d{1,4})\}|\{\{|\}\}")
 _LINK_TO_LOCATION = re.compile(r"\[([^\[\]]+)\]\(\d+\)")
 _SCHEME = re.compile(r"\A[a-zA-Z][a-zA-Z0-9+.-]*:")
@@ -45,7 +26,6 @@ _HERE = re.compile(r"\A(?:\./+)+")
 _DRIVE = re.compile(r"/(?=[a-zA-Z]:/)")
 _MAX_BASES: Final = 10
 _MAX_FINGERPRINT_CHARS: Final = 200
-_MAX_LINE: Final = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +38,12 @@ class Run:
     clipped: str
 
 
-def finding_of(result: object, run: Run) -> Finding | None:
+def finding_of(result: dict[str, object], run: Run) -> Finding | None:
     """Return the finding that a result is; None where it is left out.
 
     Raises:
-        Unreadable: the result has no message, or what cannot be stored.
+        Unreadable: the result has no message, or holds what cannot be stored.
     """
-    if not is_object(result):
-        raise Unreadable("is no object")
     rule = run.rules.rule_of(result)
     properties = object_of(result.get("properties"))
     score = score_in(properties)
@@ -76,11 +54,11 @@ def finding_of(result: object, run: Run) -> Finding | None:
     cwes = unique([*rule.cwes, *cwes_in(properties), *run.rules.cwes_of(list_of(result.get("taxa")))])
     rule_id = checked(canonical_rule_id(run.rules.tool, rule.id), "rule id", max_chars=200)
     file, line = _location(result, run)
-    secure = rule.is_security or bool(cwes) or score is not None or tagged_security(properties)
+    is_security = rule.is_security or bool(cwes) or score is not None or tagged_security(properties)
     return Finding(
         description=_description(result, rule, run),
         severity=_severity(level, score, run),
-        category="security" if secure else None,
+        category="security" if is_security else None,
         file=file,
         line=line,
         rule_id=rule_id,
@@ -92,8 +70,8 @@ def finding_of(result: object, run: Run) -> Finding | None:
 
 
 def _is_left_out(result: dict[str, object]) -> bool:
-    standings = [text_of(object_of(each).get("status")) for each in list_of(result.get("suppressions"))]
-    is_suppressed = bool(standings) and not _STILL_OPEN.intersection(standings)
+    suppressions = [text_of(object_of(each).get("status")) for each in list_of(result.get("suppressions"))]
+    is_suppressed = bool(suppressions) and not _STILL_OPEN.intersection(suppressions)
     is_failure = result.get("kind") in (None, "fail")
     return is_suppressed or not is_failure or result.get("baselineState") == "absent"
 
@@ -110,17 +88,14 @@ def _description(result: dict[str, object], rule: Rule, run: Run) -> str:
     if not text and (key := text_of(message.get("id"))):
         template = object_of(rule.messages.get(key) or run.rules.messages.get(key))
         text = text_of(template.get("text"))
-    text = text or text_of(message.get("markdown"))
-    arguments = [text_of(argument) for argument in list_of(message.get("arguments"))]
-    filled = _filled(text[:MAX_DESCRIPTION_CHARS], arguments) if arguments else text[:MAX_DESCRIPTION_CHARS]
-    described = checked(_LINK_TO_LOCATION.sub(r"\1", filled), "message").strip()
-    if not described:
-        raise Unreadable("has no message")
-    return described[:MAX_DESCRIPTION_CHARS]
+    text = (text or text_of(message.get("markdown")))[:MAX_DESCRIPTION_CHARS]
+    if arguments := [text_of(argument) for argument in list_of(message.get("arguments"))]:
+        text = _filled(text, arguments)
+    return message_in(_LINK_TO_LOCATION.sub(r"\1", text))
 
 
 def _filled(template: str, arguments: list[str]) -> str:
-    """Return a message with its arguments in place, built no further than is kept."""
+    """Return a message with its arguments filled in, at most `MAX_DESCRIPTION_CHARS` long."""
     parts: list[str] = []
     end = size = 0
     for match in _PLACE_IN_TEMPLATE.finditer(template):
@@ -146,9 +121,7 @@ def _location(result: dict[str, object], run: Run) -> tuple[str, int | None]:
     if not text_of(artifact.get("uri")):
         known = object_of(item_at(run.artifacts, index_of(artifact.get("index"))))
         artifact = object_of(known.get("location")) or artifact
-    line = index_of(object_of(physical.get("region")).get("startLine"))
-    file = " ".join(checked(_path(artifact, run.bases), "file path").split())
-    return checked(file, "file path", max_chars=1000), line if line and line <= _MAX_LINE else None
+    return path_in(_path(artifact, run.bases)), line_in(object_of(physical.get("region")).get("startLine"))
 
 
 def _path(artifact: dict[str, object], bases: dict[str, object]) -> str:

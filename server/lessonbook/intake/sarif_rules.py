@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from lessonbook.domain.documents import Unreadable, index_of, item_at, list_of, object_of, text_of
 from lessonbook.domain.findings import RuleMetadata
-from lessonbook.domain.vocabulary import Severity, storable
+from lessonbook.domain.vocabulary import storable
 from lessonbook.intake.rule_text import choose_words
 
 _CWE = re.compile(r"\bcwe[-_ /:]{0,3}0{0,6}([1-9]\d{0,5})\b", re.IGNORECASE)
@@ -20,7 +20,7 @@ _CWE_PROPERTIES: Final = frozenset({"cwe", "cwes", "cwe_id", "cwe-id", "cweid", 
 _MAX_ID_CHARS: Final = 1_000
 _FAMILIES: Final = ("semgrep", "codeql", "eslint")
 _NAMES: Final = ("guid", "name")
-"""The members a component of a tool goes by."""
+"""The members by which references name a component of a tool."""
 _NOT_IN_A_PREFIX = re.compile(r"[^a-z0-9.+_]+")
 
 SECURITY_SEVERITY: Final = "security-severity"
@@ -29,7 +29,7 @@ SECURITY_SEVERITY: Final = "security-severity"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule of a scanner, as its results need it. `level` is empty where the rule sets none."""
+    """What results need of one rule of a scanner. `level` is empty where the rule sets none."""
 
     id: str
     cwes: tuple[str, ...] = ()
@@ -40,44 +40,43 @@ class Rule:
     metadata: RuleMetadata | None = None
 
 
-NO_RULE: Final = Rule(id="")
-
-
 class RuleBook:
-    """The rules and taxonomies of one run, read when a result first asks for them."""
+    """The rules and taxonomies of one run; a rule is read when a result first names it."""
 
     def __init__(self, run: dict[str, object]) -> None:
         tool = object_of(run.get("tool"))
         driver = object_of(tool.get("driver"))
-        extensions = [object_of(extension) for extension in list_of(tool.get("extensions"))]
         self.tool = tool_prefix(text_of(driver.get("name")))
         self.messages = object_of(driver.get("globalMessageStrings"))
-        self._components = [driver, *extensions]
-        self._descriptors = [[object_of(rule) for rule in list_of(part.get("rules"))] for part in self._components]
+        components = [driver, *(object_of(extension) for extension in list_of(tool.get("extensions")))]
+        self._descriptors = [[object_of(rule) for rule in list_of(part.get("rules"))] for part in components]
         self._places = _places_by_id(self._descriptors)
-        self._component_named = _named(self._components)
+        self._component_named = _named(components)
         self._taxonomies = [object_of(taxonomy) for taxonomy in list_of(run.get("taxonomies"))]
         self._taxonomy_named = _named(self._taxonomies)
         self._known: dict[tuple[int, int], Rule] = {}
 
     def rule_of(self, result: dict[str, object]) -> Rule:
-        """Return the rule a result names by `ruleId`, `ruleIndex` or `rule`, or one that knows only its id.
+        """Return the rule that a result names by `ruleId`, `ruleIndex` or `rule`, or one with nothing but the id.
 
         Of a sub-rule (`CA1000/1`) this is the rule above it.
 
         Raises:
-            Unreadable: the id is no text, or endless.
+            Unreadable: the id is not text, or has more than 1,000 characters.
         """
         reference = object_of(result.get("rule"))
         named = result.get("ruleId") if result.get("ruleId") is not None else reference.get("id")
         if named is not None and not isinstance(named, str):
-            raise Unreadable("has a rule id that is no text")
+            raise Unreadable("has a rule id that is not text")
         if named and len(named) > _MAX_ID_CHARS:
             raise Unreadable(f"rule id has {len(named)} characters; at most {_MAX_ID_CHARS} are read")
         place = self._place_of(named or "", result, reference)
         if place is None:
-            return Rule(id=named) if named else NO_RULE
-        return self._rule_at(place)
+            return Rule(id=named or "")
+        if place not in self._known:
+            component, index = place
+            self._known[place] = self._read(self._descriptors[component][index])
+        return self._known[place]
 
     def cwes_of(self, references: Iterable[object]) -> list[str]:
         """Return the CWEs among references into the run's taxonomies (a result's `taxa`)."""
@@ -99,16 +98,9 @@ class RuleBook:
 
     def _component_of(self, reference: dict[str, object]) -> int:
         index = index_of(reference.get("index"))
-        if index is not None and index + 1 < len(self._components):
+        if index is not None and index + 1 < len(self._descriptors):
             return index + 1
-        key = next((key for key in _NAMES if text_of(reference.get(key))), "name")
-        return self._component_named.get((key, text_of(reference.get(key))), 0)
-
-    def _rule_at(self, place: tuple[int, int]) -> Rule:
-        if place not in self._known:
-            component, index = place
-            self._known[place] = self._read(self._descriptors[component][index])
-        return self._known[place]
+        return _place_named(reference, self._component_named) or 0
 
     def _read(self, descriptor: dict[str, object]) -> Rule:
         rule_id = text_of(descriptor.get("id"))
@@ -142,8 +134,7 @@ class RuleBook:
         index = index_of(component.get("index"))
         if index is not None and index < len(self._taxonomies):
             return self._taxonomies[index]
-        places = (self._taxonomy_named.get((key, text_of(component.get(key)))) for key in _NAMES)
-        place = next((place for place in places if place is not None), None)
+        place = _place_named(component, self._taxonomy_named)
         return {} if place is None else self._taxonomies[place]
 
 
@@ -174,7 +165,7 @@ def cwes_in(properties: dict[str, object]) -> list[str]:
 
 
 def tagged_security(properties: dict[str, object]) -> bool:
-    """Tell whether a property bag has the tag `security`."""
+    """Return whether a property bag has the tag `security`."""
     return any(text_of(tag).casefold() == "security" for tag in list_of(properties.get("tags")))
 
 
@@ -190,22 +181,13 @@ def score_in(properties: dict[str, object]) -> float | None:
     return score if math.isfinite(score) else None
 
 
-def severity_of_score(score: float) -> Severity:
-    """Return the severity of a `security-severity`, on the scale code hosts use (9, 7 and 4)."""
-    if score >= 9:  # noqa: PLR2004 - the scale itself
-        return "critical"
-    if score >= 7:  # noqa: PLR2004
-        return "high"
-    return "medium" if score >= 4 else "low"  # noqa: PLR2004
-
-
 def unique(keys: Iterable[str]) -> tuple[str, ...]:
     """Return the keys that are not empty, each once, in order."""
     return tuple(dict.fromkeys(key for key in keys if key))
 
 
 def _places_by_id(descriptors: list[list[dict[str, object]]]) -> dict[tuple[int | None, str], tuple[int, int]]:
-    """Return where each rule id stands: in its component, and (under None) in the first component that has it."""
+    """Return where each rule id stands: by component and id, and (under None) in the first component that has it."""
     places: dict[tuple[int | None, str], tuple[int, int]] = {}
     for component, rules in enumerate(descriptors):
         for index, rule in enumerate(rules):
@@ -223,6 +205,12 @@ def _named(parts: list[dict[str, object]]) -> dict[tuple[str, str], int]:
             if name := text_of(part.get(key)):
                 places.setdefault((key, name), place)
     return places
+
+
+def _place_named(reference: dict[str, object], places: dict[tuple[str, str], int]) -> int | None:
+    """Return where the component stands that a reference names, by its GUID or else by its name."""
+    found = (places.get((key, text_of(reference.get(key)))) for key in _NAMES)
+    return next((place for place in found if place is not None), None)
 
 
 def _metadata(texts: list[str], *, keys: tuple[str, ...]) -> RuleMetadata | None:

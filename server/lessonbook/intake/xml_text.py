@@ -1,4 +1,4 @@
-"""XML files as text that a parser takes: decoded, and without the characters that XML forbids."""
+"""XML files as text for a parser: decoded, and without the characters that XML forbids."""
 
 import codecs
 import re
@@ -11,7 +11,7 @@ _DECLARED = re.compile(r"<\?xml\s[^>]{0,200}?encoding\s{0,20}=\s{0,20}[\"']([\w.
 _CODECS = re.compile(
     r"utf-(?:8|16|32)(?:-[bl]e)?|ascii|iso8859-\d+|cp\d+|koi8-\w|mac-\w+|gb\w+|big5\w*|euc_\w+|shift_jis\w*"
 )
-"""Character sets. Python's other codecs are none, or take time that grows with the square of the text (idna)."""
+"""Character sets. Python's other codecs are not, or take time quadratic in the length of the text (idna)."""
 _SUSPECT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]|&#(?:(\\d{1,10})|[xX]([0-9a-fA-F]{1,8}));")
 _CHARACTERS: Final = (
     range(0x9, 0xB),
@@ -27,8 +27,8 @@ _LONGEST_REFERENCE: Final = len("&#1114111111;")
 def xml_text(opened: BinaryIO) -> Iterator[str]:
     """Yield the text of an XML file in pieces, without white space before it.
 
-    Characters that XML forbids (the colours of a terminal begin with one) are left out, written plainly or as
-    references: parsers refuse a whole file for one. Bytes that are not in the file's encoding become U+FFFD.
+    Characters that XML forbids, plain or as references, are left out, since parsers refuse a whole file for one: the
+    colours of a terminal begin with such a character. Bytes that are not in the file's encoding become U+FFFD.
 
     Raises:
         LookupError: the file names an encoding that is not known.
@@ -53,15 +53,15 @@ def xml_text(opened: BinaryIO) -> Iterator[str]:
 
 
 def _encoding(head: bytes) -> str:
-    told = encoding_of(head)
-    if told != "utf-8":
-        return told
+    marked = encoding_of(head)
     declared = _DECLARED.match(head[:400].decode("latin-1").lstrip())
-    name = codecs.lookup(declared[1]).name if declared else told
+    if marked != "utf-8" or not declared:
+        return marked
+    name = codecs.lookup(declared[1]).name
     if not _CODECS.fullmatch(name):
         raise LookupError
-    # A declaration that can be read byte by byte is in none of the wide encodings, whatever it says.
-    return told if name.startswith(("utf-16", "utf-32")) else name
+    # A declaration that can be read byte by byte is not in one of the wide encodings, whatever it says.
+    return marked if name.startswith(("utf-16", "utf-32")) else name
 
 
 def _allowed(found: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""What may become a lesson: its words after the lint, how severe it may be, and whether it waits for a person."""
+"""What may become a lesson: its words after the lint, its severity, and whether it waits for a person."""
 
 import re
 from dataclasses import dataclass, replace
@@ -16,18 +16,18 @@ from lessonbook.domain.vocabulary import (
 from lessonbook.screening.lint.screen import screen, screen_why
 
 ReviewMode = Literal["none", "risky", "all"]
-"""Which lessons wait for a person: `trust.review` of the settings."""
+"""The lessons that wait for a person: `trust.review` of the settings."""
 
 COPIED: Final = "it copies the words of the issue"
 COPIED_RUN: Final = 8
-"""Words in a row that a lesson may not share with an issue."""
+"""The fewest words in a row, shared with an issue, that count as copied."""
 FOR_ALL: Final = "it would go to all agents (name the agent it is for, to have it served without a person's word)"
 _WORDS: Final = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A lesson that may be made: where its words come from decides its trust."""
+    """A lesson that may be made. Its trust follows from where its words come from."""
 
     text: str
     why: str
@@ -43,7 +43,7 @@ class Offer:
 def screened_offer(
     text: str, why: str, severity: Severity, category: Category, trust: Trust, rule_key: str = ""
 ) -> tuple[Offer | None, str]:
-    """Return the lesson offered as `text` after the lint, or None and the reason it is no lesson."""
+    """Return the lesson offered as `text` after the lint, or None and the reason why it cannot be one."""
     judged, reason = screen(text), screen_why(why)
     if judged.verdict == "unfit":
         return None, "The offered lesson was not taken: " + judged.reasons[0] + "."
@@ -53,23 +53,23 @@ def screened_offer(
 
 
 def capped(declared: Severity, suggested: Severity) -> Severity:
-    """Return how severe a lesson may be that somebody offers: at most a step above what the issue's words suggest.
+    """Return the severity of an offered lesson: at most a step above what the issue's words suggest, and `high`.
 
-    A self-declared severity must not lift a lesson over others (SAFETY P14), and `critical` is the catalogue's and
-    people's to give. The issue keeps what was declared.
+    A self-declared severity must not lift a lesson over others (SAFETY P14); `critical` comes from the catalogue and
+    from people. The issue keeps the severity that was declared.
     """
     return SEVERITY_OF_RANK[min(SEVERITY_RANK[declared], SEVERITY_RANK[suggested] + 1, SEVERITY_RANK["high"])]
 
 
 def copies(lesson_text: str, description: str) -> bool:
-    """Return whether a lesson has a run of eight words or more from an issue: such words are evidence, no rule."""
+    """Return whether a lesson has a run of eight words from an issue: such words are evidence, not a rule."""
     words = _WORDS.findall(lesson_text.lower())
     issue = f" {' '.join(_WORDS.findall(description.lower()))} "
     return any(f" {' '.join(words[at : at + COPIED_RUN])} " in issue for at in range(len(words) - COPIED_RUN + 1))
 
 
 def reviewed(offer: Offer, review: ReviewMode) -> Offer:
-    """Return `offer` with the status it has where `trust.review` is `review`; curated words are never held back."""
+    """Return `offer` with its status under `trust.review` = `review`; curated words never wait."""
     if offer.trust == "curated":
         return offer
     status, reasons = offer.status, offer.reasons
@@ -81,7 +81,7 @@ def reviewed(offer: Offer, review: ReviewMode) -> Offer:
 
 
 def held_from_all(offer: Offer, agent_name: str, review: ReviewMode) -> Offer:
-    """Return `offer` as it is for one agent; for all agents, anybody's words but the catalogue's wait for a person.
+    """Return `offer`, quarantined if it is for all agents and neither the catalogue nor a person stands for it.
 
     A lesson of the shared agent reaches everyone, and so would a planted one.
     """

@@ -1,4 +1,4 @@
-"""Secrets out, before anything is stored: each is replaced by a mark that says of what kind it was."""
+"""Redaction, before anything is stored: each secret is replaced by a mark that names its kind."""
 
 import re
 from collections.abc import Iterable
@@ -18,8 +18,8 @@ _ROUNDS_MAX: Final = 8
 def redact(text: str) -> tuple[str, tuple[str, ...]]:
     """Return `text` with each secret replaced by `[redacted:KIND]`, and the kinds that were found.
 
-    What stands beside a secret may show only once the secret is gone, so the text is read again until nothing more is
-    found; therefore redacting what was redacted changes nothing.
+    The text is read again until nothing more is found, since some secrets are found only once others are gone. So
+    redacting a redacted text changes nothing.
     """
     kinds: dict[str, None] = {}
     for _ in range(_ROUNDS_MAX):
@@ -32,26 +32,26 @@ def redact(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 def secret_in_id(name: str) -> str:
-    """Return of what kind the secret is that an id of a caller's own holds (a run, a key of a retry), or an empty text.
+    """Return the kind of the secret in an id that a caller chose (of a run, of a retry), or an empty text.
 
-    Ids look as drawn as secrets do, so that this alone says nothing: a known form tells, or what stands before it.
+    Ids look as random as secrets do, so that alone does not count: only a known form, or a name or place before it.
     """
     spans = [*formatted(name), *assigned(name), *(span for span in placed(name) if span[:2] != (0, len(name)))]
     return min(spans)[2] if spans else ""
 
 
 def refuse_secret(name: str, field: str) -> None:
-    """Check an id that is stored as it comes: what names things cannot be redacted.
+    """Check an id that is stored as it is, since ids cannot be redacted; `field` names it in the error.
 
     Raises:
-        InvalidInput: it holds a secret. The message does not repeat it.
+        InvalidInput: the id holds a secret. The message does not repeat it.
     """
     if name and (kind := secret_in_id(name)):
         raise InvalidInput(f"{field} holds a secret ({kind}), and ids are stored as they are: use another")
 
 
 def _apart(spans: Iterable[Span], text: str) -> list[Span]:
-    """Return the spans in the order of `text`, without those that overlap one before them or a mark."""
+    """Return the spans in the order of `text`, without those that overlap an earlier one or a mark."""
     kept: list[Span] = []
     taken = [match.span() for match in _MARK.finditer(text)] if "[redacted:" in text else []
     for start, end, kind in sorted(spans, key=lambda span: (span[0], -span[1])):

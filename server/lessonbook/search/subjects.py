@@ -8,7 +8,7 @@ from typing import Final
 
 from lessonbook.search import document
 from lessonbook.search.document import Subjects
-from lessonbook.search.lexicon.weaknesses import Sighting, broader, guarded_against, weaknesses_in
+from lessonbook.search.lexicon.weaknesses import Mention, broader, guarded_against, weaknesses_in
 from lessonbook.search.tokenizer import READ_MAX
 
 BROADER: Final = 0.7
@@ -25,12 +25,12 @@ def subjects_of_lesson(text: str) -> Subjects:
     return _subjects(guarded_against(text[:READ_MAX]))
 
 
-def _subjects(sightings: Iterable[Sighting]) -> Subjects:
+def _subjects(mentions: Iterable[Mention]) -> Subjects:
     subjects: dict[str, float] = {}
-    for sighting in sightings:
-        _add(subjects, sighting.cwe, sighting.strength)
-        for broad in broader(sighting.cwe):
-            _add(subjects, broad, BROADER * sighting.strength)
+    for mention in mentions:
+        _add(subjects, mention.cwe, mention.strength)
+        for broad in broader(mention.cwe):
+            _add(subjects, broad, BROADER * mention.strength)
     return subjects
 
 

@@ -11,10 +11,15 @@ from hypothesis import strategies as st
 
 from lessonbook.domain.errors import ConfigError
 from lessonbook.search.lexicon import phrases
-from lessonbook.search.lexicon.weaknesses import guarded_against, load_lexicon, weaknesses_in
+from lessonbook.search.lexicon.weaknesses import Terms, guarded_against, load_lexicon, read_lexicon, weaknesses_in
 
 SURE = 0.9
 LEXICON = load_lexicon()
+WORDS = sorted(LEXICON.terms.index._exact | {prefix[:-1] for prefix in LEXICON.terms.index._prefixes})
+
+
+def cwes(terms: Terms) -> set[str]:
+    return {rule.cwe for rules in terms._rules.values() for rule in rules}
 
 
 def top(text: str) -> str | None:
@@ -112,7 +117,7 @@ def test_an_ordinary_issue_is_no_weakness(text: str) -> None:
     ],
 )
 def test_the_cause_of_a_chain_is_told_from_its_effect(text: str, cause: str, effect: str) -> None:
-    strengths = {sighting.cwe: sighting.strength for sighting in weaknesses_in(text)}
+    strengths = {mention.cwe: mention.strength for mention in weaknesses_in(text)}
 
     assert top(text) == cause
     assert strengths[effect] < strengths[cause] / 1.5
@@ -121,14 +126,14 @@ def test_the_cause_of_a_chain_is_told_from_its_effect(text: str, cause: str, eff
 def test_two_weaknesses_side_by_side_are_both_uncertain() -> None:
     found = weaknesses_in("The form suffers from CSRF. The upload suffers from XXE.")
 
-    assert {sighting.cwe for sighting in found} == {"CWE-352", "CWE-611"}
-    assert all(sighting.strength < SURE for sighting in found)
+    assert {mention.cwe for mention in found} == {"CWE-352", "CWE-611"}
+    assert all(mention.strength < SURE for mention in found)
 
 
 def test_the_special_case_counts_and_not_the_general_one() -> None:
     found = weaknesses_in("Cross-site scripting in the error page")
 
-    assert [sighting.cwe for sighting in found] == ["CWE-81"]
+    assert [mention.cwe for mention in found] == ["CWE-81"]
 
 
 def test_what_is_averted_is_doubtful_and_what_is_not_averted_is_sure() -> None:
@@ -144,7 +149,7 @@ def test_words_in_between_make_a_term_less_certain() -> None:
     assert wide.strength < close.strength
 
 
-def test_a_sighting_repeats_the_words_that_say_so() -> None:
+def test_a_mention_repeats_the_words_that_say_so() -> None:
     (found,) = weaknesses_in("Yesterday we saw a Use-After-Free in the parser")
 
     assert found.words == ("use", "after", "free")
@@ -153,7 +158,7 @@ def test_a_sighting_repeats_the_words_that_say_so() -> None:
 def test_the_strongest_comes_first_whatever_the_order_in_the_text() -> None:
     found = weaknesses_in("Race condition, memory corruption, and an integer underflow")
 
-    assert [sighting.strength for sighting in found] == sorted((s.strength for s in found), reverse=True)
+    assert [mention.strength for mention in found] == sorted((s.strength for s in found), reverse=True)
     assert found[0].cwe == "CWE-191"
 
 
@@ -197,7 +202,7 @@ def test_spelling_and_inflection_do_not_matter() -> None:
     ],
 )
 def test_a_lesson_is_recognised_by_the_control_it_asks_for(text: str, cwe: str) -> None:
-    assert cwe in {sighting.cwe for sighting in guarded_against(text)}
+    assert cwe in {mention.cwe for mention in guarded_against(text)}
 
 
 @pytest.mark.parametrize(
@@ -220,59 +225,61 @@ def test_an_ordinary_lesson_averts_no_weakness(text: str) -> None:
 
 
 def test_what_a_lesson_averts_counts_in_full() -> None:
-    (sighting, *_) = guarded_against("Prevent SQL injection")
+    (mention, *_) = guarded_against("Prevent SQL injection")
 
-    assert (sighting.cwe, sighting.strength) == ("CWE-89", 0.95)
-    assert weaknesses_in("Prevent SQL injection")[0].strength < sighting.strength / 2
+    assert (mention.cwe, mention.strength) == ("CWE-89", 0.95)
+    assert weaknesses_in("Prevent SQL injection")[0].strength < mention.strength / 2
 
 
 def test_the_effect_of_a_weakness_counts_in_full_in_a_lesson() -> None:
-    strengths = {sighting.cwe: sighting.strength for sighting in guarded_against("XXE allows attackers to cause SSRF")}
+    strengths = {mention.cwe: mention.strength for mention in guarded_against("XXE allows attackers to cause SSRF")}
 
     assert strengths["CWE-611"] == strengths["CWE-918"]
 
 
 @pytest.mark.parametrize("name", ["CWE-79", "cwe:CWE-79", "CWE79", "cwe-79", "cwe_79", "(CWE-79)"])
 def test_a_weakness_cited_by_number_is_certain(name: str) -> None:
-    assert [(sighting.cwe, sighting.strength) for sighting in guarded_against(f"Mind {name}.")] == [("CWE-79", 1.0)]
+    assert [(mention.cwe, mention.strength) for mention in guarded_against(f"Mind {name}.")] == [("CWE-79", 1.0)]
 
 
 def test_a_weakness_both_cited_and_told_is_told_once() -> None:
     found = guarded_against("CWE-89: use parameterized queries")
 
-    assert [(sighting.cwe, sighting.strength) for sighting in found] == [("CWE-89", 1.0)]
+    assert [(mention.cwe, mention.strength) for mention in found] == [("CWE-89", 1.0)]
 
 
 @pytest.mark.parametrize("text", ["CWE-0", "CWE-12345", "acwe-79", "CWE-79x", "CWE 2024 list of 25"])
 def test_what_only_looks_like_a_number_cites_nothing(text: str) -> None:
-    assert all(sighting.strength < 1 for sighting in guarded_against(text))
+    assert all(mention.strength < 1 for mention in guarded_against(text))
 
 
 def test_controls_are_known_for_the_commonest_weaknesses() -> None:
-    assert len(LEXICON.controlled) >= 150
-    assert LEXICON.controlled >= {f"CWE-{n}" for n in (22, 78, 79, 89, 94, 125, 287, 306, 352, 416, 434, 476, 502, 787)}
+    assert len(cwes(LEXICON.controls)) >= 150
+    assert cwes(LEXICON.controls) >= {
+        f"CWE-{n}" for n in (22, 78, 79, 89, 94, 125, 287, 306, 352, 416, 434, 476, 502, 787)
+    }
 
 
-@given(st.text(max_size=400) | st.lists(st.sampled_from(sorted(LEXICON.words)), max_size=60).map(" ".join))
+@given(st.text(max_size=400) | st.lists(st.sampled_from(WORDS), max_size=60).map(" ".join))
 @example("'s 'secure' ''")
 @example("CWE-79 CWE-79 cwe79")
 def test_any_lesson_is_handled(text: str) -> None:
     found = guarded_against(text)
 
-    assert all(0 < sighting.strength <= 1 and sighting.words for sighting in found)
-    assert len({sighting.cwe for sighting in found}) == len(found)
+    assert all(0 < mention.strength <= 1 and mention.words for mention in found)
+    assert len({mention.cwe for mention in found}) == len(found)
     assert [one.strength for one in found] == sorted((one.strength for one in found), reverse=True)
 
 
-@given(st.text(max_size=400) | st.lists(st.sampled_from(sorted(LEXICON.words)), max_size=60).map(" ".join))
+@given(st.text(max_size=400) | st.lists(st.sampled_from(WORDS), max_size=60).map(" ".join))
 @example("\n\n")
 @example(". .. ... ../ ..\\ ....// /./ %00")
 @example("not " * 400)
 def test_any_text_is_handled(text: str) -> None:
     found = weaknesses_in(text)
 
-    assert all(0 < sighting.strength < 1 and sighting.cwe in LEXICON.cwes and sighting.words for sighting in found)
-    assert len({sighting.cwe for sighting in found}) == len(found)
+    assert all(0 < mention.strength < 1 and mention.cwe in cwes(LEXICON.terms) and mention.words for mention in found)
+    assert len({mention.cwe for mention in found}) == len(found)
 
 
 @pytest.mark.parametrize(
@@ -304,8 +311,10 @@ def test_work_grows_no_faster_than_the_text(text: str, monkeypatch: pytest.Monke
 
 
 def test_the_lexicon_covers_the_weaknesses_of_software() -> None:
-    assert len(LEXICON.cwes) >= 300
-    assert LEXICON.cwes >= {f"CWE-{n}" for n in (22, 78, 79, 89, 94, 125, 287, 306, 352, 416, 434, 476, 502, 787, 862)}
+    assert len(cwes(LEXICON.terms)) >= 300
+    assert cwes(LEXICON.terms) >= {
+        f"CWE-{n}" for n in (22, 78, 79, 89, 94, 125, 287, 306, 352, 416, 434, 476, 502, 787, 862)
+    }
 
 
 def test_the_shipped_lexicon_is_read_once() -> None:
@@ -345,24 +354,24 @@ def test_the_shipped_lexicon_is_read_once() -> None:
 )
 def test_a_malformed_lexicon_names_entry_and_key(body: str, told: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=told):
-        load_lexicon(write(tmp_path, body))
+        read_lexicon(write(tmp_path, body)).guarded("an apple")
 
 
 def test_controls_change_nothing_of_what_an_issue_speaks_of(tmp_path: Path) -> None:
     issue = "A red apple fell on the pie. And a plum"
     told = '[[weakness]]\ncwe = "CWE-1"\nsure = ["red ~ pie"]\n'
     controls = 'control = ["red apple", "apple"]\n[[weakness]]\ncwe = "CWE-2"\ncontrol = ["pie", "plum"]\n'
-    without, with_them = (load_lexicon(write(tmp_path, body)) for body in (told, told + controls))
+    without, with_them = (read_lexicon(write(tmp_path, body)) for body in (told, told + controls))
 
-    assert without.sightings(issue) == with_them.sightings(issue) != ()
-    assert without.cwes == with_them.cwes == {"CWE-1"}
-    assert with_them.controlled == {"CWE-1", "CWE-2"}
+    assert without.described(issue) == with_them.described(issue) != ()
+    assert cwes(without.terms) == cwes(with_them.terms) == {"CWE-1"}
+    assert cwes(with_them.controls) == {"CWE-1", "CWE-2"}
     assert {one.cwe for one in with_them.guarded(issue)} == {"CWE-1", "CWE-2"}
 
 
 def test_a_lexicon_of_another_version_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="'version'"):
-        load_lexicon(write(tmp_path, "", head="version = 2\n"))
+        read_lexicon(write(tmp_path, "", head="version = 2\n"))
 
 
 @pytest.mark.parametrize(
@@ -384,7 +393,7 @@ def test_a_lexicon_of_another_version_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_pattern_says_which_words_it_wants(pattern: str, hits: list[str], misses: list[str], tmp_path: Path) -> None:
-    lexicon = load_lexicon(write(tmp_path, f'[[weakness]]\ncwe = "CWE-1"\nsure = ["{pattern}"]'))
+    lexicon = read_lexicon(write(tmp_path, f'[[weakness]]\ncwe = "CWE-1"\nsure = ["{pattern}"]'))
 
-    assert [text for text in hits if not lexicon.sightings(text)] == []
-    assert [text for text in misses if lexicon.sightings(text)] == []
+    assert [text for text in hits if not lexicon.described(text)] == []
+    assert [text for text in misses if lexicon.described(text)] == []

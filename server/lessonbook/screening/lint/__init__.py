@@ -1,1 +1,1 @@
-"""What no lesson may hold: speech to a model, dangerous advice, disguises, and what is no rule at all."""
+"""What no lesson may hold: speech to a model, dangerous advice, disguises, and what is not a rule."""

@@ -1,10 +1,9 @@
-"""What no lesson may advise: commands to run, secrets given away, checks put out of action."""
+"""What no lesson may advise: to run commands, to give secrets away, to disable checks."""
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
-from lessonbook.screening.lint.mood import is_advised
+from lessonbook.screening.lint.mood import is_advised, sign
 
 _BEFORE_COMMAND: Final = r"(?:^|[\s`;|&(\"'$])"
 _ARGUMENT: Final = r"\s+(?=[^\s`.,;:)\"'])"
@@ -43,21 +42,8 @@ UNASKED: Final = "it advises to act unasked"
 UNCHECKED: Final = "it advises to disable a check"
 
 
-@dataclass(frozen=True, slots=True)
-class _Advice:
-    """What gives bad advice away; looked for only where one of `words` stands, which is quick to tell."""
-
-    reason: str
-    words: tuple[str, ...]
-    pattern: re.Pattern[str]
-
-
-def _advice(reason: str, words: str, *patterns: str) -> _Advice:
-    return _Advice(reason, tuple(words.split()), re.compile("|".join(patterns), re.I | re.S))
-
-
 _ADVICE: Final = (
-    _advice(
+    sign(
         COMMAND,
         "sudo doas curl wget rm chmod chown sh powershell iex invoke iwr eval nc base64 python node perl ruby php mkfs"
         " dd crontab osascript certutil history shutdown reboot kill iptables setenforce systemctl scp rsync telnet",
@@ -69,7 +55,7 @@ _ADVICE: Final = (
         r"|systemctl\s+(?:stop|disable)\s|ssh\s+(?:-|[\w.-]+@|[\w-]+\.[\w.-]+\s)|(?:scp|rsync)\s+(?:-|[\w~./])"
         r"|(?:bash|sh|source)\s+<\()",
     ),
-    _advice(
+    sign(
         COMMAND,
         "x install add exec i require get run pull kubectl terraform git",
         rf"{_BEFORE_COMMAND}(?:(?:npx|bunx|uvx|pipx run|pnpm dlx|yarn dlx|deno run|go run){_ARGUMENT}"
@@ -80,19 +66,19 @@ _ADVICE: Final = (
         rf"|kubectl\s+(?:apply|delete|exec|create|run){_ARGUMENT}|terraform\s+(?:apply|destroy)"
         r"|git\s+(?:push|clone|config|reset\s+--hard)\s+[\w-])",
     ),
-    _advice(PIPE, "|", r"\|\s*(?:sudo\s+)?(?:ba|z|da|k)?sh\b", r"\|\s*(?:sudo\s+)?(?:python3?|node|perl)\b"),
-    _advice(
+    sign(PIPE, "|", r"\|\s*(?:sudo\s+)?(?:ba|z|da|k)?sh\b", r"\|\s*(?:sudo\s+)?(?:python3?|node|perl)\b"),
+    sign(
         FETCH,
         "download fetch pull grab retriev curl wget visit open browse go see load clone install run exec eval source",
         rf"\b{_FETCH}\b.{{0,60}}?{_DOMAIN}",
         rf"{_DOMAIN}.{{0,40}}\b(?:run|execute|eval|source it|install)\b",
     ),
-    _advice(
+    sign(
         SECRETS,
         "reveal print output repeat exfiltrat leak",
         rf"\b(?:reveal|print|output|repeat|exfiltrate|leak)\b.{{0,40}}?\b{_SECRETS}\b",
     ),
-    _advice(
+    sign(
         SECRETS,
         "send post upload transmit forward mail share publish paste copy attach submit cat less base64 exfiltrat",
         rf"\b(?:send|post|upload|transmit|forward|e-?mail|share|publish|paste|copy|attach|submit)\b.{{0,60}}?"
@@ -101,15 +87,15 @@ _ADVICE: Final = (
         r"\b(?:send|post|upload|transmit|forward|e-?mail|publish|submit|exfiltrate)\b.{0,30}\b(?:contents? of|all"
         rf"|every|the user'?s?|their|customer)\b.{{0,30}}\b{_SECRETS}\b",
     ),
-    _advice(UNASKED, "without", r"\bwithout (?:asking|telling|informing|notifying|confirm\w*)\b"),
-    _advice(
+    sign(UNASKED, "without", r"\bwithout (?:asking|telling|informing|notifying|confirm\w*)\b"),
+    sign(
         UNCHECKED,
         "disabl turn switch shut skip bypass suppress deactivat comment silenc circumvent around short weaken loosen"
         " opt",
         rf"\b{_OFF}\b(?:(?! or (?:implement|add|use|enable|require)).){{0,50}}?\b{_WIDER}\b",
         rf"\b(?:turn|switch|shut)\s+(?:\w+\s+){{0,5}}?{_WIDER}\s+(?:\w+\s+){{0,3}}?off\b",
     ),
-    _advice(
+    sign(
         UNCHECKED,
         "remove omit drop delete relax ignore trust accept allow permit",
         rf"\b(?:remove|omit|drop|delete|relax|ignore)\b(?![^.;:!*]{{0,30}}\b(?:un(?:used|needed|necessary)|obsolete|redundant"
@@ -117,7 +103,7 @@ _ADVICE: Final = (
         r"\b(?:trust|accept|allow|permit)\s+(?:all|any|every)\s+(?:\w+[\s-]){0,2}?(?:certificates?|certs?|hosts?"
         r"|origins?|signatures?)\b",
     ),
-    _advice(
+    sign(
         UNCHECKED,
         "verif --no- insecure untrusted force-yes --disable --trusted --skip nosec 777 eval stricthost skip cert_none"
         " unverified no_verify noverify",
@@ -126,7 +112,7 @@ _ADVICE: Final = (
         r"|\bchmod\s+(?:-R\s+)?0?777\b|\beval\(.{0,300}\brequest|\bstricthostkeychecking[=\s]+no\b|\[skip ci\]"
         r"|\bcert_none\b|_create_unverified_context\b|\binsecureskipverify\W{1,3}true\b|ssl_?no_?verify\b",
     ),
-    _advice(
+    sign(
         UNCHECKED,
         "= : to",
         r"(?<!anonymous[-_])(?<!auto[-_])(?:verif|reject_?unauthorized|tls|ssl|cert|secur|auth|csrf|check_?(?:cert|host|sign))\w{0,20}\s*[=:]\s*[\"']?"
@@ -149,13 +135,9 @@ _NO_CHECK: Final = re.compile(
 
 
 def advices(text: str) -> list[str]:
-    """Return what `text` advises that no lesson may advise, as parts of a sentence. Advising against it is fine."""
+    """Return the bad advice in `text`, as parts of a sentence. Advice against such things is fine."""
     lower = text.lower()
-    found = [
-        advice.reason
-        for advice in _ADVICE
-        if any(word in lower for word in advice.words) and is_advised(advice.pattern, text)
-    ]
+    found = [bad.reason for bad in _ADVICE if bad.may_be_in(lower) and is_advised(bad.pattern, text)]
     if _NO_CHECK.search(text):
         found.append("it advises against a check")
     return list(dict.fromkeys(found))

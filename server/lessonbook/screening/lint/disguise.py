@@ -1,4 +1,4 @@
-"""What hides words from a reader or from the lint: invisible characters, look-alike letters, encodings."""
+"""What hides words from readers or from the lint: invisible characters, look-alike letters, encodings."""
 
 import base64
 import binascii
@@ -45,7 +45,7 @@ DECODED_READABLE: Final = 0.9
 
 
 def visible(text: str) -> str:
-    """Return `text` without characters that a reader does not see or that reorder what is seen."""
+    """Return `text` without characters that are not seen, or that reorder what is seen."""
     kept = _HIDDEN.sub("", text)
     if kept.isprintable():
         return kept
@@ -66,7 +66,7 @@ def folded(text: str) -> str:
 
 
 def readings(text: str) -> list[str]:
-    """Return the ways in which a model may read `text`: as it looks, and with digits for letters undone."""
+    """Return the ways in which a model may read `text`: as it looks, and with letters for digits (`1gn0re`)."""
     plain = folded(text)
     if len(_SPELT.findall(plain)) < TELLING_WORDS_MIN:
         return [plain]

@@ -1,4 +1,4 @@
-"""What is no rule at all: questions, chat, tasks, program code, texts in a language the lint does not read."""
+"""What is not a rule: questions, chat, tasks, program code, texts in other languages than English."""
 
 import re
 from typing import Final
@@ -13,7 +13,7 @@ _FOREIGN: Final = re.compile(
     r"|ogni|prima|dopo|tutt[ei]|nella?|di|uma|não|em|dos|seu|sua|het|een|niet|voor|van|zijn|wordt|elke|och|att|är|inte"
     r"|som|på|för|alla|ikke|og|til|det|nie|się|jest|dla|przed|przez|które|wszystkie|ve|bir|bu|için|tüm)\b"
 )
-"""Commonest words of other languages in Latin letters, without those that are English too or name things in code."""
+"""The commonest words of other languages in Latin letters, except those that are English or name things in code."""
 
 _ENGLISH: Final = re.compile(
     r"\b(?:the|and|of|to|in|is|are|be|for|with|not|on|that|this|it|as|by|or|from|when|use|never|always|do|an|at|before"
@@ -54,11 +54,11 @@ _ACTING_CODE: Final = re.compile(
 
 FOREIGN_WORDS_MIN: Final = 2
 FOREIGN_LETTERS: Final = 0.2
-"""Share of letters outside the Latin alphabet from which a text is taken to be in another language."""
+"""The share of letters outside the Latin alphabet above which a text counts as another language."""
 
 
 def forms(text: str) -> list[str]:
-    """Return what makes `text` no rule, as parts of a sentence. Quotations and code spans are not its own words."""
+    """Return why `text` is not a rule, as parts of a sentence. Quotations and code spans do not count."""
     prose = _QUOTED.sub(" quotation ", _SPAN.sub(" span ", text))
     found = [reason for reason, pattern in _FORMS if pattern.search(prose)]
     if _ACTING_CODE.search(_SPAN.sub(" span ", text)) and _CODE.search(text):

@@ -1,7 +1,25 @@
-"""Whether a text advises something, or advises against it."""
+"""Signs of what a lesson may not hold, and whether a text advises something or advises against it."""
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
+
+
+class Sign(NamedTuple):
+    """What shows that a lesson has a fault; looked for only in texts with one of `words`, which is quick to see."""
+
+    reason: str
+    words: tuple[str, ...]
+    pattern: re.Pattern[str]
+
+    def may_be_in(self, lower: str) -> bool:
+        """Return whether a text in lower case has one of the words."""
+        return any(word in lower for word in self.words)
+
+
+def sign(reason: str, words: str, *patterns: str) -> Sign:
+    """Return the sign that any of `patterns` is, in any case of letters."""
+    return Sign(reason, tuple(words.split()), re.compile("|".join(patterns), re.I | re.S))
+
 
 _URGED: Final = re.compile(
     r"(?:\b(?:never|not|need not)|n't)\s+(?:hesitat\w+|fail|forget|be (?:afraid|shy|scared|reluctant)|worry|wait|mind"
@@ -30,31 +48,29 @@ _HARMFUL: Final = re.compile(
     r"|whoever|exploits?|payloads?|malicious \w+|untrusted \w+)\b(?:\s+[\w-]+){0,4}\s*$",
     re.I,
 )
-"""Whose deeds are told, not advised: "an attacker can bypass …"."""
+"""Those whose deeds are described, not advised: "an attacker can bypass …"."""
 
 _SUPPOSED: Final = re.compile(
     r"\b(?:might|could|would|able to|used to|in order to|attempts? to|tr(?:y|ies) to"
     r"|(?:allow|let|enable|cause|permit|lead|help)(?:s|ed|ing) (?:[\w-]+ ){1,5}(?:to)?)\s*(?:\w+\s+)?$",
     re.I,
 )
-"""What comes of something, not what to do: "which allows users to bypass …"."""
+"""A consequence, not what to do: "which allows users to bypass …"."""
 
 _CLAUSE_END: Final = re.compile(r"(?<!\.)[.,;:!?](?=\s)|\b(?:and|but|then|just)\b|\s[-–—]\s", re.I)
 _ASIDE: Final = re.compile(r"\b(never|not|don't)\s*,[^,.;:!?]{1,40},\s*", re.I)
 
-
 CLAUSE_MAX: Final = 200
-"""Characters before something in which a negation of it is looked for."""
+"""The characters before a match in which a negation of it is looked for."""
 
 
 def is_advised(pattern: re.Pattern[str], text: str) -> bool:
     """Return whether `text` advises what `pattern` finds, rather than advising against it.
 
-    Advice against something says so before it, in the same clause: "Don't panic, disable TLS" does not. Two negations
-    are an order: "Never build without running …", "There is no reason not to …".
+    Advice against something has a negation before it in the same clause, unlike "Don't panic, disable TLS". Two
+    negations are an order: "Never build without running …", "There is no reason not to …".
     """
-    found = pattern.search(text)
-    if not found:
+    if not pattern.search(text):
         return False
     plain = _URGED.sub(" ", _ASIDE.sub(r"\1 ", text))
     ends = [end.end() for end in _CLAUSE_END.finditer(plain)]
@@ -76,7 +92,7 @@ def _is_against(clause: str) -> bool:
 
 
 def _governs(negation: re.Match[str], clause: str) -> bool:
-    """Return whether a negation reaches the end of its clause: that of a condition or a statement does not.
+    """Return whether a negation reaches the end of its clause; one in a condition or a statement does not.
 
     "If it is not valid disable the check" advises; "make sure that it does not disable the check" does not.
     """

@@ -17,7 +17,7 @@ LESSON_MAX: Final = 600
 WHY_MAX: Final = 600
 WORDS_MIN: Final = 3
 READ_MAX: Final = 2_000
-"""Characters that are judged: a longer text waits for a person anyway."""
+"""The characters that are judged; a longer text waits for a person anyway."""
 
 Verdict = Literal["clean", "risky", "unfit"]
 
@@ -26,7 +26,8 @@ Verdict = Literal["clean", "risky", "unfit"]
 class Screened:
     """A lesson's text after the lint.
 
-    `clean` may be served, `risky` waits for a person, `unfit` is no rule at all. `reasons` are sentences for a person.
+    `clean` may be served, `risky` waits for a person, `unfit` is not a rule. `reasons` are parts of a sentence for
+    people.
     """
 
     text: str
@@ -67,7 +68,7 @@ def _judge(text: str, words_min: int) -> Screened:
         return Screened(cleaned, "unfit", ("it is not a rule: write what to do, in at least three words",))
     if len(cleaned) > LESSON_MAX:
         reasons.append(f"it is longer than {LESSON_MAX} characters")
-    reasons += _found(cleaned[:READ_MAX])
+    reasons += [reason for check in CHECKS for reason in check(cleaned[:READ_MAX])]
     return Screened(cleaned, "risky" if reasons else "clean", tuple(dict.fromkeys(reasons)))
 
 
@@ -78,13 +79,9 @@ def addresses(text: str) -> list[str]:
 
 
 def utterances(text: str) -> list[str]:
-    """Return what `text` says to a model or advises, as parts of a sentence, read with and without its disguises."""
+    """Return what `text`, with and without disguises, says to a model or wrongly advises, as parts of a sentence."""
     return [reason for reading in readings(text) for check in (speeches, advices) for reason in check(reading)]
 
 
 CHECKS: tuple[Callable[[str], list[str]], ...] = (addresses, utterances, disguises, forms)
-"""Each returns why a person should look at a text, as parts of a sentence; nothing where it is fine."""
-
-
-def _found(text: str) -> list[str]:
-    return [reason for check in CHECKS for reason in check(text)]
+"""Each returns the reasons why a person should look at a text, as parts of a sentence; none where it is fine."""

@@ -1,15 +1,15 @@
 """Words that speak to a model, or to whoever reads its prompt, instead of about code."""
 
 import re
-from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from lessonbook.screening.lint.mood import is_advised
+from lessonbook.screening.lint.mood import is_advised, sign
 
 SPEECH: Final = "it speaks to the model instead of about code"
 PROBING: Final = "it asks for what a model was told"
 
-_TOLD: Final = (
+_ORDERS: Final = (
     r"(?:i?\w{0,2}nstruct\w*|prompts?|guidelines?|directions?|directives?|commands?|orders?|lessons?|programming"
     r"|training|(?:safety |content )?polic(?:y|ies)|restrictions?|limitations?|conversations?|messages?|context)"
 )
@@ -31,27 +31,14 @@ _TONGUES: Final = (
 _START: Final = r"(?:^|[.!?:;\"'*>)\]-]\s*)"
 
 
-@dataclass(frozen=True, slots=True)
-class _Sign:
-    """What gives speech away; looked for only where one of `words` stands, which is quick to tell."""
-
-    words: tuple[str, ...]
-    pattern: re.Pattern[str]
-
-    def is_in(self, text: str, lower: str) -> bool:
-        return any(word in lower for word in self.words) and self.pattern.search(text) is not None
-
-
-def _sign(words: str, *patterns: str) -> _Sign:
-    return _Sign(tuple(words.split()), re.compile("|".join(patterns), re.I))
-
+_sign: Final = partial(sign, SPEECH)
 
 _WHAT_WAS_SAID: Final = (
     _sign(
         "ignor disregard forget overrule dismiss aside",
         r"(?<!\bit to )(?<!\bthem to )(?<!\bmodel to )\b(?:ignor(?:e|ing)|disregard(?:ing)?|forget|overrule|dismiss"
-        rf"|set aside)\b.{{0,40}}\b{_EARLIER}\b.{{0,30}}\b(?:{_TOLD}|rules?)",
-        rf"\b(?:ignore|disregard|forget)\b.{{0,25}}\b(?:all|any|every|these|those)\b.{{0,20}}\b{_TOLD}",
+        rf"|set aside)\b.{{0,40}}\b{_EARLIER}\b.{{0,30}}\b(?:{_ORDERS}|rules?)",
+        rf"\b(?:ignore|disregard|forget)\b.{{0,25}}\b(?:all|any|every|these|those)\b.{{0,20}}\b{_ORDERS}",
         r"\b(?:ignore|disregard|forget)\b.{0,15}\b(?:all|any|these|those) (?:the |of the )?(?:other )?rules\b",
         r"\b(?:ignore|disregard|forget) (?:all |everything |anything |what |whatever )?(?:of )?(?:the )?"
         r"(?:above|rest of|previous|preceding|before|you (?:learned|were|have|know|'ve)|i (?:said|told)"
@@ -60,7 +47,7 @@ _WHAT_WAS_SAID: Final = (
     _sign(
         "override bypass discard neglect",
         rf"{_START}(?:(?:now|please|and|you must)\s)?(?:override|bypass|discard|neglect)\b.{{0,25}}\b{_EARLIER}\b"
-        rf".{{0,30}}\b(?:{_TOLD}|rules?)",
+        rf".{{0,30}}\b(?:{_ORDERS}|rules?)",
     ),
     _sign(
         "not don't stop never",
@@ -165,17 +152,14 @@ _YOU: Final = re.compile(r"\b(?:you|your)\b", re.I)
 def speeches(text: str) -> list[str]:
     """Return what in `text` speaks to a model, as parts of a sentence.
 
-    Orders to a model count in any mood, as nobody has to quote them; asking for its prompt counts unless the text is
-    against it.
+    Orders to a model count in any mood, as nobody has to quote them; a request for its prompt counts unless the text
+    advises against it.
     """
     lower = text.lower()
     found: list[str] = []
-    if any(sign.is_in(text, lower) for sign in _SIGNS) or ("you" in lower and _names_a_model_and_you(text)):
+    has_sign = any(one.may_be_in(lower) and one.pattern.search(text) for one in _SIGNS)
+    if has_sign or ("you" in lower and _MODEL.search(text) and _YOU.search(text)):
         found.append(SPEECH)
     if is_advised(_ASKED, text):
         found.append(PROBING)
     return found
-
-
-def _names_a_model_and_you(text: str) -> bool:
-    return _MODEL.search(text) is not None and _YOU.search(text) is not None

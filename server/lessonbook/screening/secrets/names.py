@@ -1,35 +1,23 @@
-"""What a name says about the value it is given: nothing, a key of some sort, a token, a password."""
+"""What the name of a value says of it: nothing, or that it is a key of some sort, a token or a password."""
 
 import re
 from functools import lru_cache
 from typing import Final, Literal
 
-from lessonbook.screening.secrets.values import words
+from lessonbook.domain.vocabulary import words
 
 Promise = Literal["none", "key", "token", "password"]
-"""How sure a name makes it that its value is secret, from not at all to whatever the value looks like."""
+"""How surely the value of a name is secret: `none` not at all, `password` whatever it looks like."""
 
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _PASSWORD: Final = words("password passwd passwort pwd pass passphrase passcode pw passw userpass psk")
 _TOKEN: Final = words(
     "token secret apikey credential cred auth authorization jwt pat crumb login bearer jsessionid phpsessid"
 )
-_ENDINGS: Final[tuple[tuple[str, Promise], ...]] = (
-    ("password", "password"),
-    ("passwd", "password"),
-    ("passphrase", "password"),
-    ("pwd", "password"),
-    ("pass", "password"),
-    ("secret", "token"),
-    ("token", "token"),
-    ("apikey", "token"),
-    ("secretkey", "token"),
-    ("accesskey", "token"),
-    ("privatekey", "token"),
-    ("licensekey", "token"),
-    ("authkey", "token"),
-    ("credential", "token"),
-    ("sessid", "token"),
+_PASSWORD_ENDINGS: Final = ("password", "passwd", "passphrase", "pwd", "pass")
+_TOKEN_ENDINGS: Final = (
+    *("secret", "token", "apikey", "secretkey", "accesskey", "privatekey", "licensekey", "authkey", "credential"),
+    "sessid",
 )
 _PASSES: Final = words("by first second single render compiler optimizer fast slow low high band all multi")
 _NO_PASSWORDS: Final = words("bypass compass encompass surpass trespass overpass")
@@ -73,12 +61,12 @@ NAMING: Final = (
     *words("pass pwd secret token key auth cred licen psk login bearer jwt crumb _pat sessid jsessionid"),
     *sorted(_SERVICES),
 )
-"""Texts in small letters of which every name that promises something holds one."""
+"""Texts in small letters; every name with a promise holds one of them."""
 
 
 @lru_cache(maxsize=4096)
 def promise(name: str) -> Promise:
-    """Return what `name` (an identifier, header, flag or path of them) promises of the value it is given."""
+    """Return what `name` (an identifier, header, flag or path of them) promises of its value."""
     parts = [part.lower() for part in _PARTS.findall(name)]
     while len(parts) > 1 and (parts[-1] in _AFTERWORDS or parts[-1].isdigit()):
         parts.pop()
@@ -93,9 +81,10 @@ def promise(name: str) -> Promise:
         return "none" if before and (before[-1] in _TOKEN_OF_NOTHING or before[-2:] == ["public", "key"]) else "token"
     if head == "key":
         return _of_key(before)
-    for ending, means in _ENDINGS:
-        if head.endswith(ending):
-            return "none" if head in _NO_PASSWORDS or "public" in name.lower() else means
+    if head.endswith((*_PASSWORD_ENDINGS, *_TOKEN_ENDINGS)):
+        if head in _NO_PASSWORDS or "public" in name.lower():
+            return "none"
+        return "password" if head.endswith(_PASSWORD_ENDINGS) else "token"
     return _of_service(parts, head)
 
 

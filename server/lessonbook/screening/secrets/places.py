@@ -5,6 +5,7 @@ from base64 import b64decode
 from collections.abc import Iterator
 from typing import Final
 
+from lessonbook.domain.vocabulary import words
 from lessonbook.screening.secrets.values import (
     UUID,
     is_hex,
@@ -15,7 +16,6 @@ from lessonbook.screening.secrets.values import (
     is_word,
     is_wordless,
     unlike_words,
-    words,
 )
 
 Span = tuple[int, int, str]
@@ -26,37 +26,35 @@ _EXAMPLES: Final = frozenset({"user:pass@", "user:password@", "username:password
 _WORD_OF_SHELL = r"""(?:"[^"\n]{0,200}"|'[^'\n]{0,200}'|[^\s"'\\]{1,200}){1,4}"""
 _CURL = re.compile(rf"(?<=\s)(?:-u|-U|--user|--proxy-user)[ \t=]{{0,4}}(?P<word>{_WORD_OF_SHELL})")
 _CURL_NAMES: Final = re.compile(r"\b(?:curl|wget|http)\s")
-_COMMANDS: Final[tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]] = (
-    (
-        ("-p",),
-        re.compile(
-            r"\b(?:sshpass|(?:psexec|PsExec)(?:64)?|(?:docker|podman) login|twine|mysql(?:dump|admin)?"
-            r"""|mongo(?:sh|dump)?)\b[^\n|;&]{0,200}?\s-p[ \t]?["']?(?P<word>(?!ort|ath)[^\s"'-][^\s"']{4,100})"""
-        ),
+
+
+def _command(*hints: str, pattern: str) -> tuple[tuple[str, ...], re.Pattern[str]]:
+    return hints, re.compile(pattern)
+
+
+_COMMANDS: Final = (
+    _command(
+        "-p",
+        pattern=r"\b(?:sshpass|(?:psexec|PsExec)(?:64)?|(?:docker|podman) login|twine|mysql(?:dump|admin)?"
+        r"""|mongo(?:sh|dump)?)\b[^\n|;&]{0,200}?\s-p[ \t]?["']?(?P<word>(?!ort|ath)[^\s"'-][^\s"']{4,100})""",
     ),
-    (("net use", "NET USE"), re.compile(r"(?i)\bnet use [^\n|;&]{0,200}?/user:\S{1,100} (?P<word>[^\s/]{4,100})")),
-    (
-        ("login",),
-        re.compile(
-            r"\b(?:machine\s{1,20}\S{1,100}|default)\s{1,20}login\s{1,20}\S{1,100}\s{1,20}password\s{1,20}(?P<word>\S{4,200})"
-        ),
+    _command("net use", "NET USE", pattern=r"(?i)\bnet use [^\n|;&]{0,200}?/user:\S{1,100} (?P<word>[^\s/]{4,100})"),
+    _command(
+        "login",
+        pattern=r"\b(?:machine\s{1,20}\S{1,100}|default)\s{1,20}login\s{1,20}\S{1,100}\s{1,20}password\s{1,20}(?P<word>\S{4,200})",
     ),
-    (
-        ("SecureString",),
-        re.compile(r"""ConvertTo-SecureString\s{1,4}(?:-String\s{1,4})?["'](?P<word>[^"'\s$]{4,200})["']"""),
+    _command(
+        "SecureString",
+        pattern=r"""ConvertTo-SecureString\s{1,4}(?:-String\s{1,4})?["'](?P<word>[^"'\s$]{4,200})["']""",
     ),
-    (
-        ("IDENTIFIED", "identified", "PASSWORD '", "password '"),
-        re.compile(
-            r"""\b(?:IDENTIFIED (?:WITH \w{1,40} )?BY(?: PASSWORD)? ["']|(?i:identified (?:with \w{1,40} )?by"""
-            r"""(?: password)?|(?:role|user) [^\n;]{1,100} password) ')(?P<word>[^"'\s]{4,200})["']"""
-        ),
+    _command(
+        *("IDENTIFIED", "identified", "PASSWORD '", "password '"),
+        pattern=r"""\b(?:IDENTIFIED (?:WITH \w{1,40} )?BY(?: PASSWORD)? ["']|(?i:identified (?:with \w{1,40} )?by"""
+        r"""(?: password)?|(?:role|user) [^\n;]{1,100} password) ')(?P<word>[^"'\s]{4,200})["']""",
     ),
-    (
-        ("BUNDLE_",),
-        re.compile(
-            r"""\bBUNDLE_[A-Z0-9_]{2,80}__[A-Z]{2,10}"?\s{0,4}[=:]\s{0,4}["']?(?P<word>[^\s:"'$]{2,100}:[^\s"';$]{4,100})"""
-        ),
+    _command(
+        "BUNDLE_",
+        pattern=r"""\bBUNDLE_[A-Z0-9_]{2,80}__[A-Z]{2,10}"?\s{0,4}[=:]\s{0,4}["']?(?P<word>[^\s:"'$]{2,100}:[^\s"';$]{4,100})""",
     ),
 )
 _SIGNATURE = re.compile(r"[?&](?:sig|X-Amz-Signature|X-Goog-Signature|Signature)=(?P<word>[\w%+/=-]{20,400}+)")

@@ -6,11 +6,7 @@ from itertools import pairwise
 from math import log2
 from typing import Final
 
-
-def words(text: str) -> frozenset[str]:
-    """Return the words of `text`, as a set to look them up in."""
-    return frozenset(text.split())
-
+from lessonbook.domain.vocabulary import words
 
 TOKEN_MIN: Final = 8
 """Fewest characters of a token that a name announces."""

@@ -1,4 +1,4 @@
-"""Phrases written as patterns, and where they stand in a text; what a phrase means is for others to say.
+"""Phrases written as patterns, and where they stand in a text; not what they mean.
 
 A phrase is words in order: `x|y` either word, `(x y|z)` either of several words, `x?` may be absent, `x*` any word that
 begins so, `@group` any word of the group, `~` up to 4 and `~~` up to 10 words between. Inflections are folded, articles
@@ -21,20 +21,20 @@ Span = tuple[int, int]
 """A half-open range of words."""
 
 GAPS: Final = MappingProxyType({"~": 4, "~~": 10})
-"""How many words may stand where a phrase has this sign."""
+"""The most words that may stand where a phrase has this sign."""
 
 _MAX_SPANS: Final = 24
-"""Places kept of one phrase; a text that repeats a phrase oftener says nothing new."""
+"""Places kept of one phrase: a text that repeats it more often says nothing new."""
 _BRACKETS: Final = re.compile(r"\(([^()]*)\)")
 _LIGHT: Final = frozenset({"of", "in", "on", "to", "for", "by", "with", "from", "at", "is", "are", "be", "its", "and"})
-"""Words that say nothing when they stand between those of a phrase."""
+"""Words that do not count when they stand between those of a phrase."""
 _NO_JOINS: Final[Mapping[str, str]] = MappingProxyType({})
 _Keys = Sequence[frozenset[str]]
-"""What phrases may call each word of a text; `SENTENCE_END` itself where a sentence ends."""
+"""The keys of each word of a text, by which phrases name it; `SENTENCE_END` itself where a sentence ends."""
 
 
 class _Element(NamedTuple):
-    """One word of a phrase: the keys it may have, how many words may stand before it, whether it may be absent."""
+    """One word of a phrase: the keys it may have, the most words before it, whether it may be absent."""
 
     keys: frozenset[str]
     gap: int
@@ -42,7 +42,7 @@ class _Element(NamedTuple):
 
 
 class _Choice(NamedTuple):
-    """The words that may stand at one place, their keys, and what they would be joined with to what."""
+    """The words that may stand at one place, their keys, and the words that each second word would join them to."""
 
     keys: frozenset[str]
     words: tuple[str, ...]
@@ -50,7 +50,7 @@ class _Choice(NamedTuple):
 
 
 class _Phrase(NamedTuple):
-    """The words of a phrase seen from its rarest one: what has to be in the sentence, what follows, what precedes."""
+    """A phrase seen from its rarest word: the others that its sentence has to have, what follows, what precedes."""
 
     others: tuple[frozenset[str], ...]
     onward: tuple[_Element, ...]
@@ -59,7 +59,7 @@ class _Phrase(NamedTuple):
 
 @dataclass(frozen=True)
 class PhrasedText:
-    """A text as phrases see it: its words, articles left out, and `spans`, where each phrase found stands in them."""
+    """The words of a text without articles, and `spans`, where each phrase that was found stands in them."""
 
     words: Sequence[str]
     spans: Mapping[int, Sequence[Span]]
@@ -76,7 +76,7 @@ class PhrasedText:
         return [0, *accumulate(word not in _LIGHT for word in self.words)]
 
     def words_between(self, number: int, span: Span) -> int:
-        """Return how many words of weight stand at `span` beside those of phrase `number`."""
+        """Return how many words that count stand at `span` beside those of phrase `number`."""
         return max(0, self._weights[span[1]] - self._weights[span[0]] - len(self._phrases[number]))
 
 
@@ -95,7 +95,7 @@ class Phrasebook:
         """Return the numbers of `phrase`: one, or with brackets of several words one for each way to say it.
 
         Raises:
-            ConfigError: `phrase` is malformed or can match nothing; `where` is said first.
+            ConfigError: `phrase` is malformed or can match nothing; the message begins with `where`.
         """
         try:
             ways = [" ".join(parts) for parts in product(*_ways(phrase))] if "(" in phrase else (phrase,)
@@ -104,11 +104,10 @@ class Phrasebook:
             raise ConfigError(f"{where} has {phrase!r}, {error}") from None
 
     def _number(self, phrase: str) -> int:
-        number = self._numbers.get(phrase)
-        if number is None:
-            number = self._numbers[phrase] = len(self.phrases)
+        if phrase not in self._numbers:
+            self._numbers[phrase] = len(self.phrases)
             self.phrases.append(tuple(self._elements(phrase)))
-        return number
+        return self._numbers[phrase]
 
     def _elements(self, phrase: str) -> list[_Element]:
         elements: list[_Element] = []
@@ -130,37 +129,31 @@ class Phrasebook:
         return elements
 
     def _choice(self, word: str, depth: int = 0) -> _Choice:
-        choice = self._choices.get(word)
-        if choice is None:
-            first, *others = word.split("|")
-            choice = self._choices[word] = (
-                _merged([self._choice(one, depth) for one in (first, *others)]) if others else self._single(word, depth)
-            )
-        return choice
+        if word not in self._choices:
+            words = word.split("|")
+            self._choices[word] = self._any_of(words, depth) if len(words) > 1 else self._single(word, depth)
+        return self._choices[word]
+
+    def _any_of(self, words: Iterable[str], depth: int) -> _Choice:
+        choices = [self._choice(word, depth) for word in words]
+        joins = {second: joined for choice in choices for second, joined in choice.joins.items()}
+        keys = frozenset[str]().union(*(choice.keys for choice in choices))
+        return _Choice(keys, tuple(word for choice in choices for word in choice.words), joins)
 
     def _single(self, word: str, depth: int) -> _Choice:
         if word.startswith("@"):
             members = self._groups.get(word[1:])
             if members is None or depth > len(self._groups):
                 raise ValueError(f"but {word!r} is no group")
-            return _merged([self._choice(member, depth + 1) for member in members])
+            return self._any_of(members, depth + 1)
         if not is_word(word.removesuffix("*")):
             raise ValueError(f"but {word!r} matches nothing")
         key = word if word[-1] == "*" else self.spelling.key(word)
         return _Choice(frozenset({key}), (word,), self.spelling.joined.get(root(word), _NO_JOINS))
 
 
-def _merged(choices: Sequence[_Choice]) -> _Choice:
-    joins = [choice.joins for choice in choices if choice.joins]
-    return _Choice(
-        frozenset[str]().union(*[choice.keys for choice in choices]),
-        tuple(word for choice in choices for word in choice.words),
-        {second: one for pairs in joins for second, one in pairs.items()} if joins else _NO_JOINS,
-    )
-
-
 def _ways(phrase: str) -> Iterator[list[str]]:
-    """Give the parts of `phrase`, each as the ways to say it; single words in brackets stay together."""
+    """Yield the parts of `phrase`, each as the ways to say it; single words in brackets stay together."""
     for place, part in enumerate(_BRACKETS.split(phrase)):
         if place % 2:
             choices = part.split("|")
@@ -201,11 +194,6 @@ class Index:
         self._keys_of = lru_cache(maxsize=1 << 14)(self._look_up)
         self._alone_of = lru_cache(maxsize=1 << 14)(self._look_up_alone)
 
-    @property
-    def words(self) -> frozenset[str]:
-        """The stems, and the beginnings of words without their `*`, that phrases are made of."""
-        return self._exact | {prefix[:-1] for prefix in self._prefixes}
-
     def _look_up(self, word: str) -> frozenset[str]:
         return self._spelling.keys_of(word, self._prefixes, self._exact)
 
@@ -222,7 +210,7 @@ class Index:
         return _Phrase(others, tuple(elements[anchor + 1 :]), backward)
 
     def _list_partners(self, key: str) -> tuple[frozenset[str], dict[str, list[int]]]:
-        """Return the phrases that begin with `key`, by the word that has to be in the sentence, too."""
+        """Return the phrases whose rarest word is `key`, by another word that the sentence has to have."""
         partners: dict[str, list[int]] = defaultdict(list)
         for number in self._longer[key]:
             for second in next(iter(self._phrase(number).others), frozenset({key})):
@@ -230,7 +218,7 @@ class Index:
         return frozenset(partners), partners
 
     def read(self, text: str) -> PhrasedText:
-        """Return where phrases stand in `text`; in time linear in its length."""
+        """Return where phrases stand in `text`, in time linear in its length."""
         return self.read_words(self._spelling.words(text))
 
     def read_words(self, words: Sequence[str]) -> PhrasedText:
@@ -273,7 +261,7 @@ def _anchor(elements: Sequence[_Element], weights: Mapping[frozenset[str], int])
 
 
 def _stretches(keys: _Keys) -> Iterator[Span]:
-    """Give the sentences, as half-open ranges of words."""
+    """Yield the sentences, as half-open ranges of words."""
     ends = [at for at, here in enumerate(keys) if here is SENTENCE_END]
     return zip([0, *(end + 1 for end in ends)], [*ends, len(keys)], strict=True)
 

@@ -1,4 +1,4 @@
-"""How words are told apart: inflections folded, synonyms and what is written as one word or as two."""
+"""Which words count as the same: inflections, synonyms, and what is written as one word or as two."""
 
 import re
 from collections import defaultdict
@@ -18,10 +18,10 @@ _WHOLE: Final = MappingProxyType(
     {"note": "note", "notes": "note", "noted": "note", "time": "time", "times": "time"}
     | {"pipe": "pipe", "pipes": "pipe", "https": "https"}
 )
-"""Words whose stem would be that of another: "notes" is no "not", "times" no "timing", "pipe" no "pip"."""
+"""Words whose stem would be that of another word: "notes" of "not", "times" of "timing", "pipe" of "pip"."""
 
 SENTENCE_END: Final = frozenset({"\n"})
-"""What stands for the keys of a word where a sentence ends; compared by identity."""
+"""Stands for the keys of a word where a sentence ends; compared by identity."""
 
 
 @lru_cache(maxsize=1 << 14)
@@ -31,15 +31,15 @@ def root(word: str) -> str:
 
 
 def is_word(text: str) -> bool:
-    """Tell whether `text` is one word as `Spelling.words` gives them: in lower case, and no article."""
+    """Return whether `text` is one word as `Spelling.words` returns them: in lower case, and not an article."""
     return text not in _ARTICLES and text == text.lower() and _TOKEN.fullmatch(text) is not None
 
 
 class Spelling:
-    """What is written as one word or as two, and what counts as the same word."""
+    """Which pairs of words are one word, and which words are synonyms."""
 
     def __init__(self, joined: Iterable[tuple[str, str]], synonyms: Mapping[str, Iterable[str]]) -> None:
-        """Read pairs of words as one word, and each word of `synonyms` for its variants."""
+        """Read each pair of `joined` as one word, and each variant in `synonyms` as the word it stands under."""
         self.joined: dict[str, dict[str, str]] = defaultdict(dict)
         for first, second in joined:
             self.joined[root(first)][root(second)] = first + second

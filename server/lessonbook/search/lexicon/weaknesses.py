@@ -1,32 +1,28 @@
-"""Which known weakness an issue speaks of, or a lesson averts, told from the field's terms of art alone.
+"""Which known weakness an issue describes, or a lesson averts, by the field's terms of art alone.
 
 `data/weaknesses.toml` says how its phrases are written.
 """
 
 import re
-import tomllib
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib import resources
 from importlib.resources.abc import Traversable
 from itertools import chain, product
-from pathlib import Path
 from types import MappingProxyType
-from typing import Final, NamedTuple, Self, cast
+from typing import Annotated, Final, Literal, NamedTuple
 
-from lessonbook.domain.documents import texts_in
-from lessonbook.domain.errors import ConfigError
+from pydantic import StringConstraints, with_config
+
+from lessonbook.domain.documents import Phrase, Phrases, load_toml
 from lessonbook.search.lexicon.phrases import GAPS, Index, Phrasebook, PhrasedText, Span
 from lessonbook.search.lexicon.spelling import Spelling
 
-_VERSION: Final = 1
 _STRENGTHS: Final = MappingProxyType({"sure": 0.95, "likely": 0.75, "hint": 0.45})
 _CONTROLS: Final = MappingProxyType({"control": 0.9, "control_hint": 0.45})
-_FIELDS: Final = frozenset({"cwe", *_STRENGTHS, *_CONTROLS})
-_TABLES: Final = frozenset({"version", "joined", "synonyms", "groups", "chains", "within", "weakness"})
 _CHAINS: Final = ("effect_follows", "cause_follows", "averted", "not_averted")
 _WINDOW_WORDS: Final = 30
 _MAX_MATCHES: Final = 64
@@ -34,22 +30,50 @@ _EFFECT: Final = 0.5
 _AVERTED: Final = 0.4
 _RIVAL: Final = 0.9
 _LOOSE: Final = 0.97
-"""What each word that stands between those of a phrase leaves of its strength."""
+"""The factor by which each word between those of a phrase weakens it."""
 _MAX_LOOSE: Final = 6
 _PAIR_LOOSENESS: Final = 1
 _REACH_WORDS: Final = 25
 
-_CWE = re.compile(r"CWE-[1-9]\d{0,3}\Z")
 _QUOTE = re.compile(r"(?<!\w)['\u2018\u2019](?=\w)")
 """An opening quotation mark, which before an s would be read as that of a genitive."""
 _CITED = re.compile(r"(?<![a-z0-9])cwe[-_]?([1-9][0-9]{0,3})(?![a-z0-9])", re.IGNORECASE)
 
+_Lists = dict[str, Phrases]
+
+
+@with_config(extra="forbid")
+@dataclass(frozen=True, slots=True)
+class Weakness:
+    """One weakness of a lexicon: the phrases that name it, by how surely, and those of controls that avert it."""
+
+    cwe: Annotated[str, StringConstraints(pattern=r"^CWE-[1-9]\d{0,3}$")]
+    sure: Phrases = ()
+    likely: Phrases = ()
+    hint: Phrases = ()
+    control: Phrases = ()
+    control_hint: Phrases = ()
+
+
+@with_config(extra="forbid")
+@dataclass(frozen=True, slots=True)
+class LexiconFile:
+    """A lexicon as it is written: see `data/weaknesses.toml`."""
+
+    version: Literal[1]
+    joined: tuple[Annotated[Phrase, StringConstraints(pattern=r"^\s*\S+\s+\S+\s*$")], ...] = ()
+    synonyms: _Lists = field(default_factory=_Lists)
+    groups: _Lists = field(default_factory=_Lists)
+    chains: _Lists = field(default_factory=_Lists)
+    within: _Lists = field(default_factory=_Lists)
+    weakness: tuple[Weakness, ...] = ()
+
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
-    """A weakness that a text seems to speak of.
+class Mention:
+    """A weakness that a text mentions, with the `words` that name it.
 
-    `strength`, from 0 to 1, tells how likely `cwe` is the root weakness of the text; `words` are the words that say so.
+    `strength`, 0 to 1, says how likely `cwe` is the root weakness of the text.
     """
 
     cwe: str
@@ -58,7 +82,7 @@ class Sighting:
 
 
 class _WeaknessRule(NamedTuple):
-    """All of `needed` close together and none of `barred` anywhere; the numbers are those of phrases."""
+    """What names a weakness: the phrases `needed` close together, by number, and none of `barred` anywhere."""
 
     cwe: str
     strength: float
@@ -73,147 +97,101 @@ class _RuleMatch:
     span: Span
 
 
-def weaknesses_in(text: str) -> tuple[Sighting, ...]:
-    """Return the weaknesses that `text` speaks of, strongest first; empty for text without a term of art.
+def weaknesses_in(text: str) -> tuple[Mention, ...]:
+    """Return the weaknesses that `text` describes, strongest first; empty for text without a term of art.
 
     Time is linear in the length of `text`.
-
-    Raises:
-        ConfigError: the shipped lexicon is malformed.
     """
-    return load_lexicon().sightings(text)
+    return load_lexicon().described(text)
 
 
-def guarded_against(text: str) -> tuple[Sighting, ...]:
-    """Return the weaknesses that `text` speaks of, averts by a control, or cites as CWE-79, strongest first.
+def guarded_against(text: str) -> tuple[Mention, ...]:
+    """Return the weaknesses that `text` describes, averts by a control, or cites as CWE-79, strongest first.
 
-    What is averted, or the effect of something else, counts in full: who says how to prevent an injection speaks of
+    What is averted, or the effect of something else, counts in full: a text on how to prevent an injection is about
     injection. Time is linear in the length of `text`.
-
-    Raises:
-        ConfigError: the shipped lexicon is malformed.
     """
     return load_lexicon().guarded(text)
 
 
 def broader(cwe: str) -> Sequence[str]:
-    """Return the weaknesses of which `cwe` is a special case."""
-    return _shipped().broader(cwe)
-
-
-def load_lexicon(file: Path | None = None) -> "Lexicon":
-    """Return the lexicon of `file`, by default the shipped one, which is read once.
-
-    Raises:
-        ConfigError: `file` is no TOML or has an unknown or wrong key; entry and key are named.
-    """
-    return _shipped() if file is None else _read(file).compiled()
+    """Return the weaknesses of which `cwe` is a special case; none for one without words in the lexicon."""
+    return load_lexicon().broader.get(cwe, ())
 
 
 @cache
-def _shipped() -> "Lexicon":
-    return _read(resources.files("lessonbook").joinpath("data", "weaknesses.toml"))
+def load_lexicon() -> "Lexicon":
+    """Return the packaged lexicon."""
+    return read_lexicon(resources.files("lessonbook").joinpath("data", "weaknesses.toml"))
 
 
-def _read(file: Path | Traversable) -> "Lexicon":
-    try:
-        document: dict[str, object] = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file.name}: {error}") from None
-    for name in document.keys() - _TABLES:
-        raise ConfigError(f"{file.name}: {name!r} is no key of a lexicon")
-    if document.get("version") != _VERSION:
-        raise ConfigError(f"{file.name}: 'version' has to be {_VERSION}")
-    return Lexicon(document, file.name)
+def read_lexicon(file: Traversable) -> "Lexicon":
+    """Return the lexicon of a TOML file.
+
+    Raises:
+        ConfigError: the file is not a lexicon, or a phrase in it is malformed; names entry and key.
+    """
+    return Lexicon(load_toml(file, LexiconFile), file.name)
 
 
 class Lexicon:
-    """Phrases of the field and what they tell; made from a parsed document, then never changed."""
+    """Phrases of the field and the weaknesses they name; never changed once it is made."""
 
-    def __init__(self, document: Mapping[str, object], name: str) -> None:
-        """Compile `document`; `name` is said in errors.
+    def __init__(self, content: LexiconFile, name: str) -> None:
+        """Compile the phrases of `content`, except those of controls; `name` is the file's, for errors.
 
         Raises:
-            ConfigError: an entry or key of `document` is wrong.
+            ConfigError: a phrase is malformed.
         """
-        joined = _joined(texts_in(document, "joined", name), f"{name}: 'joined'")
-        self._spelling = Spelling(joined, _lists(document, "synonyms", name))
-        self._groups = _lists(document, "groups", name)
-        entries = [
-            (f"{name}: weakness {entry.get('cwe', number)}", entry)
-            for number, entry in enumerate(_entries(document, name), 1)
-        ]
-        book = Phrasebook(self._spelling, self._groups)
-        rules = [rule for where, entry in entries for rule in _rules(entry, book, where, _STRENGTHS)]
-        self._uncompiled = [
-            (where, {key: entry[key] for key in ("cwe", *_CONTROLS) if key in entry})
-            for where, entry in entries
-            if not _CONTROLS.keys().isdisjoint(entry)
-        ]
-        self._broader: dict[str, list[str]] = defaultdict(list)
-        for broad, cwes in _lists(document, "within", name).items():
+        self._content, self._name = content, name
+        joined = (pair.split() for pair in content.joined)
+        self._spelling = Spelling([(first, second) for first, second in joined], content.synonyms)
+        self.broader: dict[str, list[str]] = defaultdict(list)
+        """The broader weaknesses of each."""
+        for broad, cwes in content.within.items():
             for cwe in cwes:
-                self._broader[cwe].append(broad)
-        chains = _lists(document, "chains", name)
+                self.broader[cwe].append(broad)
+        book, rules = self._compiled(_STRENGTHS)
         self._chains = {
-            kind: [n for phrase in chains.get(kind, ()) for n in book.add(phrase, f"{name}: chains.{kind}")]
+            kind: [n for phrase in content.chains.get(kind, ()) for n in book.add(phrase, f"{name}: chains.{kind}")]
             for kind in _CHAINS
         }
-        self._terms = _Terms(book, rules)
+        self.terms = Terms(book, rules)
+        """The terms that name weaknesses."""
 
     @cached_property
-    def _controls(self) -> "_Terms":
-        """What averts weaknesses; apart, so that it changes nothing of what is told of them, and only when needed."""
-        book = Phrasebook(self._spelling, self._groups)
-        entries = self._uncompiled
-        return _Terms(book, [rule for where, entry in entries for rule in _rules(entry, book, where, _CONTROLS)])
-
-    def compiled(self) -> Self:
-        """Return this lexicon, with that compiled, too, which else is when first needed.
+    def controls(self) -> "Terms":
+        """The terms that name controls; apart, since issues are read without them, and compiled when first needed.
 
         Raises:
-            ConfigError: a control is wrong.
+            ConfigError: a phrase is malformed.
         """
-        _ = self._controls
-        return self
+        return Terms(*self._compiled(_CONTROLS))
 
-    @property
-    def cwes(self) -> frozenset[str]:
-        """The weaknesses that have words here."""
-        return self._terms.cwes
+    def _compiled(self, strengths: Mapping[str, float]) -> tuple[Phrasebook, list["_WeaknessRule"]]:
+        """Return the phrases under the keys of `strengths`, and the rules that are made of them."""
+        book = Phrasebook(self._spelling, self._content.groups)
+        entries = self._content.weakness
+        return book, [rule for entry in entries for rule in _rules(entry, book, self._name, strengths)]
 
-    @property
-    def controlled(self) -> frozenset[str]:
-        """The weaknesses whose controls have words here."""
-        return self._controls.cwes
-
-    @property
-    def words(self) -> frozenset[str]:
-        """The stems, and the beginnings of words without their `*`, that phrases are made of."""
-        return self._terms.index.words
-
-    def broader(self, cwe: str) -> Sequence[str]:
-        """Return the weaknesses of which `cwe` is a special case, none for one without words here."""
-        return self._broader.get(cwe, ())
-
-    def sightings(self, text: str) -> tuple[Sighting, ...]:
-        """Return the weaknesses that `text` speaks of, strongest first."""
-        reading = self._terms.index.read(text)
-        matches = self._specific(_outermost(_strongest(self._terms.matches(reading))))
+    def described(self, text: str) -> tuple[Mention, ...]:
+        """Return the weaknesses that `text` describes, strongest first."""
+        reading = self.terms.index.read(text)
+        matches = self._specific(_outermost(_strongest(self.terms.matches(reading))))
         return _ranked(reading.words, _judged(matches, self._links(reading), reading.sentences)) if matches else ()
 
-    def guarded(self, text: str) -> tuple[Sighting, ...]:
-        """Return the weaknesses that `text` speaks of, averts or cites, strongest first."""
-        reading = self._terms.index.read(_QUOTE.sub(" ", text))
-        controls = self._controls
+    def guarded(self, text: str) -> tuple[Mention, ...]:
+        """Return the weaknesses that `text` describes, averts or cites, strongest first."""
+        reading = self.terms.index.read(_QUOTE.sub(" ", text))
+        controls = self.controls
         averted = list(controls.matches(controls.index.read_words(reading.words)))
-        matches = _outermost(_strongest(chain(self._terms.matches(reading), averted)))
+        matches = _outermost(_strongest(chain(self.terms.matches(reading), averted)))
         matches = self._specific(matches, {match.cwe for match in averted})
-        cited = {f"CWE-{found[1]}": Sighting(f"CWE-{found[1]}", 1.0, (found[0],)) for found in _CITED.finditer(text)}
+        cited = {f"CWE-{found[1]}": Mention(f"CWE-{found[1]}", 1.0, (found[0],)) for found in _CITED.finditer(text)}
         return (*cited.values(), *(one for one in _ranked(reading.words, matches) if one.cwe not in cited))
 
     def _links(self, reading: PhrasedText) -> dict[str, list[Span]]:
-        """Return where `reading` says that one thing follows from, or averts, another."""
+        """Return where `reading` has words for "follows from" and "averts", by kind."""
         spans = reading.spans
         links = {kind: sorted(s for n in numbers for s in spans.get(n, ())) for kind, numbers in self._chains.items()}
         for kind, longer in (("averted", "not_averted"), ("effect_follows", "cause_follows")):
@@ -221,29 +199,24 @@ class Lexicon:
         return links
 
     def _specific(self, matches: Sequence[_RuleMatch], kept: Set[str] = frozenset()) -> list[_RuleMatch]:
-        """Leave out the weaknesses, but those `kept`, of which one told with enough strength is a special case."""
-        told = {match.cwe for match in matches if match.strength >= _STRENGTHS["likely"]}
-        broad = {cwe for narrow in told for cwe in self._broader.get(narrow, ())}
+        """Leave out the weaknesses, but those `kept`, of which one that is at least likely is a special case."""
+        likely = {match.cwe for match in matches if match.strength >= _STRENGTHS["likely"]}
+        broad = {cwe for narrow in likely for cwe in self.broader.get(narrow, ())}
         return [match for match in matches if match.cwe not in broad or match.cwe in kept]
 
 
-class _Terms:
-    """Phrases, and the weaknesses that they tell of."""
+class Terms:
+    """Phrases, and the weaknesses that they name."""
 
     def __init__(self, book: Phrasebook, rules: Iterable[_WeaknessRule]) -> None:
         """Take `rules`, whose phrases are in `book`, which gets no more of them."""
+        self.index = Index(book)
         self._rules: dict[int, list[_WeaknessRule]] = defaultdict(list)
         for rule in rules:
             self._rules[rule.needed[0]].append(rule)
-        self.index = Index(book)
-
-    @property
-    def cwes(self) -> frozenset[str]:
-        """The weaknesses that have words here."""
-        return frozenset(rule.cwe for rules in self._rules.values() for rule in rules)
 
     def matches(self, reading: PhrasedText) -> Iterator[_RuleMatch]:
-        """Give what the phrases found tell of."""
+        """Yield the weaknesses that the phrases found name, and where."""
         spans = reading.spans
         for number, places in spans.items():
             for rule in self._rules.get(number, ()):
@@ -255,27 +228,21 @@ class _Terms:
                         yield from (_RuleMatch(rule.cwe, strength, span) for span in _around(place, others))
 
 
-def _rules(
-    entry: Mapping[str, object], book: Phrasebook, where: str, strengths: Mapping[str, float]
-) -> Iterator[_WeaknessRule]:
-    """Give what one weakness is known by under the keys of `strengths`; several ways to say it are several rules."""
-    for key in entry.keys() - _FIELDS:
-        raise ConfigError(f"{where}: {key!r} is no key of a weakness")
-    cwe = entry.get("cwe")
-    if not isinstance(cwe, str) or not _CWE.match(cwe):
-        raise ConfigError(f"{where}: 'cwe' has to look like CWE-79")
+def _rules(entry: Weakness, book: Phrasebook, file: str, strengths: Mapping[str, float]) -> Iterator[_WeaknessRule]:
+    """Yield the rules of one weakness under the keys of `strengths`; several ways to say a phrase are several rules."""
     for key, strength in strengths.items():
-        place = f"{where}: {key!r}"
-        for pattern in texts_in(entry, key, where):
+        patterns: Phrases = getattr(entry, key)
+        for pattern in patterns:
             wanted, *unwanted = (
-                [book.add(phrase, place) for phrase in part.split(" + ")] for part in pattern.split(" - ")
+                [book.add(phrase, f"{file}: weakness {entry.cwe}: {key!r}") for phrase in part.split(" + ")]
+                for part in pattern.split(" - ")
             )
             barred = tuple(number for part in unwanted for numbers in part for number in numbers)
-            yield from (_WeaknessRule(cwe, strength, needed, barred) for needed in product(*wanted))
+            yield from (_WeaknessRule(entry.cwe, strength, needed, barred) for needed in product(*wanted))
 
 
 def _around(place: Span, others: Sequence[Sequence[Span]]) -> Iterator[Span]:
-    """Give the span of `place` and the nearest of each of `others`, if all are within the window."""
+    """Yield the span of `place` and the nearest of each of `others`, if all are within the window."""
     start, end = place
     for spans in others:
         nearest = min(spans, key=lambda span: (max(span[0] - place[1], place[0] - span[1]), span), default=None)
@@ -292,7 +259,7 @@ def _strongest(matches: Iterable[_RuleMatch]) -> list[_RuleMatch]:
 
 
 def _outermost(matches: Sequence[_RuleMatch]) -> list[_RuleMatch]:
-    """Leave out what stands within a longer term at least as strong: "overflow" in "stack overflow"."""
+    """Leave out what stands within a longer term that is no weaker: "overflow" in "stack overflow"."""
     return [
         match
         for match in matches
@@ -307,7 +274,7 @@ def _holds(outer: Span, inner: Span) -> bool:
 def _judged(
     matches: Sequence[_RuleMatch], links: Mapping[str, Sequence[Span]], sentences: Sequence[int]
 ) -> list[_RuleMatch]:
-    """Return `matches`, those weakened that are told as the effect of another or as averted."""
+    """Return `matches`; those that the text calls the effect of another, or averted, are weakened."""
     judged: list[_RuleMatch] = []
     for match in matches:
         strength = match.strength
@@ -343,33 +310,10 @@ def _ends_before(links: Sequence[Span], match: _RuleMatch, sentences: Sequence[i
     )
 
 
-def _ranked(words: Sequence[str], matches: Sequence[_RuleMatch]) -> tuple[Sighting, ...]:
+def _ranked(words: Sequence[str], matches: Sequence[_RuleMatch]) -> tuple[Mention, ...]:
     best: dict[str, _RuleMatch] = {}
     for match in sorted(matches, key=lambda match: (-match.strength, match.span)):
         best.setdefault(match.cwe, match)
     rivals = sum(match.strength >= _STRENGTHS["likely"] * _RIVAL for match in best.values()) > 1
     share = _RIVAL if rivals else 1.0
-    return tuple(Sighting(m.cwe, m.strength * share, tuple(words[slice(*m.span)])) for m in best.values())
-
-
-def _joined(pairs: Iterable[str], where: str) -> Iterator[tuple[str, str]]:
-    for pair in pairs:
-        first, *rest = pair.split()
-        if len(rest) != 1:
-            raise ConfigError(f"{where} has {pair!r}, which is not two words")
-        yield first, rest[0]
-
-
-def _lists(document: Mapping[str, object], name: str, where: str) -> dict[str, tuple[str, ...]]:
-    table = document.get(name, {})
-    if not isinstance(table, dict):
-        raise ConfigError(f"{where}: {name!r} has to be a table of lists")
-    lists = cast("dict[str, object]", table)
-    return {key: texts_in(lists, key, f"{where}: {name!r}") for key in lists}
-
-
-def _entries(document: Mapping[str, object], where: str) -> list[Mapping[str, object]]:
-    entries = document.get("weakness", [])
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in cast("list[object]", entries)):
-        raise ConfigError(f"{where}: 'weakness' has to be a list of tables")
-    return cast("list[Mapping[str, object]]", entries)
+    return tuple(Mention(m.cwe, m.strength * share, tuple(words[slice(*m.span)])) for m in best.values())

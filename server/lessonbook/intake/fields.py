@@ -1,0 +1,49 @@
+"""The fields of a finding, read from what report files hold."""
+
+from typing import Final
+
+from lessonbook.domain.documents import Unreadable, checked, index_of, text_of
+
+MAX_DESCRIPTION_CHARS: Final = 20_000
+MAX_FAILURE_CHARS: Final = 4_000
+"""Characters kept of a failed test: its message, and the beginning of its traceback."""
+_LINE_MAX: Final = 10_000_000
+_PATH_MAX: Final = 1_000
+
+
+def path_in(text: str) -> str:
+    """Return a path as it is kept: on one line, with slashes, without `./` before it.
+
+    Raises:
+        Unreadable: it cannot be stored, or has more than 1,000 characters.
+    """
+    path = " ".join(checked(text, "file path").split()).replace("\\", "/").removeprefix("./")
+    return checked(path, "file path", max_chars=_PATH_MAX)
+
+
+def line_in(value: object) -> int | None:
+    """Return a line number from 1 up, or None."""
+    line = index_of(value)
+    return line if line and line <= _LINE_MAX else None
+
+
+def message_in(value: object) -> str:
+    """Return the message of a scanner, at most `MAX_DESCRIPTION_CHARS` long.
+
+    Raises:
+        Unreadable: it is empty, or cannot be stored.
+    """
+    message = checked(text_of(value), "message").strip()
+    if not message:
+        raise Unreadable("has no message")
+    return message[:MAX_DESCRIPTION_CHARS]
+
+
+def failure_in(title: str, message: str, details: str) -> str:
+    """Return the description of a failed test, at most `MAX_FAILURE_CHARS` long.
+
+    Raises:
+        Unreadable: it cannot be stored.
+    """
+    parts = (f"{title}: {message}" if message else title, details.strip("\r\n").rstrip())
+    return checked("\n".join(filter(None, parts)), "message")[:MAX_FAILURE_CHARS].rstrip()
