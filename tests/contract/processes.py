@@ -1,8 +1,8 @@
-"""Servers in processes of their own, started as a person starts them."""
+"""Servers in processes of their own."""
 
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 from mcp.client.stdio import StdioServerParameters
 
+from tests.forks import forked
 from tests.patience import PATIENCE_S
 
 PROJECT = "github.com/acme/shop"
@@ -27,11 +28,22 @@ def environment(database_url: str, project: str = PROJECT) -> dict[str, str]:
 
 
 def command(*options: str) -> list[str]:
+    """Return what starts a server: forked off one that has imported everything."""
+    return forked("-m", "lessonbook", "serve", *options)
+
+
+def afresh(*options: str) -> list[str]:
+    """Return what starts a server as a person does."""
     return [sys.executable, "-W", "error", "-m", "lessonbook", "serve", *options]
 
 
-def stdio_parameters(database_url: str, *options: str, project: str = PROJECT) -> StdioServerParameters:
-    program, *arguments = command(*options)
+def stdio_parameters(
+    database_url: str,
+    *options: str,
+    project: str = PROJECT,
+    started: Callable[..., list[str]] = command,
+) -> StdioServerParameters:
+    program, *arguments = started(*options)
     return StdioServerParameters(command=program, args=arguments, env=environment(database_url, project))
 
 
@@ -48,9 +60,11 @@ class HttpServer:
 
 
 @asynccontextmanager
-async def http_server(database_url: str, *options: str, project: str = PROJECT) -> AsyncIterator[HttpServer]:
+async def http_server(
+    database_url: str, *options: str, project: str = PROJECT, started: Callable[..., list[str]] = command
+) -> AsyncIterator[HttpServer]:
     """Start a server on a free port, see that it ends when it is told to, and that its log holds no stack."""
-    arguments = command("--http", "--port", "0", *options)
+    arguments = started("--http", "--port", "0", *options)
     async with await anyio.open_process(arguments, env=environment(database_url, project), stdin=None) as process:
         assert process.stderr is not None
         log = BufferedByteReceiveStream(process.stderr)
