@@ -18,13 +18,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import lessonbook
+
 STREAMS = 3
 STREAM_BYTES = STREAMS * array.array("i").itemsize
 MORE = (
+    "alembic.autogenerate",
+    "alembic.command",
     "asyncpg",
     "sqlalchemy.dialects.postgresql.asyncpg",
     "sqlalchemy.dialects.sqlite",
     "mcp.server.mcpserver",
+    "rich.logging",
     "uvicorn.lifespan.on",
     "uvicorn.loops.auto",
     "uvicorn.protocols.http.auto",
@@ -32,8 +37,6 @@ MORE = (
 
 
 def load() -> None:
-    import lessonbook
-
     for found in pkgutil.walk_packages(lessonbook.__path__, "lessonbook."):
         if not found.name.endswith("__main__"):
             importlib.import_module(found.name)
@@ -104,7 +107,8 @@ class Commands:
         with contextlib.suppress(ChildProcessError):
             while (status := os.waitpid(-1, os.WNOHANG))[0]:
                 launcher = self.launchers.pop(status[0])
-                self.watched.unregister(launcher)
+                with contextlib.suppress(KeyError):  # it was killed
+                    self.watched.unregister(launcher)
                 with contextlib.suppress(OSError):
                     launcher.sendall(f"{os.waitstatus_to_exitcode(status[1])}\n".encode())
                 launcher.close()
@@ -135,7 +139,8 @@ def run(job: dict[str, Any]) -> None:
 signal.signal(signal.SIGINT, signal.default_int_handler)  # as a terminal starts a command, whoever started this
 load()
 commands = Commands(sys.argv[1])
-print("ready", flush=True)
+sys.stdout.write("ready\n")
+sys.stdout.flush()
 nothing = os.open(os.devnull, os.O_WRONLY)
 os.dup2(nothing, 1)
 os.close(nothing)
