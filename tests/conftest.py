@@ -26,6 +26,7 @@ from lessonbook.services.workspace import Workspace
 from lessonbook.store import migrate
 from lessonbook.store.engine import connect
 from lessonbook.store.urls import parse_address
+from tests import bounds
 
 # Where Python is not to keep what it has compiled (as in many containers), each worker and each of the hundreds of
 # servers that tests start would compile every module again: three times the work.
@@ -33,6 +34,7 @@ sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # No test fails because the machine is busy.
+bounds.widen()
 hypothesis.settings.register_profile(
     "any machine",
     deadline=None,

@@ -80,6 +80,8 @@ async def link(anyio_backend: str, kind: tuple[Transport, str, str], link_url: s
     """A link of each kind to a server with both toolsets, started as a person starts it."""
     transport, protocol, _ = kind
     async with in_a_task(linked(transport, protocol, link_url, afresh)) as link:
+        while (await link.call("get_stats")).is_error:  # on a busy machine its first call may take too long
+            pass
         yield link
 
 

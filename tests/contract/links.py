@@ -1,9 +1,10 @@
 """Links to a server: a client, connected over any transport in either protocol."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 from mcp.client import Client
@@ -94,6 +95,7 @@ async def linked(
     protocol: str,
     url: str,
     started: Callable[..., list[str]] = command,
+    limits: Mapping[str, float] = MappingProxyType({}),
     **callbacks: Any,
 ) -> AsyncIterator[Link]:
     """Start a server with both toolsets, and connect a client to it."""
@@ -104,9 +106,9 @@ async def linked(
                 stack.push_async_callback(gateway.close)
                 server: Any = build_server(gateway, ["agent", "operator"], stays_connected=True)
             case "stdio":
-                server = stdio_parameters(url, started=started)
+                server = stdio_parameters(url, started=started, **limits)
             case "http":
-                server = (await stack.enter_async_context(http_server(url, *BOTH, started=started))).mcp
+                server = (await stack.enter_async_context(http_server(url, *BOTH, started=started, **limits))).mcp
         client = await stack.enter_async_context(connected(server, protocol, **callbacks))
         assert client.protocol_version == protocol
         yield Link(client, transport, protocol, url)

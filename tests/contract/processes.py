@@ -1,5 +1,6 @@
 """Servers in processes of their own."""
 
+import json
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -19,12 +20,18 @@ PROJECT = "github.com/acme/shop"
 BOTH = ("--toolsets", "agent,operator")
 
 
-def environment(database_url: str, project: str = PROJECT) -> dict[str, str]:
-    """Return the environment of a server: nothing of the person's own, the given database and project."""
+def environment(database_url: str, project: str = PROJECT, **limits: float) -> dict[str, str]:
+    """Return the environment of a server: nothing of the person's own, the given database, project and time limits."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LESSONBOOK_", "XDG_"))}
     kept.pop("DATABASE_URL", None)
     folder = Path("/nonexistent")  # whoever needs a home has not been told which database to use
-    return {**kept, "HOME": str(folder), "LESSONBOOK_DATABASE_URL": database_url, "LESSONBOOK_PROJECT": project}
+    return {
+        **kept,
+        "HOME": str(folder),
+        "LESSONBOOK_DATABASE_URL": database_url,
+        "LESSONBOOK_PROJECT": project,
+        "TEST_LIMITS": json.dumps(limits),
+    }
 
 
 def command(*options: str) -> list[str]:
@@ -42,9 +49,10 @@ def stdio_parameters(
     *options: str,
     project: str = PROJECT,
     started: Callable[..., list[str]] = command,
+    **limits: float,
 ) -> StdioServerParameters:
     program, *arguments = started(*options)
-    return StdioServerParameters(command=program, args=arguments, env=environment(database_url, project))
+    return StdioServerParameters(command=program, args=arguments, env=environment(database_url, project, **limits))
 
 
 @dataclass(frozen=True)
@@ -61,11 +69,17 @@ class HttpServer:
 
 @asynccontextmanager
 async def http_server(
-    database_url: str, *options: str, project: str = PROJECT, started: Callable[..., list[str]] = command
+    database_url: str,
+    *options: str,
+    project: str = PROJECT,
+    started: Callable[..., list[str]] = command,
+    **limits: float,
 ) -> AsyncIterator[HttpServer]:
     """Start a server on a free port, see that it ends when it is told to, and that its log holds no stack."""
     arguments = started("--http", "--port", "0", *options)
-    async with await anyio.open_process(arguments, env=environment(database_url, project), stdin=None) as process:
+    async with await anyio.open_process(
+        arguments, env=environment(database_url, project, **limits), stdin=None
+    ) as process:
         assert process.stderr is not None
         log = BufferedByteReceiveStream(process.stderr)
         try:

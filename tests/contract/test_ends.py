@@ -4,14 +4,12 @@ import asyncio
 import contextlib
 import json
 import signal
-import sqlite3
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
-import asyncpg
 import httpx2
 import pytest
 from anyio.abc import Process
@@ -22,6 +20,7 @@ from lessonbook.services.background.maintenance import diagnose
 from lessonbook.services.opening import open_workspace
 from tests.contract.processes import PROJECT, command, environment, url_of
 from tests.patience import PATIENCE_S
+from tests.store.obstacles import locked
 from tests.store.scenario import counted
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -46,26 +45,6 @@ def a_call(number: int) -> bytes:
 def request(number: int, method: str, params: dict[str, Any]) -> bytes:
     document = {"jsonrpc": "2.0", "id": number, "method": method, "params": {**params, "_meta": ENVELOPE}}
     return json.dumps(document).encode() + b"\n"
-
-
-@contextlib.asynccontextmanager
-async def locked(url: str) -> AsyncIterator[None]:
-    """Hold a lock that every report has to wait for, as somebody at work in the database may for minutes."""
-    if url.startswith("sqlite"):
-        holder = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
-        holder.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        finally:
-            holder.close()
-        return
-    holder = await asyncpg.connect(url)
-    try:
-        async with holder.transaction():
-            await holder.execute("LOCK TABLE agent_lessons, agent_issues IN ACCESS EXCLUSIVE MODE")
-            yield
-    finally:
-        await holder.close()
 
 
 async def assert_sound(url: str, answered: int) -> None:

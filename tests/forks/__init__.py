@@ -30,7 +30,7 @@ def _address() -> str:
     folder = tempfile.TemporaryDirectory(prefix="lessonbook-fork-", dir="/tmp")  # a socket's path is short
     address = str(Path(folder.name) / "socket")
     command = [sys.executable, "-W", "error", str(HERE / "server.py"), address]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "server")}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "server"), str(ROOT)])}
     environment.pop("PYTHONUNBUFFERED", None)  # prints must be able to linger in the buffer
     server = subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True

@@ -19,7 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import lessonbook
+from tests import bounds
 
+LIMITS = "TEST_LIMITS"
+"""The variable that holds time limits of the product as JSON, for a command that is to keep to shorter ones."""
 STREAMS = 3
 STREAM_BYTES = STREAMS * array.array("i").itemsize
 MORE = (
@@ -42,6 +45,7 @@ def load() -> None:
             importlib.import_module(found.name)
     for name in MORE:
         importlib.import_module(name)
+    bounds.widen()
     gc.collect()
     gc.freeze()
 
@@ -126,6 +130,7 @@ def run(job: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(job["environment"])
     os.chdir(job["folder"])
+    bounds.set_limits(json.loads(os.environ.get(LIMITS, "{}")))
     arguments = job["arguments"]
     if arguments[0] == "-m":
         sys.argv = arguments[1:]

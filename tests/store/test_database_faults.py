@@ -317,10 +317,13 @@ async def test_a_read_only_server_is_named_and_still_read(work: Workspace, agent
 async def test_a_statement_that_takes_too_long_is_stopped(
     work: Workspace, agent: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres, "STATEMENT_TIMEOUT_S", 0.05)
     impatient = await open_workspace(work.settings)
-    with told(Unavailable, "took too long", "nothing was changed"):
-        await scalar(impatient.store, "SELECT pg_sleep(60)")
+    await impatient.store.engine().dispose()
+    with monkeypatch.context() as patch:
+        patch.setattr(postgres, "STATEMENT_TIMEOUT_S", 0.05)
+        with told(Unavailable, "took too long", "nothing was changed"):
+            await scalar(impatient.store, "SELECT pg_sleep(60)")
+    await impatient.store.engine().dispose()
     await tell(impatient, agent, issue(1))
     await impatient.store.close()
 
