@@ -34,7 +34,6 @@ sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # No test fails because the machine is busy.
-bounds.widen()
 hypothesis.settings.register_profile(
     "any machine",
     deadline=None,
@@ -70,7 +69,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Let the garbage collector pass over what stays to the end: all modules and tests."""
+    """Widen time limits; and let the garbage collector pass over what stays to the end: all modules and tests."""
+    bounds.widen()
     gc.collect()
     gc.freeze()
 

@@ -18,6 +18,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from lessonbook.config.settings import Settings
 from lessonbook.services.background.maintenance import diagnose
 from lessonbook.services.opening import open_workspace
+from tests.conftest import DATABASES
 from tests.contract.processes import PROJECT, command, environment, url_of
 from tests.patience import PATIENCE_S
 from tests.store.obstacles import locked
@@ -96,7 +97,7 @@ async def stdio(url: str) -> AsyncIterator[Served]:
                 process.kill()
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize(("dialect", "number"), zip(DATABASES, SIGNALS, strict=True), indirect=["dialect"])
 async def test_calls_in_flight_when_a_signal_comes_are_finished_or_refused_in_words_over_stdio(
     database_url: str, number: signal.Signals
 ) -> None:
@@ -111,7 +112,11 @@ async def test_calls_in_flight_when_a_signal_comes_are_finished_or_refused_in_wo
     await assert_sound(database_url, len(done))
 
 
-@pytest.mark.parametrize("end", [*SIGNALS, None], ids=lambda end: "EOF" if end is None else end.name)
+@pytest.mark.parametrize(
+    ("dialect", "end"),
+    [("sqlite", signal.SIGINT), ("postgresql", signal.SIGTERM), ("sqlite", None)],
+    indirect=["dialect"],
+)
 async def test_calls_that_cannot_be_finished_when_the_server_ends_are_refused_in_words_over_stdio(
     database_url: str, end: signal.Signals | None
 ) -> None:
@@ -203,7 +208,7 @@ async def begun(address: str) -> list[Post]:
     return [*posts, await Post.begin(address, "/mcp", a_call(3))]
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize(("dialect", "number"), zip(DATABASES, SIGNALS, strict=True), indirect=["dialect"])
 async def test_requests_in_flight_when_a_signal_comes_are_finished_or_refused_in_words_over_http(
     database_url: str, number: signal.Signals
 ) -> None:
@@ -218,7 +223,7 @@ async def test_requests_in_flight_when_a_signal_comes_are_finished_or_refused_in
     await assert_sound(database_url, sum(status == 200 for status, _, _ in answers))
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize(("dialect", "number"), zip(reversed(DATABASES), SIGNALS, strict=True), indirect=["dialect"])
 async def test_requests_that_cannot_be_finished_when_the_server_ends_are_refused_in_words_over_http(
     database_url: str, number: signal.Signals
 ) -> None:

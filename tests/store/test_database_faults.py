@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,11 @@ def folder() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def as_nobody() -> Iterator[None]:
-    """Give up root's rights for a while, since to root no file is read-only."""
+    """Give up root's rights for a while, since to root no file is read-only.
+
+    What reads files of the package is imported before: nobody else may be able to read Python's own.
+    """
+    import_module("importlib.readers")
     mine = os.geteuid()
     if mine == 0:
         os.seteuid(65534)
