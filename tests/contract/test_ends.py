@@ -97,7 +97,7 @@ async def stdio(url: str) -> AsyncIterator[Served]:
                 process.kill()
 
 
-@pytest.mark.parametrize(("dialect", "number"), zip(DATABASES, SIGNALS, strict=True), indirect=["dialect"])
+@pytest.mark.parametrize(("dialect", "number"), list(zip(DATABASES, SIGNALS, strict=True)), indirect=["dialect"])
 async def test_calls_in_flight_when_a_signal_comes_are_finished_or_refused_in_words_over_stdio(
     database_url: str, number: signal.Signals
 ) -> None:
@@ -208,7 +208,7 @@ async def begun(address: str) -> list[Post]:
     return [*posts, await Post.begin(address, "/mcp", a_call(3))]
 
 
-@pytest.mark.parametrize(("dialect", "number"), zip(DATABASES, SIGNALS, strict=True), indirect=["dialect"])
+@pytest.mark.parametrize(("dialect", "number"), list(zip(DATABASES, SIGNALS, strict=True)), indirect=["dialect"])
 async def test_requests_in_flight_when_a_signal_comes_are_finished_or_refused_in_words_over_http(
     database_url: str, number: signal.Signals
 ) -> None:
@@ -223,7 +223,9 @@ async def test_requests_in_flight_when_a_signal_comes_are_finished_or_refused_in
     await assert_sound(database_url, sum(status == 200 for status, _, _ in answers))
 
 
-@pytest.mark.parametrize(("dialect", "number"), zip(reversed(DATABASES), SIGNALS, strict=True), indirect=["dialect"])
+@pytest.mark.parametrize(
+    ("dialect", "number"), list(zip(reversed(DATABASES), SIGNALS, strict=True)), indirect=["dialect"]
+)
 async def test_requests_that_cannot_be_finished_when_the_server_ends_are_refused_in_words_over_http(
     database_url: str, number: signal.Signals
 ) -> None:
