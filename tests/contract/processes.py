@@ -1,8 +1,9 @@
-"""Servers in processes of their own, started as a person starts them."""
+"""Servers in processes of their own."""
 
+import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,27 +13,46 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 from mcp.client.stdio import StdioServerParameters
 
+from tests.forks import forked
 from tests.patience import PATIENCE_S
 
 PROJECT = "github.com/acme/shop"
 BOTH = ("--toolsets", "agent,operator")
 
 
-def environment(database_url: str, project: str = PROJECT) -> dict[str, str]:
-    """Return the environment of a server: nothing of the person's own, the given database and project."""
+def environment(database_url: str, project: str = PROJECT, **limits: float) -> dict[str, str]:
+    """Return the environment of a server: nothing of the person's own, the given database, project and time limits."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LESSONBOOK_", "XDG_"))}
     kept.pop("DATABASE_URL", None)
     folder = Path("/nonexistent")  # whoever needs a home has not been told which database to use
-    return {**kept, "HOME": str(folder), "LESSONBOOK_DATABASE_URL": database_url, "LESSONBOOK_PROJECT": project}
+    return {
+        **kept,
+        "HOME": str(folder),
+        "LESSONBOOK_DATABASE_URL": database_url,
+        "LESSONBOOK_PROJECT": project,
+        "TEST_LIMITS": json.dumps(limits),
+    }
 
 
 def command(*options: str) -> list[str]:
+    """Return what starts a server: forked off one that has imported everything."""
+    return forked("-m", "lessonbook", "serve", *options)
+
+
+def afresh(*options: str) -> list[str]:
+    """Return what starts a server as a person does."""
     return [sys.executable, "-W", "error", "-m", "lessonbook", "serve", *options]
 
 
-def stdio_parameters(database_url: str, *options: str, project: str = PROJECT) -> StdioServerParameters:
-    program, *arguments = command(*options)
-    return StdioServerParameters(command=program, args=arguments, env=environment(database_url, project))
+def stdio_parameters(
+    database_url: str,
+    *options: str,
+    project: str = PROJECT,
+    started: Callable[..., list[str]] = command,
+    **limits: float,
+) -> StdioServerParameters:
+    program, *arguments = started(*options)
+    return StdioServerParameters(command=program, args=arguments, env=environment(database_url, project, **limits))
 
 
 @dataclass(frozen=True)
@@ -48,10 +68,18 @@ class HttpServer:
 
 
 @asynccontextmanager
-async def http_server(database_url: str, *options: str, project: str = PROJECT) -> AsyncIterator[HttpServer]:
+async def http_server(
+    database_url: str,
+    *options: str,
+    project: str = PROJECT,
+    started: Callable[..., list[str]] = command,
+    **limits: float,
+) -> AsyncIterator[HttpServer]:
     """Start a server on a free port, see that it ends when it is told to, and that its log holds no stack."""
-    arguments = command("--http", "--port", "0", *options)
-    async with await anyio.open_process(arguments, env=environment(database_url, project), stdin=None) as process:
+    arguments = started("--http", "--port", "0", *options)
+    async with await anyio.open_process(
+        arguments, env=environment(database_url, project, **limits), stdin=None
+    ) as process:
         assert process.stderr is not None
         log = BufferedByteReceiveStream(process.stderr)
         try:

@@ -4,14 +4,12 @@ import asyncio
 import contextlib
 import json
 import signal
-import sqlite3
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
-import asyncpg
 import httpx2
 import pytest
 from anyio.abc import Process
@@ -20,8 +18,10 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from lessonbook.config.settings import Settings
 from lessonbook.services.background.maintenance import diagnose
 from lessonbook.services.opening import open_workspace
+from tests.conftest import DATABASES
 from tests.contract.processes import PROJECT, command, environment, url_of
 from tests.patience import PATIENCE_S
+from tests.store.obstacles import locked
 from tests.store.scenario import counted
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -46,26 +46,6 @@ def a_call(number: int) -> bytes:
 def request(number: int, method: str, params: dict[str, Any]) -> bytes:
     document = {"jsonrpc": "2.0", "id": number, "method": method, "params": {**params, "_meta": ENVELOPE}}
     return json.dumps(document).encode() + b"\n"
-
-
-@contextlib.asynccontextmanager
-async def locked(url: str) -> AsyncIterator[None]:
-    """Hold a lock that every report has to wait for, as somebody at work in the database may for minutes."""
-    if url.startswith("sqlite"):
-        holder = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
-        holder.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        finally:
-            holder.close()
-        return
-    holder = await asyncpg.connect(url)
-    try:
-        async with holder.transaction():
-            await holder.execute("LOCK TABLE agent_lessons, agent_issues IN ACCESS EXCLUSIVE MODE")
-            yield
-    finally:
-        await holder.close()
 
 
 async def assert_sound(url: str, answered: int) -> None:
@@ -117,7 +97,7 @@ async def stdio(url: str) -> AsyncIterator[Served]:
                 process.kill()
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize(("dialect", "number"), list(zip(DATABASES, SIGNALS, strict=True)), indirect=["dialect"])
 async def test_calls_in_flight_when_a_signal_comes_are_finished_or_refused_in_words_over_stdio(
     database_url: str, number: signal.Signals
 ) -> None:
@@ -132,7 +112,11 @@ async def test_calls_in_flight_when_a_signal_comes_are_finished_or_refused_in_wo
     await assert_sound(database_url, len(done))
 
 
-@pytest.mark.parametrize("end", [*SIGNALS, None], ids=lambda end: "EOF" if end is None else end.name)
+@pytest.mark.parametrize(
+    ("dialect", "end"),
+    [("sqlite", signal.SIGINT), ("postgresql", signal.SIGTERM), ("sqlite", None)],
+    indirect=["dialect"],
+)
 async def test_calls_that_cannot_be_finished_when_the_server_ends_are_refused_in_words_over_stdio(
     database_url: str, end: signal.Signals | None
 ) -> None:
@@ -224,7 +208,7 @@ async def begun(address: str) -> list[Post]:
     return [*posts, await Post.begin(address, "/mcp", a_call(3))]
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize(("dialect", "number"), list(zip(DATABASES, SIGNALS, strict=True)), indirect=["dialect"])
 async def test_requests_in_flight_when_a_signal_comes_are_finished_or_refused_in_words_over_http(
     database_url: str, number: signal.Signals
 ) -> None:
@@ -239,7 +223,9 @@ async def test_requests_in_flight_when_a_signal_comes_are_finished_or_refused_in
     await assert_sound(database_url, sum(status == 200 for status, _, _ in answers))
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize(
+    ("dialect", "number"), list(zip(reversed(DATABASES), SIGNALS, strict=True)), indirect=["dialect"]
+)
 async def test_requests_that_cannot_be_finished_when_the_server_ends_are_refused_in_words_over_http(
     database_url: str, number: signal.Signals
 ) -> None:

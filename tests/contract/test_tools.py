@@ -221,7 +221,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "unknown severity": ("report_issues", {"issues": [{**ISSUE, "severity": SECRET}]}, "severity: "),
     "unknown category": ("get_lessons", {"categories": [SECRET]}, "categories.0: "),
     "cursor of somebody else": ("list_lessons", {"cursor": SECRET}, "cursor"),
-    "time that is none": ("get_audit", {"before": "yesterday"}, "is no time"),
+    "time that is none": ("get_audit", {"before": "yesterday"}, "is not a time"),
     "tool nobody knows": ("get_lesons", {}, "Unknown tool"),
 }
 

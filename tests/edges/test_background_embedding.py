@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import anyio
 import pytest
 from mcp.client import Client
 from sqlalchemy import func, select
@@ -12,9 +11,9 @@ from lessonbook.config.settings import Settings
 from lessonbook.edges.mcp_server import build_server
 from lessonbook.services.workspace import Workspace
 from lessonbook.store.tables import lesson_vectors
+from tests.edges.progress import Progress
 from tests.fake_embeddings import embeds, semantic
 from tests.fake_provider import KEY, FakeProvider, fake_provider
-from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.anyio
 
@@ -40,12 +39,11 @@ async def test_a_server_with_a_model_embeds_lessons_in_the_background_and_serves
         query = select(func.count()).select_from(lesson_vectors)
         return await work.store.read(lambda connection: connection.execute(query).scalar_one())
 
+    progress = Progress(gateway)
     async with Client(build_server(gateway, ["agent"], stays_connected=True)) as client:
         told = {"agent_name": AGENT, "issues": [{"description": "It hangs", "lesson": RULE}]}
         assert not (await client.call_tool("report_issues", told)).is_error
-        with anyio.fail_after(PATIENCE_S):
-            while not await embedded():
-                pass
+        await progress.until(embedded)
         task = {"agent_name": AGENT, "task": "unresponsive upstreams"}
         answer = await client.call_tool("get_lessons", task)
     await gateway.close()

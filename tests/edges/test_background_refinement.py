@@ -4,7 +4,6 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 
-import anyio
 import pytest
 from mcp.client import Client
 from sqlalchemy import select
@@ -19,8 +18,8 @@ from lessonbook.services.report import refinement
 from lessonbook.services.workspace import Workspace
 from lessonbook.store.tables import delivery_marks, refinement_runs
 from lessonbook.store.types import Row
+from tests.edges.progress import Progress
 from tests.fake_provider import KEY, FakeProvider, fails, fake_provider, fits_all
-from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.anyio
 
@@ -50,12 +49,12 @@ def gateway_with(settings: Settings, provider: FakeProvider, **refiner: object) 
 
 
 async def serve_until(gateway: Gateway, is_done: Callable[[], Awaitable[bool]]) -> None:
-    """Answer a client's questions until something has happened in the background."""
+    """Stay connected with a client until something has happened in the background, and see that it is served then."""
+    progress = Progress(gateway)
     async with Client(build_server(gateway, ["agent"], stays_connected=True)) as client:
-        deadline = anyio.current_time() + PATIENCE_S
-        while not await is_done():
-            assert anyio.current_time() < deadline, "it has not happened"
-            assert not (await client.call_tool("get_stats", {})).is_error
+        assert not (await client.call_tool("get_stats", {})).is_error
+        await progress.until(is_done)
+        assert not (await client.call_tool("get_stats", {})).is_error
     await gateway.close()
 
 

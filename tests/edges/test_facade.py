@@ -104,7 +104,11 @@ def test_a_wrong_setting_is_named():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ending", ["", "refiner.close()", "raise SystemExit(0)"])
+@pytest.mark.parametrize(
+    ("dialect", "ending"),
+    [("sqlite", ""), ("postgresql", "refiner.close()"), ("sqlite", "raise SystemExit(0)")],
+    indirect=["dialect"],
+)
 def test_a_process_ends_whether_or_not_the_refiner_is_closed(database_url, ending):
     code = (
         "import lessonbook\n"

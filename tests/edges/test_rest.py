@@ -6,7 +6,7 @@ import re
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import jsonschema
@@ -18,6 +18,7 @@ from lessonbook.app import gateway_for
 from lessonbook.config.settings import ServerSettings, Settings
 from lessonbook.edges import rest_input
 from lessonbook.edges.access.gateway import Gateway
+from lessonbook.edges.access.guard import Guard
 from lessonbook.edges.mcp_server import build_server
 from lessonbook.edges.operations import OPERATIONS
 from lessonbook.edges.transport.http import build_app
@@ -38,11 +39,30 @@ async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
     await gateway.close()
 
 
+class Stand:
+    """Stands for whichever gateway a test has: FastAPI takes longer to make the application than a test to use it."""
+
+    gateway: Gateway
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.gateway, name)
+
+
+@pytest.fixture(scope="module")
+def stand() -> Stand:
+    return Stand()
+
+
+@pytest.fixture(scope="module")
+def app(stand: Stand) -> Guard:
+    both = Settings(server=ServerSettings(toolsets=["agent", "operator"]))
+    return build_app(cast("Gateway", stand), both)
+
+
 @pytest.fixture
-async def web(gateway: Gateway, settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
-    both = settings.model_copy(update={"server": ServerSettings(toolsets=["agent", "operator"])})
-    transport = httpx2.ASGITransport(build_app(gateway, both))
-    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+async def web(gateway: Gateway, stand: Stand, app: Guard) -> AsyncIterator[httpx2.AsyncClient]:
+    stand.gateway = gateway
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost") as client:
         yield client
 
 

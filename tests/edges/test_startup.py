@@ -56,6 +56,7 @@ anyio.run(main)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
 def test_tools_are_listed_before_the_store_is_loaded(tmp_path, mode):
     url = f"sqlite:///{tmp_path / 'x.db'}"

@@ -38,7 +38,7 @@ def ever_retired(rho: float, dice: Random, reports: int = 1) -> bool:
 @pytest.mark.parametrize("reports", [1, 3])
 def test_a_lesson_at_the_null_is_retired_in_at_most_one_of_a_hundred_lives(reports: int) -> None:
     dice = Random(reports)
-    lives = 600
+    lives = 300
     assert sum(ever_retired(RHO_NULL, dice, reports) for _ in range(lives)) <= ALPHA * lives
 
 

@@ -671,7 +671,7 @@ class TestAnything:
     def test_any_bytes_are_read_or_invalid(self, data: bytes):
         reads_or_is_invalid(data)
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=100, deadline=None)
     @given(
         st.sampled_from(list(RECORD)),
         ANYTHING.filter(lambda value: "NaN" not in (text := json.dumps(value)) and "Infinity" not in text),
@@ -684,7 +684,7 @@ class TestAnything:
         assert len(told) + len(intake.refused) <= 3
         assert {refused.place for refused in intake.refused} <= {"runs[0].results[1]"}
 
-    @settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+    @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
     @given(st.lists(st.tuples(st.sampled_from(PLACES), ANYTHING), min_size=1, max_size=4))
     def test_a_mutated_file_is_read_or_invalid(self, changes: list[tuple[tuple[Any, ...], object]]):
         log = copy.deepcopy(SAMPLE)

@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,11 @@ def folder() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def as_nobody() -> Iterator[None]:
-    """Give up root's rights for a while, since to root no file is read-only."""
+    """Give up root's rights for a while, since to root no file is read-only.
+
+    What reads files of the package is imported before: nobody else may be able to read Python's own.
+    """
+    import_module("importlib.readers")
     mine = os.geteuid()
     if mine == 0:
         os.seteuid(65534)
@@ -317,10 +322,13 @@ async def test_a_read_only_server_is_named_and_still_read(work: Workspace, agent
 async def test_a_statement_that_takes_too_long_is_stopped(
     work: Workspace, agent: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres, "STATEMENT_TIMEOUT_S", 0.05)
     impatient = await open_workspace(work.settings)
-    with told(Unavailable, "took too long", "nothing was changed"):
-        await scalar(impatient.store, "SELECT pg_sleep(60)")
+    await impatient.store.engine().dispose()
+    with monkeypatch.context() as patch:
+        patch.setattr(postgres, "STATEMENT_TIMEOUT_S", 0.05)
+        with told(Unavailable, "took too long", "nothing was changed"):
+            await scalar(impatient.store, "SELECT pg_sleep(60)")
+    await impatient.store.engine().dispose()
     await tell(impatient, agent, issue(1))
     await impatient.store.close()
 

@@ -5,9 +5,7 @@ The error comes while the lock is still held and the network still silent: nothi
 
 import asyncio
 import contextlib
-import sqlite3
-from collections.abc import AsyncIterator, Iterator
-from urllib.parse import parse_qs, urlsplit
+from collections.abc import Awaitable, Callable, Iterator
 
 import anyio
 import asyncpg
@@ -22,6 +20,7 @@ from lessonbook.services.background.maintenance import is_alive
 from lessonbook.services.opening import open_workspace
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import postgres, sqlite
+from tests.store.obstacles import Proxy, locked
 from tests.store.scenario import checked_out, counted, issue, scalar, tell
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -46,76 +45,16 @@ async def opened(url: str) -> Workspace:
     return await open_workspace(Settings.model_validate({"project": "demo", "database": {"url": url}}))
 
 
-@contextlib.asynccontextmanager
-async def locked(url: str) -> AsyncIterator[None]:
-    """Hold a lock that every writer has to wait for."""
-    if url.startswith("sqlite"):
-        holder = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
-        holder.execute("BEGIN IMMEDIATE")
-        yield
-        holder.close()
-        return
-    holder = await asyncpg.connect(url)
-    async with holder.transaction():
-        await holder.execute("LOCK TABLE agent_lessons, agent_issues IN ACCESS EXCLUSIVE MODE")
-        yield
-    await holder.close()
-
-
-class Proxy:
-    """A way over TCP to the test's PostgreSQL that can fall silent: it then takes everything and passes nothing on."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._loud = asyncio.Event()
-        self._loud.set()
-        self.silent_after: bytes | None = None
-        """What of a client's words is still passed on; the server's answer to it is not."""
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def fall_silent(self) -> None:
-        self._loud.clear()
-
-    def speak(self) -> None:
-        self.silent_after = None
-        self._loud.set()
-
-    @contextlib.asynccontextmanager
-    async def open(self) -> AsyncIterator[str]:
-        """Yield the database's URL by way of this proxy."""
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        path = urlsplit(self._url).path
-        yield f"postgresql://{urlsplit(self._url).username or 'postgres'}@127.0.0.1:{port}{path}?sslmode=disable"
-        server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await server.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there = await self._dial()
-        for source, target, is_client in ((reader, there[1], True), (there[0], writer, False)):
-            self._tasks.add(asyncio.create_task(self._pass_on(source, target, is_client=is_client)))
-
-    async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        place = urlsplit(self._url)
-        if hosts := parse_qs(place.query).get("host"):
-            return await asyncio.open_unix_connection(f"{hosts[0]}/.s.PGSQL.{place.port or 5432}")
-        return await asyncio.open_connection(place.hostname, place.port or 5432)
-
-    async def _pass_on(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, is_client: bool) -> None:
+async def insist(act: Callable[[], Awaitable[object]], told: str = "") -> None:
+    """Do as a busy database says, which all are on a machine that is: send it again."""
+    while True:
         try:
-            while content := await source.read(65_536):
-                await self._loud.wait()
-                if is_client and self.silent_after is not None and self.silent_after in content:
-                    self._loud.clear()
-                target.write(content)
-                await target.drain()
-        except OSError:
-            pass
-        finally:
-            target.close()
+            await act()
+        except Unavailable as error:
+            if told not in str(error):
+                raise
+        else:
+            return
 
 
 @pytest.fixture
@@ -176,9 +115,11 @@ async def test_whoever_asks_a_network_that_fell_silent_is_told(proxy: Proxy, age
 async def test_the_drivers_own_time_out_ends_a_statement_that_nobody_answers(
     proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres, "STATEMENT_TIMEOUT_S", 1.0)
     async with proxy.open() as url:
         work = await opened(url)
+        await work.store.engine().dispose()
+        monkeypatch.setattr(postgres, "STATEMENT_TIMEOUT_S", SOON_S)
+        await insist(lambda: scalar(work.store, "SELECT 1"))
         proxy.fall_silent()
         with pytest.raises(Unavailable, match="too long"):
             await scalar(work.store, "SELECT 1")
@@ -191,13 +132,16 @@ async def test_the_drivers_own_time_out_ends_a_statement_that_nobody_answers(
 async def test_a_commit_that_is_not_answered_may_be_done_and_is_safe_to_repeat(
     proxy: Proxy, monkeypatch: pytest.MonkeyPatch, agent: Caller
 ) -> None:
-    monkeypatch.setattr(postgres, "STATEMENT_TIMEOUT_S", 2.0)
     async with proxy.open() as url:
         work = await opened(url)
         await tell(work, agent, issue(0))
-        proxy.silent_after = b"COMMIT;"
-        with pytest.raises(Unavailable, match=r"may or may not be done.*same idempotency_key"):
-            await tell(work, agent, issue(1), idempotency_key="k")
+        await work.store.engine().dispose()
+        with monkeypatch.context() as patch:
+            patch.setattr(postgres, "STATEMENT_TIMEOUT_S", SOON_S)
+            proxy.silent_after = b"COMMIT;"
+            with pytest.raises(Unavailable, match=r"may or may not be done.*same idempotency_key"):
+                await insist(lambda: tell(work, agent, issue(1), idempotency_key="k"), "nothing was changed")
+        await work.store.engine().dispose()
         proxy.speak()
         await tell(work, agent, issue(1), idempotency_key="k")
         assert (await counted(work.store))["agent_issues"] == 2

@@ -1,5 +1,7 @@
 """Compact JSON schemas: every byte of them is in every agent's prompt."""
 
+import copy
+import functools
 from typing import Any, Final, cast
 
 from pydantic import BaseModel
@@ -11,16 +13,21 @@ _DROPPED: Final = frozenset({"title", "default", "$defs"})
 
 def input_schema(model: type[BaseModel]) -> Schema:
     """Return the schema of a tool's arguments: no titles, references inlined, nullables flattened."""
-    schema = model.model_json_schema()
-    compact = _compact(schema, schema.get("$defs", {}), is_input=True)
-    compact.pop("description", None)
-    return compact
+    return copy.deepcopy(_schema(model, is_input=True))
 
 
 def output_schema(model: type[BaseModel]) -> Schema:
     """Return the schema of a tool's result: its shape only, since clients check every answer against it."""
-    schema = model.model_json_schema(mode="serialization")
-    return _compact(schema, schema.get("$defs", {}), is_input=False)
+    return copy.deepcopy(_schema(model, is_input=False))
+
+
+@functools.cache  # tools and REST both ask for each, and pydantic takes milliseconds to make one
+def _schema(model: type[BaseModel], *, is_input: bool) -> Schema:
+    schema = model.model_json_schema(mode="validation" if is_input else "serialization")
+    compact = _compact(schema, schema.get("$defs", {}), is_input=is_input)
+    if is_input:
+        compact.pop("description", None)
+    return compact
 
 
 def _compact(schema: Schema, definitions: dict[str, Schema], *, is_input: bool) -> Schema:

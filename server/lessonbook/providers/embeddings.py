@@ -5,7 +5,9 @@ Only this module uses numpy and the model's library, and imports them only where
 
 from __future__ import annotations
 
+import functools
 import os
+import ssl
 import threading
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -139,7 +141,8 @@ class ServerModel:
         body = bytearray()
         try:
             async with (
-                httpx2.AsyncClient(headers=self._headers, timeout=None) as client,  # bounded by the caller
+                # No time-out of its own: the caller bounds it.
+                httpx2.AsyncClient(headers=self._headers, timeout=None, verify=_tls()) as client,
                 client.stream("POST", address, json=content) as response,
             ):
                 if response.status_code != _OK:
@@ -153,6 +156,14 @@ class ServerModel:
             raise EmbeddingFailed(f"the server cannot be reached: {type(error).__name__}") from error
         except ValueError as error:
             raise EmbeddingFailed("the server's answer is not valid JSON") from error
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """Return what checks a server's certificate: reading the known authorities costs more than a request."""
+    import httpx2  # noqa: PLC0415  # as above
+
+    return httpx2.create_ssl_context()
 
 
 def _vectors_of(answer: object) -> list[object]:

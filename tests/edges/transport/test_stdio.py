@@ -20,6 +20,7 @@ from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters
 
 from lessonbook.edges.transport.lines import MAX_LINE_BYTES
+from tests.forks import forked
 from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -90,7 +91,8 @@ def text_of(answer: dict[str, Any]) -> str:
 @asynccontextmanager
 async def serving(protocol: str = STATELESS, *modes: str, **streams: Any) -> AsyncIterator[Wire]:
     """Start a server, greet it, and see to it that it is gone afterwards."""
-    async with await anyio.open_process([*SERVER, *modes], env=ENVIRONMENT, **{"stderr": None, **streams}) as process:
+    command = forked(SERVER[-1], *modes)
+    async with await anyio.open_process(command, env=ENVIRONMENT, **{"stderr": None, **streams}) as process:
         try:
             wire = Wire(process, protocol)
             if protocol == HANDSHAKE:

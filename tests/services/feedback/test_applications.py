@@ -40,22 +40,27 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations(CALLS)), ids=" > ".join)
 async def test_counters_follow_the_latest_verdict_in_any_order_of_calls(
-    order: tuple[str, ...], loop, lesson_id: str, run_id: str, request: pytest.FixtureRequest
+    loop, lesson_id: str, agent: Caller, qa: Caller, reviewer: Caller
 ) -> None:
-    verdict: bool | None = None
-    for position, name in enumerate(order):
-        who, about = CALLS[name]
-        applied = await loop.record(request.getfixturevalue(who), run_id, lesson_id, **about)
-        if who != "agent":
-            verdict = about["prevented_issue"]
-        (line,) = applied.results
-        assert line.result == ("updated" if position else "recorded")
-        assert (line.times_applied, line.times_prevented) == (1, int(verdict is True))
-        assert await counters(loop, lesson_id) == (1, int(verdict is not None), int(verdict is True))
-    (row,) = await loop.rows(tables.applications)
-    assert (row["self_report"], row["verdict"], row["verdict_evidence"]) == (True, verdict, "verified")
+    callers = {"agent": agent, "qa": qa, "reviewer": reviewer}
+    verdicts: dict[str, bool | None] = {}
+    for order in itertools.permutations(CALLS):
+        run_id = (await loop.get(agent)).run_id
+        verdicts[run_id] = None
+        for position, name in enumerate(order):
+            who, about = CALLS[name]
+            applied = await loop.record(callers[who], run_id, lesson_id, **about)
+            if who != "agent":
+                verdicts[run_id] = about["prevented_issue"]
+            (line,) = applied.results
+            assert line.result == ("updated" if position else "recorded"), order
+            given = [verdict for verdict in verdicts.values() if verdict is not None]
+            assert (line.times_applied, line.times_prevented) == (len(verdicts), sum(given)), order
+            assert await counters(loop, lesson_id) == (len(verdicts), len(given), sum(given)), order
+    rows = await loop.rows(tables.applications)
+    assert {row["run_id"]: row["verdict"] for row in rows} == verdicts
+    assert {(row["self_report"], row["verdict_evidence"]) for row in rows} == {(True, "verified")}
     await loop.assert_healthy()
 
 

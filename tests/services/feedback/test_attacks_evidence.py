@@ -61,10 +61,11 @@ class Attacker:
         return await self.loop.lesson(lesson_id)
 
 
-@pytest.fixture(params=["stdio", "http"])
-async def attacker(request: pytest.FixtureRequest, loop, settings: Settings):
+@pytest.fixture
+async def attacker(dialect: str, loop, settings: Settings):
+    """An attacker over either transport: on stdio with SQLite, over HTTP with PostgreSQL."""
     gateway = gateway_for(settings, "local")
-    server = build_server(gateway, ["agent", "operator"], stays_connected=request.param == "stdio")
+    server = build_server(gateway, ["agent", "operator"], stays_connected=dialect == "sqlite")
     async with Client(server) as client:
         yield Attacker(client, loop)
     await gateway.close()
