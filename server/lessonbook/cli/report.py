@@ -157,7 +157,7 @@ def one_issue(
 
     async def act(gateway: Gateway) -> FileReport:
         result = await gateway.call(services.report.report_issues, report)
-        return services.report.summary(result.issues, [], [result.refinement_run_id])
+        return services.report.summary(result)
 
     return act
 
@@ -239,4 +239,4 @@ def _counted(document: dict[str, Any]) -> FileReport:
     from lessonbook.domain.loop import Refinement
 
     refinement = Refinement.model_validate(document)
-    return services.report.summary(refinement.issues, [], [refinement.refinement_run_id])
+    return services.report.summary(refinement)

@@ -16,7 +16,6 @@ from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import agents as agent_rows
 from lessonbook.store import lessons as lesson_rows
-from lessonbook.store.engine import Retry
 
 
 class KnownAgent(BaseModel):
@@ -123,8 +122,7 @@ async def merge_agents(work: Workspace, caller: Caller, source: str, target: str
         agent_rows.take_name(connection, caller.project, from_name)
         counts = {"moved": len(lessons) - joined, "joined": joined, "issues": issues}
         ledger.note("agent.merge", from_name, {"into": to_name, **counts})
-        if not ledger.write():
-            raise Retry
+        ledger.write()
         return MergedAgents(source=from_name, target=to_name, **counts)
 
     return await work.store.write(transaction)

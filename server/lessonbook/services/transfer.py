@@ -32,7 +32,6 @@ from lessonbook.services.agent_names import give_name
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import lessons as lesson_rows
-from lessonbook.store.engine import Retry
 
 CHUNK: Final = 200
 EXPORTED_MAX: Final = 100_000
@@ -219,8 +218,7 @@ def _import(
         )
         created[lesson_id] = one.status
         known.taken.update({(one.agent_name, name): lesson_id for name in free})
-    if not ledger.write():
-        raise Retry
+    ledger.write()
     return created
 
 

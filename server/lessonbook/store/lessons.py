@@ -2,16 +2,15 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime
 from functools import cache
 from sys import intern
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Select,
     and_,
     bindparam,
     delete,
@@ -25,8 +24,8 @@ from sqlalchemy import (
 
 from lessonbook.domain.lesson import Lesson
 from lessonbook.domain.lesson_names import kind_of
-from lessonbook.domain.lesson_status import SERVABLE, TOMBSTONES
-from lessonbook.domain.vocabulary import SHARED_AGENT
+from lessonbook.domain.lesson_status import SERVABLE, TOMBSTONES, Status
+from lessonbook.domain.vocabulary import SHARED_AGENT, Category
 from lessonbook.store import dialect
 from lessonbook.store.tables import (
     applications,
@@ -40,7 +39,6 @@ from lessonbook.store.tables import (
 )
 from lessonbook.store.types import Row
 
-CHANNEL: Final = "lessonbook"
 OVERDUE_MAX: Final = 1_000
 WITH_EVENTS_MAX: Final = 10_000
 _COLUMNS: Final = [lessons.c[field.name] for field in fields(Lesson)]
@@ -90,8 +88,42 @@ _FOUND: Final = select(*_COLUMNS).where(
 _FOUND_LOCKED: Final = _FOUND.order_by(lessons.c.id).with_for_update(key_share=True)
 
 
+class LessonWords(NamedTuple):
+    """A lesson's words and status at one revision."""
+
+    id: str
+    status: Status
+    lesson_text: str
+    revision: int
+
+
+class HistoryRow(NamedTuple):
+    """One change of a lesson, what it said afterwards, and the numbers that led to the change."""
+
+    change: int
+    version: int
+    action: str
+    principal: str
+    reason: str
+    status: Status
+    lesson_text: str
+    rationale: str
+    severity: int
+    category: Category
+    numbers: Mapping[str, Any]
+    changed_at: datetime
+
+
+class FlagRow(NamedTuple):
+    """One principal's flag on a lesson."""
+
+    principal: str
+    reason: str
+    flagged_at: datetime
+
+
 def _lesson(values: Sequence[Any]) -> Lesson:
-    """Return a lesson that will be kept: words that thousands of them repeat are held once."""
+    """Return a lesson that will be kept in memory: strings that thousands of lessons share are stored once."""
     kept = list(values)
     for place in _REPEATED:
         if kept[place] is not None:
@@ -107,47 +139,27 @@ def changed_since(
     connection: Connection, project: str, agent_name: str, agent_revision: int, shared_revision: int
 ) -> list[tuple[Lesson, str]]:
     """Return the agent's and the shared lessons that changed after those revisions, each with its document's text."""
-    rows = connection.execute(
-        _CHANGED,
-        {
-            "project": project,
-            "agent": agent_name,
-            "agent_revision": agent_revision,
-            "shared_revision": shared_revision,
-        },
-    )
-    return [(_lesson(row[:-1]), row[-1] or "") for row in rows]
-
-
-@dataclass(frozen=True, slots=True)
-class LessonWords:
-    """A lesson's words and status at one revision."""
-
-    id: str
-    status: str
-    lesson_text: str
-    revision: int
+    wanted = {"project": project, "agent": agent_name}
+    wanted |= {"agent_revision": agent_revision, "shared_revision": shared_revision}
+    return [(_lesson(row[:-1]), row[-1] or "") for row in connection.execute(_CHANGED, wanted)]
 
 
 def words_since(connection: Connection, project: str, agent_name: str, revision: int) -> list[LessonWords]:
-    """Return an agent's lessons of every status that changed after `revision`, in the order of their revisions."""
+    """Return an agent's lessons of any status that changed after `revision`, in the order of their revisions."""
     known = {"project": project, "agent": agent_name, "revision": revision}
     return [LessonWords(*row) for row in connection.execute(_CHANGED_WORDS, known)]
 
 
 def hold_agents(connection: Connection, project: str, agent_names: Iterable[str]) -> None:
-    """Let nobody else change the lessons of these agents, nor what belongs to them, until the transaction ends.
+    """Keep other transactions from changing lessons of these agents until this one ends.
 
-    It is the first thing that a transaction writes: see `Ledger.hold`.
+    It comes before anything that the transaction writes: see `Ledger.hold`.
     """
     dialect.take_turns(connection, (f"lessonbook.lessons\0{project}\0{agent_name}" for agent_name in agent_names))
 
 
 def find(connection: Connection, project: str, lesson_ids: Iterable[str], *, lock: bool = False) -> dict[str, Lesson]:
-    """Return the lessons of those ids that exist, by id.
-
-    `lock` keeps their rows until the transaction ends: for what is written, whose agents are held.
-    """
+    """Return the lessons that exist, by id. `lock` keeps their rows until the transaction ends."""
     wanted = {"project": project, "ids": list(set(lesson_ids))}
     if not wanted["ids"]:
         return {}
@@ -177,7 +189,7 @@ def names_of(connection: Connection, project: str) -> dict[str, list[str]]:
 
 
 def worded(connection: Connection, project: str, hashes: Iterable[str]) -> list[tuple[str, str, str]]:
-    """Return the lessons, of whatever status, whose text has one of the hashes: agent, hash, lesson id."""
+    """Return the lessons of any status whose text has one of the hashes: agent, hash, lesson id."""
     wanted = list(set(hashes))
     query = select(lessons.c.agent_name, lessons.c.content_hash, lessons.c.id).where(
         lessons.c.project == project, lessons.c.content_hash.in_(wanted)
@@ -186,7 +198,7 @@ def worded(connection: Connection, project: str, hashes: Iterable[str]) -> list[
 
 
 def rejected_texts(connection: Connection, project: str, keys: Iterable[str]) -> dict[str, str]:
-    """Return which of the keys are texts of rejected lessons, of whatever agent, with the lesson's id."""
+    """Return those of the keys that name the text of a rejected lesson of any agent, with the lesson's id."""
     texts = {key for key in keys if kind_of(key) == "text"}
     if not texts:
         return {}
@@ -201,18 +213,18 @@ def add(connection: Connection, rows: Sequence[Row]) -> None:
 
 
 def add_keys(connection: Connection, rows: Sequence[Row]) -> int:
-    """Insert exact names, and return how many were free."""
+    """Insert exact names that are free, and return how many."""
     return dialect.insert_new(connection, lesson_keys, rows)
 
 
 def keys_of(connection: Connection, project: str, lesson_id: str) -> list[str]:
-    """Return the exact names a lesson answers to."""
+    """Return the exact names of a lesson."""
     query = select(lesson_keys.c.key).where(lesson_keys.c.project == project, lesson_keys.c.lesson_id == lesson_id)
     return list(connection.execute(query).scalars())
 
 
 def drop_keys_of_others(connection: Connection, project: str, lesson_id: str, agent_name: str) -> None:
-    """Forget those names of a lesson that another lesson of `agent_name` answers to."""
+    """Delete those names of a lesson that a lesson of `agent_name` has as well."""
     taken = select(lesson_keys.c.key).where(lesson_keys.c.project == project, lesson_keys.c.agent_name == agent_name)
     connection.execute(
         delete(lesson_keys).where(
@@ -225,7 +237,7 @@ def drop_keys_of_others(connection: Connection, project: str, lesson_id: str, ag
 
 
 def of_agent(connection: Connection, project: str, agent_name: str) -> list[Lesson]:
-    """Return an agent's lessons of every status, their rows locked until the transaction ends."""
+    """Return an agent's lessons of any status, their rows locked until the transaction ends."""
     query = (
         select(*_COLUMNS)
         .where(lessons.c.project == project, lessons.c.agent_name == agent_name)
@@ -238,7 +250,7 @@ def of_agent(connection: Connection, project: str, agent_name: str) -> list[Less
 def move_keys(
     connection: Connection, project: str, source: str, target: str, only: Collection[str] | None = None
 ) -> None:
-    """Let everything that named lesson `source`, or those names of `only`, name `target`."""
+    """Move the exact names of lesson `source`, or those of `only`, to lesson `target`."""
     statement = update(lesson_keys).where(lesson_keys.c.project == project, lesson_keys.c.lesson_id == source)
     if only is not None:
         statement = statement.where(lesson_keys.c.key.in_(only))
@@ -246,7 +258,7 @@ def move_keys(
 
 
 def add_versions(connection: Connection, rows: Sequence[Row]) -> None:
-    """Append to the history."""
+    """Append to the history of lessons."""
     if rows:
         connection.execute(insert(lesson_versions), rows)
 
@@ -264,43 +276,37 @@ def last_change(connection: Connection, project: str, lesson_id: str) -> int:
     return connection.execute(query).scalar_one()
 
 
-def history(connection: Connection, project: str, lesson_id: str) -> list[Row]:
+def history(connection: Connection, project: str, lesson_id: str) -> list[HistoryRow]:
     """Return every change of a lesson, oldest first."""
     query = (
-        select(lesson_versions)
+        select(*(lesson_versions.c[name] for name in HistoryRow._fields))
         .where(lesson_versions.c.project == project, lesson_versions.c.lesson_id == lesson_id)
         .order_by(lesson_versions.c.change)
     )
-    return [dict(row) for row in connection.execute(query).mappings()]
+    return [HistoryRow(*row) for row in connection.execute(query)]
 
 
 def forget_words(connection: Connection, project: str, lesson_id: str) -> None:
-    """Blank the words of a lesson and what was said of it: what a person deletes leaves only a tombstone."""
-    of_lesson = (lesson_versions.c.project == project, lesson_versions.c.lesson_id == lesson_id)
-    connection.execute(update(lesson_versions).where(*of_lesson).values(lesson_text="", rationale="", reason=""))
-    connection.execute(
-        update(lesson_documents)
-        .where(lesson_documents.c.project == project, lesson_documents.c.lesson_id == lesson_id)
-        .values(body="")
-    )
+    """Blank the words of a deleted lesson in its history, document, flags and applications, and delete its vectors."""
+    blanked = {
+        lesson_versions: ("lesson_text", "rationale", "reason"),
+        lesson_documents: ("body",),
+        lesson_flags: ("reason",),
+        applications: ("notes",),
+    }
+    for table, columns in blanked.items():
+        of_table = (table.c.project == project, table.c.lesson_id == lesson_id)
+        connection.execute(update(table).where(*of_table).values(dict.fromkeys(columns, "")))
     connection.execute(
         delete(lesson_vectors).where(lesson_vectors.c.project == project, lesson_vectors.c.lesson_id == lesson_id)
     )
-    for table, told in ((lesson_flags, "reason"), (applications, "notes")):
-        of_table = (table.c.project == project, table.c.lesson_id == lesson_id)
-        connection.execute(update(table).where(*of_table).values({told: ""}))
 
 
 def mark_changed(connection: Connection, project: str, changed: Mapping[str, str]) -> None:
-    """Give lessons their agent's next revision, so that every reader fetches them anew. Call it last.
+    """Give lessons their agent's next revision, so that caches fetch them again. Call it last.
 
     Readers ask for rows above the revision they know, so revisions must become visible in order: the counter's row is
-    locked from here to the commit.
-
-    Args:
-        connection: the transaction that changed the lessons.
-        project: whose.
-        changed: agent name by lesson id.
+    locked from here to the commit. `changed` has the agent of each changed lesson, by lesson id.
     """
     by_agent: dict[str, list[str]] = {}
     for lesson_id, agent_name in changed.items():
@@ -314,17 +320,17 @@ def mark_changed(connection: Connection, project: str, changed: Mapping[str, str
             .values(revision=revision)
         )
     if by_agent:
-        dialect.announce(connection, CHANNEL, project[:200])
+        dialect.announce(connection, project[:200])
 
 
 @cache
 def _next_revision(name: dialect.Dialect) -> Any:
-    """Return the statement, made once: SQLAlchemy then compiles it once, too."""
+    """Return the statement, made once so that SQLAlchemy compiles it once."""
     return dialect.upsert(name, revisions, added=("revision",)).returning(revisions.c.revision)
 
 
 def put_documents(connection: Connection, project: str, bodies: Mapping[str, str]) -> None:
-    """Write what full-text search reads of lessons, by lesson id."""
+    """Write the documents that full-text search reads, by lesson id."""
     if bodies:
         rows = [{"project": project, "lesson_id": lesson_id, "body": body} for lesson_id, body in bodies.items()]
         keys = ("project", "lesson_id")
@@ -333,7 +339,7 @@ def put_documents(connection: Connection, project: str, bodies: Mapping[str, str
 
 
 def documents(connection: Connection, project: str, lesson_ids: Iterable[str]) -> dict[str, str]:
-    """Return what full-text search reads of lessons, by lesson id."""
+    """Return the documents that full-text search reads, by lesson id."""
     query = select(lesson_documents.c.lesson_id, lesson_documents.c.body).where(
         lesson_documents.c.project == project, lesson_documents.c.lesson_id.in_(set(lesson_ids))
     )
@@ -341,7 +347,10 @@ def documents(connection: Connection, project: str, lesson_ids: Iterable[str]) -
 
 
 def search(connection: Connection, project: str, words: Sequence[str], most: int) -> dict[str, float]:
-    """Return full-text scores by lesson id for any of `words`, best first, at most `most`."""
+    """Return full-text scores of lessons that have any of `words`, by lesson id, best first, at most `most`.
+
+    Higher is better. SQLite scores by BM25, PostgreSQL by `ts_rank_cd`: scores of the two do not compare.
+    """
     if not words:
         return {}
     statement, query = dialect.full_text(connection, words)
@@ -350,7 +359,7 @@ def search(connection: Connection, project: str, words: Sequence[str], most: int
 
 
 def frequencies(connection: Connection, project: str, words: Sequence[str]) -> tuple[int, dict[str, int]]:
-    """Return about how many documents there are, and how many of them hold each of `words`."""
+    """Return about how many documents there are, and how many of them have each of `words`."""
     given = {"words": json.dumps(list(words)), "project": project}
     rows = connection.execute(dialect.frequencies(connection), given).all()
     return next(row[1] for row in rows if row[0] is None), {row[0]: row[1] for row in rows if row[0] is not None}
@@ -362,7 +371,7 @@ def page(
     *,
     filters: Mapping[str, Any],
     statuses: Collection[str],
-    after: tuple[Any, ...] | None,
+    after: tuple[int, float, str] | None,
     limit: int,
 ) -> list[Lesson]:
     """Return lessons most severe first, then most effective, from behind `after` (severity, effectiveness, id)."""
@@ -371,23 +380,18 @@ def page(
         query = query.where(lessons.c[column] == wanted)
     if statuses:
         query = query.where(lessons.c.status.in_(statuses))
-    query = _behind(query, after)
+    if after is not None:
+        severity, effectiveness, lesson_id = after
+        same_severity = lessons.c.severity == severity
+        query = query.where(
+            or_(
+                lessons.c.severity < severity,
+                and_(same_severity, lessons.c.effectiveness_score < effectiveness),
+                and_(same_severity, lessons.c.effectiveness_score == effectiveness, lessons.c.id > lesson_id),
+            )
+        )
     query = query.order_by(lessons.c.severity.desc(), lessons.c.effectiveness_score.desc(), lessons.c.id).limit(limit)
     return [Lesson(*row) for row in connection.execute(query)]
-
-
-def _behind(query: Select[Any], after: tuple[Any, ...] | None) -> Select[Any]:
-    if after is None:
-        return query
-    severity, effectiveness, lesson_id = after
-    same_severity = lessons.c.severity == severity
-    return query.where(
-        or_(
-            lessons.c.severity < severity,
-            and_(same_severity, lessons.c.effectiveness_score < effectiveness),
-            and_(same_severity, lessons.c.effectiveness_score == effectiveness, lessons.c.id > lesson_id),
-        )
-    )
 
 
 def where(
@@ -396,12 +400,6 @@ def where(
     """Return at most `most` lessons that meet all conditions, in the given order."""
     query = select(*_COLUMNS).where(*conditions).order_by(*order).limit(most)
     return [Lesson(*row) for row in connection.execute(query)]
-
-
-def agent_names(connection: Connection, project: str) -> list[str]:
-    """Return the agents that have lessons, in order."""
-    query = select(lessons.c.agent_name).where(lessons.c.project == project).distinct().order_by(lessons.c.agent_name)
-    return list(connection.execute(query).scalars())
 
 
 def ids_beginning(connection: Connection, project: str, prefix: str, most: int) -> list[str]:
@@ -415,8 +413,8 @@ def ids_beginning(connection: Connection, project: str, prefix: str, most: int) 
     return list(connection.execute(query).scalars())
 
 
-def counted_by_category(connection: Connection, project: str, agent_name: str = "") -> dict[str, list[Lesson]]:
-    """Return the active lessons of each category, most severe first."""
+def by_category(connection: Connection, project: str, agent_name: str = "") -> dict[str, list[Lesson]]:
+    """Return the servable lessons of each category, most severe first."""
     filters = {"agent_name": agent_name} if agent_name else {}
     found: dict[str, list[Lesson]] = {}
     for lesson in page(connection, project, filters=filters, statuses=SERVABLE, after=None, limit=10_000):
@@ -425,7 +423,7 @@ def counted_by_category(connection: Connection, project: str, agent_name: str = 
 
 
 def add_flag(connection: Connection, row: Row) -> bool:
-    """Record a flag; returns False where this principal has flagged the lesson before, whose flag is renewed."""
+    """Record a flag, and return whether it is the principal's first on the lesson; a later one replaces it."""
     if dialect.insert_new(connection, lesson_flags, [row]):
         return True
     key = ("project", "lesson_id", "principal")
@@ -434,18 +432,18 @@ def add_flag(connection: Connection, row: Row) -> bool:
     return False
 
 
-def flags_of(connection: Connection, project: str, lesson_id: str) -> list[Row]:
-    """Return who flagged a lesson, and why."""
+def flags_of(connection: Connection, project: str, lesson_id: str) -> list[FlagRow]:
+    """Return the flags on a lesson, oldest first."""
     query = (
-        select(lesson_flags)
+        select(*(lesson_flags.c[name] for name in FlagRow._fields))
         .where(lesson_flags.c.project == project, lesson_flags.c.lesson_id == lesson_id)
         .order_by(lesson_flags.c.flagged_at)
     )
-    return [dict(row) for row in connection.execute(query).mappings()]
+    return [FlagRow(*row) for row in connection.execute(query)]
 
 
 def overdue(connection: Connection, project: str, now: datetime, only: Collection[str] | None = None) -> list[Lesson]:
-    """Return lessons whose time is over and that still stand, those of `only` where it is given."""
+    """Return servable lessons that have passed `expires_at` and are not pinned, of `only` where given."""
     conditions = [
         lessons.c.project == project,
         lessons.c.expires_at <= now,
@@ -458,13 +456,13 @@ def overdue(connection: Connection, project: str, now: datetime, only: Collectio
 
 
 def with_events(connection: Connection, project: str) -> list[Lesson]:
-    """Return the lessons whose issue has come in a run where they were eligible."""
+    """Return the lessons that have events."""
     conditions = [lessons.c.project == project, lessons.c.events > 0]
     return where(connection, conditions, [lessons.c.id], WITH_EVENTS_MAX)
 
 
 def applied_at_least(connection: Connection, project: str, times: int, most: int) -> list[Lesson]:
-    """Return the lessons applied in that many runs, least often prevented first."""
+    """Return the lessons applied in at least `times` runs, those with fewest prevented issues first."""
     conditions = [
         lessons.c.project == project,
         lessons.c.times_applied >= times,
@@ -480,7 +478,7 @@ def revisions_of(connection: Connection, project: str) -> dict[str, int]:
 
 
 def ids_changed_after(connection: Connection, project: str, agent_name: str, revision: int) -> list[str]:
-    """Return the lessons of an agent that changed after `revision`."""
+    """Return the ids of an agent's lessons that changed after `revision`."""
     query = select(lessons.c.id).where(
         lessons.c.project == project, lessons.c.agent_name == agent_name, lessons.c.revision > literal(revision)
     )

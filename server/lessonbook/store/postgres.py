@@ -20,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from lessonbook.domain.errors import AT_MOST_ONCE, STOPPED, ConfigError, LessonbookError, Unavailable
+from lessonbook.store.dialect import CHANNEL
 from lessonbook.store.engine import (
     ATTEMPTS,
     LOCK_TIMEOUT_S,
@@ -37,7 +38,6 @@ T = TypeVar("T")
 
 _connect: Any = asyncpg.connect  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # untyped
 
-CHANNEL: Final = "lessonbook"
 MIGRATION_LOCK: Final = 0x1E550B00C
 POOL_SIZE: Final = 8
 CONNECT_TIMEOUT_S: Final = 10.0

@@ -211,9 +211,7 @@ async def flag_lesson(work: Workspace, caller: Caller, flag: Flag) -> Flagged:
 
     def act(connection: Connection, now: datetime) -> Flagged:
         ledger = Ledger(work, caller, connection, now)
-        lesson = ledger.lessons([flag.lesson_id]).get(flag.lesson_id)
-        if lesson is None:
-            raise NotFound.lesson(flag.lesson_id, caller.project)
+        lesson = ledger.lesson(flag.lesson_id)
         if flag.run_id and runs.find(connection, caller.project, flag.run_id) is None:
             raise NotFound.run(flag.run_id, caller.project, "leave run_id out")
         row: Row = {
@@ -244,9 +242,9 @@ def _unsettled(ledger: Ledger, lesson: Lesson, flags: int) -> int:
         return flags
     project = ledger.caller.project
     history = lesson_rows.history(ledger.connection, project, lesson.id)
-    settled = max((row["changed_at"] for row in history if row["action"] == "restore"), default=None)
+    settled = max((row.changed_at for row in history if row.action == "restore"), default=None)
     found = lesson_rows.flags_of(ledger.connection, project, lesson.id)
-    return sum(settled is None or row["flagged_at"] > settled for row in found)
+    return sum(settled is None or row.flagged_at > settled for row in found)
 
 
 def _weigh(ledger: Ledger, lesson: Lesson, flags: int) -> Flagged:

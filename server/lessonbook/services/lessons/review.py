@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from lessonbook.classify.catalogue import CatalogueRule, canonical_key
 from lessonbook.classify.catalogue_offer import offer_of_rule
-from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
+from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_names import catalogue_name, content_hash, rule_name, text_name
 from lessonbook.domain.lesson_status import ReviewAction, Status, allowed_targets
@@ -26,7 +26,6 @@ from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import recount
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
-from lessonbook.store.engine import Retry
 from lessonbook.store.types import Row
 
 NEEDS_PERSON: Final[frozenset[ReviewAction]] = frozenset({"approve", "edit", "restore", "pin", "delete"})
@@ -54,7 +53,7 @@ async def review_lesson(work: Workspace, caller: Caller, review: LessonReview) -
 
     def act(connection: Connection, now: datetime) -> Reviewed:
         ledger = Ledger(work, caller, connection, now)
-        lesson = _existing(ledger, review.lesson_id)
+        lesson = ledger.lesson(review.lesson_id)
         if review.action in TAKES_AWAY and lesson.is_vouched_for and not caller.person:
             who = "A person" if lesson.pinned or lesson.approved_by else "The catalogue"
             raise Forbidden(
@@ -63,7 +62,7 @@ async def review_lesson(work: Workspace, caller: Caller, review: LessonReview) -
             )
         note = _carry_out(ledger, lesson, review)
         ledger.write()
-        after = _existing(ledger, lesson.id)
+        after = ledger.lesson(lesson.id)
         return Reviewed(
             lesson_id=lesson.id,
             action=review.action,
@@ -75,13 +74,6 @@ async def review_lesson(work: Workspace, caller: Caller, review: LessonReview) -
 
     fingerprint = request_hash(review, "idempotency_key")
     return await once(work, caller, "review_lesson", review.idempotency_key, fingerprint, Reviewed, act)
-
-
-def _existing(ledger: Ledger, lesson_id: str) -> Lesson:
-    lesson = ledger.lessons([lesson_id]).get(lesson_id)
-    if lesson is None:
-        raise NotFound.lesson(lesson_id, ledger.caller.project)
-    return lesson
 
 
 def _carry_out(ledger: Ledger, lesson: Lesson, review: LessonReview) -> str:
@@ -181,8 +173,7 @@ async def add_lesson(work: Workspace, caller: Caller, new: NewLesson) -> Reviewe
             raise Conflict(f"Lesson {next(iter(taken.values()))} says the same already: edit that one")
         give_name(work, connection, caller.project, agent_name, "a lesson's author")
         lesson_id = ledger.create(agent_name, offer, keys=keys, provenance={"written_by": "person"}, status="active")
-        if not ledger.write():
-            raise Retry
+        ledger.write()
         note = "Taken as a person's word, though " + "; ".join(offer.reasons) + "." if offer.reasons else ""
         return Reviewed(lesson_id=lesson_id, action="add", status="active", pinned=False, version=1, note=note)
 
@@ -210,8 +201,7 @@ async def add_starters(work: Workspace, caller: Caller, agent_name: str, rules: 
         fresh = [rule for rule in rules if not taken.intersection(wanted[rule.id]) and texts[rule.id] not in there]
         offers = [(wanted[rule.id], offer) for rule in fresh if (offer := offer_of_rule(rule)) is not None]
         made = [_add_starter(ledger, name, names, offer) for names, offer in offers]
-        if not ledger.write():
-            raise Retry
+        ledger.write()
         return made
 
     return await work.store.write(transaction)
