@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case,
 
 from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, Category, EvidenceGrade, IssueAction, Severity, Source
 from lessonbook.store import dialect
-from lessonbook.store.tables import issues, refinement_runs
+from lessonbook.store.tables import in_project, issues, refinement_runs
 from lessonbook.store.types import Row
 
 UNDER_WAY: Final = "It has not ended: the model is being asked, or the process that asked it is gone."
@@ -62,9 +62,7 @@ _EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PENDING: Final = (
     select(issues.c.id, issues.c.created_at)
     .where(
-        issues.c.project == bindparam("project"),
-        issues.c.agent_name == bindparam("agent"),
-        issues.c.action == "pending",
+        *in_project(issues, bindparam("project"), agent_name=bindparam("agent"), action="pending"),
         issues.c.created_at >= bindparam("since"),
     )
     .order_by(issues.c.created_at.desc(), issues.c.id)
@@ -119,12 +117,12 @@ def find(connection: Connection, project: str, issue_ids: Iterable[str], *, lock
 
 def change(connection: Connection, project: str, issue_id: str, values: Row) -> None:
     """Set columns of one issue."""
-    connection.execute(update(issues).where(issues.c.project == project, issues.c.id == issue_id).values(values))
+    connection.execute(update(issues).where(*in_project(issues, project, id=issue_id)).values(values))
 
 
 def move(connection: Connection, project: str, source: str, target: str, only: Sequence[str] = ()) -> int:
     """Attach the issues of lesson `source` (or those of `only`) to lesson `target`, and return how many."""
-    statement = update(issues).where(issues.c.project == project, issues.c.lesson_id == source)
+    statement = update(issues).where(*in_project(issues, project, lesson_id=source))
     if only:
         statement = statement.where(issues.c.id.in_(only))
     # An event belongs to one (run, lesson): moved issues stay evidence of what was measured, not events of the target.
@@ -133,14 +131,14 @@ def move(connection: Connection, project: str, source: str, target: str, only: S
 
 def forget_words(connection: Connection, project: str, lesson_id: str) -> int:
     """Blank the words and places of a lesson's issues, and return how many there are. Their counts stay."""
-    of_lesson = (issues.c.project == project, issues.c.lesson_id == lesson_id)
+    of_lesson = in_project(issues, project, lesson_id=lesson_id)
     blank = {"description": "", "file": "", "line": None, "reason": ""}
     return connection.execute(update(issues).where(*of_lesson).values(blank)).rowcount
 
 
 def of_lesson(connection: Connection, project: str, lesson_id: str, most: int) -> list[IssueRow]:
     """Return the issues of a lesson, newest first, at most `most`."""
-    query = _ISSUES.where(issues.c.project == project, issues.c.lesson_id == lesson_id)
+    query = _ISSUES.where(*in_project(issues, project, lesson_id=lesson_id))
     return _read(connection, query.order_by(issues.c.created_at.desc(), issues.c.id).limit(most))
 
 
@@ -174,7 +172,7 @@ def descriptions(connection: Connection, project: str, issue_ids: Collection[str
 
 def of_run(connection: Connection, project: str, run_id: str, most: int) -> list[IssueRow]:
     """Return the issues reported for a run, oldest first, at most `most`."""
-    query = _ISSUES.where(issues.c.project == project, issues.c.run_id == run_id)
+    query = _ISSUES.where(*in_project(issues, project, run_id=run_id))
     return _read(connection, query.order_by(issues.c.created_at, issues.c.id).limit(most))
 
 
@@ -182,9 +180,8 @@ def pending(
     connection: Connection, project: str, agent_name: str, after: tuple[datetime, str] | None, limit: int
 ) -> list[IssueRow]:
     """Return pending issues, oldest first, from behind `after` (time, id)."""
-    query = _ISSUES.where(issues.c.project == project, issues.c.action == "pending")
-    if agent_name:
-        query = query.where(issues.c.agent_name == agent_name)
+    scope = {"agent_name": agent_name} if agent_name else {}
+    query = _ISSUES.where(*in_project(issues, project, action="pending", **scope))
     if after is not None:
         moment, issue_id = after
         query = query.where(
@@ -226,7 +223,7 @@ def unasked(
     query = _ISSUES.outerjoin(
         refinement_runs,
         and_(refinement_runs.c.project == issues.c.project, refinement_runs.c.id == issues.c.refinement_run_id),
-    ).where(issues.c.project == project, issues.c.action == "pending", _not(is_answered), _not(is_leased))
+    ).where(*in_project(issues, project, action="pending"), _not(is_answered), _not(is_leased))
     if agent_name:
         query = query.where(issues.c.agent_name == agent_name)
     order = (case((by_model, 1), else_=0), issues.c.created_at, issues.c.id)
@@ -240,13 +237,13 @@ def _not(condition: ColumnElement[bool]) -> ColumnElement[bool]:
 
 def claim(connection: Connection, project: str, issue_ids: Iterable[str], run_id: str) -> None:
     """Assign pending issues to a refinement run."""
-    of_run = (issues.c.project == project, issues.c.id.in_(set(issue_ids)), issues.c.action == "pending")
+    of_run = (*in_project(issues, project, action="pending"), issues.c.id.in_(set(issue_ids)))
     connection.execute(update(issues).where(*of_run).values(refinement_run_id=run_id))
 
 
 def end_refinement_run(connection: Connection, project: str, run_id: str, values: Row) -> None:
     """Record the outcome of a refinement run that was begun before."""
-    of_run = (refinement_runs.c.project == project, refinement_runs.c.id == run_id)
+    of_run = in_project(refinement_runs, project, id=run_id)
     connection.execute(update(refinement_runs).where(*of_run).values(values))
 
 

@@ -29,6 +29,7 @@ from lessonbook.domain.vocabulary import SHARED_AGENT, Category
 from lessonbook.store import dialect
 from lessonbook.store.tables import (
     applications,
+    in_project,
     lesson_documents,
     lesson_flags,
     lesson_keys,
@@ -44,12 +45,9 @@ WITH_EVENTS_MAX: Final = 10_000
 _COLUMNS: Final = [lessons.c[field.name] for field in fields(Lesson)]
 _CHANGED: Final = (
     select(*_COLUMNS, lesson_documents.c.body)
-    .outerjoin(
-        lesson_documents,
-        and_(lesson_documents.c.project == lessons.c.project, lesson_documents.c.lesson_id == lessons.c.id),
-    )
+    .outerjoin(lesson_documents, and_(*in_project(lesson_documents, lessons.c.project, lesson_id=lessons.c.id)))
     .where(
-        lessons.c.project == bindparam("project"),
+        *in_project(lessons, bindparam("project")),
         or_(
             and_(lessons.c.agent_name == bindparam("agent"), lessons.c.revision > bindparam("agent_revision")),
             and_(lessons.c.agent_name == SHARED_AGENT, lessons.c.revision > bindparam("shared_revision")),
@@ -60,8 +58,7 @@ _CHANGED: Final = (
 _CHANGED_WORDS: Final = (
     select(lessons.c.id, lessons.c.status, lessons.c.lesson_text, lessons.c.revision)
     .where(
-        lessons.c.project == bindparam("project"),
-        lessons.c.agent_name == bindparam("agent"),
+        *in_project(lessons, bindparam("project"), agent_name=bindparam("agent")),
         lessons.c.revision > bindparam("revision"),
     )
     .order_by(lessons.c.revision, lessons.c.id)
@@ -74,12 +71,8 @@ _NAMED: Final = select(lesson_keys.c.agent_name, lesson_keys.c.key, lesson_keys.
 
 _REJECTED: Final = (
     select(lesson_keys.c.key, lesson_keys.c.lesson_id)
-    .join(lessons, and_(lessons.c.project == lesson_keys.c.project, lessons.c.id == lesson_keys.c.lesson_id))
-    .where(
-        lesson_keys.c.project == bindparam("project"),
-        lesson_keys.c.key.in_(bindparam("texts", expanding=True)),
-        lessons.c.status == "rejected",
-    )
+    .join(lessons, and_(*in_project(lessons, lesson_keys.c.project, id=lesson_keys.c.lesson_id, status="rejected")))
+    .where(*in_project(lesson_keys, bindparam("project")), lesson_keys.c.key.in_(bindparam("texts", expanding=True)))
 )
 _FOUND: Final = select(*_COLUMNS).where(
     lessons.c.project == bindparam("project"), lessons.c.id.in_(bindparam("ids", expanding=True))
@@ -168,7 +161,8 @@ def find(connection: Connection, project: str, lesson_ids: Iterable[str], *, loc
 
 def all_of(connection: Connection, project: str) -> dict[str, Lesson]:
     """Return every lesson of a project, by id."""
-    return {row.id: Lesson(*row) for row in connection.execute(select(*_COLUMNS).where(lessons.c.project == project))}
+    query = select(*_COLUMNS).where(*in_project(lessons, project))
+    return {row.id: Lesson(*row) for row in connection.execute(query)}
 
 
 def find_by_keys(
@@ -181,7 +175,7 @@ def find_by_keys(
 
 def names_of(connection: Connection, project: str) -> dict[str, list[str]]:
     """Return every exact name of a project's lessons, sorted, by lesson id."""
-    query = select(lesson_keys.c.lesson_id, lesson_keys.c.key).where(lesson_keys.c.project == project)
+    query = select(lesson_keys.c.lesson_id, lesson_keys.c.key).where(*in_project(lesson_keys, project))
     names: dict[str, list[str]] = {}
     for lesson_id, key in connection.execute(query):
         names.setdefault(lesson_id, []).append(key)
@@ -191,9 +185,8 @@ def names_of(connection: Connection, project: str) -> dict[str, list[str]]:
 def worded(connection: Connection, project: str, hashes: Iterable[str]) -> list[tuple[str, str, str]]:
     """Return the lessons of any status whose text has one of the hashes: agent, hash, lesson id."""
     wanted = list(set(hashes))
-    query = select(lessons.c.agent_name, lessons.c.content_hash, lessons.c.id).where(
-        lessons.c.project == project, lessons.c.content_hash.in_(wanted)
-    )
+    with_hash = (*in_project(lessons, project), lessons.c.content_hash.in_(wanted))
+    query = select(lessons.c.agent_name, lessons.c.content_hash, lessons.c.id).where(*with_hash)
     return [(row[0], row[1], row[2]) for row in connection.execute(query)] if wanted else []
 
 
@@ -219,39 +212,28 @@ def add_keys(connection: Connection, rows: Sequence[Row]) -> int:
 
 def keys_of(connection: Connection, project: str, lesson_id: str) -> list[str]:
     """Return the exact names of a lesson."""
-    query = select(lesson_keys.c.key).where(lesson_keys.c.project == project, lesson_keys.c.lesson_id == lesson_id)
+    query = select(lesson_keys.c.key).where(*in_project(lesson_keys, project, lesson_id=lesson_id))
     return list(connection.execute(query).scalars())
 
 
 def drop_keys_of_others(connection: Connection, project: str, lesson_id: str, agent_name: str) -> None:
     """Delete those names of a lesson that a lesson of `agent_name` has as well."""
-    taken = select(lesson_keys.c.key).where(lesson_keys.c.project == project, lesson_keys.c.agent_name == agent_name)
-    connection.execute(
-        delete(lesson_keys).where(
-            lesson_keys.c.project == project,
-            lesson_keys.c.lesson_id == lesson_id,
-            lesson_keys.c.agent_name != agent_name,
-            lesson_keys.c.key.in_(taken),
-        )
-    )
+    taken = select(lesson_keys.c.key).where(*in_project(lesson_keys, project, agent_name=agent_name))
+    of_others = (lesson_keys.c.agent_name != agent_name, lesson_keys.c.key.in_(taken))
+    connection.execute(delete(lesson_keys).where(*in_project(lesson_keys, project, lesson_id=lesson_id), *of_others))
 
 
 def of_agent(connection: Connection, project: str, agent_name: str) -> list[Lesson]:
     """Return an agent's lessons of any status, their rows locked until the transaction ends."""
-    query = (
-        select(*_COLUMNS)
-        .where(lessons.c.project == project, lessons.c.agent_name == agent_name)
-        .order_by(lessons.c.id)
-        .with_for_update()
-    )
-    return [Lesson(*row) for row in connection.execute(query)]
+    query = select(*_COLUMNS).where(*in_project(lessons, project, agent_name=agent_name)).order_by(lessons.c.id)
+    return [Lesson(*row) for row in connection.execute(query.with_for_update())]
 
 
 def move_keys(
     connection: Connection, project: str, source: str, target: str, only: Collection[str] | None = None
 ) -> None:
     """Move the exact names of lesson `source`, or those of `only`, to lesson `target`."""
-    statement = update(lesson_keys).where(lesson_keys.c.project == project, lesson_keys.c.lesson_id == source)
+    statement = update(lesson_keys).where(*in_project(lesson_keys, project, lesson_id=source))
     if only is not None:
         statement = statement.where(lesson_keys.c.key.in_(only))
     connection.execute(statement.values(lesson_id=target))
@@ -265,22 +247,20 @@ def add_versions(connection: Connection, rows: Sequence[Row]) -> None:
 
 def change(connection: Connection, project: str, lesson_id: str, values: Row) -> None:
     """Set columns of one lesson."""
-    connection.execute(update(lessons).where(lessons.c.project == project, lessons.c.id == lesson_id).values(values))
+    connection.execute(update(lessons).where(*in_project(lessons, project, id=lesson_id)).values(values))
 
 
 def last_change(connection: Connection, project: str, lesson_id: str) -> int:
     """Return the number of the lesson's latest change."""
-    query = select(func.coalesce(func.max(lesson_versions.c.change), 0)).where(
-        lesson_versions.c.project == project, lesson_versions.c.lesson_id == lesson_id
-    )
-    return connection.execute(query).scalar_one()
+    query = select(func.coalesce(func.max(lesson_versions.c.change), 0))
+    return connection.execute(query.where(*in_project(lesson_versions, project, lesson_id=lesson_id))).scalar_one()
 
 
 def history(connection: Connection, project: str, lesson_id: str) -> list[HistoryRow]:
     """Return every change of a lesson, oldest first."""
     query = (
         select(*(lesson_versions.c[name] for name in HistoryRow._fields))
-        .where(lesson_versions.c.project == project, lesson_versions.c.lesson_id == lesson_id)
+        .where(*in_project(lesson_versions, project, lesson_id=lesson_id))
         .order_by(lesson_versions.c.change)
     )
     return [HistoryRow(*row) for row in connection.execute(query)]
@@ -295,11 +275,9 @@ def forget_words(connection: Connection, project: str, lesson_id: str) -> None:
         applications: ("notes",),
     }
     for table, columns in blanked.items():
-        of_table = (table.c.project == project, table.c.lesson_id == lesson_id)
-        connection.execute(update(table).where(*of_table).values(dict.fromkeys(columns, "")))
-    connection.execute(
-        delete(lesson_vectors).where(lesson_vectors.c.project == project, lesson_vectors.c.lesson_id == lesson_id)
-    )
+        of_lesson = in_project(table, project, lesson_id=lesson_id)
+        connection.execute(update(table).where(*of_lesson).values(dict.fromkeys(columns, "")))
+    connection.execute(delete(lesson_vectors).where(*in_project(lesson_vectors, project, lesson_id=lesson_id)))
 
 
 def mark_changed(connection: Connection, project: str, changed: Mapping[str, str]) -> None:
@@ -314,11 +292,8 @@ def mark_changed(connection: Connection, project: str, changed: Mapping[str, str
     for agent_name in sorted(by_agent):
         row = {"project": project, "agent_name": agent_name, "revision": 1}
         revision = connection.execute(_next_revision(dialect.name_of(connection)), row).scalar_one()
-        connection.execute(
-            update(lessons)
-            .where(lessons.c.project == project, lessons.c.id.in_(by_agent[agent_name]))
-            .values(revision=revision)
-        )
+        changed_ids = (*in_project(lessons, project), lessons.c.id.in_(by_agent[agent_name]))
+        connection.execute(update(lessons).where(*changed_ids).values(revision=revision))
     if by_agent:
         dialect.announce(connection, project[:200])
 
@@ -340,9 +315,8 @@ def put_documents(connection: Connection, project: str, bodies: Mapping[str, str
 
 def documents(connection: Connection, project: str, lesson_ids: Iterable[str]) -> dict[str, str]:
     """Return the documents that full-text search reads, by lesson id."""
-    query = select(lesson_documents.c.lesson_id, lesson_documents.c.body).where(
-        lesson_documents.c.project == project, lesson_documents.c.lesson_id.in_(set(lesson_ids))
-    )
+    of_lessons = (*in_project(lesson_documents, project), lesson_documents.c.lesson_id.in_(set(lesson_ids)))
+    query = select(lesson_documents.c.lesson_id, lesson_documents.c.body).where(*of_lessons)
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
@@ -375,9 +349,7 @@ def page(
     limit: int,
 ) -> list[Lesson]:
     """Return lessons most severe first, then most effective, from behind `after` (severity, effectiveness, id)."""
-    query = select(*_COLUMNS).where(lessons.c.project == project)
-    for column, wanted in filters.items():
-        query = query.where(lessons.c[column] == wanted)
+    query = select(*_COLUMNS).where(*in_project(lessons, project, **filters))
     if statuses:
         query = query.where(lessons.c.status.in_(statuses))
     if after is not None:
@@ -404,12 +376,8 @@ def where(
 
 def ids_beginning(connection: Connection, project: str, prefix: str, most: int) -> list[str]:
     """Return lesson ids that begin with `prefix`, in order."""
-    query = (
-        select(lessons.c.id)
-        .where(lessons.c.project == project, lessons.c.id.startswith(prefix, autoescape=True))
-        .order_by(lessons.c.id)
-        .limit(most)
-    )
+    found = (*in_project(lessons, project), lessons.c.id.startswith(prefix, autoescape=True))
+    query = select(lessons.c.id).where(*found).order_by(lessons.c.id).limit(most)
     return list(connection.execute(query).scalars())
 
 
@@ -436,7 +404,7 @@ def flags_of(connection: Connection, project: str, lesson_id: str) -> list[FlagR
     """Return the flags on a lesson, oldest first."""
     query = (
         select(*(lesson_flags.c[name] for name in FlagRow._fields))
-        .where(lesson_flags.c.project == project, lesson_flags.c.lesson_id == lesson_id)
+        .where(*in_project(lesson_flags, project, lesson_id=lesson_id))
         .order_by(lesson_flags.c.flagged_at)
     )
     return [FlagRow(*row) for row in connection.execute(query)]
@@ -444,12 +412,8 @@ def flags_of(connection: Connection, project: str, lesson_id: str) -> list[FlagR
 
 def overdue(connection: Connection, project: str, now: datetime, only: Collection[str] | None = None) -> list[Lesson]:
     """Return servable lessons that have passed `expires_at` and are not pinned, of `only` where given."""
-    conditions = [
-        lessons.c.project == project,
-        lessons.c.expires_at <= now,
-        lessons.c.is_active,
-        lessons.c.pinned.is_(False),
-    ]
+    servable = in_project(lessons, project, is_active=True, pinned=False)
+    conditions = [*servable, lessons.c.expires_at <= now]
     if only is not None:
         conditions.append(lessons.c.id.in_(only))
     return where(connection, conditions, [lessons.c.id], OVERDUE_MAX)
@@ -457,29 +421,22 @@ def overdue(connection: Connection, project: str, now: datetime, only: Collectio
 
 def with_events(connection: Connection, project: str) -> list[Lesson]:
     """Return the lessons that have events."""
-    conditions = [lessons.c.project == project, lessons.c.events > 0]
-    return where(connection, conditions, [lessons.c.id], WITH_EVENTS_MAX)
+    return where(connection, [*in_project(lessons, project), lessons.c.events > 0], [lessons.c.id], WITH_EVENTS_MAX)
 
 
 def applied_at_least(connection: Connection, project: str, times: int, most: int) -> list[Lesson]:
     """Return the lessons applied in at least `times` runs, those with fewest prevented issues first."""
-    conditions = [
-        lessons.c.project == project,
-        lessons.c.times_applied >= times,
-        lessons.c.status.not_in(TOMBSTONES),
-    ]
-    return where(connection, conditions, [lessons.c.times_prevented, lessons.c.id], most)
+    applied = (lessons.c.times_applied >= times, lessons.c.status.not_in(TOMBSTONES))
+    return where(connection, [*in_project(lessons, project), *applied], [lessons.c.times_prevented, lessons.c.id], most)
 
 
 def revisions_of(connection: Connection, project: str) -> dict[str, int]:
     """Return the current revision of each agent of a project."""
-    query = select(revisions.c.agent_name, revisions.c.revision).where(revisions.c.project == project)
+    query = select(revisions.c.agent_name, revisions.c.revision).where(*in_project(revisions, project))
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def ids_changed_after(connection: Connection, project: str, agent_name: str, revision: int) -> list[str]:
     """Return the ids of an agent's lessons that changed after `revision`."""
-    query = select(lessons.c.id).where(
-        lessons.c.project == project, lessons.c.agent_name == agent_name, lessons.c.revision > literal(revision)
-    )
-    return list(connection.execute(query).scalars())
+    changed = (*in_project(lessons, project, agent_name=agent_name), lessons.c.revision > literal(revision))
+    return list(connection.execute(select(lessons.c.id).where(*changed)).scalars())

@@ -1,6 +1,6 @@
 """The tables as queries see them. `migrations/` makes them; a test compares the two.
 
-Every table carries `project` in its key, so that rows of one project can live together on one shard.
+Every table has `project` in its key, so that the rows of one project can live on one shard.
 """
 
 from functools import cache
@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Computed,
     Double,
     ForeignKeyConstraint,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    and_,
     false,
     text,
     true,
@@ -206,7 +208,7 @@ deliveries = Table(
     comment="Append-only: a lesson was eligible in a run, and shown or withheld; committed before the answer",
 )
 
-delivery_folds = Table(
+delivery_days = Table(
     "agent_delivery_folds",
     metadata,
     *_key("project", "agent_name", "lesson_id", "day"),
@@ -371,14 +373,24 @@ secrets = Table(
 )
 
 STATS_VIEW = "agent_learning_stats"
-"""One row per project and agent, always current; see the second migration."""
+"""The view of figures, a row per project and agent; see the second migration."""
+
+
+def in_project(table: Table, project: Any, **values: Any) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of a project's rows whose columns have these values."""
+    return (table.c.project == project, *(table.c[name] == value for name, value in values.items()))
+
+
+def joined(one: Table, other: Table, *columns: str) -> ColumnElement[bool]:
+    """Return the condition of rows of two tables that agree in their project and these columns."""
+    return and_(*(one.c[name] == other.c[name] for name in ("project", *columns)))
 
 
 @cache
 def whole_metadata() -> MetaData:
-    """Return the tables with their indexes over some rows only, which nothing but a comparison asks for.
+    """Return the tables with their partial indexes, for a comparison with the database.
 
-    Those load SQLAlchemy's dialect of either database, and the one that is not used takes 3 MB.
+    Partial indexes load SQLAlchemy's dialects of both databases, and the one that is not used takes 3 MB.
     """
     columns, events, pending = issues.c, "is_event", "action = 'pending'"
     of_agent = (columns.project, columns.agent_name, columns.created_at)

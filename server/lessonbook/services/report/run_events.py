@@ -1,7 +1,7 @@
 """Events: the issues of a report that are the first independent ones of a lesson that was eligible in the run."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
@@ -86,7 +86,7 @@ class RunEvents:
             if verified:
                 self._scores.add_event(lesson, delivery)
         elif event is not None and verified and not event.verified and is_new:
-            self._events[lesson.id] = replace(event, verified=True)
+            self._events[lesson.id] = event._replace(verified=True)
             self._scores.verify_event(lesson, delivery, event)
 
     def write(self) -> None:
