@@ -13,7 +13,7 @@ from lessonbook.domain.lesson_names import catalogue_name, content_hash, text_na
 from lessonbook.domain.lesson_status import SERVABLE, Action, Status, allowed_targets
 from lessonbook.domain.token_estimate import estimate_lesson_tokens
 from lessonbook.domain.vocabulary import SEVERITY_RANK
-from lessonbook.experiment.effect import posterior
+from lessonbook.experiment.effect import effect_before
 from lessonbook.screening.offer import Offer
 from lessonbook.search.subjects import document_of, with_tasks
 from lessonbook.services.workspace import Workspace
@@ -104,7 +104,7 @@ class Ledger:
         lesson_id = self.work.new_id("L")
         status = status or offer.status
         reasons = "; ".join(offer.reasons)
-        effect = posterior(())
+        effect = effect_before()
         self._lessons.append(
             {
                 "project": self.caller.project,

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from lessonbook.domain.lesson import Lesson
 from lessonbook.domain.lesson_status import SERVABLE
-from lessonbook.experiment.effect import EffectEstimate, effect_of, posterior, prior_mean
+from lessonbook.experiment.effect import effect_before, effect_of, prior_mean
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.lift import RunTotals, service_harms, service_lift
 from lessonbook.experiment.policy import HOLDOUT_SHARE
@@ -112,12 +112,11 @@ def effect_columns(lesson: Lesson) -> Row:
 
 
 def _effect_columns(evidence: Evidence, prior: Prior) -> Row:
-    effect: EffectEstimate
     if evidence.events:
         effect = effect_of(evidence, prior)
     else:
         prevented, not_prevented = evidence.verdicts
-        effect = posterior((), prior_mean(prevented + not_prevented, prevented))
+        effect = effect_before(round(prior_mean(prevented + not_prevented, prevented), 3))
     return {"effectiveness_score": effect.mean, "effect_low": effect.low, "effect_high": effect.high}
 
 
