@@ -1,8 +1,8 @@
-"""Data that others wrote: decoding it, and reaching into it without trusting its shape."""
+"""Reading JSON from outside: decoding it, and reading its parts without trusting its shape."""
 
 import json
 from collections.abc import Mapping
-from typing import TypeGuard, cast
+from typing import TypeGuard
 
 from pydantic_core import PydanticCustomError
 
@@ -11,16 +11,16 @@ from lessonbook.domain.vocabulary import storable
 
 
 class Unreadable(Exception):
-    """One record of a file cannot be read; its words are the reason a person is told."""
+    """One record of a file cannot be read; the message is the reason that a person sees."""
 
 
 def load_json(data: bytes | str, *, place: str, advice: str) -> object:
-    """Return what the JSON text `data` holds; UTF-8, UTF-16 and UTF-32 are told apart, a byte order mark is skipped.
+    """Return the value of the JSON text `data`, in UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
 
     `place` names the file in errors and `advice` says what to do about them.
 
     Raises:
-        InvalidInput: `data` is empty, no JSON, or nested too deeply. Nothing of the content is repeated.
+        InvalidInput: `data` is empty, not valid JSON, or nested too deeply. The message repeats nothing of it.
     """
     if not data.strip():
         raise InvalidInput(f"{place} is empty; {advice}")
@@ -36,12 +36,12 @@ def load_json(data: bytes | str, *, place: str, advice: str) -> object:
 
 
 def is_object(value: object) -> TypeGuard[dict[str, object]]:
-    """Tell whether `value` is a JSON object."""
+    """Return whether `value` is a JSON object."""
     return isinstance(value, dict)
 
 
 def is_list(value: object) -> TypeGuard[list[object]]:
-    """Tell whether `value` is a JSON array."""
+    """Return whether `value` is a JSON array."""
     return isinstance(value, list)
 
 
@@ -61,7 +61,7 @@ def text_of(value: object) -> str:
 
 
 def index_of(value: object) -> int | None:
-    """Return `value` if it is a whole number from zero up, else None (`true` is no number)."""
+    """Return `value` if it is a whole number from zero up, else None (`true` is not a number)."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
@@ -86,16 +86,13 @@ def checked(text: str, what: str, *, max_chars: int | None = None) -> str:
 
 
 def texts_in(table: Mapping[str, object], name: str, where: str) -> tuple[str, ...]:
-    """Return the list of texts under `name` of a data file's table; empty where there is none.
+    """Return the list of texts under `name` of a data file's table; empty if there is none.
 
     Raises:
-        ConfigError: it is no list, or holds something else than texts. `where` names the table.
+        ConfigError: it is not a list of texts. `where` names the table in the message.
     """
     value = table.get(name, [])
-    if not isinstance(value, list):
-        raise ConfigError(f"{where}: {name!r} has to be a list of texts")
-    items = cast("list[object]", value)
-    texts = [item for item in items if isinstance(item, str) and item.strip()]
-    if len(texts) != len(items):
+    texts = [item for item in list_of(value) if isinstance(item, str) and item.strip()]
+    if not is_list(value) or len(texts) != len(value):
         raise ConfigError(f"{where}: {name!r} has to be a list of texts")
     return tuple(texts)

@@ -153,7 +153,7 @@ async def get_lesson(work: Workspace, caller: Caller, lesson_id: str) -> LessonD
             approved_by=lesson.approved_by,
             superseded_by=lesson.superseded_by,
             expires_at=lesson.expires_at.isoformat() if lesson.expires_at else None,
-            provenance=lesson.provenance,
+            provenance=dict(lesson.provenance),
             effect=effect_of(lesson),
             evidence=_evidence(lesson),
             history=[_history_line(row) for row in lesson_rows.history(connection, caller.project, lesson_id)],
