@@ -12,7 +12,7 @@ import argparse
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -47,6 +47,7 @@ SCENARIO: Final = 6.0
 LEAST_TASKS: Final = 3
 LEAST_WEIGHT: Final = 0.2
 FOLDS: Final = 6
+RULE_SOURCES: Final = ("everyday", "author 1", "author 2")
 
 
 @dataclass(frozen=True)
@@ -192,27 +193,32 @@ def served(example: Example, model: HazardModel, hazards: Hazards, most: int = 5
     return sorted(likely, key=lambda name: -likely[name])[:most]
 
 
-def left_out(known: Sequence[Example], near: Mapping[str, Sequence[str]]) -> Table:
-    """Return the figures of each source, by models that have not seen it."""
+def left_out(known: Sequence[Example]) -> dict[int, list[str]]:
+    """Return what is served for each example, by its number, by models that have not seen its source or group."""
     hazards = Hazards(map(hazard_of, RULES), ordinary_tasks())
     answers: dict[int, list[str]] = {}
+
+    def answer(model: HazardModel, wanted: Callable[[Example], bool]) -> None:
+        for number, example in enumerate(known):
+            if wanted(example):
+                answers[number] = served(example, model, hazards)
+
+    weakness = weakness_lines(known)
+    for source in RULE_SOURCES:
+        others = [example for example in known if example.source != source]
+        answer(model_from(content_of(others, weakness)), lambda example, source=source: example.source == source)
     groups = sorted({example.group for example in known if example.served_by == "weaknesses"})
     fold_of = {group: number % FOLDS for number, group in enumerate(groups)}
     for fold in range(FOLDS):
         rest = [example for example in known if fold_of.get(example.group, -1) != fold]
-        rules_only = [example for example in known if example.source not in ("cyberseceval", "baxbench", "chatter")]
-        weakness = weakness_lines(rest)
-        if fold == 0:
-            for source in ("everyday", "author 1", "author 2"):
-                others = [example for example in known if example.source != source]
-                model = model_from(content_of(others, weakness))
-                for number, example in enumerate(known):
-                    if example.source == source:
-                        answers[number] = served(example, model, hazards)
-        model = model_from(content_of([*rules_only, *(one for one in rest if one.source == "chatter")], weakness))
-        for number, example in enumerate(known):
-            if fold_of.get(example.group, -1) == fold:
-                answers[number] = served(example, model, hazards)
+        fitted = [example for example in rest if example.source in (*RULE_SOURCES, "chatter")]
+        model = model_from(content_of(fitted, weakness_lines(rest)))
+        answer(model, lambda example, fold=fold: fold_of.get(example.group, -1) == fold)
+    return answers
+
+
+def table_of(known: Sequence[Example], answers: Mapping[int, list[str]], near: Mapping[str, Sequence[str]]) -> Table:
+    """Return the figures of each source as a table."""
     table = Table(title="what is served, by models that have not seen the source", title_justify="left")
     for name in ("source", "figure", "value"):
         table.add_column(name)
@@ -243,7 +249,7 @@ def main() -> None:
     known = examples(given.data)
     if given.figures:
         near = json.loads((given.data / "cwe_relations.json").read_text(encoding="utf-8"))["near"]
-        Console().print(left_out(known, near))
+        Console().print(table_of(known, left_out(known), near))
     content = content_of(known)
     given.to.write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
 

@@ -1,12 +1,13 @@
 """Lessonbook's own policy in the simulated world: the shipped code, told what the product would know."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from bench.learning.draws import Chance, Draws
 from lessonbook.domain.lesson_status import Status
 from lessonbook.experiment import coin
-from lessonbook.experiment.evidence import Evidence
+from lessonbook.experiment.evidence import Evidence, Period
 from lessonbook.experiment.policy import (
     HOLDOUT_SHARE,
     Appraisal,
@@ -58,9 +59,8 @@ class Lessonbook:
             chance = known[delivery.lesson_id]
             lesson = chance.lesson
             self.assigned[run, lesson] = (delivery.shown, delivery.p_show)
-            self.evidence[lesson] = self.evidence[lesson].add_exposure(
-                shown=delivery.shown, p_show=delivery.p_show, period=run // PERIOD_RUNS
-            )
+            exposure = Period(shown=int(delivery.shown), withheld=int(not delivery.shown))
+            self.evidence[lesson] += Evidence(periods={run // PERIOD_RUNS: exposure}, shown=exposure.shown)
             if delivery.shown:
                 shown.append(chance)
         return shown
@@ -72,7 +72,7 @@ class Lessonbook:
             self.applied.add((run, chance.lesson))
             _, p_show = self.assigned[run, chance.lesson]
             evidence = evidence.add_application(p_show=p_show, period=run // PERIOD_RUNS)
-        self.evidence[chance.lesson] = evidence.add_flag() if chance.flag_shown else evidence
+        self.evidence[chance.lesson] = replace(evidence, flags=evidence.flags + chance.flag_shown)
 
     def reported(self, run: int, lesson: int) -> None:
         """Record an event where the lesson was eligible; independent reports are verified."""

@@ -7,14 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lessonbook.experiment.evidence import Evidence, Period
-from tests.experiment.evidences import EVENT, EVIDENCE, P_SHOWN, with_events
+from tests.experiment.evidences import EVENT, EVIDENCE, P_SHOWN, exposed, with_events
 
 
 @given(EVIDENCE, st.integers(0, 3), st.integers(0, 3))
 def test_what_is_stored_is_what_is_read(evidence: Evidence, flags: int, applied: int) -> None:
-    for _ in range(flags):
-        evidence = evidence.add_flag()
-    evidence = replace(evidence, verdicts=(applied, flags))
+    evidence = replace(evidence, verdicts=(applied, flags), flags=flags)
     for number in range(applied):
         evidence = evidence.add_application(p_show=0.5, period=number, event=number == 1)
     assert Evidence.from_document(json.loads(json.dumps(evidence.to_document()))) == evidence
@@ -37,7 +35,7 @@ def test_the_order_and_the_grouping_of_evidence_do_not_matter(events, dice, cut:
 @given(EVIDENCE, st.sampled_from([0.0, 1.0]), st.booleans())
 def test_certain_deliveries_are_counted_apart(evidence: Evidence, certain: float, verified: bool) -> None:
     shown = certain == 1.0
-    more = evidence.add_exposure(shown=shown, p_show=certain).add_application(p_show=certain)
+    more = exposed(evidence, shown=shown, p_show=certain).add_application(p_show=certain)
     more = more.add_event(shown=shown, p_show=certain, verified=verified)
     assert (more.periods, more.verified, more.events) == (evidence.periods, evidence.verified, evidence.events)
     assert more.certain == evidence.certain + 1
@@ -57,6 +55,6 @@ def test_an_event_is_counted_where_it_belongs(evidence: Evidence, p_show: float,
 
 
 def test_adding_leaves_the_old_evidence_as_it_was() -> None:
-    before = Evidence().add_exposure(shown=True, p_show=0.5)
+    before = exposed(Evidence(), shown=True, p_show=0.5)
     before.add_event(shown=True, p_show=0.5, verified=True)
     assert before.events == 0

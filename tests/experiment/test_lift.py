@@ -7,6 +7,7 @@ import pytest
 
 from lessonbook.experiment.evidence import Evidence, Period
 from lessonbook.experiment.lift import ALPHA, RunTotals, lift_of, margin, service_harms, service_lift
+from tests.experiment.evidences import exposed
 
 
 def test_without_exposures_nothing_is_known() -> None:
@@ -25,7 +26,7 @@ def test_lift_is_the_mean_of_weighed_differences() -> None:
 
 def test_certain_exposures_say_nothing_of_lift() -> None:
     evidence = Evidence(periods={0: Period(shown=80, withheld=20, splits={0.8: (4, 3)})})
-    more = evidence.add_exposure(shown=True, p_show=1.0).add_event(shown=True, p_show=1.0, verified=True)
+    more = exposed(evidence, shown=True, p_show=1.0).add_event(shown=True, p_show=1.0, verified=True)
     assert lift_of(more) == lift_of(evidence)
 
 

@@ -1,5 +1,7 @@
 """Who is shown: by what is known, by the budget, and by a coin that nothing else depends on."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -159,9 +161,7 @@ def test_a_new_lesson_is_believed_in_where_others_help_and_doubted_where_others_
 
 
 def test_flags_beyond_the_usual_lower_the_value() -> None:
-    flagged = evidence(15, 30)
-    for _ in range(12):
-        flagged = flagged.add_flag()
+    flagged = replace(evidence(15, 30), flags=12)
     known = appraise([state("flagged", flagged), state("quiet", evidence(15, 30))])
     assert known["flagged"].cost > known["quiet"].cost
     assert known["flagged"].p_positive < known["quiet"].p_positive

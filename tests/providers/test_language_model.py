@@ -12,7 +12,8 @@ from lessonbook.config.settings import RefinerSettings
 from lessonbook.domain.errors import ConfigError
 from lessonbook.providers.language_model import LanguageModel, ModelFailed, Spent, open_model
 from lessonbook.providers.question import Abstraction, Question
-from lessonbook.services.triage.abstraction import PROMPT_HASH, PromptLesson, Subject, chosen, question
+from lessonbook.services.triage.abstraction import PROMPT_HASH, PromptLesson, chosen, question
+from lessonbook.services.writing.issue_writer import IssueEntry
 from tests.fake_provider import (
     KEY,
     TOKENS_IN,
@@ -55,7 +56,7 @@ def opened(provider: FakeProvider, **others: object) -> LanguageModel:
 
 
 def asked(*descriptions: str) -> Question:
-    subjects = [Subject(f"I{number}", text, "high", "reliability") for number, text in enumerate(descriptions)]
+    subjects = [IssueEntry(f"I{number}", "A", text, "high", "reliability") for number, text in enumerate(descriptions)]
     return question(subjects, [PromptLesson("L1", "Close every file.")], MARK)
 
 

@@ -76,7 +76,7 @@ async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     path = tmp_path / "notes.db"
     path.write_text("Dear diary, today I learned nothing new about databases. " * 40)
     before = path.read_bytes()
-    with told(Unavailable, "is no SQLite database", "name another file", str(path)):
+    with told(Unavailable, "is not a SQLite database", "name another file", str(path)):
         await opened(f"sqlite:///{path}")
     assert path.read_bytes() == before
 

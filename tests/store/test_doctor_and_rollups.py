@@ -121,7 +121,7 @@ async def test_a_row_that_points_at_nothing_is_named(work: Workspace, played: Pl
         connection.execute(text("INSERT INTO agent_lesson_keys VALUES ('demo', 'A', 'k', 'no such lesson')"))
 
     await work.store.migrate(orphan)  # migrations go without foreign keys
-    assert "a row of agent_lesson_keys points at nothing" in (await diagnose(work)).faults
+    assert "a row of agent_lesson_keys refers to a row that does not exist" in (await diagnose(work)).faults
 
 
 async def test_a_diagnosis_under_load_sees_one_moment(work: Workspace, agent: Caller) -> None:

@@ -142,7 +142,7 @@ def one_issue(reported: Reported, sender: ReportOptions, fields: dict[str, str])
 
 
 def _summary(result: Refinement) -> FileReport:
-    return services.report.summary(result.issues, [], [result.refinement_run_id])
+    return services.report.summary(result)
 
 
 def send(

@@ -1,11 +1,11 @@
-"""Data that others wrote: decoding it, and reaching into it without trusting its shape."""
+"""Reading JSON from outside: decoding it, and reading its parts without trusting its shape."""
 
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
-from typing import Annotated, Any, Final, TypeGuard, TypeVar, cast
+from typing import Annotated, Any, Final, TypeGuard, TypeVar
 
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
@@ -78,7 +78,7 @@ def load_json(data: bytes | str, *, place: str, advice: str) -> object:
     `place` names the file in errors and `advice` says what to do about them.
 
     Raises:
-        InvalidInput: `data` is empty, not valid JSON, or nested too deeply. Nothing of the content is repeated.
+        InvalidInput: `data` is empty, not valid JSON, or nested too deeply. The message repeats nothing of it.
     """
     if not data.strip():
         raise InvalidInput(f"{place} is empty; {advice}")
@@ -119,7 +119,7 @@ def text_of(value: object) -> str:
 
 
 def index_of(value: object) -> int | None:
-    """Return `value` if it is a whole number from zero up, else None (`true` is not one)."""
+    """Return `value` if it is a whole number from zero up, else None (`true` is not a number)."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
@@ -144,16 +144,13 @@ def checked(text: str, what: str, *, max_chars: int | None = None) -> str:
 
 
 def texts_in(table: Mapping[str, object], name: str, where: str) -> tuple[str, ...]:
-    """Return the list of texts under `name` of a data file's table; empty where there is none.
+    """Return the list of texts under `name` of a data file's table; empty if there is none.
 
     Raises:
-        ConfigError: it is not a list of texts. `where` names the table.
+        ConfigError: it is not a list of texts. `where` names the table in the message.
     """
     value = table.get(name, [])
-    if not isinstance(value, list):
-        raise ConfigError(f"{where}: {name!r} has to be a list of texts")
-    items = cast("list[object]", value)
-    texts = [item for item in items if isinstance(item, str) and item.strip()]
-    if len(texts) != len(items):
+    texts = [item for item in list_of(value) if isinstance(item, str) and item.strip()]
+    if not is_list(value) or len(texts) != len(value):
         raise ConfigError(f"{where}: {name!r} has to be a list of texts")
     return tuple(texts)

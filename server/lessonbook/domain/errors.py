@@ -1,4 +1,4 @@
-"""The errors a caller can meet. Each message says what is wrong and what to do; edges translate them once."""
+"""The errors that a caller may get. Each message says what is wrong and what to do; edges translate them once."""
 
 from typing import Final, Self
 
@@ -20,7 +20,7 @@ class LessonbookError(Exception):
     def __init__(self, message: str = "", *, place: str = "") -> None:
         super().__init__(message or (type(self).__doc__ or "").strip().splitlines()[0])
         self.place = place
-        """Where it happened on this machine: for the person at the terminal and the log, never for a caller."""
+        """A path on this machine: for the person at the terminal and the log, never for a caller."""
 
 
 class InvalidInput(LessonbookError):

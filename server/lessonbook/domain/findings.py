@@ -1,4 +1,4 @@
-"""What the readers of report files hand to the refinery."""
+"""Findings: what the readers of report files return."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ if TYPE_CHECKING:  # the command line knows the kinds of files before it needs p
     from lessonbook.domain.vocabulary import Category, Severity
 
 FileKind = Literal["sarif", "junit", "pytest", "ruff", "bandit", "review", "text"]
-"""What a report file may be."""
+"""The formats of report files."""
 
 ReportKind = Literal["auto", "sarif", "junit", "pytest", "ruff", "bandit", "review", "text"]
-"""What a report file may be said to be; `auto`: its content tells."""
+"""A format as a caller names it; `auto`: found by the content."""
 
 REFUSED_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class RuleMetadata:
-    """What a scanner says of one of its rules: text by the scanner's authors, never by the finding.
+    """A scanner's own documentation of a rule: text by the scanner's authors, never of a finding.
 
-    `text` is a rule's own general description or help, `why` its full description, `keys` every name the rule is
-    known by (`bandit:B608`, `CWE-89`).
+    `text` is the rule's general description or help, `why` its full description, `keys` all names of the rule
+    (`bandit:B608`, `CWE-89`).
     """
 
     text: str
@@ -33,11 +33,11 @@ class RuleMetadata:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One concrete problem, whoever reported it.
+    """One concrete problem, from any reporter.
 
-    `fingerprint` tells two sightings of one problem apart from two problems: the scanner's own where it gives one,
-    else empty. `is_new` is false where the file says the finding was there before this run. `lesson` and `why` are an
-    author's offer of a general rule; `metadata` is the scanner's.
+    `fingerprint` is the scanner's own, the same for each report of one problem; empty without one. `is_new` is false if
+    the file says that the finding existed before this run. `lesson` and `why` are the reporter's offer of a general
+    rule; `metadata` is the scanner's.
     """
 
     description: str
@@ -63,15 +63,15 @@ class Refused:
 
 
 Outcome = Finding | Refused | None
-"""What became of one record of a file; None: it is no problem, or was settled before, and is left out."""
+"""The result of one record of a file; None: it is not a problem, or was resolved before, and is left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A report file that was found whole, and is now read record by record as `outcomes` is asked for more.
+    """A report file that is well-formed to its end, and is read record by record by `outcomes`.
 
-    `records` is how many outcomes are to come, for a progress bar; a note on a part that is not read may add to them.
-    Whoever does not read to the end closes `outcomes`, and with it the file.
+    `records` is the expected number of outcomes, for a progress bar; a note on a part that is not read may add to it.
+    A caller that does not read to the end closes `outcomes`, which closes the file.
     """
 
     kind: FileKind
@@ -87,12 +87,12 @@ class Intake:
     refused: list[Refused] = field(default_factory=list[Refused])
 
     def refuse(self, place: str, reason: str) -> None:
-        """Note a record that was not read; of very many only the first are told one by one."""
+        """Note a record that was refused. See `note_refused`."""
         note_refused(self.refused, Refused(place, reason))
 
 
 def note_refused(refused: list[Refused], record: Refused) -> None:
-    """Append a refused record; of very many only the first are told one by one."""
+    """Append a refused record; after `REFUSED_MAX` of them, one note stands for all others."""
     if len(refused) < REFUSED_MAX:
         refused.append(record)
     elif len(refused) == REFUSED_MAX:
@@ -100,7 +100,7 @@ def note_refused(refused: list[Refused], record: Refused) -> None:
 
 
 def collect(reading: Reading) -> Intake:
-    """Return everything a file holds, at once: for files that are known to be small."""
+    """Return all records of a file at once: for files that are known to be small."""
     intake = Intake()
     for outcome in reading.outcomes:
         if isinstance(outcome, Finding):

@@ -1,6 +1,6 @@
-"""A lesson as it is stored, and the caller on whose behalf something is done."""
+"""A lesson as it is stored, and the caller of a use case."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -17,14 +17,14 @@ LOCAL: Final = "local"
 class Caller:
     """Who calls, and for which project.
 
-    `person` is true where a human decides: at the terminal, or by an answer the client asked them for.
+    `person` is true if a human decides: at the terminal, or by elicitation.
     """
 
     project: str
     principal: str
     person: bool = False
     agent_name: str = ""
-    """The agent this connection speaks for, when none is named."""
+    """The agent of this connection, used when a call names none."""
 
     def require_person(self, action: str, command: str) -> None:
         """Check that the caller is a person, who alone may do `action`: by `command` at the terminal.
@@ -38,15 +38,15 @@ class Caller:
     def may_verify(self, run_principal: str) -> bool:
         """Return whether the caller's evidence on a run of `run_principal` is verified, not only declared.
 
-        Nobody vouches for their own work, and `local` is everybody who has no name: also the agent whose hook fetched
-        its lessons by the command line.
+        Nobody verifies their own work, and `local` is everybody without a name, such as an agent whose hook gets its
+        lessons by the command line.
         """
         return self.person or self.principal not in {LOCAL, run_principal}
 
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """One general rule, with its standing and its counters."""
+    """One general rule, with its status and its counters. `severity` is the rank, 4 = critical."""
 
     id: str
     agent_name: str
@@ -80,20 +80,20 @@ class Lesson:
     revision: int
     created_at: datetime
     updated_at: datetime
-    provenance: dict[str, Any] = field(default_factory=dict[str, Any])
-    evidence: dict[str, Any] = field(default_factory=dict[str, Any])
+    provenance: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    evidence: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Events and self-reports, as `experiment.evidence.Evidence.to_document` writes them."""
 
     @property
     def severity_name(self) -> Severity:
-        """The severity in words."""
+        """The severity as a word."""
         return SEVERITY_OF_RANK[self.severity]
 
     @property
     def is_vouched_for(self) -> bool:
-        """Whether a person or the catalogue stands for the lesson: to take it away needs a person, too."""
+        """Whether a person or the catalogue vouches for the lesson, so that only a person may withdraw it."""
         return self.pinned or self.approved_by is not None or self.trust in VOUCHED
 
     def is_exempt(self, always_show: Collection[Severity]) -> bool:
-        """Return whether the lesson is shown wherever it fits, without a coin: a person pinned or approved it so."""
+        """Return whether the lesson is shown without a coin: pinned, or approved by a person with such a severity."""
         return self.pinned or (self.approved_by is not None and self.severity_name in always_show)

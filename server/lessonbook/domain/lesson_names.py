@@ -1,4 +1,4 @@
-"""The exact names a lesson answers to: `rule:…`, `catalogue:…`, `text:…` and `issue:…`. Only this module spells them.
+"""The exact names of lessons: `rule:…`, `catalogue:…`, `text:…` and `issue:…`. Only this module spells them.
 
 Names are stored (`agent_lesson_keys`) and travel in exports, so neither the prefixes nor the hashes may change.
 """
@@ -17,7 +17,7 @@ _KINDS: Final = frozenset(get_args(Kind))
 _PLACE: Final = re.compile(
     r"\b(?:line|col(?:umn)?)\s*\d+|:\d+(?::\d+)?\b|0x[0-9a-f]+|(?<![\w./-])(?:\d{1,2}|\d{4,})(?![\w./-])"
 )
-"""Where a problem was seen, and how often. Numbers that are part of a name (CVE-2021-44228) or a status (404) stay."""
+"""Places and counts in a description, but not numbers that are part of a name (CVE-2021-44228) or a status (404)."""
 
 
 def rule_name(rule_key: str) -> str:
@@ -42,7 +42,7 @@ def issue_name(description: str) -> str:
 
 
 def name_of_issue(rule_key: str, description: str) -> str:
-    """Return the most telling exact name of an issue: its rule, else its words."""
+    """Return the most specific exact name of an issue: by its rule, else by its words."""
     return rule_name(rule_key) if rule_key else issue_name(description)
 
 
@@ -58,12 +58,12 @@ def value_of(name: str) -> str:
 
 
 def names_rule(name: str) -> bool:
-    """Return whether a name is that of a rule or an entry of the catalogue, not of anybody's words."""
+    """Return whether a name is of a rule or an entry of the catalogue, not of words."""
     return kind_of(name) in {"rule", "catalogue"}
 
 
 def is_well_formed(name: str) -> bool:
-    """Return whether a name from outside is one that this module could have made."""
+    """Return whether a name from outside has a form that this module produces."""
     if kind_of(name) == "rule":
         return bool(value_of(name))
     return bool(_HASHED.fullmatch(name) or _CATALOGUED.fullmatch(name))
@@ -80,5 +80,5 @@ def digest(*parts: str) -> str:
 
 
 def general_words(description: str) -> str:
-    """Return a description without what differs between sightings of one problem: numbers, places, white space."""
+    """Return a description without what differs between reports of one problem: numbers, places, white space."""
     return " ".join(_PLACE.sub("#", description.lower()).split())

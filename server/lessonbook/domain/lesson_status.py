@@ -1,4 +1,4 @@
-"""The statuses of a lesson: what each allows, and which may become which by what. Every set of statuses is made here.
+"""The statuses of a lesson: what each allows, and its transitions. Every set of statuses is derived here.
 
 A new status takes three files: this one (its name in `Status` and its row in `RULES`), the outcomes of reviews in
 tests/services/lessons/test_review.py, and CHANGELOG.md. Where lessons of it must not count in the view
@@ -13,19 +13,19 @@ from lessonbook.domain.errors import InvalidInput
 
 Status = Literal["quarantined", "probation", "active", "suspended", "retired", "expired", "superseded", "rejected"]
 Servable = Literal["probation", "active"]
-"""The statuses of lessons that may be served: where they are a choice."""
+"""The statuses of lessons that may be served, as a type."""
 
 ReviewAction = Literal["approve", "reject", "edit", "suspend", "restore", "retire", "pin", "unpin", "expire", "delete"]
-"""What somebody may decide about a lesson."""
+"""The decisions that a caller may make about a lesson."""
 EvidenceAction = Literal["promote", "demote", "retire"]
-"""What the evidence may do to a lesson."""
+"""The changes of a lesson by evidence."""
 Action = Literal[ReviewAction, EvidenceAction, "recur", "merge", "split", "move"]
-"""What changes a lesson, as its history names it. `recur`: its issue came back; `move`: to another agent."""
+"""The changes of a lesson, as its history names them. `recur`: its issue came back; `move`: to another agent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusRule:
-    """What is true of the lessons of one status.
+    """The properties of one status.
 
     `becomes` has the statuses that an action may lead to, the usual one first; `keeps` the actions that leave the
     status as it is. Any other action is refused.
@@ -34,13 +34,13 @@ class StatusRule:
     becomes: Mapping[Action, tuple[Status, ...]]
     keeps: tuple[Action, ...]
     rank: int
-    """How near to being served: of two records of one lesson the lower counts."""
+    """The order of statuses: of two records of one lesson, the one with the lower rank counts."""
     is_servable: bool = False
     """It has `is_active` true and may be served."""
     takes_issues: bool = False
     """Issues may be joined to it."""
     is_suggested: bool = False
-    """It is suggested for an issue: it takes issues, and its words passed the lint."""
+    """It may be suggested for an issue: it takes issues, and its words passed the lint."""
     is_tombstone: bool = False
     """It is kept only so that its subject is not learned again."""
     is_listed: bool = True
@@ -141,7 +141,7 @@ LISTED: Final[tuple[Status, ...]] = tuple(status for status in STATUSES if RULES
 COMES_BACK: Final[frozenset[Status]] = frozenset(
     status for status, rule in RULES.items() if rule.is_servable or "recur" in rule.becomes
 )
-"""From these a lesson is served, or may be without a person's decision."""
+"""A lesson in one of these is served, or may come to be without a person's decision."""
 
 
 def targets(action: Action, status: Status) -> tuple[Status, ...]:
@@ -151,7 +151,7 @@ def targets(action: Action, status: Status) -> tuple[Status, ...]:
 
 
 def allowed_targets(lesson_id: str, action: Action, status: Status) -> tuple[Status, ...]:
-    """Return what `targets` does, for a lesson that is to be changed.
+    """Return the `targets` of a lesson that is to be changed.
 
     Raises:
         InvalidInput: the lesson's status does not allow the action.

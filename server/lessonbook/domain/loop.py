@@ -1,4 +1,4 @@
-"""What agents, QA and CI ask of the loop, and what they get: one request and one result per agent tool."""
+"""Requests and results of the agent tools, one of each per tool."""
 
 from typing import Annotated, Final, Literal
 
@@ -68,7 +68,7 @@ class Effect(Result):
 
 
 NotEnough = Literal["not enough data"]
-"""Told instead of an effect below ten events."""
+"""Reported instead of an effect below ten events."""
 
 
 class ServedLesson(Result):
@@ -124,7 +124,7 @@ class Report(Request):
 
 
 class RefinedIssue(Result):
-    """What became of one reported issue."""
+    """The outcome of one reported issue."""
 
     issue_id: str
     action: IssueAction
@@ -136,7 +136,7 @@ class RefinedIssue(Result):
 
 
 class Refinement(Result):
-    """What became of a report: the audited refinement run and a line per issue."""
+    """The outcome of a report: the audited refinement run and a line per issue."""
 
     refinement_run_id: str
     issues: list[RefinedIssue]
@@ -164,7 +164,7 @@ class RecordedApplication(Result):
 
 
 class Applied(Result):
-    """The answer to an application: a line per lesson, in the order given."""
+    """The answer to an application: a line per lesson, in the order of the request."""
 
     results: list[RecordedApplication]
 
@@ -221,7 +221,7 @@ class RecurringIssue(Result):
 
 
 class PreventionRate(Result):
-    """Verdicts that say prevented ÷ all verdicts, with its 95 % Wilson interval. It compares with nothing."""
+    """Verdicts that say prevented ÷ all verdicts, with its 95 % Wilson interval. It has no control group."""
 
     ratio: float
     low: float
@@ -252,7 +252,7 @@ Remark = Annotated[str | None, Field(exclude_if=_is_absent)]
 
 
 class ServiceLift(Result):
-    """Issues spared per 100 runs: runs with lessons against the `comparisons` held out, with a 95 % interval."""
+    """Issues prevented per 100 runs: runs with lessons against the `comparisons` held out, with a 95 % interval."""
 
     status: Literal["measured", "not enough data"]
     comparisons: int
@@ -268,7 +268,7 @@ class ServiceLift(Result):
 
 
 class LessonLift(Result):
-    """Issues spared per 100 runs in which a coin decided: shown against the `comparisons` that were withheld."""
+    """Issues prevented per 100 runs in which a coin decided: shown against the `comparisons` that were withheld."""
 
     status: Literal["measured", "not enough data"]
     comparisons: int
@@ -281,7 +281,7 @@ class LessonLift(Result):
 
 
 class Stats(Result):
-    """Figures of the project, an agent or a lesson, as proof allows."""
+    """Figures of the project, an agent or a lesson."""
 
     totals: Totals
     effect: Effect | NotEnough

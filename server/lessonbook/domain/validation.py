@@ -1,4 +1,4 @@
-"""Turning outside values into requests, with one sentence that tells what to mend."""
+"""Parsing values from outside into requests, with one sentence on what to correct."""
 
 import json
 from collections.abc import Mapping
@@ -12,19 +12,19 @@ from lessonbook.domain.errors import InvalidInput
 
 Model = TypeVar("Model", bound=BaseModel)
 
-_TOLD_MAX: Final = 3
+_FAULTS_MAX: Final = 3
 _DEPTH_MAX: Final = 8
-"""No request nests its fields deeper than that; what a caller nests deeper is refused by the model."""
+"""Requests nest their fields less deeply than this; deeper values are refused by the model."""
 
 
 def parse(model: type[Model], values: Mapping[str, Any]) -> Model:
     """Return `values` as a `model`.
 
-    Some clients send lists and objects as JSON texts; those are read. Many send every argument they know of, with null
-    for those that are left out: a null counts as left out, also inside a list of objects.
+    Some clients send lists and objects as JSON texts, which are parsed. Many send every known argument, with null for
+    those that are left out: a null counts as left out, also inside a list of objects.
 
     Raises:
-        InvalidInput: something is missing, unknown or out of bounds. The message names it, and never repeats a value.
+        InvalidInput: a field is missing, unknown or out of bounds. The message names it, and never repeats its value.
     """
     try:
         given = {key: _read(model, key, value) for key, value in values.items()}
@@ -34,11 +34,11 @@ def parse(model: type[Model], values: Mapping[str, Any]) -> Model:
 
 
 def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str:
-    """Return what is wrong in words, at most three faults."""
+    """Return a sentence on the faults, at most three of them."""
     faults = error.errors(include_url=False, include_input=False, include_context=True)
-    told = [_sentence(fault, model) for fault in faults[:_TOLD_MAX]]
-    more = len(faults) - len(told)
-    return "; ".join(told) + (f"; and {more} more" if more > 0 else "")
+    sentences = [_sentence(fault, model) for fault in faults[:_FAULTS_MAX]]
+    more = len(faults) - len(sentences)
+    return "; ".join(sentences) + (f"; and {more} more" if more > 0 else "")
 
 
 def _read(model: type[BaseModel], key: str, value: Any) -> Any:
@@ -52,7 +52,7 @@ def _read(model: type[BaseModel], key: str, value: Any) -> Any:
 
 
 def _without_nulls(value: Any, depth: int = 0) -> Any:
-    """Return `value` without those members of its objects that are null; lists keep their length, for the places."""
+    """Return `value` without the null members of its objects; lists keep their length, so that places stay right."""
     if depth == _DEPTH_MAX:
         return value
     if isinstance(value, Mapping):
@@ -84,7 +84,7 @@ def _sentence(fault: ErrorDetails, model: type[BaseModel] | None) -> str:
 
 
 def _is_of_text(fault: ErrorDetails) -> bool:
-    """Tell whether a length is that of a text, which pydantic calls a value where a validator of ours ran first."""
+    """Return whether a length is of a text, which pydantic calls a value where a validator of ours ran first."""
     return fault["type"].startswith("string") or fault.get("ctx", {}).get("field_type") == "Value"
 
 
@@ -93,7 +93,7 @@ def _short(place: str) -> str:
 
 
 def _names_at(model: type[BaseModel] | None, place: tuple[int | str, ...]) -> list[str]:
-    """Return the field names that are known where an unknown one stands."""
+    """Return the known field names at the place of an unknown one."""
     here: Any = model
     for part in place[:-1]:
         if isinstance(part, int) or here is None:

@@ -1,4 +1,4 @@
-"""The fixed vocabulary: severities, categories, sources, and the text types every field is made of."""
+"""The fixed vocabulary: severities, categories, sources, and the text types of fields."""
 
 import re
 import unicodedata
@@ -35,7 +35,7 @@ CATEGORIES: Final[tuple[Category, ...]] = get_args(Category)
 _LEAST_SCORES: Final[tuple[tuple[float, Severity], ...]] = ((9.0, "critical"), (7.0, "high"), (4.0, "medium"))
 
 VOUCHED: Final[frozenset[Trust]] = frozenset({"curated", "approved"})
-"""The catalogue or a person stands for a lesson of such trust: to take it away needs a person, too."""
+"""The trust of lessons that the catalogue or a person vouches for: only a person may withdraw them."""
 
 SHARED_AGENT: Final = "*"
 """The agent whose lessons are candidates for every agent of a project."""
@@ -105,4 +105,4 @@ IdempotencyKey = Annotated[str, Field(max_length=200), _line]
 Filled = Annotated[str, AfterValidator(_filled)]
 """Text that must hold at least one visible character."""
 Line = Annotated[str, _line]
-"""Text whose white space is folded to single blanks."""
+"""Text on one line: each run of white space becomes one blank."""

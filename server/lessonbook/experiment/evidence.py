@@ -1,11 +1,11 @@
-"""What is known of one lesson, as counts that can be added up in any order and recomputed from the rows."""
+"""The evidence on one lesson: counts that can be added in any order, and recomputed from the database."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
 PLACES: Final = 4
-"""Probabilities are logged and counted to so many decimal places."""
+"""Decimal places to which propensities are logged and counted."""
 
 Split = tuple[int, int]
 """Events while the lesson was shown, and while it was withheld."""
@@ -15,8 +15,8 @@ Split = tuple[int, int]
 class Period:
     """Randomised exposures (0 < p < 1) and their events within one period of time.
 
-    `splits` counts events by the probability with which the lesson was to be shown; p takes few values. `applied`
-    counts the shown exposures that the agent says it applied the lesson in, `applied_events` the events among them.
+    `splits` counts events by propensity, which takes few values. `applied` counts the shown exposures in which the
+    agent reported that it applied the lesson, `applied_events` their events.
     """
 
     shown: int = 0
@@ -38,19 +38,18 @@ class Period:
 
     @property
     def events(self) -> int:
-        """How many events there were."""
-        return sum(shown + withheld for shown, withheld in self.splits.values())
+        """The number of events."""
+        return sum(map(sum, self.splits.values()))
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything known of one lesson.
+    """All evidence on one lesson.
 
-    `periods` holds exposures and events by period, a number that the caller counts (weeks, say), so that old evidence
-    can be weighed less. `verified` counts the events that another principal or a person reported, over the lesson's
-    life. `certain` counts exposures without a coin (p = 0 or 1): they and their events say nothing of the effect.
-    `shown` counts every showing; `verdicts` what others than the run's principal say, (prevented, not prevented);
-    `flags` the warnings that a lesson does harm.
+    `periods` has exposures and events by number of the period (the caller's unit, such as weeks), so that old evidence
+    can be weighed less. `verified` counts verified events by propensity, over the lesson's life. `certain` counts
+    exposures without a coin (p = 0 or 1), which do not bear on the effect. `shown` counts all exposures that were
+    shown; `verdicts` are verified ones, (prevented, not prevented); `flags` counts the flags on the lesson.
     """
 
     periods: Mapping[int, Period] = field(default_factory=dict[int, Period])
@@ -60,27 +59,19 @@ class Evidence:
     verdicts: Split = (0, 0)
     flags: int = 0
 
-    def add_exposure(self, *, shown: bool, p_show: float, period: int = 0) -> Self:
-        """Return the evidence after the lesson was eligible in one more run."""
-        if not 0.0 < p_show < 1.0:
-            return replace(self, certain=self.certain + 1, shown=self.shown + shown)
-        more = Period(shown=int(shown), withheld=int(not shown))
-        return replace(self, periods=self._with(period, more), shown=self.shown + shown)
-
     def add_application(self, *, p_show: float, period: int = 0, event: bool = False) -> Self:
-        """Return the evidence after an agent said that it applied the lesson it was shown: once per run.
+        """Return the evidence with an agent's report that it applied the lesson, once per run.
 
-        `event` tells that the run's event was counted before.
+        `event`: the run's event was counted before.
         """
         if not 0.0 < p_show < 1.0:
             return self
         return replace(self, periods=self._with(period, Period(applied=1, applied_events=int(event))))
 
     def add_event(self, *, shown: bool, p_show: float, verified: bool, applied: bool = False, period: int = 0) -> Self:
-        """Return the evidence after the first issue of the lesson's class in a run where it was eligible.
+        """Return the evidence with an event in the period of its run.
 
-        The caller counts one event per (run, lesson), however often it is reported, in the period of the run; `applied`
-        tells whether the agent has said that it applied the lesson there.
+        The caller counts one event per run and lesson. `applied`: the agent has reported that it applied the lesson.
         """
         if not 0.0 < p_show < 1.0:
             return self
@@ -90,23 +81,18 @@ class Evidence:
             return replace(self, periods=periods)
         return replace(self, periods=periods, verified=_added(self.verified, splits))
 
-    def add_flag(self) -> Self:
-        """Return the evidence after the lesson was flagged as harmful."""
-        return replace(self, flags=self.flags + 1)
-
     def without_claims(self) -> Self:
-        """Return the evidence without what agents say of themselves: applications and flags."""
+        """Return the evidence without the agents' own statements: applications and flags."""
         periods = {number: replace(period, applied=0, applied_events=0) for number, period in self.periods.items()}
         return replace(self, periods=periods, flags=0)
 
     def __add__(self, other: Self) -> Self:
-        """Return the sum of evidence gathered apart: a daily fold, say, and what came after it."""
-        periods = dict(self.periods)
+        """Return the sum of evidence from two sources, such as events and rollups of exposures."""
+        summed = self
         for number, period in other.periods.items():
-            periods[number] = periods[number] + period if number in periods else period
+            summed = replace(summed, periods=summed._with(number, period))
         return replace(
-            self,
-            periods=periods,
+            summed,
             verified=_added(self.verified, other.verified),
             certain=self.certain + other.certain,
             shown=self.shown + other.shown,
@@ -115,19 +101,16 @@ class Evidence:
         )
 
     def total(self) -> Period:
-        """Return exposures and events of all periods together."""
-        total = Period()
-        for period in self.periods.values():
-            total = total + period
-        return total
+        """Return the sum of all periods."""
+        return sum(self.periods.values(), start=Period())
 
     @property
     def events(self) -> int:
-        """How many events there were, declared or verified, of randomised exposures."""
+        """The number of events of randomised exposures, declared or verified."""
         return sum(period.events for period in self.periods.values())
 
     def to_document(self) -> dict[str, Any]:
-        """Return the counts as a small JSON document; what is zero is left out."""
+        """Return the counts as a JSON document, without those that are zero."""
         document: dict[str, Any] = {}
         if self.periods:
             document["periods"] = {

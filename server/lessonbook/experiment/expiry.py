@@ -1,4 +1,4 @@
-"""When a lesson's time is over: nobody saw its issue, gave a verdict on it or was served it for long enough."""
+"""Expiry: a lesson whose issue was not reported, and that got no verdict and no delivery, for too long."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,17 +8,17 @@ from lessonbook.domain.lesson_status import Status
 
 @dataclass(frozen=True, slots=True)
 class Lapse:
-    """What becomes of a lesson whose time is up: its status, and until when that stands (None: for good)."""
+    """The status of a lesson whose time is up, and when that status ends (None: never)."""
 
     status: Status
     until: datetime | None
 
 
 def lapse(*, active: bool, delivered_at: datetime | None, now: datetime, ttl_days: int) -> Lapse:
-    """Return what becomes of a lesson on probation, or an `active` one, whose time is up.
+    """Return what happens to a lesson on probation, or an `active` one, whose time is up.
 
-    An active one that was delivered within `ttl_days` has time from then on; one that was not goes back to probation.
-    A lesson on probation expires however often it was delivered: showing it proves nothing.
+    An active lesson that was delivered within `ttl_days` gets as many days from that delivery; any other returns to
+    probation. A lesson on probation expires however often it was delivered: deliveries prove nothing.
     """
     age = timedelta(days=ttl_days)
     if not active:

@@ -1,6 +1,7 @@
-"""How much harm the flags on a lesson speak of."""
+"""The harm that the flags on a lesson suggest."""
 
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from math import log
 from typing import Final
 
@@ -8,7 +9,7 @@ from lessonbook.experiment.grid import normalised
 from lessonbook.experiment.mixture import fit_mixture
 
 RATES: Final = tuple(0.001 * 200 ** (index / 13) for index in range(14))
-"""Rates at which a lesson may be flagged, per showing: from 0.1 % to 20 %."""
+"""Rates at which a lesson may be flagged, in flags per showing: from 0.1 % to 20 %."""
 USUAL: Final = 0.005
 USUAL_SPREAD: Final = 0.7
 SUSPECT_FROM: Final = 0.012
@@ -30,27 +31,23 @@ def _default() -> tuple[float, ...]:
 
 
 RATE_WEIGHTS: Final = _default()
-"""Before anything is known: most lessons are flagged by mistake now and then, one in ten does harm."""
+"""The prior probabilities of `RATES`: most lessons are flagged by mistake now and then, one in ten does harm."""
 
 
 def posterior(flags: int, showings: int, weights: Sequence[float]) -> list[float]:
-    """Return the probabilities of `RATES` for a lesson with so many flags in so many showings (Poisson)."""
+    """Return the probabilities of `RATES` after `flags` in `showings`, which are Poisson; `weights` are the prior's."""
     logs = (log(weight) + flags * log(rate) - showings * rate for weight, rate in zip(weights, RATES, strict=True))
     return normalised(list(logs))
 
 
 def fitted(population: Iterable[tuple[int, int]]) -> tuple[float, ...]:
-    """Return the probabilities of `RATES` in a population of (flags, showings): expectation maximisation."""
+    """Return the probabilities of `RATES` in a population of (flags, showings), by expectation maximisation."""
     logs = [[flags * log(rate) - showings * rate for rate in RATES] for flags, showings in population if showings]
     return fit_mixture(logs, RATE_WEIGHTS, _ROUNDS)
 
 
 def excess(weights: Sequence[float]) -> list[float]:
-    """Return for each of `RATES` how far it lies above what is usual: the population's median, and a little more."""
-    below, usual = 0.0, RATES[0]
-    for rate, weight in zip(RATES, weights, strict=True):
-        below += weight
-        usual = rate
-        if below >= 0.5:  # noqa: PLR2004  # the median
-            break
-    return [max(rate - _TOLERANCE * min(usual, _USUAL_MAX), 0.0) for rate in RATES]
+    """Return how far each of `RATES` is above the usual rate: 1.3 times the population's median, at most 2.6 %."""
+    totals = zip(RATES, accumulate(weights), strict=True)
+    median = next((rate for rate, total in totals if total >= 0.5), RATES[-1])  # noqa: PLR2004  # the median
+    return [max(rate - _TOLERANCE * min(median, _USUAL_MAX), 0.0) for rate in RATES]

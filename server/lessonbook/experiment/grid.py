@@ -1,4 +1,4 @@
-"""The grid of rate ratios on which effects are weighed, and the logarithms of the case split on it."""
+"""The grid of rate ratios ρ on which effects are estimated, and the logarithms of the case split on it."""
 
 from collections.abc import Sequence
 from functools import lru_cache

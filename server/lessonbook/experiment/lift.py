@@ -1,4 +1,4 @@
-"""What lessons spare: issues prevented per exposure of one lesson, and per run of the whole service.
+"""Lift: issues prevented per exposure of one lesson, and per run of the whole service.
 
 Intervals are asymptotic confidence sequences, valid at every look (Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas 2024,
 "Time-uniform central limit theory and asymptotic confidence sequences", eq. 2.12).
@@ -13,13 +13,14 @@ from lessonbook.experiment.evidence import Evidence
 ALPHA: Final = 0.05
 TIGHTEST_AT: Final = 1_000
 """The number of observations at which the sequence is tightest."""
+_KAPPA_SQUARED: Final = (-2 * log(ALPHA) + log(-2 * log(ALPHA) + 1)) / TIGHTEST_AT
 HELD_OUT_MIN: Final = 30
-"""Runs on either side below which nothing is concluded about the service: the sequence is valid asymptotically."""
+"""Runs that each arm needs before serving is said to harm: the sequence is valid asymptotically."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lift:
-    """Issues spared per exposure or run: mean, a 95 % interval valid at every look, and the number of observations."""
+    """Issues prevented per exposure or run: mean, 95 % interval valid at every look, number of observations."""
 
     mean: float
     low: float
@@ -29,24 +30,23 @@ class Lift:
 
 @dataclass(frozen=True, slots=True)
 class RunTotals:
-    """Runs on one side of the service's holdout: how many, their issues, and the squares of each run's issues."""
+    """Runs of one arm of the service's holdout: how many, their issues, and the squares of each run's issues."""
 
     runs: int = 0
     issues: int = 0
     issues_squared: int = 0
 
 
-def margin(sd: float, observations: int, alpha: float = ALPHA, tightest_at: int = TIGHTEST_AT) -> float:
-    """Return the half width of the confidence sequence after so many observations with standard deviation `sd`."""
+def margin(sd: float, observations: int) -> float:
+    """Return the half width of the confidence sequence after `observations` with standard deviation `sd`."""
     if observations < 1:
         return inf
-    kappa_squared = (-2 * log(alpha) + log(-2 * log(alpha) + 1)) / tightest_at
-    spread = observations * kappa_squared + 1
-    return sd * sqrt(2 * spread / (observations**2 * kappa_squared) * (0.5 * log1p(spread - 1) - log(alpha)))
+    spread = observations * _KAPPA_SQUARED + 1
+    return sd * sqrt(2 * spread / (observations**2 * _KAPPA_SQUARED) * (0.5 * log1p(spread - 1) - log(ALPHA)))
 
 
-def lift_of(evidence: Evidence, alpha: float = ALPHA) -> Lift:
-    """Return issues spared per randomised exposure when the lesson is shown rather than withheld.
+def lift_of(evidence: Evidence) -> Lift:
+    """Return issues prevented per randomised exposure by showing the lesson rather than withholding it.
 
     The mean of X = (1 − z)Y/(1 − p) − zY/p over exposures, which is unbiased whatever p was (Horvitz & Thompson 1952).
     """
@@ -58,11 +58,11 @@ def lift_of(evidence: Evidence, alpha: float = ALPHA) -> Lift:
     for p_show, (shown, withheld) in total.splits.items():
         first += withheld / (1 - p_show) - shown / p_show
         second += withheld / (1 - p_show) ** 2 + shown / p_show**2
-    return _interval(first / exposures, second / exposures, exposures, alpha)
+    return _interval(first / exposures, second / exposures, exposures)
 
 
-def service_lift(served: RunTotals, held_out: RunTotals, share: float, alpha: float = ALPHA) -> Lift:
-    """Return issues spared per run by serving, where a run is held out with probability `share`.
+def service_lift(served: RunTotals, held_out: RunTotals, share: float) -> Lift:
+    """Return issues prevented per run by serving, where a run is held out with probability `share`.
 
     Issues are counted from their overall mean, which changes nothing in expectation and narrows the interval (the
     augmented estimator with a constant for a model).
@@ -73,18 +73,16 @@ def service_lift(served: RunTotals, held_out: RunTotals, share: float, alpha: fl
     centre = (served.issues + held_out.issues) / runs
     first = _centred(held_out, centre) / share - _centred(served, centre) / (1 - share)
     second = _squared(held_out, centre) / share**2 + _squared(served, centre) / (1 - share) ** 2
-    return _interval(first / runs, second / runs, runs, alpha)
+    return _interval(first / runs, second / runs, runs)
 
 
-def service_harms(served: RunTotals, held_out: RunTotals, share: float, alpha: float = ALPHA) -> bool:
-    """Return whether serving causes issues: the whole interval lies below zero, with enough runs on both sides."""
-    if min(served.runs, held_out.runs) < HELD_OUT_MIN:
-        return False
-    return service_lift(served, held_out, share, alpha).high < 0
+def service_harms(served: RunTotals, held_out: RunTotals, share: float) -> bool:
+    """Return whether serving causes issues: the whole interval is below zero, with enough runs in both arms."""
+    return min(served.runs, held_out.runs) >= HELD_OUT_MIN and service_lift(served, held_out, share).high < 0
 
 
-def _interval(mean: float, mean_square: float, observations: int, alpha: float) -> Lift:
-    half = margin(sqrt(max(mean_square - mean**2, 0.0)), observations, alpha)
+def _interval(mean: float, mean_square: float, observations: int) -> Lift:
+    half = margin(sqrt(max(mean_square - mean**2, 0.0)), observations)
     return Lift(mean, mean - half, mean + half, observations)
 
 

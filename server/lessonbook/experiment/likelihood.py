@@ -1,4 +1,4 @@
-"""What evidence says of a lesson's rate ratio ρ: log likelihoods and beliefs on the grid."""
+"""Log likelihoods of a lesson's rate ratio ρ on the grid, and its posterior over time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from lessonbook.experiment.grid import GRID_POINTS, RHO, normal_logs, normalised
 from lessonbook.experiment.prior import Prior
 
 PRIOR_SHOWINGS: Final = 20.0
-"""How many showings' worth the population's share of ignored lessons counts beside a lesson's own."""
+"""The weight, in showings, of the population's share of ignored lessons beside a lesson's own."""
 
 _SHARE_MIN: Final = 0.03
 
@@ -19,11 +19,7 @@ Splits: TypeAlias = Mapping[float, tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Randomised exposures and events of one lesson, weighed by their age.
-
-    `splits` counts events by probability of showing: (shown, withheld). `applied` and `applied_events` are the shown
-    exposures, and their events, of runs in which the agent says it applied the lesson.
-    """
+    """Randomised exposures and events of one lesson, weighed by their age. For the fields see `evidence.Period`."""
 
     shown: float
     withheld: float
@@ -33,17 +29,17 @@ class Tally:
 
     @property
     def events(self) -> float:
-        """How many events there were, by weight."""
+        """The weighed number of events."""
         return fsum(shown + withheld for shown, withheld in self.splits.values())
 
     @property
     def shown_events(self) -> float:
-        """How many events there were while the lesson was shown, by weight."""
+        """The weighed number of events while the lesson was shown."""
         return fsum(shown for shown, _ in self.splits.values())
 
 
 def tally_of(evidence: Evidence, now: int, half_life: float) -> Tally:
-    """Return the evidence with periods weighed by 2^(−age ÷ half-life), both in periods."""
+    """Return the evidence with each period weighed by 2^(−age ÷ half-life), both in periods."""
     shown = withheld = applied = applied_events = 0.0
     splits: dict[float, tuple[float, float]] = {}
     for number, period in evidence.periods.items():
@@ -68,7 +64,7 @@ def case_split_logs(splits: Splits) -> list[float]:
 
 
 def rate_logs(tally: Tally, prior: Prior) -> list[float]:
-    """Return the log likelihood of ρ at every grid point, from how many events there were at all: see `count_logs`."""
+    """Return the log likelihood of ρ at every grid point, from the number of events: see `count_logs`."""
     worths = [tally.withheld + rho * tally.shown for rho in RHO]
     if worths[0] <= 0:
         return [0.0] * GRID_POINTS
@@ -78,32 +74,33 @@ def rate_logs(tally: Tally, prior: Prior) -> list[float]:
 def count_logs(events: float, worths: Sequence[float], shape: float, exposures: Sequence[float]) -> list[float]:
     """Return the log likelihood of `events` at every grid point.
 
-    With a base rate b ~ Gamma(a, m) and n events in x = N₀ + ρN₁ exposures' worth, n is negative binomial:
-    mᵃ xⁿ ÷ (m + x)ᵃ⁺ⁿ. A lesson that is nearly always shown is known by this alone.
+    With a base rate b ~ Gamma(a, m) and n events in x = N₀ + ρN₁ (N₀ exposures withheld, N₁ shown), n is negative
+    binomial: mᵃ xⁿ ÷ (m + x)ᵃ⁺ⁿ. Of a lesson that is nearly always shown, only this has information. `worths` has x and
+    `exposures` has m at every grid point, both in exposures; `shape` is a.
     """
     rows = zip(worths, exposures, strict=True)
     return [shape * log(m) + events * log(x) - (shape + events) * log(m + x) for x, m in rows]
 
 
 def ignored_share(tally: Tally, prior: Prior) -> float:
-    """Return the share of a lesson's showings in which it is not applied, drawn to the population's."""
+    """Return the share of a lesson's showings in which it is not applied, shrunk towards the population's."""
     applied = tally.applied + PRIOR_SHOWINGS * (1 - prior.ignored)
     return max(1 - applied / (tally.shown + PRIOR_SHOWINGS), 0.01)
 
 
 def application_logs(share: float, prior: Prior) -> tuple[list[float], list[float]]:
-    """Return log likelihoods of ρ of one event while shown: in a run that applied the lesson, and in one that did not.
+    """Return log likelihoods of ρ for one event while shown: in a run that applied the lesson, and in one that did not.
 
-    Of the rate ρ, the part c = ignored share · its risk comes from runs that did not apply the lesson, whatever it
-    does; so an event while shown falls there with probability c/ρ. This compares runs by what agents chose to do: it
-    moves what is served, and never an effect that is told.
+    Of the rate ρ, the part c = ignored share · its risk comes from runs that did not apply the lesson; so an event
+    while shown is in such a run with probability c/ρ. This compares runs by what agents chose to do, so it influences
+    what is served, and never a reported effect.
     """
     ratios = [min(share * prior.ignored_risk / rho, 1 - _SHARE_MIN) for rho in RHO]
     return [log(1 - ratio) for ratio in ratios], [log(ratio) for ratio in ratios]
 
 
 def event_logs(tally: Tally | Period, applications: tuple[list[float], list[float]] | None) -> list[float]:
-    """Return the log likelihood of ρ at every grid point, from which events came: the case split, and applications."""
+    """Return the log likelihood of ρ at every grid point, from the case split of events and from applications."""
     logs = case_split_logs(tally.splits)
     if applications is None or not (shown := sum(events for events, _ in tally.splits.values())):
         return logs
@@ -113,26 +110,26 @@ def event_logs(tally: Tally | Period, applications: tuple[list[float], list[floa
 
 @dataclass(frozen=True, slots=True)
 class Belief:
-    """What is believed of a lesson: probabilities of the grid's rate ratios, and the base rate expected under each."""
+    """The posterior of a lesson: probabilities of the grid's rate ratios, and the expected base rate under each."""
 
     weights: Sequence[float]
     bases: Sequence[float]
 
 
 def believed(evidence: Evidence, prior: Prior, now: int, hazard: float, half_life: float) -> Belief:
-    """Return what is believed of a lesson in period `now`.
+    """Return the posterior of a lesson in period `now`.
 
-    From one period to the next a lesson's ρ is drawn anew with probability `hazard`: the code or the model that it was
-    good for may change, and then nothing tells any more that it helps (`CHANGED`). Periods go through the forward
-    filter of that hidden Markov model (Rabiner 1989; the "fixed share" of Herbster & Warmuth 1998). Each tells by which
-    events came (`event_logs`) and by how many: under every ρ the base rate is Gamma(a, m), so that a lesson which is
-    nearly always shown, where the case split tells nothing, is found out when its issue comes more often than before.
-    Where paths meet in one ρ, m is set to keep their mean rate (assumed density filtering, Minka 2001); what is known
-    of the base rate fades to the population's with `half_life` (discounting, West & Harrison 1997).
+    From one period to the next ρ is drawn again, from `CHANGED`, with probability `hazard`: the code or the model that
+    the lesson was good for may change. Periods go through the forward filter of that hidden Markov model (Rabiner 1989;
+    the "fixed share" of Herbster & Warmuth 1998). Each adds the likelihood of its events (`event_logs`) and of their
+    number: under every ρ the base rate is Gamma(a, m), so that a rising rate shows even for a lesson that is nearly
+    always shown, where the case split has no information. Where paths meet in one ρ, m is set to keep their mean rate
+    (assumed density filtering, Minka 2001); the base rate returns to the population's with `half_life`, in periods
+    (discounting, West & Harrison 1997).
     """
     tally = tally_of(evidence, now, half_life)
     applications = application_logs(ignored_share(tally, prior), prior) if tally.applied > 0 else None
-    weights: list[float] = list(prior.rho_weights)
+    weights = list(prior.rho_weights)
     shape, worths = prior.base_shape, [prior.base_exposures] * GRID_POINTS
     before: int | None = None
     for number in [*sorted(evidence.periods), now]:
@@ -156,12 +153,12 @@ def believed(evidence: Evidence, prior: Prior, now: int, hazard: float, half_lif
 
 
 CHANGED: Final = tuple(normalised(normal_logs(0.0, 0.5)))
-"""Probabilities of the grid's rate ratios of a lesson whose effect has changed."""
+"""Probabilities of the grid's rate ratios for a lesson whose effect has changed."""
 _TINY: Final = 1e-300
 
 
 def _changed(weights: Sequence[float], rates: Sequence[float], stays: float) -> tuple[list[float], list[float]]:
-    """Return weights and mean base rates after ρ was drawn anew with probability 1 − `stays`; base rates stay."""
+    """Return weights and mean base rates after ρ was drawn again with probability 1 − `stays`."""
     mean = fsum(weight * rate for weight, rate in zip(weights, rates, strict=True))
     moved: list[float] = []
     means: list[float] = []

@@ -5,14 +5,14 @@ from math import exp
 from typing import Final
 
 _PRIOR_LESSONS: Final = 8.0
-"""How many lessons' worth the starting distribution counts beside the population."""
+"""The weight, in lessons, of the starting distribution beside the population."""
 
 
 def fit_mixture(logs: Sequence[Sequence[float]], start: Sequence[float], rounds: int) -> tuple[float, ...]:
     """Return the probabilities of the grid's points in a population, from `start`, which counts as a few lessons.
 
-    `logs` holds the log likelihoods of each lesson at the points. The nonparametric maximum likelihood estimate (Laird
-    1978), kept smooth by `start` and by stopping after `rounds`.
+    `logs` has a row of log likelihoods at the points for each lesson. The nonparametric maximum likelihood estimate
+    (Laird 1978), kept smooth by `start` and by stopping after `rounds` rounds.
     """
     likelihoods = [[exp(one - top) for one in row] for row in logs for top in (max(row),)]
     weights = list(start)

@@ -1,4 +1,4 @@
-"""Which eligible lessons are shown in a run, with what probability, and what they are expected to be worth."""
+"""Which eligible lessons are shown in a run, with which propensity, and their expected value."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,27 +16,24 @@ from lessonbook.experiment.retirement import e_value
 
 POLICY_VERSION: Final = "measured/2"
 LADDER: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98)
-"""The probabilities that are used: few, so that evidence stays small."""
-
-
+"""The propensities in use: few, so that evidence stays small."""
 MISFITS_MAX: Final = 50
-"""How many lessons that do not fit the budget are passed over before the walk ends."""
-
+"""How many lessons that do not fit the budget are skipped before the selection ends."""
 HOLDOUT_SHARE: Final = 0.01
-"""The share of runs that get no lesson but the exempt ones, so that the whole service is measured, too."""
+"""The share of runs that get only exempt lessons, so that the service as a whole can be measured."""
 
 
 class Chance(Protocol):
-    """With what probability a lesson is shown where it is eligible; `exempt` where that is certain, without a coin."""
+    """The propensity of a lesson."""
 
     @property
     def p_show(self) -> float:
-        """The probability, as it is logged."""
+        """The propensity, as it is logged."""
         ...
 
     @property
     def exempt(self) -> bool:
-        """Whether the exposure tells nothing of the lesson's effect."""
+        """Whether no coin decides, so that the exposure is not evidence of the lesson's effect."""
         ...
 
 
@@ -50,14 +47,14 @@ class Certain:
 
 @dataclass(frozen=True, slots=True)
 class PolicySettings:
-    """What the policy is told.
+    """The parameters of the policy.
 
-    `mean_weight` is what an average issue weighs; `token_cost` is in average issues per token shown, `flag_cost` in
-    average issues per flag beyond the usual; `half_life` of base rates is in periods, `hazard` the chance per period
-    that a lesson's effect changes. `sharpness` says how fast the log odds of showing follow those of being worth it.
-    They are ahead by `outlook_slope` times what the outlook of a new lesson is above `outlook_even`, from `pessimism`
-    to `optimism` at most. `p_min` and `p_max` bound the probability of a coin; `p_trusted` is that of a lesson which a
-    person approved.
+    `mean_weight` is the severity weight of an average issue; `token_cost` is in average issues per token shown,
+    `flag_cost` in average issues per flag beyond the usual; `half_life` of base rates is in periods, `hazard` the
+    probability per period that a lesson's effect changes. The log odds of showing are `sharpness` times those of being
+    worth it, plus the optimism: `outlook_slope` times the excess of a new lesson's outlook over `outlook_even`, between
+    `pessimism` and `optimism`. `p_min` and `p_max` bound the propensity; `p_trusted` is that of lessons which a person
+    approved.
     """
 
     mean_weight: float = 2.6
@@ -79,8 +76,8 @@ class PolicySettings:
 class LessonState:
     """One lesson as the policy sees it.
 
-    `severity_weight` is what its issue weighs; `trusted` lessons were approved by a person; `exempt` ones (pinned, or
-    always shown) are certain and take no part in what is learned.
+    `severity_weight` is that of its issue; `trusted` lessons were approved by a person; `exempt` ones (pinned, or
+    always shown) have no coin, and the prior is not fitted to them.
     """
 
     lesson_id: str
@@ -93,11 +90,11 @@ class LessonState:
 
 @dataclass(frozen=True, slots=True)
 class Appraisal:
-    """What a lesson is worth.
+    """The expected value of a lesson.
 
-    `benefit` is the expected severity-weighted issues spared by one showing to a task it fits perfectly, `cost` what
-    one showing costs in tokens and in flagged harm, in the same unit. `p_positive` is the probability that benefit
-    exceeds cost, `p_show` that of showing the lesson where it is eligible.
+    `benefit` is the expected number of severity-weighted issues prevented by one showing to a task that it fits
+    perfectly; `cost` is that of one showing, in tokens and flagged harm, in the same unit. `p_positive` is the
+    probability that benefit exceeds cost, `p_show` the propensity.
     """
 
     p_show: float
@@ -115,17 +112,17 @@ class Appraisal:
 
     @property
     def e_value(self) -> float:
-        """Evidence that the lesson does not cut its issue's rate by 15 %."""
+        """The e-value against the hypothesis that the lesson cuts its issue's rate by 15 %."""
         return e_value(self.evidence)
 
     def value(self, relevance: float) -> float:
-        """Return what one showing is worth to a task that the lesson fits to this degree, from 0 to 1."""
+        """Return the value of one showing to a task for which the lesson has this relevance, 0 to 1."""
         return self.benefit * relevance - self.cost
 
 
 @dataclass(frozen=True, slots=True)
 class ServingCandidate:
-    """A lesson that fits the task to some degree (0 to 1), and its length."""
+    """A lesson with its relevance for the task, 0 to 1, and its length in tokens."""
 
     lesson_id: str
     relevance: float
@@ -145,9 +142,9 @@ class Delivery:
 def appraise(
     states: Sequence[LessonState], settings: PolicySettings | None = None, *, prior: Prior | None = None, now: int = 0
 ) -> dict[str, Appraisal]:
-    """Return what each lesson is worth, by its id.
+    """Return the appraisal of each lesson, by its id.
 
-    `now` is the current period of the evidence. Where no `prior` is given it is fitted to these lessons.
+    `now` is the current period of the evidence. Without a `prior`, one is fitted to these lessons.
     """
     settings = settings or PolicySettings()
     if prior is None:
@@ -168,17 +165,17 @@ def assign(
 ) -> list[Delivery]:
     """Return the deliveries of one run: every lesson that is eligible, shown or withheld.
 
-    A lesson is eligible if it fits the budget after those before it that are shown; only then is its coin
-    `uniform(lesson_id)` looked at, so eligibility never depends on it. What does not fit is passed over, so that
-    something shorter after it still may.
+    A lesson is eligible if it fits the budget that the shown lessons before it leave; its coin, `uniform(lesson_id)`,
+    is read after that, so that eligibility never depends on it. A lesson that does not fit is skipped; a shorter one
+    after it may fit.
 
     Args:
         candidates: best first.
-        chances: with what probability each of them is shown.
+        chances: the propensity of each of them.
         uniform: a number in [0, 1) for each lesson, drawn for this run.
-        budget_tokens: what the shown lessons may hold together.
+        budget_tokens: the most tokens of all shown lessons together.
         most: how many may be shown; None: as many as fit.
-        given: what was decided earlier in the same run; that stands, whatever has been learned since.
+        given: earlier decisions of the same run, by lesson id, which stay as they are.
     """
     deliveries: list[Delivery] = []
     spent = shown_count = misfits = 0
@@ -191,19 +188,16 @@ def assign(
         lesson_id = candidate.lesson_id
         chance = chances[lesson_id]
         earlier = (given or {}).get(lesson_id)
-        shown = _falls(chance.p_show, lesson_id, uniform) if earlier is None else earlier
-        deliveries.append(Delivery(lesson_id, shown, chance.p_show, chance.exempt))
+        p_show = chance.p_show
+        shown = p_show >= 1 or (p_show > 0 and uniform(lesson_id) < p_show) if earlier is None else earlier
+        deliveries.append(Delivery(lesson_id, shown, p_show, chance.exempt))
         spent += candidate.tokens if shown else 0
         shown_count += shown
     return deliveries
 
 
-def _falls(p_show: float, lesson_id: str, uniform: Callable[[str], float]) -> bool:
-    return p_show >= 1 or (p_show > 0 and uniform(lesson_id) < p_show)
-
-
 def ranked(candidates: Iterable[ServingCandidate], appraisals: Mapping[str, Appraisal]) -> list[ServingCandidate]:
-    """Return candidates in the order in which they are offered: exempt ones first, then by value per token."""
+    """Return candidates in order, best first: exempt ones, then by value per token."""
 
     def worth(candidate: ServingCandidate) -> tuple[bool, float]:
         appraisal = appraisals[candidate.lesson_id]
@@ -213,10 +207,10 @@ def ranked(candidates: Iterable[ServingCandidate], appraisals: Mapping[str, Appr
 
 
 def optimism_of(prior: Prior, settings: PolicySettings, tokens: float) -> float:
-    """Return by how much the log odds of showing are ahead of those of being worth it, in this population of lessons.
+    """Return the optimism o of `show_probability` for this population of lessons.
 
-    What is withheld teaches less, so doubt is resolved by showing where a new lesson of so many tokens can bring more
-    than it risks, and by withholding where it can not: by R = E[gain] ÷ (E[gain] + E[loss]) of one that is unknown.
+    A withheld lesson teaches less. So doubtful lessons are shown where a new one of `tokens` tokens gains more than it
+    risks, and withheld where it does not, by its outlook R = E[gain] ÷ (E[gain] + E[loss]).
     """
     base = prior.base_shape / prior.base_exposures
     gain = loss = 0.0
@@ -234,10 +228,10 @@ def show_probability(
 ) -> float:
     """Return the step of `LADDER` nearest to the probability with odds eᵒ · Oˢ⁻ᶜ · min(O, gain ÷ loss)ᶜ.
 
-    O = P ÷ (1 − P), o the optimism, s the sharpness. `gain_odds` is expected gain ÷ expected loss of one showing: a
-    lesson that probably helps a little may, less probably, do much harm. Where the outlook is best that is found out by
-    showing it (c = 0), where it is worst such a lesson is withheld (c = s). The probability stays off 0 and 1, so that
-    every exposure tells something; a trusted lesson is shown until P < 0.5.
+    P is `p_positive`, O = P ÷ (1 − P), o the optimism, s the sharpness. `gain_odds` is expected gain ÷ expected loss of
+    one showing: a lesson that probably helps a little may, less probably, do much harm. At the best outlook such a
+    lesson is shown to find out (c = 0), at the worst it is withheld (c = s). The propensity stays away from 0 and 1, so
+    that every exposure has information. A trusted lesson has `p_trusted` until P < 0.5.
     """
     if trusted and p_positive >= 0.5:  # noqa: PLR2004  # more likely good than bad
         return settings.p_trusted

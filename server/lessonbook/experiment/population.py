@@ -1,7 +1,7 @@
-"""What lessons are like as a population: the prior that each lesson's own evidence starts from.
+"""The population of a project's lessons, as the prior from which the posterior of each lesson starts.
 
-Empirical Bayes (Robbins 1956; Efron 2010, "Large-Scale Inference"): where many lessons of a project turn out to help, a
-new one is believed in sooner, and where issues are rare, little can be gained by any.
+Empirical Bayes (Robbins 1956; Efron 2010, "Large-Scale Inference"): where many lessons help, a new one probably does,
+and where issues are rare, no lesson can prevent many.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,8 +33,13 @@ _IGNORED_RISK_SD: Final = 0.2
 def fit_prior(population: Iterable[Evidence], now: int = 0, half_life: float = 1e9) -> Prior:
     """Return the population's prior, starting from `DEFAULT_PRIOR`, which counts as a few lessons.
 
-    Base rates and shares by moments, the distribution of ρ by expectation maximisation on the grid (Laird 1978, the
-    nonparametric maximum likelihood estimate, kept smooth by the default prior), `ignored_risk` by maximum likelihood.
+    Base rates and shares are fitted by moments, the distribution of ρ by `fit_mixture`, and `ignored_risk` by penalised
+    maximum likelihood.
+
+    Args:
+        population: the evidence on each lesson.
+        now: the current period; periods are numbered as in the evidence.
+        half_life: the age at which evidence counts half, in periods; by default age does not matter.
     """
     known = list(population)
     tallies = [tally for one in known if (tally := tally_of(one, now, half_life)).shown + tally.withheld > 0]
@@ -56,7 +61,7 @@ def fit_prior(population: Iterable[Evidence], now: int = 0, half_life: float = 1
 
 
 def _ignored_risk(tallies: Sequence[Tally], independent: Sequence[Sequence[float]], prior: Prior) -> float:
-    """Return the risk of runs that ignore lessons under which applications agree best with randomised events."""
+    """Return the value of `ignored_risk` under which applications agree best with randomised events."""
 
     def evidence(risk: float) -> float:
         tried = replace(prior, ignored_risk=risk)

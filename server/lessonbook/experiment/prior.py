@@ -1,4 +1,4 @@
-"""What is believed of a lesson before any of its own evidence."""
+"""The prior of a lesson: what is believed before any of its own evidence."""
 
 from dataclasses import dataclass
 from math import fsum
@@ -9,16 +9,17 @@ from lessonbook.experiment.grid import LOG_RHO, normal_logs, normalised
 
 PRIOR_MEAN: Final = -0.3
 PRIOR_SD: Final = 0.5
+"""Mean and standard deviation of log ρ before anything is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prior:
     """A population of lessons.
 
-    `rho_weights` are probabilities of the rate ratios of `grid.RHO`; the rate of events per exposure without the lesson
-    is Gamma(`base_shape`, `base_exposures`). `ignored` is the share of showings in which lessons are not applied, and
-    `ignored_risk` the rate of events there, against all runs, before any lesson does anything: who applies a lesson
-    differs from who does not. `flag_weights` are probabilities of the rates of `flags.RATES`.
+    `rho_weights` are probabilities of the rate ratios `grid.RHO`. The base rate, in events per exposure while withheld,
+    is Gamma(`base_shape`, `base_exposures`). `ignored` is the share of showings in which lessons are not applied.
+    `ignored_risk` is the ratio of the base rate in those runs to that in all: agents that apply lessons differ from
+    those that do not. `flag_weights` are probabilities of `flags.RATES`.
     """
 
     rho_weights: tuple[float, ...] = tuple(normalised(normal_logs(PRIOR_MEAN, PRIOR_SD)))

@@ -1,4 +1,4 @@
-"""When evidence moves a lesson from one status to another."""
+"""Promotion, demotion and retirement: changes of a lesson's status by evidence."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -10,12 +10,14 @@ from lessonbook.experiment.policy import Appraisal
 from lessonbook.experiment.retirement import ALPHA
 
 P_PROMOTE: Final = 0.9
+"""Probability that the benefit exceeds the cost from which a lesson with enough events is promoted."""
 P_DEMOTE: Final = 0.5
+"""The same probability below which a lesson is demoted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A change of status by evidence: which and where to, why in a sentence, and the numbers behind it."""
+    """A change of status by evidence: the action, the new status, the reason, and the numbers that led to it."""
 
     action: EvidenceAction
     to: Status
@@ -23,17 +25,14 @@ class Move:
     numbers: dict[str, float]
 
 
-def next_status(
-    status: Status, appraisal: Appraisal, evidence: Evidence, *, pinned: bool = False, alpha: float = ALPHA
-) -> Move | None:
-    """Return where the evidence moves a lesson of this status, or None where it stays.
+def next_status(status: Status, appraisal: Appraisal, evidence: Evidence, *, pinned: bool = False) -> Move | None:
+    """Return the change of status that the evidence asks for; None if there is none.
 
-    Retirement is by verified events alone and never meets a pinned lesson; everything else is reversible. Statuses
-    that evidence does not move (quarantined, suspended, …) stay.
+    Only servable lessons that are not pinned move. Retirement is by verified events alone; the rest is reversible.
     """
     if status not in SERVABLE or pinned:
         return None
-    action, reason = _verdict(appraisal, evidence, alpha)
+    action, reason = _verdict(appraisal, evidence)
     if action is None or not (found := targets(action, status)):
         return None
     numbers = {
@@ -47,9 +46,9 @@ def next_status(
     return Move(action, found[0], reason, numbers)
 
 
-def _verdict(appraisal: Appraisal, evidence: Evidence, alpha: float) -> tuple[EvidenceAction | None, str]:
-    """Return what the evidence asks for, whatever the status, and why."""
-    if appraisal.e_value >= 1 / alpha:
+def _verdict(appraisal: Appraisal, evidence: Evidence) -> tuple[EvidenceAction | None, str]:
+    """Return the action that the evidence asks for in any status, and why."""
+    if appraisal.e_value >= 1 / ALPHA:
         return "retire", "it does not cut its issue's rate by 15 %"
     if appraisal.p_positive < P_DEMOTE:
         return "demote", "it more likely costs than spares"

@@ -1,32 +1,32 @@
-"""The order in which lessons are offered, and how many of them fit."""
+"""The value by which lessons are ranked, and how many of them fit a budget."""
 
 from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 SEVERITY_WEIGHTS: Final[dict[int, float]] = {4: 8.0, 3: 4.0, 2: 2.0, 1: 1.0}
 RELEVANCE_FLOOR: Final = 0.05
-"""What a lesson without a word in common with the task is worth, beside 1 for a perfect fit."""
+"""The factor of a lesson without a word in common with the task; a perfect fit has 1."""
 EFFECT_FLOOR: Final = 0.05
 
 Item = TypeVar("Item")
 
 
 def static_score(severity: int, effectiveness: float) -> float:
-    """Return what a lesson is worth whatever the task: severity weight · effectiveness."""
+    """Return a lesson's value independent of the task: severity weight · effectiveness, at least `EFFECT_FLOOR`."""
     return SEVERITY_WEIGHTS[severity] * max(effectiveness, EFFECT_FLOOR)
 
 
-def value(own_standing: float, relevance: float) -> float:
-    """Return what serving a lesson is worth for a task: its static_score · its relevance (0 to 1), above a floor."""
-    return own_standing * (RELEVANCE_FLOOR + (1 - RELEVANCE_FLOOR) * relevance)
+def value(score: float, relevance: float) -> float:
+    """Return the value of a lesson for a task: its static score · its relevance (0 to 1), above a floor."""
+    return score * (RELEVANCE_FLOOR + (1 - RELEVANCE_FLOOR) * relevance)
 
 
 def fill(
     ranked: Iterable[Item], *, most: int, max_tokens: int, overhead: int, cost: Callable[[Item], int]
 ) -> list[Item]:
-    """Walk `ranked`, best first, and return what fits `max_tokens` after `overhead`, at most `most` items.
+    """Return the items of `ranked`, best first, that fit `max_tokens` after `overhead`, at most `most`.
 
-    What does not fit is passed over, so that something shorter after it still may.
+    An item that does not fit is skipped; a shorter one after it may fit.
     """
     chosen: list[Item] = []
     spent = overhead

@@ -1,8 +1,8 @@
 """Retirement with a guarantee: an e-process against the hypothesis that the lesson cuts its issue's rate.
 
-H₀: ρ ≤ 0.85. By Ville's inequality the chance that the e-value ever reaches 1/α under H₀ is at most α, however often it
-is looked at (Turner, Ly & Grünwald 2024, "Generic E-variables for exact sequential k-sample tests"; Howard & Ramdas
-2021). The mean of several e-processes is one.
+H₀: ρ ≤ 0.85. By Ville's inequality the probability that the e-value ever reaches 1/α under H₀ is at most α, at any
+number of looks (Turner, Ly & Grünwald 2024, "Generic E-variables for exact sequential k-sample tests"; Howard & Ramdas
+2021). The mean of several e-processes is an e-process.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from lessonbook.experiment.evidence import Evidence, Split
 from lessonbook.experiment.grid import shown_share
 
 RHO_NULL: Final = 0.85
-"""A lesson whose rate ratio is at most this cuts its issue by at least 15 %, and is never retired but by bad luck."""
+"""Lessons with at most this rate ratio cut their issue by 15 % or more, and are retired with probability ≤ `ALPHA`."""
 RHO_BAD: Final = (1.0, 1.2, 1.5, 2.0, 3.0)
 ALPHA: Final = 0.01
 

@@ -1,7 +1,8 @@
-"""The audit trail: a hash chain per project and writer, so that neither a change nor a cut goes unseen."""
+"""The audit trail: a hash chain per project and writer, so that changed and missing entries are detected."""
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -17,7 +18,7 @@ GENESIS: Final = "0" * 64
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of a writer's chain."""
+    """One entry of a writer's chain. `seq` counts from 1; `hash` is empty until it is computed."""
 
     project: str
     writer: str
@@ -25,7 +26,7 @@ class Entry:
     principal: str
     action: str
     subject: str
-    details: dict[str, Any]
+    details: Mapping[str, Any]
     logged_at: datetime
     previous_hash: str
     hash: str = ""
@@ -44,7 +45,7 @@ def append(
     if not entries:
         return
     of_writer = (audit_heads.c.project == project, audit_heads.c.writer == writer)
-    # Held to the commit, so that transactions of one writer take turns, those that begin its chain too.
+    # Locked to the commit, so that transactions of one writer take turns, also those that begin its chain.
     ending = select(audit_heads.c.seq, audit_heads.c.hash).where(*of_writer).with_for_update()
     head = connection.execute(ending).one_or_none()
     if head is None:
@@ -63,7 +64,7 @@ def append(
 
 
 def chain_hash(entry: Entry) -> str:
-    """Return the SHA-256 over an entry's content and the hash before it."""
+    """Return the SHA-256 over an entry's content and the previous hash, in hexadecimal."""
     content = [
         entry.project,
         entry.writer,
@@ -79,7 +80,7 @@ def chain_hash(entry: Entry) -> str:
 
 
 def verify(connection: Connection, project: str) -> list[str]:
-    """Return what is wrong with the project's chains, a sentence each; empty when they are whole."""
+    """Return the faults of the project's chains, a sentence each; empty if there are none."""
     heads = {
         writer: (seq, value)
         for writer, seq, value in connection.execute(
@@ -110,7 +111,7 @@ def verify(connection: Connection, project: str) -> list[str]:
 def read(
     connection: Connection, project: str, *, subject: str = "", before: datetime | None = None, limit: int = 100
 ) -> list[Entry]:
-    """Return audit entries, newest first."""
+    """Return at most `limit` audit entries, newest first, of one `subject` and from before a moment where given."""
     query = select(audit_log).where(audit_log.c.project == project)
     if subject:
         query = query.where(audit_log.c.subject == subject)

@@ -1,10 +1,10 @@
-"""Where the two databases speak differently: upserts, full-text search, announcements."""
+"""What the two databases do differently: upserts, full-text search, dates, locks, notifications."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
 from hashlib import sha256
-from typing import Any, Literal, assert_never, cast
+from typing import Any, Final, Literal, cast
 
 from sqlalchemy import (
     ColumnElement,
@@ -24,6 +24,8 @@ from sqlalchemy import cast as cast_to
 from lessonbook.store.types import Row
 
 Dialect = Literal["sqlite", "postgresql"]
+CHANNEL: Final = "lessonbook"
+"""The channel on which PostgreSQL announces commits."""
 
 _SEARCH_SQLITE = text("""
     SELECT d.lesson_id, -bm25(agent_lesson_search) AS score
@@ -54,12 +56,12 @@ _FREQUENCIES_POSTGRESQL = text("""
 
 
 def name_of(connection: Connection) -> Dialect:
-    """Return which database `connection` leads to."""
+    """Return which database `connection` is of."""
     return cast("Dialect", connection.dialect.name)
 
 
 def insert_into(name: Dialect, table: Table) -> Any:
-    """Return the dialect's INSERT for `table`, which knows ON CONFLICT in the same words on both."""
+    """Return the dialect's INSERT for `table`; its methods for ON CONFLICT have the same names on both."""
     match name:
         case "sqlite":
             from sqlalchemy.dialects import sqlite  # noqa: PLC0415  # only the dialect that is used
@@ -69,25 +71,23 @@ def insert_into(name: Dialect, table: Table) -> Any:
             from sqlalchemy.dialects import postgresql  # noqa: PLC0415  # only the dialect that is used
 
             return postgresql.insert(table)
-        case _:
-            assert_never(name)
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> int:
-    """Insert `rows` whose key is not taken yet, and return how many went in."""
+    """Insert those of `rows` whose key is free, and return how many."""
     if not rows:
         return 0
     name = name_of(connection)
-    if name == "sqlite" or len(rows) == 1:  # its driver adds up what went in, PostgreSQL's does not
+    if name == "sqlite" or len(rows) == 1:  # PostgreSQL's driver does not add up the counts of several rows
         return connection.execute(_insert_or_skip(name, table), rows if len(rows) > 1 else rows[0]).rowcount
-    return len(connection.execute(_insert_or_skip(name, table, tells=True), rows).all())
+    return len(connection.execute(_insert_or_skip(name, table, returns_keys=True), rows).all())
 
 
 @cache
-def _insert_or_skip(name: Dialect, table: Table, *, tells: bool = False) -> Any:
-    """Return the statement, made once: SQLAlchemy then compiles it once, too. `tells` lets it return a key a row."""
+def _insert_or_skip(name: Dialect, table: Table, *, returns_keys: bool = False) -> Any:
+    """Return the statement, made once so that SQLAlchemy compiles it once."""
     statement = insert_into(name, table).on_conflict_do_nothing()
-    return statement.returning(next(iter(table.primary_key.columns))) if tells else statement
+    return statement.returning(next(iter(table.primary_key.columns))) if returns_keys else statement
 
 
 @cache
@@ -101,16 +101,17 @@ def upsert(
     latest: str = "",
     chosen: Select[Any] | None = None,
 ) -> Any:
-    """Return the statement that inserts rows, or changes those whose key is taken; made once, and compiled once.
+    """Return the statement that inserts rows or, where the key is taken, changes them; made and compiled once.
 
     Args:
         name: the database.
-        table: where to.
+        table: the table to write.
         keys: the columns of the key; by default the primary key's.
         replaced: columns that the new row overwrites.
         added: columns to whose value the new row's is added.
         latest: a column that keeps the later of both moments.
-        chosen: a query of the rows, whose columns are `keys`, `replaced`, `added` and `latest`; else they are given.
+        chosen: a query of the rows to write, with the columns `keys`, `replaced`, `added` and `latest`; None: the rows
+            are parameters.
     """
     keys = keys or tuple(column.name for column in table.primary_key.columns)
     statement = insert_into(name, table)
@@ -127,84 +128,68 @@ def upsert(
 def full_text(connection: Connection, words: Sequence[str]) -> tuple[TextClause, str]:
     """Return the full-text statement and its `query` for any of `words` (plain words, no operators).
 
-    The statement takes `query`, `project` and `most`, and gives `lesson_id` and `score`, best first.
+    The statement takes `query`, `project` and `most`, and returns `lesson_id` and `score`, best first.
     """
-    name = name_of(connection)
-    match name:
+    match name_of(connection):
         case "sqlite":
             return _SEARCH_SQLITE, " OR ".join(f'"{word}"' for word in words)
         case "postgresql":
             return _SEARCH_POSTGRESQL, " | ".join(f"'{word}'" for word in words)
-        case _:
-            assert_never(name)
 
 
 def frequencies(connection: Connection) -> TextClause:
-    """Return the statement that counts the documents which hold each of some words.
+    """Return the statement that counts the documents with each of some words.
 
-    It takes `words` (a JSON list of plain words) and `project`, and gives a word and a number a row, with NULL for the
-    word the number of all documents. On SQLite, whose index is one for all projects, so are the numbers.
+    It takes `words` (a JSON list of plain words) and `project`, and returns rows of a word and a number; the row whose
+    word is NULL has the number of all documents. On SQLite, whose index is one for all projects, numbers are of all.
     """
-    name = name_of(connection)
-    match name:
+    match name_of(connection):
         case "sqlite":
             return _FREQUENCIES_SQLITE
         case "postgresql":
             return _FREQUENCIES_POSTGRESQL
-        case _:
-            assert_never(name)
 
 
 def date_of(name: Dialect, moment: ColumnElement[datetime]) -> ColumnElement[Any]:
-    """Return the date of a moment in UTC, in the form that is cheapest to group by; `day_of` tells it."""
+    """Return the date of a moment in UTC, in the form that is cheapest to group by; `day_of` converts it."""
     match name:
         case "sqlite":
             return func.substr(moment, literal_column("1"), literal_column("10"), type_=Text)
         case "postgresql":
-            zone: ColumnElement[str] = literal_column("'UTC'")  # no parameter, so that one may group by it
+            zone: ColumnElement[str] = literal_column("'UTC'")  # GROUP BY takes no parameter
             return cast_to(func.timezone(zone, moment), Date)
-        case _:
-            assert_never(name)
 
 
 def day_of(name: Dialect, date: ColumnElement[Any]) -> ColumnElement[str]:
-    """Return what `date_of` gave as an ISO date."""
+    """Return a date that `date_of` returned as ISO text."""
     match name:
         case "sqlite":
             return date
         case "postgresql":
             form: ColumnElement[str] = literal_column("'YYYY-MM-DD'")
             return func.to_char(date, form, type_=Text)
-        case _:
-            assert_never(name)
 
 
 def take_turns(connection: Connection, names: Iterable[str]) -> None:
     """Wait until no other transaction holds any of `names`, and hold them until this one ends.
 
-    All are asked for in one order, so those who want several never wait for each other. SQLite has one writer anyway.
+    All transactions ask in the same order, so there is no deadlock. SQLite needs no lock: it has one writer.
     """
-    name = name_of(connection)
-    match name:
+    match name_of(connection):
         case "sqlite":
             pass
         case "postgresql":
             keys = sorted(int.from_bytes(sha256(one.encode()).digest()[:8], signed=True) for one in set(names))
             connection.execute(_HELD, {"keys": keys})
-        case _:
-            assert_never(name)
 
 
 _HELD = text("SELECT count(pg_advisory_xact_lock(key)) FROM unnest(CAST(:keys AS bigint[])) AS key")
 
 
-def announce(connection: Connection, channel: str, payload: str) -> None:
-    """Tell listening replicas at commit. SQLite needs no telling: its file counts commits."""
-    name = name_of(connection)
-    match name:
+def announce(connection: Connection, payload: str) -> None:
+    """Notify listening replicas at commit. On SQLite they watch the file's change counter instead."""
+    match name_of(connection):
         case "sqlite":
             pass
         case "postgresql":
-            connection.execute(text("SELECT pg_notify(:channel, :payload)"), {"channel": channel, "payload": payload})
-        case _:
-            assert_never(name)
+            connection.execute(text("SELECT pg_notify(:channel, :payload)"), {"channel": CHANNEL, "payload": payload})

@@ -4,19 +4,14 @@ Work is a plain function of a SQLAlchemy `Connection`, so that a query is writte
 thread, a whole transaction in one hop; on PostgreSQL it runs in a greenlet over asyncpg.
 """
 
-from __future__ import annotations
-
 import random
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, assert_never
+from collections.abc import AsyncIterator, Callable
+from typing import Literal, Protocol, TypeVar, assert_never
 
 import anyio
 from sqlalchemy import Connection
 
 from lessonbook.store.urls import Address, PostgresAddress, SqliteAddress
-
-if TYPE_CHECKING:
-    from lessonbook.store.changes import Changes
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -25,12 +20,12 @@ STATEMENT_TIMEOUT_S = 8.0
 LOCK_TIMEOUT_S = 10.0
 POOL_TIMEOUT_S = 15.0
 TRANSACTION_TIMEOUT_S = 25.0
-"""One transaction with all its waits and tries. Each of these is less than the next, the least a tool's time-out."""
+"""One transaction with all its waits and attempts. Each of these is less than the next, and less than a tool's."""
 ATTEMPTS = 4
 
 
-class Retry(Exception):  # a signal to run the transaction again, not an error
-    """Raised by work that lost a race for a unique key: run the transaction again, it will now see the winner."""
+class Retry(Exception):  # a signal, not an error
+    """Work lost a race for a unique key: run the transaction again, so that it sees the winner."""
 
 
 class Store(Protocol):
@@ -55,21 +50,24 @@ class Store(Protocol):
         `work` may run again after a lost race or a broken connection, so it must have no other effects.
 
         Raises:
-            Unavailable: the database does not answer in time, is read-only or full; the sentence tells whether
-                something may have been changed.
+            Unavailable: the database does not answer in time, is read-only or full; the message says whether something
+                may have been changed.
         """
         ...
 
     async def write_briefly(self, work: Work[T]) -> T:
-        """Do as `write` does for work of a millisecond or two: on SQLite without a change of thread where it can be.
+        """Do as `write` for work of a millisecond or two: on SQLite without a change of thread where possible.
 
         Raises:
             Unavailable: as `write`.
         """
         ...
 
-    def changes(self) -> Changes:
-        """Return a stream that wakes up once it has begun, then after commits, this process's and others'."""
+    def changes(self) -> AsyncIterator[None]:
+        """Yield once at the beginning, then for ever when something may have been committed by any process.
+
+        What changed is read from `agent_revisions`.
+        """
         ...
 
     async def migrate(self, work: Work[T]) -> T:
@@ -77,12 +75,10 @@ class Store(Protocol):
         ...
 
     def give_up(self) -> None:
-        """Let all work that is under way fail at once, and whatever comes after it: the process ends."""
-        ...
+        """Let all work, current and later, fail at once, because the process ends."""
 
     async def close(self) -> None:
-        """Give all connections back."""
-        ...
+        """Close all connections."""
 
 
 def connect(address: Address) -> Store:
@@ -101,14 +97,14 @@ def connect(address: Address) -> Store:
 
 
 def deadline(timeout_s: float) -> float:
-    """Return until when a transaction that begins now may take: `timeout_s`, or as long as its caller waits.
+    """Return the deadline of a transaction that begins now: `timeout_s` from now, or its caller's if that is earlier.
 
-    It is a moment of the event loop's clock. A transaction is shielded from its caller's going away, so it would not
-    notice its caller's own time-out otherwise.
+    It is a time of the event loop's clock, in seconds. A transaction is shielded from its caller's cancellation, so it
+    would not notice its caller's own time-out.
     """
     return min(anyio.current_time() + timeout_s, anyio.current_effective_deadline())
 
 
 def pause_s(attempt: int) -> float:
-    """Return how long to wait before try number `attempt` + 1: exponential from 20 ms, with full jitter."""
-    return random.uniform(0, 0.02 * 2**attempt)  # noqa: S311  # jitter is no secret
+    """Return the pause before attempt number `attempt` + 1, in seconds: exponential from 20 ms, with full jitter."""
+    return random.uniform(0, 0.02 * 2**attempt)  # noqa: S311  # jitter needs no secrecy

@@ -1,4 +1,4 @@
-"""What the database's folder must be: local, and with one process at a time doing the housekeeping."""
+"""The file system of the database: network file systems, and a lock for the housekeeping."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ NETWORK = frozenset(
 
 
 def network_filesystem(path: Path, mounts: Path = Path("/proc/mounts")) -> str | None:
-    """Return the kind of network file system `path` is on, or None (also where the system does not tell)."""
+    """Return the kind of network file system that `path` is on; None if it is local, or if the kind is unknown."""
     try:
         lines = mounts.read_text().splitlines()
     except OSError:
@@ -32,7 +32,7 @@ def network_filesystem(path: Path, mounts: Path = Path("/proc/mounts")) -> str |
 
 @contextlib.contextmanager
 def sole_owner(lock: Path) -> Generator[bool]:
-    """Hold `lock` while the block runs; yields False at once where another process holds it.
+    """Hold `lock` while the block runs, and yield whether it is held; False if another process holds it.
 
     Raises:
         OSError: the file cannot be made.

@@ -1,5 +1,6 @@
-"""Answers already given: the same request under the same key is done once."""
+"""Stored answers: the same request under the same key is done once."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -8,7 +9,7 @@ from sqlalchemy import Connection, delete, select, tuple_
 from lessonbook.domain.errors import Conflict
 from lessonbook.store import dialect
 from lessonbook.store.engine import Retry
-from lessonbook.store.tables import idempotency_keys
+from lessonbook.store.tables import idempotency_keys, in_project
 from lessonbook.store.types import Row
 
 KEPT_FOR: Final = timedelta(hours=24)
@@ -16,17 +17,16 @@ KEPT_FOR: Final = timedelta(hours=24)
 
 def answer(
     connection: Connection, project: str, principal: str, tool: str, key: str, request_hash: str, now: datetime
-) -> dict[str, Any] | None:
+) -> Mapping[str, Any] | None:
     """Return the answer given under `key` in the last 24 hours, or None.
 
     Raises:
         Conflict: the key was used with another request.
     """
     columns = idempotency_keys.c
-    named = (columns.project == project, columns.principal == principal, columns.tool == tool, columns.key == key)
-    row = connection.execute(
-        select(columns.request_hash, columns.answer, columns.created_at).where(*named)
-    ).one_or_none()
+    named = in_project(idempotency_keys, project, principal=principal, tool=tool, key=key)
+    query = select(columns.request_hash, columns.answer, columns.created_at).where(*named)
+    row = connection.execute(query).one_or_none()
     if row is None:
         return None
     if row.created_at <= now - KEPT_FOR:
@@ -52,7 +52,7 @@ def remember(
     """Store the answer given under `key`.
 
     Raises:
-        Retry: another transaction has just answered under the same key.
+        Retry: another transaction has stored an answer under the same key meanwhile.
     """
     row = kept(project, principal, tool, key, request_hash, given, now)
     if not dialect.insert_new(connection, idempotency_keys, [row]):
@@ -75,8 +75,7 @@ def kept(
 
 
 def prune(connection: Connection, now: datetime) -> int:
-    """Delete keys older than 24 hours, but for those that somebody is just using again, and return how many."""
-    named = tuple_(*idempotency_keys.primary_key.columns)
-    old = select(*idempotency_keys.primary_key.columns).where(idempotency_keys.c.created_at <= now - KEPT_FOR)
-    statement = delete(idempotency_keys).where(named.in_(old.with_for_update(skip_locked=True)))
-    return connection.execute(statement).rowcount
+    """Delete keys older than 24 hours, except those that another transaction has locked, and return how many."""
+    key = idempotency_keys.primary_key.columns
+    old = select(*key).where(idempotency_keys.c.created_at <= now - KEPT_FOR).with_for_update(skip_locked=True)
+    return connection.execute(delete(idempotency_keys).where(tuple_(*key).in_(old))).rowcount

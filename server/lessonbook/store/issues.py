@@ -1,18 +1,56 @@
-"""Queries about issues and the refinement runs that dealt with them."""
+"""Queries about issues, and about the refinement runs that handled them."""
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, insert, or_, select, update
 
+from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, Category, EvidenceGrade, IssueAction, Severity, Source
 from lessonbook.store import dialect
-from lessonbook.store.tables import issues, refinement_runs
+from lessonbook.store.tables import in_project, issues, refinement_runs
 from lessonbook.store.types import Row
 
 UNDER_WAY: Final = "It has not ended: the model is being asked, or the process that asked it is gone."
-"""The error of a refinement run that a language model works on; its issues are leased to it."""
+"""The error of a refinement run that waits for a language model's answer; its issues are leased to it."""
 
+
+class IssueRow(NamedTuple):
+    """An issue as it is stored. `severity` is the rank, 4 = critical."""
+
+    project: str
+    id: str
+    agent_name: str
+    description: str
+    severity: int
+    category: Category
+    file: str
+    line: int | None
+    rule_id: str
+    source: Source
+    evidence: EvidenceGrade
+    principal: str
+    run_id: str | None
+    lesson_id: str | None
+    action: IssueAction
+    reason: str
+    score: float | None
+    runner_up: str | None
+    runner_up_score: float | None
+    fingerprint: str
+    is_new: bool
+    is_event: bool
+    event_verified: bool
+    refinement_run_id: str
+    created_at: datetime
+
+    @property
+    def severity_name(self) -> Severity:
+        """The severity as a word."""
+        return SEVERITY_OF_RANK[self.severity]
+
+
+_ISSUES: Final = select(*(issues.c[name] for name in IssueRow._fields))
 _LATEST: Final = (
     select(issues.c.id, issues.c.lesson_id, issues.c.description)
     .where(issues.c.project == bindparam("project"), issues.c.lesson_id == bindparam("lesson_id"))
@@ -24,9 +62,7 @@ _EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PENDING: Final = (
     select(issues.c.id, issues.c.created_at)
     .where(
-        issues.c.project == bindparam("project"),
-        issues.c.agent_name == bindparam("agent"),
-        issues.c.action == "pending",
+        *in_project(issues, bindparam("project"), agent_name=bindparam("agent"), action="pending"),
         issues.c.created_at >= bindparam("since"),
     )
     .order_by(issues.c.created_at.desc(), issues.c.id)
@@ -66,10 +102,14 @@ class IssuePlace(NamedTuple):
     created_at: datetime
 
 
-def add(connection: Connection, rows: Sequence[Row]) -> None:
+def _read(connection: Connection, query: Select[Any]) -> list[IssueRow]:
+    return [IssueRow(*row) for row in connection.execute(query)]
+
+
+def add(connection: Connection, rows: Sequence[IssueRow]) -> None:
     """Insert issues."""
     if rows:
-        connection.execute(insert(issues), rows)
+        connection.execute(insert(issues), [row._asdict() for row in rows])
 
 
 def latest_places(connection: Connection, project: str, agent_names: Sequence[str], most: int) -> list[IssuePlace]:
@@ -79,35 +119,37 @@ def latest_places(connection: Connection, project: str, agent_names: Sequence[st
 
 
 def add_refinement_run(connection: Connection, row: Row) -> None:
-    """Insert the audited record of one refinement."""
+    """Insert the audited record of one refinement run."""
     connection.execute(insert(refinement_runs).values(row))
 
 
 def seen_fingerprints(
     connection: Connection, project: str, fingerprints: Iterable[str], *, not_by: Collection[str] = ()
 ) -> set[str]:
-    """Return which of the fingerprints the project has met before, in reports by others than the principals `not_by`.
+    """Return which of the fingerprints were reported before, by principals other than `not_by`.
 
-    What an agent said of its own work does not count: else it could keep QA's report from being evidence.
+    What an agent reported of its own work does not count: otherwise it could keep QA's report from being evidence.
     """
     wanted = {"project": project, "fingerprints": list(set(fingerprints)), "not_by": list(not_by)}
     return set(connection.execute(_SEEN, wanted).scalars())
 
 
-def find(connection: Connection, project: str, issue_ids: Iterable[str]) -> dict[str, Row]:
-    """Return issues by id."""
-    query = select(issues).where(issues.c.project == project, issues.c.id.in_(set(issue_ids)))
-    return {row["id"]: dict(row) for row in connection.execute(query).mappings()}
+def find(connection: Connection, project: str, issue_ids: Iterable[str], *, lock: bool = False) -> dict[str, IssueRow]:
+    """Return the issues that exist, by id. `lock` keeps their rows until the transaction ends."""
+    query = _ISSUES.where(issues.c.project == project, issues.c.id.in_(set(issue_ids)))
+    if lock:
+        query = query.order_by(issues.c.id).with_for_update()
+    return {row.id: row for row in _read(connection, query)}
 
 
 def change(connection: Connection, project: str, issue_id: str, values: Row) -> None:
     """Set columns of one issue."""
-    connection.execute(update(issues).where(issues.c.project == project, issues.c.id == issue_id).values(values))
+    connection.execute(update(issues).where(*in_project(issues, project, id=issue_id)).values(values))
 
 
 def move(connection: Connection, project: str, source: str, target: str, only: Sequence[str] = ()) -> int:
-    """Attach the issues of lesson `source` (or those of `only`) to lesson `target`; returns how many."""
-    statement = update(issues).where(issues.c.project == project, issues.c.lesson_id == source)
+    """Attach the issues of lesson `source` (or those of `only`) to lesson `target`, and return how many."""
+    statement = update(issues).where(*in_project(issues, project, lesson_id=source))
     if only:
         statement = statement.where(issues.c.id.in_(only))
     # An event belongs to one (run, lesson): moved issues stay evidence of what was measured, not events of the target.
@@ -115,27 +157,22 @@ def move(connection: Connection, project: str, source: str, target: str, only: S
 
 
 def forget_words(connection: Connection, project: str, lesson_id: str) -> int:
-    """Blank what the issues behind a lesson say and where they were seen; returns how many. Their counts stay."""
-    of_lesson = (issues.c.project == project, issues.c.lesson_id == lesson_id)
+    """Blank the words and places of a lesson's issues, and return how many there are. Their counts stay."""
+    of_lesson = in_project(issues, project, lesson_id=lesson_id)
     blank = {"description": "", "file": "", "line": None, "reason": ""}
     return connection.execute(update(issues).where(*of_lesson).values(blank)).rowcount
 
 
-def of_lesson(connection: Connection, project: str, lesson_id: str, most: int) -> list[Row]:
-    """Return the latest issues behind a lesson."""
-    query = (
-        select(issues)
-        .where(issues.c.project == project, issues.c.lesson_id == lesson_id)
-        .order_by(issues.c.created_at.desc(), issues.c.id)
-        .limit(most)
-    )
-    return [dict(row) for row in connection.execute(query).mappings()]
+def of_lesson(connection: Connection, project: str, lesson_id: str, most: int) -> list[IssueRow]:
+    """Return the issues of a lesson, newest first, at most `most`."""
+    query = _ISSUES.where(*in_project(issues, project, lesson_id=lesson_id))
+    return _read(connection, query.order_by(issues.c.created_at.desc(), issues.c.id).limit(most))
 
 
 def latest_of_each(
     connection: Connection, project: str, lesson_ids: Iterable[str], most: int
 ) -> list[tuple[str, str, str]]:
-    """Return the latest `most` issues behind each lesson, oldest first: id, lesson id, description."""
+    """Return the latest `most` issues of each lesson, oldest first: id, lesson id, description."""
     found: list[tuple[str, str, str]] = []
     for lesson_id in lesson_ids:  # one short walk down an index each, however many issues a lesson has
         rows = connection.execute(_LATEST, {"project": project, "lesson_id": lesson_id, "most": most}).all()
@@ -146,13 +183,13 @@ def latest_of_each(
 def pending_since(
     connection: Connection, project: str, agent_name: str, since: datetime | None, most: int
 ) -> list[tuple[str, datetime]]:
-    """Return the latest issues of an agent that no lesson answers, reported since then, oldest first: id and time."""
+    """Return the latest `most` pending issues of an agent reported since a moment, oldest first: id and time."""
     wanted = {"project": project, "agent": agent_name, "since": since or _EVER, "most": most}
     return [(row[0], row[1]) for row in reversed(connection.execute(_PENDING, wanted).all())]
 
 
 def descriptions(connection: Connection, project: str, issue_ids: Collection[str]) -> dict[str, str]:
-    """Return what issues say, by id."""
+    """Return the descriptions of issues, by id, in the order of `issue_ids`."""
     if not issue_ids:
         return {}
     query = select(issues.c.id, issues.c.description).where(issues.c.project == project, issues.c.id.in_(issue_ids))
@@ -160,54 +197,29 @@ def descriptions(connection: Connection, project: str, issue_ids: Collection[str
     return {issue_id: found[issue_id] for issue_id in issue_ids if issue_id in found}
 
 
-def of_run(connection: Connection, project: str, run_id: str, most: int) -> list[Row]:
-    """Return the issues reported for a run."""
-    query = (
-        select(issues)
-        .where(issues.c.project == project, issues.c.run_id == run_id)
-        .order_by(issues.c.created_at, issues.c.id)
-        .limit(most)
-    )
-    return [dict(row) for row in connection.execute(query).mappings()]
+def of_run(connection: Connection, project: str, run_id: str, most: int) -> list[IssueRow]:
+    """Return the issues reported for a run, oldest first, at most `most`."""
+    query = _ISSUES.where(*in_project(issues, project, run_id=run_id))
+    return _read(connection, query.order_by(issues.c.created_at, issues.c.id).limit(most))
 
 
 def pending(
     connection: Connection, project: str, agent_name: str, after: tuple[datetime, str] | None, limit: int
-) -> list[Row]:
-    """Return issues that no lesson answers yet, oldest first, from behind `after` (time, id)."""
-    query = select(issues).where(issues.c.project == project, issues.c.action == "pending")
-    if agent_name:
-        query = query.where(issues.c.agent_name == agent_name)
+) -> list[IssueRow]:
+    """Return pending issues, oldest first, from behind `after` (time, id)."""
+    scope = {"agent_name": agent_name} if agent_name else {}
+    query = _ISSUES.where(*in_project(issues, project, action="pending", **scope))
     if after is not None:
         moment, issue_id = after
         query = query.where(
             (issues.c.created_at > moment) | ((issues.c.created_at == moment) & (issues.c.id > issue_id))
         )
-    query = query.order_by(issues.c.created_at, issues.c.id).limit(limit)
-    return [dict(row) for row in connection.execute(query).mappings()]
-
-
-def count_pending(connection: Connection, project: str, agent_name: str = "") -> int:
-    """Return how many issues no lesson answers yet."""
-    query = select(func.count()).where(issues.c.project == project, issues.c.action == "pending")
-    if agent_name:
-        query = query.where(issues.c.agent_name == agent_name)
-    return connection.execute(query).scalar_one()
-
-
-def hold(connection: Connection, project: str, issue_ids: Iterable[str]) -> dict[str, Row]:
-    """Return issues by id, and keep their rows until the transaction ends."""
-    query = select(issues).where(issues.c.project == project, issues.c.id.in_(set(issue_ids)))
-    return {
-        row["id"]: dict(row) for row in connection.execute(query.order_by(issues.c.id).with_for_update()).mappings()
-    }
+    return _read(connection, query.order_by(issues.c.created_at, issues.c.id).limit(limit))
 
 
 def take_turns(connection: Connection, project: str) -> None:
-    """Let one transaction of a project claim issues for a language model at a time, until it ends."""
-    if dialect.name_of(connection) == "postgresql":  # SQLite has one writer anyway
-        lock = text("SELECT pg_advisory_xact_lock(hashtextextended('lessonbook.refine ' || :project, 0))")
-        connection.execute(lock, {"project": project})
+    """Wait until no other transaction of the project claims issues for a language model."""
+    dialect.take_turns(connection, [f"lessonbook.refine\0{project}"])
 
 
 def unasked(
@@ -220,59 +232,50 @@ def unasked(
     answered_since: datetime,
     leased_since: datetime,
     limit: int,
-) -> list[Row]:
-    """Return pending issues that a language model may be asked about: never asked ones first, then the oldest.
+) -> list[IssueRow]:
+    """Return pending issues to ask a language model about: first those never asked about, then the oldest.
 
-    Left out are those that `model` has answered for `prompt_hash` since `answered_since`, and those that a run begun
-    since `leased_since` is at work on.
+    Left out are those that `model` has answered for `prompt_hash` since `answered_since`, and those leased to a
+    refinement run that began since `leased_since`.
     """
     by_model = refinement_runs.c.refiner == "llm"
-    query = (
-        select(issues)
-        .outerjoin(
-            refinement_runs,
-            and_(refinement_runs.c.project == issues.c.project, refinement_runs.c.id == issues.c.refinement_run_id),
-        )
-        .where(
-            issues.c.project == project,
-            issues.c.action == "pending",
-            _not(
-                and_(
-                    by_model,
-                    refinement_runs.c.error == "",
-                    refinement_runs.c.model == model,
-                    refinement_runs.c.prompt_hash == prompt_hash,
-                    refinement_runs.c.started_at >= answered_since,
-                )
-            ),
-            _not(and_(by_model, refinement_runs.c.error == UNDER_WAY, refinement_runs.c.started_at > leased_since)),
-        )
+    is_answered = and_(
+        by_model,
+        refinement_runs.c.error == "",
+        refinement_runs.c.model == model,
+        refinement_runs.c.prompt_hash == prompt_hash,
+        refinement_runs.c.started_at >= answered_since,
     )
+    is_leased = and_(by_model, refinement_runs.c.error == UNDER_WAY, refinement_runs.c.started_at > leased_since)
+    query = _ISSUES.outerjoin(
+        refinement_runs,
+        and_(refinement_runs.c.project == issues.c.project, refinement_runs.c.id == issues.c.refinement_run_id),
+    ).where(*in_project(issues, project, action="pending"), _not(is_answered), _not(is_leased))
     if agent_name:
         query = query.where(issues.c.agent_name == agent_name)
-    query = query.order_by(case((by_model, 1), else_=0), issues.c.created_at, issues.c.id).limit(limit)
-    return [dict(row) for row in connection.execute(query).mappings()]
+    order = (case((by_model, 1), else_=0), issues.c.created_at, issues.c.id)
+    return _read(connection, query.order_by(*order).limit(limit))
 
 
 def _not(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Return the opposite, which holds where there is no refinement run, too."""
+    """Return the opposite, which also holds where there is no refinement run."""
     return or_(refinement_runs.c.id.is_(None), ~condition)
 
 
 def claim(connection: Connection, project: str, issue_ids: Iterable[str], run_id: str) -> None:
-    """Let a refinement run deal with pending issues."""
-    of_run = (issues.c.project == project, issues.c.id.in_(set(issue_ids)), issues.c.action == "pending")
+    """Assign pending issues to a refinement run."""
+    of_run = (*in_project(issues, project, action="pending"), issues.c.id.in_(set(issue_ids)))
     connection.execute(update(issues).where(*of_run).values(refinement_run_id=run_id))
 
 
 def end_refinement_run(connection: Connection, project: str, run_id: str, values: Row) -> None:
-    """Record what came of a refinement run that was begun before."""
-    of_run = (refinement_runs.c.project == project, refinement_runs.c.id == run_id)
+    """Record the outcome of a refinement run that was begun before."""
+    of_run = in_project(refinement_runs, project, id=run_id)
     connection.execute(update(refinement_runs).where(*of_run).values(values))
 
 
 def spent_since(connection: Connection, project: str, since: datetime) -> tuple[int, float]:
-    """Return the tokens and US dollars that refinement has used since, what is set aside for open runs included."""
+    """Return the tokens and US dollars of refinement runs since a moment, including what open runs have reserved."""
     query = select(
         func.coalesce(func.sum(refinement_runs.c.tokens), 0), func.coalesce(func.sum(refinement_runs.c.cost_usd), 0.0)
     ).where(refinement_runs.c.project == project, refinement_runs.c.started_at >= since)

@@ -2,16 +2,15 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime
 from functools import cache
 from sys import intern
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Select,
     and_,
     bindparam,
     delete,
@@ -25,11 +24,12 @@ from sqlalchemy import (
 
 from lessonbook.domain.lesson import Lesson
 from lessonbook.domain.lesson_names import kind_of
-from lessonbook.domain.lesson_status import SERVABLE, TOMBSTONES
-from lessonbook.domain.vocabulary import SHARED_AGENT
+from lessonbook.domain.lesson_status import SERVABLE, TOMBSTONES, Status
+from lessonbook.domain.vocabulary import SHARED_AGENT, Category
 from lessonbook.store import dialect
 from lessonbook.store.tables import (
     applications,
+    in_project,
     lesson_documents,
     lesson_flags,
     lesson_keys,
@@ -40,19 +40,15 @@ from lessonbook.store.tables import (
 )
 from lessonbook.store.types import Row
 
-CHANNEL: Final = "lessonbook"
 FLAGGED_MAX: Final = 10_000
 OVERDUE_MAX: Final = 1_000
 WITH_EVENTS_MAX: Final = 10_000
 _COLUMNS: Final = [lessons.c[field.name] for field in fields(Lesson)]
 _CHANGED: Final = (
     select(*_COLUMNS, lesson_documents.c.body)
-    .outerjoin(
-        lesson_documents,
-        and_(lesson_documents.c.project == lessons.c.project, lesson_documents.c.lesson_id == lessons.c.id),
-    )
+    .outerjoin(lesson_documents, and_(*in_project(lesson_documents, lessons.c.project, lesson_id=lessons.c.id)))
     .where(
-        lessons.c.project == bindparam("project"),
+        *in_project(lessons, bindparam("project")),
         or_(
             and_(lessons.c.agent_name == bindparam("agent"), lessons.c.revision > bindparam("agent_revision")),
             and_(lessons.c.agent_name == SHARED_AGENT, lessons.c.revision > bindparam("shared_revision")),
@@ -63,8 +59,7 @@ _CHANGED: Final = (
 _CHANGED_WORDS: Final = (
     select(lessons.c.id, lessons.c.status, lessons.c.lesson_text, lessons.c.revision)
     .where(
-        lessons.c.project == bindparam("project"),
-        lessons.c.agent_name == bindparam("agent"),
+        *in_project(lessons, bindparam("project"), agent_name=bindparam("agent")),
         lessons.c.revision > bindparam("revision"),
     )
     .order_by(lessons.c.revision, lessons.c.id)
@@ -77,12 +72,8 @@ _NAMED: Final = select(lesson_keys.c.agent_name, lesson_keys.c.key, lesson_keys.
 
 _REJECTED: Final = (
     select(lesson_keys.c.key, lesson_keys.c.lesson_id)
-    .join(lessons, and_(lessons.c.project == lesson_keys.c.project, lessons.c.id == lesson_keys.c.lesson_id))
-    .where(
-        lesson_keys.c.project == bindparam("project"),
-        lesson_keys.c.key.in_(bindparam("texts", expanding=True)),
-        lessons.c.status == "rejected",
-    )
+    .join(lessons, and_(*in_project(lessons, lesson_keys.c.project, id=lesson_keys.c.lesson_id, status="rejected")))
+    .where(*in_project(lesson_keys, bindparam("project")), lesson_keys.c.key.in_(bindparam("texts", expanding=True)))
 )
 _FOUND: Final = select(*_COLUMNS).where(
     lessons.c.project == bindparam("project"), lessons.c.id.in_(bindparam("ids", expanding=True))
@@ -91,8 +82,42 @@ _FOUND: Final = select(*_COLUMNS).where(
 _FOUND_LOCKED: Final = _FOUND.order_by(lessons.c.id).with_for_update(key_share=True)
 
 
+class LessonWords(NamedTuple):
+    """A lesson's words and status at one revision."""
+
+    id: str
+    status: Status
+    lesson_text: str
+    revision: int
+
+
+class HistoryRow(NamedTuple):
+    """One change of a lesson, what it said afterwards, and the numbers that led to the change."""
+
+    change: int
+    version: int
+    action: str
+    principal: str
+    reason: str
+    status: Status
+    lesson_text: str
+    rationale: str
+    severity: int
+    category: Category
+    numbers: Mapping[str, Any]
+    changed_at: datetime
+
+
+class FlagRow(NamedTuple):
+    """One principal's flag on a lesson."""
+
+    principal: str
+    reason: str
+    flagged_at: datetime
+
+
 def _lesson(values: Sequence[Any]) -> Lesson:
-    """Return a lesson that will be kept: words that thousands of them repeat are held once."""
+    """Return a lesson that will be kept in memory: strings that thousands of lessons share are stored once."""
     kept = list(values)
     for place in _REPEATED:
         if kept[place] is not None:
@@ -108,47 +133,27 @@ def changed_since(
     connection: Connection, project: str, agent_name: str, agent_revision: int, shared_revision: int
 ) -> list[tuple[Lesson, str]]:
     """Return the agent's and the shared lessons that changed after those revisions, each with its document's text."""
-    rows = connection.execute(
-        _CHANGED,
-        {
-            "project": project,
-            "agent": agent_name,
-            "agent_revision": agent_revision,
-            "shared_revision": shared_revision,
-        },
-    )
-    return [(_lesson(row[:-1]), row[-1] or "") for row in rows]
-
-
-@dataclass(frozen=True, slots=True)
-class LessonWords:
-    """A lesson's words and status at one revision."""
-
-    id: str
-    status: str
-    lesson_text: str
-    revision: int
+    wanted = {"project": project, "agent": agent_name}
+    wanted |= {"agent_revision": agent_revision, "shared_revision": shared_revision}
+    return [(_lesson(row[:-1]), row[-1] or "") for row in connection.execute(_CHANGED, wanted)]
 
 
 def words_since(connection: Connection, project: str, agent_name: str, revision: int) -> list[LessonWords]:
-    """Return an agent's lessons of every status that changed after `revision`, in the order of their revisions."""
+    """Return an agent's lessons of any status that changed after `revision`, in the order of their revisions."""
     known = {"project": project, "agent": agent_name, "revision": revision}
     return [LessonWords(*row) for row in connection.execute(_CHANGED_WORDS, known)]
 
 
 def hold_agents(connection: Connection, project: str, agent_names: Iterable[str]) -> None:
-    """Let nobody else change the lessons of these agents, nor what belongs to them, until the transaction ends.
+    """Keep other transactions from changing lessons of these agents until this one ends.
 
-    It is the first thing that a transaction writes: see `Ledger.hold`.
+    It comes before anything that the transaction writes: see `Ledger.hold`.
     """
     dialect.take_turns(connection, (f"lessonbook.lessons\0{project}\0{agent_name}" for agent_name in agent_names))
 
 
 def find(connection: Connection, project: str, lesson_ids: Iterable[str], *, lock: bool = False) -> dict[str, Lesson]:
-    """Return the lessons of those ids that exist, by id.
-
-    `lock` keeps their rows until the transaction ends: for what is written, whose agents are held.
-    """
+    """Return the lessons that exist, by id. `lock` keeps their rows until the transaction ends."""
     wanted = {"project": project, "ids": list(set(lesson_ids))}
     if not wanted["ids"]:
         return {}
@@ -157,7 +162,8 @@ def find(connection: Connection, project: str, lesson_ids: Iterable[str], *, loc
 
 def all_of(connection: Connection, project: str) -> dict[str, Lesson]:
     """Return every lesson of a project, by id."""
-    return {row.id: Lesson(*row) for row in connection.execute(select(*_COLUMNS).where(lessons.c.project == project))}
+    query = select(*_COLUMNS).where(*in_project(lessons, project))
+    return {row.id: Lesson(*row) for row in connection.execute(query)}
 
 
 def find_by_keys(
@@ -170,7 +176,7 @@ def find_by_keys(
 
 def names_of(connection: Connection, project: str) -> dict[str, list[str]]:
     """Return every exact name of a project's lessons, sorted, by lesson id."""
-    query = select(lesson_keys.c.lesson_id, lesson_keys.c.key).where(lesson_keys.c.project == project)
+    query = select(lesson_keys.c.lesson_id, lesson_keys.c.key).where(*in_project(lesson_keys, project))
     names: dict[str, list[str]] = {}
     for lesson_id, key in connection.execute(query):
         names.setdefault(lesson_id, []).append(key)
@@ -178,16 +184,15 @@ def names_of(connection: Connection, project: str) -> dict[str, list[str]]:
 
 
 def worded(connection: Connection, project: str, hashes: Iterable[str]) -> list[tuple[str, str, str]]:
-    """Return the lessons, of whatever status, whose text has one of the hashes: agent, hash, lesson id."""
+    """Return the lessons of any status whose text has one of the hashes: agent, hash, lesson id."""
     wanted = list(set(hashes))
-    query = select(lessons.c.agent_name, lessons.c.content_hash, lessons.c.id).where(
-        lessons.c.project == project, lessons.c.content_hash.in_(wanted)
-    )
+    with_hash = (*in_project(lessons, project), lessons.c.content_hash.in_(wanted))
+    query = select(lessons.c.agent_name, lessons.c.content_hash, lessons.c.id).where(*with_hash)
     return [(row[0], row[1], row[2]) for row in connection.execute(query)] if wanted else []
 
 
 def rejected_texts(connection: Connection, project: str, keys: Iterable[str]) -> dict[str, str]:
-    """Return which of the keys are texts of rejected lessons, of whatever agent, with the lesson's id."""
+    """Return those of the keys that name the text of a rejected lesson of any agent, with the lesson's id."""
     texts = {key for key in keys if kind_of(key) == "text"}
     if not texts:
         return {}
@@ -202,106 +207,85 @@ def add(connection: Connection, rows: Sequence[Row]) -> None:
 
 
 def add_keys(connection: Connection, rows: Sequence[Row]) -> int:
-    """Insert exact names, and return how many were free."""
+    """Insert exact names that are free, and return how many."""
     return dialect.insert_new(connection, lesson_keys, rows)
 
 
 def keys_of(connection: Connection, project: str, lesson_id: str) -> list[str]:
-    """Return the exact names a lesson answers to."""
-    query = select(lesson_keys.c.key).where(lesson_keys.c.project == project, lesson_keys.c.lesson_id == lesson_id)
+    """Return the exact names of a lesson."""
+    query = select(lesson_keys.c.key).where(*in_project(lesson_keys, project, lesson_id=lesson_id))
     return list(connection.execute(query).scalars())
 
 
 def drop_keys_of_others(connection: Connection, project: str, lesson_id: str, agent_name: str) -> None:
-    """Forget those names of a lesson that another lesson of `agent_name` answers to."""
-    taken = select(lesson_keys.c.key).where(lesson_keys.c.project == project, lesson_keys.c.agent_name == agent_name)
-    connection.execute(
-        delete(lesson_keys).where(
-            lesson_keys.c.project == project,
-            lesson_keys.c.lesson_id == lesson_id,
-            lesson_keys.c.agent_name != agent_name,
-            lesson_keys.c.key.in_(taken),
-        )
-    )
+    """Delete those names of a lesson that a lesson of `agent_name` has as well."""
+    taken = select(lesson_keys.c.key).where(*in_project(lesson_keys, project, agent_name=agent_name))
+    of_others = (lesson_keys.c.agent_name != agent_name, lesson_keys.c.key.in_(taken))
+    connection.execute(delete(lesson_keys).where(*in_project(lesson_keys, project, lesson_id=lesson_id), *of_others))
 
 
 def of_agent(connection: Connection, project: str, agent_name: str) -> list[Lesson]:
-    """Return an agent's lessons of every status, their rows locked until the transaction ends."""
-    query = (
-        select(*_COLUMNS)
-        .where(lessons.c.project == project, lessons.c.agent_name == agent_name)
-        .order_by(lessons.c.id)
-        .with_for_update()
-    )
-    return [Lesson(*row) for row in connection.execute(query)]
+    """Return an agent's lessons of any status, their rows locked until the transaction ends."""
+    query = select(*_COLUMNS).where(*in_project(lessons, project, agent_name=agent_name)).order_by(lessons.c.id)
+    return [Lesson(*row) for row in connection.execute(query.with_for_update())]
 
 
 def move_keys(
     connection: Connection, project: str, source: str, target: str, only: Collection[str] | None = None
 ) -> None:
-    """Let everything that named lesson `source`, or those names of `only`, name `target`."""
-    statement = update(lesson_keys).where(lesson_keys.c.project == project, lesson_keys.c.lesson_id == source)
+    """Move the exact names of lesson `source`, or those of `only`, to lesson `target`."""
+    statement = update(lesson_keys).where(*in_project(lesson_keys, project, lesson_id=source))
     if only is not None:
         statement = statement.where(lesson_keys.c.key.in_(only))
     connection.execute(statement.values(lesson_id=target))
 
 
 def add_versions(connection: Connection, rows: Sequence[Row]) -> None:
-    """Append to the history."""
+    """Append to the history of lessons."""
     if rows:
         connection.execute(insert(lesson_versions), rows)
 
 
 def change(connection: Connection, project: str, lesson_id: str, values: Row) -> None:
     """Set columns of one lesson."""
-    connection.execute(update(lessons).where(lessons.c.project == project, lessons.c.id == lesson_id).values(values))
+    connection.execute(update(lessons).where(*in_project(lessons, project, id=lesson_id)).values(values))
 
 
 def last_change(connection: Connection, project: str, lesson_id: str) -> int:
     """Return the number of the lesson's latest change."""
-    query = select(func.coalesce(func.max(lesson_versions.c.change), 0)).where(
-        lesson_versions.c.project == project, lesson_versions.c.lesson_id == lesson_id
-    )
-    return connection.execute(query).scalar_one()
+    query = select(func.coalesce(func.max(lesson_versions.c.change), 0))
+    return connection.execute(query.where(*in_project(lesson_versions, project, lesson_id=lesson_id))).scalar_one()
 
 
-def history(connection: Connection, project: str, lesson_id: str) -> list[Row]:
+def history(connection: Connection, project: str, lesson_id: str) -> list[HistoryRow]:
     """Return every change of a lesson, oldest first."""
     query = (
-        select(lesson_versions)
-        .where(lesson_versions.c.project == project, lesson_versions.c.lesson_id == lesson_id)
+        select(*(lesson_versions.c[name] for name in HistoryRow._fields))
+        .where(*in_project(lesson_versions, project, lesson_id=lesson_id))
         .order_by(lesson_versions.c.change)
     )
-    return [dict(row) for row in connection.execute(query).mappings()]
+    return [HistoryRow(*row) for row in connection.execute(query)]
 
 
 def forget_words(connection: Connection, project: str, lesson_id: str) -> None:
-    """Blank the words of a lesson and what was said of it: what a person deletes leaves only a tombstone."""
-    of_lesson = (lesson_versions.c.project == project, lesson_versions.c.lesson_id == lesson_id)
-    connection.execute(update(lesson_versions).where(*of_lesson).values(lesson_text="", rationale="", reason=""))
-    connection.execute(
-        update(lesson_documents)
-        .where(lesson_documents.c.project == project, lesson_documents.c.lesson_id == lesson_id)
-        .values(body="")
-    )
-    connection.execute(
-        delete(lesson_vectors).where(lesson_vectors.c.project == project, lesson_vectors.c.lesson_id == lesson_id)
-    )
-    for table, told in ((lesson_flags, "reason"), (applications, "notes")):
-        of_table = (table.c.project == project, table.c.lesson_id == lesson_id)
-        connection.execute(update(table).where(*of_table).values({told: ""}))
+    """Blank the words of a deleted lesson in its history, document, flags and applications, and delete its vectors."""
+    blanked = {
+        lesson_versions: ("lesson_text", "rationale", "reason"),
+        lesson_documents: ("body",),
+        lesson_flags: ("reason",),
+        applications: ("notes",),
+    }
+    for table, columns in blanked.items():
+        of_lesson = in_project(table, project, lesson_id=lesson_id)
+        connection.execute(update(table).where(*of_lesson).values(dict.fromkeys(columns, "")))
+    connection.execute(delete(lesson_vectors).where(*in_project(lesson_vectors, project, lesson_id=lesson_id)))
 
 
 def mark_changed(connection: Connection, project: str, changed: Mapping[str, str]) -> None:
-    """Give lessons their agent's next revision, so that every reader fetches them anew. Call it last.
+    """Give lessons their agent's next revision, so that caches fetch them again. Call it last.
 
     Readers ask for rows above the revision they know, so revisions must become visible in order: the counter's row is
-    locked from here to the commit.
-
-    Args:
-        connection: the transaction that changed the lessons.
-        project: whose.
-        changed: agent name by lesson id.
+    locked from here to the commit. `changed` has the agent of each changed lesson, by lesson id.
     """
     by_agent: dict[str, list[str]] = {}
     for lesson_id, agent_name in changed.items():
@@ -309,23 +293,20 @@ def mark_changed(connection: Connection, project: str, changed: Mapping[str, str
     for agent_name in sorted(by_agent):
         row = {"project": project, "agent_name": agent_name, "revision": 1}
         revision = connection.execute(_next_revision(dialect.name_of(connection)), row).scalar_one()
-        connection.execute(
-            update(lessons)
-            .where(lessons.c.project == project, lessons.c.id.in_(by_agent[agent_name]))
-            .values(revision=revision)
-        )
+        changed_ids = (*in_project(lessons, project), lessons.c.id.in_(by_agent[agent_name]))
+        connection.execute(update(lessons).where(*changed_ids).values(revision=revision))
     if by_agent:
-        dialect.announce(connection, CHANNEL, project[:200])
+        dialect.announce(connection, project[:200])
 
 
 @cache
 def _next_revision(name: dialect.Dialect) -> Any:
-    """Return the statement, made once: SQLAlchemy then compiles it once, too."""
+    """Return the statement, made once so that SQLAlchemy compiles it once."""
     return dialect.upsert(name, revisions, added=("revision",)).returning(revisions.c.revision)
 
 
 def put_documents(connection: Connection, project: str, bodies: Mapping[str, str]) -> None:
-    """Write what full-text search reads of lessons, by lesson id."""
+    """Write the documents that full-text search reads, by lesson id."""
     if bodies:
         rows = [{"project": project, "lesson_id": lesson_id, "body": body} for lesson_id, body in bodies.items()]
         keys = ("project", "lesson_id")
@@ -334,15 +315,17 @@ def put_documents(connection: Connection, project: str, bodies: Mapping[str, str
 
 
 def documents(connection: Connection, project: str, lesson_ids: Iterable[str]) -> dict[str, str]:
-    """Return what full-text search reads of lessons, by lesson id."""
-    query = select(lesson_documents.c.lesson_id, lesson_documents.c.body).where(
-        lesson_documents.c.project == project, lesson_documents.c.lesson_id.in_(set(lesson_ids))
-    )
+    """Return the documents that full-text search reads, by lesson id."""
+    of_lessons = (*in_project(lesson_documents, project), lesson_documents.c.lesson_id.in_(set(lesson_ids)))
+    query = select(lesson_documents.c.lesson_id, lesson_documents.c.body).where(*of_lessons)
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def search(connection: Connection, project: str, words: Sequence[str], most: int) -> dict[str, float]:
-    """Return full-text scores by lesson id for any of `words`, best first, at most `most`."""
+    """Return full-text scores of lessons that have any of `words`, by lesson id, best first, at most `most`.
+
+    Higher is better. SQLite scores by BM25, PostgreSQL by `ts_rank_cd`: scores of the two do not compare.
+    """
     if not words:
         return {}
     statement, query = dialect.full_text(connection, words)
@@ -351,7 +334,7 @@ def search(connection: Connection, project: str, words: Sequence[str], most: int
 
 
 def frequencies(connection: Connection, project: str, words: Sequence[str]) -> tuple[int, dict[str, int]]:
-    """Return about how many documents there are, and how many of them hold each of `words`."""
+    """Return about how many documents there are, and how many of them have each of `words`."""
     given = {"words": json.dumps(list(words)), "project": project}
     rows = connection.execute(dialect.frequencies(connection), given).all()
     return next(row[1] for row in rows if row[0] is None), {row[0]: row[1] for row in rows if row[0] is not None}
@@ -363,32 +346,25 @@ def page(
     *,
     filters: Mapping[str, Any],
     statuses: Collection[str],
-    after: tuple[Any, ...] | None,
+    after: tuple[int, float, str] | None,
     limit: int,
 ) -> list[Lesson]:
     """Return lessons most severe first, then most effective, from behind `after` (severity, effectiveness, id)."""
-    query = select(*_COLUMNS).where(lessons.c.project == project)
-    for column, wanted in filters.items():
-        query = query.where(lessons.c[column] == wanted)
+    query = select(*_COLUMNS).where(*in_project(lessons, project, **filters))
     if statuses:
         query = query.where(lessons.c.status.in_(statuses))
-    query = _behind(query, after)
+    if after is not None:
+        severity, effectiveness, lesson_id = after
+        same_severity = lessons.c.severity == severity
+        query = query.where(
+            or_(
+                lessons.c.severity < severity,
+                and_(same_severity, lessons.c.effectiveness_score < effectiveness),
+                and_(same_severity, lessons.c.effectiveness_score == effectiveness, lessons.c.id > lesson_id),
+            )
+        )
     query = query.order_by(lessons.c.severity.desc(), lessons.c.effectiveness_score.desc(), lessons.c.id).limit(limit)
     return [Lesson(*row) for row in connection.execute(query)]
-
-
-def _behind(query: Select[Any], after: tuple[Any, ...] | None) -> Select[Any]:
-    if after is None:
-        return query
-    severity, effectiveness, lesson_id = after
-    same_severity = lessons.c.severity == severity
-    return query.where(
-        or_(
-            lessons.c.severity < severity,
-            and_(same_severity, lessons.c.effectiveness_score < effectiveness),
-            and_(same_severity, lessons.c.effectiveness_score == effectiveness, lessons.c.id > lesson_id),
-        )
-    )
 
 
 def where(
@@ -399,25 +375,15 @@ def where(
     return [Lesson(*row) for row in connection.execute(query)]
 
 
-def agent_names(connection: Connection, project: str) -> list[str]:
-    """Return the agents that have lessons, in order."""
-    query = select(lessons.c.agent_name).where(lessons.c.project == project).distinct().order_by(lessons.c.agent_name)
-    return list(connection.execute(query).scalars())
-
-
 def ids_beginning(connection: Connection, project: str, prefix: str, most: int) -> list[str]:
     """Return lesson ids that begin with `prefix`, in order."""
-    query = (
-        select(lessons.c.id)
-        .where(lessons.c.project == project, lessons.c.id.startswith(prefix, autoescape=True))
-        .order_by(lessons.c.id)
-        .limit(most)
-    )
+    found = (*in_project(lessons, project), lessons.c.id.startswith(prefix, autoescape=True))
+    query = select(lessons.c.id).where(*found).order_by(lessons.c.id).limit(most)
     return list(connection.execute(query).scalars())
 
 
-def counted_by_category(connection: Connection, project: str, agent_name: str = "") -> dict[str, list[Lesson]]:
-    """Return the active lessons of each category, most severe first."""
+def by_category(connection: Connection, project: str, agent_name: str = "") -> dict[str, list[Lesson]]:
+    """Return the servable lessons of each category, most severe first."""
     filters = {"agent_name": agent_name} if agent_name else {}
     found: dict[str, list[Lesson]] = {}
     for lesson in page(connection, project, filters=filters, statuses=SERVABLE, after=None, limit=10_000):
@@ -426,7 +392,7 @@ def counted_by_category(connection: Connection, project: str, agent_name: str = 
 
 
 def add_flag(connection: Connection, row: Row) -> bool:
-    """Record a flag; returns False where this principal has flagged the lesson before, whose flag is renewed."""
+    """Record a flag, and return whether it is the principal's first on the lesson; a later one replaces it."""
     if dialect.insert_new(connection, lesson_flags, [row]):
         return True
     key = ("project", "lesson_id", "principal")
@@ -435,33 +401,28 @@ def add_flag(connection: Connection, row: Row) -> bool:
     return False
 
 
-def flags_of(connection: Connection, project: str, lesson_id: str) -> list[Row]:
-    """Return who flagged a lesson, and why."""
+def flags_of(connection: Connection, project: str, lesson_id: str) -> list[FlagRow]:
+    """Return the flags on a lesson, oldest first."""
     query = (
-        select(lesson_flags)
-        .where(lesson_flags.c.project == project, lesson_flags.c.lesson_id == lesson_id)
+        select(*(lesson_flags.c[name] for name in FlagRow._fields))
+        .where(*in_project(lesson_flags, project, lesson_id=lesson_id))
         .order_by(lesson_flags.c.flagged_at)
     )
-    return [dict(row) for row in connection.execute(query).mappings()]
+    return [FlagRow(*row) for row in connection.execute(query)]
 
 
 def overdue(connection: Connection, project: str, now: datetime, only: Collection[str] | None = None) -> list[Lesson]:
-    """Return lessons whose time is over and that still stand, those of `only` where it is given."""
-    conditions = [
-        lessons.c.project == project,
-        lessons.c.expires_at <= now,
-        lessons.c.is_active,
-        lessons.c.pinned.is_(False),
-    ]
+    """Return servable lessons that have passed `expires_at` and are not pinned, of `only` where given."""
+    servable = in_project(lessons, project, is_active=True, pinned=False)
+    conditions = [*servable, lessons.c.expires_at <= now]
     if only is not None:
         conditions.append(lessons.c.id.in_(only))
     return where(connection, conditions, [lessons.c.id], OVERDUE_MAX)
 
 
 def with_events(connection: Connection, project: str) -> list[Lesson]:
-    """Return the lessons whose issue has come in a run where they were eligible."""
-    conditions = [lessons.c.project == project, lessons.c.events > 0]
-    return where(connection, conditions, [lessons.c.id], WITH_EVENTS_MAX)
+    """Return the lessons that have events."""
+    return where(connection, [*in_project(lessons, project), lessons.c.events > 0], [lessons.c.id], WITH_EVENTS_MAX)
 
 
 def flagged(connection: Connection, project: str, agent_name: str, statuses: Collection[str]) -> list[Lesson]:
@@ -473,24 +434,18 @@ def flagged(connection: Connection, project: str, agent_name: str, statuses: Col
 
 
 def applied_at_least(connection: Connection, project: str, times: int, most: int) -> list[Lesson]:
-    """Return the lessons applied in that many runs, least often prevented first."""
-    conditions = [
-        lessons.c.project == project,
-        lessons.c.times_applied >= times,
-        lessons.c.status.not_in(TOMBSTONES),
-    ]
-    return where(connection, conditions, [lessons.c.times_prevented, lessons.c.id], most)
+    """Return the lessons applied in at least `times` runs, those with fewest prevented issues first."""
+    applied = (lessons.c.times_applied >= times, lessons.c.status.not_in(TOMBSTONES))
+    return where(connection, [*in_project(lessons, project), *applied], [lessons.c.times_prevented, lessons.c.id], most)
 
 
 def revisions_of(connection: Connection, project: str) -> dict[str, int]:
     """Return the current revision of each agent of a project."""
-    query = select(revisions.c.agent_name, revisions.c.revision).where(revisions.c.project == project)
+    query = select(revisions.c.agent_name, revisions.c.revision).where(*in_project(revisions, project))
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def ids_changed_after(connection: Connection, project: str, agent_name: str, revision: int) -> list[str]:
-    """Return the lessons of an agent that changed after `revision`."""
-    query = select(lessons.c.id).where(
-        lessons.c.project == project, lessons.c.agent_name == agent_name, lessons.c.revision > literal(revision)
-    )
-    return list(connection.execute(query).scalars())
+    """Return the ids of an agent's lessons that changed after `revision`."""
+    changed = (*in_project(lessons, project, agent_name=agent_name), lessons.c.revision > literal(revision))
+    return list(connection.execute(select(lessons.c.id).where(*changed)).scalars())

@@ -1,4 +1,4 @@
-"""Brings a database to the schema this version needs, whoever comes first."""
+"""Migrations: the first process of a new version brings the database to the schema it needs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 HEAD: Final = "0004"
-"""The newest migration. Kept beside the code that needs it, so that a current database costs one query to see."""
+"""The newest migration. A constant, so that a current database is recognised by one query, without Alembic."""
 
 _VERSION = text("SELECT version_num FROM alembic_version")
 
@@ -36,11 +36,10 @@ async def ensure(store: Store) -> None:
     """Migrate the database if it is new or behind.
 
     Raises:
-        ConfigError: the database was migrated by a newer version, or is somebody else's.
+        ConfigError: the database was migrated by a newer version, or has tables of another program.
         Unavailable: it does not answer.
     """
-    found = await current(store)
-    if found != HEAD:
+    if await current(store) != HEAD:
         await store.migrate(_ensure)
 
 
@@ -55,7 +54,7 @@ async def downgrade(store: Store, revision: str) -> None:
 
 
 async def check(store: Store) -> list[str]:
-    """Return how the database differs from what the code expects, a line each; empty when it does not."""
+    """Return the differences between the database and what the code expects, a line each; empty if there are none."""
     return await store.read(_differences)
 
 
@@ -82,7 +81,7 @@ def _ensure(connection: Connection) -> None:
 
 
 def _taken_names(connection: Connection) -> list[str]:
-    """Return which of our names a database that we never migrated has already."""
+    """Return those of our tables' names that exist in a database without our migrations."""
     from lessonbook.store.tables import STATS_VIEW, metadata  # noqa: PLC0415  # as below
 
     seen = inspect(connection)
@@ -131,7 +130,7 @@ def _differences(connection: Connection) -> list[str]:
 
 
 def _ours(_thing: Any, name: str | None, kind: str, reflected: bool, _other: Any) -> bool:  # alembic's own
-    """Leave out what full-text search adds on one database only."""
+    """Return whether to compare an object: not what full-text search adds on one database only."""
     return not (reflected and kind in {"table", "column", "index"} and "search" in (name or "")) and name not in {
         "body_vector",
         "alembic_version",

@@ -20,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from lessonbook.domain.errors import AT_MOST_ONCE, STOPPED, ConfigError, LessonbookError, Unavailable
+from lessonbook.store.dialect import CHANNEL
 from lessonbook.store.engine import (
     ATTEMPTS,
     LOCK_TIMEOUT_S,
@@ -37,12 +38,11 @@ T = TypeVar("T")
 
 _connect: Any = asyncpg.connect  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # untyped
 
-CHANNEL: Final = "lessonbook"
 MIGRATION_LOCK: Final = 0x1E550B00C
 POOL_SIZE: Final = 8
 CONNECT_TIMEOUT_S: Final = 10.0
 SILENCE_S: Final = 20
-"""A connection on which the other end has acknowledged nothing for so long is given up by the operating system."""
+"""Seconds without an acknowledgement after which the operating system gives a connection up."""
 PROBE_S: Final = 5
 CLOSE_TIMEOUT_S: Final = 3.0
 
@@ -68,7 +68,7 @@ class PostgresStore:
         self._is_over = False
 
     async def read(self, work: Work[T]) -> T:
-        """Run `work` in a transaction that sees one moment. See `Store.read`."""
+        """Run `work` in a transaction that sees one snapshot. See `Store.read`."""
         return await self._transact(work, _READING)
 
     async def write(self, work: Work[T]) -> T:
@@ -80,7 +80,7 @@ class PostgresStore:
         return await self.write(work)
 
     async def migrate(self, work: Work[T]) -> T:
-        """Run `work` while holding the advisory lock that every migrating process asks for."""
+        """Run `work` while holding the advisory lock of migrations, without time-outs."""
 
         def alone(connection: Connection) -> T:
             connection.execute(text("SET LOCAL statement_timeout = 0"))
@@ -91,9 +91,32 @@ class PostgresStore:
 
         return await self._transact(alone, _WRITING, timeout_s=math.inf)
 
-    def changes(self) -> _Listening:
-        """Return a stream that wakes up on NOTIFY. See `Store.changes`."""
-        return _Listening(self._dsn)
+    async def changes(self) -> AsyncIterator[None]:
+        """Yield on every notification, and when a lost connection is restored. See `Store.changes`."""
+        wake = asyncio.Event()
+
+        def woken(*_: object) -> None:
+            wake.set()
+
+        while True:
+            connection: Any = None
+            try:
+                connection = await _connect(self._dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=CONNECT_TIMEOUT_S)
+                _notice_silence(connection)
+                connection.add_termination_listener(woken)
+                await connection.add_listener(CHANNEL, woken)
+                wake.set()
+                while True:
+                    await wake.wait()
+                    wake.clear()
+                    if connection.is_closed():
+                        break
+                    yield
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await anyio.sleep(1)
+            finally:
+                if connection is not None:
+                    connection.terminate()
 
     def give_up(self) -> None:
         """Break all connections off. See `Store.give_up`."""
@@ -102,7 +125,7 @@ class PostgresStore:
             link.terminate()
 
     async def close(self) -> None:
-        """Close the pool: its connections in good order, unless the server is silent."""
+        """Close the pool: its connections by the protocol, unless the server is silent."""
         if self._pool is not None:
             with anyio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
                 await self._pool.dispose()
@@ -129,13 +152,13 @@ class PostgresStore:
             link = await _connect(
                 self._dsn,
                 timeout=CONNECT_TIMEOUT_S,
-                # The server stops a statement first, and says so; this is for a server that says nothing any more.
+                # The server stops a slow statement first; this is for a server that has gone silent.
                 command_timeout=STATEMENT_TIMEOUT_S + 1,
                 server_settings={
                     "application_name": "lessonbook",
                     "statement_timeout": f"{STATEMENT_TIMEOUT_S * 1000:.0f}",
                     "lock_timeout": f"{LOCK_TIMEOUT_S * 1000:.0f}",
-                    # Locks of a client that fell silent are let go.
+                    # Releases the locks of a client that has gone silent.
                     "idle_in_transaction_session_timeout": f"{TRANSACTION_TIMEOUT_S * 1000:.0f}",
                     "tcp_user_timeout": f"{SILENCE_S * 1000}",
                     "default_transaction_isolation": "read committed",
@@ -146,7 +169,7 @@ class PostgresStore:
             ValueError,
             OverflowError,
             asyncpg.SyntaxOrAccessError,
-        ) as error:  # an address or a parameter nobody understands
+        ) as error:  # an invalid address or parameter
             raise ConfigError(
                 f"The address {without_password(self._dsn)} is not understood: check the port, the parameters, and "
                 "that special characters of the password are written as %40 and the like"
@@ -169,10 +192,10 @@ class PostgresStore:
         raise Unavailable
 
     async def _in_time(self, work: Work[T], options: Mapping[str, Any], until: float) -> T:
-        """Do `_once`, or give it up when the time comes: the connection is broken off then."""
+        """Do `_once` until the deadline; then the connection is closed."""
         commit = _Commit()
         try:
-            # Shielded: a caller that goes away must not leave a connection in mid-protocol.
+            # Shielded: a cancelled caller must not leave a connection in the middle of the protocol.
             with anyio.CancelScope(deadline=until, shield=True):
                 return await self._once(work, options, commit)
         except TimeoutError as error:  # the driver's own, for one statement
@@ -191,18 +214,22 @@ class PostgresStore:
             try:
                 await connection.execution_options(**options)
                 result = await connection.run_sync(work)
-            except TimeoutError:  # nothing is known of what the connection is doing
+            except TimeoutError:  # the state of the connection is unknown
                 await connection.invalidate()
                 raise
             except DBAPIError as error:
                 if self._is_over:
                     raise Unavailable(STOPPED) from error
-                if error.connection_invalidated:  # broken before COMMIT was sent: nothing happened, so try again
+                if error.connection_invalidated:  # lost before COMMIT was sent: nothing happened, so try again
                     raise _Again from error
                 raise
             commit.begun = True
-            with _committing():
+            try:
                 await connection.commit()
+            except DBAPIError as error:
+                if error.connection_invalidated:
+                    raise Unavailable(_UNSURE) from error
+                raise
             return result
 
 
@@ -212,14 +239,14 @@ class _Again(Exception):  # a signal to try again
 
 @dataclass(slots=True)
 class _Commit:
-    """Whether a transaction's COMMIT has been sent: from then on it may be done, whatever is heard of it."""
+    """Whether a transaction's COMMIT has been sent: from then on it may be done, even if no answer comes."""
 
     begun: bool = False
 
 
 def _notice_silence(link: Any) -> None:
-    """Let the operating system find out that the server, or the network before it, has gone."""
-    transport = getattr(link, "_transport", None)  # the driver offers no public way to it
+    """Let the operating system detect that the server or the network has gone."""
+    transport = getattr(link, "_transport", None)  # the driver has no public access to it
     wire = transport.get_extra_info("socket") if transport is not None else None
     if wire is None or wire.family not in {socket.AF_INET, socket.AF_INET6}:
         return
@@ -237,48 +264,6 @@ def _notice_silence(link: Any) -> None:
 _UNSURE: Final = f"The connection broke while the answer was being committed, {AT_MOST_ONCE}"
 
 
-class _Listening:
-    def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
-
-    async def __aiter__(self) -> AsyncIterator[None]:
-        """Yield once at the beginning, on every notification, and when a lost connection is there again."""
-        wake = asyncio.Event()
-
-        def woken(*_: object) -> None:
-            wake.set()
-
-        while True:
-            connection: Any = None
-            try:
-                connection = await _connect(self._dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=CONNECT_TIMEOUT_S)
-                _notice_silence(connection)
-                connection.add_termination_listener(woken)
-                await connection.add_listener(CHANNEL, woken)
-                wake.set()
-                while True:
-                    await wake.wait()
-                    wake.clear()
-                    if connection.is_closed():
-                        break
-                    yield
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                await anyio.sleep(1)
-            finally:
-                if connection is not None:
-                    connection.terminate()
-
-
-@contextlib.contextmanager
-def _committing() -> Generator[None]:
-    try:
-        yield
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise Unavailable(_UNSURE) from error
-        raise
-
-
 @contextlib.contextmanager
 def _translated(dsn: str) -> Generator[None]:
     try:
@@ -292,7 +277,7 @@ def _translated(dsn: str) -> Generator[None]:
 
 
 def _meaning(error: Exception, dsn: str) -> Exception:
-    """Return what `error` means to a caller; an error in our own SQL comes back as it is."""
+    """Return the error for the caller; an error in our own SQL is returned as it is."""
     state = _sqlstate(error)
     where = without_password(dsn)
     if state in _AGAIN:

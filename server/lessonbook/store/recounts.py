@@ -1,16 +1,23 @@
-"""Queries of the doctor: counting anew from the evidence, looking at the file."""
+"""Queries of the doctor: recounts from the evidence, and faults of the database file."""
 
 import os
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Integer, Select, cast, func, select, text
+from sqlalchemy import ColumnElement, Connection, Integer, Select, Table, cast, func, select, text
 
 from lessonbook.store import dialect, rollups
-from lessonbook.store.tables import activity_days, applications, issues, lesson_flags, lessons
+from lessonbook.store.tables import activity_days, applications, in_project, issues, lesson_flags, lessons
 
 SAFE_SQLITE: Final = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
-"""The first releases of their lines without the WAL-reset fault."""
+"""The first releases, by line, without the WAL-reset fault."""
+
+_APPLIED: Final = (
+    func.count(),
+    func.count(applications.c.verdict),
+    func.coalesce(func.sum(cast(applications.c.verdict, Integer)), 0),
+)
+"""Applications, the verdicts on them, and those that say prevented."""
 
 
 def projects(connection: Connection) -> list[str]:
@@ -25,27 +32,17 @@ def projects(connection: Connection) -> list[str]:
 
 def miscounted(connection: Connection, project: str) -> list[str]:
     """Return every counter that differs from the evidence, a sentence each."""
+    of_lessons = (issues.c.lesson_id.is_not(None), issues.c.action != "rejected")
     evidence = {
-        "times_applied": _counted(connection, project, func.count()),
-        "times_verified": _counted(connection, project, func.count(applications.c.verdict)),
-        "times_prevented": _counted(
-            connection, project, func.coalesce(func.sum(cast(applications.c.verdict, Integer)), 0)
-        ),
-        "issue_count": _by_lesson(
-            connection,
-            select(issues.c.lesson_id, func.count())
-            .where(issues.c.project == project, issues.c.lesson_id.is_not(None), issues.c.action != "rejected")
-            .group_by(issues.c.lesson_id),
-        ),
-        "flags": _by_lesson(
-            connection,
-            select(lesson_flags.c.lesson_id, func.count())
-            .where(lesson_flags.c.project == project)
-            .group_by(lesson_flags.c.lesson_id),
-        ),
+        **{
+            f"times_{name}": _by_lesson(connection, project, applications, count)
+            for name, count in zip(("applied", "verified", "prevented"), _APPLIED, strict=True)
+        },
+        "issue_count": _by_lesson(connection, project, issues, func.count(), *of_lessons),
+        "flags": _by_lesson(connection, project, lesson_flags, func.count()),
     }
     wrong = _miscounted_days(connection, project)
-    for row in connection.execute(select(lessons).where(lessons.c.project == project)).mappings():
+    for row in connection.execute(select(lessons).where(*in_project(lessons, project))).mappings():
         for name, counted in evidence.items():
             expected = counted.get(row["id"], 0)
             if row[name] != expected:
@@ -54,36 +51,36 @@ def miscounted(connection: Connection, project: str) -> list[str]:
 
 
 def _miscounted_days(connection: Connection, project: str) -> list[str]:
-    """Return every figure of an agent's applications, all days together, that differs from the evidence."""
-    days = [func.sum(activity_days.c[name]) for name in rollups.APPLICATIONS]
-    told = select(activity_days.c.agent_name, *days).where(activity_days.c.project == project)
-    prevented = func.coalesce(func.sum(cast(applications.c.verdict, Integer)), 0)
-    counts = (func.count(), func.count(applications.c.verdict), prevented)
-    there = select(applications.c.agent_name, *counts).where(applications.c.project == project)
-    found = {row[0]: tuple(map(int, row[1:])) for row in connection.execute(there.group_by(applications.c.agent_name))}
+    """Return every sum of an agent's applications over all days that differs from the evidence."""
+    days = (func.sum(activity_days.c[name]) for name in rollups.APPLICATIONS)
+    counted = _by_agent(connection, project, activity_days, *days)
+    found = _by_agent(connection, project, applications, *_APPLIED)
     nothing = (0,) * len(rollups.APPLICATIONS)
     return [
-        f"agent {row[0]}: {', '.join(rollups.APPLICATIONS)} by day are {counted}, the evidence says {expected}"
-        for row in connection.execute(told.group_by(activity_days.c.agent_name))
-        if (counted := tuple(map(int, row[1:]))) != (expected := found.get(row[0], nothing))
+        f"agent {agent_name}: {', '.join(rollups.APPLICATIONS)} by day are {counts}, the evidence says {expected}"
+        for agent_name, counts in counted.items()
+        if counts != (expected := found.get(agent_name, nothing))
     ]
 
 
-def _counted(connection: Connection, project: str, what: ColumnElement[int]) -> dict[str, int]:
-    return _by_lesson(
-        connection,
-        select(applications.c.lesson_id, what)
-        .where(applications.c.project == project)
-        .group_by(applications.c.lesson_id),
-    )
+def _by_agent(
+    connection: Connection, project: str, table: Table, *counts: ColumnElement[int]
+) -> dict[str, tuple[int, ...]]:
+    name = table.c.agent_name
+    query: Select[Any] = select(name, *counts).where(*in_project(table, project)).group_by(name)
+    return {row[0]: tuple(map(int, row[1:])) for row in connection.execute(query)}
 
 
-def _by_lesson(connection: Connection, query: Select[Any, int]) -> dict[str, int]:
+def _by_lesson(
+    connection: Connection, project: str, table: Table, count: ColumnElement[int], *only: ColumnElement[bool]
+) -> dict[str, int]:
+    lesson_id = table.c.lesson_id
+    query = select(lesson_id, count).where(*in_project(table, project), *only).group_by(lesson_id)
     return {row[0]: int(row[1]) for row in connection.execute(query)}
 
 
 def database_faults(connection: Connection) -> list[str]:
-    """Return what is wrong with the database itself, a sentence each."""
+    """Return the faults of the database itself, a sentence each."""
     match dialect.name_of(connection):
         case "postgresql":
             return []
@@ -94,11 +91,11 @@ def database_faults(connection: Connection) -> list[str]:
                 if line != "ok"
             ]
             broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
-            return faults + [f"a row of {row[0]} points at nothing" for row in broken[:20]]
+            return faults + [f"a row of {row[0]} refers to a row that does not exist" for row in broken[:20]]
 
 
 def readable_warning(connection: Connection) -> str:
-    """Return a warning where other users of the machine may read the database's file, else an empty text."""
+    """Return a warning if other users of the machine may read the database's file, else an empty text."""
     if dialect.name_of(connection) != "sqlite":
         return ""
     listed = connection.exec_driver_sql("PRAGMA database_list").all()  # number, name, file
@@ -109,15 +106,14 @@ def readable_warning(connection: Connection) -> str:
 
 
 def sqlite_warning(connection: Connection) -> str:
-    """Return a warning where this SQLite release has the WAL-reset fault, else an empty text."""
+    """Return a warning if this SQLite release has the WAL-reset fault, else an empty text."""
     if dialect.name_of(connection) != "sqlite":
         return ""
     version = connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()
     numbers = tuple(int(part) for part in str(version).split("."))
-    safe = any(numbers[:2] == line[:2] and numbers >= line for line in SAFE_SQLITE) or numbers >= SAFE_SQLITE[0]
-    if safe:
+    if numbers >= SAFE_SQLITE[0] or any(numbers[:2] == line[:2] and numbers >= line for line in SAFE_SQLITE):
         return ""
     return (
         f"SQLite {version} has a rare fault when two processes checkpoint at once, so Lessonbook lets one at a time. "
-        "A Python built with SQLite 3.51.3 or later has it mended."
+        "A Python built with SQLite 3.51.3 or later does not have it."
     )

@@ -1,6 +1,7 @@
-"""Deliveries, runs and issues counted by day and week, so that figures cost the same however much was delivered.
+"""Rollups: deliveries, runs and issues counted by day and week, so that figures cost the same at any number of them.
 
-Up to a project's mark everything is counted; what came after it is few, and counted one by one. Folding moves the mark.
+Rows before a project's mark are in the rollups; the few after it are counted when figures are read. `roll_up` moves
+the mark.
 """
 
 from collections.abc import Mapping
@@ -29,18 +30,19 @@ from lessonbook.store import dialect
 from lessonbook.store.tables import (
     activity_days,
     deliveries,
-    delivery_folds,
+    delivery_days,
     delivery_marks,
     delivery_weeks,
+    in_project,
     issues,
     runs,
 )
 
 LAG: Final = timedelta(minutes=15)
-"""A row is counted once no transaction of its time can still be open, even in a replica whose clock is late."""
+"""How old a row must be to be rolled up: no transaction of its time is open then, even where a clock is late."""
 
 NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
-"""The mark of a project of which nothing was counted yet."""
+"""The mark of a project without rollups."""
 
 Counts = Mapping[str, ColumnElement[int]]
 
@@ -55,7 +57,7 @@ OF_LESSONS: Final[Counts] = {
     "randomised": func.sum(_TOSSED),
     "randomised_shown": func.sum(_TOSSED_AND_SHOWN),
 }
-"""What is counted of a lesson's deliveries."""
+"""The counts of a lesson's deliveries."""
 
 _OF_DELIVERIES: Final[Counts] = {
     "deliveries": func.count(),
@@ -72,9 +74,9 @@ _OF_ISSUES: Final[Counts] = {"issues": func.count()}
 
 
 class AppliedCounts(NamedTuple):
-    """Applications, the verdicts on them, and those that say prevented, by the day of the application.
+    """Applications, verdicts on them, and verdicts that say prevented, by the day of the application.
 
-    Verdicts change, so they are counted as they come.
+    Verdicts change, so they are counted as they come, not rolled up.
     """
 
     applications: int = 0
@@ -83,7 +85,7 @@ class AppliedCounts(NamedTuple):
 
 
 class ActivityDay(NamedTuple):
-    """What was done on one day."""
+    """The activity of one day. `tokens` are those of lessons shown."""
 
     day: str
     runs: int
@@ -100,8 +102,8 @@ class ActivityDay(NamedTuple):
 
 
 APPLICATIONS: Final = AppliedCounts._fields
-ACTIVITY: Final = (*_OF_RUNS, *_OF_DELIVERIES, *_OF_ISSUES, *APPLICATIONS)
-"""What is counted of an agent's activity."""
+ACTIVITY: Final = ActivityDay._fields[1:]
+"""The counts of an agent's activity."""
 
 _SOURCES: Final[tuple[tuple[Table, ColumnElement[datetime], Counts], ...]] = (
     (deliveries, deliveries.c.delivered_at, _OF_DELIVERIES),
@@ -116,14 +118,14 @@ def week_of(day: date) -> int:
 
 
 def roll_up(connection: Connection, project: str, now: datetime) -> int:
-    """Count what happened after the project's mark, one day of it at most, and move the mark.
+    """Roll up what happened after the project's mark, one day of it at most, and move the mark.
 
     Returns:
-        How many counts were written; call again until there are none. A day that is not over is counted up to the last
-        full hour before `LAG`.
+        How many rollup rows were written; call again until there are none. A day that is not over is rolled up to the
+        last full hour before `LAG`.
     """
     of_project = delivery_marks.c.project == project
-    # The mark's row is held to the commit: two processes that keep up at once take turns.
+    # The mark's row is held to the commit, so that two processes take turns.
     mark = connection.execute(select(delivery_marks.c.folded_before).where(of_project).with_for_update()).scalar()
     until = (now - LAG).replace(minute=0, second=0, microsecond=0)
     if mark is None or mark >= until:
@@ -135,30 +137,27 @@ def roll_up(connection: Connection, project: str, now: datetime) -> int:
         until = min(until, midnight + timedelta(days=1))
         day = midnight.date()
         given = {"project": project, "begin": begin, "until": until, "day": day.isoformat(), "week": week_of(day)}
-        written = sum(connection.execute(statement, given).rowcount for statement in _folding(connection))
+        statements = _statements(dialect.name_of(connection))
+        written = sum(connection.execute(statement, given).rowcount for statement in statements)
     connection.execute(update(delivery_marks).where(of_project).values(folded_before=until))
     return written
 
 
 def _earliest(connection: Connection, project: str, mark: datetime) -> datetime | None:
-    """Return when the first thing after the mark happened."""
+    """Return the time of the first row that is not rolled up."""
     found = [
-        connection.execute(select(func.min(moment)).where(source.c.project == project, moment >= mark)).scalar()
+        connection.execute(select(func.min(moment)).where(*in_project(source, project), moment >= mark)).scalar()
         for source, moment, _ in _SOURCES
     ]
     return min((moment for moment in found if moment is not None), default=None)
 
 
-def _folding(connection: Connection) -> tuple[Any, ...]:
-    return _statements(dialect.name_of(connection))
-
-
 @cache
 def _statements(name: dialect.Dialect) -> tuple[Any, ...]:
-    """Return the statements that add a stretch of one day to the counts, made once."""
+    """Return the statements that roll up a part of one day, made once."""
     of_lesson, moment = ("agent_name", "lesson_id"), deliveries.c.delivered_at
     return (
-        _adding(name, delivery_folds, deliveries, moment, OF_LESSONS, by=of_lesson, period="day"),
+        _adding(name, delivery_days, deliveries, moment, OF_LESSONS, by=of_lesson, period="day"),
         _adding(name, delivery_weeks, deliveries, moment, OF_LESSONS, by=of_lesson, period="week"),
         *(
             _adding(name, activity_days, source, moment, counts, by=("agent_name",), period="day")
@@ -177,7 +176,7 @@ def _adding(
     by: tuple[str, ...],
     period: str,
 ) -> Any:
-    """Return the statement that adds counts of `source` to those in `target`: sums add up, the last moment stays."""
+    """Return the statement that adds counts of `source` to those in `target`, and keeps the latest moment."""
     last = "last_delivered_at" if "last_delivered_at" in target.c else "last_at"
     groups = [source.c[key] for key in by]
     counted = (
@@ -197,22 +196,25 @@ def _adding(
 def count_applications(
     connection: Connection, project: str, agent_name: str, day: str, more: AppliedCounts, now: datetime
 ) -> None:
-    """Add to what was applied on an agent's day."""
+    """Add to an agent's applications of one day."""
     row = {"project": project, "agent_name": agent_name, "day": day, "last_at": now, **more._asdict()}
     connection.execute(dialect.upsert(dialect.name_of(connection), activity_days, added=APPLICATIONS), row)
 
 
 @cache
 def activity(name: dialect.Dialect, *, of_agent: bool) -> Select[Any]:
-    """Return a query of what was done by day, up to this moment.
+    """Return a query of the activity by day up to now; its columns are those of `ActivityDay`.
 
-    It takes `project`, its `mark`, `since` (a midnight) and `since_day` (the same, as a date), and `agent` where it is
-    `of_agent`. Its columns are day, and those of `ACTIVITY`.
+    It takes `project`, its `mark`, `since` (a midnight), `since_day` (the same as an ISO date), and `agent` where it is
+    `of_agent`.
     """
-    folded = select(activity_days.c.day, *(activity_days.c[key] for key in ACTIVITY)).where(
-        activity_days.c.project == bindparam("project"), activity_days.c.day >= bindparam("since_day")
-    )
-    parts = [folded.where(activity_days.c.agent_name == bindparam("agent")) if of_agent else folded]
+    scope: dict[str, Any] = {"agent_name": bindparam("agent")} if of_agent else {}
+    rolled_up = select(*(activity_days.c[key] for key in ActivityDay._fields))
+    parts = [
+        rolled_up.where(
+            *in_project(activity_days, bindparam("project"), **scope), activity_days.c.day >= bindparam("since_day")
+        )
+    ]
     for source, moment, counts in _SOURCES:
         zero: ColumnElement[int] = literal_column("0")
         date = dialect.date_of(name, moment)
@@ -220,26 +222,26 @@ def activity(name: dialect.Dialect, *, of_agent: bool) -> Select[Any]:
             dialect.day_of(name, date).label("day"),
             *(func.coalesce(counts.get(key, zero), 0).label(key) for key in ACTIVITY),
         ]
-        tail: Select[Any] = (
-            select(*columns)
-            .where(source.c.project == bindparam("project"), behind_mark(moment), moment >= bindparam("since"))
-            .group_by(date)
+        after_mark = (
+            *in_project(source, bindparam("project"), **scope),
+            behind_mark(moment),
+            moment >= bindparam("since"),
         )
-        parts.append(tail.where(source.c.agent_name == bindparam("agent")) if of_agent else tail)
+        parts.append(select(*columns).where(*after_mark).group_by(date))
     days = union_all(*parts).subquery()
     return select(days.c.day, *(func.sum(days.c[key]).label(key) for key in ACTIVITY)).group_by(days.c.day)
 
 
 def mark_of(connection: Connection, project: str) -> datetime:
-    """Return the project's mark: what comes after it is not folded."""
+    """Return the project's mark: rows from then on are not rolled up."""
     return connection.execute(_MARK, {"project": project}).scalar() or NEVER
 
 
 def behind_mark(moment: ColumnElement[datetime]) -> ColumnElement[bool]:
-    """Return that something is not folded, in a query that takes `project` and `mark`, which `mark_of` returned.
+    """Return the condition that rows are not rolled up, for a query with the parameters `project` and `mark`.
 
-    The mark is looked up again, since another process may have moved it. Given alone that would do, but PostgreSQL,
-    which plans before it looks, would take it for a third of the table.
+    `mark` is what `mark_of` returned. The condition looks the mark up again, since another process may have moved it.
+    The look-up alone would be enough, but PostgreSQL plans without its result, and expects a third of the table.
     """
     return and_(moment >= bindparam("mark"), moment >= _MARK.scalar_subquery())
 

@@ -6,12 +6,15 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, insert, select, update
 
-from lessonbook.store.tables import applications, deliveries, runs
+from lessonbook.store.tables import applications, deliveries, in_project, runs
 from lessonbook.store.types import Row
 
 
 class RunRow(NamedTuple):
-    """A run: for which agent, whether it was held out and how probably, and how many independent issues it had."""
+    """A run. `p_holdout` is the probability, before the coin, of `holdout`; `issues` counts new independent ones.
+
+    `routed`: the agent was found by task and files, not named.
+    """
 
     project: str
     run_id: str
@@ -24,7 +27,7 @@ class RunRow(NamedTuple):
 
 
 class DeliveryRow(NamedTuple):
-    """A lesson that was eligible in a run: shown or withheld, with what probability, and in which words."""
+    """A lesson that was eligible in a run. `p_show` is the propensity of `shown`; `exempt`: no coin decided."""
 
     run_id: str
     lesson_id: str
@@ -37,7 +40,7 @@ class DeliveryRow(NamedTuple):
 
 
 class ApplicationRow(NamedTuple):
-    """A lesson that a run applied, and the verdict on it."""
+    """An application, and the verdict on it. `by_coin`: a coin had shown the lesson."""
 
     lesson_id: str
     by_coin: bool
@@ -53,13 +56,13 @@ _APPLICATION: Final = [applications.c[name] for name in ApplicationRow._fields]
 
 def find(connection: Connection, project: str, run_id: str) -> RunRow | None:
     """Return a run, or None."""
-    row = connection.execute(select(*_RUN).where(runs.c.project == project, runs.c.run_id == run_id)).first()
+    row = connection.execute(select(*_RUN).where(*in_project(runs, project, run_id=run_id))).first()
     return RunRow(*row) if row else None
 
 
 def deliveries_of(connection: Connection, project: str, run_id: str) -> dict[str, DeliveryRow]:
     """Return the run's deliveries by lesson id."""
-    query = select(*_DELIVERY).where(deliveries.c.project == project, deliveries.c.run_id == run_id)
+    query = select(*_DELIVERY).where(*in_project(deliveries, project, run_id=run_id))
     return {row.lesson_id: row for row in (DeliveryRow(*found) for found in connection.execute(query))}
 
 
@@ -67,11 +70,8 @@ def applications_of(
     connection: Connection, project: str, run_id: str, lesson_ids: Iterable[str]
 ) -> dict[str, ApplicationRow]:
     """Return the run's applications by lesson id."""
-    query = select(*_APPLICATION).where(
-        applications.c.project == project,
-        applications.c.run_id == run_id,
-        applications.c.lesson_id.in_(set(lesson_ids)),
-    )
+    of_run = in_project(applications, project, run_id=run_id)
+    query = select(*_APPLICATION).where(*of_run, applications.c.lesson_id.in_(set(lesson_ids)))
     return {row.lesson_id: row for row in (ApplicationRow(*found) for found in connection.execute(query))}
 
 
@@ -82,30 +82,19 @@ def add_application(connection: Connection, row: Row) -> None:
 
 def change_application(connection: Connection, project: str, run_id: str, lesson_id: str, values: Row) -> None:
     """Set columns of an application."""
-    connection.execute(
-        update(applications)
-        .where(
-            applications.c.project == project,
-            applications.c.run_id == run_id,
-            applications.c.lesson_id == lesson_id,
-        )
-        .values(values)
-    )
+    key = in_project(applications, project, run_id=run_id, lesson_id=lesson_id)
+    connection.execute(update(applications).where(*key).values(values))
 
 
 def add_issues(connection: Connection, project: str, run_id: str, more: int) -> int:
-    """Count further new independent issues of a run, and return how many it has had now."""
-    of_run = (runs.c.project == project, runs.c.run_id == run_id)
+    """Add to the count of a run's new independent issues, and return the count."""
+    of_run = in_project(runs, project, run_id=run_id)
     statement = update(runs).where(*of_run).values(issues=runs.c.issues + more).returning(runs.c.issues)
     return connection.execute(statement).scalar_one()
 
 
 def recent(connection: Connection, project: str, prefix: str, most: int) -> list[str]:
     """Return the latest run ids that begin with `prefix`."""
-    query = (
-        select(runs.c.run_id)
-        .where(runs.c.project == project, runs.c.run_id.startswith(prefix, autoescape=True))
-        .order_by(runs.c.started_at.desc())
-        .limit(most)
-    )
+    found = (*in_project(runs, project), runs.c.run_id.startswith(prefix, autoescape=True))
+    query = select(runs.c.run_id).where(*found).order_by(runs.c.started_at.desc()).limit(most)
     return list(connection.execute(query).scalars())

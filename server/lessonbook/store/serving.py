@@ -1,13 +1,13 @@
-"""What a call of `get_lessons` reads and writes, in as few turns and as little work as the database allows.
+"""The reads and writes of a call of `get_lessons`, in as few round trips as possible.
 
-Every agent waits for it before it starts. So what is the same in each call is said in SQL here: on PostgreSQL a turn to
-the server and back takes longer than what it does there, and on SQLite SQLAlchemy takes longer than the database.
+Every agent waits for this call before it starts, so its statements are SQL text: on PostgreSQL a round trip takes
+longer than the statement, and on SQLite SQLAlchemy takes longer than the database.
 """
 
 import json
 from collections.abc import Sequence
 from operator import itemgetter
-from typing import Any, Final, assert_never
+from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, text
 
@@ -80,14 +80,13 @@ _POSTGRESQL: Final = text(f"""
 
 
 def log(connection: Connection, run: Row, deliveries: Sequence[Row], answered: Row, *, is_new: bool) -> None:
-    """Write a run where it `is_new`, deliveries of it, and the answer as `idempotency.kept` has it, all of one moment.
+    """Write a run if it `is_new`, its deliveries, and the answer as `idempotency.kept` returns it, at one moment.
 
     Raises:
-        Retry: another call of this run was first: what it decided wins.
+        Retry: another call of this run was faster, and its decisions stand.
     """
-    deliveries = sorted(deliveries, key=itemgetter("lesson_id"))  # two calls of one run meet their rows in one order
-    name = dialect.name_of(connection)
-    match name:
+    deliveries = sorted(deliveries, key=itemgetter("lesson_id"))  # one order in all calls of a run: no deadlock
+    match dialect.name_of(connection):
         case "sqlite":
             whole = _log_on_sqlite(connection, run, deliveries, answered, is_new=is_new)
         case "postgresql":
@@ -96,8 +95,6 @@ def log(connection: Connection, run: Row, deliveries: Sequence[Row], answered: R
             given |= {"deliveries": json.dumps(rows), "answer": json.dumps(answered["answer"])}
             del given["started_at"], given["created_at"]
             whole = tuple(connection.execute(_POSTGRESQL, given).one()) == (int(is_new), len(rows), 1)
-        case _:
-            assert_never(name)
     if not whole:
         raise Retry
 
@@ -119,10 +116,9 @@ def may_have_changed(
 ) -> bool:
     """Return whether a lesson of the agent or a shared one may have changed after those revisions.
 
-    Only SQLite looks, where that takes next to nothing; on PostgreSQL it would be a turn more.
+    It is checked on SQLite only, where that is cheap; on PostgreSQL it would be another round trip.
     """
-    name = dialect.name_of(connection)
-    match name:
+    match dialect.name_of(connection):
         case "sqlite":
             driver: Any = connection.connection.driver_connection
             given = {"project": project, "agent": agent_name, "shared": SHARED_AGENT}
@@ -130,18 +126,13 @@ def may_have_changed(
             return driver.execute(_SQLITE_CHANGED, given).fetchone() is not None
         case "postgresql":
             return True
-        case _:
-            assert_never(name)
 
 
 def revisions_of(connection: Connection, project: str) -> dict[str, int]:
-    """Return the current revision of each agent of a project, in one short turn."""
-    name = dialect.name_of(connection)
-    match name:
+    """Return the current revision of each agent of a project; on SQLite without SQLAlchemy, which takes longer."""
+    match dialect.name_of(connection):
         case "sqlite":
             driver: Any = connection.connection.driver_connection
             return dict(driver.execute(_SQLITE_REVISIONS, (project,)).fetchall())
         case "postgresql":
             return lesson_rows.revisions_of(connection, project)
-        case _:
-            assert_never(name)

@@ -35,9 +35,9 @@ WAL_BYTES_MAX: Final = 4_000_000
 WAL_CHECK_EVERY: Final = 64
 POLL_S: Final = 0.25
 GRACE_S: Final = 1.0
-"""How long a thread may take to say why it gave up, in seconds."""
+"""The time that a thread has after the deadline to report why it gave up, in seconds."""
 BUSY_S: Final = 0.5
-"""SQLite waits so long for a lock in one go; then it is asked again, until the transaction's time is over."""
+"""The time that SQLite waits for a lock in one attempt, in seconds; attempts end with the transaction's deadline."""
 
 
 class SqliteStore:
@@ -65,11 +65,11 @@ class SqliteStore:
         return await self._on_thread(self._writer, work, "BEGIN IMMEDIATE")
 
     async def write_briefly(self, work: Work[T]) -> T:
-        """Run `work` in an immediate transaction, here and now where nobody else writes. See `Store.write_briefly`.
+        """Run `work` in an immediate transaction on this thread if nobody else writes. See `Store.write_briefly`.
 
-        The interpreter's lock lets nothing else run meanwhile on another thread either, and changing there and back
-        takes a tenth of such a call's time. Where the log is to be moved into the file, work takes its turn on the
-        writer's thread, since a log begins again only when nobody writes meanwhile.
+        On another thread the interpreter's lock would let nothing else run either, and changing threads takes a tenth
+        of such a call's time. Where a checkpoint is due, work takes its turn on the writer's thread, since the log
+        starts over only when nobody writes meanwhile.
         """
         if self._path is not None and not self._checkpoint_due:
             try:
@@ -83,17 +83,32 @@ class SqliteStore:
         return await self.write(work)
 
     async def migrate(self, work: Work[T]) -> T:
-        """Run `work` in an immediate transaction without foreign keys, which a table rebuild would trip over."""
+        """Run `work` in an immediate transaction without foreign keys, which would break the rebuild of a table."""
         return await self._on_thread(self._writer, work, "BEGIN IMMEDIATE", foreign_keys=False)
 
-    def changes(self) -> _Polling:
-        """Return a stream that looks at the file's change counter. See `Store.changes`."""
-        return _Polling(self)
+    async def changes(self) -> AsyncIterator[None]:
+        """Yield when the file's change counter has changed, checked every `POLL_S`. See `Store.changes`."""
+        watching = None if self._path is None else _open(self._path)  # the counter is of commits by other connections
+        try:
+            seen = self._version(watching)
+            yield
+            while True:
+                await anyio.sleep(POLL_S)
+                if (now := self._version(watching)) != seen:
+                    seen = now
+                    yield
+        finally:
+            if watching is not None:
+                watching.close()
+
+    def _version(self, watching: sqlite3.Connection | None) -> int:
+        """Return a number that changes with each commit; in memory, where only this store commits, of its writes."""
+        return self._writes if watching is None else int(watching.execute("PRAGMA data_version").fetchone()[0])
 
     async def close(self) -> None:
         """Close all connections."""
-        self.give_up()  # who still waited for an answer has had it
-        self._checkpoint_due = True  # nothing is written here and now any more, behind the engine's back
+        self.give_up()
+        self._checkpoint_due = True  # so that `write_briefly` no longer opens the engine on this thread
         engine, self._engine = self._engine, None
         with anyio.CancelScope(shield=True):
             if engine is not None:
@@ -102,13 +117,13 @@ class SqliteStore:
         self._readers.shutdown(wait=False)
 
     def give_up(self) -> None:
-        """Wait for locks no longer. See `Store.give_up`."""
+        """Stop waiting for locks. See `Store.give_up`."""
         self._is_over = True
 
     async def _on_thread(self, pool: ThreadPoolExecutor, work: Work[T], begin: str, *, foreign_keys: bool = True) -> T:
         """Do `work` on a thread of `pool`.
 
-        A cancelled caller waits for the end, so that a transaction is whole or not there; but nobody waits for ever.
+        A cancelled caller waits for the end, so that a transaction is complete or absent, but not past its deadline.
         """
         await anyio.lowlevel.checkpoint_if_cancelled()
         until = deadline(TRANSACTION_TIMEOUT_S)
@@ -132,7 +147,7 @@ class SqliteStore:
             return self._engine
 
     def _transact(self, work: Work[T], begin: str, turn: _Turn, *, foreign_keys: bool = True) -> T:
-        """Do a transaction: again after a lost race, and while others hold the lock, until its time is over."""
+        """Do a transaction: again after a lost race, and while others hold the lock, until its deadline."""
         races = 0
         while races < ATTEMPTS:
             try:
@@ -156,7 +171,7 @@ class SqliteStore:
         raise Unavailable(_BUSY)
 
     def _unless_over(self, work: Work[T], turn: _Turn) -> Work[T]:
-        """Return work that is undone where its caller has been told meanwhile that it took too long."""
+        """Return `work`, made to fail and roll back if its caller has stopped waiting meanwhile."""
 
         def act(connection: Connection) -> T:
             result = work(connection)
@@ -180,18 +195,18 @@ class SqliteStore:
                     raw.execute("PRAGMA foreign_keys = ON")
 
     def _count_write(self) -> None:
-        """Note, after each write, whether the log is to be moved into the file: now and then, and where it is long.
+        """Decide after each write whether a checkpoint is due: every `WAL_CHECK_EVERY` writes, or when the log is long.
 
-        Its size is looked at too, since many processes may write a little each.
+        The size is checked as well because many processes may write a little each.
         """
         self._writes += 1
         if self._path is not None and (self._writes % WAL_CHECK_EVERY == 0 or _is_long(f"{self._path}-wal")):
             self._checkpoint_due = True
 
     def _checkpoint(self) -> None:
-        """Move the log into the file. One process at a time: see R1 in the README's notes on SQLite.
+        """Move the log into the file, one process at a time: see `recounts.SAFE_SQLITE`.
 
-        What goes wrong here is left to the next time: the transaction is committed.
+        Failures are left to the next checkpoint: the transaction is committed already.
         """
         with (
             contextlib.suppress(OSError, DatabaseError, PoolTimeoutError),
@@ -202,15 +217,6 @@ class SqliteStore:
                     connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
         self._checkpoint_due = False
 
-    def watched(self) -> contextlib.closing[_Watched]:
-        """Return what tells whether something was committed: a connection of its own, none where there is no file."""
-        return contextlib.closing(_Watched(None if self._path is None else _open(self._path), self))
-
-    @property
-    def writes(self) -> int:
-        """How many transactions this store has written."""
-        return self._writes
-
 
 def _is_long(log: str) -> bool:
     try:
@@ -220,7 +226,7 @@ def _is_long(log: str) -> bool:
 
 
 def _begin(raw: Any, begin: str, *, waits: bool) -> None:
-    """Say BEGIN on a driver's connection; without `waits` it fails at once where somebody else writes."""
+    """Execute `begin` on a driver's connection; without `waits` it fails at once if another connection writes."""
     if waits:
         raw.execute(begin)
         return
@@ -233,7 +239,7 @@ def _begin(raw: Any, begin: str, *, waits: bool) -> None:
 
 @dataclass(slots=True)
 class _Turn:
-    """Until when a transaction may wait, on the monotonic clock, and whether its caller waits no longer."""
+    """The deadline of a transaction, on the monotonic clock in seconds, and whether its caller has stopped waiting."""
 
     ends_at: float
     is_over: bool = False
@@ -244,39 +250,6 @@ _BUSY: Final = "The database is busy; nothing was changed. Try again in a moment
 
 class _Busy(Exception):  # a signal to try again
     """Another process holds the lock."""
-
-
-class _Watched:
-    def __init__(self, connection: sqlite3.Connection | None, store: SqliteStore) -> None:
-        self._connection = connection
-        self._store = store
-
-    def version(self) -> int:
-        """Return a number that changes when another connection has committed."""
-        if self._connection is None:
-            return self._store.writes
-        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-
-
-class _Polling:
-    def __init__(self, store: SqliteStore) -> None:
-        self._store = store
-
-    async def __aiter__(self) -> AsyncIterator[None]:
-        """Yield once at the beginning, then when the file changed, looking every quarter of a second."""
-        with self._store.watched() as watched:
-            seen = watched.version()
-            yield
-            while True:
-                await anyio.sleep(POLL_S)
-                now = watched.version()
-                if now != seen:
-                    seen = now
-                    yield
 
 
 def _make_engine(path: Path | None) -> Engine:
@@ -294,12 +267,12 @@ def _make_engine(path: Path | None) -> Engine:
                 place=str(path.parent),
             ) from error
 
-    # The driver stays in autocommit mode: `SqliteStore` says BEGIN itself, since writers need BEGIN IMMEDIATE.
+    # The driver stays in autocommit mode: `SqliteStore` begins transactions itself, since writers need BEGIN IMMEDIATE.
     return create_engine(
         "sqlite://",
         creator=lambda: _open(path),
         poolclass=QueuePool,
-        pool_size=1 if path is None else READERS + 2,  # the writer's, and one for who writes here and now
+        pool_size=1 if path is None else READERS + 2,  # the writer's, and one for `write_briefly`
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT_S,
     )
@@ -316,8 +289,8 @@ _PRAGMAS: Final = (
 
 def _open(path: Path | None) -> sqlite3.Connection:
     if path is not None:
-        with contextlib.suppress(OSError):  # SQLite says it better
-            private_files.make_file(path)  # the log and its index take the mode of the file
+        with contextlib.suppress(OSError):  # SQLite's own error is more specific
+            private_files.make_file(path)  # the log and its index get the mode of the file
     connection = sqlite3.connect(path or ":memory:", timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     try:
         for pragma in _PRAGMAS:
@@ -351,7 +324,7 @@ _SENTENCES: Final[dict[int, str]] = {
     sqlite3.SQLITE_READONLY: "The database file is read-only: make it and its folder writable.",
     sqlite3.SQLITE_CANTOPEN: "The database file cannot be opened: check that its folder exists and is writable.",
     sqlite3.SQLITE_IOERR: "The disk does not answer: check it, then try again.",
-    sqlite3.SQLITE_NOTADB: "This file is no SQLite database: name another file in `database.url`.",
+    sqlite3.SQLITE_NOTADB: "This file is not a SQLite database: name another file in `database.url`.",
     sqlite3.SQLITE_CORRUPT: "The database file is damaged: restore it from a backup, or run `lessonbook doctor`.",
     sqlite3.SQLITE_PERM: "The database file may not be opened: check its permissions.",
 }

@@ -1,6 +1,6 @@
 """The tables as queries see them. `migrations/` makes them; a test compares the two.
 
-Every table carries `project` in its key, so that rows of one project can live together on one shard.
+Every table has `project` in its key, so that the rows of one project can live on one shard.
 """
 
 from functools import cache
@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Computed,
     Double,
     ForeignKeyConstraint,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    and_,
     false,
     text,
     true,
@@ -39,6 +41,14 @@ metadata = MetaData(
 _SEVERITY_NAME = "CASE severity WHEN 4 THEN 'critical' WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END"
 
 
+def _key(*names: str) -> list[Column[Any]]:
+    return [Column(name, Text, primary_key=True) for name in names]
+
+
+def _columns(kind: Any, *names: str, default: str | None = None, nullable: bool = False) -> list[Column[Any]]:
+    return [Column(name, kind, server_default=default, nullable=nullable) for name in names]
+
+
 def _of_lesson() -> ForeignKeyConstraint:
     return ForeignKeyConstraint(["project", "lesson_id"], ["agent_lessons.project", "agent_lessons.id"])
 
@@ -50,11 +60,8 @@ def _of_run() -> ForeignKeyConstraint:
 lessons = Table(
     "agent_lessons",
     metadata,
-    Column("project", Text, primary_key=True),
-    Column("id", Text, primary_key=True),
-    Column("agent_name", Text, nullable=False),
-    Column("lesson_text", Text, nullable=False),
-    Column("rationale", Text, nullable=False),
+    *_key("project", "id"),
+    *_columns(Text, "agent_name", "lesson_text", "rationale"),
     Column("severity", SmallInteger, nullable=False),
     Column("severity_name", Text, Computed(_SEVERITY_NAME, persisted=True)),
     Column("category", Text, nullable=False),
@@ -63,30 +70,21 @@ lessons = Table(
     Column("is_active", Boolean, nullable=False),
     Column("pinned", Boolean, nullable=False, server_default=false()),
     Column("version", Integer, nullable=False, server_default="1"),
-    Column("trust", Text, nullable=False),
-    Column("author", Text, nullable=False),
+    *_columns(Text, "trust", "author"),
     Column("approved_by", Text),
     Column("provenance", Document, nullable=False),
-    Column("issue_count", Integer, nullable=False, server_default="0"),
-    Column("times_applied", Integer, nullable=False, server_default="0"),
-    Column("times_verified", Integer, nullable=False, server_default="0"),
-    Column("times_prevented", Integer, nullable=False, server_default="0"),
-    Column("effectiveness_score", Double, nullable=False),
-    Column("effect_low", Double, nullable=False),
-    Column("effect_high", Double, nullable=False),
+    *_columns(Integer, "issue_count", "times_applied", "times_verified", "times_prevented", default="0"),
+    *_columns(Double, "effectiveness_score", "effect_low", "effect_high"),
     Column("events", Integer, nullable=False, server_default="0"),
     Column("evidence", Document, nullable=False, server_default="{}"),
     Column("flags", Integer, nullable=False, server_default="0"),
     Column("status_reason", Text, nullable=False, server_default=""),
-    Column("last_seen_at", UtcDateTime),
-    Column("last_applied_at", UtcDateTime),
-    Column("expires_at", UtcDateTime),
+    *_columns(UtcDateTime, "last_seen_at", "last_applied_at", "expires_at", nullable=True),
     Column("superseded_by", Text),
     Column("content_hash", Text, nullable=False),
     Column("token_count", Integer, nullable=False),
     Column("revision", BigInteger, nullable=False, server_default="0"),
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("updated_at", UtcDateTime, nullable=False),
+    *_columns(UtcDateTime, "created_at", "updated_at"),
     Index("ix_agent_lessons_revision", "project", "agent_name", "revision"),
     Index("ix_agent_lessons_recurring", "project", "issue_count"),
     Index(
@@ -103,9 +101,7 @@ lessons = Table(
 lesson_keys = Table(
     "agent_lesson_keys",
     metadata,
-    Column("project", Text, primary_key=True),
-    Column("agent_name", Text, primary_key=True),
-    Column("key", Text, primary_key=True),
+    *_key("project", "agent_name", "key"),
     Column("lesson_id", Text, nullable=False),
     Index("ix_agent_lesson_keys_lesson", "project", "lesson_id"),
     Index("ix_agent_lesson_keys_key", "project", "key"),
@@ -116,16 +112,10 @@ lesson_keys = Table(
 lesson_versions = Table(
     "agent_lesson_versions",
     metadata,
-    Column("project", Text, primary_key=True),
-    Column("lesson_id", Text, primary_key=True),
+    *_key("project", "lesson_id"),
     Column("change", Integer, primary_key=True),
     Column("version", Integer, nullable=False),
-    Column("action", Text, nullable=False),
-    Column("principal", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("lesson_text", Text, nullable=False),
-    Column("rationale", Text, nullable=False),
+    *_columns(Text, "action", "principal", "reason", "status", "lesson_text", "rationale"),
     Column("severity", SmallInteger, nullable=False),
     Column("category", Text, nullable=False),
     Column("numbers", Document, nullable=False),
@@ -138,9 +128,7 @@ lesson_documents = Table(
     "agent_lesson_documents",
     metadata,
     Column("document_id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True),
-    Column("project", Text, nullable=False),
-    Column("lesson_id", Text, nullable=False),
-    Column("body", Text, nullable=False),
+    *_columns(Text, "project", "lesson_id", "body"),
     Index("uq_agent_lesson_documents_lesson", "project", "lesson_id", unique=True),
     _of_lesson(),
     comment="What full-text search reads: a lesson's text, its keys, and the issues behind it",
@@ -149,9 +137,7 @@ lesson_documents = Table(
 lesson_vectors = Table(
     "agent_lesson_vectors",
     metadata,
-    Column("project", Text, primary_key=True),
-    Column("lesson_id", Text, primary_key=True),
-    Column("model", Text, primary_key=True),
+    *_key("project", "lesson_id", "model"),
     Column("text_hash", Text, nullable=False),
     Column("revision", BigInteger, nullable=False),
     Column("vector", LargeBinary, nullable=False),
@@ -164,9 +150,7 @@ lesson_vectors = Table(
 lesson_flags = Table(
     "agent_lesson_flags",
     metadata,
-    Column("project", Text, primary_key=True),
-    Column("lesson_id", Text, primary_key=True),
-    Column("principal", Text, primary_key=True),
+    *_key("project", "lesson_id", "principal"),
     Column("reason", Text, nullable=False),
     Column("run_id", Text),
     Column("flagged_at", UtcDateTime, nullable=False),
@@ -176,8 +160,7 @@ lesson_flags = Table(
 revisions = Table(
     "agent_revisions",
     metadata,
-    Column("project", Text, primary_key=True),
-    Column("agent_name", Text, primary_key=True),
+    *_key("project", "agent_name"),
     Column("revision", BigInteger, nullable=False),
     comment="One counter per agent; a changed lesson carries its value, so that readers fetch only what is new",
 )
@@ -185,8 +168,7 @@ revisions = Table(
 agent_names = Table(
     "agent_names",
     metadata,
-    Column("project", Text, primary_key=True),
-    Column("agent_name", Text, primary_key=True),
+    *_key("project", "agent_name"),
     Column("given_by", Text, nullable=False),
     Column("added_at", UtcDateTime, nullable=False),
     comment="Names that are agents though the roster has them not: added, given to a server, written for, imported",
@@ -195,10 +177,8 @@ agent_names = Table(
 runs = Table(
     "agent_runs",
     metadata,
-    Column("project", Text, primary_key=True),
-    Column("run_id", Text, primary_key=True),
-    Column("agent_name", Text, nullable=False),
-    Column("principal", Text, nullable=False),
+    *_key("project", "run_id"),
+    *_columns(Text, "agent_name", "principal"),
     Column("holdout", Boolean, nullable=False, server_default=false()),
     Column("p_holdout", Double, nullable=False, server_default="0"),
     Column("issues", Integer, nullable=False, server_default="0"),
@@ -212,9 +192,7 @@ runs = Table(
 deliveries = Table(
     "agent_lesson_deliveries",
     metadata,
-    Column("project", Text, primary_key=True),
-    Column("run_id", Text, primary_key=True),
-    Column("lesson_id", Text, primary_key=True),
+    *_key("project", "run_id", "lesson_id"),
     Column("agent_name", Text, nullable=False),
     Column("eligible", Boolean, nullable=False, server_default=true()),
     Column("shown", Boolean, nullable=False),
@@ -230,17 +208,12 @@ deliveries = Table(
     comment="Append-only: a lesson was eligible in a run, and shown or withheld; committed before the answer",
 )
 
-delivery_folds = Table(
+delivery_days = Table(
     "agent_delivery_folds",
     metadata,
-    Column("project", Text, primary_key=True),
-    Column("agent_name", Text, primary_key=True),
-    Column("lesson_id", Text, primary_key=True),
-    Column("day", Text, primary_key=True),
-    Column("deliveries", Integer, nullable=False),
-    Column("shown", Integer, nullable=False),
-    Column("randomised", Integer, nullable=False, server_default="0"),
-    Column("randomised_shown", Integer, nullable=False, server_default="0"),
+    *_key("project", "agent_name", "lesson_id", "day"),
+    *_columns(Integer, "deliveries", "shown"),
+    *_columns(Integer, "randomised", "randomised_shown", default="0"),
     Column("last_delivered_at", UtcDateTime, nullable=False),
     Index("ix_agent_delivery_folds_lesson", "project", "lesson_id", "day"),
     comment="Deliveries counted by day, up to each project's mark in agent_delivery_marks",
@@ -249,14 +222,10 @@ delivery_folds = Table(
 delivery_weeks = Table(
     "agent_delivery_weeks",
     metadata,
-    Column("project", Text, primary_key=True),
-    Column("agent_name", Text, primary_key=True),
+    *_key("project", "agent_name"),
     Column("week", Integer, primary_key=True),
-    Column("lesson_id", Text, primary_key=True),
-    Column("deliveries", Integer, nullable=False),
-    Column("shown", Integer, nullable=False),
-    Column("randomised", Integer, nullable=False),
-    Column("randomised_shown", Integer, nullable=False),
+    *_key("lesson_id"),
+    *_columns(Integer, "deliveries", "shown", "randomised", "randomised_shown"),
     Column("last_delivered_at", UtcDateTime, nullable=False),
     Index("ix_agent_delivery_weeks_lesson", "project", "lesson_id"),
     comment="Deliveries counted by week (since 1970-01-01), up to each project's mark in agent_delivery_marks",
@@ -265,20 +234,10 @@ delivery_weeks = Table(
 activity_days = Table(
     "agent_activity_days",
     metadata,
-    Column("project", Text, primary_key=True),
-    Column("agent_name", Text, primary_key=True),
-    Column("day", Text, primary_key=True),
-    Column("runs", Integer, nullable=False, server_default="0"),
-    Column("measured_runs", Integer, nullable=False, server_default="0"),
-    Column("held_out_runs", Integer, nullable=False, server_default="0"),
-    Column("deliveries", Integer, nullable=False, server_default="0"),
-    Column("shown", Integer, nullable=False, server_default="0"),
-    Column("withheld", Integer, nullable=False, server_default="0"),
+    *_key("project", "agent_name", "day"),
+    *_columns(Integer, "runs", "measured_runs", "held_out_runs", "deliveries", "shown", "withheld", default="0"),
     Column("tokens", BigInteger, nullable=False, server_default="0"),
-    Column("issues", Integer, nullable=False, server_default="0"),
-    Column("applications", Integer, nullable=False, server_default="0"),
-    Column("verified", Integer, nullable=False, server_default="0"),
-    Column("prevented", Integer, nullable=False, server_default="0"),
+    *_columns(Integer, "issues", "applications", "verified", "prevented", default="0"),
     Column("last_at", UtcDateTime, nullable=False),
     comment="What each agent did in a day: applications always, the rest up to the mark in agent_delivery_marks",
 )
@@ -286,20 +245,16 @@ activity_days = Table(
 evidence = Table(
     "agent_evidence",
     metadata,
-    Column("project", Text, primary_key=True),
-    Column("agent_name", Text, primary_key=True),
+    *_key("project", "agent_name"),
     Column("effect", Document, nullable=False),
-    Column("served_issues", BigInteger, nullable=False, server_default="0"),
-    Column("served_squares", BigInteger, nullable=False, server_default="0"),
-    Column("held_out_issues", BigInteger, nullable=False, server_default="0"),
-    Column("held_out_squares", BigInteger, nullable=False, server_default="0"),
+    *_columns(BigInteger, "served_issues", "served_squares", "held_out_issues", "held_out_squares", default="0"),
     comment="Each agent's events added up, and the issues of its measured runs and those held out (and squares)",
 )
 
 service_stops = Table(
     "agent_service_stops",
     metadata,
-    Column("project", Text, primary_key=True),
+    *_key("project"),
     Column("stopped", Boolean, nullable=False),
     Column("reason", Text, nullable=False),
     Column("numbers", Document, nullable=False),
@@ -311,29 +266,23 @@ service_stops = Table(
 delivery_marks = Table(
     "agent_delivery_marks",
     metadata,
-    Column("project", Text, primary_key=True),
+    *_key("project"),
     Column("folded_before", UtcDateTime, nullable=False),
 )
 
 issues = Table(
     "agent_issues",
     metadata,
-    Column("project", Text, primary_key=True),
-    Column("id", Text, primary_key=True),
-    Column("agent_name", Text, nullable=False),
-    Column("description", Text, nullable=False),
+    *_key("project", "id"),
+    *_columns(Text, "agent_name", "description"),
     Column("severity", SmallInteger, nullable=False),
     Column("category", Text, nullable=False),
     Column("file", Text, nullable=False, server_default=""),
     Column("line", Integer),
     Column("rule_id", Text, nullable=False, server_default=""),
-    Column("source", Text, nullable=False),
-    Column("evidence", Text, nullable=False),
-    Column("principal", Text, nullable=False),
-    Column("run_id", Text),
-    Column("lesson_id", Text),
-    Column("action", Text, nullable=False),
-    Column("reason", Text, nullable=False),
+    *_columns(Text, "source", "evidence", "principal"),
+    *_columns(Text, "run_id", "lesson_id", nullable=True),
+    *_columns(Text, "action", "reason"),
     Column("score", Double),
     Column("runner_up", Text),
     Column("runner_up_score", Double),
@@ -355,17 +304,11 @@ issues = Table(
 applications = Table(
     "agent_lesson_applications",
     metadata,
-    Column("project", Text, primary_key=True),
-    Column("run_id", Text, primary_key=True),
-    Column("lesson_id", Text, primary_key=True),
-    Column("agent_name", Text, nullable=False),
-    Column("principal", Text, nullable=False),
+    *_key("project", "run_id", "lesson_id"),
+    *_columns(Text, "agent_name", "principal"),
     Column("by_coin", Boolean, nullable=False, server_default=false()),
-    Column("self_report", Boolean),
-    Column("verdict", Boolean),
-    Column("verdict_source", Text),
-    Column("verdict_evidence", Text),
-    Column("verdict_by", Text),
+    *_columns(Boolean, "self_report", "verdict", nullable=True),
+    *_columns(Text, "verdict_source", "verdict_evidence", "verdict_by", nullable=True),
     Column("verdict_at", UtcDateTime),
     Column("notes", Text, nullable=False, server_default=""),
     Column("applied_at", UtcDateTime, nullable=False),
@@ -378,19 +321,10 @@ applications = Table(
 refinement_runs = Table(
     "agent_refinement_runs",
     metadata,
-    Column("project", Text, primary_key=True),
-    Column("id", Text, primary_key=True),
-    Column("principal", Text, nullable=False),
-    Column("source", Text, nullable=False),
-    Column("refiner", Text, nullable=False),
-    Column("model", Text, nullable=False, server_default=""),
-    Column("prompt_hash", Text, nullable=False, server_default=""),
-    Column("issues", Integer, nullable=False),
-    Column("created", Integer, nullable=False),
-    Column("merged", Integer, nullable=False),
-    Column("pending", Integer, nullable=False),
-    Column("quarantined", Integer, nullable=False),
-    Column("rejected", Integer, nullable=False),
+    *_key("project", "id"),
+    *_columns(Text, "principal", "source", "refiner"),
+    *_columns(Text, "model", "prompt_hash", default=""),
+    *_columns(Integer, "issues", "created", "merged", "pending", "quarantined", "rejected"),
     Column("tokens", Integer, nullable=False, server_default="0"),
     Column("cost_usd", Double, nullable=False, server_default="0"),
     Column("duration_ms", Double, nullable=False),
@@ -401,16 +335,12 @@ refinement_runs = Table(
 audit_log = Table(
     "audit_log",
     metadata,
-    Column("project", Text, primary_key=True),
-    Column("writer", Text, primary_key=True),
+    *_key("project", "writer"),
     Column("seq", BigInteger, primary_key=True),
-    Column("principal", Text, nullable=False),
-    Column("action", Text, nullable=False),
-    Column("subject", Text, nullable=False),
+    *_columns(Text, "principal", "action", "subject"),
     Column("details", Document, nullable=False),
     Column("logged_at", UtcDateTime, nullable=False),
-    Column("previous_hash", Text, nullable=False),
-    Column("hash", Text, nullable=False),
+    *_columns(Text, "previous_hash", "hash"),
     Index("ix_audit_log_time", "project", "logged_at"),
     Index("ix_audit_log_subject", "project", "subject"),
 )
@@ -418,8 +348,7 @@ audit_log = Table(
 audit_heads = Table(
     "audit_heads",
     metadata,
-    Column("project", Text, primary_key=True),
-    Column("writer", Text, primary_key=True),
+    *_key("project", "writer"),
     Column("seq", BigInteger, nullable=False),
     Column("hash", Text, nullable=False),
     comment="Where each chain of audit_log ends, so that a cut-off tail shows",
@@ -428,10 +357,7 @@ audit_heads = Table(
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
-    Column("project", Text, primary_key=True),
-    Column("principal", Text, primary_key=True),
-    Column("tool", Text, primary_key=True),
-    Column("key", Text, primary_key=True),
+    *_key("project", "principal", "tool", "key"),
     Column("request_hash", Text, nullable=False),
     Column("answer", Document, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
@@ -441,20 +367,30 @@ idempotency_keys = Table(
 secrets = Table(
     "server_secrets",
     metadata,
-    Column("name", Text, primary_key=True),
+    *_key("name"),
     Column("value", Text, nullable=False),
     comment="Random keys shared by all replicas: what delimiters and coins are derived from",
 )
 
 STATS_VIEW = "agent_learning_stats"
-"""One row per project and agent, always current; see the second migration."""
+"""The view of figures, a row per project and agent; see the second migration."""
+
+
+def in_project(table: Table, project: Any, **values: Any) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of a project's rows whose columns have these values."""
+    return (table.c.project == project, *(table.c[name] == value for name, value in values.items()))
+
+
+def joined(one: Table, other: Table, *columns: str) -> ColumnElement[bool]:
+    """Return the condition of rows of two tables that agree in their project and these columns."""
+    return and_(*(one.c[name] == other.c[name] for name in ("project", *columns)))
 
 
 @cache
 def whole_metadata() -> MetaData:
-    """Return the tables with their indexes over some rows only, which nothing but a comparison asks for.
+    """Return the tables with their partial indexes, for a comparison with the database.
 
-    Those load SQLAlchemy's dialect of either database, and the one that is not used takes 3 MB.
+    Partial indexes load SQLAlchemy's dialects of both databases, and the one that is not used takes 3 MB.
     """
     columns, events, pending = issues.c, "is_event", "action = 'pending'"
     of_agent = (columns.project, columns.agent_name, columns.created_at)

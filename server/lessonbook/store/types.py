@@ -9,7 +9,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware moment in UTC. Naive values are refused: they would mean a different moment on each machine."""
+    """An aware moment in UTC. Naive values are refused: they would be another moment on each machine."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -34,7 +34,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 def sqlite_moment(moment: datetime) -> str:
-    """Return an aware moment as SQLAlchemy stores it on SQLite, where SQL is said without it."""
+    """Return an aware moment as SQLAlchemy stores it on SQLite, for statements that bypass SQLAlchemy."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
@@ -45,7 +45,7 @@ class Document(TypeDecorator[Any]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Return the type that the database has for it."""
+        """Return the database's own type."""
         if dialect.name == "postgresql":
             from sqlalchemy.dialects.postgresql import JSONB  # noqa: PLC0415  # 3 MB that SQLite does not need
 

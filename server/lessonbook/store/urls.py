@@ -51,7 +51,7 @@ def parse_address(url: str) -> Address:
 
 
 def without_password(url: str) -> str:
-    """Return `url` fit to be shown: asterisks for its password, wherever it stands and however it is written."""
+    """Return `url` with asterisks for its password, in the authority or the parameters."""
     user, at, place = url.rpartition("@")
     shown = re.sub(r"(://[^:@]*):.*", r"\1:***", user, count=1, flags=re.DOTALL) + at + place
     return re.sub(r"([?&](?:ssl)?password=)[^&]*", r"\1***", shown, flags=re.IGNORECASE)

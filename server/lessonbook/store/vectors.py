@@ -1,22 +1,20 @@
 """Queries about the vectors that an embedding model gave lessons."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, and_, delete, func, or_, select, tuple_
+from sqlalchemy import Connection, and_, delete, func, or_, select, tuple_, update
 
 from lessonbook.domain.lesson_status import TOMBSTONES
 from lessonbook.store import dialect
 from lessonbook.store.lessons import hold_agents
-from lessonbook.store.tables import lesson_documents, lesson_vectors, lessons
+from lessonbook.store.tables import in_project, lesson_documents, lesson_vectors, lessons
 from lessonbook.store.types import Row
 
 
-@dataclass(frozen=True, slots=True)
-class Unembedded:
-    """A lesson whose vector is missing, or older than its last change; `text_hash` is that of the text it is of."""
+class Unembedded(NamedTuple):
+    """A lesson whose vector is missing or older than its last change; `text_hash` is of the text that was embedded."""
 
     lesson_id: str
     revision: int
@@ -33,23 +31,17 @@ class LessonVector(NamedTuple):
 
 
 def unembedded(connection: Connection, project: str, model: str, most: int) -> list[Unembedded]:
-    """Return lessons that `model` has not embedded as they are now, at most `most`."""
+    """Return lessons that `model` has not embedded as they are now, at most `most`, the longest unchanged first."""
+    documents, vectors = (
+        and_(*in_project(table, lessons.c.project, lesson_id=lessons.c.id))
+        for table in (lesson_documents, lesson_vectors)
+    )
     query = (
         select(lessons.c.id, lessons.c.revision, lesson_documents.c.body, lesson_vectors.c.text_hash)
-        .join(
-            lesson_documents,
-            and_(lesson_documents.c.project == lessons.c.project, lesson_documents.c.lesson_id == lessons.c.id),
-        )
-        .outerjoin(
-            lesson_vectors,
-            and_(
-                lesson_vectors.c.project == lessons.c.project,
-                lesson_vectors.c.lesson_id == lessons.c.id,
-                lesson_vectors.c.model == model,
-            ),
-        )
+        .join(lesson_documents, documents)
+        .outerjoin(lesson_vectors, and_(vectors, lesson_vectors.c.model == model))
         .where(
-            lessons.c.project == project,
+            *in_project(lessons, project),
             lessons.c.status.not_in(TOMBSTONES),
             lesson_documents.c.body != "",
             or_(lesson_vectors.c.revision.is_(None), lesson_vectors.c.revision < lessons.c.revision),
@@ -61,8 +53,8 @@ def unembedded(connection: Connection, project: str, model: str, most: int) -> l
 
 
 def hold(connection: Connection, project: str, lesson_ids: Sequence[str]) -> dict[str, int]:
-    """Return the revisions of those lessons that have not ended, and let nobody change them before the commit."""
-    of_lessons = (lessons.c.project == project, lessons.c.id.in_(sorted(lesson_ids)))
+    """Hold the agents of these lessons, and return the revisions of those that are not tombstones, by lesson id."""
+    of_lessons = (*in_project(lessons, project), lessons.c.id.in_(sorted(lesson_ids)))
     agents = connection.execute(select(lessons.c.agent_name).where(*of_lessons).distinct()).scalars()
     hold_agents(connection, project, list(agents))
     query = select(lessons.c.id, lessons.c.revision).where(*of_lessons, lessons.c.status.not_in(TOMBSTONES))
@@ -70,48 +62,38 @@ def hold(connection: Connection, project: str, lesson_ids: Sequence[str]) -> dic
 
 
 def forget_ended(connection: Connection, project: str) -> None:
-    """Delete the vectors of lessons that are rejected, deleted or superseded, whatever the model."""
-    ended = select(lessons.c.id).where(lessons.c.project == project, lessons.c.status.in_(TOMBSTONES))
-    named = tuple_(*lesson_vectors.primary_key.columns)
-    theirs = select(*lesson_vectors.primary_key.columns).where(
-        lesson_vectors.c.project == project, lesson_vectors.c.lesson_id.in_(ended)
-    )
-    # What somebody else is just deleting or writing is left to them, or to the next time.
-    connection.execute(delete(lesson_vectors).where(named.in_(theirs.with_for_update(skip_locked=True))))
+    """Delete the vectors, of any model, of lessons that are tombstones."""
+    ended = select(lessons.c.id).where(*in_project(lessons, project), lessons.c.status.in_(TOMBSTONES))
+    key = lesson_vectors.primary_key.columns
+    theirs = select(*key).where(*in_project(lesson_vectors, project), lesson_vectors.c.lesson_id.in_(ended))
+    # Rows that another transaction is writing are left for the next call.
+    connection.execute(delete(lesson_vectors).where(tuple_(*key).in_(theirs.with_for_update(skip_locked=True))))
 
 
 def count(connection: Connection, project: str, model: str) -> int:
     """Return how many lessons of a project `model` has embedded."""
-    of_model = (lesson_vectors.c.project == project, lesson_vectors.c.model == model)
-    return connection.execute(select(func.count()).select_from(lesson_vectors).where(*of_model)).scalar_one()
+    query = select(func.count()).select_from(lesson_vectors).where(*in_project(lesson_vectors, project, model=model))
+    return connection.execute(query).scalar_one()
 
 
 def put(connection: Connection, rows: Sequence[Row]) -> None:
-    """Write vectors in place of those there were."""
+    """Write vectors, replacing existing ones."""
     if rows:
         replaced = ("text_hash", "revision", "vector", "embedded_at")
         connection.execute(dialect.upsert(dialect.name_of(connection), lesson_vectors, replaced=replaced), rows)
 
 
 def touch(connection: Connection, project: str, model: str, revisions: Sequence[tuple[str, int]]) -> None:
-    """Note that vectors are right for later revisions, too, given by lesson id."""
+    """Set the revisions, given by lesson id, of vectors whose text has not changed."""
     for lesson_id, revision in revisions:
-        connection.execute(
-            lesson_vectors.update()
-            .where(
-                lesson_vectors.c.project == project,
-                lesson_vectors.c.lesson_id == lesson_id,
-                lesson_vectors.c.model == model,
-            )
-            .values(revision=revision)
-        )
+        key = in_project(lesson_vectors, project, lesson_id=lesson_id, model=model)
+        connection.execute(update(lesson_vectors).where(*key).values(revision=revision))
 
 
 def since(connection: Connection, project: str, model: str, moment: datetime | None) -> list[LessonVector]:
-    """Return the vectors embedded at `moment` or later, or all."""
-    query = select(lesson_vectors.c.lesson_id, lesson_vectors.c.vector, lesson_vectors.c.embedded_at).where(
-        lesson_vectors.c.project == project, lesson_vectors.c.model == model
-    )
+    """Return the vectors embedded at `moment` or later; None: all."""
+    columns = (lesson_vectors.c[name] for name in LessonVector._fields)
+    query = select(*columns).where(*in_project(lesson_vectors, project, model=model))
     if moment is not None:
         query = query.where(lesson_vectors.c.embedded_at >= moment)
     return [LessonVector(*row) for row in connection.execute(query)]

@@ -1,4 +1,4 @@
-"""Queries about how much came in, from whom and of what."""
+"""Queries about the volume of reports, by principal and lesson."""
 
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -33,14 +33,14 @@ _AGENTS: Final = text(  # one step down the index for each agent, however many i
 
 
 class Written(NamedTuple):
-    """How many issues a principal has reported, and how many lessons were made of them."""
+    """The number of issues that a principal has reported, and of lessons that were made of them."""
 
     issues: int
     lessons: int
 
 
 class Share(NamedTuple):
-    """A principal's issues that joined one lesson, or none: how many, how many different ones, how many of late."""
+    """A principal's issues of one lesson, or without one: all, different ones by fingerprint, and the latest."""
 
     principal: str
     lesson_id: str | None
@@ -50,14 +50,14 @@ class Share(NamedTuple):
 
 
 def written_since(connection: Connection, project: str, principal: str, since: datetime) -> Written:
-    """Return what a principal has written since then."""
+    """Return the volume of a principal's reports since a moment."""
     known = {"project": project, "principal": principal, "since": since}
     found, made = connection.execute(_WRITTEN, known).one()
     return Written(int(found), int(made))
 
 
 def shares_since(connection: Connection, project: str, since: datetime, lately: datetime) -> list[Share]:
-    """Return how the issues reported since then are spread, and how many of them are from after `lately`."""
+    """Return the issues reported since a moment by principal and lesson; `lately` counts those from that moment on."""
     agents = list(connection.execute(_AGENTS, {"project": project}).scalars())
     query = (
         select(

@@ -176,7 +176,7 @@ async def test_deliveries_do_not_move_a_match(loop, agent: Caller, qa: Caller) -
 async def test_a_weakness_told_in_plain_words_brings_the_curated_lesson(loop, agent: Caller) -> None:
     (line,) = (await loop.report(agent, "SQL injection via the sort column of the report")).issues
     assert line.action == "created"
-    assert "Its words tell CWE-89" in line.reason
+    assert "Its words describe CWE-89" in line.reason
     lesson = await loop.lesson(line.lesson_id)
     assert (lesson.trust, lesson.status, lesson.category) == ("curated", "probation", "security")
     (again,) = (await loop.report(agent, {"description": "CWE-89 in the export", "severity": "low"})).issues
@@ -259,7 +259,7 @@ async def test_a_weakness_told_again_in_quite_other_words_joins_the_lesson_that_
     (first,) = (await loop.report(agent, "SQL injection via the sort column of the report")).issues
     (again,) = (await loop.report(agent, "SQLi in login")).issues
     assert (again.action, again.lesson_id) == ("merged", first.lesson_id)
-    assert "by what its words tell, CWE-89" in again.reason
+    assert "by what its words describe, CWE-89" in again.reason
     assert 0.5 < (await issue_of(loop, again.issue_id))["score"] < 1
 
 

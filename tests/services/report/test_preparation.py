@@ -125,11 +125,11 @@ def test_any_text_can_be_prepared(description: str, rule_id: str, lesson: str, f
 
 def test_the_words_of_an_issue_that_names_a_rule_tell_no_weakness_beside_it() -> None:
     words = "SQL injection via the sort column of the report"
-    told = ready(words).told
+    told = ready(words).described
     assert told is not None
     assert (told.cwe, told.is_chief) == ("CWE-89", True)
     for rule_id in ("tool:X1", "B608"):
-        assert ready(words, rule_id=rule_id).told is None
+        assert ready(words, rule_id=rule_id).described is None
     assert ready(words, rule_id="tool:X1").offer is None
 
 
@@ -140,7 +140,7 @@ def test_a_rule_in_the_words_counts_where_no_rule_is_named_beside_them() -> None
 
 
 def test_a_weakness_that_a_lesson_answers_to_beside_others_is_not_its_chief_one() -> None:
-    told = ready("Absolute path in the upload name is accepted").told
+    told = ready("Absolute path in the upload name is accepted").described
     assert told is not None
     assert (told.cwe, told.rule.keys[0], told.is_chief) == ("CWE-36", "CWE-22", False)
 
@@ -159,7 +159,7 @@ def test_a_scanners_text_that_repeats_the_finding_is_no_rule() -> None:
 
 def test_a_weakness_that_is_told_is_as_severe_as_the_catalogue_says() -> None:
     found, rule = ready("Zip slip"), CATALOGUE.find("CWE-22")
-    assert found.told is not None
+    assert found.described is not None
     assert (found.severity, found.category) == (rule.severity, rule.category)
     assert ready("Zip slip", severity="low").severity == "low"
 

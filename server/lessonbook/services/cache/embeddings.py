@@ -1,6 +1,6 @@
-"""Semantic search: lessons embedded in the background, queries compared with them in memory.
+"""Semantic search: lessons are embedded in the background, queries are compared with them in memory.
 
-Where no model is configured, or it fails, search goes on by words.
+Without a configured model, or while it fails, search is by words alone.
 """
 
 import hashlib
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 
 BATCH_TIMEOUT_S: Final = 120.0
 PAUSE_S: Final = 60.0
-"""After a failure queries are answered by words alone for so long, then tried again."""
+"""Seconds after a failure during which the model is not tried again."""
 PROJECTS_MAX: Final = 16
 _OVERLAP: Final = timedelta(minutes=1)
-"""Vectors of transactions that began earlier may show later."""
+"""How far back vectors are read again: one of a transaction that began earlier may be committed later."""
 log = logging.getLogger(__name__)
 
 Similar = Mapping[str, float]
-"""Cosines between a query and lessons, by lesson id; empty where there is no model or it fails."""
+"""Cosines between a query and lessons, by lesson id; empty without a model, or if it fails."""
 
 
 class _News(NamedTuple):
-    """Vectors by lesson id, all there are or those that are new, and when the latest was made."""
+    """Vectors by lesson id, all of them or the new ones, and the moment from which to read the next time."""
 
     vectors: dict[str, bytes]
     is_all: bool
@@ -46,9 +46,9 @@ class _News(NamedTuple):
 
 
 class _Vectors:
-    """The vectors of one project in one matrix, kept fresh by when they were made and how many there are.
+    """The vectors of one project in one matrix, kept fresh by their times and their number.
 
-    It is read on a worker's thread and changed on the event loop's alone, where it is compared.
+    `news` may run on a worker's thread; the other methods run on the event loop's thread alone.
     """
 
     def __init__(self, project: str, model: str) -> None:
@@ -63,7 +63,7 @@ class _Vectors:
         return len(self._known)
 
     def news(self, connection: Connection) -> _News:
-        """Return what was embedded since the last call; everything where some were forgotten or came late."""
+        """Return the vectors made since the last call; all of them if some were deleted or came late."""
         rows = vector_rows.since(connection, self._project, self._model, self._since)
         known = len(self._known.keys() | {row.lesson_id for row in rows})
         is_all = self._since is None or known != vector_rows.count(connection, self._project, self._model)
@@ -74,7 +74,7 @@ class _Vectors:
         return _News({row.lesson_id: row.vector for row in rows}, is_all, since)
 
     def take(self, news: _News) -> None:
-        """Know what `news` tell."""
+        """Add or replace vectors."""
         known = news.vectors if news.is_all else self._known | news.vectors
         if known != self._known:
             self._known, self._matrix = known, None
@@ -84,7 +84,7 @@ class _Vectors:
         """Return the cosine between `vector` and each lesson's.
 
         Raises:
-            EmbeddingFailed: the model gives vectors of another length than before.
+            EmbeddingFailed: the model's vectors have another length than the stored ones.
         """
         import numpy as np  # noqa: PLC0415  # only where a model is configured
 
@@ -92,12 +92,12 @@ class _Vectors:
             self._lesson_ids = list(self._known)
             lengths = set(map(len, self._known.values()))
             if len(lengths) > 1:
-                raise EmbeddingFailed("stored vectors are of several lengths: name the model anew")
+                raise EmbeddingFailed("stored vectors are of several lengths: give the model another name")
             self._matrix = np.frombuffer(b"".join(self._known.values()), dtype="<f4").reshape(len(self._known), -1)
-        asked = np.frombuffer(vector, dtype="<f4")
-        if len(asked) != self._matrix.shape[1]:
-            raise EmbeddingFailed(f"the model gives {len(asked)} numbers where it gave {self._matrix.shape[1]} before")
-        return dict(zip(self._lesson_ids, map(float, self._matrix @ asked), strict=True))
+        query = np.frombuffer(vector, dtype="<f4")
+        if len(query) != self._matrix.shape[1]:
+            raise EmbeddingFailed(f"the model gives {len(query)} numbers where it gave {self._matrix.shape[1]} before")
+        return dict(zip(self._lesson_ids, map(float, self._matrix @ query), strict=True))
 
 
 class Semantic:
@@ -108,19 +108,19 @@ class Semantic:
         self._store = store
         self._now = now
         self.trouble = ""
-        """Why search goes by words alone now; empty while all is well."""
+        """Why search is by words alone now; empty while the model works."""
         self._embedder: Embedder | None = None
         self._resting_until: datetime | None = None
         self._vectors: LRUCache[str, _Vectors] = LRUCache(PROJECTS_MAX)
 
     @property
     def name(self) -> str:
-        """Which model vectors are of: those of another are never compared with them."""
+        """The key of the model's vectors: vectors of different models are never compared."""
         return f"{self.settings.base_url} {self.settings.model}".strip()
 
     @property
     def embedder(self) -> Embedder | None:
-        """The model, opened when first needed; None where there is none, or it cannot be opened, which is told once."""
+        """The model, opened at first use; None without one, or if it cannot be opened, which is logged once."""
         if self._embedder is None and self.settings.model and not self.trouble:
             try:
                 self._embedder = open_embedder(self.settings)
@@ -129,7 +129,7 @@ class Semantic:
         return self._embedder
 
     async def similar(self, project: str, query: str) -> Similar:
-        """Return how like a query the embedded lessons of a project are; empty where that cannot be told in time."""
+        """Return the cosines between a query and a project's lessons; empty if the model does not answer in time."""
         now = self._now()
         embedder = self.embedder
         if embedder is None or not query.strip() or (self._resting_until is not None and now < self._resting_until):
@@ -148,14 +148,11 @@ class Semantic:
         return similar
 
     def _held(self, project: str) -> _Vectors:
-        """Return the vectors of a project, those of the least recently asked given up."""
-        held = self._vectors.get(project)
-        if held is None:
-            held = self._vectors[project] = _Vectors(project, self.name)
-        return held
+        """Return the vectors of a project; those of the project used least recently are dropped."""
+        return self._vectors.setdefault(project, _Vectors(project, self.name))
 
     async def checked(self) -> str:
-        """Try the configured model, if there is one, and return why it cannot be used, or nothing."""
+        """Try the configured model, and return why it cannot be used; empty if it can, or if there is none."""
         embedder = self.embedder
         if embedder is not None:
             try:
@@ -165,9 +162,9 @@ class Semantic:
         return f"lessons are found by words alone: {self.trouble}" if self.trouble else ""
 
     async def embed_missing(self, project: str) -> int:
-        """Embed the lessons that changed, a batch after the other, and return how many were embedded.
+        """Embed the lessons that changed, batch by batch, and return how many were embedded.
 
-        No transaction is open while the model works. Vectors of lessons that ended meanwhile are forgotten.
+        No transaction is open while the model works. Vectors of tombstones are deleted.
         """
         done = 0
         if self.settings.model:
@@ -207,7 +204,7 @@ class Semantic:
         return len(rows)
 
     def _fail(self, reason: str, now: datetime | None) -> None:
-        """Rest for a while, and tell why, once until it works again."""
+        """Pause the model, and log why, once until it works again."""
         if reason != self.trouble:
             log.warning("lessons are found by words alone: %s", reason)
         self.trouble = reason
@@ -215,7 +212,7 @@ class Semantic:
 
 
 def _write(connection: Connection, *, project: str, model: str, rows: list[Row], same: list[tuple[str, int]]) -> None:
-    """Write vectors, but not of lessons that changed or went while the model worked."""
+    """Write vectors, except of lessons that changed or became tombstones while the model worked."""
     current = vector_rows.hold(connection, project, [row["lesson_id"] for row in rows] + [name for name, _ in same])
     vector_rows.put(connection, [row for row in rows if current.get(row["lesson_id"]) == row["revision"]])
     vector_rows.touch(connection, project, model, same)

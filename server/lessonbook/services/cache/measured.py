@@ -1,13 +1,14 @@
-"""Measure: what is known of an agent's lessons by evidence, held in memory, and whether a coin is tossed at all.
+"""The evidence on an agent's lessons, held in memory, and whether a coin is tossed for the agent at all.
 
-Counts of deliveries never touch a lesson's row, so they are read anew every now and then; events and verdicts
-come with the lesson itself, as soon as they are there.
+Counts of deliveries are not in a lesson's row, so they are read again from time to time; events and verdicts come with
+the lesson itself.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import nlargest
+from operator import attrgetter
 from typing import Final, Literal
 
 from sqlalchemy import Connection
@@ -30,19 +31,19 @@ Mode = Literal["auto", "curated", "measured"]
 RUNS_MIN: Final = 200
 EVENTS_MIN: Final = 10
 WITHIN_DAYS: Final = 90
-"""In `auto`, a coin is tossed for agents with so many runs, and so many independent issues in them, in that time."""
+"""In `auto`, a coin is tossed for agents with `RUNS_MIN` runs and `EVENTS_MIN` verified events in that many days."""
 
 KNOWN_WEEKS: Final = 104
-"""Deliveries older than that tell nothing of a lesson as it is now."""
+"""Deliveries older than this are not read: they are not evidence of a lesson as it is now."""
 REFRESH_S: Final = 60.0
-"""How old may be what is known of the agent: whether a coin is tossed, whether serving is stopped."""
+"""Maximum age of the agent's state (whether a coin is tossed, whether serving is stopped), in seconds."""
 RECOUNT_S: Final = 900.0
-"""How old may be what is known of each lesson's deliveries, which takes longer to read."""
+"""Maximum age of the counts of each lesson's deliveries, which take longer to read, in seconds."""
 FITTED_MAX: Final = 200
-"""A population's prior is fitted to so many lessons, those with the most events."""
+"""The most lessons that a population's prior is fitted to: those with the most events."""
 
 FLAGS_MIN: Final = 2
-"""Flags by fewer principals than these change nothing in how often a lesson is shown: one caller hides nothing."""
+"""Flags by fewer principals do not change how often a lesson is shown: one caller must not hide a lesson."""
 
 ALWAYS: Final = Certain(p_show=1.0)
 NEVER: Final = Certain(p_show=0.0)
@@ -50,7 +51,7 @@ NEVER: Final = Certain(p_show=0.0)
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """How much evidence an agent has brought lately, and whether that is enough for a coin."""
+    """An agent's recent runs and verified events, and whether they are enough for a coin."""
 
     mode: Mode
     runs: int
@@ -68,7 +69,7 @@ class Readiness:
                 return self.runs >= RUNS_MIN and self.events >= EVENTS_MIN
 
     def sentence(self) -> str:
-        """Return why lessons are measured, or why not yet."""
+        """Return a sentence on whether lessons are measured, and why."""
         if self.mode == "curated":
             return "Nothing is withheld, so nothing is measured: learning.mode is curated."
         if self.tosses:
@@ -81,12 +82,12 @@ class Readiness:
 
 
 def counted_since(now: datetime) -> datetime:
-    """Return from when on runs and events count for whether an agent is measured."""
+    """Return the moment from which runs and events count for an agent's readiness."""
     return (now - timedelta(days=WITHIN_DAYS)).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def readiness(connection: Connection, project: str, agent_name: str, mode: Mode, now: datetime) -> Readiness:
-    """Return how ready an agent is to be measured."""
+    """Return an agent's readiness to be measured."""
     since = counted_since(now)
     days = figures.activity(connection, project, agent_name, since)
     events = evidence_rows.count_events(connection, project, agent_name, since, EVENTS_MIN)
@@ -94,7 +95,7 @@ def readiness(connection: Connection, project: str, agent_name: str, mode: Mode,
 
 
 def evidence_of(lesson: Lesson, exposures: Mapping[int, figures.Exposure] | None = None) -> Evidence:
-    """Return everything known of a lesson: what its row tells, and its exposures by week."""
+    """Return all evidence on a lesson: that of its row, and its exposures by week."""
     weeks = exposures or {}
     delivered = Evidence(
         periods={
@@ -110,7 +111,7 @@ def evidence_of(lesson: Lesson, exposures: Mapping[int, figures.Exposure] | None
 
 
 def effect_of(lesson: Lesson) -> Effect | NotEnough:
-    """Return a lesson's effect with its interval, or that there are too few events to tell."""
+    """Return a lesson's effect with its interval, or "not enough data" below `effect.EVENTS_MIN` events."""
     if lesson.events < effect.EVENTS_MIN:
         return "not enough data"
     return Effect(
@@ -122,7 +123,7 @@ def effect_of(lesson: Lesson) -> Effect | NotEnough:
 
 
 class Measure:
-    """What one agent's lessons are worth, as far as this process knows; fresh to within `REFRESH_S` seconds."""
+    """The value of one agent's lessons as this process knows it; at most `REFRESH_S` seconds old."""
 
     def __init__(self, project: str, agent_name: str, mode: Mode) -> None:
         self.project = project
@@ -131,7 +132,7 @@ class Measure:
         self.stop = ""
         self.prior: Prior = DEFAULT_PRIOR
         self.told_prior: Prior = DEFAULT_PRIOR
-        """The same without what agents say of themselves: what is told, and what moves a status, starts from it."""
+        """The same without the agents' own statements: the prior of reported effects and of changes of status."""
         self._mode: Mode = mode
         self._read_at: datetime | None = None
         self._counted_at: datetime | None = None
@@ -145,57 +146,54 @@ class Measure:
         return self.readiness.tosses
 
     def is_stale(self, now: datetime) -> bool:
-        """Tell whether the counts are to be read anew; a clock that went back makes them so, too."""
+        """Return whether the state has to be read again; also if the clock went back."""
         return _is_older(self._read_at, now, REFRESH_S)
 
     def refresh(
         self, connection: Connection, lessons: Iterable[Lesson], now: datetime, *, may_toss: bool = True
     ) -> None:
-        """Read anew what is known of the agent and, where a coin is tossed and it is old, of each lesson.
+        """Read the agent's state again and, where a coin is tossed, counts of deliveries that are too old.
 
-        `may_toss` is False where it is known that the agent had no event lately, so that nothing needs to be counted.
+        `may_toss` is False if the agent is known to have had no recent event, so that nothing needs to be counted.
         """
         self._read_at = now
         self.stop = evidence_rows.stop_reason(connection, self.project)
-        known = may_toss or self._mode != "auto"
-        self.readiness = (
-            readiness(connection, self.project, self.agent_name, self._mode, now)
-            if known
-            else Readiness(self._mode, 0, 0)
-        )
+        self.readiness = Readiness(self._mode, 0, 0)
+        if may_toss or self._mode != "auto":
+            self.readiness = readiness(connection, self.project, self.agent_name, self._mode, now)
         if self.tosses and _is_older(self._counted_at, now, RECOUNT_S):
             self._recount(connection, lessons, now)
 
     def _recount(self, connection: Connection, lessons: Iterable[Lesson], now: datetime) -> None:
-        """Read deliveries, and fit what is expected of lessons that nothing is known of yet."""
+        """Read the counts of deliveries, and fit the priors."""
         self._counted_at = now
         self._week = week_of(now.date())
         known = {lesson.id: lesson for lesson in lessons}
         shared = [lesson.id for lesson in known.values() if lesson.agent_name == SHARED_AGENT]
         since = self._week - KNOWN_WEEKS
         self._exposures = exposures = figures.exposures(connection, self.project, self.agent_name, shared, since)
-        known_of = nlargest(FITTED_MAX, (known[name] for name in exposures if name in known), key=_events)
-        population = [evidence_of(lesson, exposures[lesson.id]) for lesson in known_of]
+        fitted = nlargest(FITTED_MAX, (known[name] for name in exposures if name in known), key=attrgetter("events"))
+        population = [evidence_of(lesson, exposures[lesson.id]) for lesson in fitted]
         self.prior = fit_prior(population, self._week, _SETTINGS.half_life)
-        independent = (known.without_claims() for known in population)
+        independent = (evidence.without_claims() for evidence in population)
         self.told_prior = fit_prior(independent, self._week, _SETTINGS.half_life)
         self._appraisals = {}
 
     def know(self, lesson: Lesson, exposures: Mapping[int, figures.Exposure], prior: Prior, now: datetime) -> None:
-        """Take one lesson's exposures and what is expected of its like as given."""
+        """Set one lesson's exposures and the prior, instead of reading them."""
         self._week = week_of(now.date())
         self._exposures = {lesson.id: exposures}
         self.prior = prior
 
     def appraisal(self, lesson: Lesson, *, exempt: bool) -> Appraisal:
-        """Return what a lesson is worth."""
+        """Return a lesson's appraisal, computed once per revision."""
         key = (lesson.id, lesson.revision, exempt)
         if (known := self._appraisals.get(key)) is None:
             known = self._appraisals[key] = self.appraised(lesson, exempt=exempt)
         return known
 
     def appraised(self, lesson: Lesson, *, exempt: bool) -> Appraisal:
-        """Return what a lesson is worth, from the row as given."""
+        """Return a lesson's appraisal from the row as given."""
         state = LessonState(
             lesson_id=lesson.id,
             severity_weight=SEVERITY_WEIGHTS[lesson.severity],
@@ -207,7 +205,7 @@ class Measure:
         return appraise([state], _SETTINGS, prior=self.prior, now=self._week)[lesson.id]
 
     def chance(self, lesson: Lesson, *, exempt: bool, held_out: bool) -> Chance:
-        """Return with what probability a lesson is shown in a run."""
+        """Return the propensity of a lesson in a run."""
         if exempt:
             return ALWAYS
         if held_out:
@@ -216,12 +214,8 @@ class Measure:
 
 
 _SETTINGS: Final = PolicySettings()
-"""Its periods are weeks here."""
+"""Periods are weeks here."""
 
 
 def _is_older(moment: datetime | None, now: datetime, most_s: float) -> bool:
     return moment is None or abs((now - moment).total_seconds()) >= most_s
-
-
-def _events(lesson: Lesson) -> int:
-    return lesson.events

@@ -1,7 +1,7 @@
-"""What an agent's lessons and their issues say, held in memory and kept fresh by revision, for matching new issues.
+"""The precedents of agents, held in memory and kept fresh by revision, for matching new issues.
 
-Like a shelf (`services/cache/shelf`), but for matching: it holds lessons of every status, so that nothing rejected is
-learned again, and pending issues, so that duplicates of them are found.
+Unlike a shelf (`services/cache/shelf`), which is for serving, it has lessons of every status, so that nothing rejected
+is learned again, and pending issues, so that duplicates of them are found.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ from lessonbook.dedup.precedents import MEMBERS_MAX, Precedents, words_of_catalo
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
 
-RECALLS_MAX: Final = 64
+CACHES_MAX: Final = 64
 PENDING_MAX: Final = 2_000
-"""Issues without a lesson that are recalled: the latest."""
+"""Pending issues in memory: the latest."""
 _OVERLAP: Final = timedelta(minutes=1)
-"""Issues of transactions that began earlier may show later."""
+"""How far back pending issues are read again: one of a transaction that began earlier may be committed later."""
 
 
 class PrecedentCache:
@@ -49,11 +49,11 @@ class PrecedentCache:
         known = self.precedents.members_of(lesson.id)
         if lesson.status == "superseded" or not lesson.lesson_text:
             return False
-        return len([name for name in known if name != lesson.id]) < MEMBERS_MAX
+        return sum(name != lesson.id for name in known) < MEMBERS_MAX
 
     def _put_lesson(self, lesson: lesson_rows.LessonWords) -> None:
-        """Let a lesson's own words stand for it as long as no issue does: issues are compared best with issues."""
-        if lesson.revision < self._revisions.get(lesson.id, -1):  # another transaction brought newer words meanwhile
+        """Represent a lesson by its own words until it has an issue: issues compare best with issues."""
+        if lesson.revision < self._revisions.get(lesson.id, -1):  # another thread has read newer words meanwhile
             return
         self._revisions[lesson.id] = lesson.revision
         if lesson.status == "superseded" or not lesson.lesson_text:  # issues went to a successor, or words are deleted
@@ -64,9 +64,8 @@ class PrecedentCache:
             self.precedents.discard(lesson.id)
 
     def _put_issues(self, connection: Connection, lesson_ids: Sequence[str]) -> None:
-        for issue_id, lesson_id, description in issue_rows.latest_of_each(
-            connection, self.project, lesson_ids, MEMBERS_MAX
-        ):
+        latest = issue_rows.latest_of_each(connection, self.project, lesson_ids, MEMBERS_MAX)
+        for issue_id, lesson_id, description in latest:
             self.precedents.put(issue_id, lesson_id, description)
             self._waiting.pop(issue_id, None)
 
@@ -85,22 +84,22 @@ class PrecedentCache:
 
 
 class PrecedentCaches:
-    """The precedent caches of this process, the least recently used dropped first. Threads share it."""
+    """The precedent caches of this process, at most `most`, the least recently used dropped first. Threads share it."""
 
-    def __init__(self, most: int = RECALLS_MAX) -> None:
+    def __init__(self, most: int = CACHES_MAX) -> None:
         self._caches: LRUCache[tuple[str, str], PrecedentCache] = LRUCache(most)
         self._lock = Lock()
 
     def fresh(self, connection: Connection, project: str, agent_name: str, catalogue: Catalogue) -> Precedents:
-        """Return the precedents of an agent as the transaction sees them, to be added to by it alone.
+        """Return the precedents of an agent as the transaction sees them; what it adds stays its own.
 
-        `catalogue` tells rare from common words while an agent has few issues.
+        `catalogue` distinguishes rare from common words while an agent has few issues.
         """
         with self._lock:
-            recall = self._caches.get((project, agent_name))
-        if recall is None:
-            recall = PrecedentCache(project, agent_name, catalogue)
-        recall.refresh(connection)
+            cache = self._caches.get((project, agent_name))
+        if cache is None:
+            cache = PrecedentCache(project, agent_name, catalogue)
+        cache.refresh(connection)
         with self._lock:
-            self._caches[project, agent_name] = recall
-        return Precedents(parent=recall.precedents)
+            self._caches[project, agent_name] = cache
+        return Precedents(parent=cache.precedents)

@@ -17,7 +17,7 @@ from lessonbook.experiment.evidence import Evidence
 from lessonbook.screening.redact import redact
 from lessonbook.services.workspace import Workspace, once, request_hash
 from lessonbook.services.writing.ledger import Ledger
-from lessonbook.services.writing.scoring import effect_columns, tells
+from lessonbook.services.writing.scoring import effect_columns, is_randomised
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store import rollups, runs
@@ -85,7 +85,7 @@ def _record(
     had_event: bool,
 ) -> RecordedApplication:
     values = _values(ledger, application, old, evidence)
-    by_coin = delivery is not None and delivery.shown and tells(delivery, lesson)
+    by_coin = delivery is not None and delivery.shown and is_randomised(delivery, lesson)
     if old is None:
         row: dict[str, Any] = {
             "project": ledger.caller.project,
@@ -234,9 +234,9 @@ def _unsettled(ledger: Ledger, lesson: Lesson, flags: int) -> int:
         return flags
     project = ledger.caller.project
     history = lesson_rows.history(ledger.connection, project, lesson.id)
-    settled = max((row["changed_at"] for row in history if row["action"] == "restore"), default=None)
+    settled = max((row.changed_at for row in history if row.action == "restore"), default=None)
     found = lesson_rows.flags_of(ledger.connection, project, lesson.id)
-    return sum(settled is None or row["flagged_at"] > settled for row in found)
+    return sum(settled is None or row.flagged_at > settled for row in found)
 
 
 def _weigh(ledger: Ledger, lesson: Lesson, flags: int) -> Flagged:

@@ -8,18 +8,19 @@ from sqlalchemy import Connection
 
 from lessonbook.domain.errors import InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller, Lesson
-from lessonbook.domain.lesson_names import name_of_issue, rule_name, text_name
+from lessonbook.domain.lesson_names import rule_name
 from lessonbook.domain.lesson_status import TOMBSTONES
 from lessonbook.domain.operator import Reviewed
 from lessonbook.screening.offer import screened_offer
 from lessonbook.screening.redact import redact
 from lessonbook.services.lessons.review import reviewed_lesson
 from lessonbook.services.workspace import Workspace
-from lessonbook.services.writing.issue_writer import reindex
+from lessonbook.services.writing.issue_writer import entry_of, reindex
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import recount
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
+from lessonbook.store.issues import IssueRow
 from lessonbook.store.types import Row
 
 ISSUES_MAX: Final = 200
@@ -87,13 +88,12 @@ async def split_lesson(
         if offer is None:
             raise InvalidInput(refusal)
         found = issue_rows.find(connection, caller.project, issue_ids).values()
-        if len(found) != len(set(issue_ids)) or any(issue["lesson_id"] != lesson.id for issue in found):
+        if len(found) != len(set(issue_ids)) or any(issue.lesson_id != lesson.id for issue in found):
             raise NotFound(f"Not all of these issues are behind lesson {lesson.id}: see `lessonbook lessons show`")
-        moved = sum(issue["action"] != "rejected" for issue in found)  # rejected ones were never counted
+        moved = sum(issue.action != "rejected" for issue in found)  # rejected ones were never counted
         new_id = ledger.create(
             lesson.agent_name,
             offer,
-            keys=(text_name(offer.text),),
             provenance={"split_from": lesson.id},
             status="active",
             issue_count=moved,
@@ -133,12 +133,10 @@ def _both(found: dict[str, Lesson], caller: Caller, source_id: str, target_id: s
     return source, target
 
 
-def _names_that_go(connection: Connection, project: str, lesson: Lesson, moved: Collection[Row]) -> set[str]:
-    """Return the exact names that only moved issues have: later reports of these names join the new lesson."""
+def _names_that_go(connection: Connection, project: str, lesson: Lesson, moved: Collection[IssueRow]) -> set[str]:
+    """Return the exact names that only moved issues have: further reports under them belong to the new lesson."""
     staying = issue_rows.of_lesson(connection, project, lesson.id, ISSUES_MAX)
-    names, kept = (
-        {name_of_issue(issue["rule_id"], issue["description"]) for issue in issues} for issues in (moved, staying)
-    )
+    names, kept = ({entry_of(issue).name for issue in each} for each in (moved, staying))
     return names - kept - {rule_name(lesson.rule_key)}
 
 

@@ -1,9 +1,9 @@
-"""Files: what scanners, test runs and reviewers wrote, refined like any report."""
+"""Files of scanners, test runs and reviewers, refined like any report."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -21,12 +21,12 @@ from lessonbook.services.report.refinement import Batch, refine
 from lessonbook.services.workspace import Workspace, hash_of
 
 TOOL: Final = "report_file"
-TOLD_MAX: Final = 100
+LISTED_MAX: Final = 100
 CHUNK: Final = 100
-"""Findings a transaction: large files must not hold the write lock for long."""
+"""Findings in one transaction: large files must not hold the write lock for long."""
 
 _SOURCES: Final[dict[FileKind, Source]] = {"review": "review"}
-"""Who speaks in files of a kind, where nobody says; otherwise CI."""
+"""The source of files of a format, where none is named; otherwise `ci`."""
 
 
 async def report_file(
@@ -42,28 +42,28 @@ async def report_file(
     idempotency_key: str = "",
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> FileReport:
-    """Refine everything a file holds; one bad record never loses the rest.
+    """Refine all findings of a file; a bad record is refused, and the others are refined.
 
-    The file is seen to be whole before anything is stored, and then refined part by part, so that memory does not grow
-    with its size. Each part is done once per idempotency key: after a break, the same file under the same key goes on
-    where it stopped.
+    The file is read to its end before anything is stored, and then refined part by part, so that memory does not grow
+    with its size. Each part is done once per idempotency key: after an interruption, the same file under the same key
+    continues where it stopped.
 
     Args:
         work: the workspace.
         caller: on whose behalf.
         data: the file's bytes, where it is on disk, or an open file that can be rewound.
-        kind: what the file is; `auto`: its content tells.
-        place: what errors call the file.
+        kind: the file's format; `auto`: found by its content.
+        place: the file's name in errors.
         agent_name: who made the code; empty: routed.
         run_id: the run the problems were seen in.
         source: who reports; None: `review` for comments of reviewers, else `ci`.
         idempotency_key: the same key on a retry; empty: the file is always refined.
-        progress: told how many records of the file are done, of how many.
+        progress: called with how many records are done, and of how many.
 
     Raises:
-        InvalidInput: the file is of no known kind, or broken.
+        InvalidInput: the file is of no known format, or damaged.
         NotFound: the run does not exist.
-        Conflict: the idempotency key was used with another file, or with other words about this one.
+        Conflict: the idempotency key was used with another file, or with other arguments.
     """
     file = ReportFile(data, place)
     reading = await anyio.to_thread.run_sync(open_report, file, kind)  # a large file must not hold up other callers
@@ -73,74 +73,57 @@ async def report_file(
     tally = _ReportTally()
     done = number = 0
     with closing(reading.outcomes) as outcomes:
-        while (part := await anyio.to_thread.run_sync(partial(_take, outcomes))).records:
-            if part.findings:
-                tally.add(await refine(work, caller, whole.part(part.findings, _tool_of_part(number))))
+        while records := await anyio.to_thread.run_sync(partial(_take, outcomes)):
+            for record in records:
+                if isinstance(record, Refused):
+                    note_refused(tally.refused, record)
+            if findings := [record for record in records if isinstance(record, Finding)]:
+                # The answer of each part is kept under a name of its own, which no other call's key can meet.
+                part = replace(whole, findings=findings, tool=f"{TOOL}#{number}" if number else TOOL)
+                tally.add(await refine(work, caller, part))
                 number += 1
-            for record in part.refused:
-                note_refused(tally.refused, record)
-            done += part.records
+            done += len(records)
             progress(done, max(done, reading.records))
     return tally.report()
 
 
-def summary(lines: Sequence[RefinedIssue], refused: Sequence[Refused], run_ids: Sequence[str]) -> FileReport:
-    """Return what became of findings, in counts."""
-    tally = _ReportTally(refused=list(refused), run_ids=list(run_ids))
-    tally.count(lines)
+def summary(refinement: Refinement) -> FileReport:
+    """Return the outcomes of one refinement run in counts."""
+    tally = _ReportTally()
+    tally.add(refinement)
     return tally.report()
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Some records of a file, as many as hold `CHUNK` findings."""
-
-    findings: list[Finding] = field(default_factory=list[Finding])
-    refused: list[Refused] = field(default_factory=list[Refused])
-    records: int = 0
-
-
-def _take(outcomes: Iterator[Outcome]) -> _Part:
-    findings: list[Finding] = []
-    refused: list[Refused] = []
-    records = 0
+def _take(outcomes: Iterator[Outcome]) -> list[Outcome]:
+    """Return the next records, up to the `CHUNK`th finding among them."""
+    records: list[Outcome] = []
+    findings = 0
     for outcome in outcomes:
-        records += 1
-        if isinstance(outcome, Refused):
-            note_refused(refused, outcome)
-        elif outcome is not None:
-            findings.append(outcome)
-            if len(findings) == CHUNK:
-                break
-    return _Part(findings, refused, records)
-
-
-def _tool_of_part(number: int) -> str:
-    """Return the name under which a part's answer is kept, so that no key of any other call can be the same."""
-    return f"{TOOL}#{number}" if number else TOOL
+        records.append(outcome)
+        findings += isinstance(outcome, Finding)
+        if findings == CHUNK:
+            break
+    return records
 
 
 @dataclass(slots=True)
 class _ReportTally:
-    """What became of the findings so far."""
+    """The outcomes of the findings so far."""
 
     counts: Counter[str] = field(default_factory=Counter[str])
     lesson_ids: dict[str, None] = field(default_factory=dict[str, None])
-    told: list[RefinedIssue] = field(default_factory=list[RefinedIssue])
+    listed: list[RefinedIssue] = field(default_factory=list[RefinedIssue])
     refused: list[Refused] = field(default_factory=list[Refused])
     run_ids: list[str] = field(default_factory=list[str])
 
     def add(self, refinement: Refinement) -> None:
         """Count a refinement run."""
+        lines = refinement.issues
         self.run_ids.append(refinement.refinement_run_id)
-        self.count(refinement.issues)
-
-    def count(self, lines: Sequence[RefinedIssue]) -> None:
-        """Count what became of findings."""
         self.counts.update(line.action for line in lines)
         made = (line.lesson_id for line in lines if line.action == "created" and line.lesson_id)
         self.lesson_ids.update(dict.fromkeys(made))
-        self.told += lines[: TOLD_MAX - len(self.told)]
+        self.listed += lines[: LISTED_MAX - len(self.listed)]
 
     def report(self) -> FileReport:
         """Return the counts."""
@@ -154,5 +137,5 @@ class _ReportTally:
             refused=[RefusedRecord(place=record.place, reason=record.reason) for record in self.refused],
             refinement_run_ids=self.run_ids,
             lesson_ids=list(self.lesson_ids),
-            issues=self.told,
+            issues=self.listed,
         )

@@ -20,7 +20,7 @@ from lessonbook.store import lessons as lesson_rows
 
 
 class Matching:
-    """What one transaction knows of a project's lessons and issues, including what it adds itself."""
+    """The lessons and issues that one transaction compares with, including those it adds itself."""
 
     def __init__(self, work: Workspace, project: str, connection: Connection) -> None:
         self._work = work
@@ -30,18 +30,18 @@ class Matching:
         self.named: dict[tuple[str, str], str] = {}
         """Lesson ids by agent and exact name."""
         self.known: dict[str, Lesson] = {}
-        """The lessons met so far, as they were when they were met. Those that the transaction makes are not among them.
+        """The lessons read so far, as they were when they were read, without those that the transaction makes.
 
-        Nothing is locked by looking: what is written is read again once its agents are held.
+        They are read without locks: what is written is read again once its agents are held.
         """
         self.buried: dict[str, str] = {}
-        """Rejected lessons by the exact name of their text, of whatever agent."""
+        """Rejected lessons of any agent by the exact name of their text."""
         self.made: dict[str, Offer] = {}
         """The lessons that the transaction makes."""
 
     def look_up(self, prepared: Sequence[Prepared], agents: Collection[str]) -> None:
-        """Read the lessons that answer to exact names, and what there is to compare with before anything is written."""
-        names = {key for item in prepared for key in (*item.keys, *(item.told.names if item.told else ()))}
+        """Read the lessons that have one of the issues' exact names, and the precedents, before anything is written."""
+        names = {key for item in prepared for key in (*item.keys, *(item.described.names if item.described else ()))}
         for agent_name in {*agents, SHARED_AGENT}:
             self._of(agent_name)
         self.named = lesson_rows.find_by_keys(self._connection, self._project, agents, names)
@@ -49,25 +49,25 @@ class Matching:
         self.known = lesson_rows.find(self._connection, self._project, self.named.values())
 
     def match(self, item: Prepared, agent_name: str) -> Verdict:
-        """Return the lesson that an issue is an instance of, by the table of `dedup/precedence`."""
+        """Return which lesson an issue is an instance of, by the table of `dedup/precedence`."""
         owners = (agent_name,) if agent_name == SHARED_AGENT else (agent_name, SHARED_AGENT)
         offer = item.offer
         facts = IssueFacts(
             is_named=item.is_named,
             brings_lesson=offer is not None and offer.status != "quarantined",
-            can_be_curated=item.told is not None and (offer is None or offer.trust == "curated"),
+            can_be_curated=item.described is not None and (offer is None or offer.trust == "curated"),
         )
         return decide(facts, self._candidates(item, owners))
 
     def is_taken(self, item: Prepared, agent_name: str) -> bool:
         """Return whether the agent already has the catalogue lesson that would be made for the issue's CWE."""
-        told, offer = item.told, item.offer
-        if told is None or offer is None or offer.catalogue_id != told.rule.id:
+        described, offer = item.described, item.offer
+        if described is None or offer is None or offer.catalogue_id != described.rule.id:
             return False
-        return (agent_name, told.key) in self.named
+        return (agent_name, described.key) in self.named
 
     def learn(self, item: Prepared, agent_name: str, issue_id: str, lesson_id: str | None) -> None:
-        """Let later issues of this transaction be compared with this one."""
+        """Add an issue to the precedents of this transaction."""
         precedents, group = self._of(agent_name), lesson_id or issue_id
         if len(precedents.members_of(group)) < MEMBERS_MAX:
             precedents.put(issue_id, group, item.description)
@@ -80,10 +80,9 @@ class Matching:
 
     def _candidates(self, item: Prepared, owners: Sequence[str]) -> Iterator[Candidate]:
         yield from self._named(item, owners)
-        if item.is_named:  # all others would be passed over, and finding them takes milliseconds
-            return
-        yield from self._alike(item, owners)
-        yield from self._for_weakness(item, owners)
+        if not item.is_named:  # else all others would be passed over, and finding them takes milliseconds
+            yield from self._alike(item, owners)
+            yield from self._for_weakness(item, owners)
 
     def _named(self, item: Prepared, owners: Sequence[str]) -> Iterator[Candidate]:
         for key in item.keys:
@@ -121,35 +120,34 @@ class Matching:
             )
 
     def _for_weakness(self, item: Prepared, owners: Sequence[str]) -> Iterator[Candidate]:
-        told = item.told
-        if told is None:
+        if (described := item.described) is None:
             return
-        lesson_id = next((self.named[owner, told.key] for owner in owners if (owner, told.key) in self.named), None)
-        if lesson_id is None:
+        found = (self.named.get((owner, described.key)) for owner in owners)
+        if (lesson_id := next(filter(None, found), None)) is None:
             return
         status, trust = self._standing(lesson_id)
         yield Candidate(
             "weakness",
             lesson_id,
-            f"what its words tell, {told.cwe}",
-            probability=told.strength,
-            link=self._link(lesson_id, told, owners),
+            f"what its words describe, {described.cwe}",
+            probability=described.strength,
+            link=self._link(lesson_id, described, owners),
             status=status,
             trust=trust,
         )
 
     def _standing(self, lesson_id: str) -> tuple[Status | None, Trust | None]:
-        """Return a lesson's status and trust; None where memory is ahead of what was rolled back."""
+        """Return a lesson's status and trust; None where the cache has one whose transaction was rolled back."""
         known = self.made.get(lesson_id) or self.lesson(lesson_id)
         return (known.status, known.trust) if known else (None, None)
 
-    def _link(self, lesson_id: str, told: DescribedWeakness, owners: Sequence[str]) -> Link:
-        if any(self.named.get((owner, rule_name(told.cwe))) == lesson_id for owner in owners):
+    def _link(self, lesson_id: str, described: DescribedWeakness, owners: Sequence[str]) -> Link:
+        if any(self.named.get((owner, rule_name(described.cwe))) == lesson_id for owner in owners):
             return "named"
-        if any(self._of(owner).tell(lesson_id, told.cwe) for owner in owners):
+        if any(self._of(owner).tell(lesson_id, described.cwe) for owner in owners):
             return "seen"
         is_fresh = all(self._of(owner).members_of(lesson_id) in ([], [lesson_id]) for owner in owners)
-        return "chief" if is_fresh and told.is_chief else ""
+        return "chief" if is_fresh and described.is_chief else ""
 
     def _of(self, agent_name: str) -> Precedents:
         if agent_name not in self._precedents:
@@ -160,7 +158,7 @@ class Matching:
         return self._precedents[agent_name]
 
     def _is_other_rule(self, item: Prepared, lesson_id: str) -> bool:
-        """Return whether a lesson answers to another rule of the tool that named the issue's rule."""
+        """Return whether a lesson is named by another rule of the tool that named the issue's rule."""
         if not item.rule_key:
             return False
         names = [name for (_, name), named in self.named.items() if named == lesson_id]

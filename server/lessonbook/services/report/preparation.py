@@ -1,7 +1,6 @@
-"""One finding made ready to be matched: cleaned, redacted, classified, named by its keys, its offers screened."""
+"""Preparation of one finding for matching: cleaned, redacted, classified, its exact names found, its offer screened."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -20,12 +19,12 @@ from lessonbook.search.subjects import subjects_of
 
 _PROMPT_SECTION: Final = re.compile(r"<lessons\b[^<>]{0,300}>.*?(?:</lessons[^<>]{0,300}>|\Z)", re.S)
 _NAMED: Final = re.compile(r"\b(?:CWE-\d{1,5}|(?:bandit|ruff|eslint|semgrep|hadolint|checkov):[\w./-]*\w)", re.I)
-"""A rule that an issue names in its words: a CWE, or a scanner's rule with the scanner's name before it."""
+"""A rule that an issue's description names: a CWE, or a scanner's rule with the scanner's name before it."""
 
 
 @dataclass(frozen=True, slots=True)
 class DescribedWeakness:
-    """The curated lesson for the weakness that an issue's words surely tell, though it names no rule."""
+    """The weakness that an issue without a rule describes, and the catalogue's rule for it. `strength`: 0 to 1."""
 
     cwe: str
     strength: float
@@ -33,17 +32,17 @@ class DescribedWeakness:
 
     @property
     def key(self) -> str:
-        """The exact name of the lesson."""
+        """The exact name of the catalogue's lesson."""
         return catalogue_name(self.rule.id)
 
     @property
     def names(self) -> tuple[str, str]:
-        """The exact names by which a lesson answers to the weakness."""
+        """The exact names that a lesson for the weakness may have."""
         return self.key, rule_name(self.cwe)
 
     @property
     def is_chief(self) -> bool:
-        """Whether the lesson is about this weakness above all others that it answers to."""
+        """Whether the catalogue's rule lists this weakness first."""
         return self.rule.keys[0] == self.cwe
 
 
@@ -51,10 +50,10 @@ class DescribedWeakness:
 class Prepared:
     """A finding ready for matching.
 
-    `keys` name it exactly, most telling first; `is_named`: one of them is a rule of the catalogue. `offer` is the best
-    source of a lesson, None where there is none; `told` where no rule is named, but the words tell a weakness.
-    `refusal` says why an offered lesson could not be taken. `fingerprint` is the same for each sighting of one problem.
-    `subjects` are what the issue is about, for search.
+    `keys` are its exact names, most specific first; `is_named`: one of them is a rule of the catalogue. `offer` is the
+    lesson that could be made of it. `described` is set where no rule is named, but the words describe a weakness.
+    `refusal` says why an offered lesson was not taken. `fingerprint` is the same for each report of one problem.
+    `subjects` are the weaknesses it is about, for search.
     """
 
     finding: Finding
@@ -67,16 +66,16 @@ class Prepared:
     offer: Offer | None
     refusal: str = ""
     is_named: bool = False
-    told: DescribedWeakness | None = None
+    described: DescribedWeakness | None = None
     subjects: Subjects = field(default_factory=dict[str, float])
 
 
 def prepare(
     finding: Finding, catalogue: Catalogue, *, review: ReviewMode = "risky", by_person: bool = False
 ) -> Prepared:
-    """Return `finding` cleaned, redacted, classified and screened. The database is not needed for any of it.
+    """Return `finding` cleaned, redacted, classified and screened, without the database.
 
-    Anybody but a person lifts a lesson at most a step above what the issue's words suggest.
+    Unless a person reports it, an offered lesson is at most a step more severe than the issue's words suggest.
     """
     description, _ = redact(visible(_PROMPT_SECTION.sub("[lessons]", finding.description)).strip())
     file, _ = redact(finding.file)
@@ -89,16 +88,21 @@ def prepare(
     finding = replace(finding, file=file, rule_id=rule_id)
     if finding.lesson.strip() and rule_worded(finding.lesson, catalogue) is not None:
         finding = replace(finding, lesson="", why="")  # curated words come from the catalogue, never from a report
-    told = None if rule or rule_key else _told(description, catalogue)
-    known = rule or (told.rule if told else None)
+    described = None if rule or rule_key else _described(description, catalogue)
+    known = rule or (described.rule if described else None)
     suggested = known.severity if known else severity_of(description)
     severity = finding.severity or suggested
     category = finding.category or (known.category if known else category_of(description))
     offered = severity if by_person else capped(severity, suggested)
     offer, refusal = _best_offer(finding, rule, rule_key, offered, category)
-    keys = _keys(rule_key, rule, offer, description)
-    if offer is None and told is not None:
-        offer = offer_of_rule(told.rule)
+    keys = (
+        rule_key and rule_name(rule_key),
+        catalogue_name(rule.id) if rule else "",
+        text_name(offer.text) if offer else "",
+        "" if rule_key else issue_name(description),
+    )
+    if offer is None and described is not None:
+        offer = offer_of_rule(described.rule)
     if offer is not None:
         offer = reviewed(offer, review)
     return Prepared(
@@ -107,21 +111,22 @@ def prepare(
         severity=severity,
         category=category,
         rule_key=rule_key,
-        keys=keys,
+        keys=tuple(filter(None, keys)),
         fingerprint=digest(finding.fingerprint or general_words(description), rule_key, file),
         offer=offer,
         refusal=refusal,
         is_named=rule is not None,
-        told=told,
+        described=described,
         subjects=subjects_of(description),
     )
 
 
-def _told(description: str, catalogue: Catalogue) -> DescribedWeakness | None:
-    """Return the weakness that a description's words surely tell, if the catalogue has a lesson for it."""
-    told = sketch(description)
-    rule = catalogue.find(told.surely_tells) if told.surely_tells else None
-    return DescribedWeakness(told.surely_tells, told.weaknesses[told.surely_tells], rule) if rule else None
+def _described(description: str, catalogue: Catalogue) -> DescribedWeakness | None:
+    """Return the weakness that a description surely describes, if the catalogue has a rule for it."""
+    sketched = sketch(description)
+    cwe = sketched.surely_tells
+    rule = catalogue.find(cwe) if cwe else None
+    return DescribedWeakness(cwe, sketched.weaknesses[cwe], rule) if rule else None
 
 
 def _best_offer(
@@ -142,18 +147,8 @@ def _best_offer(
     return None, refusal
 
 
-def _keys(rule_key: str, rule: CatalogueRule | None, offer: Offer | None, description: str) -> tuple[str, ...]:
-    keys: Sequence[str] = (
-        rule_key and rule_name(rule_key),
-        catalogue_name(rule.id) if rule else "",
-        text_name(offer.text) if offer else "",
-        "" if rule_key else issue_name(description),
-    )
-    return tuple(key for key in keys if key)
-
-
 def names_of_lesson(item: Prepared) -> tuple[str, ...]:
-    """Return every exact name of the lesson that is made of an issue's offer."""
+    """Return the exact names of the lesson that is made of an issue's offer."""
     offer = item.offer
     curated = catalogue_name(offer.catalogue_id) if offer and offer.catalogue_id else ""
     text = text_name(offer.text) if offer else ""

@@ -1,4 +1,4 @@
-"""Report: issues in, lessons out. Each issue is cleaned, classified, routed, and matched or abstracted."""
+"""Refinement of a report: each issue is cleaned, classified and routed; it joins a lesson, makes one, or is pending."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from lessonbook.services.writing.issue_writer import Decision, IssueEntry, Issue
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import runs
-from lessonbook.store.types import Row
+from lessonbook.store.issues import IssueRow
 
 TOOL: Final = "report_issues"
 _UNKNOWN: Final = "No rule is known for it yet"
@@ -43,7 +43,7 @@ _UNCOUNTED: Final = (
 class Batch:
     """Findings to be refined together, with what their reporter said of them all.
 
-    `tool` is under whose name the idempotency key counts. `request` stands for the findings where they are a part of
+    The idempotency key counts per `tool`. `request` is a hash that stands for the findings where they are a part of
     something larger; empty: they stand for themselves.
     """
 
@@ -55,45 +55,30 @@ class Batch:
     tool: str = TOOL
     request: str = ""
 
-    def part(self, findings: Sequence[Finding], tool: str) -> Batch:
-        """Return a batch of some of the findings that `request` stands for."""
-        return replace(self, findings=findings, tool=tool)
-
     def hash(self) -> str:
         """Return a hash of the request."""
+        said = {"a": self.agent_name, "r": self.run_id, "s": self.source}
         if self.request:
-            return hash_of({"q": self.request, "a": self.agent_name, "r": self.run_id, "s": self.source})
+            return hash_of({"q": self.request, **said})
         findings = [{name: repr(getattr(finding, name)) for name in Finding.__slots__} for finding in self.findings]
-        return hash_of({"f": findings, "a": self.agent_name, "r": self.run_id, "s": self.source})
+        return hash_of({"f": findings, **said})
 
 
 async def report_issues(work: Workspace, caller: Caller, report: Report) -> Refinement:
-    """Refine the issues of a report, and return what became of each.
+    """Refine the issues of a report, and return the outcome of each.
 
     Raises:
         NotFound: the run does not exist.
         Conflict: the idempotency key was used with another report.
         TooMany: the principal has reported too much in the last hour.
     """
-    findings = [
-        Finding(
-            description=issue.description,
-            severity=issue.severity,
-            category=issue.category,
-            file=issue.file,
-            line=issue.line,
-            rule_id=issue.rule_id,
-            lesson=issue.lesson,
-            why=issue.why,
-        )
-        for issue in report.issues
-    ]
+    findings = [Finding(**dict(issue)) for issue in report.issues]
     batch = Batch(findings, report.agent_name, report.run_id, report.source, report.idempotency_key)
     return await refine(work, caller, batch)
 
 
 async def refine(work: Workspace, caller: Caller, batch: Batch) -> Refinement:
-    """Refine findings of any origin in one audited run. See `report_issues`."""
+    """Refine findings of any origin in one audited refinement run. See `report_issues`."""
     began = time.perf_counter()
     review = work.settings.trust.review
 
@@ -103,10 +88,15 @@ async def refine(work: Workspace, caller: Caller, batch: Batch) -> Refinement:
         prepared = [
             prepare(finding, work.catalogue, review=review, by_person=caller.person) for finding in batch.findings
         ]
-        routed = [_responsible(work, item) if is_routed else None for item in prepared]
+        routed = [
+            work.roster.responsible(item.description, [item.finding.file] if item.finding.file else [])
+            if is_routed
+            else None
+            for item in prepared
+        ]
         return prepared, routed, batch.hash() if batch.idempotency_key else ""
 
-    # Long texts must hold up neither other callers nor the transaction.
+    # On a thread and before the transaction: long texts must delay neither other callers nor writers.
     prepared, routed, fingerprint = await anyio.to_thread.run_sync(ready)
 
     offers = sum(bool(finding.lesson.strip()) for finding in batch.findings)
@@ -120,14 +110,9 @@ async def refine(work: Workspace, caller: Caller, batch: Batch) -> Refinement:
     return refined
 
 
-def _responsible(work: Workspace, item: Prepared) -> str | None:
-    """Return the agent that an issue's words and file point to, or None."""
-    return work.roster.responsible(item.description, [item.finding.file] if item.finding.file else [])
-
-
 @dataclass(frozen=True, slots=True)
 class _Decided:
-    """One issue with what becomes of it."""
+    """One issue with its outcome."""
 
     issue: IssueEntry
     item: Prepared
@@ -186,6 +171,7 @@ class _Refining:
             severity=item.severity,
             category=item.category,
             file=item.finding.file,
+            rule_key=item.rule_key,
             subjects=item.subjects,
         )
         verdict = self._matching.match(item, agent_name)
@@ -215,9 +201,9 @@ class _Refining:
         return _Decided(issue, item, verdict, Decision("merged", reason, lesson_id))
 
     def _learned_names(self, item: Prepared, verdict: Verdict, owner: str) -> tuple[str, ...]:
-        """Return the names a lesson answers to from now on: equal words bind a rule to it on a person's word only.
+        """Return the new exact names of a lesson that an issue joins by one of them.
 
-        A likeness gives none: it may be wrong.
+        Where the texts are equal, only a person adds the issue's rule: scanners give many rules the same words.
         """
         bound = self._caller.person or kind_of(verdict.name) != "text"
         names = (name for name in item.keys if bound or kind_of(name) != "rule")
@@ -238,7 +224,7 @@ class _Refining:
             offer = held_from_all(offer, agent_name, self._work.settings.trust.review)
         names = names_of_lesson(item)
         free = [name for name in names if (agent_name, name) not in matching.named]
-        if not free:  # another lesson has every name that this one would have
+        if not free:  # another lesson has every name that this one would get
             owner = matching.named[agent_name, names[0]]
             same = replace(verdict, lesson_id=owner, how="all its names", score=EXACT)
             return self._join(issue, item, same, owner)
@@ -249,38 +235,43 @@ class _Refining:
         if offer.status == "quarantined":
             decision = Decision("quarantined", waiting(offer) + _alike(verdict), lesson_id)
         else:
-            told = f" Its words tell {item.told.cwe}." if item.told and offer.trust == "curated" else ""
-            decision = Decision("created", _ORIGINS[offer.trust] + told + _alike(verdict), lesson_id)
+            weakness = item.described if offer.trust == "curated" else None
+            how = f" Its words describe {weakness.cwe}." if weakness else ""
+            decision = Decision("created", _ORIGINS[offer.trust] + how + _alike(verdict), lesson_id)
         return _Decided(issue, item, verdict, decision)
 
-    def _row(self, one: _Decided) -> Row:
-        issue, decision, verdict, finding = one.issue, one.decision, one.verdict, one.item.finding
+    def _row(self, one: _Decided) -> IssueRow:
+        issue, decision, verdict = one.issue, one.decision, one.verdict
         lesson_id = decision.lesson_id
         lesson = self._matching.lesson(lesson_id) if lesson_id and self._events.eligible(lesson_id) else None
-        return {
-            "project": self._caller.project,
-            "id": issue.id,
-            "agent_name": issue.agent_name,
-            "description": issue.description,
-            "severity": SEVERITY_RANK[issue.severity],
-            "category": issue.category,
-            "file": issue.file,
-            "line": finding.line,
-            "rule_id": one.item.rule_key,
-            "source": self._batch.source,
-            "principal": self._caller.principal,
-            "run_id": self._batch.run_id or None,
-            "lesson_id": lesson_id,
-            "action": decision.action,
-            "reason": decision.reason,
-            "score": verdict.score,
-            "runner_up": verdict.runner_up,
-            "runner_up_score": verdict.runner_up_score,
-            "fingerprint": one.item.fingerprint,
-            "refinement_run_id": self._writer.run_id,
-            "created_at": self._now,
-            **self._events.count(issue.id, one.item, decision, lesson),
-        }
+        counted = self._events.count(issue.id, one.item, decision, lesson)
+        return IssueRow(
+            project=self._caller.project,
+            id=issue.id,
+            agent_name=issue.agent_name,
+            description=issue.description,
+            severity=SEVERITY_RANK[issue.severity],
+            category=issue.category,
+            file=issue.file,
+            line=one.item.finding.line,
+            rule_id=issue.rule_key,
+            source=self._batch.source,
+            evidence=self._events.evidence,
+            principal=self._caller.principal,
+            run_id=self._batch.run_id or None,
+            lesson_id=lesson_id,
+            action=decision.action,
+            reason=decision.reason,
+            score=verdict.score,
+            runner_up=verdict.runner_up,
+            runner_up_score=verdict.runner_up_score,
+            fingerprint=one.item.fingerprint,
+            is_new=counted.is_new,
+            is_event=counted.is_event,
+            event_verified=counted.is_event and self._events.is_verified,
+            refinement_run_id=self._writer.run_id,
+            created_at=self._now,
+        )
 
 
 _ORIGINS: Final[dict[str, str]] = {
@@ -292,8 +283,8 @@ _ORIGINS: Final[dict[str, str]] = {
 
 
 def _alike(verdict: Verdict) -> str:
-    """Return a sentence about what else the issue may be, for the reviewer."""
+    """Return a sentence about the runner-up, for the reviewer; empty where there is none."""
     if verdict.runner_up is None:
         return ""
-    kind = "lesson" if is_lesson_id(verdict.runner_up) else "issue, which waits, too,"
+    kind = "lesson" if is_lesson_id(verdict.runner_up) else "pending issue"
     return f" It is a little like {kind} {verdict.runner_up} ({verdict.runner_up_score:.2f})."

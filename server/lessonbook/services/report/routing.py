@@ -22,10 +22,10 @@ def agents_of(
     run: RunRow | None,
     issues: Sequence[tuple[Prepared, str | None]],
 ) -> list[str]:
-    """Return the agent of each issue: the one named, else the run's, the connection's, the one found.
+    """Return the agent of each issue: the one named, else the run's, the connection's, or the one found by routing.
 
-    Where nobody named an agent, not for the run either, all agents' lessons are served; so an issue that one of them
-    answers to by an exact name goes to its agent, where the one routed to has none.
+    Where neither report nor run names an agent, lessons of all agents are served. So an issue goes to the agent that
+    has a lesson for its rule, unless the agent found by routing has one.
 
     Args:
         work: the workspace.
@@ -33,7 +33,7 @@ def agents_of(
         caller: who reports.
         agent_name: the name that was given; empty: none.
         run: the run that the report names.
-        issues: each with the agent that its words and file point to.
+        issues: each with the agent that its words and file suggest, or None.
     """
     if known := _known_agent(work, connection, caller, agent_name, run):
         return [known] * len(issues)
@@ -43,7 +43,7 @@ def agents_of(
 
 
 def _known_agent(work: Workspace, connection: Connection, caller: Caller, agent_name: str, run: RunRow | None) -> str:
-    """Return the agent that was named; empty where none was. A name that is no agent's names none."""
+    """Return the agent that was named; empty where none was, or where the name is not an agent's."""
     if agent_name:
         named = meaning_of(work, connection, caller, agent_name)
         if named.agent_name:
@@ -71,6 +71,6 @@ def _found_agent(
 
 
 def _rule_names(item: Prepared) -> list[str]:
-    """Return the exact names of an issue that stand for a rule, the most telling first: not those of its words."""
-    told = item.told.names if item.told else ()
-    return [key for key in (*item.keys, *told) if names_rule(key)]
+    """Return those exact names of an issue that are of a rule, not of its words, the most specific first."""
+    described = item.described.names if item.described else ()
+    return [key for key in (*item.keys, *described) if names_rule(key)]

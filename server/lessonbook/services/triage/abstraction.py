@@ -1,7 +1,7 @@
-"""What a language model is asked when it words lessons, and how much of its answer is used (SAFETY P5).
+"""The question put to a language model that words lessons, and which part of its answer is used (SAFETY P5).
 
-The model gets issues as marked data, has no tools and answers in a schema. What it says of issues or lessons that it
-was not given is dropped; what it words passes the same lint as anybody's words, and never repeats an issue.
+The model gets issues as marked data, has no tools and answers in a schema. Statements about issues or lessons that it
+was not given are dropped; its lessons pass the same lint as anybody's, and never repeat an issue.
 """
 
 import hashlib
@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from lessonbook.classify.severity import severity_of
-from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, Category, Severity
+from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, Severity
 from lessonbook.providers.question import SCHEMA, Abstraction, Question, WordedLesson
 from lessonbook.screening.offer import COPIED, Offer, capped, copies, screened_offer
 from lessonbook.screening.redact import redact
+from lessonbook.services.writing.issue_writer import IssueEntry
 
 DESCRIPTION_MAX: Final = 2_000
-"""Characters of an issue that the model reads: what it is about stands at its beginning."""
+"""Characters of an issue that the model reads: the beginning says what it is about."""
 LESSON_CHARS_MAX: Final = 2_000
-"""A longer text is no lesson; one over the lint's bound but below this waits for a person."""
+"""A longer text is not a lesson; one over the lint's bound but below this waits for a person."""
 
 _INSTRUCTIONS: Final = """\
 You turn problems that were found in code into general rules for the agents that write the code.
@@ -42,18 +43,6 @@ Never take over eight or more words in a row from an issue. Better decline than 
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """An issue as the model is to see it."""
-
-    id: str
-    description: str
-    severity: Severity
-    category: Category
-    file: str = ""
-    rule_key: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class PromptLesson:
     """A lesson that an issue may belong to."""
 
@@ -63,7 +52,7 @@ class PromptLesson:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What is used of a model's answer: each issue, by its place in the batch, stands in one of them at most."""
+    """The part of a model's answer that is used. Each issue, by its place in the batch, is in one of them at most."""
 
     fits: tuple[tuple[str, tuple[int, ...]], ...]
     lessons: tuple[tuple[WordedLesson, tuple[int, ...]], ...]
@@ -71,24 +60,24 @@ class Chosen:
 
 
 PROMPT_HASH: Final = hashlib.sha256((_INSTRUCTIONS + SCHEMA).encode()).hexdigest()[:16]
-"""Names the question put to a model: another wording, or another schema of the answer, has another hash."""
+"""Identifies the instructions and the answer's schema: 64 bits of SHA-256, in hexadecimal."""
 
 
-def question(subjects: Sequence[Subject], candidates: Sequence[PromptLesson], mark: str) -> Question:
-    """Return what to ask about `subjects`; `mark` is random, new for each request, and stands around the data.
+def question(issues: Sequence[IssueEntry], candidates: Sequence[PromptLesson], mark: str) -> Question:
+    """Return the question about `issues`. `mark` is random, new for each request, and encloses the data.
 
-    Issues are redacted once more: what was stored before the redaction learned a pattern does not leave the house.
+    Issues are redacted again: secrets stored before the redaction knew their pattern must not reach the provider.
     """
     lines = [
         {
             "issue": number,
-            "severity": subject.severity,
-            "category": subject.category,
-            "file": redact(subject.file)[0],
-            "rule": redact(subject.rule_key)[0],
-            "text": redact(subject.description)[0][:DESCRIPTION_MAX],
+            "severity": issue.severity,
+            "category": issue.category,
+            "file": redact(issue.file)[0],
+            "rule": redact(issue.rule_key)[0],
+            "text": redact(issue.description)[0][:DESCRIPTION_MAX],
         }
-        for number, subject in enumerate(subjects, 1)
+        for number, issue in enumerate(issues, 1)
     ]
     known = [{"lesson_id": candidate.id, "text": candidate.text} for candidate in candidates]
     body = "\n".join(json.dumps(line, ensure_ascii=False).replace("<", "\\u003c") for line in [*lines, *known])
@@ -96,9 +85,9 @@ def question(subjects: Sequence[Subject], candidates: Sequence[PromptLesson], ma
 
 
 def chosen(answer: Abstraction, issues: int, known: Collection[str]) -> Chosen:
-    """Return what of `answer` is about the `issues` issues and the `known` lessons it was given.
+    """Return the part of `answer` about the `issues` issues and the `known` lessons that the model was given.
 
-    An issue named more than once stays where it is named first: with a lesson that exists, then with a new one.
+    An issue named more than once counts where it is named first: existing lessons come before new ones.
     """
     taken: set[int] = set()
 
@@ -117,14 +106,16 @@ def chosen(answer: Abstraction, issues: int, known: Collection[str]) -> Chosen:
     )
 
 
-def offer_of(worded: WordedLesson, about: Sequence[Subject], batch: Sequence[Subject]) -> tuple[Offer | None, str]:
+def offer_of(
+    worded: WordedLesson, about: Sequence[IssueEntry], batch: Sequence[IssueEntry]
+) -> tuple[Offer | None, str]:
     """Return the lesson that a model worded for the issues `about`, or None and why it is not taken.
 
-    Its severity is at most that of its worst issue, and no words of any issue of the `batch` come through.
+    Its severity is at most that of its worst issue, and it must not repeat the words of any issue of the `batch`.
     """
-    worst = max(SEVERITY_RANK[subject.severity] for subject in about)
+    worst = max(SEVERITY_RANK[issue.severity] for issue in about)
     declared = SEVERITY_OF_RANK[min(SEVERITY_RANK[worded.severity] if worded.severity else worst, worst)]
-    severity = within_words(declared, [subject.description for subject in about])
+    severity = within_words(declared, [issue.description for issue in about])
     if len(worded.lesson) > LESSON_CHARS_MAX or len(worded.why) > LESSON_CHARS_MAX:
         return None, "The model's lesson was not taken: it is far too long."
     offer, refusal = screened_offer(
@@ -132,15 +123,15 @@ def offer_of(worded: WordedLesson, about: Sequence[Subject], batch: Sequence[Sub
     )
     if offer is None:
         return None, refusal.replace("The offered lesson", "The model's lesson")
-    if any(copies(text, subject.description) for subject in batch for text in (offer.text, offer.why)):
+    if any(copies(text, issue.description) for issue in batch for text in (offer.text, offer.why)):
         return None, f"The model's lesson was not taken: {COPIED}."
     return offer, ""
 
 
 def within_words(declared: Severity, descriptions: Sequence[str]) -> Severity:
-    """Return how severe a lesson for issues may be: at most a step above what the words of the worst suggest.
+    """Return the severity of a lesson for issues: at most a step above what the words of the worst suggest.
 
-    A severity that somebody declares must not lift a lesson over others (SAFETY P14).
+    A declared severity must not lift a lesson over others (SAFETY P14).
     """
-    told = max(SEVERITY_RANK[severity_of(description)] for description in descriptions)
-    return capped(declared, SEVERITY_OF_RANK[told])
+    suggested = max(SEVERITY_RANK[severity_of(description)] for description in descriptions)
+    return capped(declared, SEVERITY_OF_RANK[suggested])

@@ -1,4 +1,4 @@
-"""The backlog: pending issues go through the rules again, and then before the configured language model in batches."""
+"""The backlog: pending issues are matched again, then put to the configured language model in batches."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from lessonbook.services.triage.consultation import Consultation
 from lessonbook.services.triage.rematch import rematch
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import issues as issue_rows
+from lessonbook.store import stats as figures
 
 __all__ = ["BacklogReport", "Progress", "Wanted", "check_extra", "refine_backlog"]
 
@@ -29,19 +30,19 @@ REMATCHED_AT_ONCE: Final = 100
 CLOSE_TIMEOUT_S: Final = 3.0
 ESTIMATED_MAX: Final = 1_000
 LINES_MAX: Final = 1_000
-"""Issues told one by one; all are counted."""
+"""Issues listed in the report; all are counted."""
 _EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Progress = Callable[[int, int], None]
-"""Told how many issues are done, of how many."""
+"""Called with how many issues are done, and of how many."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which pending issues to work on.
 
-    `limit` 0: all. `again`: those that the model has answered for without a lesson, too. `rules`: before the model is
-    asked, the rules of today are tried.
+    `limit` 0: all. `again`: includes those for which the model has answered without a lesson. `rules`: match them
+    again before the model is asked.
     """
 
     agent_name: str = ""
@@ -52,10 +53,10 @@ class Wanted:
 
 
 class BacklogReport(BaseModel):
-    """What became of the backlog.
+    """The outcome of work on the backlog.
 
-    `waiting` issues were pending before and `pending` are so now. `stopped` says why work ended early; `failed` that
-    it was the model's fault. Of a dry run, tokens and US dollars are what it may use at most, for `asked` issues.
+    `waiting` issues were pending before, `pending` are now. `stopped` says why work ended early; `failed`: the model
+    failed. Of a dry run, tokens and US dollars are the most that it may use, for `asked` issues.
     """
 
     dry_run: bool
@@ -75,11 +76,11 @@ class BacklogReport(BaseModel):
 
 
 async def refine_backlog(
-    work: Workspace, caller: Caller, wanted: Wanted, told: Progress | None = None
+    work: Workspace, caller: Caller, wanted: Wanted, progress: Progress | None = None
 ) -> BacklogReport:
-    """Work on pending issues: first by the rules of today, then by the configured model until none is left.
+    """Work on pending issues: match them again, then ask the configured model until none is left.
 
-    A failure of the model ends the round; its issues stay pending, and a later round takes them up.
+    If the model fails, work ends; its issues stay pending for a later call.
 
     Raises:
         ConfigError: the configured model cannot be used.
@@ -90,7 +91,7 @@ async def refine_backlog(
     if wanted.rules and not wanted.dry_run:
         await _by_rules(work, caller, agent_name, wanted.limit or report.waiting, report)
     if work.settings.refiner.model and report.waiting:
-        await _by_model(work, caller, agent_name, wanted, report, told)
+        await _by_model(work, caller, agent_name, wanted, report, progress)
     elif not work.settings.refiner.model:
         report.stopped = "No model is configured (refiner.model)."
     report.pending = await _count(work, caller, agent_name)
@@ -99,7 +100,7 @@ async def refine_backlog(
 
 
 async def _count(work: Workspace, caller: Caller, agent_name: str) -> int:
-    return await work.store.read(lambda connection: issue_rows.count_pending(connection, caller.project, agent_name))
+    return await work.store.read(lambda connection: figures.pending(connection, caller.project, agent_name))
 
 
 async def _by_rules(work: Workspace, caller: Caller, agent_name: str, most: int, report: BacklogReport) -> None:
@@ -111,17 +112,17 @@ async def _by_rules(work: Workspace, caller: Caller, agent_name: str, most: int,
         )
         if not rows:
             return
-        after = rows[-1]["created_at"], rows[-1]["id"]
-        done = await rematch(work, caller, [row["id"] for row in rows])
+        after = rows[-1].created_at, rows[-1].id
+        done = await rematch(work, caller, [row.id for row in rows])
         if done is not None:
             report.refinement_run_ids.append(done.refinement_run_id)
             _add(report, done.issues)
 
 
 async def _by_model(
-    work: Workspace, caller: Caller, agent_name: str, wanted: Wanted, report: BacklogReport, told: Progress | None
+    work: Workspace, caller: Caller, agent_name: str, wanted: Wanted, report: BacklogReport, progress: Progress | None
 ) -> None:
-    # Loading takes seconds; a server that is told to end does not wait for it.
+    # Loading takes seconds; a server that is ending does not wait for it.
     model = await anyio.to_thread.run_sync(open_model, work.settings.refiner, abandon_on_cancel=True)
     if work.settings.refiner.daily_cost_usd and not model.has_price:
         log.warning("refiner.daily_cost_usd does not bind: the price of %s is unknown, so set it", model.name)
@@ -134,14 +135,14 @@ async def _by_model(
             report.asked, spent = await work.store.read(lambda connection: consultation.estimate(connection, bound))
             report.tokens, report.cost_usd = spent.tokens, spent.cost_usd
         else:
-            await _consult(consultation, most, report, told)
+            await _consult(consultation, most, report, progress)
     finally:
         with anyio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
             await model.close()
 
 
-async def _consult(consultation: Consultation, most: int, report: BacklogReport, told: Progress | None) -> None:
-    """Ask about batch after batch, `most` issues in all: whatever happens, a round ends."""
+async def _consult(consultation: Consultation, most: int, report: BacklogReport, progress: Progress | None) -> None:
+    """Ask about batch after batch, `most` issues in all, so that it ends even if others add issues meanwhile."""
     while report.asked < most:
         batch = await consultation.claim(most - report.asked)
         if batch is None:
@@ -149,14 +150,14 @@ async def _consult(consultation: Consultation, most: int, report: BacklogReport,
         if isinstance(batch, str):
             report.stopped = batch
             return
-        report.asked += len(batch.rows)
+        report.asked += len(batch.issues)
         report.refinement_run_ids.append(batch.run_id)
         outcome = await consultation.ask(batch)
         _add(report, outcome.lines)
         report.tokens += outcome.spent.tokens
         report.cost_usd += outcome.spent.cost_usd
-        if told:
-            told(report.asked, most)
+        if progress:
+            progress(report.asked, most)
         if outcome.failure:
             report.failed, report.stopped = True, outcome.failure
             return

@@ -1,7 +1,7 @@
-"""Consultation: one question to the language model — issues and money set aside, asked, settled.
+"""Consultation: one question to the language model — reserve issues and money, ask, settle.
 
-The model is asked outside any transaction. What is settled afterwards are only issues that are still pending and still
-this question's own, so two processes may work at once, and one may die in between.
+The model is asked outside any transaction. Afterwards only issues that are still pending and still reserved for this
+question are settled, so two processes may work at once, and one may die in between.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection
 
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.loop import RefinedIssue
-from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SHARED_AGENT
+from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.providers.language_model import LanguageModel, ModelFailed, Spent
 from lessonbook.providers.question import Question
 from lessonbook.screening.offer import reviewed
@@ -27,20 +27,20 @@ from lessonbook.services.triage.abstraction import (
     DESCRIPTION_MAX,
     PROMPT_HASH,
     PromptLesson,
-    Subject,
     chosen,
     offer_of,
     question,
 )
 from lessonbook.services.triage.triage_run import TriageRun
 from lessonbook.services.workspace import Workspace
-from lessonbook.services.writing.issue_writer import ACTIONS
+from lessonbook.services.writing.issue_writer import ACTIONS, IssueEntry, entry_of
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
 
 if TYPE_CHECKING:
     from lessonbook.providers.question import Abstraction
+    from lessonbook.store.issues import IssueRow
     from lessonbook.store.types import Row
 
 CANDIDATES_MAX: Final = 20
@@ -54,10 +54,10 @@ _COUNTS: Final = frozenset({"issues", *ACTIONS})
 
 @dataclass(frozen=True, slots=True)
 class QuestionBatch:
-    """Issues of one agent, set aside for one question to the model."""
+    """Issues of one agent, reserved for one question to the model. `began` is of `time.perf_counter`, in seconds."""
 
     run_id: str
-    rows: tuple[Row, ...]
+    issues: tuple[IssueEntry, ...]
     candidates: tuple[PromptLesson, ...]
     asked: Question
     began: float
@@ -65,7 +65,7 @@ class QuestionBatch:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of asking: a line per issue, what it used, and what went wrong, if anything did."""
+    """The outcome of a question: a line per issue, what it used, and the failure, if any."""
 
     lines: list[RefinedIssue]
     spent: Spent
@@ -76,7 +76,7 @@ class Outcome:
 class Consultation:
     """Questions to one model about one project's backlog.
 
-    Issues that the model has answered for since `answered_since` are not brought before it again. `agent_name` empty:
+    The model is not asked again about issues that it has answered for since `answered_since`. `agent_name` empty:
     those of every agent.
     """
 
@@ -87,9 +87,9 @@ class Consultation:
     answered_since: datetime
 
     async def claim(self, most: int) -> QuestionBatch | str | None:
-        """Set at most `most` issues aside, with what asking about them may cost.
+        """Reserve at most `most` issues, and what asking about them may cost.
 
-        Returns None where no issue is left, and a sentence where the day's ceiling would be passed.
+        Returns None where no issue is left, and a sentence where the day's ceiling would be exceeded.
         """
         mark = "data-" + self.work.random_bytes(MARK_BYTES).hex()
         began = time.perf_counter()
@@ -102,23 +102,23 @@ class Consultation:
             if not first:
                 return None
             size = min(self.work.settings.refiner.batch_size, most)
-            rows = self._unasked(connection, now, first[0]["agent_name"], size)
-            candidates = self._candidates(connection, rows)
-            asked = question([_subject(row) for row in rows], candidates, mark)
+            rows = self._unasked(connection, now, first[0].agent_name, size)
+            issues, candidates = [entry_of(row) for row in rows], self._candidates(connection, rows)
+            asked = question(issues, candidates, mark)
             bound = self.model.most(asked)
             if over := self._over(connection, now, bound):
                 return over
             triage = self._triage_run(connection, now, self.work.new_id("R"))
-            aside = {"issues": len(rows), "pending": len(rows), "tokens": bound.tokens, "cost_usd": bound.cost_usd}
-            triage.hold(row["id"] for row in rows)
-            issue_rows.add_refinement_run(connection, triage.writer.row({**aside, "error": issue_rows.UNDER_WAY}))
-            issue_rows.claim(connection, project, [row["id"] for row in rows], triage.writer.run_id)
-            return QuestionBatch(triage.writer.run_id, tuple(rows), tuple(candidates), asked, began)
+            reserved = {"issues": len(rows), "pending": len(rows), "tokens": bound.tokens, "cost_usd": bound.cost_usd}
+            triage.hold(issue.id for issue in issues)
+            issue_rows.add_refinement_run(connection, triage.writer.row({**reserved, "error": issue_rows.UNDER_WAY}))
+            issue_rows.claim(connection, project, [issue.id for issue in issues], triage.writer.run_id)
+            return QuestionBatch(triage.writer.run_id, tuple(issues), tuple(candidates), asked, began)
 
         return await self.work.store.write(act)
 
     async def ask(self, batch: QuestionBatch) -> Outcome:
-        """Ask the model about a batch and settle its issues. Where it fails they stay pending, as they were."""
+        """Ask the model about a batch and settle its issues. If the model fails they stay pending."""
         store = self.work.store
         try:
             answer, spent = await self.model.abstract(batch.asked)
@@ -131,20 +131,20 @@ class Consultation:
         return Outcome(await store.write(lambda connection: self._settle(connection, batch, answer, spent)), spent)
 
     def estimate(self, connection: Connection, most: int) -> tuple[int, Spent]:
-        """Return how many issues would be asked about, and what that may use at most."""
-        by_agent: dict[str, list[Row]] = {}
+        """Return how many issues would be asked about, and the most that this may use."""
+        by_agent: dict[str, list[IssueRow]] = {}
         for row in self._unasked(connection, self.work.now(), self.agent_name, most):
-            by_agent.setdefault(row["agent_name"], []).append(row)
+            by_agent.setdefault(row.agent_name, []).append(row)
         size, tokens, cost_usd = self.work.settings.refiner.batch_size, 0, 0.0
         for rows in by_agent.values():
             for start in range(0, len(rows), size):
                 part = rows[start : start + size]
-                asked = question([_subject(row) for row in part], self._candidates(connection, part), "data")
+                asked = question([entry_of(row) for row in part], self._candidates(connection, part), "data")
                 bound = self.model.most(asked)
                 tokens, cost_usd = tokens + bound.tokens, cost_usd + bound.cost_usd
         return sum(map(len, by_agent.values())), Spent(tokens, cost_usd)
 
-    def _unasked(self, connection: Connection, now: datetime, agent_name: str, limit: int) -> list[Row]:
+    def _unasked(self, connection: Connection, now: datetime, agent_name: str, limit: int) -> list[IssueRow]:
         return issue_rows.unasked(
             connection,
             self.caller.project,
@@ -156,16 +156,16 @@ class Consultation:
             limit=limit,
         )
 
-    def _candidates(self, connection: Connection, rows: Sequence[Row]) -> list[PromptLesson]:
-        """Return servable lessons that the issues may belong to: those suggested for them, then the nearest."""
+    def _candidates(self, connection: Connection, rows: Sequence[IssueRow]) -> list[PromptLesson]:
+        """Return servable lessons that may fit the issues: their runners-up first, then by full-text search."""
         project = self.caller.project
-        words = Counter(word for row in rows for word in dict.fromkeys(words_of(row["description"][:DESCRIPTION_MAX])))
+        words = Counter(word for row in rows for word in dict.fromkeys(words_of(row.description[:DESCRIPTION_MAX])))
         nearest = [word for word, _ in words.most_common(WORDS_MAX)]
         scores = lesson_rows.search(connection, project, nearest, SEARCHED_MAX)
-        suggested: list[str] = [row["runner_up"] for row in rows if row["runner_up"]]
+        suggested = [row.runner_up for row in rows if row.runner_up]
         ranked = list(dict.fromkeys([*suggested, *scores]))
         found = lesson_rows.find(connection, project, ranked)
-        of_agent = {rows[0]["agent_name"], SHARED_AGENT}
+        of_agent = {rows[0].agent_name, SHARED_AGENT}
         fitting = [
             found[lesson_id]
             for lesson_id in ranked
@@ -174,7 +174,7 @@ class Consultation:
         return [PromptLesson(lesson.id, lesson.lesson_text) for lesson in fitting[:CANDIDATES_MAX]]
 
     def _over(self, connection: Connection, now: datetime, bound: Spent) -> str:
-        """Return why a request that may use `bound` has to wait until tomorrow, or nothing."""
+        """Return why a request that may use `bound` would exceed the day's ceiling (UTC); empty if it would not."""
         settings = self.work.settings.refiner
         midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         tokens, cost_usd = issue_rows.spent_since(connection, self.caller.project, midnight)
@@ -197,14 +197,14 @@ class Consultation:
     def _settle(
         self, connection: Connection, batch: QuestionBatch, answer: Abstraction, spent: Spent
     ) -> list[RefinedIssue]:
-        """Use of the answer what still holds: not for issues that somebody has settled or claimed meanwhile."""
+        """Apply the answer to those issues that nobody has settled or claimed meanwhile."""
         project = self.caller.project
         triage = self._triage_run(connection, self.work.now(), batch.run_id)
-        held = triage.hold(row["id"] for row in batch.rows)
+        held = triage.hold(issue.id for issue in batch.issues)
         mine = {
-            place: held[row["id"]]
-            for place, row in enumerate(batch.rows)
-            if row["id"] in held and _is_of(batch, held[row["id"]])
+            place: entry_of(row)
+            for place, issue in enumerate(batch.issues)
+            if (row := held.get(issue.id)) and row.action == "pending" and row.refinement_run_id == batch.run_id
         }
         _apply(triage, batch, answer, mine)
         counts = {name: value for name, value in triage.writer.row().items() if name in _COUNTS}
@@ -212,23 +212,14 @@ class Consultation:
         return triage.finish().issues
 
 
-def _is_of(batch: QuestionBatch, row: Row) -> bool:
-    return row["action"] == "pending" and row["refinement_run_id"] == batch.run_id
-
-
-def _record(batch: QuestionBatch, spent: Spent, error: str) -> dict[str, Any]:
+def _record(batch: QuestionBatch, spent: Spent, error: str) -> Row:
     elapsed_ms = (time.perf_counter() - batch.began) * 1000
     return {"tokens": spent.tokens, "cost_usd": spent.cost_usd, "duration_ms": elapsed_ms, "error": error}
 
 
-def _subject(row: Row) -> Subject:
-    severity = SEVERITY_OF_RANK[row["severity"]]
-    return Subject(row["id"], row["description"], severity, row["category"], row["file"], row["rule_id"])
-
-
-def _apply(triage: TriageRun, batch: QuestionBatch, answer: Abstraction, mine: Mapping[int, Row]) -> None:
+def _apply(triage: TriageRun, batch: QuestionBatch, answer: Abstraction, mine: Mapping[int, IssueEntry]) -> None:
     """Settle the issues of `mine`, by their place in the batch, as the model's answer says."""
-    used = chosen(answer, len(batch.rows), {candidate.id for candidate in batch.candidates})
+    used = chosen(answer, len(batch.issues), {candidate.id for candidate in batch.candidates})
     waiting = dict.fromkeys(mine, "The model said nothing of it.")
     waiting.update(dict.fromkeys(used.declined & mine.keys(), "The model saw no general rule in it."))
     for lesson_id, places in used.fits:
@@ -236,12 +227,11 @@ def _apply(triage: TriageRun, batch: QuestionBatch, answer: Abstraction, mine: M
         if held and triage.stands(lesson_id):
             triage.join_chosen([mine[place] for place in held], lesson_id)
             waiting = {place: reason for place, reason in waiting.items() if place not in held}
-    batch_subjects = [_subject(row) for row in batch.rows]
     for worded, places in used.lessons:
         held = [place for place in places if place in mine]
         if not held:
             continue
-        offer, refusal = offer_of(worded, [batch_subjects[place] for place in held], batch_subjects)
+        offer, refusal = offer_of(worded, [batch.issues[place] for place in held], batch.issues)
         if offer is None:
             waiting.update(dict.fromkeys(held, refusal))
             continue

@@ -1,4 +1,4 @@
-"""Rematch: pending issues go through the present rules again, since lessons and catalogue have grown meanwhile."""
+"""Rematch: pending issues are matched again, since lessons and catalogue have grown meanwhile."""
 
 from collections.abc import Sequence
 
@@ -10,52 +10,46 @@ from lessonbook.domain.findings import Finding
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_names import kind_of
 from lessonbook.domain.loop import Refinement
-from lessonbook.domain.vocabulary import SEVERITY_OF_RANK
 from lessonbook.services.report.matching import Matching
 from lessonbook.services.report.preparation import Prepared, names_of_lesson, prepare
 from lessonbook.services.triage.triage_run import TriageRun
 from lessonbook.services.workspace import Workspace
+from lessonbook.services.writing.issue_writer import entry_of
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import issues as issue_rows
+from lessonbook.store.issues import IssueRow
 from lessonbook.store.types import Row
 
 
 async def rematch(work: Workspace, caller: Caller, issue_ids: Sequence[str]) -> Refinement | None:
-    """Return what became of the pending issues that a lesson or the catalogue answers by now; None where none does.
+    """Join pending issues to lessons that exist by now, or make catalogue lessons for them; None if nothing changed.
 
-    Issues that are not pending, or not there, are passed over.
+    Issues that are not pending, or do not exist, are skipped.
     """
     rows = await work.store.read(lambda connection: issue_rows.find(connection, caller.project, issue_ids))
     prepared = await anyio.to_thread.run_sync(_prepared, work, list(rows.values()))
 
     def act(connection: Connection) -> Refinement | None:
         matching = Matching(work, caller.project, connection)
-        matching.look_up(list(prepared.values()), {row["agent_name"] for row in rows.values()})
-        verdicts = {name: matching.match(item, rows[name]["agent_name"]) for name, item in prepared.items()}
+        matching.look_up(list(prepared.values()), {row.agent_name for row in rows.values()})
+        verdicts = {name: matching.match(item, rows[name].agent_name) for name, item in prepared.items()}
         triage = TriageRun(Ledger(work, caller, connection, work.now()), work.new_id("R"), "rules")
         held = triage.hold(prepared)
         joined = {verdict.lesson_id for verdict in verdicts.values()}
         triage.writer.look_again(lesson for lesson_id, lesson in matching.known.items() if lesson_id in joined)
         for row in held.values():
-            if row["action"] == "pending":
-                _settle(triage, matching, row, prepared[row["id"]], verdicts[row["id"]])
+            if row.action == "pending":
+                _settle(triage, matching, row, prepared[row.id], verdicts[row.id])
         return triage.close() if triage.writer.lines else None
 
     return await work.store.write(act)
 
 
-def _prepared(work: Workspace, rows: Sequence[Row]) -> dict[str, Prepared]:
+def _prepared(work: Workspace, rows: Sequence[IssueRow]) -> dict[str, Prepared]:
     """Return issues as a report would prepare them today, by id."""
     return {
-        row["id"]: prepare(
-            Finding(
-                description=row["description"],
-                severity=SEVERITY_OF_RANK[row["severity"]],
-                category=row["category"],
-                file=row["file"],
-                line=row["line"],
-                rule_id=row["rule_id"],
-            ),
+        row.id: prepare(
+            Finding(row.description, row.severity_name, row.category, row.file, row.line, row.rule_id),
             work.catalogue,
             review=work.settings.trust.review,
         )
@@ -63,19 +57,19 @@ def _prepared(work: Workspace, rows: Sequence[Row]) -> dict[str, Prepared]:
     }
 
 
-def _settle(triage: TriageRun, matching: Matching, row: Row, item: Prepared, verdict: Verdict) -> None:
-    """Settle an issue that a lesson answers by now, or that the catalogue has one for; else note what it is like."""
+def _settle(triage: TriageRun, matching: Matching, row: IssueRow, item: Prepared, verdict: Verdict) -> None:
+    """Join an issue to its lesson, or make the catalogue's for it; else store its new runner-up."""
     ledger = triage.ledger
-    near = (verdict.runner_up, verdict.runner_up_score) if verdict.runner_up != row["id"] else (None, None)
+    near = (verdict.runner_up, verdict.runner_up_score) if verdict.runner_up != row.id else (None, None)
     seen: Row = {"score": verdict.score, "runner_up": near[0], "runner_up_score": near[1]}
     if verdict.lesson_id is not None:
         exact = verdict.score == EXACT
         surely = "" if exact else f" ({verdict.score:.2f})"
         reason = f"Same as lesson {verdict.lesson_id} by {verdict.how}{surely}."
-        triage.join([row], verdict.lesson_id, reason, named=exact)
-    elif item.offer is not None and item.offer.catalogue_id and not matching.is_taken(item, row["agent_name"]):
+        triage.join([entry_of(row)], verdict.lesson_id, reason, named=exact)
+    elif item.offer is not None and item.offer.catalogue_id and not matching.is_taken(item, row.agent_name):
         names = [name for name in names_of_lesson(item) if kind_of(name) != "text"]
-        triage.word([row], item.offer, item.offer.status, names)
-    elif near[0] is None or seen.items() <= row.items():
+        triage.word([entry_of(row)], item.offer, item.offer.status, names)
+    elif near[0] is None or seen.items() <= row._asdict().items():
         return
-    issue_rows.change(ledger.connection, ledger.caller.project, row["id"], seen)
+    issue_rows.change(ledger.connection, ledger.caller.project, row.id, seen)

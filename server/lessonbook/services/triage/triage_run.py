@@ -5,10 +5,10 @@ from typing import Final
 
 from lessonbook.dedup.precedence import is_other_rule
 from lessonbook.domain.errors import InvalidInput, NotFound
-from lessonbook.domain.lesson_names import name_of_issue, text_name
+from lessonbook.domain.lesson_names import text_name
 from lessonbook.domain.lesson_status import JOINABLE, SERVABLE, Status
 from lessonbook.domain.loop import Refinement
-from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SHARED_AGENT
+from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.screening.offer import Offer, held_from_all
 from lessonbook.services.writing.issue_writer import (
     Decision,
@@ -16,6 +16,7 @@ from lessonbook.services.writing.issue_writer import (
     IssueWriter,
     Refiner,
     buried,
+    entry_of,
     rejected,
     waiting,
 )
@@ -23,7 +24,7 @@ from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.engine import Retry
-from lessonbook.store.types import Row
+from lessonbook.store.issues import IssueRow
 
 _ORIGIN: Final[Mapping[str, str]] = {
     "approved": "New lesson in the author's words",
@@ -35,10 +36,10 @@ _ORIGIN: Final[Mapping[str, str]] = {
 
 
 class TriageRun:
-    """One refinement run over issues that waited, inside one transaction.
+    """One refinement run over pending issues, inside one transaction.
 
-    Each decision is written at once, so that the next one finds its names. `writer.lines` has what became of each
-    issue, in the order in which they were settled.
+    Each decision is written at once, so that the next one finds its names. `writer.lines` has the outcome of each
+    issue, in the order of the decisions.
     """
 
     def __init__(
@@ -48,40 +49,39 @@ class TriageRun:
         self.ledger = ledger
         self.writer = IssueWriter(ledger, run_id, refiner, source, model=model, prompt_hash=prompt_hash)
         self._audited = {"refiner": refiner}
-        self._held: dict[str, Row] = {}
+        self._held: dict[str, IssueRow] = {}
 
-    def hold(self, issue_ids: Iterable[str]) -> dict[str, Row]:
-        """Return the issues that exist, by id, with their agents and then their rows held. Once, and before all else.
+    def hold(self, issue_ids: Iterable[str]) -> dict[str, IssueRow]:
+        """Hold the agents of the issues, then the issues' rows, and return those that exist. Once, before all else.
 
         The agent of lessons for all is held as well: issues may join those.
         """
         wanted, connection, project = list(issue_ids), self.ledger.connection, self.ledger.caller.project
-        agents = {issue["agent_name"] for issue in issue_rows.find(connection, project, wanted).values()}
+        agents = {issue.agent_name for issue in issue_rows.find(connection, project, wanted).values()}
         self.ledger.hold(agents | {SHARED_AGENT})
-        self._held = issue_rows.hold(connection, project, wanted)
-        return self._held
+        self._held = issue_rows.find(connection, project, wanted, lock=True)
+        return dict(self._held)
 
-    def pending(self, issue_ids: Iterable[str]) -> list[Row]:
-        """Return issues of those that are held, which must all be pending and of one agent.
+    def pending(self, issue_ids: Iterable[str]) -> list[IssueEntry]:
+        """Return held issues, which must all be pending and of one agent.
 
         Raises:
             NotFound: an issue does not exist.
             InvalidInput: an issue is not pending, or they are of different agents.
         """
-        wanted = list(dict.fromkeys(issue_ids))
-        project = self.ledger.caller.project
-        found = {issue_id: self._held[issue_id] for issue_id in wanted if issue_id in self._held}
-        if missing := [issue_id for issue_id in wanted if issue_id not in found]:
-            raise NotFound.issue(missing[0], project)
-        for issue in found.values():
-            if issue["action"] != "pending":
-                raise InvalidInput(f"Issue {issue['id']} is {issue['action']} already: name pending issues only")
-        if len({issue["agent_name"] for issue in found.values()}) > 1:
+        found: list[IssueEntry] = []
+        for issue_id in dict.fromkeys(issue_ids):
+            if (issue := self._held.get(issue_id)) is None:
+                raise NotFound.issue(issue_id, self.ledger.caller.project)
+            if issue.action != "pending":
+                raise InvalidInput(f"Issue {issue_id} is {issue.action} already: name pending issues only")
+            found.append(entry_of(issue))
+        if len({issue.agent_name for issue in found}) > 1:
             raise InvalidInput("The issues of one lesson belong to different agents: send a lesson for each agent")
-        return [found[issue_id] for issue_id in wanted]
+        return found
 
-    def word(self, issues: Sequence[Row], offer: Offer, status: Status, keys: Sequence[str] = ()) -> None:
-        """Give issues of one agent a lesson, unless one answers to their exact names or says the same already.
+    def word(self, issues: Sequence[IssueEntry], offer: Offer, status: Status, keys: Sequence[str] = ()) -> None:
+        """Make a lesson for issues of one agent, unless one has their exact names or the same text already.
 
         Args:
             issues: pending issues of one agent.
@@ -89,12 +89,11 @@ class TriageRun:
             status: the status it begins with.
             keys: further exact names for it.
         """
-        agent_name = issues[0]["agent_name"]
         text_key = text_name(offer.text)
-        named = self._owners(agent_name, [*map(_name, issues), *keys, text_key])
-        rest: list[Row] = []
+        named = self._owners(issues[0].agent_name, [*(issue.name for issue in issues), *keys, text_key])
+        rest: list[IssueEntry] = []
         for issue in issues:
-            own = next((named[key] for key in (_name(issue), *keys) if key in named), None)
+            own = next((named[key] for key in (issue.name, *keys) if key in named), None)
             if own is None:
                 rest.append(issue)
             else:
@@ -105,23 +104,25 @@ class TriageRun:
         if twin is not None and not self._names_other_rule(rest, twin):
             self.join(rest, twin, f"Same as lesson {twin}.")
             return
-        if (refusal := self._buried(text_key, offer)) is not None:
+        ledger = self.ledger
+        found = lesson_rows.rejected_texts(ledger.connection, ledger.caller.project, [text_key])
+        if (refusal := buried(offer, found.values())) is not None:
             self._record(rest, refusal)
             return
-        free = [*map(_name, rest), *keys, *([] if twin else [text_key])]
+        free = [*(issue.name for issue in rest), *keys, *([] if twin else [text_key])]
         self._create(rest, offer, status, dict.fromkeys(key for key in free if key not in named))
 
-    def join(self, issues: Sequence[Row], lesson_id: str, reason: str, *, named: bool = True) -> None:
-        """Count issues as sightings of a lesson that exists.
+    def join(self, issues: Sequence[IssueEntry], lesson_id: str, reason: str, *, named: bool = True) -> None:
+        """Count issues as instances of an existing lesson.
 
-        It answers to their exact names from now on, unless it is not `named` so: a likeness may be wrong.
+        The lesson gets their exact names where `named`; a likeness gives none, since it may be wrong.
         """
         lesson = self.writer.lesson(lesson_id)
         if lesson.status == "rejected":
             self._record(issues, rejected(lesson_id))
             return
-        names = dict.fromkeys(map(_name, issues)) if named else ()
-        self.writer.join(map(_entry, issues), lesson.id, lesson.agent_name, names)
+        names = dict.fromkeys(issue.name for issue in issues) if named else ()
+        self.writer.join(issues, lesson.id, lesson.agent_name, names)
         self._write()
         standing = "" if lesson.status in SERVABLE else f" It is {lesson.status}."
         self._record(issues, Decision("merged", reason + standing, lesson_id))
@@ -131,15 +132,15 @@ class TriageRun:
         lesson = self.ledger.lessons([lesson_id]).get(lesson_id)
         return lesson is not None and lesson.status in JOINABLE
 
-    def join_chosen(self, issues: Sequence[Row], lesson_id: str) -> None:
-        """Join issues to the lesson that somebody says they are instances of.
+    def join_chosen(self, issues: Sequence[IssueEntry], lesson_id: str) -> None:
+        """Join issues to the lesson that an author or a model chose for them.
 
         Raises:
             NotFound: the lesson does not exist.
-            InvalidInput: it is another agent's, or stands no longer.
+            InvalidInput: it is another agent's, or takes no issues any more.
         """
         lesson = self.writer.lesson(lesson_id)
-        agent_name = issues[0]["agent_name"]
+        agent_name = issues[0].agent_name
         if lesson.agent_name not in {agent_name, SHARED_AGENT}:
             raise InvalidInput(
                 f"Lesson {lesson.id} is of {lesson.agent_name} and the issues are of {agent_name}: "
@@ -150,12 +151,12 @@ class TriageRun:
             raise InvalidInput(f"Lesson {lesson.id} is {lesson.status}, so nothing joins it: {after}")
         self.join(issues, lesson.id, f"Joined to lesson {lesson.id}.", named=self.ledger.caller.person)
 
-    def leave(self, issues: Sequence[Row], reason: str) -> None:
-        """Let issues wait on, with the reason why."""
+    def leave(self, issues: Sequence[IssueEntry], reason: str) -> None:
+        """Leave issues pending, and record why."""
         self._record(issues, Decision("pending", reason))
 
-    def dismiss(self, issues: Sequence[Row], reason: str) -> None:
-        """Settle issues without a lesson: they wait no longer."""
+    def dismiss(self, issues: Sequence[IssueEntry], reason: str) -> None:
+        """Reject issues: they are no longer pending, and get no lesson."""
         self._record(issues, Decision("rejected", reason))
 
     def close(self) -> Refinement:
@@ -167,29 +168,25 @@ class TriageRun:
         return self.writer.close(self._audited)
 
     def finish(self) -> Refinement:
-        """Write all that was planned, for a run whose row is there already. See `close`."""
+        """Write all that was planned, for a run whose row exists already. See `close`."""
         return self.writer.finish(self._audited)
 
     def _owners(self, agent_name: str, names: Sequence[str]) -> dict[str, str]:
-        """Return the lesson that each name leads to, the agent's own before one for all."""
+        """Return the lesson that has each name; the agent's own comes before one for all agents."""
         ledger = self.ledger
         found = lesson_rows.find_by_keys(ledger.connection, ledger.caller.project, [agent_name], names)
         shared = {key: lesson_id for (owner, key), lesson_id in found.items() if owner == SHARED_AGENT}
         return shared | {key: lesson_id for (owner, key), lesson_id in found.items() if owner == agent_name}
 
-    def _names_other_rule(self, issues: Sequence[Row], lesson_id: str) -> bool:
+    def _names_other_rule(self, issues: Sequence[IssueEntry], lesson_id: str) -> bool:
         lesson, catalogue = self.writer.lesson(lesson_id), self.ledger.work.catalogue
-        return any(is_other_rule(issue["rule_id"], lesson, catalogue) for issue in issues)
+        return any(is_other_rule(issue.rule_key, lesson, catalogue) for issue in issues)
 
-    def _buried(self, text_key: str, offer: Offer) -> Decision | None:
-        ledger = self.ledger
-        return buried(offer, lesson_rows.rejected_texts(ledger.connection, ledger.caller.project, [text_key]).values())
-
-    def _create(self, issues: Sequence[Row], offer: Offer, status: Status, names: Iterable[str]) -> None:
-        held = held_from_all(offer, issues[0]["agent_name"], self.ledger.work.settings.trust.review)
+    def _create(self, issues: Sequence[IssueEntry], offer: Offer, status: Status, names: Iterable[str]) -> None:
+        held = held_from_all(offer, issues[0].agent_name, self.ledger.work.settings.trust.review)
         if held is not offer:
             offer, status = held, held.status
-        lesson_id = self.writer.create([*map(_entry, issues)], offer, names, status=status)
+        lesson_id = self.writer.create(issues, offer, names, status=status)
         self._write()
         if status == "quarantined":
             self._record(issues, Decision("quarantined", waiting(offer), lesson_id))
@@ -203,29 +200,15 @@ class TriageRun:
         if not self.ledger.flush():
             raise Retry
 
-    def _record(self, issues: Sequence[Row], decision: Decision) -> None:
-        values: Row = {
+    def _record(self, issues: Sequence[IssueEntry], decision: Decision) -> None:
+        ledger = self.ledger
+        values = {
             "lesson_id": decision.lesson_id,
             "action": decision.action,
             "reason": decision.reason,
             "refinement_run_id": self.writer.run_id,
         }
         for issue in issues:
-            issue_rows.change(self.ledger.connection, self.ledger.caller.project, issue["id"], values)
-            self._held[issue["id"]] = {**issue, **values}
-            self.writer.record(_entry(issue), decision)
-
-
-def _name(issue: Row) -> str:
-    return name_of_issue(issue["rule_id"], issue["description"])
-
-
-def _entry(issue: Row) -> IssueEntry:
-    return IssueEntry(
-        id=issue["id"],
-        agent_name=issue["agent_name"],
-        description=issue["description"],
-        severity=SEVERITY_OF_RANK[issue["severity"]],
-        category=issue["category"],
-        file=issue["file"],
-    )
+            issue_rows.change(ledger.connection, ledger.caller.project, issue.id, values)
+            self._held[issue.id] = self._held[issue.id]._replace(action=decision.action)
+            self.writer.record(issue, decision)

@@ -38,10 +38,10 @@ from lessonbook.services.lesson_results import result_of
 from lessonbook.services.rate_limit import unusual
 from lessonbook.services.views.search import FOUND_MAX, search
 from lessonbook.services.workspace import Workspace
+from lessonbook.store import agents as agent_rows
 from lessonbook.store import audit, runs
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
-from lessonbook.store.types import Row
 
 EVIDENCE_MAX: Final = 20
 COMPLETIONS_MAX: Final = 100
@@ -136,13 +136,13 @@ async def get_lesson(work: Workspace, caller: Caller, lesson_id: str) -> LessonD
             approved_by=lesson.approved_by,
             superseded_by=lesson.superseded_by,
             expires_at=lesson.expires_at.isoformat() if lesson.expires_at else None,
-            provenance=lesson.provenance,
+            provenance=dict(lesson.provenance),
             effect=effect_of(lesson),
             evidence=_evidence(lesson),
             history=[_history_line(row) for row in lesson_rows.history(connection, caller.project, lesson_id)],
             issues=[_pending(row) for row in issue_rows.of_lesson(connection, caller.project, lesson_id, EVIDENCE_MAX)],
             flags=[
-                RaisedFlag(principal=row["principal"], reason=row["reason"], flagged_at=row["flagged_at"].isoformat())
+                RaisedFlag(principal=row.principal, reason=row.reason, flagged_at=row.flagged_at.isoformat())
                 for row in lesson_rows.flags_of(connection, caller.project, lesson_id)
             ],
         )
@@ -161,15 +161,15 @@ def _evidence(lesson: Lesson) -> EvidenceSummary:
     )
 
 
-def _history_line(row: Row) -> LessonChange:
-    severity, moment = SEVERITY_OF_RANK[row["severity"]], row["changed_at"].isoformat()
-    return LessonChange.model_validate({**row, "severity": severity, "changed_at": moment})
+def _history_line(row: lesson_rows.HistoryRow) -> LessonChange:
+    severity, moment = SEVERITY_OF_RANK[row.severity], row.changed_at.isoformat()
+    return LessonChange.model_validate({**row._asdict(), "severity": severity, "changed_at": moment})
 
 
 async def lessons_by_category(work: Workspace, caller: Caller, agent_name: str = "") -> dict[str, list[ListedLesson]]:
     """Return the servable lessons of each category, most severe first."""
     name = work.roster.resolve(agent_name) if agent_name else ""
-    found = await work.store.read(lambda connection: lesson_rows.counted_by_category(connection, caller.project, name))
+    found = await work.store.read(lambda connection: lesson_rows.by_category(connection, caller.project, name))
     return {category: [listed(lesson) for lesson in lessons] for category, lessons in found.items()}
 
 
@@ -192,11 +192,11 @@ async def list_pending_issues(work: Workspace, caller: Caller, listing: PendingL
     def read(connection: Connection) -> PendingPage:
         rows = issue_rows.pending(connection, caller.project, name, after, listing.limit + 1)
         shown = rows[: listing.limit]
-        near = lesson_rows.find(connection, caller.project, filter(None, (row["runner_up"] for row in shown)))
+        near = lesson_rows.find(connection, caller.project, filter(None, (row.runner_up for row in shown)))
         more = len(rows) > listing.limit
-        cursor = _encode([shown[-1]["created_at"].isoformat(), shown[-1]["id"]]) if more else ""
+        cursor = _encode([shown[-1].created_at.isoformat(), shown[-1].id]) if more else ""
         return PendingPage(
-            issues=[_pending(row, near.get(row["runner_up"])) for row in shown],
+            issues=[_pending(row, near.get(row.runner_up or "")) for row in shown],
             next_cursor=cursor,
             notes=[] if after else unusual(connection, caller.project, work.now()),
         )
@@ -204,21 +204,21 @@ async def list_pending_issues(work: Workspace, caller: Caller, listing: PendingL
     return await work.store.read(read)
 
 
-def _pending(row: Row, near: Lesson | None = None) -> PendingIssue:
+def _pending(row: issue_rows.IssueRow, near: Lesson | None = None) -> PendingIssue:
     return PendingIssue(
-        issue_id=row["id"],
-        agent_name=row["agent_name"],
-        description=row["description"],
-        severity=SEVERITY_OF_RANK[row["severity"]],
-        category=row["category"],
-        file=row["file"],
-        line=row["line"],
-        rule_id=row["rule_id"],
-        source=row["source"],
-        evidence=row["evidence"],
-        reason=row["reason"],
-        created_at=row["created_at"].isoformat(),
-        suggestion=SuggestedMatch(lesson_id=near.id, text=near.lesson_text, score=round(row["runner_up_score"] or 0, 3))
+        issue_id=row.id,
+        agent_name=row.agent_name,
+        description=row.description,
+        severity=row.severity_name,
+        category=row.category,
+        file=row.file,
+        line=row.line,
+        rule_id=row.rule_id,
+        source=row.source,
+        evidence=row.evidence,
+        reason=row.reason,
+        created_at=row.created_at.isoformat(),
+        suggestion=SuggestedMatch(lesson_id=near.id, text=near.lesson_text, score=round(row.runner_up_score or 0, 3))
         if near is not None and near.status in SUGGESTED
         else None,
     )
@@ -268,7 +268,7 @@ async def complete(work: Workspace, caller: Caller, argument: str, prefix: str) 
             return runs.recent(connection, caller.project, prefix, COMPLETIONS_MAX)
         if argument in {"id", "lesson_id"}:
             return lesson_rows.ids_beginning(connection, caller.project, prefix, COMPLETIONS_MAX)
-        return lesson_rows.agent_names(connection, caller.project)
+        return sorted(agent_rows.with_lessons(connection, caller.project))
 
     found = list(await work.store.read(read))
     if argument == "agent_name":

@@ -1,1 +1,1 @@
-"""Writing: the one way in which lessons, their history, the audit trail and their scores change."""
+"""Writing: the only code that changes lessons, their history, the audit trail and their scores."""

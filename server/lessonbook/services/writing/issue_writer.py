@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
-from lessonbook.domain.errors import NotFound
 from lessonbook.domain.lesson import Lesson
-from lessonbook.domain.lesson_status import Status
+from lessonbook.domain.lesson_names import name_of_issue
+from lessonbook.domain.lesson_status import Status, targets
 from lessonbook.domain.loop import RefinedIssue, Refinement
 from lessonbook.domain.vocabulary import VOUCHED, Category, IssueAction, Severity, Source
 from lessonbook.screening.offer import Offer
@@ -24,25 +24,38 @@ from lessonbook.store.types import Row
 Refiner = Literal["author", "llm", "rules"]
 
 ACTIONS: Final[tuple[IssueAction, ...]] = ("created", "merged", "pending", "quarantined", "rejected")
-"""What a refinement run counts."""
+"""The outcomes that a refinement run counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class IssueEntry:
-    """What is written of an issue. `subjects`: what it is about, where that is known already."""
+    """What deciders and models read of an issue. `subjects`: the weaknesses it is about, None where not computed."""
 
     id: str
     agent_name: str
     description: str
     severity: Severity
     category: Category
-    file: str
+    file: str = ""
+    rule_key: str = ""
     subjects: Subjects | None = None
+
+    @property
+    def name(self) -> str:
+        """The most specific exact name of the issue."""
+        return name_of_issue(self.rule_key, self.description)
+
+
+def entry_of(row: issue_rows.IssueRow) -> IssueEntry:
+    """Return a stored issue as deciders read it."""
+    return IssueEntry(
+        row.id, row.agent_name, row.description, row.severity_name, row.category, row.file, rule_key=row.rule_id
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What becomes of an issue. `lesson_id`: the lesson that it made or joined, or that was rejected before."""
+    """The outcome of an issue. `lesson_id`: the lesson that it made or joined, or that was rejected before."""
 
     action: IssueAction
     reason: str
@@ -51,7 +64,7 @@ class Decision:
 
 @dataclass(slots=True)
 class _LessonPlan:
-    """What is to be written of one lesson: `offer` where it is new, and the issues that come behind it."""
+    """What is to be written of one lesson: its `offer` where it is new, and the issues that join it."""
 
     agent_name: str
     offer: Offer | None = None
@@ -61,13 +74,13 @@ class _LessonPlan:
 class IssueWriter:
     """One refinement run inside one transaction.
 
-    `create` and `join` only plan, so a decider may call them while it looks without locks. The agents are held before
-    `settle` writes; what was looked at without locks is read again then (`hold`, `look_again`).
+    `create` and `join` only plan, so deciders may call them while they read without locks. The agents are held before
+    `settle` writes; what was read without locks is read again then (`hold`, `look_again`).
 
     Attributes:
         ledger: writes lessons and the audit trail.
         scores: counts the events of this run.
-        lines: what became of each issue, in the order in which they were recorded.
+        lines: the outcome of each issue, in the order of the calls of `record`.
         lessons: the lessons read for writing, their agents held.
     """
 
@@ -104,11 +117,11 @@ class IssueWriter:
         """Plan a lesson for issues of one agent, and return its id.
 
         Args:
-            issues: the issues, which come behind it.
+            issues: the issues that join it.
             offer: its words.
             names: its exact names, which have to be free.
             status: the status it begins with; None: the offer's.
-            provenance: where it comes from, beside what is known of this run.
+            provenance: its origin, in addition to what is known of this run.
         """
         agent_name = issues[0].agent_name
         known = {**self._origin, "catalogue": offer.catalogue_id}
@@ -129,28 +142,28 @@ class IssueWriter:
         return lesson_id
 
     def join(self, issues: Iterable[IssueEntry], lesson_id: str, agent_name: str, names: Iterable[str] = ()) -> None:
-        """Plan issues as sightings of a lesson of an agent, which answers to further exact names from now on."""
+        """Plan issues as instances of a lesson of an agent, and `names` as further exact names of it."""
         self._plans.setdefault(lesson_id, _LessonPlan(agent_name)).issues.extend(issues)
         self.ledger.name(lesson_id, agent_name, tuple(names))
 
     def agent_of(self, lesson_id: str) -> str:
-        """Return whose lesson it is that was planned here."""
+        """Return the agent of a lesson that was planned here."""
         return self._plans[lesson_id].agent_name
 
     def hold(self, looked: Mapping[str, Lesson]) -> None:
-        """Hold the agents of all that was planned, and read again what is written of what was `looked` at.
+        """Hold the agents of all that was planned, and read those lessons of `looked` again that are written.
 
         Raises:
             Retry: see `look_again`.
         """
         self.ledger.hold(plan.agent_name for plan in self._plans.values())
-        self.look_again(looked[lesson_id] for lesson_id, plan in self._plans.items() if plan.offer is None)
+        self.look_again(looked[lesson_id] for lesson_id in self._existing())
 
     def look_again(self, looked: Iterable[Lesson]) -> None:
-        """Read lessons again that were looked at before their agents were held.
+        """Read lessons again that were read before their agents were held.
 
         Raises:
-            Retry: somebody has changed one meanwhile, so that what was decided may not hold; counters may change.
+            Retry: another transaction has changed one meanwhile, so the decision may not hold. Counters may change.
         """
         before = {lesson.id: lesson for lesson in looked}
         found = lesson_rows.find(self.ledger.connection, self.ledger.caller.project, before, lock=True)
@@ -166,14 +179,12 @@ class IssueWriter:
         Raises:
             NotFound: it does not exist.
         """
-        found = self.ledger.lessons([lesson_id])
-        if lesson_id not in found:
-            raise NotFound.lesson(lesson_id, self.ledger.caller.project)
-        self.lessons |= found
-        return found[lesson_id]
+        found = self.ledger.lesson(lesson_id)
+        self.lessons[lesson_id] = found
+        return found
 
     def record(self, issue: IssueEntry, decision: Decision) -> None:
-        """Note what becomes of an issue, for the run's counts and its answer."""
+        """Note the outcome of an issue, for the run's counts and its answer."""
         line = RefinedIssue(
             issue_id=issue.id,
             action=decision.action,
@@ -187,40 +198,43 @@ class IssueWriter:
 
     def settle(self) -> None:
         """Index and count what was planned since the last call. The agents have to be held."""
-        there = sorted(lesson_id for lesson_id, plan in self._plans.items() if plan.offer is None)
-        self._index(there)
+        existing = sorted(self._existing())
+        self._index(existing)
         self.ledger.start_counts({lesson_id: len(plan.issues) for lesson_id, plan in self._plans.items()})
-        for lesson_id in there:
+        for lesson_id in existing:
             self._count(self.lessons[lesson_id], len(self._plans[lesson_id].issues))
         self._plans.clear()
 
-    def _index(self, there: Sequence[str]) -> None:
-        """Let full-text search find lessons by their issues."""
+    def _existing(self) -> list[str]:
+        """Return the planned lessons that are not new."""
+        return [lesson_id for lesson_id, plan in self._plans.items() if plan.offer is None]
+
+    def _index(self, existing: Sequence[str]) -> None:
+        """Add the issues to what full-text search reads of their lessons."""
         ledger = self.ledger
-        bodies = lesson_rows.documents(ledger.connection, ledger.caller.project, there) if there else {}
+        bodies = lesson_rows.documents(ledger.connection, ledger.caller.project, existing) if existing else {}
         for lesson_id, plan in self._plans.items():
             text = plan.offer.text if plan.offer else self.lessons[lesson_id].lesson_text
-            body = ledger.body_of(lesson_id)
-            body = bodies.get(lesson_id, "") if body is None else body
+            body = ledger.documents.get(lesson_id, bodies.get(lesson_id, ""))
             for issue in plan.issues:
                 body = with_issue(body, text, issue.description, issue.file, issue.subjects)
-            ledger.document(lesson_id, body)
+            ledger.documents[lesson_id] = body
 
-    def _count(self, lesson: Lesson, sightings: int) -> None:
-        """Raise the counters of a lesson that was there before. One that had expired is on probation again."""
+    def _count(self, lesson: Lesson, more: int) -> None:
+        """Add `more` issues to the counters of an existing lesson. An expired lesson returns to probation."""
         ledger = self.ledger
-        values: Row = {"issue_count": lesson.issue_count + sightings, "last_seen_at": ledger.now}
+        values: Row = {"issue_count": lesson.issue_count + more, "last_seen_at": ledger.now}
         if lesson.status == "probation":
             values["expires_at"] = ledger.expiry()
         values |= self.scores.values_of(lesson)
         ledger.set(lesson, values)
         self.scores.move(replace(lesson, **values))
-        if lesson.status == "expired":
-            back: Row = {"status": "probation", "expires_at": ledger.expiry()}
+        if came_back := targets("recur", lesson.status):
+            back = {"status": came_back[0], "expires_at": ledger.expiry()}
             ledger.move(lesson, "recur", "Its issue came back.", back)
 
     def row(self, values: Mapping[str, Any] | None = None) -> Row:
-        """Return the refinement run as it is stored, `values` on top."""
+        """Return the refinement run as it is stored, with `values` in place of its own."""
         counts = Counter(line.action for line in self.lines)
         return {
             "project": self.ledger.caller.project,
@@ -245,7 +259,7 @@ class IssueWriter:
         return self.finish(details)
 
     def finish(self, details: Mapping[str, str] | None = None) -> Refinement:
-        """Write all that was planned, for a run whose row is there already. See `close`."""
+        """Write all that was planned, for a run whose row exists already. See `close`."""
         counts = Counter(line.action for line in self.lines)
         self.ledger.note("refine", self.run_id, {"issues": len(self.lines), **(details or {}), **counts})
         self.ledger.write()
@@ -253,7 +267,7 @@ class IssueWriter:
 
 
 def buried(offer: Offer, found: Iterable[str]) -> Decision | None:
-    """Return that an offer's words were rejected, by the first lesson `found` that says so; None where it may be made.
+    """Return the rejection of an offer whose words were rejected before, in a lesson of `found`; else None.
 
     The catalogue and people may use rejected words again.
     """
@@ -264,18 +278,18 @@ def buried(offer: Offer, found: Iterable[str]) -> Decision | None:
 
 
 def rejected(lesson_id: str) -> Decision:
-    """Return that an issue is an instance of a lesson that was rejected."""
+    """Return the rejection of an issue that is an instance of a rejected lesson."""
     return Decision("rejected", f"A lesson for it was rejected ({lesson_id}): nothing is learned again.", lesson_id)
 
 
 def waiting(offer: Offer) -> str:
-    """Return why the lesson of an offer waits."""
+    """Return a sentence on why the lesson of an offer is quarantined."""
     return "The lesson waits for a person: " + "; ".join(offer.reasons) + "."
 
 
 def reindex(ledger: Ledger, lesson: Lesson, most: int) -> None:
-    """Plan a lesson's document from its words and the latest issues behind it, `most` at most."""
+    """Plan a lesson's document from its words and its latest issues, `most` at most."""
     body = document_of(lesson.lesson_text, lesson.rationale, lesson.rule_key, lesson.category)
     for issue in issue_rows.of_lesson(ledger.connection, ledger.caller.project, lesson.id, most):
-        body = with_issue(body, lesson.lesson_text, issue["description"], issue["file"])
-    ledger.document(lesson.id, body)
+        body = with_issue(body, lesson.lesson_text, issue.description, issue.file)
+    ledger.documents[lesson.id] = body

@@ -1,7 +1,7 @@
 """Making and changing lessons: every change is a row in the history and an entry in the audit trail."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,7 @@ from lessonbook.domain.lesson_names import content_hash, text_name
 from lessonbook.domain.lesson_status import SERVABLE, Action, Status, allowed_targets
 from lessonbook.domain.token_estimate import estimate_lesson_tokens
 from lessonbook.domain.vocabulary import SEVERITY_RANK
-from lessonbook.experiment.effect import posterior
+from lessonbook.experiment.effect import effect_before
 from lessonbook.screening.offer import Offer
 from lessonbook.search.subjects import document_of
 from lessonbook.services.workspace import Workspace
@@ -25,11 +25,12 @@ from lessonbook.store.types import Row
 
 @dataclass(slots=True)
 class Ledger:
-    """Everything one transaction changes about lessons, written at its end in one go.
+    """Everything one transaction changes about lessons, written together at its end.
 
-    A transaction looks first, without locks. Then it holds the agents whose lessons it will write, once and before it
-    writes anything, and reads again what it writes. So writers of one agent take turns, and no two ever wait for each
-    other. The revision counters come last: they are locked until the commit.
+    A transaction reads first, without locks. Then it holds the agents whose lessons it will write, once and before it
+    writes anything, and reads again what it writes. So writers of one agent take turns, and there is no deadlock. The
+    revision counters come last: they are locked until the commit. `documents` has what full-text search is to read of
+    lessons, by lesson id.
     """
 
     work: Workspace
@@ -40,17 +41,17 @@ class Ledger:
     _keys: list[Row] = field(default_factory=list[Row])
     _aliases: list[Row] = field(default_factory=list[Row])
     _versions: list[Row] = field(default_factory=list[Row])
-    _documents: dict[str, str] = field(default_factory=dict[str, str])
+    documents: dict[str, str] = field(default_factory=dict[str, str])
     _audit: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list[tuple[str, str, dict[str, Any]]])
     _changed: dict[str, str] = field(default_factory=dict[str, str])
     _made: dict[str, str] = field(default_factory=dict[str, str])
     _held: frozenset[str] | None = None
 
     def hold(self, agent_names: Iterable[str]) -> None:
-        """Let nobody else change lessons of these agents until the commit.
+        """Keep other transactions from changing lessons of these agents until the commit.
 
         Raises:
-            RuntimeError: agents are held already: whoever asks for one after the other may wait for ever.
+            RuntimeError: other agents are held already. Two transactions that hold one after the other may deadlock.
         """
         wanted = frozenset(agent_names)
         if self._held is not None:
@@ -62,9 +63,9 @@ class Ledger:
             lesson_rows.hold_agents(self.connection, self.caller.project, wanted)
 
     def lessons(self, lesson_ids: Iterable[str]) -> dict[str, Lesson]:
-        """Return those of the lessons that exist, to be changed: their agents are held, where none are yet.
+        """Return those of the lessons that exist, by id, and hold their agents if none are held yet.
 
-        A lesson of an agent that is not held among others is returned as it looks.
+        A lesson of an agent that is not held is returned without a lock: it must not be written.
         """
         looked = lesson_rows.find(self.connection, self.caller.project, lesson_ids)
         if self._held is None:
@@ -74,7 +75,7 @@ class Ledger:
         return looked | lesson_rows.find(self.connection, self.caller.project, mine, lock=True)
 
     def lesson(self, lesson_id: str) -> Lesson:
-        """Return one lesson, as `lessons` does.
+        """Return one lesson. See `lessons`.
 
         Raises:
             NotFound: it does not exist.
@@ -84,7 +85,6 @@ class Ledger:
         return found
 
     def _change(self, lesson_id: str, agent_name: str) -> None:
-        """Note that a lesson changes."""
         if self._held is None or agent_name not in self._held:
             raise RuntimeError(f"lessons of {agent_name} are written without holding the agent")
         self._changed[lesson_id] = agent_name
@@ -100,10 +100,11 @@ class Ledger:
         pinned: bool = False,
         issue_count: int = 0,
     ) -> str:
-        """Plan a new lesson, and return its id."""
+        """Plan a new lesson, and return its id. `status` replaces the offer's; without `keys` its text names it."""
         lesson_id = self.work.new_id("L")
         status = status or offer.status
-        effect = posterior(())
+        reasons = "; ".join(offer.reasons)
+        effect = effect_before()
         self._lessons.append(
             {
                 "project": self.caller.project,
@@ -125,7 +126,7 @@ class Ledger:
                 "effectiveness_score": effect.mean,
                 "effect_low": effect.low,
                 "effect_high": effect.high,
-                "status_reason": "; ".join(offer.reasons),
+                "status_reason": reasons,
                 "last_seen_at": self.now if issue_count else None,
                 "expires_at": self.expiry() if status == "probation" else None,
                 "content_hash": content_hash(offer.text),
@@ -135,18 +136,18 @@ class Ledger:
             }
         )
         self._keys += self._rows(lesson_id, agent_name, keys or (text_name(offer.text),))
-        self._documents[lesson_id] = document_of(offer.text, offer.why, offer.rule_key, offer.category)
-        self._version(lesson_id, 1, 1, "create", "; ".join(offer.reasons) or offer.trust, status, offer, {})
+        self.documents[lesson_id] = document_of(offer.text, offer.why, offer.rule_key, offer.category)
+        self._version(lesson_id, 1, 1, "create", reasons or offer.trust, replace(offer, status=status), {})
         self._audit.append(("lesson.create", lesson_id, {"status": status, "trust": offer.trust, "agent": agent_name}))
         self._made[lesson_id] = agent_name
         return lesson_id
 
     def expiry(self) -> datetime:
-        """Return until when a lesson on probation stands if nobody sees its issue or gives a verdict."""
+        """Return when a lesson on probation expires if its issue is not reported and nobody gives a verdict."""
         return self.now + timedelta(days=self.work.settings.learning.ttl_days)
 
     def name(self, lesson_id: str, agent_name: str, keys: tuple[str, ...]) -> None:
-        """Plan further exact names for a lesson. One that is taken already stays with its owner."""
+        """Plan further exact names for a lesson. A name that is taken stays with its lesson."""
         self._aliases += self._rows(lesson_id, agent_name, keys)
 
     def _rows(self, lesson_id: str, agent_name: str, keys: tuple[str, ...]) -> list[Row]:
@@ -156,23 +157,23 @@ class Ledger:
         ]
 
     def start_counts(self, sightings: Mapping[str, int]) -> None:
-        """Let new lessons start with that many issues behind them."""
+        """Set the issue counts of planned lessons, by id."""
         for row in self._lessons:
             row["issue_count"] = sightings.get(row["id"], row["issue_count"])
 
     def set(self, lesson: Lesson, values: Row) -> None:
-        """Set counters of a lesson at once; they are evidence, not a change of its words or standing."""
+        """Set counters of a lesson at once. They are evidence, so its history gets no entry."""
         self._change(lesson.id, lesson.agent_name)
         lesson_rows.change(self.connection, self.caller.project, lesson.id, {**values, "updated_at": self.now})
 
     def move(
         self, lesson: Lesson, action: Action, reason: str, values: Row, numbers: Mapping[str, Any] | None = None
     ) -> None:
-        """Change a lesson's words or status at once, and plan its history and audit entries.
+        """Change a lesson's words or status at once, and plan the entries of its history and the audit trail.
 
         Raises:
             InvalidInput: the lesson's status does not allow the action.
-            RuntimeError: the action never leads to the status in `values`.
+            RuntimeError: the action does not lead to the status in `values`.
         """
         self._change(lesson.id, lesson.agent_name)
         status: Status = values.get("status", lesson.status)
@@ -198,25 +199,17 @@ class Ledger:
             status=status,
             rule_key=lesson.rule_key,
         )
-        self._version(lesson.id, change, version, action, reason, status, offer, dict(numbers or {}))
-        self._audit.append(
-            (f"lesson.{action}", lesson.id, {"from": lesson.status, "to": status, "reason": reason, **(numbers or {})})
+        self._version(lesson.id, change, version, action, reason, offer, dict(numbers or {}))
+        self.note(
+            f"lesson.{action}", lesson.id, {"from": lesson.status, "to": status, "reason": reason, **(numbers or {})}
         )
 
-    def document(self, lesson_id: str, body: str) -> None:
-        """Plan what full-text search reads of a lesson."""
-        self._documents[lesson_id] = body
-
-    def body_of(self, lesson_id: str) -> str | None:
-        """Return the document planned for a lesson, or None."""
-        return self._documents.get(lesson_id)
-
     def note(self, action: str, subject: str, details: Mapping[str, Any]) -> None:
-        """Plan an audit entry that is not about one lesson."""
+        """Plan an audit entry."""
         self._audit.append((action, subject, dict(details)))
 
     def flush(self) -> bool:
-        """Write the lessons planned so far; returns False where one of a new lesson's names was taken meanwhile."""
+        """Write the lessons planned so far; returns False if a name of a new lesson was taken meanwhile."""
         for lesson_id, agent_name in self._made.items():
             self._change(lesson_id, agent_name)
         self._made.clear()
@@ -225,8 +218,8 @@ class Ledger:
             return False
         lesson_rows.add_keys(self.connection, self._aliases)
         lesson_rows.add_versions(self.connection, self._versions)
-        lesson_rows.put_documents(self.connection, self.caller.project, self._documents)
-        for planned in (self._lessons, self._keys, self._aliases, self._versions, self._documents):
+        lesson_rows.put_documents(self.connection, self.caller.project, self.documents)
+        for planned in (self._lessons, self._keys, self._aliases, self._versions, self.documents):
             planned.clear()
         return True
 
@@ -234,7 +227,7 @@ class Ledger:
         """Write all that was planned, the audit entries and last the revisions.
 
         Raises:
-            Retry: one of a new lesson's names was taken meanwhile.
+            Retry: a name of a new lesson was taken meanwhile.
         """
         if not self.flush():
             raise Retry
@@ -255,7 +248,6 @@ class Ledger:
         version: int,
         action: str,
         reason: str,
-        status: Status,
         offer: Offer,
         numbers: dict[str, Any],
     ) -> None:
@@ -268,7 +260,7 @@ class Ledger:
                 "action": action,
                 "principal": self.caller.principal,
                 "reason": reason,
-                "status": status,
+                "status": offer.status,
                 "lesson_text": offer.text,
                 "rationale": offer.why,
                 "severity": SEVERITY_RANK[offer.severity],

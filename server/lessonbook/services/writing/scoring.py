@@ -1,15 +1,15 @@
-"""Score: what new events make of lessons and of the whole service, in the transaction that brings them."""
+"""Scoring: new events change scores, statuses and the service's sums, in the transaction that reports them."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from lessonbook.domain.lesson import Lesson
 from lessonbook.domain.lesson_status import SERVABLE
-from lessonbook.experiment.effect import EffectEstimate, effect_of, posterior, prior_mean
+from lessonbook.experiment.effect import effect_before, effect_of, prior_mean
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.lift import RunTotals, service_harms, service_lift
 from lessonbook.experiment.policy import HOLDOUT_SHARE
@@ -24,11 +24,11 @@ from lessonbook.store.rollups import ActivityDay, week_of
 from lessonbook.store.types import Row
 
 RUN_ISSUES_MAX: Final = 10
-"""More issues of one run than these count as these: one broken build must not outweigh a hundred runs."""
+"""The most issues of one run that count: one broken build must not outweigh a hundred runs."""
 
 
 class Scores:
-    """The events of one report, and what follows from them."""
+    """The events of one report, and the changes that follow from them."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -37,11 +37,8 @@ class Scores:
         self._verified: list[str] = []
 
     def add_event(self, lesson: Lesson, delivery: runs.DeliveryRow) -> None:
-        """Count the first issue of the lesson's class in a run where it was eligible, in the words it had then.
-
-        Verified ones only: what the run's own principal says of it is kept, and moves nothing.
-        """
-        if not tells(delivery, lesson):
+        """Count a verified event of a lesson, if the delivery is evidence of the lesson's present words."""
+        if not is_randomised(delivery, lesson):
             return
         connection, project, run_id = self._ledger.connection, self._ledger.caller.project, delivery.run_id
         applied = runs.applications_of(connection, project, run_id, [lesson.id])
@@ -57,25 +54,25 @@ class Scores:
         self._of_agents[agent_name] = self._of_agents[agent_name].add_event(**event)
 
     def verify_event(self, lesson: Lesson, delivery: runs.DeliveryRow, event: evidence_rows.Event) -> None:
-        """Count an event that had been declared only, now that somebody else has reported it, too."""
+        """Count an event that was only declared before, and that another principal has reported now."""
         self._verified.append(event.issue_id)
         self.add_event(lesson, delivery)
 
     def values_of(self, lesson: Lesson) -> Row:
-        """Return the columns that new events set; none where there was no event."""
+        """Return the columns that new events set; empty if there are none."""
         if lesson.id not in self._events:
             return {}
         evidence = Evidence.from_document(lesson.evidence) + self._events[lesson.id]
         return scored(evidence, self._prior(lesson))
 
     def move(self, lesson: Lesson) -> None:
-        """Change the lesson's status where its evidence, as it is now, says so; the numbers go into its history."""
+        """Change the lesson's status if its new evidence asks for it; the numbers go into its history."""
         if lesson.id in self._events:
             exposures = figures.exposures_of(self._ledger.connection, self._ledger.caller.project, lesson.id)
             move_by_evidence(self._ledger, lesson, exposures, self._prior(lesson))
 
     def write(self, run: runs.RunRow | None, new_issues: int) -> None:
-        """Write what is not a lesson's: verified events, the agents' sums, and the run's issues."""
+        """Write verified events, the agents' sums, and the run's count of issues."""
         connection, project = self._ledger.connection, self._ledger.caller.project
         evidence_rows.verify_events(connection, project, self._verified)
         arms = _arms(connection, run, new_issues) if run is not None and new_issues else {}
@@ -89,44 +86,40 @@ class Scores:
             evidence_rows.put(connection, sums._replace(effect=total.to_document(), **grown))
 
     def _prior(self, lesson: Lesson) -> Prior:
-        """Return what this process expects of a lesson of its agent before there is evidence."""
+        """Return the agent's prior, as this process knows it."""
         return self._ledger.work.shelves.prior_of(self._ledger.caller.project, lesson.agent_name)
 
 
-def tells(delivery: runs.DeliveryRow, lesson: Lesson) -> bool:
-    """Return whether a delivery tells of the lesson's effect: a coin decided on it, in the words it has now."""
+def is_randomised(delivery: runs.DeliveryRow, lesson: Lesson) -> bool:
+    """Return whether a delivery is evidence of the lesson's effect: a coin decided, on the words it has now."""
     return not delivery.exempt and delivery.lesson_version == lesson.version
 
 
 def scored(evidence: Evidence, prior: Prior = DEFAULT_PRIOR) -> Row:
-    """Return the columns that follow from a lesson's own evidence: it, its events, and its effect with the interval."""
+    """Return the columns of a lesson's evidence: the document, the number of events, and the effect."""
     return {"evidence": evidence.to_document(), "events": evidence.events, **_effect_columns(evidence, prior)}
 
 
 def effect_columns(lesson: Lesson) -> Row:
-    """Return a lesson's effect as columns, from its row.
-
-    Where there is no event yet, its verified verdicts move the prior.
-    """
+    """Return the columns of a lesson's effect, from its row; before the first event, verdicts move the prior."""
     return _effect_columns(Evidence.from_document(lesson.evidence), DEFAULT_PRIOR)
 
 
 def _effect_columns(evidence: Evidence, prior: Prior) -> Row:
-    effect: EffectEstimate
     if evidence.events:
         effect = effect_of(evidence, prior)
     else:
         prevented, not_prevented = evidence.verdicts
-        effect = posterior((), prior_mean(prevented + not_prevented, prevented))
+        effect = effect_before(round(prior_mean(prevented + not_prevented, prevented), 3))
     return {"effectiveness_score": effect.mean, "effect_low": effect.low, "effect_high": effect.high}
 
 
 def move_by_evidence(
     ledger: Ledger, lesson: Lesson, exposures: Mapping[int, figures.Exposure], prior: Prior = DEFAULT_PRIOR
 ) -> None:
-    """Promote, demote or retire a lesson as its evidence says: what others than the runs' principals reported.
+    """Promote, demote or retire a lesson by its evidence, without the agents' own statements.
 
-    What agents say they applied, and their flags, may order lessons; they move no status.
+    Applications and flags influence the order of lessons, but never a status.
     """
     if lesson.status not in SERVABLE:
         return
@@ -143,13 +136,13 @@ def move_by_evidence(
 
 
 def recount(ledger: Ledger, lesson: Lesson) -> None:
-    """Set a lesson's evidence anew from the rows: some of its issues have gone elsewhere, or its words are new."""
+    """Recompute a lesson's evidence from the database, because issues have moved or its words have changed."""
     found = counted(ledger.connection, ledger.caller.project, {lesson.id: lesson}).get(lesson.id, Evidence())
     ledger.set(lesson, scored(found))
 
 
 def counted(connection: Connection, project: str, lessons: Mapping[str, Lesson]) -> dict[str, Evidence]:
-    """Return what the verified events and verdicts, and the applications, of lessons add up to, from the rows."""
+    """Return the evidence of lessons from their verified events and verdicts and their applications, by lesson id."""
     found: dict[str, Evidence] = defaultdict(Evidence)
     only = next(iter(lessons)) if len(lessons) == 1 else ""
     for event in evidence_rows.assigned_events(connection, project, only):
@@ -174,7 +167,7 @@ def counted(connection: Connection, project: str, lessons: Mapping[str, Lesson])
 
 
 def _arms(connection: Connection, run: runs.RunRow, new_issues: int) -> dict[str, int]:
-    """Count the issues of a measured run, and return by how much its side's sums grow."""
+    """Count the issues of a measured run, and return what they add to the sums of its arm."""
     if not run.p_holdout:
         return {}
     count = runs.add_issues(connection, run.project, run.run_id, new_issues)
@@ -186,9 +179,9 @@ def _arms(connection: Connection, run: runs.RunRow, new_issues: int) -> dict[str
 def sides(
     connection: Connection, project: str, agent_name: str = "", since: Mapping[str, int] | None = None
 ) -> list[RunTotals]:
-    """Return the measured runs of a project or an agent: those served, and those held out.
+    """Return the measured runs of a project or an agent: (served, held out).
 
-    `since` are sums to leave out: those of before serving was resumed.
+    `since` has the sums to subtract: those before serving was resumed.
     """
     days = figures.activity(connection, project, agent_name)
     return sides_of(days, evidence_rows.of_agents(connection, project, agent_name), since)
@@ -197,7 +190,7 @@ def sides(
 def sides_of(
     days: Iterable[ActivityDay], rows: Iterable[evidence_rows.AgentSums], since: Mapping[str, int] | None = None
 ) -> list[RunTotals]:
-    """Return the same from what was done by day and what the events of each agent add up to. See `sides`."""
+    """Return the same from the activity by day and the sums of each agent. See `sides`."""
     days, rows = list(days), list(rows)
     held_out, measured = sum(day.held_out_runs for day in days), sum(day.measured_runs for day in days)
     sums: dict[str, int] = {name: sum(getattr(row, name) for row in rows) for name in evidence_rows.ARMS}
@@ -210,20 +203,16 @@ def sides_of(
 
 
 def as_sums(served: RunTotals, held_out: RunTotals) -> dict[str, int]:
-    """Return both sides as one row of sums."""
+    """Return both arms as one row of sums."""
     return {
-        f"{side}_{name}": count
-        for side, totals in (("served", served), ("held_out", held_out))
-        for name, count in (
-            ("runs", totals.runs),
-            ("issues", totals.issues),
-            ("squares", totals.issues_squared),
-        )
+        f"{arm}_{name}": count
+        for arm, totals in (("served", served), ("held_out", held_out))
+        for name, count in zip(("runs", "issues", "squares"), astuple(totals), strict=True)
     }
 
 
 def stop_if_harmful(ledger: Ledger) -> bool:
-    """Stop serving where the whole service causes more issues than it spares; returns whether it was stopped now."""
+    """Stop serving if the whole service causes more issues than it prevents, and return whether it was stopped now."""
     connection, project = ledger.connection, ledger.caller.project
     stop = evidence_rows.stop_of(connection, project)
     if stop is not None and stop.stopped:
