@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import pytest
 
+from lessonbook.classify.starters import starter_rules
 from lessonbook.domain.errors import Forbidden, InvalidInput
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.operator import ExportedLesson, PortableLesson
@@ -227,7 +228,7 @@ async def test_words_that_an_edit_replaced_do_not_come_back(
 async def test_ones_own_export_is_known_and_starters_do_not_come_twice(
     loop, work: Workspace, agent: Caller, person: Caller, stranger: Caller
 ) -> None:
-    rules = work.catalogue.for_agent(AGENT, ["python"])[:8]
+    rules = starter_rules(work.catalogue, AGENT, ("python",))[:8]
     starters = await review.add_starters(work, person, AGENT, rules)
     await loop.review(person, starters[0], "edit", text=OTHER_RULE)
     await loop.review(person, starters[1], "reject")
@@ -285,7 +286,7 @@ ACTIONS = ["approve", "reject", "edit", "suspend", "restore", "retire", "pin", "
 async def live(loop, caller: Caller, person: Caller, seed: int) -> None:
     """Let a project have lessons of every origin in every status."""
     dice = random.Random(seed)
-    rules = loop.work.catalogue.for_agent(AGENT)
+    rules = starter_rules(loop.work.catalogue, AGENT)
     await review.add_starters(loop.work, person, AGENT, dice.sample(rules, 5))
     for number in range(20):
         name = "abcdefghijklmnopqrst"[number] * 3

@@ -6,16 +6,23 @@ from typing import Annotated
 
 import typer
 
-from lessonbook.cli.console import command, print_json, print_table, run, say, wants_json
+from lessonbook.cli.console import command, print_json, print_table, run, say, wants_json, with_options
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(help="List, add and merge the agents of the project.", no_args_is_help=True)
+    group = typer.Typer(invoke_without_command=True)
+    group.callback()(with_options(list_unless_other))
     command(group, "list")(list_)
     command(group, "add")(add)
     command(group, "merge")(merge)
     app.add_typer(group, name="agents")
+
+
+def list_unless_other(ctx: typer.Context) -> None:
+    """List, add and merge the agents of the project; without a command: list."""
+    if ctx.invoked_subcommand is None:
+        list_()
 
 
 def list_() -> None:
@@ -26,8 +33,8 @@ def list_() -> None:
     if wants_json():
         print_json({"agents": [agent.model_dump(mode="json") for agent in agents]})
         return
-    rows = [(agent.agent_name, agent.area, agent.origin, agent.lessons) for agent in agents]
-    print_table("Agents", ["agent", "area", "known from", "lessons"], rows)
+    rows = [(agent.agent_name, agent.area, agent.answers_for, agent.origin, agent.lessons) for agent in agents]
+    print_table("Agents", ["agent", "area", "answers for", "known from", "lessons"], rows)
 
 
 def add(name: Annotated[str, typer.Argument(help="The agent's name.")]) -> None:

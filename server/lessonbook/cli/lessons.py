@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -240,19 +241,24 @@ def split(
 
 def starter(
     agent: Annotated[str, typer.Argument(help="The agent to start with lessons.")],
-    stack: Annotated[list[str] | None, typer.Option(help="A language or framework; repeatable.")] = None,
+    stack: Annotated[
+        list[str] | None,
+        typer.Option(help="A language, framework, database, platform; repeatable. By default what this folder shows."),
+    ] = None,
     limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=200)] = 10,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show them.")] = False,
 ) -> None:
     """Give an agent catalogue lessons before anything was reported."""
     from lessonbook import services
 
+    names = stack or _stack_of_folder()
+
     async def act(gateway: Gateway) -> tuple[list[str], list[tuple[str, str, str]]]:
         named = await gateway.call(services.agent_names.named, agent)
         if not named.agent_name:
             near = f"; nearest: {', '.join(named.nearest)}" if named.nearest else ""
             raise InvalidInput(f"There is no agent {agent!r} here{near}. Add one with `lessonbook agents add`")
-        rules = (await gateway.call(services.lessons.starters, named.agent_name, stack or []))[:limit]
+        rules = (await gateway.call(services.lessons.starters, named.agent_name, names))[:limit]
         made = [] if dry_run else await gateway.call(services.lessons.add_starters, named.agent_name, rules)
         return made, [(rule.severity, rule.category, rule.text) for rule in rules]
 
@@ -260,10 +266,21 @@ def starter(
     if wants_json():
         print_json(
             {
+                "stack": names,
                 "created": made,
                 "lessons": [dict(zip(("severity", "category", "text"), row, strict=True)) for row in rows],
             }
         )
         return
+    if names and not stack:
+        say(f"Stack by this folder: {', '.join(names)}.")
     print_table("Catalogue lessons", ["severity", "category", "text"], rows)
     say("Only shown." if dry_run else f"{len(made)} added, {len(rows) - len(made)} were there.")
+
+
+def _stack_of_folder() -> list[str]:
+    """Return the technologies that the manifests of the working folder show."""
+    from lessonbook.classify.manifests import is_manifest, stack_of
+    from lessonbook.machine.manifests import read_manifests
+
+    return stack_of(read_manifests(Path.cwd(), is_manifest))

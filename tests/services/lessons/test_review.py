@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from lessonbook.classify.starters import starter_rules
 from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_status import STATUSES
@@ -309,11 +310,11 @@ async def test_a_reported_issue_finds_the_lesson_a_person_wrote_for_its_rule(
 
 
 async def test_starters_are_added_once(loop, work: Workspace, agent: Caller, person: Caller) -> None:
-    rules = work.catalogue.for_agent(AGENT, ["python"])[:5]
+    rules = starter_rules(work.catalogue, AGENT, ("python",))[:5]
     made = await review.add_starters(work, person, AGENT, rules)
     assert len(made) == 5
     assert await review.add_starters(work, person, AGENT, rules) == []
-    more = await review.add_starters(work, person, AGENT, work.catalogue.for_agent(AGENT, ["python"])[:6])
+    more = await review.add_starters(work, person, AGENT, starter_rules(work.catalogue, AGENT, ("python",))[:6])
     assert len(more) == 1
     served = await loop.get(agent, max_lessons=10, max_tokens=2_000)
     assert {lesson.trust for lesson in served.lessons} == {"curated"}

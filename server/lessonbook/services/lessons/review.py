@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from lessonbook.classify.catalogue import CatalogueRule, canonical_key
 from lessonbook.classify.catalogue_offer import offer_of_rule
+from lessonbook.classify.starters import starter_rules
 from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_names import catalogue_name, content_hash, rule_name, text_name
@@ -190,8 +191,12 @@ async def add_lesson(work: Workspace, caller: Caller, new: NewLesson) -> Reviewe
 
 
 async def starters(work: Workspace, _caller: Caller, agent_name: str, stack: Sequence[str]) -> Sequence[CatalogueRule]:
-    """Return the catalogue rules for an agent that works with a stack, the most useful first."""
-    return work.catalogue.for_agent(agent_name, stack)
+    """Return the catalogue rules for an agent that works with a stack, the most useful first.
+
+    Raises:
+        InvalidInput: a name of the stack is unknown; the message has the nearest.
+    """
+    return starter_rules(work.catalogue, work.roster.resolve(agent_name), tuple(stack))
 
 
 async def add_starters(work: Workspace, caller: Caller, agent_name: str, rules: Sequence[CatalogueRule]) -> list[str]:
