@@ -57,6 +57,7 @@ def test_the_loop_works_on_both_databases_by_their_url(run: Run, database: str) 
         (("lessons", "add", "no"), "not a rule"),
         (("lessons", "starter", "Bakend"), "BackendDevelopmentAgent"),
         (("lessons", "starter", AGENT, "--stack", "pythn"), "nearest: python"),
+        (("lessons", "add", "Close files with a `with` block.", "--language", "pythn"), "nearest: python"),
         (("get", "--max-tokens", "3"), "max_tokens"),
         (("get", "--run", "ghp_" + "a1B2c3D4" * 5), "run_id holds a secret"),
         (("report", "--junit", "x.xml", "--severity", "high"), "leave them out with a file"),
@@ -184,6 +185,22 @@ def test_starters_come_from_the_catalogue_once(run: Run) -> None:
     assert len(made["created"]) == 5
     assert run("lessons", "starter", AGENT, "--stack", "python", "--limit", "5", "--json").json["created"] == []
     assert len(run("get", "--agent", AGENT, "--json").json["lessons"]) > 0
+
+
+def test_a_lesson_says_where_it_holds_and_takes_it_along(run: Run) -> None:
+    where = ("--language", "Postgres", "--language", "py", "--path", "src/api/**", "--path", "*.{a,b}")
+    made = run("lessons", "add", "Close files with a `with` block.", "--agent", AGENT, *where, "--json").json
+    shown = run("lessons", "show", made["lesson_id"])
+    assert "postgresql, python, src/api/**" in shown.out
+    for file in ("all.jsonl", "all.md"):
+        assert run("export", file).code == 0
+        assert run("import", file, "--project", file, "--json").json["created"] == 1
+        (lesson,) = run("lessons", "list", "--project", file, "--json").json["lessons"]
+        detail = run("lessons", "show", lesson["id"], "--project", file, "--json").json
+        assert detail["provenance"]["holds"] == {
+            "languages": ["postgresql", "python"],
+            "paths": ["src/api/**", "*.{a,b}"],
+        }
 
 
 def test_the_folder_proposes_the_stack(run: Run) -> None:

@@ -95,6 +95,14 @@ class Technologies:
             kin=frozenset(each.name for each in self.all.values() if named.keys() & self._implied({each.name: each})),
         )
 
+    def named(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return the names as the table has them, each once.
+
+        Raises:
+            InvalidInput: a name is unknown; the message has the nearest.
+        """
+        return tuple(technology.name for technology in self.stack(names).named)
+
     def mentioned(self, text: str) -> frozenset[str]:
         """Return the names of the technologies that `text` speaks of."""
         tokens = _TOKEN.findall(text)

@@ -108,9 +108,10 @@ def show(lesson_id: LessonIdArgument) -> None:
         return
     from rich.markup import escape
 
+    from lessonbook.domain.holds import where_it_holds
     from lessonbook.edges.text_form import effect
 
-    lesson = detail.lesson
+    lesson, holds = detail.lesson, where_it_holds(detail.provenance)
     say(f"[bold]{escape(lesson.text)}[/bold]\n{escape(lesson.why)}\n")
     facts = {
         "agent": lesson.agent_name,
@@ -127,7 +128,10 @@ def show(lesson_id: LessonIdArgument) -> None:
         "prevented": f"{lesson.times_prevented} of {lesson.times_verified} verdicts",
         "measured effect": effect(detail.effect),
         "flags": lesson.flags,
-        "provenance": ", ".join(f"{key}={value}" for key, value in detail.provenance.items() if value),
+        "holds for": ", ".join((*holds.languages, *holds.paths)),
+        "provenance": ", ".join(
+            f"{key}={value}" for key, value in detail.provenance.items() if value and key != "holds"
+        ),
     }
     print_table("Facts", ["", ""], [(key, value) for key, value in facts.items() if value not in (None, "")])
     print_table(
@@ -153,6 +157,13 @@ def add(
     severity: Annotated[str, typer.Option(help="critical, high, medium or low.")] = "medium",
     category: Annotated[str, typer.Option(help="The category.")] = "other",
     rule: Annotated[str, typer.Option(help="The scanner rule or CWE it answers to.")] = "",
+    language: Annotated[
+        list[str] | None, typer.Option(help="A language or framework it holds for; repeatable. By default all.")
+    ] = None,
+    path: Annotated[
+        list[str] | None,
+        typer.Option(help="A glob of files it holds for, as `src/api/**`; repeatable. By default all."),
+    ] = None,
 ) -> None:
     """Write a lesson: it is active at once."""
     from lessonbook import services
@@ -166,6 +177,8 @@ def add(
         "severity": severity,
         "category": category,
         "rule_id": rule,
+        "languages": language or [],
+        "paths": path or [],
     }
     new = parse(NewLesson, values)
 

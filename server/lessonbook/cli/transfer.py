@@ -25,7 +25,7 @@ _ALL_AGENTS: Final = "All agents"
 _ITEM: Final = re.compile(
     r"- \*\*(?P<severity>\w+)\*\*, (?P<category>[\w-]+) \((?P<status>\w+)(?P<pinned>, pinned)?\): (?P<text>.+)"
 )
-_MORE: Final = re.compile(r"  (?P<name>Why|Rule): (?P<value>.+)")
+_MORE: Final = re.compile(r"  (?P<name>Why|Rule|Languages|Path): (?P<value>.+)")
 _FIELDS: Final = {"Why": "why", "Rule": "rule_key"}
 
 
@@ -130,7 +130,7 @@ def _read_markdown(source: Path) -> Readings:
             found.append((place, {**values, "pinned": bool(item["pinned"]), "agent_name": agent_name}))
         elif more := _MORE.fullmatch(line.rstrip()):
             if found:
-                found[-1][1][_FIELDS[more["name"]]] = more["value"]
+                _add(found[-1][1], more["name"], more["value"])
         elif line.startswith("- "):
             refused.append(RefusedRecord(place=place, reason="it is not as `lessonbook export --markdown` writes it"))
     lessons: list[tuple[str, PortableLesson]] = []
@@ -140,6 +140,16 @@ def _read_markdown(source: Path) -> Readings:
         except InvalidInput as error:
             refused.append(RefusedRecord(place=place, reason=str(error)))
     return lessons, refused
+
+
+def _add(values: dict[str, Any], name: str, value: str) -> None:
+    """Add what a line below a lesson of a Markdown export says."""
+    if name == "Languages":
+        values["languages"] = value.split(", ")
+    elif name == "Path":  # a line each: a glob may hold a comma
+        values.setdefault("paths", []).append(value)
+    else:
+        values[_FIELDS[name]] = value
 
 
 def _lines_of(source: Path) -> list[str]:
@@ -191,5 +201,8 @@ def _as_markdown(lessons: list[ExportedLesson]) -> str:
                 lines.append(f"  Why: {lesson.why}")
             if lesson.rule_key:
                 lines.append(f"  Rule: {lesson.rule_key}")
+            if lesson.languages:
+                lines.append(f"  Languages: {', '.join(lesson.languages)}")
+            lines += [f"  Path: {path}" for path in lesson.paths]
         lines.append("")
     return "\n".join(lines)

@@ -13,7 +13,9 @@ from sqlalchemy import Connection
 from lessonbook.classify.catalogue import canonical_key
 from lessonbook.classify.catalogue_offer import offer_of_rule, rule_worded
 from lessonbook.classify.rule_keys import tool_of
+from lessonbook.classify.stacks import load_technologies
 from lessonbook.domain.errors import Forbidden
+from lessonbook.domain.holds import Holds, where_it_holds
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_names import (
     catalogue_name,
@@ -166,6 +168,9 @@ class _Screen:
             return curated, ""
         rule_key = canonical_key(redact(lesson.rule_key)[0]) if lesson.rule_key else ""
         offer, refusal = screened_offer(lesson.text, lesson.why, lesson.severity, lesson.category, "imported", rule_key)
+        if offer is not None:
+            paths = tuple(dict.fromkeys(redact(path)[0] for path in lesson.paths))
+            offer = replace(offer, holds=Holds(_languages(lesson.languages), paths))
         if offer is not None and self._work.settings.trust.review == "all" and not self._active:
             offer = reviewed(offer, "all")
         return offer, refusal
@@ -176,6 +181,13 @@ class _Screen:
         else:
             status = claimed
         return "quarantined" if offer.status == "quarantined" and status in COMES_BACK else status
+
+
+def _languages(names: Iterable[str]) -> tuple[str, ...]:
+    """Return languages as they are spelled here; one that is unknown stays as it was, without secrets."""
+    technologies = load_technologies()
+    known = ((name, technologies.find(name)) for name in names)
+    return tuple(dict.fromkeys(found.name if found else redact(name.casefold())[0] for name, found in known))
 
 
 def _names(lesson: PortableLesson, offer: Offer) -> tuple[str, ...]:
@@ -277,6 +289,7 @@ async def export_lessons(work: Workspace, caller: Caller, agent_name: str = "") 
 
 
 def _exported(lesson: Lesson, names: list[str]) -> ExportedLesson:
+    holds = where_it_holds(lesson.provenance)
     return ExportedLesson.model_construct(
         text=lesson.lesson_text,
         why=lesson.rationale,
@@ -287,6 +300,8 @@ def _exported(lesson: Lesson, names: list[str]) -> ExportedLesson:
         status=lesson.status,
         pinned=lesson.pinned,
         names=names,
+        languages=list(holds.languages),
+        paths=list(holds.paths),
         trust=lesson.trust,
         issue_count=lesson.issue_count,
         times_applied=lesson.times_applied,

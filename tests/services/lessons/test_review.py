@@ -6,6 +6,7 @@ import pytest
 
 from lessonbook.classify.starters import starter_rules
 from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
+from lessonbook.domain.holds import ANYWHERE, Holds, where_it_holds
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_status import STATUSES
 from lessonbook.domain.operator import AuditQuery, NewLesson
@@ -307,6 +308,14 @@ async def test_a_reported_issue_finds_the_lesson_a_person_wrote_for_its_rule(
     added = await review.add_lesson(work, person, new(rule_id="tool:X1"))
     refined = await loop.report(agent, {"description": "A case", "rule_id": "tool:X1"})
     assert (refined.issues[0].action, refined.issues[0].lesson_id) == ("merged", added.lesson_id)
+
+
+async def test_a_starter_holds_where_its_catalogue_entry_does(loop, work: Workspace, person: Caller) -> None:
+    rules = [work.catalogue.find("catalogue:mutable-default-argument"), work.catalogue.find("CWE-89")]
+    narrow, broad = await review.add_starters(work, person, AGENT, rules)
+    provenance = {row["id"]: row["provenance"] for row in await loop.rows(tables.lessons)}
+    assert where_it_holds(provenance[narrow]) == Holds(("python",))
+    assert where_it_holds(provenance[broad]) == ANYWHERE
 
 
 async def test_starters_are_added_once(loop, work: Workspace, agent: Caller, person: Caller) -> None:

@@ -1,12 +1,14 @@
 """Merge and split: two lessons that say the same become one, one that says two things becomes two."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection
 
 from lessonbook.domain.errors import Forbidden, InvalidInput, NotFound
+from lessonbook.domain.holds import where_it_holds
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_names import name_of_issue, rule_name, text_name
 from lessonbook.domain.lesson_status import TOMBSTONES
@@ -104,7 +106,7 @@ async def split_lesson(
         moved = sum(issue["action"] != "rejected" for issue in found)  # those were never counted
         new_id = ledger.create(
             lesson.agent_name,
-            offer,
+            replace(offer, holds=where_it_holds(lesson.provenance)),
             keys=(text_name(offer.text),),
             provenance={"split_from": lesson.id},
             status="active",

@@ -9,8 +9,10 @@ from sqlalchemy import Connection
 
 from lessonbook.classify.catalogue import CatalogueRule, canonical_key
 from lessonbook.classify.catalogue_offer import offer_of_rule
+from lessonbook.classify.stacks import load_technologies
 from lessonbook.classify.starters import starter_rules
 from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
+from lessonbook.domain.holds import Holds
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_names import catalogue_name, content_hash, rule_name, text_name
 from lessonbook.domain.lesson_status import ReviewAction, Status, allowed_targets
@@ -162,7 +164,7 @@ async def add_lesson(work: Workspace, caller: Caller, new: NewLesson) -> Reviewe
 
     Raises:
         Forbidden: the caller is no person.
-        InvalidInput: the text is no rule.
+        InvalidInput: the text is no rule, or a language is unknown; the message has the nearest.
         Conflict: the same lesson exists already.
     """
     if not caller.person:
@@ -172,6 +174,8 @@ async def add_lesson(work: Workspace, caller: Caller, new: NewLesson) -> Reviewe
     offer, refusal = screened_offer(new.text, new.why, new.severity, new.category, "approved", rule_key)
     if offer is None:
         raise InvalidInput(refusal)
+    paths = tuple(dict.fromkeys(redact(path)[0] for path in new.paths))
+    offer = replace(offer, holds=Holds(load_technologies().named(new.languages), paths))
     keys = tuple(filter(None, (rule_key and rule_name(rule_key), text_name(offer.text))))
 
     def transaction(connection: Connection) -> Reviewed:
