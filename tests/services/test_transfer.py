@@ -50,6 +50,18 @@ async def test_each_lesson_is_created_known_quarantined_or_refused(loop, work: W
     await loop.assert_healthy()
 
 
+async def test_an_import_says_what_is_alike_or_contradicts(
+    loop, work: Workspace, agent: Caller, person: Caller
+) -> None:
+    first = await loop.learn(agent, RULE)
+    texts = ("Give every outgoing request a timeout.", "Give no outgoing request a timeout.", OTHER_RULE)
+    done = await transfer.import_lessons(work, person, portable(*texts))
+    assert done.created == 3
+    assert done.notes[0] == f"line 1: It says nearly the same as lesson {first}, “{RULE}”."
+    assert done.notes[1].startswith("line 2: It contradicts lesson")
+    assert len(done.notes) == 2
+
+
 async def test_importing_again_changes_nothing(loop, work: Workspace, agent: Caller) -> None:
     lessons = portable(RULE, {"text": OTHER_RULE, "rule_key": "tool:X1"})
     await transfer.import_lessons(work, agent, lessons)

@@ -59,6 +59,8 @@ def import_(
         + f", {done.known} known already, "
         f"{done.quarantined} quarantined, {len(done.refused)} refused."
     )
+    for note in done.notes:
+        typer.echo(note)
     if done.refused:
         print_table(
             "Refused; nothing of these was stored", ["place", "why"], [(r.place, r.reason) for r in done.refused]

@@ -362,6 +362,8 @@ class Imported(Result):
     known: int
     quarantined: int
     refused: list[RefusedRecord]
+    notes: list[str] = []
+    """Which of them say nearly the same as another lesson, or the opposite; the first hundred."""
 
 
 class PortableLesson(Request):

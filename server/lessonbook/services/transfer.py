@@ -31,6 +31,7 @@ from lessonbook.domain.operator import ExportedLesson, Imported, PortableLesson,
 from lessonbook.screening.offer import Offer, reviewed, screened_offer
 from lessonbook.screening.redact import redact
 from lessonbook.services.agent_names import give_name
+from lessonbook.services.alike_lessons import AlikeLessons
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import lessons as lesson_rows
@@ -38,6 +39,9 @@ from lessonbook.store.engine import Retry
 
 CHUNK: Final = 200
 EXPORTED_MAX: Final = 100_000
+NOTES_MAX: Final = 100
+COMPARED_MAX: Final = 1_000
+"""Lessons of a file that are compared with what is there: the work grows with both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +93,17 @@ async def import_lessons(
     screen = _Screen(work, caller, active=active)
     incoming = await anyio.to_thread.run_sync(screen.all_of, lessons)  # the lint must not hold up other callers
     made: dict[str, Status] = {}
+    notes: list[str] = []
     for start in range(0, len(lessons), CHUNK):
+        is_compared = start < COMPARED_MAX
         part = [one for one in incoming[start : start + CHUNK] if one is not None]
-        made |= await work.store.write(
-            lambda connection, part=part, made=frozenset(made): _import(work, caller, connection, part, made)
+        created, told = await work.store.write(
+            lambda connection, part=part, made=frozenset(made), is_compared=is_compared: _import(
+                work, caller, connection, part, made, is_compared=is_compared
+            )
         )
+        made |= created
+        notes += told
         progress(min(start + CHUNK, len(lessons)), len(lessons))
     quarantined = sum(status == "quarantined" for status in made.values())
     return Imported(
@@ -102,6 +112,7 @@ async def import_lessons(
         known=len(lessons) - len(screen.refused) - len(made),
         quarantined=quarantined,
         refused=screen.refused,
+        notes=notes[:NOTES_MAX],
     )
 
 
@@ -208,9 +219,18 @@ def _name(name: str) -> str:
 
 
 def _import(
-    work: Workspace, caller: Caller, connection: Connection, lessons: Sequence[_Incoming], made: Collection[str]
-) -> dict[str, Status]:
-    """Store those of `lessons` that are not known yet, and return their statuses by id. `made` were stored before."""
+    work: Workspace,
+    caller: Caller,
+    connection: Connection,
+    lessons: Sequence[_Incoming],
+    made: Collection[str],
+    *,
+    is_compared: bool,
+) -> tuple[dict[str, Status], list[str]]:
+    """Store those of `lessons` that are not known yet, and return their statuses by id. `made` were stored before.
+
+    Where they are compared, it returns besides what to tell of those that are like another lesson.
+    """
     ledger = Ledger(work, caller, connection, work.now())
     agents = {one.agent_name for one in lessons}
     ledger.hold(agents)
@@ -218,6 +238,8 @@ def _import(
         give_name(work, connection, caller.project, agent_name, "an import")
     known = _Known(connection, caller.project, lessons, made)
     created: dict[str, Status] = {}
+    alike_lessons = AlikeLessons(connection, caller, with_text=caller.person)
+    notes: list[str] = []
     for one in lessons:
         free = known.free_names(one)
         if not free or known.has(one):
@@ -230,10 +252,14 @@ def _import(
             one.agent_name, one.offer, keys=free, provenance=provenance, status=one.status, pinned=one.pinned
         )
         created[lesson_id] = one.status
+        if is_compared and one.offer.trust != "curated" and one.status in STANDING:
+            if told := alike_lessons.sentence(one.agent_name, one.offer.text):
+                notes.append(f"{one.place}: {told}")
+            alike_lessons.add(one.agent_name, lesson_id, one.offer.text)
         known.taken.update({(one.agent_name, name): lesson_id for name in free})
     if not ledger.write():
         raise Retry
-    return created
+    return created, notes
 
 
 class _Known:

@@ -318,6 +318,22 @@ async def test_a_starter_holds_where_its_catalogue_entry_does(loop, work: Worksp
     assert where_it_holds(provenance[broad]) == ANYWHERE
 
 
+async def test_a_lesson_added_is_told_what_is_alike_or_contradicts(loop, work: Workspace, person: Caller) -> None:
+    async def note(text: str, agent_name: str = AGENT) -> str:
+        return (await review.add_lesson(work, person, NewLesson(text=text, agent_name=agent_name))).note
+
+    assert await note(RULE) == ""
+    (first,) = await loop.rows(tables.lessons, "id")
+    assert await note("Give every outgoing request a timeout.") == (
+        f"It says nearly the same as lesson {first}, “{RULE}”."
+    )
+    assert await note(RULE, "DatabaseAgent") == ""
+    assert await note("Use tabs for indentation.", "*") == ""
+    assert "It contradicts lesson" in await note("Do not use tabs for indentation.")
+    await loop.review(person, first, "reject")
+    assert first not in await note("Give each outgoing request a short timeout.")
+
+
 async def test_starters_are_added_once(loop, work: Workspace, agent: Caller, person: Caller) -> None:
     rules = starter_rules(work.catalogue, AGENT, ("python",))[:5]
     made = await review.add_starters(work, person, AGENT, rules)

@@ -23,6 +23,7 @@ from lessonbook.screening.lint.screen import screen
 from lessonbook.screening.offer import Offer, reviewed, screened_offer
 from lessonbook.screening.redact import redact
 from lessonbook.services.agent_names import give_name
+from lessonbook.services.alike_lessons import AlikeLessons
 from lessonbook.services.workspace import Workspace, once, request_hash
 from lessonbook.services.writing.issue_writer import reindex
 from lessonbook.services.writing.ledger import Ledger
@@ -160,7 +161,7 @@ def _delete(ledger: Ledger, lesson: Lesson, status: Status) -> int:
 
 
 async def add_lesson(work: Workspace, caller: Caller, new: NewLesson) -> Reviewed:
-    """Store a lesson that a person wrote: active at once.
+    """Store a lesson that a person wrote: active at once. The note names a lesson that says the same or the opposite.
 
     Raises:
         Forbidden: the caller is no person.
@@ -185,10 +186,12 @@ async def add_lesson(work: Workspace, caller: Caller, new: NewLesson) -> Reviewe
         if taken:
             raise Conflict(f"Lesson {next(iter(taken.values()))} says the same already: edit that one")
         give_name(work, connection, caller.project, agent_name, "a lesson's author")
+        alike = AlikeLessons(connection, caller, with_text=True).sentence(agent_name, offer.text)
         lesson_id = ledger.create(agent_name, offer, keys=keys, provenance={"written_by": "person"}, status="active")
         if not ledger.write():
             raise Retry
-        note = "Taken as a person's word, though " + "; ".join(offer.reasons) + "." if offer.reasons else ""
+        risk = "Taken as a person's word, though " + "; ".join(offer.reasons) + "." if offer.reasons else ""
+        note = " ".join(filter(None, (risk, alike)))
         return Reviewed(lesson_id=lesson_id, action="add", status="active", pinned=False, version=1, note=note)
 
     return await work.store.write(transaction)

@@ -20,6 +20,7 @@ from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.loop import Refinement, Report
 from lessonbook.domain.vocabulary import SEVERITY_RANK, Source
 from lessonbook.screening.offer import Offer, held_from_all
+from lessonbook.services.alike_lessons import AlikeLessons
 from lessonbook.services.report.matching import Matching
 from lessonbook.services.report.preparation import Prepared, names_of_lesson, prepare
 from lessonbook.services.report.routing import agents_of
@@ -150,6 +151,7 @@ class _Refining:
         self._writer = IssueWriter(ledger, work.new_id("R"), "rules", batch.source, began=began)
         self._run = self._find_run()
         self._matching = Matching(work, caller.project, connection)
+        self._alike_lessons = AlikeLessons(connection, caller)
         self._events = RunEvents(caller, batch.source, self._run, self._writer.scores)
 
     def run(self, prepared: Sequence[Prepared], routed: Sequence[str | None]) -> Refinement:
@@ -246,12 +248,19 @@ class _Refining:
         lesson_id = self._writer.create([issue], offer, free, provenance=provenance)
         self._name(lesson_id, agent_name, free)
         matching.made[lesson_id] = offer
+        alike = "" if offer.trust == "curated" else self._told_of_like(lesson_id, agent_name, offer)
         if offer.status == "quarantined":
-            decision = Decision("quarantined", waiting(offer) + _alike(verdict), lesson_id)
+            decision = Decision("quarantined", waiting(offer) + _alike(verdict) + alike, lesson_id)
         else:
             told = f" Its words tell {item.told.cwe}." if item.told and offer.trust == "curated" else ""
-            decision = Decision("created", _ORIGINS[offer.trust] + told + _alike(verdict), lesson_id)
+            decision = Decision("created", _ORIGINS[offer.trust] + told + _alike(verdict) + alike, lesson_id)
         return _Decided(issue, item, verdict, decision)
+
+    def _told_of_like(self, lesson_id: str, agent_name: str, offer: Offer) -> str:
+        """Return a sentence about the lesson whose words are nearly those offered, or say the opposite."""
+        told = self._alike_lessons.sentence(agent_name, offer.text)
+        self._alike_lessons.add(agent_name, lesson_id, offer.text)
+        return f" {told}" if told else ""
 
     def _row(self, one: _Decided) -> Row:
         issue, decision, verdict, finding = one.issue, one.decision, one.verdict, one.item.finding
