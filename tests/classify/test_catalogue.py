@@ -9,7 +9,7 @@ import pytest
 from lessonbook.classify.catalogue import CatalogueRule, canonical_key, load_catalogue
 from lessonbook.classify.roster import load_roster
 from lessonbook.classify.rule_keys import tool_of
-from lessonbook.domain.vocabulary import CATEGORIES, SEVERITIES, SEVERITY_RANK
+from lessonbook.domain.vocabulary import CATEGORIES, SEVERITIES
 from lessonbook.screening.lint.screen import screen, screen_why
 
 RULES = load_catalogue().rules
@@ -233,75 +233,3 @@ def test_a_rule_without_keys_has_a_key_of_its_own():
     rule = next(rule for rule in RULES if not rule.keys)
     assert rule.key == f"catalogue:{rule.id}"
     assert load_catalogue().find(rule.key) is rule
-
-
-def test_a_starter_set_fits_agent_and_stack_and_begins_with_the_gravest():
-    chosen = load_catalogue().for_agent("BackendDevelopmentAgent", ["Python", "PostgreSQL"])
-    ids = [rule.id for rule in chosen]
-    assert "sql-injection" in ids
-    assert "naive-datetime" in ids
-    assert "rules-of-hooks" not in ids
-    assert "prototype-pollution" not in ids
-    ranks = [SEVERITY_RANK[rule.severity] for rule in chosen]
-    assert ranks == sorted(ranks, reverse=True)
-
-
-def test_of_one_severity_the_rules_made_for_the_stack_come_first():
-    catalogue = load_catalogue()
-
-    def made_for_a_stack(stack: list[str]) -> list[bool]:
-        chosen = catalogue.for_agent("FrontendDevelopmentAgent", stack)
-        return [bool(rule.languages) for rule in chosen if rule.severity == "high"]
-
-    narrow_first = made_for_a_stack(["react"])
-    assert narrow_first == sorted(narrow_first, reverse=True)
-    broad_first = made_for_a_stack([])
-    assert broad_first == sorted(broad_first)
-    assert len(set(narrow_first)) == len(set(broad_first)) == 2
-
-
-def test_every_agent_of_the_roster_has_a_starter_set_of_its_own():
-    for agent in load_roster().agents:
-        own = [rule for rule in load_catalogue().for_agent(agent.name) if agent.name in rule.agents]
-        assert len(own) >= 3, agent.name
-
-
-def test_an_agent_no_rule_names_gets_the_rules_of_every_agent():
-    catalogue = load_catalogue()
-    assert catalogue.for_agent("HouseAgent")[0].severity == "critical"
-    assert len(catalogue.for_agent("HouseAgent")) == len(catalogue.rules)
-
-
-def test_frameworks_stand_for_their_languages():
-    ids = {rule.id for rule in load_catalogue().for_agent("FrontendDevelopmentAgent", ["React"])}
-    assert "exhaustive-deps" in ids
-    assert load_catalogue().for_agent("FrontendDevelopmentAgent", ["cobol"]) != ()
-    for library in ("Prisma", "TypeORM"):
-        ids = {rule.id for rule in load_catalogue().for_agent("DatabaseAgent", [library])}
-        assert "keyset-pagination" in ids
-
-
-def test_a_starter_set_for_a_web_stack_holds_nothing_of_other_stacks():
-    catalogue = load_catalogue()
-    stack = ["react", "fastapi"]
-    front = {rule.id for rule in catalogue.for_agent("FrontendDevelopmentAgent", stack)}
-    assert {"dangerous-inner-html", "content-security-policy", "csrf", "exhaustive-deps"} <= front
-    back = {rule.id for rule in catalogue.for_agent("BackendDevelopmentAgent", stack)}
-    assert {"sql-injection", "missing-authorization", "unsafe-deserialization"} <= back
-    alien = {
-        "django-raw-sql",
-        "mark-safe",
-        "double-free",
-        "expression-language-injection",
-        "k8s-privileged",
-        "iam-wildcards",
-    }
-    assert not alien & (front | back)
-    assert "mark-safe" in {rule.id for rule in catalogue.for_agent("BackendDevelopmentAgent", ["django"])}
-
-
-def test_starters_begin_with_what_common_tasks_raise() -> None:
-    rules = load_catalogue().for_agent("BackendDevelopmentAgent", ["python", "postgresql"])
-    critical = [bool(rule.tasks) for rule in rules if rule.severity == "critical"]
-    assert critical == sorted(critical, reverse=True)
-    assert "sql-injection" in [rule.id for rule in rules[:10]]

@@ -61,6 +61,8 @@ def test_the_loop_works_on_both_databases_by_their_url(run: Run, database: str) 
         (("lessons", "list", "--status", "asleep"), "status"),
         (("lessons", "add", "no"), "not a rule"),
         (("lessons", "starter", "Bakend"), "BackendDevelopmentAgent"),
+        (("lessons", "starter", AGENT, "--stack", "pythn"), "nearest: python"),
+        (("lessons", "add", "Close files with a `with` block.", "--language", "pythn"), "nearest: python"),
         (("get", "--max-tokens", "3"), "max_tokens"),
         (("get", "--run", "ghp_" + "a1B2c3D4" * 5), "run_id holds a secret"),
         (("report", "--junit", "x.xml", "--severity", "high"), "leave them out with a file"),
@@ -211,6 +213,33 @@ def test_starters_come_from_the_catalogue_once(run: Run) -> None:
     assert len(made["created"]) == 5
     assert run("lessons", "starter", AGENT, "--stack", "python", "--limit", "5", "--json").json["created"] == []
     assert len(run("get", "--agent", AGENT, "--json").json["lessons"]) > 0
+
+
+def test_a_lesson_says_where_it_holds_and_takes_it_along(run: Run) -> None:
+    where = ("--language", "Postgres", "--language", "py", "--path", "src/api/**", "--path", "*.{a,b}")
+    made = run("lessons", "add", "Close files with a `with` block.", "--agent", AGENT, *where, "--json").json
+    shown = run("lessons", "show", made["lesson_id"])
+    assert "postgresql, python, src/api/**" in shown.out
+    for file in ("all.jsonl", "all.md"):
+        assert run("export", file).code == 0
+        assert run("import", file, "--project", file, "--json").json["created"] == 1
+        (lesson,) = run("lessons", "list", "--project", file, "--json").json["lessons"]
+        detail = run("lessons", "show", lesson["id"], "--project", file, "--json").json
+        assert detail["provenance"]["holds"] == {
+            "languages": ["postgresql", "python"],
+            "paths": ["src/api/**", "*.{a,b}"],
+        }
+
+
+def test_the_folder_proposes_the_stack(run: Run) -> None:
+    assert run("lessons", "starter", AGENT, "--dry-run", "--json").json["stack"] == []
+    Path("pyproject.toml").write_text('[project]\ndependencies = ["fastapi", "psycopg"]\n')
+    shown = run("lessons", "starter", AGENT, "--dry-run")
+    assert "Stack by this folder: python, fastapi, postgresql." in shown.out
+    proposed = run("lessons", "starter", AGENT, "--dry-run", "--json").json
+    stack = [word for name in proposed["stack"] for word in ("--stack", name)]
+    assert run("lessons", "starter", AGENT, "--dry-run", "--json", *stack).json["lessons"] == proposed["lessons"]
+    assert "by this folder" not in run("lessons", "starter", AGENT, "--dry-run", "--stack", "go").out
 
 
 def test_old_memories_come_in_and_broken_ones_are_told_with_their_place(run: Run) -> None:
@@ -396,6 +425,15 @@ def test_agents_are_listed_added_and_merged(run: Run) -> None:
     assert [listed[name]["lessons"] for name in ("Tinker", "Tailor", AGENT)] == [2, 1, 0]
     assert run("agents", "merge", "Tinker", AGENT, "--json").json["moved"] == 2
     assert "Tinker" not in run("agents", "list").out
+
+
+def test_agents_alone_lists_the_roster(run: Run) -> None:
+    alone = run("agents")
+    assert alone.code == 0
+    assert alone.out == run("agents", "list").out
+    for word in (AGENT, "backend", "server code"):
+        assert word in alone.out
+    assert run("agents", "--json").json == run("agents", "list", "--json").json
     for wrong in (("add", AGENT), ("add", ""), ("merge", "Tinker", AGENT), ("merge", "Tailor", "Nobody")):
         done = run("agents", *wrong)
         assert (done.code, "Traceback" in done.err) == (2, False)

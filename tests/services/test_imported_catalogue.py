@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from lessonbook.classify.starters import starter_rules
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.operator import LessonListing
 from lessonbook.services.lessons import review
@@ -69,7 +70,7 @@ async def test_its_lessons_are_imported_and_pass_the_lint_like_any_import(replac
 
 
 async def test_its_starters_are_imported_and_pass_the_lint(replaced: Loop, person: Caller) -> None:
-    rules = replaced.work.catalogue.for_agent(AGENT)
+    rules = starter_rules(replaced.work.catalogue, AGENT)
     assert len(await review.add_starters(replaced.work, person, AGENT, rules)) == 2
     assert await review.add_starters(replaced.work, person, AGENT, rules) == []
     listed = (await listings.list_lessons(replaced.work, person, LessonListing(agent_name=AGENT))).lessons
@@ -83,7 +84,7 @@ async def test_where_everything_is_reviewed_its_lessons_wait_too(
     careful = Loop(_with_catalogue(work, tmp_path, trust={"review": "all"}))
     (line,) = (await careful.report(agent, {"description": "A case", "rule_id": "CWE-89"})).issues
     assert line.action == "quarantined"
-    rules = careful.work.catalogue.for_agent("DatabaseAgent")
+    rules = starter_rules(careful.work.catalogue, "DatabaseAgent")
     made = await review.add_starters(careful.work, person, "DatabaseAgent", rules)
     assert {(await careful.lesson(lesson_id)).status for lesson_id in made} == {"quarantined"}
 

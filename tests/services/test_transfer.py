@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import pytest
 
+from lessonbook.classify.starters import starter_rules
 from lessonbook.domain.errors import Forbidden, InvalidInput
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.operator import ExportedLesson, PortableLesson
@@ -47,6 +48,18 @@ async def test_each_lesson_is_created_known_quarantined_or_refused(loop, work: W
     }
     assert {lesson.text for lesson in (await loop.get(agent)).lessons} == {RULE, OTHER_RULE}
     await loop.assert_healthy()
+
+
+async def test_an_import_says_what_is_alike_or_contradicts(
+    loop, work: Workspace, agent: Caller, person: Caller
+) -> None:
+    first = await loop.learn(agent, RULE)
+    texts = ("Give every outgoing request a timeout.", "Give no outgoing request a timeout.", OTHER_RULE)
+    done = await transfer.import_lessons(work, person, portable(*texts))
+    assert done.created == 3
+    assert done.notes[0] == f"line 1: It says nearly the same as lesson {first}, “{RULE}”."
+    assert done.notes[1].startswith("line 2: It contradicts lesson")
+    assert len(done.notes) == 2
 
 
 async def test_importing_again_changes_nothing(loop, work: Workspace, agent: Caller) -> None:
@@ -227,7 +240,7 @@ async def test_words_that_an_edit_replaced_do_not_come_back(
 async def test_ones_own_export_is_known_and_starters_do_not_come_twice(
     loop, work: Workspace, agent: Caller, person: Caller, stranger: Caller
 ) -> None:
-    rules = work.catalogue.for_agent(AGENT, ["python"])[:8]
+    rules = starter_rules(work.catalogue, AGENT, ("python",))[:8]
     starters = await review.add_starters(work, person, AGENT, rules)
     await loop.review(person, starters[0], "edit", text=OTHER_RULE)
     await loop.review(person, starters[1], "reject")
@@ -285,7 +298,7 @@ ACTIONS = ["approve", "reject", "edit", "suspend", "restore", "retire", "pin", "
 async def live(loop, caller: Caller, person: Caller, seed: int) -> None:
     """Let a project have lessons of every origin in every status."""
     dice = random.Random(seed)
-    rules = loop.work.catalogue.for_agent(AGENT)
+    rules = starter_rules(loop.work.catalogue, AGENT)
     await review.add_starters(loop.work, person, AGENT, dice.sample(rules, 5))
     for number in range(20):
         name = "abcdefghijklmnopqrst"[number] * 3

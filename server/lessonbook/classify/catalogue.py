@@ -8,14 +8,13 @@ from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final, cast, get_args
 
 from lessonbook.classify.rule_keys import NEVER_BARE, spelled, twin_of
 from lessonbook.domain.documents import texts_in
 from lessonbook.domain.errors import ConfigError
 from lessonbook.domain.lesson_names import catalogue_name
-from lessonbook.domain.vocabulary import SEVERITY_RANK, Category, Severity, Trust
+from lessonbook.domain.vocabulary import Category, Severity, Trust
 
 _VERSION: Final = 1
 _FIELDS: Final = frozenset(
@@ -29,63 +28,6 @@ _MAX_WHY_CHARACTERS: Final = 250
 COMMON_MAX: Final = 3
 
 _ID = re.compile(r"\A[a-z0-9]+(?:-[a-z0-9]+)*\Z")
-
-_STACK: Final = MappingProxyType(
-    {
-        "ts": ("typescript",),
-        "js": ("javascript",),
-        "node": ("javascript",),
-        "nodejs": ("javascript",),
-        "express": ("javascript",),
-        "nestjs": ("javascript", "typescript"),
-        "nextjs": ("javascript", "react", "html", "css"),
-        "react": ("javascript", "html", "css"),
-        "reactnative": ("javascript", "react", "android", "ios"),
-        "react-native": ("javascript", "react", "android", "ios"),
-        "vue": ("javascript", "html", "css"),
-        "angular": ("typescript", "html", "css"),
-        "svelte": ("javascript", "html", "css"),
-        "py": ("python",),
-        "django": ("python",),
-        "fastapi": ("python",),
-        "flask": ("python",),
-        "airflow": ("python",),
-        "numpy": ("python",),
-        "pandas": ("python",),
-        "pytorch": ("python",),
-        "tensorflow": ("python",),
-        "sqlalchemy": ("python", "sql"),
-        "prisma": ("javascript", "typescript", "sql"),
-        "typeorm": ("javascript", "typescript", "sql"),
-        "android": ("java", "kotlin"),
-        "ios": ("swift",),
-        "flutter": ("android", "ios"),
-        "spring": ("java",),
-        "springboot": ("java",),
-        "spring-boot": ("java",),
-        "kotlin": ("java",),
-        "rails": ("ruby",),
-        "laravel": ("php",),
-        "aspnet": ("csharp",),
-        "dotnet": ("csharp",),
-        "c#": ("csharp",),
-        "postgres": ("sql",),
-        "postgresql": ("sql",),
-        "mysql": ("sql",),
-        "sqlite": ("sql",),
-        "docker": ("dockerfile",),
-        "compose": ("dockerfile",),
-        "k8s": ("kubernetes",),
-        "helm": ("kubernetes",),
-        "openshift": ("kubernetes",),
-        "opentofu": ("terraform",),
-        "bash": ("shell",),
-        "sh": ("shell",),
-        "c++": ("cpp",),
-        "golang": ("go",),
-        "github": ("github-actions",),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +51,8 @@ class CatalogueRule:
     tasks: tuple[str, ...] = ()
     trust: Trust = "curated"
     """`imported` for a rule of a catalogue that replaces the packaged one: nobody of ours has read it."""
+    subject: str = ""
+    """The name of its file, without the ending: rules of one file are about one subject."""
 
     @property
     def key(self) -> str:
@@ -147,33 +91,6 @@ class Catalogue:
         """Return `text` as this catalogue spells keys; an unknown id comes back stripped."""
         by_form = spelled(text)
         return self._bare.get(by_form.casefold(), by_form)
-
-    def for_agent(self, agent: str, stack: Iterable[str] = ()) -> tuple[CatalogueRule, ...]:
-        """Return the rules that concern `agent` and fit `stack`, gravest first, for a starter set.
-
-        `stack` holds names of languages and common frameworks in any case; an empty one means any. Of the same
-        severity those come first that common tasks raise, then the rules made for a stack where one is given; where
-        none is, these come last. Rules that name no agent concern all; an agent that no rule names gets the rules of
-        every agent.
-        """
-        wanted = _languages(stack)
-        everyone = not any(agent in rule.agents for rule in self.rules)
-        chosen = [
-            rule
-            for rule in self.rules
-            if (everyone or agent in rule.agents or not rule.agents)
-            and (not wanted or not rule.languages or wanted.intersection(rule.languages))
-        ]
-        return tuple(
-            sorted(
-                chosen,
-                key=lambda rule: (
-                    -SEVERITY_RANK[rule.severity],
-                    not rule.tasks,
-                    bool(rule.languages) is not bool(wanted),
-                ),
-            )
-        )
 
 
 def canonical_key(text: str) -> str:
@@ -242,6 +159,7 @@ def _rule(entry: object, file: str, number: int) -> CatalogueRule:
         words=texts_in(table, "words", where),
         common=_grade(table, "common", where),
         tasks=texts_in(table, "tasks", where),
+        subject=file.removesuffix(".toml"),
     )
     if not _ID.match(rule.id):
         raise ConfigError(f"{where}: 'id' has to be kebab-case")
@@ -291,8 +209,3 @@ def _bare_ids(rules: Iterable[CatalogueRule]) -> dict[str, str]:
             if colon and tool not in NEVER_BARE:
                 owners.setdefault(bare.casefold(), {}).setdefault(rule.id, key)
     return {bare: next(iter(keys.values())) for bare, keys in owners.items() if len(keys) == 1}
-
-
-def _languages(stack: Iterable[str]) -> frozenset[str]:
-    names = {re.sub(r"[.\s]", "", name.casefold()) for name in stack if name.strip()}
-    return frozenset(names.union(*(_STACK.get(name, ()) for name in names)))

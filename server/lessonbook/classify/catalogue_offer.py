@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import cache
 
 from lessonbook.classify.catalogue import Catalogue, CatalogueRule
+from lessonbook.domain.holds import Holds
 from lessonbook.domain.lesson_names import content_hash
 from lessonbook.screening.lint.screen import one_line
 from lessonbook.screening.offer import Offer, screened_offer
@@ -18,7 +19,7 @@ def offer_of_rule(rule: CatalogueRule) -> Offer | None:
     if rule.trust != "curated":
         key = rule.keys[0] if rule.keys else ""
         offer, _ = screened_offer(rule.text, rule.why, rule.severity, rule.category, rule.trust, key)
-        return offer and replace(offer, catalogue_id=rule.id)
+        return offer and replace(offer, catalogue_id=rule.id, holds=Holds(rule.languages))
     return Offer(
         text=one_line(rule.text),
         why=one_line(rule.why),
@@ -28,6 +29,7 @@ def offer_of_rule(rule: CatalogueRule) -> Offer | None:
         status="probation",
         rule_key=rule.keys[0] if rule.keys else "",
         catalogue_id=rule.id,
+        holds=Holds(rule.languages),
     )
 
 

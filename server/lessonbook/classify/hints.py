@@ -3,10 +3,12 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
+
+from lessonbook.domain.path_globs import fits_path, glob_parts, path_parts
 
 _FILE_WEIGHT: Final = 3.0
 """How much more the place of a file says than one word about it."""
@@ -19,16 +21,12 @@ _PHRASE_BONUS: Final = 0.5
 _MAX_TEXT_CHARACTERS: Final = 2_000
 _MAX_FILES: Final = 50
 """Different files that are looked at."""
-_MAX_PARTS: Final = 32
-"""Folders above a file that are looked at."""
 _MAX_UNCHANGED_CHARACTERS: Final = 3
 """Words as short as `aws`, `dns` and `ios` are no plurals."""
 
 _TOKEN = re.compile(r"[a-z0-9]+")
 _CAMEL = re.compile(r"\b[A-Z]?[a-z]+(?:[A-Z][a-z]+)+\b")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_ANY_FOLDERS: Final = "**"
-_ANY_LETTERS: Final = "*"
 _WILD: Final = frozenset("*?")
 
 
@@ -53,10 +51,7 @@ class _Pattern:
         """Tell whether the glob fits a path, in time that grows with the path's length alone."""
         if not self.names <= path.names:
             return False
-        ending = self.parts[1:]
-        if _ANY_FOLDERS in ending:
-            return _is_like(path.parts, self.parts, _ANY_FOLDERS, _is_name_like)
-        return len(path.parts) >= len(ending) and all(map(_is_name_like, path.parts[-len(ending) :], ending))
+        return fits_path(self.parts, path.parts)
 
 
 class Hints:
@@ -150,49 +145,13 @@ def _pattern_weight(pattern: str) -> float:
 
 
 def _path(place: str) -> _Path:
-    """Return a file's place part by part, the last `_MAX_PARTS` of them; a slash at its end makes it a folder's."""
-    *folders, name = place.strip().replace("\\", "/").casefold().split("/")
-    parts = (*(folder for folder in folders[-_MAX_PARTS:] if folder), name)
+    """Return a file's place part by part; a slash at its end makes it a folder's."""
+    parts = path_parts(place)
     return _Path(parts, frozenset(parts))
 
 
 def _pattern(claimant: int, glob: str) -> _Pattern:
     """Return a glob over paths with slashes that may begin at any folder: `*` stays within a folder, `**` does not."""
-    parts = [_ANY_FOLDERS]
-    for part in glob.casefold().split("/"):
-        if part != _ANY_FOLDERS or parts[-1] != _ANY_FOLDERS:
-            parts.append(part)
-    if parts[-1] == _ANY_FOLDERS:
-        parts.append(_ANY_LETTERS)  # a folder is no file in it
+    parts = glob_parts(glob)
     names = frozenset(part for part in parts if not _WILD & set(part))
-    return _Pattern(claimant, tuple(parts), names, _pattern_weight(glob))
-
-
-def _is_name_like(name: str, glob: str) -> bool:
-    """Tell whether a glob fits one part of a path."""
-    if "?" in glob or glob.count(_ANY_LETTERS) > 1:
-        return _is_like(name, glob, _ANY_LETTERS, lambda letter, wanted: wanted in {letter, "?"})
-    before, wild, after = glob.partition(_ANY_LETTERS)
-    if not wild:
-        return name == glob
-    return len(name) >= len(before) + len(after) and name.startswith(before) and name.endswith(after)
-
-
-def _is_like(items: Sequence[str], wanted: Sequence[str], wild: str, fits: Callable[[str, str], bool]) -> bool:
-    """Tell whether items are like those that are wanted, where `wild` stands for any number of them.
-
-    Only the last `wild` is ever gone back to, so that the work is at most the product of both lengths.
-    """
-    at = place = retry = 0
-    last_wild = -1
-    while place < len(items):
-        if at < len(wanted) and wanted[at] == wild:
-            last_wild, retry, at = at, place, at + 1
-        elif at < len(wanted) and fits(items[place], wanted[at]):
-            at, place = at + 1, place + 1
-        elif last_wild >= 0:
-            retry += 1
-            at, place = last_wild + 1, retry
-        else:
-            return False
-    return all(part == wild for part in wanted[at:])
+    return _Pattern(claimant, parts, names, _pattern_weight(glob))

@@ -7,24 +7,31 @@ from typing import Annotated
 import typer
 
 from lessonbook import services
-from lessonbook.cli.console import command, escaped, print_table, request, run, say, shown_as_json
+from lessonbook.cli.console import command, escaped, print_table, request, run, say, shown_as_json, with_options
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(help="List, add and merge the agents of the project.", no_args_is_help=True)
+    group = typer.Typer(invoke_without_command=True)
+    group.callback()(with_options(list_unless_other))
     command(group, "list")(list_)
     command(group, "add")(add)
     command(group, "merge")(merge)
     app.add_typer(group, name="agents")
 
 
+def list_unless_other(ctx: typer.Context) -> None:
+    """List, add and merge the agents of the project; without a command: list."""
+    if ctx.invoked_subcommand is None:
+        list_()
+
+
 def list_() -> None:
     """List the agents: those of the roster, those that people added, and those that have lessons."""
     agents = run(services.agents.list_agents)
     if not shown_as_json({"agents": agents}):
-        rows = [(agent.agent_name, agent.area, agent.origin, agent.lessons) for agent in agents]
-        print_table("Agents", ["agent", "area", "known from", "lessons"], rows)
+        rows = [(agent.agent_name, agent.area, agent.answers_for, agent.origin, agent.lessons) for agent in agents]
+        print_table("Agents", ["agent", "area", "answers for", "known from", "lessons"], rows)
 
 
 def add(name: Annotated[str, typer.Argument(help="The agent's name.")]) -> None:

@@ -59,25 +59,30 @@ def command(group: typer.Typer, name: str, help_text: str | None = None) -> Call
     """Return the decorator that adds a command, with the options that all commands share."""
 
     def add(act: Callable[..., None]) -> None:
-        own = inspect.signature(act).parameters
-        hints = get_type_hints(act, include_extras=True)
-        shared = {key: value for key, value in _COMMON.items() if key not in own}
-
-        @functools.wraps(act)
-        def whole(**values: Any) -> None:
-            _options.set({key: values.pop(key) for key in shared})
-            act(**values)
-
-        keyword = inspect.Parameter.KEYWORD_ONLY
-        parameters = [parameter.replace(annotation=hints[key], kind=keyword) for key, parameter in own.items()]
-        parameters += [
-            inspect.Parameter(key, keyword, default=default, annotation=hint) for key, (hint, default) in shared.items()
-        ]
-        whole.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue]  # inspect reads it
-        whole.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        group.command(name, help=help_text)(whole)
+        group.command(name, help=help_text)(with_options(act))
 
     return add
+
+
+def with_options(act: Callable[..., None]) -> Callable[..., None]:
+    """Return `act` with the options that all commands share, besides its own."""
+    own = inspect.signature(act).parameters
+    hints = get_type_hints(act, include_extras=True)
+    shared = {key: value for key, value in _COMMON.items() if key not in own}
+
+    @functools.wraps(act)
+    def whole(**values: Any) -> None:
+        _options.set({key: values.pop(key) for key in shared})
+        act(**values)
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [parameter.replace(annotation=hints[key], kind=keyword) for key, parameter in own.items()]
+    parameters += [
+        inspect.Parameter(key, keyword, default=default, annotation=hint) for key, (hint, default) in shared.items()
+    ]
+    whole.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue]  # inspect reads it
+    whole.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return whole
 
 
 def options() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -96,12 +97,13 @@ def list_lessons(
 
 def show(lesson_id: LessonIdArgument) -> None:
     """Show a lesson with its history, provenance and evidence."""
+    from lessonbook.domain.holds import where_it_holds
     from lessonbook.edges.text_form import effect
 
     detail = run(services.views.get_lesson, lesson_id)
     if shown_as_json(detail):
         return
-    lesson = detail.lesson
+    lesson, holds = detail.lesson, where_it_holds(detail.provenance)
     say(f"[bold]{escaped(lesson.text)}[/bold]\n{escaped(lesson.why)}\n")
     facts = {
         "agent": lesson.agent_name,
@@ -118,7 +120,10 @@ def show(lesson_id: LessonIdArgument) -> None:
         "prevented": f"{lesson.times_prevented} of {lesson.times_verified} verdicts",
         "measured effect": effect(detail.effect),
         "flags": lesson.flags,
-        "provenance": ", ".join(f"{key}={value}" for key, value in detail.provenance.items() if value),
+        "holds for": ", ".join((*holds.languages, *holds.paths)),
+        "provenance": ", ".join(
+            f"{key}={value}" for key, value in detail.provenance.items() if value and key != "holds"
+        ),
     }
     print_table("Facts", ["", ""], [(key, value) for key, value in facts.items() if value not in (None, "")])
     print_table(
@@ -144,12 +149,20 @@ def add(
     severity: Annotated[str, typer.Option(help="critical, high, medium or low.")] = "medium",
     category: Annotated[str, typer.Option(help="The category.")] = "other",
     rule: Annotated[str, typer.Option(help="The scanner rule or CWE it answers to.")] = "",
+    language: Annotated[
+        list[str] | None, typer.Option(help="A language or framework it holds for; repeatable. By default all.")
+    ] = None,
+    path: Annotated[
+        list[str] | None,
+        typer.Option(help="A glob of files it holds for, as `src/api/**`; repeatable. By default all."),
+    ] = None,
 ) -> None:
     """Write a lesson: it is active at once."""
     from lessonbook.domain.operator import NewLesson
 
     about = {"agent_name": agent, "severity": severity, "category": category, "rule_id": rule}
-    _show_review(run(services.lessons.add_lesson, request(NewLesson, text=text, why=why, **about)))
+    where = {"languages": language, "paths": path}
+    _show_review(run(services.lessons.add_lesson, request(NewLesson, text=text, why=why, **about, **where)))
 
 
 def _review(lesson_id: str, action: str, reason: str = "", text: str = "") -> None:
@@ -212,24 +225,38 @@ def split(
 
 def starter(
     agent: Annotated[str, typer.Argument(help="The agent that gets the lessons.")],
-    stack: Annotated[list[str] | None, typer.Option(help="A language or framework; repeatable.")] = None,
+    stack: Annotated[
+        list[str] | None,
+        typer.Option(help="A language, framework, database or platform; repeatable. Default: what this folder shows."),
+    ] = None,
     limit: Annotated[int, typer.Option(help="The maximum number.", min=1, max=200)] = 10,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show them without adding them.")] = False,
 ) -> None:
     """Give an agent catalogue lessons before anything was reported."""
+    names = stack or _stack_of_folder()
 
     async def act(gateway: Gateway) -> tuple[list[str], list[tuple[str, str, str]]]:
         named = await gateway.call(services.agent_names.named, agent)
         if not named.agent_name:
             near = f"; nearest: {', '.join(named.nearest)}" if named.nearest else ""
             raise InvalidInput(f"There is no agent {agent!r} here{near}. Add one with `lessonbook agents add`")
-        rules = (await gateway.call(services.lessons.starters, named.agent_name, stack or []))[:limit]
+        rules = (await gateway.call(services.lessons.starters, named.agent_name, names))[:limit]
         made = [] if dry_run else await gateway.call(services.lessons.add_starters, named.agent_name, rules)
         return made, [(rule.severity, rule.category, rule.text) for rule in rules]
 
     made, rows = run_all(act)
     columns = ["severity", "category", "text"]
     lessons = [dict(zip(columns, row, strict=True)) for row in rows]
-    if not shown_as_json({"created": made, "lessons": lessons}):
+    if not shown_as_json({"stack": names, "created": made, "lessons": lessons}):
+        if names and not stack:
+            say(f"Stack by this folder: {', '.join(names)}.")
         print_table("Catalogue lessons", columns, rows)
         say("None was added." if dry_run else f"{len(made)} added, {len(rows) - len(made)} were there already.")
+
+
+def _stack_of_folder() -> list[str]:
+    """Return the technologies that the manifests of the working folder show."""
+    from lessonbook.classify.manifests import is_manifest, stack_of
+    from lessonbook.machine.manifests import read_manifests
+
+    return stack_of(read_manifests(Path.cwd(), is_manifest))

@@ -26,7 +26,7 @@ _ALL_AGENTS: Final = "All agents"
 _ITEM: Final = re.compile(
     r"- \*\*(?P<severity>\w+)\*\*, (?P<category>[\w-]+) \((?P<status>\w+)(?P<pinned>, pinned)?\): (?P<text>.+)"
 )
-_MORE: Final = re.compile(r"  (?P<name>Why|Rule): (?P<value>.+)")
+_MORE: Final = re.compile(r"  (?P<name>Why|Rule|Languages|Path): (?P<value>.+)")
 _FIELDS: Final = {"Why": "why", "Rule": "rule_key"}
 
 
@@ -55,6 +55,8 @@ def import_(
         f"[green]{done.created} lessons imported[/green]{resting}, {done.known} known already, "
         f"{done.quarantined} quarantined, {len(done.refused)} refused."
     )
+    for note in done.notes:
+        typer.echo(note)
     if done.refused:
         rows = [(record.place, record.reason) for record in done.refused]
         print_table("Refused; nothing of these was stored", ["place", "why"], rows)
@@ -121,10 +123,20 @@ def _read_markdown(source: Path) -> Iterable[Record]:
             records.append((place, {**values, "pinned": bool(item["pinned"]), "agent_name": agent_name}))
         elif more := _MORE.fullmatch(line.rstrip()):
             if records and isinstance(fields := records[-1][1], dict):
-                fields[_FIELDS[more["name"]]] = more["value"]
+                _add(fields, more["name"], more["value"])
         elif line.startswith("- "):
             records.append((place, "it is not as `lessonbook export --markdown` writes it"))
     return records
+
+
+def _add(values: dict[str, Any], name: str, value: str) -> None:
+    """Add what a line below a lesson of a Markdown export says."""
+    if name == "Languages":
+        values["languages"] = value.split(", ")
+    elif name == "Path":  # a line each: a glob may hold a comma
+        values.setdefault("paths", []).append(value)
+    else:
+        values[_FIELDS[name]] = value
 
 
 def _lines_of(source: Path) -> list[str]:
@@ -174,5 +186,8 @@ def _as_markdown(lessons: list[ExportedLesson]) -> str:
                 lines.append(f"  Why: {lesson.why}")
             if lesson.rule_key:
                 lines.append(f"  Rule: {lesson.rule_key}")
+            if lesson.languages:
+                lines.append(f"  Languages: {', '.join(lesson.languages)}")
+            lines += [f"  Path: {path}" for path in lesson.paths]
         lines.append("")
     return "\n".join(lines)

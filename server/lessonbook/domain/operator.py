@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
+from lessonbook.domain.holds import LANGUAGES_MAX, PATHS_MAX
 from lessonbook.domain.lesson_status import STATUSES, ReviewAction, Status
 from lessonbook.domain.loop import Effect, NotEnough, RefinedIssue, Request, Result, beginning_and_end
 from lessonbook.domain.vocabulary import (
@@ -208,6 +209,16 @@ class Reviewed(Result):
     note: str = ""
 
 
+Languages = Annotated[
+    list[Annotated[Line, Field(min_length=1, max_length=40)]],
+    Field(max_length=LANGUAGES_MAX, description="languages or frameworks it holds for; omitted: all"),
+]
+PathGlobs = Annotated[
+    list[Annotated[Line, Field(min_length=1, max_length=200)]],
+    Field(max_length=PATHS_MAX, description="globs of the files it holds for, as src/api/**; omitted: all"),
+]
+
+
 class NewLesson(Request):
     """A lesson written by a person."""
 
@@ -217,6 +228,8 @@ class NewLesson(Request):
     severity: Severity = "medium"
     category: Category = "other"
     rule_id: Annotated[Line, Field(max_length=200)] = ""
+    languages: Languages = []
+    paths: PathGlobs = []
 
 
 class AgentChoice(Request):
@@ -383,6 +396,8 @@ class Imported(Result):
     known: int
     quarantined: int
     refused: list[RefusedRecord]
+    notes: list[str] = []
+    """Which of them say nearly the same as another lesson, or the opposite; the first hundred."""
 
 
 class PortableLesson(Request):
@@ -400,6 +415,8 @@ class PortableLesson(Request):
     status: Status | None = None
     pinned: bool = False
     names: Annotated[list[Annotated[Line, Field(max_length=300)]], Field(max_length=10_000)] | None = None
+    languages: Languages = []
+    paths: PathGlobs = []
 
 
 class ExportedLesson(PortableLesson):

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from lessonbook.domain.holds import ANYWHERE, Holds
 from lessonbook.domain.lesson_status import Status
 from lessonbook.domain.vocabulary import (
     SEVERITY_OF_RANK,
@@ -38,6 +39,7 @@ class Offer:
     rule_key: str
     reasons: tuple[str, ...] = ()
     catalogue_id: str = ""
+    holds: Holds = ANYWHERE
 
 
 def screened_offer(

@@ -25,6 +25,7 @@ class KnownAgent(BaseModel):
     area: str
     origin: str
     lessons: int
+    answers_for: str = ""
 
 
 class MergedAgents(BaseModel):
@@ -46,11 +47,17 @@ async def list_agents(work: Workspace, caller: Caller) -> list[KnownAgent]:
         return added, counts, label_shelves(work.roster, connection, caller.project)
 
     added, counts, labels = await work.store.read(read)
-    areas = {agent.name: agent.area for agent in work.roster.agents}
-    others = sorted((added.keys() | counts.keys()) - areas.keys())
-    origins = {**dict.fromkeys(areas, "roster"), **{name: _origin(name, added, labels) for name in others}}
+    roster = {agent.name: agent for agent in work.roster.agents}
+    others = sorted((added.keys() | counts.keys()) - roster.keys())
+    origins = {**dict.fromkeys(roster, "roster"), **{name: _origin(name, added, labels) for name in others}}
     return [
-        KnownAgent(agent_name=name, area=areas.get(name, ""), origin=origin, lessons=counts.get(name, 0))
+        KnownAgent(
+            agent_name=name,
+            area=roster[name].area if name in roster else "",
+            answers_for=roster[name].answers_for if name in roster else "",
+            origin=origin,
+            lessons=counts.get(name, 0),
+        )
         for name, origin in origins.items()
     ]
 

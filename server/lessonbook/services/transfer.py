@@ -13,7 +13,9 @@ from sqlalchemy import Connection
 from lessonbook.classify.catalogue import canonical_key
 from lessonbook.classify.catalogue_offer import offer_of_rule, rule_worded
 from lessonbook.classify.rule_keys import tool_of
+from lessonbook.classify.stacks import load_technologies
 from lessonbook.domain.errors import Forbidden
+from lessonbook.domain.holds import Holds, where_it_holds
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_names import (
     catalogue_name,
@@ -29,6 +31,7 @@ from lessonbook.domain.operator import ExportedLesson, Imported, PortableLesson,
 from lessonbook.screening.offer import Offer, reviewed, screened_offer
 from lessonbook.screening.redact import redact
 from lessonbook.services.agent_names import give_name
+from lessonbook.services.alike_lessons import AlikeLessons
 from lessonbook.services.lesson_results import result_of
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.ledger import Ledger
@@ -36,6 +39,9 @@ from lessonbook.store import lessons as lesson_rows
 
 CHUNK: Final = 200
 EXPORTED_MAX: Final = 100_000
+NOTES_MAX: Final = 100
+COMPARED_MAX: Final = 1_000
+"""Lessons of a file that are compared with what is there: the work grows with both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +93,17 @@ async def import_lessons(
     screen = _Screen(work, caller, active=active)
     incoming = await anyio.to_thread.run_sync(screen.all_of, lessons)  # the lint must not hold up other callers
     made: dict[str, Status] = {}
+    notes: list[str] = []
     for start in range(0, len(lessons), CHUNK):
+        is_compared = start < COMPARED_MAX
         part = [one for one in incoming[start : start + CHUNK] if one is not None]
-        made |= await work.store.write(
-            lambda connection, part=part, made=frozenset(made): _import(work, caller, connection, part, made)
+        created, told = await work.store.write(
+            lambda connection, part=part, made=frozenset(made), is_compared=is_compared: _import(
+                work, caller, connection, part, made, is_compared=is_compared
+            )
         )
+        made |= created
+        notes += told
         progress(min(start + CHUNK, len(lessons)), len(lessons))
     quarantined = sum(status == "quarantined" for status in made.values())
     return Imported(
@@ -100,6 +112,7 @@ async def import_lessons(
         known=len(lessons) - len(screen.refused) - len(made),
         quarantined=quarantined,
         refused=screen.refused,
+        notes=notes[:NOTES_MAX],
     )
 
 
@@ -166,6 +179,9 @@ class _Screen:
             return curated, ""
         rule_key = canonical_key(redact(lesson.rule_key)[0]) if lesson.rule_key else ""
         offer, refusal = screened_offer(lesson.text, lesson.why, lesson.severity, lesson.category, "imported", rule_key)
+        if offer is not None:
+            paths = tuple(dict.fromkeys(redact(path)[0] for path in lesson.paths))
+            offer = replace(offer, holds=Holds(_languages(lesson.languages), paths))
         if offer is not None and self._work.settings.trust.review == "all" and not self._active:
             offer = reviewed(offer, "all")
         return offer, refusal
@@ -176,6 +192,13 @@ class _Screen:
         else:
             status = claimed
         return "quarantined" if offer.status == "quarantined" and status in COMES_BACK else status
+
+
+def _languages(names: Iterable[str]) -> tuple[str, ...]:
+    """Return languages as they are spelled here; one that is unknown stays as it was, without secrets."""
+    technologies = load_technologies()
+    known = ((name, technologies.find(name)) for name in names)
+    return tuple(dict.fromkeys(found.name if found else redact(name.casefold())[0] for name, found in known))
 
 
 def _names(lesson: PortableLesson, offer: Offer) -> tuple[str, ...]:
@@ -196,9 +219,18 @@ def _name(name: str) -> str:
 
 
 def _import(
-    work: Workspace, caller: Caller, connection: Connection, lessons: Sequence[_Incoming], made: Collection[str]
-) -> dict[str, Status]:
-    """Store the unknown ones of `lessons`, and return their statuses by id; `made` has the ids stored before."""
+    work: Workspace,
+    caller: Caller,
+    connection: Connection,
+    lessons: Sequence[_Incoming],
+    made: Collection[str],
+    *,
+    is_compared: bool,
+) -> tuple[dict[str, Status], list[str]]:
+    """Store the unknown ones of `lessons`, and return their statuses by id; `made` has the ids stored before.
+
+    With `is_compared` it also returns a note on each that is like another lesson.
+    """
     ledger = Ledger(work, caller, connection, work.now())
     agents = {one.agent_name for one in lessons}
     ledger.hold(agents)
@@ -206,6 +238,8 @@ def _import(
         give_name(work, connection, caller.project, agent_name, "an import")
     known = _Known(connection, caller.project, lessons, made)
     created: dict[str, Status] = {}
+    alike_lessons = AlikeLessons(connection, caller, with_text=caller.person)
+    notes: list[str] = []
     for one in lessons:
         free = known.free_names(one)
         if not free or known.has(one):
@@ -218,9 +252,13 @@ def _import(
             one.agent_name, one.offer, keys=free, provenance=provenance, status=one.status, pinned=one.pinned
         )
         created[lesson_id] = one.status
+        if is_compared and one.offer.trust != "curated" and one.status in STANDING:
+            if told := alike_lessons.sentence(one.agent_name, one.offer.text):
+                notes.append(f"{one.place}: {told}")
+            alike_lessons.add(one.agent_name, lesson_id, one.offer.text)
         known.taken.update({(one.agent_name, name): lesson_id for name in free})
     ledger.write()
-    return created
+    return created, notes
 
 
 class _Known:
@@ -270,6 +308,12 @@ async def export_lessons(work: Workspace, caller: Caller, agent_name: str = "") 
             connection, caller.project, filters=filters, statuses=STANDING, after=None, limit=EXPORTED_MAX
         )
         names = lesson_rows.names_of(connection, caller.project)
-        return [result_of(ExportedLesson, lesson, names=names.get(lesson.id, [])) for lesson in found]
+        return [_exported(lesson, names.get(lesson.id, [])) for lesson in found]
 
     return await work.store.read(read)
+
+
+def _exported(lesson: Lesson, names: list[str]) -> ExportedLesson:
+    holds = where_it_holds(lesson.provenance)
+    where = {"languages": list(holds.languages), "paths": list(holds.paths)}
+    return result_of(ExportedLesson, lesson, names=names, **where)

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
+from lessonbook.classify.starters import starter_rules
 from lessonbook.domain.errors import Conflict, Forbidden
 from lessonbook.domain.lesson import Caller
 from lessonbook.services.background import maintenance
@@ -341,6 +342,6 @@ async def test_a_database_that_answers_is_alive(work: Workspace) -> None:
 
 
 async def test_starters_expire_like_any_lesson_on_probation(work: Workspace, loop, person: Caller, clock) -> None:
-    await review.add_starters(work, person, AGENT, work.catalogue.for_agent(AGENT)[:3])
+    await review.add_starters(work, person, AGENT, starter_rules(work.catalogue, AGENT)[:3])
     clock.moment += timedelta(days=work.settings.learning.ttl_days)
     assert (await maintenance.keep_up(work, person)).expired == 3

@@ -4,7 +4,9 @@ import dataclasses
 
 import pytest
 
+from lessonbook.classify.starters import starter_rules
 from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
+from lessonbook.domain.holds import ANYWHERE, Holds, where_it_holds
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_status import STATUSES
 from lessonbook.domain.operator import AuditQuery, NewLesson
@@ -308,12 +310,36 @@ async def test_a_reported_issue_finds_the_lesson_a_person_wrote_for_its_rule(
     assert (refined.issues[0].action, refined.issues[0].lesson_id) == ("merged", added.lesson_id)
 
 
+async def test_a_starter_holds_where_its_catalogue_entry_does(loop, work: Workspace, person: Caller) -> None:
+    rules = [work.catalogue.find("catalogue:mutable-default-argument"), work.catalogue.find("CWE-89")]
+    narrow, broad = await review.add_starters(work, person, AGENT, rules)
+    provenance = {row["id"]: row["provenance"] for row in await loop.rows(tables.lessons)}
+    assert where_it_holds(provenance[narrow]) == Holds(("python",))
+    assert where_it_holds(provenance[broad]) == ANYWHERE
+
+
+async def test_a_lesson_added_is_told_what_is_alike_or_contradicts(loop, work: Workspace, person: Caller) -> None:
+    async def note(text: str, agent_name: str = AGENT) -> str:
+        return (await review.add_lesson(work, person, NewLesson(text=text, agent_name=agent_name))).note
+
+    assert await note(RULE) == ""
+    (first,) = await loop.rows(tables.lessons, "id")
+    assert await note("Give every outgoing request a timeout.") == (
+        f"It says nearly the same as lesson {first}, “{RULE}”."
+    )
+    assert await note(RULE, "DatabaseAgent") == ""
+    assert await note("Use tabs for indentation.", "*") == ""
+    assert "It contradicts lesson" in await note("Do not use tabs for indentation.")
+    await loop.review(person, first, "reject")
+    assert first not in await note("Give each outgoing request a short timeout.")
+
+
 async def test_starters_are_added_once(loop, work: Workspace, agent: Caller, person: Caller) -> None:
-    rules = work.catalogue.for_agent(AGENT, ["python"])[:5]
+    rules = starter_rules(work.catalogue, AGENT, ("python",))[:5]
     made = await review.add_starters(work, person, AGENT, rules)
     assert len(made) == 5
     assert await review.add_starters(work, person, AGENT, rules) == []
-    more = await review.add_starters(work, person, AGENT, work.catalogue.for_agent(AGENT, ["python"])[:6])
+    more = await review.add_starters(work, person, AGENT, starter_rules(work.catalogue, AGENT, ("python",))[:6])
     assert len(more) == 1
     served = await loop.get(agent, max_lessons=10, max_tokens=2_000)
     assert {lesson.trust for lesson in served.lessons} == {"curated"}

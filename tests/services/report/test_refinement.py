@@ -595,3 +595,15 @@ async def test_a_lesson_whose_every_name_is_taken_is_not_made_again(loop, agent:
     assert (again.action, again.lesson_id) == ("merged", first.lesson_id)
     assert "quarantined" in again.reason
     await loop.assert_healthy()
+
+
+async def test_an_offer_is_told_the_lesson_that_is_alike_or_contradicts_by_its_id_alone(loop, agent: Caller) -> None:
+    first = await loop.learn(agent, "Give each outgoing request a timeout.")
+    for offer, told in (
+        ("Give every outgoing request a timeout.", f"It says nearly the same as lesson {first}."),
+        ("Do not give an outgoing request a timeout.", "It contradicts lesson"),
+    ):
+        (line,) = (await loop.report(agent, {"description": unlike_any_other(offer), "lesson": offer})).issues
+        assert line.action == "created"
+        assert told in line.reason
+        assert "outgoing" not in line.reason

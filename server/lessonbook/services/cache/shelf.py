@@ -21,6 +21,7 @@ from cachetools import LRUCache
 from sqlalchemy import Connection
 
 from lessonbook.config.settings import LearningSettings
+from lessonbook.domain.holds import Holds, holds_for, where_it_holds
 from lessonbook.domain.lesson import Lesson
 from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.vocabulary import SHARED_AGENT, Category
@@ -114,6 +115,8 @@ class Shelf:
         """The catalogue's rule of each lesson that has one."""
         self._of_rule: dict[str, set[str]] = {}
         self._words: dict[str, frozenset[str]] = {}
+        self._holds: dict[str, Holds] = {}
+        """Where lessons hold, of those that do not hold everywhere."""
         self._issues: dict[str, IssueCounts] = {}
         """The latest issues of each agent that had any."""
 
@@ -252,6 +255,8 @@ class Shelf:
         found: dict[str, RankedLesson] = {}
         for lesson_id in candidates:
             lesson = self.lessons[lesson_id]
+            if (holds := self._holds.get(lesson_id)) and not holds_for(holds, reading.files):
+                continue
             relevance, owner = relevances.get(lesson_id, 0.0), self.owner_of(lesson)
             count, total = counts.get(owner, _NO_ISSUES).get(lesson_id, 0.0), totals.get(owner, 0.0)
             rule = self._rules.get(lesson_id, "")
@@ -337,6 +342,7 @@ class Shelf:
             del self._order[bisect_left(self._order, place)]
         self._costs.pop(lesson.id, None)
         self._words.pop(lesson.id, None)
+        self._holds.pop(lesson.id, None)
         if rule := self._rules.pop(lesson.id, ""):
             self._of_rule[rule].discard(lesson.id)
         if (before := self.lessons.get(lesson.id)) is not None:
@@ -345,6 +351,8 @@ class Shelf:
             self.lessons[lesson.id] = lesson
             self._own(lesson, 1)
             self._index.put(lesson.id, body)
+            if holds := where_it_holds(lesson.provenance):
+                self._holds[lesson.id] = holds
             if self._rule_of and (rule := self._rule_of(lesson)):
                 self._rules[lesson.id] = rule
                 self._of_rule.setdefault(rule, set()).add(lesson.id)

@@ -1,12 +1,14 @@
 """Merging two lessons that say the same into one, and splitting one that says two things."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection
 
 from lessonbook.domain.errors import InvalidInput, NotFound
+from lessonbook.domain.holds import where_it_holds
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_names import rule_name
 from lessonbook.domain.lesson_status import TOMBSTONES
@@ -93,7 +95,7 @@ async def split_lesson(
         moved = sum(issue.action != "rejected" for issue in found)  # rejected ones were never counted
         new_id = ledger.create(
             lesson.agent_name,
-            offer,
+            replace(offer, holds=where_it_holds(lesson.provenance)),
             provenance={"split_from": lesson.id},
             status="active",
             issue_count=moved,

@@ -9,7 +9,10 @@ from sqlalchemy import Connection
 
 from lessonbook.classify.catalogue import CatalogueRule, canonical_key
 from lessonbook.classify.catalogue_offer import offer_of_rule
+from lessonbook.classify.stacks import load_technologies
+from lessonbook.classify.starters import starter_rules
 from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput
+from lessonbook.domain.holds import Holds
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_names import catalogue_name, content_hash, rule_name, text_name
 from lessonbook.domain.lesson_status import ReviewAction, Status, allowed_targets
@@ -20,6 +23,7 @@ from lessonbook.screening.lint.screen import screen
 from lessonbook.screening.offer import Offer, reviewed, screened_offer
 from lessonbook.screening.redact import redact
 from lessonbook.services.agent_names import give_name
+from lessonbook.services.alike_lessons import AlikeLessons
 from lessonbook.services.workspace import Workspace, once, request_hash
 from lessonbook.services.writing.issue_writer import reindex
 from lessonbook.services.writing.ledger import Ledger
@@ -157,11 +161,11 @@ def _delete(ledger: Ledger, lesson: Lesson, status: Status) -> int:
 
 
 async def add_lesson(work: Workspace, caller: Caller, new: NewLesson) -> Reviewed:
-    """Store a lesson that a person wrote: active at once.
+    """Store a lesson that a person wrote: active at once. The note names a lesson that says the same or the opposite.
 
     Raises:
         Forbidden: the caller is not a person.
-        InvalidInput: the text is not a rule.
+        InvalidInput: the text is not a rule, or a language is unknown; the message names the nearest.
         Conflict: the same lesson exists already.
     """
     caller.require_person("add a lesson", "lessons add")
@@ -170,6 +174,8 @@ async def add_lesson(work: Workspace, caller: Caller, new: NewLesson) -> Reviewe
     offer, refusal = screened_offer(new.text, new.why, new.severity, new.category, "approved", rule_key)
     if offer is None:
         raise InvalidInput(refusal)
+    paths = tuple(dict.fromkeys(redact(path)[0] for path in new.paths))
+    offer = replace(offer, holds=Holds(load_technologies().named(new.languages), paths))
     keys = tuple(filter(None, (rule_key and rule_name(rule_key), text_name(offer.text))))
 
     def transaction(connection: Connection) -> Reviewed:
@@ -179,16 +185,22 @@ async def add_lesson(work: Workspace, caller: Caller, new: NewLesson) -> Reviewe
         if taken:
             raise Conflict(f"Lesson {next(iter(taken.values()))} says the same already: edit that one")
         give_name(work, connection, caller.project, agent_name, "a lesson's author")
+        alike = AlikeLessons(connection, caller, with_text=True).sentence(agent_name, offer.text)
         lesson_id = ledger.create(agent_name, offer, keys=keys, provenance={"written_by": "person"}, status="active")
         ledger.write()
-        return reviewed_lesson(ledger.lesson(lesson_id), "add", _despite(offer.reasons))
+        note = " ".join(filter(None, (_despite(offer.reasons), alike)))
+        return reviewed_lesson(ledger.lesson(lesson_id), "add", note)
 
     return await work.store.write(transaction)
 
 
 async def starters(work: Workspace, _caller: Caller, agent_name: str, stack: Sequence[str]) -> Sequence[CatalogueRule]:
-    """Return the catalogue rules for an agent that works with a stack, the most severe first."""
-    return work.catalogue.for_agent(agent_name, stack)
+    """Return the catalogue rules for an agent that works with a stack, the most useful first.
+
+    Raises:
+        InvalidInput: a name of the stack is unknown; the message has the nearest.
+    """
+    return starter_rules(work.catalogue, work.roster.resolve(agent_name), tuple(stack))
 
 
 async def add_starters(work: Workspace, caller: Caller, agent_name: str, rules: Sequence[CatalogueRule]) -> list[str]:

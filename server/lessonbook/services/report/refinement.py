@@ -20,6 +20,7 @@ from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.loop import Refinement, Report
 from lessonbook.domain.vocabulary import SEVERITY_RANK, Source
 from lessonbook.screening.offer import Offer, held_from_all
+from lessonbook.services.alike_lessons import AlikeLessons
 from lessonbook.services.report.matching import Matching
 from lessonbook.services.report.preparation import Prepared, names_of_lesson, prepare
 from lessonbook.services.report.routing import agents_of
@@ -135,6 +136,7 @@ class _Refining:
         self._writer = IssueWriter(ledger, work.new_id("R"), "rules", batch.source, began=began)
         self._run = self._find_run()
         self._matching = Matching(work, caller.project, connection)
+        self._alike_lessons = AlikeLessons(connection, caller)
         self._events = RunEvents(caller, batch.source, self._run, self._writer.scores)
 
     def run(self, prepared: Sequence[Prepared], routed: Sequence[str | None]) -> Refinement:
@@ -232,13 +234,20 @@ class _Refining:
         lesson_id = self._writer.create([issue], offer, free, provenance=provenance)
         self._name(lesson_id, agent_name, free)
         matching.made[lesson_id] = offer
+        alike = "" if offer.trust == "curated" else self._sentence_on_alike(lesson_id, agent_name, offer)
         if offer.status == "quarantined":
-            decision = Decision("quarantined", waiting(offer) + _alike(verdict), lesson_id)
+            decision = Decision("quarantined", waiting(offer) + _alike(verdict) + alike, lesson_id)
         else:
             weakness = item.described if offer.trust == "curated" else None
             how = f" Its words describe {weakness.cwe}." if weakness else ""
-            decision = Decision("created", _ORIGINS[offer.trust] + how + _alike(verdict), lesson_id)
+            decision = Decision("created", _ORIGINS[offer.trust] + how + _alike(verdict) + alike, lesson_id)
         return _Decided(issue, item, verdict, decision)
+
+    def _sentence_on_alike(self, lesson_id: str, agent_name: str, offer: Offer) -> str:
+        """Return a sentence about the lesson whose words are nearly those offered, or say the opposite."""
+        sentence = self._alike_lessons.sentence(agent_name, offer.text)
+        self._alike_lessons.add(agent_name, lesson_id, offer.text)
+        return f" {sentence}" if sentence else ""
 
     def _row(self, one: _Decided) -> IssueRow:
         issue, decision, verdict = one.issue, one.decision, one.verdict

@@ -10,6 +10,7 @@ from lessonbook.domain.lesson_status import JOINABLE, SERVABLE, Status
 from lessonbook.domain.loop import Refinement
 from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.screening.offer import Offer, held_from_all
+from lessonbook.services.alike_lessons import AlikeLessons
 from lessonbook.services.writing.issue_writer import (
     Decision,
     IssueEntry,
@@ -49,6 +50,7 @@ class TriageRun:
         self.ledger = ledger
         self.writer = IssueWriter(ledger, run_id, refiner, source, model=model, prompt_hash=prompt_hash)
         self._audited = {"refiner": refiner}
+        self._alike_lessons = AlikeLessons(ledger.connection, ledger.caller)
         self._held: dict[str, IssueRow] = {}
 
     def hold(self, issue_ids: Iterable[str]) -> dict[str, IssueRow]:
@@ -186,13 +188,17 @@ class TriageRun:
         held = held_from_all(offer, issues[0].agent_name, self.ledger.work.settings.trust.review)
         if held is not offer:
             offer, status = held, held.status
+        agent_name = issues[0].agent_name
+        sentence = "" if offer.trust == "curated" else self._alike_lessons.sentence(agent_name, offer.text)
+        alike = f" {sentence}" if sentence else ""
         lesson_id = self.writer.create(issues, offer, names, status=status)
         self._write()
+        self._alike_lessons.add(agent_name, lesson_id, offer.text)
         if status == "quarantined":
-            self._record(issues, Decision("quarantined", waiting(offer), lesson_id))
+            self._record(issues, Decision("quarantined", waiting(offer) + alike, lesson_id))
             return
         doubts = f", though {'; '.join(offer.reasons)}" if offer.reasons else ""
-        reason = f"{_ORIGIN.get(offer.trust, 'New lesson')}{doubts}."
+        reason = f"{_ORIGIN.get(offer.trust, 'New lesson')}{doubts}.{alike}"
         self._record(issues, Decision("created", reason, lesson_id))
 
     def _write(self) -> None:

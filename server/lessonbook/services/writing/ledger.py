@@ -121,7 +121,7 @@ class Ledger:
                 "trust": offer.trust,
                 "author": self.caller.principal,
                 "approved_by": self.caller.principal if offer.trust == "approved" else None,
-                "provenance": dict(provenance),
+                "provenance": {**provenance, **offer.holds.as_provenance()},
                 "issue_count": issue_count,
                 "effectiveness_score": effect.mean,
                 "effect_low": effect.low,
