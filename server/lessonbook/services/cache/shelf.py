@@ -255,10 +255,10 @@ class Shelf:
         found: dict[str, RankedLesson] = {}
         for lesson_id in candidates:
             lesson = self.lessons[lesson_id]
-            if (holds := self._holds.get(lesson_id)) and not holds_for(holds, reading.files):
-                continue
             relevance, owner = relevances.get(lesson_id, 0.0), self.owner_of(lesson)
             count, total = counts.get(owner, _NO_ISSUES).get(lesson_id, 0.0), totals.get(owner, 0.0)
+            if not count and (holds := self._holds.get(lesson_id)) and not holds_for(holds, reading.files):
+                continue
             rule = self._rules.get(lesson_id, "")
             by_task = unseen(total - count) * rules.get(rule, 0.0)
             if count and (by_history := reading.likely.need * likely_by_history(count, total, relevance)) > by_task:
