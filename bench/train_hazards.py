@@ -28,9 +28,10 @@ from bench.tasks import credit_of, everyday_figures, file_for
 from bench.training import MODELS
 from lessonbook.classify.catalogue import load_catalogue
 from lessonbook.classify.task_rules import hazard_of
-from lessonbook.search.context import Place, place_of
+from lessonbook.search.context import Place
 from lessonbook.search.hazard_model import Fit, HazardModel, Need, model_from
 from lessonbook.search.hazards import Hazards, TaskMatches, fits_of, need_of, ordinary_tasks
+from lessonbook.search.task import read_task
 from lessonbook.search.tokenizer import words_of
 
 OWN: Final = Path(__file__).parent / "data"
@@ -92,7 +93,8 @@ def examples(data: Path | None) -> list[Example]:
 
 
 def _example(row: Row, source: str, hazards: Hazards) -> Example:
-    place = place_of(row["task"], row["files"])
+    reading = read_task(row["task"], row["files"])
+    row, place = {**row, "task": reading.task}, reading.place
     group = source
     if source == "cyberseceval":
         group = f"{source} {row['language']}"

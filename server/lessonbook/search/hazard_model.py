@@ -71,8 +71,12 @@ class WeaknessModel:
     weights: Mapping[str, Sequence[tuple[int, float]]]
 
     def probabilities(self, words: Iterable[str], language: str) -> dict[str, float]:
-        """Return the probability of each weakness, by CWE name."""
-        terms = {word for word in (*words, f"lang_{language}") if word in self.idf}
+        """Return the probability of each weakness, by CWE name; empty for a task none of whose words is known."""
+        terms = {word for word in words if word in self.idf}
+        if not terms:
+            return {}
+        if (of_language := f"lang_{language}") in self.idf:
+            terms.add(of_language)
         length = sqrt(sum([self.idf[term] ** 2 for term in terms])) or 1.0
         scores = list(self.biases)
         for term in terms:

@@ -153,7 +153,7 @@ class Hazards:
         """Return how a task compares with the rules that share words with it."""
         words = words_of(task)
         asked = dict.fromkeys(_terms(words))
-        if not asked:
+        if self._weight.keys().isdisjoint(asked):
             return TaskMatches({}, 0.0, 0.0)
         weights = {term: self._weight.get(term) or self._rarest * _share(term) for term in asked}
         whole = sum(weights.values())
