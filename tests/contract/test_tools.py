@@ -19,6 +19,7 @@ AGENT_TOOLS = ["get_lessons", "report_issues", "record_application", "flag_lesso
 OPERATOR_TOOLS = [
     "list_lessons",
     "get_lesson",
+    "explain_lessons",
     "review_lesson",
     "list_pending_issues",
     "refine_issues",

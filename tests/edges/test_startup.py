@@ -63,7 +63,7 @@ def test_tools_are_listed_before_the_store_is_loaded(tmp_path, mode):
     arguments = [sys.executable, "-W", "error", "-c", LOADED, url, mode, json.dumps(HEAVY)]
     done = subprocess.run(arguments, capture_output=True, check=True, timeout=PATIENCE_S)
     count, loaded, later = json.loads(done.stdout)
-    assert count == 12
+    assert count == 13
     assert loaded == []
     assert "lessonbook.store" in later
     assert "fastapi" not in later

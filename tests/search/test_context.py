@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lessonbook.search.context import IssueCounts, Place, language_of, likely_by_history, place_of, unseen
+from lessonbook.search.context import IssueCounts, Place, language_of, likely_by_history, place_of, recurring, unseen
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,10 @@ def test_more_of_a_lessons_issues_and_better_words_make_it_likelier(
 def test_the_more_issues_show_none_of_a_lesson_the_less_the_catalogue_counts(one: float, other: float) -> None:
     few, many = sorted((one, other))
     assert 0 < unseen(many) <= unseen(few) <= 1
+
+
+@given(st.floats(0, 1), st.integers(0, 10_000), st.integers(0, 10_000))
+def test_what_came_here_is_likelier_to_come_again(probability: float, one: int, other: int) -> None:
+    few, many = sorted((one, other))
+    assert probability - 1e-9 <= recurring(probability, few) <= recurring(probability, many) + 1e-9 <= 1 + 1e-9
+    assert recurring(0.2, 1) > 0.3

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from math import exp, log
+from math import exp, log, log2
 from typing import Final
 
 _LANGUAGE_OF_SUFFIX: Final[Mapping[str, str]] = {
@@ -214,3 +214,12 @@ def likely_by_history(count: float, total: float, relevance: float) -> float:
 def unseen(total: float) -> float:
     """Return the share of what the catalogue says that is left for a lesson of which `total` issues show none."""
     return UNSEEN_AFTER / (UNSEEN_AFTER + total)
+
+
+def recurring(probability: float, issues: int) -> float:
+    """Return how probable what the catalogue says becomes where the issue came `issues` times in this project.
+
+    The odds double with the first issue, and grow with the logarithm of their number.
+    """
+    odds = probability / (1 - probability) * (1 + log2(1 + issues)) if probability < 1 else 0.0
+    return odds / (1 + odds) if probability < 1 else 1.0

@@ -45,7 +45,7 @@ _AR_FOLD: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Lexicon:
+class _Dictionary:
     """Translations of one language, by folded form and by stem."""
 
     meanings: dict[str, tuple[str, ...]]
@@ -204,7 +204,7 @@ def _entries(language: str) -> Iterator[tuple[str, str]]:
 
 
 @lru_cache(maxsize=16)
-def _lexicon(language: str) -> _Lexicon:
+def _lexicon(language: str) -> _Dictionary:
     """Return the words and phrases of a language that puts spaces between words."""
     gaps = _gaps(language)
     meanings: dict[str, dict[str, None]] = {}
@@ -218,7 +218,7 @@ def _lexicon(language: str) -> _Lexicon:
                 meanings.setdefault(key, {})[english] = None
         elif words:
             long.append((words, english))
-    lexicon = _Lexicon({key: tuple(found)[:_MEANINGS_MAX] for key, found in meanings.items()}, stems, {})
+    lexicon = _Dictionary({key: tuple(found)[:_MEANINGS_MAX] for key, found in meanings.items()}, stems, {})
     phrases: dict[str, dict[tuple[str, ...], dict[str, None]]] = {}
     for words, english in long:
         keys = [_inflected(word, language, lexicon) or _base(word, language) for word in words]
@@ -285,7 +285,7 @@ def _known(word: str, language: str) -> str:
     return next((key for key in keys if key), "")
 
 
-def _inflected(word: str, language: str, lexicon: _Lexicon) -> str:
+def _inflected(word: str, language: str, lexicon: _Dictionary) -> str:
     """Return the longest key that gives `word` with an ending: one with a meaning, else one of a phrase alone."""
     meanings, endings = lexicon.meanings, _listed("ending", language)
     cuts = range(len(word) - 1, max(_STEM_MIN, len(word) - _ENDING_MAX) - 1, -1)

@@ -27,7 +27,7 @@ from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.vocabulary import SHARED_AGENT, Category
 from lessonbook.experiment.prior import DEFAULT_PRIOR, Prior
 from lessonbook.experiment.ranking import static_score
-from lessonbook.search.context import COUNTED_MAX, IssueCounts, likely_by_history, unseen
+from lessonbook.search.context import COUNTED_MAX, IssueCounts, likely_by_history, recurring, unseen
 from lessonbook.search.hazard_model import THRESHOLD
 from lessonbook.search.index import RelevanceIndex, asked_words, parts_of
 from lessonbook.search.score import likely_by_words
@@ -246,11 +246,11 @@ class Shelf:
         named = self._named(reading, relevances) if not similar else ()
         counts = {agent_name: known.here(reading.place) for agent_name, known in self._issues.items()}
         totals = {agent_name: sum(here.values()) for agent_name, here in counts.items()}
-        rules = reading.likely.rules
+        rules, considered = reading.likely.rules, reading.likely.considered
         candidates = {
             *relevances,
             *(lesson_id for here in counts.values() for lesson_id in here if lesson_id in self.lessons),
-            *(lesson_id for rule in rules for lesson_id in self._of_rule.get(rule, ())),
+            *(lesson_id for rule in considered for lesson_id in self._of_rule.get(rule, ())),
         }
         found: dict[str, RankedLesson] = {}
         for lesson_id in candidates:
@@ -260,7 +260,10 @@ class Shelf:
             if not count and (holds := self._holds.get(lesson_id)) and not holds_for(holds, reading.files):
                 continue
             rule = self._rules.get(lesson_id, "")
-            by_task = unseen(total - count) * rules.get(rule, 0.0)
+            by_rule = (
+                recurring(considered.get(rule, 0.0), seen) if (seen := lesson.issue_count) else rules.get(rule, 0.0)
+            )
+            by_task = unseen(total - count) * by_rule
             if count and (by_history := reading.likely.need * likely_by_history(count, total, relevance)) > by_task:
                 found[lesson_id] = RankedLesson(lesson, by_history, "history")
             elif rule and (by_task or relevance < SURE):
