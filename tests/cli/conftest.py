@@ -4,6 +4,7 @@ import functools
 import json
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,18 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 
     def act(*arguments: str) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["lessonbook", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
+        # In a thread of its own: where tests of servers came before, this one has an event loop already.
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            code = thread.submit(_exit_code_of_main).result()
         captured = capsys.readouterr()
         return Outcome(code, captured.out, captured.err)
 
     return act
+
+
+def _exit_code_of_main() -> int:
+    try:
+        main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0

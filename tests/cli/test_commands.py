@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import anyio
@@ -181,7 +182,8 @@ def test_flagged_lessons_are_listed_however_many_lessons_come_before_them(
         await gateway.call(services.feedback.flag_lesson, Flag(lesson_id=flagged, reason="it misled"))
         await gateway.close()
 
-    anyio.run(flag)
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        thread.submit(anyio.run, flag).result()
     assert [lesson["id"] for lesson in run("pending", *options).json["flagged"]] == [flagged]
 
 
