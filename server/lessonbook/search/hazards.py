@@ -25,6 +25,8 @@ STEM_SHARE: Final = 0.6
 """Share of a word's weight that a word with the same first letters has in common with it."""
 CANDIDATES: Final = 40
 """Rules that are compared in full: those with the best phrases."""
+COMMON_PHRASES: Final = 60
+"""A term that more phrases hold adds to a phrase that others have found, but finds none."""
 UNITS_MAX: Final = 16
 WEAKNESSES_MAX: Final = 8
 """CWE names of a rule by which a weakness leads to it."""
@@ -104,24 +106,24 @@ class Hazards:
         self._hazards = [*hazards, Hazard(ORDINARY, ordinary, "")]
         self._ordinary = len(self._hazards) - 1
         self._owner = array("I")
-        phrases: dict[str, list[int]] = defaultdict(list)
-        self._holders: dict[str, set[int]] = defaultdict(set)
-        terms_of_phrases: list[set[str]] = []
-        for number, hazard in enumerate(self._hazards):
-            for phrase in hazard.phrases:
-                terms = set(_terms(words_of(phrase)))
-                for term in terms:
-                    phrases[term].append(len(terms_of_phrases))
-                    self._holders[term].add(number)
-                terms_of_phrases.append(terms)
-                self._owner.append(number)
+        self._terms: dict[str, _Term] = {}
+        phrases = [(number, phrase) for number, hazard in enumerate(self._hazards) for phrase in hazard.phrases]
+        terms_of_phrases = [dict.fromkeys(_terms(words_of(phrase))) for _, phrase in phrases]
+        for at, ((number, _), terms) in enumerate(zip(phrases, terms_of_phrases, strict=True)):
+            self._owner.append(number)
+            for name in terms:
+                term = self._terms.setdefault(name, _Term())
+                term.phrases.append(at)
+                term.holders |= 1 << number
         size = len(self._hazards)
         self._rarest = log(1 + size)
-        self._weight = {term: log(1 + size / len(holders)) * _share(term) for term, holders in self._holders.items()}
-        self._phrases = {term: array("I", numbers) for term, numbers in phrases.items()}
-        sums = [sum([self._weight[term] for term in terms]) or 1.0 for terms in terms_of_phrases]
+        for name, term in self._terms.items():
+            term.weight = log(1 + size / term.holders.bit_count()) * _share(name)
+            if len(term.phrases) > COMMON_PHRASES:
+                term.common = frozenset(term.phrases)
+        weights = [sum([self._terms[name].weight for name in terms]) or 1.0 for terms in terms_of_phrases]
         scale = sqrt(10 * self._rarest)
-        self._scales = array("f", [1 / (sqrt(weight) * scale) for weight in sums])
+        self._scales = array("f", [1 / (sqrt(weight) * scale) for weight in weights])
         self._own = _OwnWords([hazard.words for hazard in self._hazards])
         self._of_weakness: dict[str, list[str]] = defaultdict(list)
         for hazard in self._hazards:
@@ -153,16 +155,17 @@ class Hazards:
         """Return how a task compares with the rules that share words with it."""
         words = words_of(task)
         asked = dict.fromkeys(_terms(words))
-        if self._weight.keys().isdisjoint(asked):
+        known = {name: term for name in asked if (term := self._terms.get(name)) is not None}
+        if not known:
             return TaskMatches({}, 0.0, 0.0)
-        weights = {term: self._weight.get(term) or self._rarest * _share(term) for term in asked}
-        whole = sum(weights.values())
-        best = self._best_phrases(task, weights)
+        unknown = sum([self._rarest * _share(name) for name in asked if name not in known])
+        whole = unknown + sum([term.weight for term in known.values()])
+        best = self._best_phrases(task)
         own = self._own.scores(asked)
         ordinary = best.pop(self._ordinary, _NO_PHRASE)[0]
         chosen = nlargest(CANDIDATES, best, key=lambda number: best[number])
         chosen += [number for number in nlargest(CANDIDATES // 2, own, key=own.__getitem__) if number not in best]
-        holders = [(self._holders[term], weight) for term, weight in weights.items() if term in self._holders]
+        holders = [(term.holders, term.weight) for term in known.values()]
         found: dict[str, HazardMatch] = {}
         for number in chosen:
             hazard = self._hazards[number]
@@ -171,7 +174,7 @@ class Hazards:
                 phrase,
                 more,
                 own.get(number, 0.0),
-                sum([weight for holding, weight in holders if number in holding]) / whole,
+                sum([weight for holding, weight in holders if holding >> number & 1]) / whole,
                 place.about(hazard.languages),
                 hazard.common / COMMON_MAX,
             )
@@ -183,25 +186,20 @@ class Hazards:
         phrases = next((hazard.phrases for hazard in self._hazards if hazard.id == rule_id), ())
 
         def common(phrase: str) -> float:
-            return sum([self._weight[term] for term in asked.intersection(_terms(words_of(phrase)))])
+            return sum([self._terms[name].weight for name in asked.intersection(_terms(words_of(phrase)))])
 
         best = max(phrases, key=common, default="")
         return best if best and common(best) else ""
 
-    def _best_phrases(self, task: str, weights: Mapping[str, float]) -> dict[int, tuple[float, float]]:
+    def _best_phrases(self, task: str) -> dict[int, tuple[float, float]]:
         """Return by rule the score of its best phrase, and of the next two together."""
         of_phrase: dict[int, float] = {}
         for unit in _units(task):
-            sums: dict[int, float] = {}
-            for term in dict.fromkeys(_terms(words_of(unit))):
-                weight = weights.get(term, 0.0)
-                for number in self._phrases.get(term, ()):
-                    sums[number] = sums.get(number, 0.0) + weight
-            for number, value in sums.items():
+            for number, value in self._sums(unit).items():
                 if value > of_phrase.get(number, 0.0):
                     of_phrase[number] = value
-        by_rule: dict[int, list[float]] = {}
         owner, scales = self._owner, self._scales
+        by_rule: dict[int, list[float]] = {}
         for number, value in of_phrase.items():
             by_rule.setdefault(owner[number], []).append(value * scales[number])
         best: dict[int, tuple[float, float]] = {}
@@ -209,6 +207,37 @@ class Hazards:
             scores.sort(reverse=True)
             best[rule] = (scores[0], sum(scores[1:3]))
         return best
+
+    def _sums(self, unit: str) -> dict[int, float]:
+        """Return what each phrase has in common with a sentence.
+
+        A phrase that shares only the commonest terms with it is not looked at.
+        """
+        names = dict.fromkeys(_terms(words_of(unit)))
+        terms = [term for name in names if (term := self._terms.get(name)) is not None]
+        sums: dict[int, float] = {}
+        for term in terms:
+            if term.common is None:
+                weight = term.weight
+                for number in term.phrases:
+                    sums[number] = sums.get(number, 0.0) + weight
+        for term in terms:
+            if term.common is not None:
+                for number in term.common.intersection(sums):
+                    sums[number] += term.weight
+        return sums
+
+
+class _Term:
+    """What is known of a term: which phrases hold it, the rules of these as bits, and its weight."""
+
+    __slots__ = ("common", "holders", "phrases", "weight")
+
+    def __init__(self) -> None:
+        self.phrases = array("H")
+        self.holders = 0
+        self.weight = 0.0
+        self.common: frozenset[int] | None = None
 
 
 _NO_PHRASE: Final = (0.0, 0.0)
