@@ -27,7 +27,7 @@ def _one_lesson(run: Run) -> str:
 
 def test_a_reported_issue_becomes_a_lesson_that_get_prints(run: Run) -> None:
     lesson_id = _one_lesson(run)
-    got = run("get", "look up a user in SQL", "--agent", AGENT)
+    got = run("get", "look up a user by name with SQL in the orders service", "--agent", AGENT)
     assert got.code == 0
     assert lesson_id in got.out
     assert "Lessonbook-Run:" in got.out

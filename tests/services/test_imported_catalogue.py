@@ -1,6 +1,7 @@
 """A catalogue that replaces the packaged one is somebody's words: imported, linted, never called curated."""
 
 import dataclasses
+import functools
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from lessonbook.classify.starters import starter_rules
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.operator import LessonListing
+from lessonbook.services.cache.shelf import Shelves
 from lessonbook.services.lessons import review
+from lessonbook.services.opening import rule_of
 from lessonbook.services.triage.rematch import rematch
 from lessonbook.services.views import listings
 from lessonbook.services.workspace import Workspace
@@ -55,7 +58,9 @@ def _with_catalogue(work: Workspace, tmp_path: Path, **settings: object) -> Work
     file = tmp_path / "catalogue.toml"
     file.write_text(CATALOGUE)
     given = {**work.settings.model_dump(exclude_unset=True), "data": {"catalogue": file}, **settings}
-    return dataclasses.replace(work, settings=type(work.settings).model_validate(given))
+    replaced = type(work.settings).model_validate(given)
+    shelves = Shelves(replaced.learning, functools.partial(rule_of, replaced))
+    return dataclasses.replace(work, settings=replaced, shelves=shelves)
 
 
 async def test_its_lessons_are_imported_and_pass_the_lint_like_any_import(replaced: Loop, agent: Caller) -> None:

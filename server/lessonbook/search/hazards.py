@@ -7,7 +7,7 @@ ordinary work that raises none; `search/hazard_model` turns the comparison into 
 
 import re
 from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -26,7 +26,9 @@ STEM_SHARE: Final = 0.6
 CANDIDATES: Final = 40
 """Rules that are compared in full: those with the best phrases."""
 COMMON_PHRASES: Final = 60
-"""A term that more phrases hold adds to a phrase that others have found, but finds none."""
+"""A term that more phrases hold finds a phrase only together with others."""
+COMMON_SHARED: Final = 4
+"""So many common terms find a phrase: two words, each with what it begins with."""
 UNITS_MAX: Final = 16
 WEAKNESSES_MAX: Final = 8
 """CWE names of a rule by which a weakness leads to it."""
@@ -211,7 +213,7 @@ class Hazards:
     def _sums(self, unit: str) -> dict[int, float]:
         """Return what each phrase has in common with a sentence.
 
-        A phrase that shares only the commonest terms with it is not looked at.
+        A phrase that shares only common terms with it is looked at if it shares several.
         """
         names = dict.fromkeys(_terms(words_of(unit)))
         terms = [term for name in names if (term := self._terms.get(name)) is not None]
@@ -221,10 +223,16 @@ class Hazards:
                 weight = term.weight
                 for number in term.phrases:
                     sums[number] = sums.get(number, 0.0) + weight
-        for term in terms:
-            if term.common is not None:
-                for number in term.common.intersection(sums):
-                    sums[number] += term.weight
+        common = [term for term in terms if term.common is not None]
+        shared: Counter[int] = Counter()
+        for term in common:
+            shared.update(term.phrases)
+        for number, count in shared.items():
+            if count >= COMMON_SHARED and number not in sums:
+                sums[number] = 0.0
+        for term in common:
+            for number in (term.common or frozenset()).intersection(sums):
+                sums[number] += term.weight
         return sums
 
 

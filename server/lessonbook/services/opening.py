@@ -57,7 +57,7 @@ async def work_on(
         store=store,
         settings=settings,
         roster=roster,
-        shelves=Shelves(settings.learning, partial(_rule_of, settings)),
+        shelves=Shelves(settings.learning, partial(rule_of, settings)),
         precedent_caches=PrecedentCaches(),
         semantic=Semantic(settings.semantic, store, now),
         rate_limits=RateLimits(),
@@ -68,7 +68,7 @@ async def work_on(
     )
 
 
-def _rule_of(settings: Settings, lesson: Lesson) -> str:
+def rule_of(settings: Settings, lesson: Lesson) -> str:
     """Return the id of the catalogue's rule that a lesson is of; empty if none, or if it says nothing of tasks."""
     rule = load_catalogue(settings.data.catalogue).rule_of_lesson(lesson.lesson_text, lesson.rule_key)
     return rule.id if rule and rule.tasks else ""

@@ -59,7 +59,7 @@ SURE: Final = 0.5
 
 Ground = Literal["words", "task", "history", "pinned"]
 """What the probability that a lesson is needed comes from."""
-_NO_ISSUES: Final[Mapping[str, float]] = {}
+_NOTHING: Final[tuple[float, Ground]] = (0.0, "words")
 
 ALL_AGENTS: Final = ""
 """The name of the shelf that holds the lessons of all agents of a project."""
@@ -224,10 +224,8 @@ class Shelf:
             fits = self._distinct((RankedLesson(lesson, 1.0) for lesson in found), mine)[:OFFERED_MAX]
             return sorted(fits, key=lambda fit: fit.lesson.id in always, reverse=True)
         likely = self.likely(reading, similar)
-        fits = [fit for fit in likely.values() if fit.relevance >= THRESHOLD]
-        for lesson_id in self._pinned_of(mine):
-            if lesson_id not in likely or likely[lesson_id].relevance < THRESHOLD:
-                fits.append(RankedLesson(self.lessons[lesson_id], THRESHOLD, "pinned"))
+        pinned = [name for name in self._pinned_of(mine) if name not in likely]
+        fits = [*likely.values(), *(RankedLesson(self.lessons[name], THRESHOLD, "pinned") for name in pinned)]
 
         def worth(fit: RankedLesson) -> tuple[bool, float, bool, _Place]:
             lesson = fit.lesson
@@ -236,8 +234,10 @@ class Shelf:
         best = nsmallest(OFFERED_MAX, (fit for fit in fits if _is_of(fit.lesson, categories)), key=worth)
         return self._diverse(self._distinct(best, mine))
 
-    def likely(self, reading: TaskReading, similar: Mapping[str, float] | None = None) -> dict[str, RankedLesson]:
-        """Return how probably the task raises the issue of each lesson that has anything to do with it, by lesson id.
+    def likely(
+        self, reading: TaskReading, similar: Mapping[str, float] | None = None, *, least: float = THRESHOLD
+    ) -> dict[str, RankedLesson]:
+        """Return how probably the task raises the issue of each lesson, by lesson id; those of at least `least`.
 
         The first that applies decides: how often the issue came in this project in code of the task's languages; what
         the catalogue knows of tasks that raise the lesson's rule; the lesson's words.
@@ -246,32 +246,36 @@ class Shelf:
         named = self._named(reading, relevances) if not similar else ()
         counts = {agent_name: known.here(reading.place) for agent_name, known in self._issues.items()}
         totals = {agent_name: sum(here.values()) for agent_name, here in counts.items()}
-        rules, considered = reading.likely.rules, reading.likely.considered
+        likely = reading.likely
         candidates = {
             *relevances,
             *(lesson_id for here in counts.values() for lesson_id in here if lesson_id in self.lessons),
-            *(lesson_id for rule in considered for lesson_id in self._of_rule.get(rule, ())),
+            *(lesson_id for rule in likely.considered for lesson_id in self._of_rule.get(rule, ())),
         }
         found: dict[str, RankedLesson] = {}
         for lesson_id in candidates:
-            lesson = self.lessons[lesson_id]
-            relevance, owner = relevances.get(lesson_id, 0.0), self.owner_of(lesson)
-            count, total = counts.get(owner, _NO_ISSUES).get(lesson_id, 0.0), totals.get(owner, 0.0)
-            if not count and (holds := self._holds.get(lesson_id)) and not holds_for(holds, reading.files):
-                continue
-            rule = self._rules.get(lesson_id, "")
-            by_rule = (
-                recurring(considered.get(rule, 0.0), seen) if (seen := lesson.issue_count) else rules.get(rule, 0.0)
-            )
-            by_task = unseen(total - count) * by_rule
-            if count and (by_history := reading.likely.need * likely_by_history(count, total, relevance)) > by_task:
-                found[lesson_id] = RankedLesson(lesson, by_history, "history")
-            elif rule and (by_task or relevance < SURE):
-                found[lesson_id] = RankedLesson(lesson, by_task, "task")
-            else:
-                by_words = likely_by_words(relevance) if relevance else 0.0
-                found[lesson_id] = RankedLesson(lesson, max(by_words, THRESHOLD if lesson_id in named else 0.0))
+            lesson, relevance = self.lessons[lesson_id], relevances.get(lesson_id, 0.0)
+            rule, owner = self._rules.get(lesson_id, ""), self.owner_of(lesson)
+            count = counts[owner].get(lesson_id, 0.0) if owner in counts else 0.0
+            value, by = _NOTHING
+            if rule:
+                value, by = likely.rules.get(rule, 0.0), "task"
+                if lesson.issue_count:
+                    value = recurring(likely.considered.get(rule, 0.0), lesson.issue_count)
+                if owner in totals:
+                    value *= unseen(totals[owner] - count)
+            if not rule or (not value and relevance >= SURE):
+                value, by = (likely_by_words(relevance) if relevance else 0.0), "words"
+                value = max(value, THRESHOLD) if lesson_id in named else value
+            if count and (here := likely.need * likely_by_history(count, totals[owner], relevance)) > value:
+                value, by = here, "history"
+            if value >= least and (count or self._holds_for(lesson_id, reading.files)):
+                found[lesson_id] = RankedLesson(lesson, value, by)
         return found
+
+    def _holds_for(self, lesson_id: str, files: Collection[str]) -> bool:
+        holds = self._holds.get(lesson_id)
+        return holds is None or holds_for(holds, files)
 
     def _distinct(self, fits: Iterable[RankedLesson], mine: Collection[str]) -> list[RankedLesson]:
         """Return `fits` in their order, each text once: several agents may have the same lesson. Those of `mine` stay.
@@ -320,7 +324,9 @@ class Shelf:
         A task often names several things at once, and a lesson for one of them fits. Only the whole is embedded.
         """
         scores = self._index.scores(reading.query, similar=similar, subjects=reading.subjects, most=OF_TASK_MAX)
-        for part in parts_of(reading.task):
+        # Words decide about lessons that no rule of the catalogue explains, and weigh where issues came.
+        by_words = len(self._rules) < len(self.lessons) or bool(self._issues)
+        for part in parts_of(reading.task) if by_words else ():
             for lesson_id, score in self._index.scores(part, most=OF_PART_MAX).items():
                 scores[lesson_id] = max(score, scores.get(lesson_id, 0.0))
         return scores

@@ -44,7 +44,7 @@ async def explain_lessons(work: Workspace, caller: Caller, asked: TaskExplanatio
 
     def look(connection: Connection) -> tuple[list[RankedLesson], list[RankedLesson]]:
         shelf.refresh(connection)
-        likely = sorted(shelf.likely(reading, similar).values(), key=probable)
+        likely = sorted(shelf.likely(reading, similar, least=0.0).values(), key=probable)
         return likely, shelf.fitting(reading, (), similar, place.agent_name)
 
     likely, fitting = await work.store.read(look)
