@@ -90,6 +90,7 @@ class Gateway:
 
     def _stored(self, connection: Connection, *, caller: Caller, lessons: Sequence[tuple[str, str]]) -> dict[str, str]:
         ledger = Ledger(self._work, caller, connection, self._work.now())
+        ledger.hold([AGENT])
         names: dict[str, str] = {}
         for name, text in lessons:
             offer = Offer(text, "", "medium", "other", "approved", "active", rule_key="")
