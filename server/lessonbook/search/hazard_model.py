@@ -4,16 +4,15 @@ Three logistic regressions, trained by `bench/train_hazards.py` and shipped as d
 which rule it needs if so, and which weaknesses code for such a task is known to show.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from math import exp, log, sqrt
 from operator import mul
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
-_VERSION: Final = 1
+from lessonbook.domain.documents import load_model_file
+
 _FAR: Final = 30.0
 THRESHOLD: Final = 0.15
 """From this probability on a task is said to need a lesson, whatever the probability comes from."""
@@ -111,13 +110,7 @@ def _logit(probability: float) -> float:
 
 
 def model_from(content: Mapping[str, Any]) -> HazardModel:
-    """Return the model that `bench/train_hazards.py` wrote.
-
-    Raises:
-        ValueError: the content is of another version.
-    """
-    if content.get("version") != _VERSION:
-        raise ValueError(f"model hazards: version has to be {_VERSION}")
+    """Return the model that `bench/train_hazards.py` wrote."""
     weakness = content["weakness"]
     return HazardModel(
         need=_line(content["need"], Need._fields),
@@ -141,5 +134,4 @@ def _line(content: Mapping[str, float], names: Sequence[str]) -> Line:
 @cache
 def load_hazard_model() -> HazardModel:
     """Return the packaged weights, `data/models/hazards.json`."""
-    text = (resources.files("lessonbook") / "data" / "models" / "hazards.json").read_text(encoding="utf-8")
-    return model_from(cast("Mapping[str, Any]", json.loads(text)))
+    return model_from(load_model_file("hazards"))

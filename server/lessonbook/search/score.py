@@ -65,11 +65,6 @@ _FAR: Final = 500.0
 """Where e to the score is no float any more."""
 
 
-def is_relevant(score: float) -> bool:
-    """Return whether a score of `RelevanceIndex.scores` is high enough for a lesson to count as fitting the query."""
-    return score >= load_relevance_model().threshold
-
-
 @cache
 def load_relevance_model() -> RelevanceModel:
     """Return the packaged weights, `data/models/relevance.json`, written by `bench/train_retrieval.py`."""

@@ -239,8 +239,8 @@ class Shelf:
     ) -> dict[str, RankedLesson]:
         """Return how probably the task raises the issue of each lesson, by lesson id; those of at least `least`.
 
-        The first that applies decides: how often the issue came in this project in code of the task's languages; what
-        the catalogue knows of tasks that raise the lesson's rule; the lesson's words.
+        A lesson of the catalogue is as likely as its rule is for such tasks, another as its words say. Where its issue
+        came in this project in code of the task's languages, that counts if it makes the lesson likelier.
         """
         relevances = self._relevances(reading, similar)
         named = self._named(reading, relevances) if not similar else ()
