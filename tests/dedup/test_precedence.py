@@ -17,6 +17,7 @@ def by(clue: str, group: str = "L1", **about) -> Candidate:
 EXAMPLES = {
     "the catalogue knows the rule": (NAMED, by("text")),
     "another rule of the same tool": (PLAIN, by("text", is_other_rule=True)),
+    "offered for the rule": (IssueFacts(brings_lesson=True, brings_rules_lesson=True), by("offered")),
     "faint likeness": (PLAIN, by("likeness", probability=0.19, is_sure=False)),
     "named for the weakness": (PLAIN, by("weakness", link="named")),
     "seen for the weakness": (PLAIN, by("weakness", link="seen")),

@@ -60,17 +60,13 @@ class TestRealFiles:
         assert sql.line
         assert sql.metadata is None  # bandit says nothing of its rules but their names
 
-    def test_ruff_on_airflow_gives_every_finding_with_the_words_of_its_rules(self):
+    def test_ruff_on_airflow_gives_the_advice_in_the_words_of_its_rules(self):
         intake = read_sarif((DEMO / "ruff.sarif").read_bytes())
         assert intake.refused == []
         assert len(intake.findings) == 88
-        assert all(finding.metadata and finding.metadata.text for finding in intake.findings)
         texts = {finding.rule_id: finding.metadata.text for finding in intake.findings if finding.metadata}
         assert texts["ruff:E722"] == "Do not use bare `except`"
-        assert texts["ruff:S608"].startswith("Favor parameterized queries, in which the SQL statement")
         assert texts["ruff:BLE001"].startswith("Instead of catching all exceptions, catch only those")
-        reasons = {finding.rule_id: finding.metadata.why for finding in intake.findings if finding.metadata}
-        assert reasons["ruff:S608"].endswith("interpolating user input into SQL statements should always be avoided.")
         assert not [text for text in texts.values() if re.search(r"\{\w+\}", text) or "##" in text or "](" in text]
 
     def test_ruff_leaves_the_severity_open_because_it_writes_error_for_every_rule(self):
@@ -219,41 +215,41 @@ class TestWords:
     def test_advice_is_preferred_to_a_title(self):
         assert self.words(shortDescription="Use of eval detected.", help="Never evaluate input.") == (
             "Never evaluate input.",
-            "",
+            "Use of eval detected.",
         )
 
-    def test_advice_that_closes_a_description_becomes_the_rule_and_the_rest_its_reason(self):
+    def test_advice_that_closes_a_description_becomes_the_rule(self):
         full = "eval runs any code. Instead, use a parser that knows literals and nothing else in the world."
-        assert self.words(shortDescription="Use of eval detected.", fullDescription=full) == (
-            "Use a parser that knows literals and nothing else in the world.",
-            "eval runs any code.",
-        )
-
-    def test_advice_too_short_to_stand_alone_keeps_what_was_said_before_it(self):
-        full = "eval runs any code. Avoid it."
-        assert self.words(shortDescription="Use of eval detected.", fullDescription=full) == (full, "")
+        text, why = self.words(shortDescription="eval is dangerous in a server.", fullDescription=full)
+        assert text == "Use a parser that knows literals and nothing else in the world."
+        assert why == "eval is dangerous in a server."
 
     def test_what_stands_under_recommendation_is_the_rule(self):
         page = "# Query of input\nIt can be rewritten.\n\n## Recommendation\nBind the values.\n\n## Example\nfoo()"
         text, why = self.words(
-            help=page, shortDescription="Query built from input", fullDescription="Input can rewrite it."
+            help=page, shortDescription="Query built from input", fullDescription="Input can rewrite the statement."
         )
-        assert (text, why) == ("Bind the values.", "Input can rewrite it.")
-
-    def test_the_full_description_is_the_reason_only_when_it_differs(self):
-        assert self.words(shortDescription="Avoid eval.", fullDescription="Avoid eval.") == ("Avoid eval.", "")
+        assert (text, why) == ("Bind the values.", "It can be rewritten.")
 
     def test_code_examples_placeholders_and_links_stay_out(self):
         text, why = self.words(
-            help="`{name}` is never used",
-            fullDescription="## Why is this bad?\nIt [confuses](https://example.org) readers.\n\n"
-            "```python\nUse = 1\n```\n## Example\nUse this.",
+            help="Rename `{name}` to something that is used",
+            fullDescription="## Why is this bad?\nIt [confuses](https://example.org) readers of the page.\n\n"
+            "```python\nUse = 1\n```\n## Recommendation\nRemove what is [unused](x).\n## Example\nUse this one.",
         )
-        assert (text, why) == ("It confuses readers.", "")
+        assert (text, why) == ("Remove what is unused.", "It confuses readers of the page.")
 
-    def test_long_words_are_clipped(self):
-        text, why = self.words(help="Avoid " + "x" * 5_000, fullDescription="y" * 5_000)
-        assert (len(text), len(why)) == (2_000, 2_000)
+    def test_advice_is_never_cut_in_the_middle(self):
+        long = "Avoid the call of " + "x" * 600 + "."
+        assert read_one(result(), rules=[self.rule(help=long)]).metadata is None
+
+    def test_a_rule_whose_words_are_no_advice_has_no_metadata(self):
+        texts = {"shortDescription": "Use of eval detected.", "fullDescription": "eval runs any code."}
+        assert read_one(result(), rules=[self.rule(**texts)]).metadata is None
+
+    def test_the_title_of_a_rule_is_its_short_description_or_its_name(self):
+        assert read_one(result(), rules=[self.rule(shortDescription="Use of eval")]).rule_title == "Use of eval"
+        assert read_one(result(), rules=[{"id": "B1", "name": "EvalUse"}]).rule_title == "EvalUse"
 
     def test_a_rule_without_words_has_no_metadata(self):
         assert read_one(result(), rules=[{"id": "B1", "name": "blacklist"}]).metadata is None

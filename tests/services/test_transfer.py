@@ -91,8 +91,8 @@ async def test_an_import_waits_where_every_lesson_is_reviewed(loop, work: Worksp
     assert (done.created, done.quarantined) == (0, 1)
 
 
-async def test_an_imported_lesson_answers_to_its_rule(loop, work: Workspace, agent: Caller) -> None:
-    await transfer.import_lessons(work, agent, portable({"text": RULE, "rule_key": "B608", "severity": "high"}))
+async def test_an_imported_lesson_answers_to_its_rule(loop, work: Workspace, agent: Caller, person: Caller) -> None:
+    await transfer.import_lessons(work, person, portable({"text": RULE, "rule_key": "B608", "severity": "high"}))
     (lesson,) = await loop.rows(tables.lessons)
     assert (lesson["rule_key"], lesson["severity"]) == ("bandit:B608", 3)
     refined = await loop.report(agent, {"description": "A case", "rule_id": "bandit:B608"})
@@ -270,7 +270,7 @@ async def test_words_of_the_catalogue_stay_the_catalogues_and_answer_to_its_rule
 async def test_a_name_that_a_lesson_here_has_stays_with_it(
     loop, work: Workspace, agent: Caller, person: Caller
 ) -> None:
-    here = await loop.learn(agent, OTHER_RULE, "The handle leaks", rule_id="tool:X1")
+    here = await loop.learn(person, OTHER_RULE, "The handle leaks", rule_id="tool:X1")
     file = portable({"text": RULE, "names": ["rule:tool:X1", "rule:tool:X2", "junk", "text:no-hash", "catalogue:a b"]})
     await transfer.import_lessons(work, person, file)
     names = {row["key"]: row["lesson_id"] for row in await loop.rows(tables.lesson_keys)}

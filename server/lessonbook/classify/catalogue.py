@@ -10,7 +10,9 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final, cast, get_args
 
-from lessonbook.classify.rule_keys import NEVER_BARE, spelled, twin_of
+from lessonbook.classify.rule_keys import spelled, twin_of
+from lessonbook.classify.tool_rules import NO_LESSON, elsewhere, entries_of
+from lessonbook.classify.tools import load_tools
 from lessonbook.domain.documents import texts_in
 from lessonbook.domain.errors import ConfigError
 from lessonbook.domain.lesson_names import catalogue_name
@@ -27,6 +29,8 @@ _MAX_WHY_CHARACTERS: Final = 250
 
 COMMON_MAX: Final = 3
 
+_TWO_WORDS = re.compile(r"\w[-_/.]\w|[a-z][A-Z]")
+"""Part of an id of two words or more: one word alone may be anything."""
 _ID = re.compile(r"\A[a-z0-9]+(?:-[a-z0-9]+)*\Z")
 
 
@@ -75,13 +79,34 @@ class Catalogue:
         self._by_text = {rule.text: rule for rule in self.rules}
         self._bare = _bare_ids(self.rules)
 
+    def entry(self, rule_id: str) -> CatalogueRule | None:
+        """Return the rule with this id of the catalogue's own, or None."""
+        return self._by_key.get(catalogue_name(rule_id).casefold())
+
     def find(self, key: str) -> CatalogueRule | None:
         """Return the rule that answers to `key`, in any spelling `canonical_key` knows, or None."""
         canonical = self.canonical(key)
-        found = self._by_key.get(canonical.casefold())
-        if found is None and (twin := twin_of(canonical)):
-            found = self._by_key.get(twin.casefold())
-        return found
+        for spelling in filter(None, (canonical, twin_of(canonical))):
+            if (found := self._by_key.get(spelling.casefold())) is not None:
+                return found
+            tool, _, rule_id = spelling.partition(":")
+            if (entry := entries_of(tool).get(rule_id.casefold())) and (found := self.entry(entry)) is not None:
+                return found
+        return None
+
+    def find_elsewhere(self, key: str) -> CatalogueRule | None:
+        """Return the rule that answers to the same id of another tool, where only one rule can be meant, or None."""
+        rule_id = self.canonical(key).partition(":")[2]
+        if not _TWO_WORDS.search(rule_id):
+            return None
+        if (other := self._bare.get(rule_id.casefold())) is not None:
+            return self._by_key.get(other.casefold())
+        return self.entry(elsewhere().get(rule_id.casefold(), ""))
+
+    def is_without_lesson(self, key: str) -> bool:
+        """Return whether a rule is known, and no lesson is worth serving for it: a formatter settles it."""
+        tool, _, rule_id = self.canonical(key).partition(":")
+        return entries_of(tool).get(rule_id.casefold()) == NO_LESSON
 
     def rule_of_lesson(self, text: str, rule_key: str) -> CatalogueRule | None:
         """Return the rule that a lesson is of: the one it words, else the one that answers to its rule key, or None."""
@@ -206,6 +231,6 @@ def _bare_ids(rules: Iterable[CatalogueRule]) -> dict[str, str]:
     for rule in rules:
         for key in rule.keys:
             tool, colon, bare = key.partition(":")
-            if colon and tool not in NEVER_BARE:
+            if colon and load_tools()[tool].bare:
                 owners.setdefault(bare.casefold(), {}).setdefault(rule.id, key)
     return {bare: next(iter(keys.values())) for bare, keys in owners.items() if len(keys) == 1}

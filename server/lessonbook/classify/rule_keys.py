@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from lessonbook.classify.tools import load_tools, tool_named
 from lessonbook.domain.lesson_names import CATALOGUE
 from lessonbook.domain.vocabulary import words
 
@@ -20,7 +21,9 @@ _LISTABLE = re.compile(r"external/|cwe|owasp|api|llm|a0?\d", re.IGNORECASE)
 """The beginning of every id of a published list; tried first, as most ids are not."""
 _PYLINT_NAME = re.compile(r"\A[A-Za-z]+(?:-[A-Za-z]+)+\Z")
 """A rule's name in pylint, beside its code: `arguments-differ`."""
-_PREFIXED = re.compile(r"\A([A-Za-z][A-Za-z0-9_.+-]*):\s*([^\s:/][^\s:]*)\Z")
+_PREFIXED = re.compile(r"\A([A-Za-z][A-Za-z0-9_.+-]{0,99}):\s*([^\s/].*)\Z")
+_SONAR_ID = re.compile(r"S\d{2,5}\Z")
+"""SonarQube's ids: after the language or the analyser, whose names are many."""
 _DOTTED = re.compile(r"\A[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){2,}\Z")
 
 _BARE_FORMS: Final = {
@@ -37,6 +40,11 @@ _BARE_FORMS: Final = {
     "checkov": r"CKV2?_[A-Z0-9]+_\d+",
     "eslint": r"(?:@typescript-eslint|react|react-hooks|jsx-a11y)/[a-z0-9-]+",
     "codeql": r"(?:actions|cpp|cs|go|java|js|py|rb|rust|swift)/[a-z0-9/-]+",
+    "roslyn": r"(?:CA|CS|IDE)\d{4}",
+    "security-code-scan": r"SCS\d{4}",
+    "devskim": r"DS\d{6}",
+    "tsc": r"TS\d{4,5}",
+    "clippy": r"clippy::[a-z0-9_]+",
 }
 """The form of a tool's ids, where it is written without the tool and no other tool has it."""
 _BARE_PATTERNS: Final = {tool: re.compile(rf"\A(?:{form})\Z", re.IGNORECASE) for tool, form in _BARE_FORMS.items()}
@@ -44,12 +52,6 @@ _ESLINT_PLUGINS: Final[Mapping[str, str]] = {
     **{name: name for name in ("@typescript-eslint", "react-hooks", "jsx-a11y")},
     "typescript-eslint": "@typescript-eslint",
 }
-_UPPER_CASE_TOOLS: Final = words(
-    "bandit checkov flake8 gosec hadolint owasp-api owasp-llm pylint ruff shellcheck sqlfluff"
-)
-_LOWER_CASE_TOOLS: Final = frozenset({"eslint", "kube-linter", "mypy", "squawk", "stylelint", "codeql", CATALOGUE})
-NEVER_BARE: Final = _UPPER_CASE_TOOLS | {"mypy"}
-"""Tools whose ids are not looked up alone: codes, whose form shows their tool, and mypy's words such as `index`."""
 _SEMGREP_ROOTS: Final = words(
     "ai apex bash c clojure csharp dockerfile elixir generic go html java javascript json kotlin ocaml php"
     " problem-based-packs python ruby rust scala solidity swift terraform typescript yaml"
@@ -63,7 +65,7 @@ def spelled(text: str) -> str:
         return listed
     if ":" not in stripped and (tool := _tool_by_form(stripped)):
         return _joined(tool, stripped)
-    if prefixed := _PREFIXED.match(stripped):
+    if (prefixed := _PREFIXED.match(stripped)) and (" " not in prefixed[2] or tool_named(prefixed[1]) in load_tools()):
         return _joined(prefixed[1], prefixed[2])
     if _DOTTED.match(stripped):
         root, last = stripped.partition(".")[0].lower(), stripped.rpartition(".")[2]
@@ -109,15 +111,11 @@ def _tool_by_form(rule_id: str) -> str | None:
 
 
 def _joined(tool: str, rule_id: str) -> str:
-    tool = tool.lower()
-    if plugin := _ESLINT_PLUGINS.get(tool):
+    if plugin := _ESLINT_PLUGINS.get(tool.lower()):
         tool, rule_id = "eslint", f"{plugin}/{rule_id.removeprefix(f'{plugin}/')}"
-    if tool == "semgrep":
-        rule_id = rule_id.rpartition(".")[2]
-    elif tool == "pylint" and _PYLINT_NAME.match(rule_id):
-        rule_id = rule_id.lower()
-    elif tool in _UPPER_CASE_TOOLS:
-        rule_id = rule_id.upper()
-    elif tool in _LOWER_CASE_TOOLS:
-        rule_id = rule_id.lower()
-    return f"{tool}:{rule_id}"
+    tool = tool_named(tool)
+    if tool not in load_tools() and _SONAR_ID.match(rule_id):
+        tool = "sonarqube"
+    if tool == CATALOGUE or (tool == "pylint" and _PYLINT_NAME.match(rule_id)):
+        return f"{tool}:{rule_id.lower()}"
+    return f"{tool}:{load_tools()[tool].spell(rule_id)}"

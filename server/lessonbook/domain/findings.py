@@ -37,7 +37,9 @@ class Finding:
 
     `fingerprint` is the scanner's own, the same for each report of one problem; empty without one. `is_new` is false if
     the file says that the finding existed before this run. `lesson` and `why` are the reporter's offer of a general
-    rule; `metadata` is the scanner's.
+    rule; `metadata` is the scanner's. `tool` is the scanner, `rule_title` its name for the kind of problem, constant
+    over its findings. `package` is the published package that a known vulnerability is in, `ecosystem` where it is
+    published, `fixed_version` the first version without the vulnerability.
     """
 
     description: str
@@ -52,6 +54,11 @@ class Finding:
     lesson: str = ""
     why: str = ""
     metadata: RuleMetadata | None = None
+    tool: str = ""
+    rule_title: str = ""
+    package: str = ""
+    ecosystem: str = ""
+    fixed_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The exact names of lessons: `rule:…`, `catalogue:…`, `text:…` and `issue:…`. Only this module spells them.
+"""The exact names of lessons: `rule:…`, `offered:…`, `catalogue:…`, `text:…`, `issue:…`. Only this module spells them.
 
 Names are stored (`agent_lesson_keys`) and travel in exports, so neither the prefixes nor the hashes may change.
 """
@@ -7,7 +7,7 @@ import hashlib
 import re
 from typing import Final, Literal, cast, get_args
 
-Kind = Literal["rule", "catalogue", "text", "issue"]
+Kind = Literal["rule", "catalogue", "offered", "text", "issue"]
 
 CATALOGUE: Final = "catalogue"
 """The tool of a rule key that names an entry of the catalogue itself."""
@@ -23,6 +23,14 @@ _PLACE: Final = re.compile(
 def rule_name(rule_key: str) -> str:
     """Return the name of a lesson for a scanner's rule or a CWE, as the catalogue spells it."""
     return f"rule:{rule_key}"
+
+
+def offered_name(rule_key: str) -> str:
+    """Return the name of a lesson in words that somebody offered for a rule.
+
+    It leaves the rule's own name free for a lesson of the catalogue, of a person, or in the scanner's words.
+    """
+    return f"offered:{rule_key}"
 
 
 def catalogue_name(catalogue_id: str) -> str:
@@ -59,12 +67,12 @@ def value_of(name: str) -> str:
 
 def names_rule(name: str) -> bool:
     """Return whether a name is of a rule or an entry of the catalogue, not of words."""
-    return kind_of(name) in {"rule", "catalogue"}
+    return kind_of(name) in {"rule", "offered", "catalogue"}
 
 
 def is_well_formed(name: str) -> bool:
     """Return whether a name from outside has a form that this module produces."""
-    if kind_of(name) == "rule":
+    if kind_of(name) in {"rule", "offered"}:
         return bool(value_of(name))
     return bool(_HASHED.fullmatch(name) or _CATALOGUED.fullmatch(name))
 

@@ -1,36 +1,119 @@
-"""Which of a scanner's own words about a rule read like advice.
+"""Which of a scanner's own words about a rule are advice.
 
 Scanners describe a rule in up to three texts: a title ("Use of `assert` detected"), a description of what is checked,
-and a help page in Markdown. This module finds the sentence in them that says what to do; it writes no words of its own.
+and a help page in Markdown. Only a sentence that says what to do is advice. This module finds it; it writes no words of
+its own.
 """
 
+import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-MAX_CHARS: Final = 2_000
-"""Longest text or reason kept of a rule."""
+from lessonbook.domain.vocabulary import words
+
+MAX_CHARS: Final = 500
+"""Longest advice or reason kept of a rule."""
 
 _MAX_SOURCE_CHARS: Final = 20_000
-_MIN_WORDS: Final = 10
-"""The fewest words of advice, cut from the end of a paragraph, that are understood without the words before it."""
-_HEADING = re.compile(r"#{1,6}\s+(.*)")
+_MIN_WORDS: Final = 3
+_MAX_WORDS: Final = 60
+"""Words of a sentence of advice: fewer say nothing, more are a story."""
+_HEADING = re.compile(r"#{1,6}\s+(.*)|\*\*([^*]{1,80})\*\*:?\s*\Z")
 _LINK = re.compile(r"\[([^\[\]]+)\]\([^()\s]*\)|(?<![\w`])\[([^\[\]]+)\](?=[\s.,;:]|$)")
-_PLACEHOLDER = re.compile(r"\{[\w.:#!]*\}|\{\{")
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z`])")
-_CONNECTIVE = re.compile(r"(?:instead|please),\s+", re.IGNORECASE)
-_CONNECTIVE_LEFT = re.compile(r"\b(?:instead|please),\Z", re.IGNORECASE)
-_IMPERATIVE = re.compile(
-    r"(?:always|never|avoid|do not|don't|use(?! of\b| after\b)|prefer|favou?r|ensure|make sure|consider|replace"
-    r"|validate|saniti[sz]e|escape|verify|specify|store|bind|catch|pass|keep|enable|disable|restrict|require|remove|move|add"
-    r"|raise|instead of)\b",
+_TAG = re.compile(r"</?[a-zA-Z][a-zA-Z0-9]{0,15}(?:\s[^<>]{0,200})?/?>")
+_PLACEHOLDER = re.compile(r"\{[\w.:#!]*\}|\{\{|%[sd]\b|<[\w -]{1,40}>")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z`\"'])")
+_ITEM = re.compile(r"(?:[-*\u2022]|\d{1,2}[.)])\s+")
+_LEAD_IN = re.compile(
+    r"(?:(?:you can|to) (?:resolve|fix|address|remediate|solve|prevent|mitigate|avoid) (?:this|it"
+    r"|the (?:issue|problem|finding|vulnerability))(?: by)?|the impact (?:is|of)|(?:recommendation"
+    r"|remediation|recommended(?: fix| action)?|fix|how to fix(?: it)?|solution|mitigation|resolution"
+    r"|resolve|suggestion|action|guidance|instead(?! of)|please|note|therefore|thus|otherwise|so"
+    r"|always remember to|it is (?:strongly |highly )?recommended (?:to|that you)"
+    r"|we (?:strongly )?recommend (?:to|that you)|you (?:should|must|need to|have to"
+    r"|may want to))(?=\W))(?:\s*(?:\.{3}|\u2026|[:,\u2013-]))?\s+",
     re.IGNORECASE,
 )
-_ADVICE_HEADINGS: Final = frozenset(
-    {"recommendation", "recommendations", "remediation", "how to fix", "how to fix it", "solution", "mitigation", "fix"}
+"""Words before advice that are no part of it."""
+_POINTS_ELSEWHERE = re.compile(
+    r"https?://|www\.|\b(?:see|refer to|read|visit|click|consult) (?:also |the |our |this |here|more"
+    r"|https?)|\bmore (?:information|details|info)\b|\b(?:CVE|GHSA|OSV|RUSTSEC|SNYK|PYSEC)-"
+    r"|\b(?:documentation|changelog|release notes)\b[^.]{0,20}\Z|\?\s*\Z",
+    re.IGNORECASE,
 )
-_REASON_HEADINGS: Final = frozenset({"why is this bad?", "why is this bad", "rationale", "risk", "impact", "overview"})
+_ABOUT_THE_TOOL = re.compile(
+    r"(?:this|the|each|every|any|a|an) (?:rule|check|checker|query|audit|lint|linter|plugin|test|detector"
+    r"|inspection|policy|analy[sz]er|pattern|diagnostic)\b|(?:rule|checks?|query|lint|detector|option"
+    r"|example|default|note|configuration|deprecated|since|warning|error)\b(?!s\b)|(?:emitted|reported"
+    r"|raised|triggered|identified|detected|found|used|looks|verif(?:y|ies) (?:that )?no|aims|enforces?"
+    r"|disallows?|forbids?|bans?|finds?|flags?|reports?|detects?|warns?|searches|identifies|highlights"
+    r"|validates|ensures|requires?|discourages|encourages|suggests|reported) ?\b",
+    re.IGNORECASE,
+)
+"""Beginnings of a sentence that says what the tool does. "Require" and "Disallow" are how linters title their rules."""
+_OBLIGED = re.compile(
+    r"\b(?:should|must|ought to|(?:has|have|needs?) to (?:be )?|(?:is|are) (?:strongly "
+    r"|highly )?(?:recommended|preferred|required to)|had better|may not|(?:is|are) better (?:to"
+    r"|off))\b(?! have\b)",
+    re.IGNORECASE,
+)
+_CONDITION = re.compile(
+    r"(?:instead of|rather than|when|whenever|if|for|in|to|where|unless|before|after|by default)\b[^,]{0,120},\s+",
+    re.IGNORECASE,
+)
+_IN_QUOTES = re.compile(r"(?<!\w)'[^'\s][^']{0,80}'(?!\w)|\"[^\"]{1,80}\"|\u201c[^\u201d]{1,80}\u201d")
+_FIRST = re.compile(
+    r"(?:always |never |do not |don't |don\u2019t |only |also |simply |be sure to |make sure (?:to|that) "
+    r"|try to |first,? )*",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"[A-Za-z][A-Za-z'-]*")
+_VERBS: Final = words(
+    "abort accept access acquire add adjust adopt align allocate allow allowlist annotate append apply ask assert"
+    " assign attach audit authenticate authorise authorize avoid await back base begin bind block bound break"
+    " bring build bump cache call cap capture cast catch centralise centralize change check choose clean clear"
+    " close collapse combine commit compare compute condense configure confirm connect consider constrain"
+    " construct consume contain convert copy create cut decide declare decode decouple decrease dedupe default"
+    " defer define delegate delete deny deploy derive describe design destroy determine disable discard dispose"
+    " document drop eliminate embed enable encapsulate encode encourage encrypt end ensure enumerate escape"
+    " evaluate examine exclude execute exit expire explain explicitly export expose extend extract fail favor"
+    " favour fetch filter finish fix follow force format free generate give grant group guarantee guard handle"
+    " harden hash have hide hold implement import include increase indent inherit init initialise initialize"
+    " inject inline insert inspect install instantiate instrument introduce invert invoke isolate iterate join"
+    " keep label launch leave let limit link list load lock log lower make manage map mark mask match merge"
+    " migrate minimise minimize modify mount move name narrow negate nest neutralize normalise normalize note"
+    " obtain omit open order organise organize override pad parameterise parameterize parse pass perform pick pin"
+    " place point prefer prefix prepare preserve prevent process produce prohibit protect provide pull push put"
+    " quote raise read rebuild reduce refactor refer register reject release rely remove rename reorder repeat"
+    " replace request require reserve reset resolve restrict restructure rethrow return reuse review revoke"
+    " rewrite rotate round run sanitise sanitize save scan schedule scope secure segment select send separate"
+    " serialise serialize set shorten shut sign simplify skip sort specialize specify split start state stop store"
+    " strip substitute supply surround swap switch tag take terminate test throttle throw tie track treat trim"
+    " trust try turn type unify unlock unset update upgrade use validate verify wait watch whitelist wrap write"
+    " yield"
+)
+"""Verbs with which advice to a programmer begins."""
+_NOT_VERBS_BEFORE: Final = words("of by in on for is are was were can may has have with without and or to in-case")
+"""Words after which the word before them was a noun: "Use of", "Call to"."""
+_NOUN_PHRASE = re.compile(
+    r"\A(?!(?:ensure|verify|confirm|validate|make|consider|check)\b)[\w-]+ (?:(?!(?:the|a|an|what|how"
+    r"|whether|that|which|if"
+    r"|when|where|to|it|this|these|all|any|each|every|your|its|only|not)\b)[\w-]+ ){0,5}(?:is|are|was|were"
+    r"|has|have|can|may|might|could|will|does|but|found|used|detected|missing|made)\b",
+    re.IGNORECASE,
+)
+"""A subject with its verb: "Return value of the call is ignored"."""
+_ADVICE_HEADINGS: Final = frozenset(
+    [
+        *("recommendation", "recommendations", "remediation", "how to fix", "how to fix it", "solution", "mitigation"),
+        *("fix", "recommended secure coding practices", "use instead", "what to do", "suggested fix"),
+    ]
+)
+_REASON_HEADINGS: Final = frozenset(
+    {"why is this bad?", "why is this bad", "rationale", "risk", "impact", "overview", "why is this an issue?"}
+)
 _PROSE_HEADINGS: Final = _ADVICE_HEADINGS | _REASON_HEADINGS | {"", "what it does", "description", "summary", "details"}
 
 
@@ -49,64 +132,100 @@ class _Paragraph:
 
 
 def choose_words(*, help_text: str, short: str, full: str) -> Words:
-    """Return the text among a rule's help, short and full description that reads most like a rule, and its reason.
+    """Return the advice in a rule's help, short and full description, and the reason for it.
 
-    Preferred, in this order: what stands under a heading such as "Recommendation"; sentences in the imperative; the
-    first paragraph of any text. Templates with unfilled places (`{name}`) and code are left out.
+    Preferred is what stands under a heading such as "Recommendation". Titles, descriptions of what the tool reports,
+    references and templates with unfilled places (`{name}`) are no advice.
     """
-    texts = [_paragraphs(source) for source in (help_text, short, full)]
-    everything = [paragraph for paragraphs in texts for paragraph in paragraphs]
-    usable = [paragraph for paragraph in everything if not _PLACEHOLDER.search(paragraph.text)]
-    text = next(_candidates(usable), "")
-    return Words(text[:MAX_CHARS].rstrip(), _reason(texts[2] or texts[0], text)[:MAX_CHARS].rstrip())
+    paragraphs = [paragraph for source in (help_text, short, full) for paragraph in _paragraphs(source)]
+    first = [paragraph for paragraph in paragraphs if paragraph.heading in _ADVICE_HEADINGS]
+    rest = [paragraph for paragraph in paragraphs if paragraph.heading not in _ADVICE_HEADINGS]
+    text = next((found for paragraph in (*first, *rest) if (found := advice_in(paragraph.text))), "")
+    return Words(text, _reason(rest, text)) if text else Words()
 
 
-def _candidates(usable: list[_Paragraph]) -> Iterator[str]:
-    yield from (paragraph.text for paragraph in usable if paragraph.heading in _ADVICE_HEADINGS)
-    yield from (advice for paragraph in usable if (advice := _advice_in(paragraph.text)))
-    yield from (paragraph.text for paragraph in usable)
+def advice_in(paragraph: str) -> str:
+    """Return the first sentence of a paragraph that is advice, with further ones that follow it; empty without one."""
+    chosen: list[str] = []
+    for sentence in _SENTENCE_END.split(paragraph):
+        plain = _without_lead_in(sentence.strip())
+        if is_advice(plain):
+            chosen.append(plain)
+        elif chosen:
+            break
+    text = " ".join(chosen)
+    while len(text) > MAX_CHARS and len(chosen) > 1:
+        chosen.pop()
+        text = " ".join(chosen)
+    return text if len(text) <= MAX_CHARS else ""
 
 
-def _advice_in(paragraph: str) -> str:
-    """Return the paragraph from its first imperative sentence on, whole where little would be left, or nothing."""
-    if _IMPERATIVE.match(paragraph):
-        return paragraph
-    sentences = _SENTENCE_END.split(paragraph)
-    for position, sentence in enumerate(sentences):
-        plain = _CONNECTIVE.sub("", sentence, count=1) if _CONNECTIVE.match(sentence) else sentence
-        if _IMPERATIVE.match(plain):
-            advice = " ".join([plain[0].upper() + plain[1:], *sentences[position + 1 :]])
-            return paragraph if position and len(advice.split()) < _MIN_WORDS else advice
-    return ""
+def is_advice(sentence: str) -> bool:
+    """Return whether a sentence says what to do: in the imperative, or with an obligation.
+
+    What the tool does ("Reports …", "Disallow …"), names of problems, references and questions are no advice.
+    """
+    count = len(sentence.split())
+    if not _MIN_WORDS <= count <= _MAX_WORDS or _POINTS_ELSEWHERE.search(sentence) or _PLACEHOLDER.search(sentence):
+        return False
+    if _ABOUT_THE_TOOL.match(sentence):
+        return False
+    return _is_imperative(sentence) or _OBLIGED.search(sentence) is not None
 
 
-def _reason(paragraphs: list[_Paragraph], text: str) -> str:
-    plain = [paragraph for paragraph in paragraphs if not _PLACEHOLDER.search(paragraph.text)]
-    reasons = (paragraph.text for paragraph in plain if paragraph.heading in _REASON_HEADINGS)
-    why = next(reasons, "") or " ".join(paragraph.text for paragraph in plain)
-    if not why.casefold().endswith(text.casefold()):
-        return why
-    return _CONNECTIVE_LEFT.sub("", why[: -len(text)].rstrip()).rstrip()
+def names_instance(text: str) -> bool:
+    """Return whether a text quotes a name, as messages about one place do."""
+    return _IN_QUOTES.search(text) is not None
 
 
-def _paragraphs(source: str) -> list[_Paragraph]:
-    """Return the prose of a Markdown or plain text, without code, tables, examples and references."""
-    found: list[_Paragraph] = []
-    heading, lines, fenced = "", list[str](), False
-    for line in [*source[:_MAX_SOURCE_CHARS].splitlines(), ""]:
-        stripped = line.strip()
+def _is_imperative(sentence: str) -> bool:
+    if (condition := _CONDITION.match(sentence)) is not None:
+        sentence = sentence[condition.end() :]
+    start = _FIRST.match(sentence)
+    rest = sentence[start.end() :] if start else sentence
+    opening = start[0].strip().lower() if start else ""
+    if opening.startswith(("make sure", "be sure")):
+        return True
+    is_forbidding = bool(opening)
+    found = [word.lower() for word in _WORD.findall(rest[:60])[:2]]
+    if not found:
+        return False
+    is_noun = len(found) > 1 and found[1] in _NOT_VERBS_BEFORE
+    is_noun = is_noun or _NOUN_PHRASE.match(rest) is not None
+    return (found[0] in _VERBS and not is_noun) or (is_forbidding and not is_noun and len(found) > 1)
+
+
+def _without_lead_in(sentence: str) -> str:
+    plain = _ITEM.sub("", sentence, count=1) if _ITEM.match(sentence) else sentence
+    while (found := _LEAD_IN.match(plain)) is not None:
+        plain = plain[found.end() :]
+    return plain[:1].upper() + plain[1:]
+
+
+def _reason(paragraphs: Iterable[_Paragraph], text: str) -> str:
+    """Return the first paragraph that explains the rule without the advice itself; empty where there is none."""
+    plain = [one for one in paragraphs if not _PLACEHOLDER.search(one.text) and text not in one.text]
+    ranked = sorted(plain, key=lambda one: one.heading not in _REASON_HEADINGS)
+    return next((one.text for one in ranked if len(one.text) <= MAX_CHARS and len(one.text.split()) > _MIN_WORDS), "")
+
+
+def _paragraphs(source: str) -> Iterator[_Paragraph]:
+    """Yield the prose of a Markdown, HTML or plain text, without code, tables, examples and references."""
+    heading, lines, fenced, is_first = "", list[str](), False, True
+    for line in [*html.unescape(source[:_MAX_SOURCE_CHARS]).splitlines(), ""]:
+        stripped = _TAG.sub("", line).strip()
         is_fence = stripped.startswith("```")
         title = _HEADING.match(stripped) if not fenced else None
-        if stripped and not is_fence and not title and not fenced:
+        if lines and (not stripped or is_fence or title or _ITEM.match(stripped) or _LEAD_IN.match(stripped)):
+            if heading in _PROSE_HEADINGS:
+                yield _Paragraph(heading, _LINK.sub(_label, " ".join(lines)))
+                is_first = False
+            lines = []
+        if stripped and not is_fence and not title and not fenced and not stripped.startswith("|"):
             lines.append(stripped)
-            continue
-        if lines and heading in _PROSE_HEADINGS:
-            found.append(_Paragraph(heading, _LINK.sub(_label, " ".join(lines))))
-        lines = []
         fenced ^= is_fence
         if title:
-            heading = _heading(title[1], first=not found)
-    return found
+            heading = _heading(title[1] or title[2], first=is_first)
 
 
 def _heading(title: str, *, first: bool) -> str:

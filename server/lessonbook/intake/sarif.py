@@ -24,6 +24,7 @@ _RUNS_MAX: Final = 1_000
 _TEXT: Final = wanted("text", "markdown")
 _RULE: Final = wanted(
     "id",
+    "name",
     "properties",
     "helpUri",
     "messageStrings",

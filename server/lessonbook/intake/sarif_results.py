@@ -66,6 +66,8 @@ def finding_of(result: dict[str, object], run: Run) -> Finding | None:
         fingerprint=_fingerprint(result),
         is_new=text_of(result.get("baselineState")) not in _KNOWN_BEFORE,
         metadata=rule.metadata,
+        tool=run.rules.tool,
+        rule_title=rule.title,
     )
 
 

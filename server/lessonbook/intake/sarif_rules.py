@@ -18,6 +18,7 @@ _CWE_ADDRESS = re.compile(r"cwe\.mitre\.org/data/definitions/0{0,6}([1-9]\d{0,5}
 _BARE_NUMBER = re.compile(r"0{0,6}([1-9]\d{0,5})")
 _CWE_PROPERTIES: Final = frozenset({"cwe", "cwes", "cwe_id", "cwe-id", "cweid", "cweids"})
 _MAX_ID_CHARS: Final = 1_000
+_TITLE_MAX: Final = 300
 _FAMILIES: Final = ("semgrep", "codeql", "eslint")
 _NAMES: Final = ("guid", "name")
 """The members by which references name a component of a tool."""
@@ -38,6 +39,7 @@ class Rule:
     is_security: bool = False
     messages: dict[str, object] = field(default_factory=dict[str, object])
     metadata: RuleMetadata | None = None
+    title: str = ""
 
 
 class RuleBook:
@@ -117,6 +119,7 @@ class RuleBook:
             score=score,
             is_security=bool(cwes) or score is not None or tagged_security(properties),
             messages=object_of(descriptor.get("messageStrings")),
+            title=_title(texts[1] or text_of(descriptor.get("name"))),
             metadata=_metadata(texts, keys=unique([canonical_rule_id(self.tool, rule_id), *cwes])),
         )
 
@@ -221,6 +224,14 @@ def _metadata(texts: list[str], *, keys: tuple[str, ...]) -> RuleMetadata | None
         return RuleMetadata(text=storable(words.text), why=storable(words.why), keys=tuple(map(storable, keys)))
     except PydanticCustomError:
         return None
+
+
+def _title(text: str) -> str:
+    """Return the first line of a rule's short description, or its name, as far as it can be stored."""
+    try:
+        return storable(text.strip().partition("\n")[0][:_TITLE_MAX])
+    except PydanticCustomError:
+        return ""
 
 
 def _said(message: object) -> str:

@@ -12,6 +12,9 @@ from lessonbook.screening.secrets.places import placed
 Span = tuple[int, int, str]
 
 _MARK = re.compile(r"\[redacted:[a-z0-9-]{1,40}\]")
+_PUBLIC_ID = re.compile(
+    r"(?:CVE|GHSA|GO|RUSTSEC|PYSEC|OSV|SNYK|BDSA|AVD|CKV2?|CWE)[-_][A-Za-z0-9_-]{1,120}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+)
 _ROUNDS_MAX: Final = 8
 
 
@@ -29,6 +32,15 @@ def redact(text: str) -> tuple[str, tuple[str, ...]]:
         text = _marked(text, spans)
         kinds.update((kind, None) for _, _, kind in spans)
     return text, tuple(kinds)
+
+
+def redact_rule_id(rule_id: str) -> str:
+    """Return a scanner's rule id with each secret in it replaced by a mark.
+
+    The tool before it is no name of a secret, and an id that identifies an advisory or is a UUID is no secret.
+    """
+    tool, colon, bare = rule_id.rpartition(":")
+    return rule_id if _PUBLIC_ID.fullmatch(bare) else f"{tool}{colon}{redact(bare)[0]}"
 
 
 def secret_in_id(name: str) -> str:

@@ -22,6 +22,7 @@ from lessonbook.domain.lesson_names import (
     content_hash,
     is_well_formed,
     kind_of,
+    offered_name,
     rule_name,
     text_name,
     value_of,
@@ -29,7 +30,7 @@ from lessonbook.domain.lesson_names import (
 from lessonbook.domain.lesson_status import COMES_BACK, RULES, SERVABLE, STANDING, Status
 from lessonbook.domain.operator import ExportedLesson, Imported, PortableLesson, RefusedRecord
 from lessonbook.screening.offer import Offer, reviewed, screened_offer
-from lessonbook.screening.redact import redact
+from lessonbook.screening.redact import redact, redact_rule_id
 from lessonbook.services.agent_names import give_name
 from lessonbook.services.alike_lessons import AlikeLessons
 from lessonbook.services.lesson_results import result_of
@@ -167,7 +168,7 @@ class _Screen:
             place=place,
             agent_name=self._work.roster.resolve(lesson.agent_name),
             offer=offer,
-            names=_names(lesson, offer),
+            names=_names(lesson, offer, by_person=self._caller.person),
             status=status,
             pinned=lesson.pinned and self._caller.person and status in STANDING and status != "quarantined",
         )
@@ -177,7 +178,7 @@ class _Screen:
         rule = rule_worded(lesson.text, self._work.catalogue)
         if rule is not None and (curated := offer_of_rule(rule)) is not None:
             return curated, ""
-        rule_key = canonical_key(redact(lesson.rule_key)[0]) if lesson.rule_key else ""
+        rule_key = canonical_key(redact_rule_id(lesson.rule_key)) if lesson.rule_key else ""
         offer, refusal = screened_offer(lesson.text, lesson.why, lesson.severity, lesson.category, "imported", rule_key)
         if offer is not None:
             paths = tuple(dict.fromkeys(redact(path)[0] for path in lesson.paths))
@@ -201,20 +202,27 @@ def _languages(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found.name if found else redact(name.casefold())[0] for name, found in known))
 
 
-def _names(lesson: PortableLesson, offer: Offer) -> tuple[str, ...]:
-    """Return a lesson's exact names: those in the file, else those of its rule and its words."""
+def _names(lesson: PortableLesson, offer: Offer, *, by_person: bool) -> tuple[str, ...]:
+    """Return a lesson's exact names: those in the file, else those of its rule and its words.
+
+    Words that no person brings, and that are not the catalogue's, do not get the name of a rule.
+    """
+    named = rule_name if by_person or offer.catalogue_id else offered_name
     own = catalogue_name(offer.catalogue_id) if offer.catalogue_id else text_name(offer.text)
     if lesson.names is None:
-        names = [own, rule_name(offer.rule_key) if offer.rule_key else ""]
+        names = [own, named(offer.rule_key) if offer.rule_key else ""]
     else:
-        names = [own if offer.catalogue_id else "", *map(_name, lesson.names)]
+        kept = ((kind_of(name), _name(name)) for name in lesson.names)
+        names = [named(value_of(name)) if kind == "rule" and name else name for kind, name in kept]
+        names.insert(0, own if offer.catalogue_id else "")
     return tuple(dict.fromkeys(filter(None, names))) or (own,)
 
 
 def _name(name: str) -> str:
     """Return an exact name from a file as it may be stored; empty where it is not well-formed."""
-    if kind_of(name) == "rule":
-        name = rule_name(canonical_key(redact(value_of(name))[0]))
+    if kind_of(name) in {"rule", "offered"}:
+        named = rule_name if kind_of(name) == "rule" else offered_name
+        name = named(canonical_key(redact_rule_id(value_of(name))))
     return name if is_well_formed(name) else ""
 
 

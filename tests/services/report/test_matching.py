@@ -212,12 +212,22 @@ async def test_a_persons_word_on_severity_stands(loop, person: Caller) -> None:
     assert (await loop.lesson(line.lesson_id)).severity_name == "critical"
 
 
-async def test_an_agents_own_lesson_answers_before_one_for_all_agents(loop, agent: Caller) -> None:
-    own = await loop.learn(agent, RULE, ROUNDING, rule_id="house:R1")
-    shared = await loop.learn(agent, OTHER_RULE, CACHE, rule_id="house:R1", agent_name="*")
+async def test_an_agents_own_lesson_answers_before_one_for_all_agents(loop, agent: Caller, person: Caller) -> None:
+    own = await loop.learn(person, RULE, ROUNDING, rule_id="house:R1")
+    shared = await loop.learn(person, OTHER_RULE, CACHE, rule_id="house:R1", agent_name="*")
     (line,) = (await loop.report(agent, {"description": UNLIKE, "rule_id": "house:R1"})).issues
     assert (line.action, line.lesson_id) == ("merged", own)
     assert own != shared
+
+
+async def test_words_that_somebody_offers_for_a_rule_never_own_its_name(loop, agent: Caller, person: Caller) -> None:
+    offered = await loop.learn(agent, RULE, ROUNDING, rule_id="house:R1")
+    again = {"description": UNLIKE, "rule_id": "house:R1"}
+    assert (await loop.report(agent, again)).issues[0].lesson_id == offered
+    persons = await loop.learn(person, OTHER_RULE, CACHE, rule_id="house:R1")
+    assert persons != offered
+    assert (await loop.report(agent, again)).issues[0].lesson_id == persons
+    await loop.assert_healthy()
 
 
 async def test_the_likest_lesson_is_joined_whether_it_is_the_agents_own_or_for_all(loop, agent: Caller) -> None:

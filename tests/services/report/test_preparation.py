@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from lessonbook.classify.catalogue import load_catalogue
 from lessonbook.domain.findings import Finding, RuleMetadata
 from lessonbook.domain.lesson_names import issue_name, kind_of
-from lessonbook.services.report.preparation import prepare
+from lessonbook.services.report.preparation import names_of_lesson, prepare
 
 CATALOGUE = load_catalogue()
 RULE = "Give each outgoing request a timeout."
@@ -19,7 +19,7 @@ def ready(description: str = "It broke", **about):
 
 def test_a_finding_with_a_rule_is_named_by_the_rule_the_catalogue_and_the_words() -> None:
     kinds = [kind_of(key) for key in ready(rule_id="B608").keys]
-    assert kinds == ["rule", "catalogue", "text"]
+    assert kinds == ["rule", "catalogue", "offered", "text"]
     assert ready(rule_id="B608").keys[0] == "rule:bandit:B608"
 
 
@@ -92,11 +92,16 @@ def test_the_best_offer_is_the_catalogues_then_the_reporters_then_the_scanners()
     trusts = [
         ready(rule_id="B608", **everything).offer,
         ready(rule_id="tool:X1", **everything).offer,
+        ready("SQL Injection", rule_id="tool:X1", metadata=metadata).offer,
+        ready(rule_id="spotbugs:X1", metadata=metadata).offer,
         ready(rule_id="tool:X1", metadata=metadata).offer,
         ready(metadata=metadata).offer,
         ready().offer,
     ]
-    assert [offer and offer.trust for offer in trusts] == ["curated", "offered", "scanner", None, None]
+    assert [offer and offer.trust for offer in trusts] == [
+        *("curated", "offered", "curated", "scanner", "offered"),
+        *(None, None),
+    ]
 
 
 def test_an_offer_that_is_no_rule_is_refused_with_the_reason() -> None:
@@ -123,14 +128,16 @@ def test_any_text_can_be_prepared(description: str, rule_id: str, lesson: str, f
 # --- what an issue names in its words, and what it tells --------------------------------------------------------------
 
 
-def test_the_words_of_an_issue_that_names_a_rule_tell_no_weakness_beside_it() -> None:
+def test_the_words_of_an_issue_are_asked_where_its_rule_is_unknown() -> None:
     words = "SQL injection via the sort column of the report"
     told = ready(words).described
     assert told is not None
     assert (told.cwe, told.is_chief) == ("CWE-89", True)
-    for rule_id in ("tool:X1", "B608"):
-        assert ready(words, rule_id=rule_id).described is None
-    assert ready(words, rule_id="tool:X1").offer is None
+    assert ready(words, rule_id="B608").described is None
+    item = ready(words, rule_id="tool:X1")
+    assert item.offer is not None
+    assert item.offer.catalogue_id == "sql-injection"
+    assert not any(kind_of(name) == "rule" for name in names_of_lesson(item))
 
 
 def test_a_rule_in_the_words_counts_where_no_rule_is_named_beside_them() -> None:
@@ -152,9 +159,23 @@ def test_the_reporters_words_go_before_the_lesson_for_a_weakness_that_is_told() 
 
 
 def test_a_scanners_text_that_repeats_the_finding_is_no_rule() -> None:
-    words = "The handler of orders swallows every error that the payment service raises"
+    words = "Always close the ledger of 'orders' before the books of a month are printed and sent"
     assert ready(words, rule_id="tool:X1", metadata=RuleMetadata(words)).offer is None
     assert ready("It broke", rule_id="tool:X1", metadata=RuleMetadata(words)).offer is not None
+
+
+def test_a_scanner_that_gives_every_finding_the_words_of_its_rule_has_given_advice() -> None:
+    words = "Avoid the spread operator, since it copies the whole array before a method is called."
+    item = ready(words, rule_id="detekt:Spread", metadata=RuleMetadata(words), rule_title=words)
+    assert item.offer is not None
+    assert (item.offer.text, item.offer.trust, item.owns_rule) == (words, "scanner", True)
+
+
+def test_a_bad_rationale_of_a_scanner_is_left_out() -> None:
+    metadata = RuleMetadata("Add a health check to the image", "See https://example.com/checks for more.")
+    item = ready("no HEALTHCHECK", rule_id="spotbugs:D6", metadata=metadata)
+    assert item.offer is not None
+    assert (item.offer.status, item.offer.why) == ("probation", "")
 
 
 def test_a_weakness_that_is_told_is_as_severe_as_the_catalogue_says() -> None:

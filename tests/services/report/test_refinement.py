@@ -56,8 +56,8 @@ async def test_an_offered_lesson_comes_before_the_scanners_words(loop, work: Wor
 
 
 async def test_a_scanners_words_come_before_leaving_an_issue_pending(loop, work: Workspace, agent: Caller) -> None:
-    metadata = RuleMetadata("Always pass a timeout to this call.", "It may hang.", keys=("tool:X1",))
-    line = only(await refine(work, agent, Finding("No timeout", rule_id="tool:X1", metadata=metadata)))
+    metadata = RuleMetadata("Always pass a timeout to this call.", "It may hang.", keys=("spotbugs:X1",))
+    line = only(await refine(work, agent, Finding("No timeout", rule_id="spotbugs:X1", metadata=metadata)))
     lesson = await loop.lesson(line.lesson_id)
     assert (lesson.lesson_text, lesson.rationale, lesson.trust) == (metadata.text, metadata.why, "scanner")
     assert lesson.status == "probation"
@@ -67,7 +67,8 @@ async def test_an_offered_lesson_that_is_no_rule_gives_way_to_the_scanners(
     loop, work: Workspace, agent: Caller
 ) -> None:
     metadata = RuleMetadata("Always pass a timeout to this call.")
-    line = only(await refine(work, agent, Finding("No timeout", rule_id="tool:X1", lesson="oops", metadata=metadata)))
+    finding = Finding("No timeout", rule_id="spotbugs:X1", lesson="oops", metadata=metadata)
+    line = only(await refine(work, agent, finding))
     assert (await loop.lesson(line.lesson_id)).trust == "scanner"
 
 
@@ -183,11 +184,11 @@ async def test_agents_do_not_share_lessons_of_their_own(loop, agent: Caller) -> 
 
 async def test_two_rules_of_one_tool_never_merge_by_their_words(loop, work: Workspace, agent: Caller) -> None:
     words = RuleMetadata("Always pass a timeout to this call.")
-    first = only(await refine(work, agent, Finding("Case one", rule_id="tool:X1", metadata=words)))
-    second = only(await refine(work, agent, Finding("Case two", rule_id="tool:X2", metadata=words)))
+    first = only(await refine(work, agent, Finding("Case one", rule_id="spotbugs:X1", metadata=words)))
+    second = only(await refine(work, agent, Finding("Case two", rule_id="spotbugs:X2", metadata=words)))
     assert (first.action, second.action) == ("created", "created")
     assert first.lesson_id != second.lesson_id
-    again = only(await refine(work, agent, Finding("Case three", rule_id="tool:X2", metadata=words)))
+    again = only(await refine(work, agent, Finding("Case three", rule_id="spotbugs:X2", metadata=words)))
     assert again.lesson_id == second.lesson_id
     await loop.assert_healthy()
 
@@ -196,7 +197,7 @@ async def test_two_rules_of_one_tool_in_one_file_never_merge_by_their_words(
     loop, work: Workspace, agent: Caller
 ) -> None:
     words = RuleMetadata("Always pass a timeout to this call.")
-    found = [Finding(f"Case {number}", rule_id=f"tool:X{number % 2}", metadata=words) for number in range(4)]
+    found = [Finding(f"Case {number}", rule_id=f"spotbugs:X{number % 2}", metadata=words) for number in range(4)]
     refined = await refine(work, agent, *found)
     assert [line.action for line in refined.issues] == ["created", "created", "merged", "merged"]
     assert [line.lesson_id for line in refined.issues[:2]] == [line.lesson_id for line in refined.issues[2:]]
@@ -297,7 +298,7 @@ async def test_trust_review_decides_what_waits_for_a_person(
 
 async def test_a_scanners_risky_words_wait_even_where_nothing_else_does(loop, work: Workspace, agent: Caller) -> None:
     told = with_settings(work, trust={"review": "none"})
-    line = only(await refine(told, agent, Finding("A case", rule_id="tool:X1", metadata=RuleMetadata(RISKY))))
+    line = only(await refine(told, agent, Finding("A case", rule_id="spotbugs:X1", metadata=RuleMetadata(RISKY))))
     assert (line.action, (await loop.lesson(line.lesson_id)).status) == ("quarantined", "quarantined")
 
 

@@ -21,7 +21,7 @@ from lessonbook.domain.token_estimate import estimate_lesson_tokens
 from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.screening.lint.screen import screen
 from lessonbook.screening.offer import Offer, reviewed, screened_offer
-from lessonbook.screening.redact import redact
+from lessonbook.screening.redact import redact, redact_rule_id
 from lessonbook.services.agent_names import give_name
 from lessonbook.services.alike_lessons import AlikeLessons
 from lessonbook.services.workspace import Workspace, once, request_hash
@@ -96,6 +96,8 @@ def _carry_out(ledger: Ledger, lesson: Lesson, review: LessonReview) -> str:
         return f"Its words{others} are deleted for good; a tombstone stays, so that it is not learned again."
     values = {"status": status, **_values(ledger, action, status)}
     ledger.move(lesson, action, redact(review.reason)[0] or action, values)
+    if action == "approve" and lesson.rule_key:
+        ledger.name(lesson.id, lesson.agent_name, (rule_name(lesson.rule_key),))  # a person's now, if it is free
     return ""
 
 
@@ -170,7 +172,7 @@ async def add_lesson(work: Workspace, caller: Caller, new: NewLesson) -> Reviewe
     """
     caller.require_person("add a lesson", "lessons add")
     agent_name = work.roster.resolve(new.agent_name)
-    rule_key = canonical_key(redact(new.rule_id)[0]) if new.rule_id else ""
+    rule_key = canonical_key(redact_rule_id(new.rule_id)) if new.rule_id else ""
     offer, refusal = screened_offer(new.text, new.why, new.severity, new.category, "approved", rule_key)
     if offer is None:
         raise InvalidInput(refusal)

@@ -55,6 +55,7 @@ class Matching:
         facts = IssueFacts(
             is_named=item.is_named,
             brings_lesson=offer is not None and offer.status != "quarantined",
+            brings_rules_lesson=item.owns_rule and offer is not None,
             can_be_curated=item.described is not None and (offer is None or offer.trust == "curated"),
         )
         return decide(facts, self._candidates(item, owners))
@@ -162,6 +163,8 @@ class Matching:
         if not item.rule_key:
             return False
         names = [name for (_, name), named in self.named.items() if named == lesson_id]
+        if (made := self.made.get(lesson_id)) is not None and made.rule_key:
+            names.append(rule_name(made.rule_key))
         lesson = self.lesson(lesson_id) if is_lesson_id(lesson_id) else None
         return is_other_rule(item.rule_key, lesson, self._work.catalogue, names)
 
@@ -170,6 +173,8 @@ def _words_for(key: str) -> str:
     match kind_of(key):
         case "rule":
             return f"rule {value_of(key)}"
+        case "offered":
+            return f"words offered for rule {value_of(key)}"
         case "catalogue":
             return f"catalogue entry {value_of(key)}"
         case "text":

@@ -4,16 +4,31 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from lessonbook.classify.attribution import attribute, broad_weakness, is_coded
 from lessonbook.classify.catalogue import Catalogue, CatalogueRule, canonical_key
 from lessonbook.classify.catalogue_offer import offer_of_rule, rule_worded
+from lessonbook.classify.rule_keys import tool_of
 from lessonbook.classify.severity import category_of, severity_of
+from lessonbook.classify.tools import load_tools
 from lessonbook.dedup.likeness import sketch
 from lessonbook.domain.findings import Finding
-from lessonbook.domain.lesson_names import catalogue_name, digest, general_words, issue_name, rule_name, text_name
-from lessonbook.domain.vocabulary import Category, Severity
-from lessonbook.screening.lint.screen import visible
+from lessonbook.domain.holds import Holds, holds_for
+from lessonbook.domain.lesson_names import (
+    catalogue_name,
+    content_hash,
+    digest,
+    general_words,
+    issue_name,
+    kind_of,
+    offered_name,
+    rule_name,
+    text_name,
+)
+from lessonbook.domain.vocabulary import Category, Severity, Trust
+from lessonbook.intake.rule_text import names_instance
+from lessonbook.screening.lint.screen import screen_why, visible
 from lessonbook.screening.offer import Offer, ReviewMode, capped, copies, reviewed, screened_offer
-from lessonbook.screening.redact import redact
+from lessonbook.screening.redact import redact, redact_rule_id
 from lessonbook.search.document import Subjects
 from lessonbook.search.subjects import subjects_of
 
@@ -51,9 +66,10 @@ class Prepared:
     """A finding ready for matching.
 
     `keys` are its exact names, most specific first; `is_named`: one of them is a rule of the catalogue. `offer` is the
-    lesson that could be made of it. `described` is set where no rule is named, but the words describe a weakness.
-    `refusal` says why an offered lesson was not taken. `fingerprint` is the same for each report of one problem.
-    `subjects` are the weaknesses it is about, for search.
+    lesson that could be made of it; `owns_rule`: that lesson answers to all findings of the rule, as the catalogue's
+    and the scanner's own words do, and offered ones do not. `described` is set where no rule is named, but the words
+    describe a weakness. `refusal` says why an offered lesson was not taken. `fingerprint` is the same for each report
+    of one problem. `subjects` are the weaknesses it is about, for search.
     """
 
     finding: Finding
@@ -66,6 +82,7 @@ class Prepared:
     offer: Offer | None
     refusal: str = ""
     is_named: bool = False
+    owns_rule: bool = False
     described: DescribedWeakness | None = None
     subjects: Subjects = field(default_factory=dict[str, float])
 
@@ -79,30 +96,33 @@ def prepare(
     """
     description, _ = redact(visible(_PROMPT_SECTION.sub("[lessons]", finding.description)).strip())
     file, _ = redact(finding.file)
-    rule_id = redact(finding.rule_id)[0]
+    rule_id = redact_rule_id(finding.rule_id)
     rule_key = canonical_key(rule_id) if rule_id else ""
     in_words = () if rule_key else _NAMED.findall(description)
-    named = (rule_key, *(canonical_key(redact(key)[0]) for key in finding.keys), *map(canonical_key, in_words))
+    named = (rule_key, *(canonical_key(redact_rule_id(key)) for key in finding.keys), *map(canonical_key, in_words))
     names = tuple(dict.fromkeys(key for key in named if key))
-    rule = next((found for key in names if (found := catalogue.find(key)) is not None), None)
-    finding = replace(finding, file=file, rule_id=rule_id)
+    finding = replace(finding, description=description, file=file, rule_id=rule_id)
+    found = attribute(finding, names, catalogue)
     if finding.lesson.strip() and rule_worded(finding.lesson, catalogue) is not None:
         finding = replace(finding, lesson="", why="")  # curated words come from the catalogue, never from a report
-    described = None if rule or rule_key else _described(description, catalogue)
+    described = None if found.is_known or found.rule else _described(finding, catalogue)
+    rule = found.rule
+    if rule is None and described is None and not found.is_known and is_coded(finding, names):
+        rule = broad_weakness(names, catalogue)
     known = rule or (described.rule if described else None)
     suggested = known.severity if known else severity_of(description)
     severity = finding.severity or suggested
     category = finding.category or (known.category if known else category_of(description))
     offered = severity if by_person else capped(severity, suggested)
-    offer, refusal = _best_offer(finding, rule, rule_key, offered, category)
+    offer, refusal = _best_offer(finding, rule, described, rule_key, offered, category)
+    named_text = offer.text if offer and offer.catalogue_id != (described.rule.id if described else None) else ""
     keys = (
         rule_key and rule_name(rule_key),
         catalogue_name(rule.id) if rule else "",
-        text_name(offer.text) if offer else "",
+        rule_key and offered_name(rule_key),
+        text_name(named_text) if named_text else "",
         "" if rule_key else issue_name(description),
     )
-    if offer is None and described is not None:
-        offer = offer_of_rule(described.rule)
     if offer is not None:
         offer = reviewed(offer, review)
     return Prepared(
@@ -116,22 +136,39 @@ def prepare(
         offer=offer,
         refusal=refusal,
         is_named=rule is not None,
+        owns_rule=by_person or rule is not None or (offer is not None and offer.trust == "scanner"),
         described=described,
         subjects=subjects_of(description),
     )
 
 
-def _described(description: str, catalogue: Catalogue) -> DescribedWeakness | None:
-    """Return the weakness that a description surely describes, if the catalogue has a rule for it."""
-    sketched = sketch(description)
-    cwe = sketched.surely_tells
-    rule = catalogue.find(cwe) if cwe else None
-    return DescribedWeakness(cwe, sketched.weaknesses[cwe], rule) if rule else None
+def _described(finding: Finding, catalogue: Catalogue) -> DescribedWeakness | None:
+    """Return the weakness that a finding surely describes, if the catalogue has a rule for it.
+
+    A scanner's title is read where its message says nothing: it is constant, and the message may be of any kind.
+    """
+    for text in (finding.description, finding.rule_title):
+        sketched = sketch(text)
+        cwe = sketched.surely_tells
+        rule = catalogue.find(cwe) if cwe else None
+        if rule is not None and holds_for(Holds(rule.languages), [finding.file]):
+            return DescribedWeakness(cwe, sketched.weaknesses[cwe], rule)
+    return None
 
 
 def _best_offer(
-    finding: Finding, rule: CatalogueRule | None, rule_key: str, severity: Severity, category: Category
+    finding: Finding,
+    rule: CatalogueRule | None,
+    described: DescribedWeakness | None,
+    rule_key: str,
+    severity: Severity,
+    category: Category,
 ) -> tuple[Offer | None, str]:
+    """Return the lesson that could be made of a finding, and why an offered one was not taken.
+
+    The catalogue's words for what the finding names come first, then those that its reporter offers, the catalogue's
+    for what its words describe, and the scanner's own advice.
+    """
     if rule is not None and (curated := offer_of_rule(rule)) is not None:
         return curated, ""
     refusal = ""
@@ -139,17 +176,40 @@ def _best_offer(
         offer, refusal = screened_offer(finding.lesson, finding.why, severity, category, "offered", rule_key)
         if offer is not None:
             return offer, ""
+    if described is not None and (curated := offer_of_rule(described.rule)) is not None:
+        return curated, refusal
+    return _advice_of(finding, rule_key, severity, category), refusal
+
+
+def _advice_of(finding: Finding, rule_key: str, severity: Severity, category: Category) -> Offer | None:
+    """Return the lesson in the scanner's own words about the rule; a rationale that the lint holds is left out.
+
+    The words of a tool that nobody knows are worth no more than any reporter's: its name is what the file says.
+    """
     metadata = finding.metadata
-    if metadata is not None and rule_key and not copies(metadata.text, finding.description):
-        offer, _ = screened_offer(metadata.text, metadata.why, severity, category, "scanner", rule_key)
-        if offer is not None:
-            return offer, ""
-    return None, refusal
+    if metadata is None or not rule_key or _is_message(metadata.text, finding):
+        return None
+    trust: Trust = "scanner" if tool_of(rule_key) in load_tools() else "offered"
+    why = "" if screen_why(metadata.why).reasons else metadata.why
+    return screened_offer(metadata.text, why, severity, category, trust, rule_key)[0]
+
+
+def _is_message(advice: str, finding: Finding) -> bool:
+    """Return whether the advice of a rule is the message of one finding.
+
+    Some scanners give every finding the rule's constant words as its message: those are the rule's all the same.
+    """
+    if not copies(advice, finding.description):
+        return False
+    constant = {content_hash(advice), content_hash(finding.rule_title)}
+    return names_instance(advice) or content_hash(finding.description) not in constant
 
 
 def names_of_lesson(item: Prepared) -> tuple[str, ...]:
-    """Return the exact names of the lesson that is made of an issue's offer."""
+    """Return the exact names of the lesson that is made of an issue's offer; the rule's only if it owns the rule."""
     offer = item.offer
     curated = catalogue_name(offer.catalogue_id) if offer and offer.catalogue_id else ""
     text = text_name(offer.text) if offer else ""
-    return tuple(dict.fromkeys(key for key in (*item.keys, curated, text) if key))
+    other = "offered" if item.owns_rule else "rule"
+    own = (name for name in item.keys if kind_of(name) != other)
+    return tuple(dict.fromkeys(name for name in (*own, curated, text) if name))

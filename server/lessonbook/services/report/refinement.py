@@ -205,10 +205,11 @@ class _Refining:
     def _learned_names(self, item: Prepared, verdict: Verdict, owner: str) -> tuple[str, ...]:
         """Return the new exact names of a lesson that an issue joins by one of them.
 
-        Where the texts are equal, only a person adds the issue's rule: scanners give many rules the same words.
+        Where the texts are equal, only a person adds the issue's rule: scanners give many rules the same words. Words
+        that somebody offered for a rule never get its name.
         """
-        bound = self._caller.person or kind_of(verdict.name) != "text"
-        names = (name for name in item.keys if bound or kind_of(name) != "rule")
+        bound = self._caller.person or kind_of(verdict.name) in {"rule", "catalogue"}
+        names = (name for name in item.keys if kind_of(name) != "offered" and (bound or kind_of(name) != "rule"))
         return tuple(name for name in names if (owner, name) not in self._matching.named)
 
     def _name(self, lesson_id: str, owner: str, names: Iterable[str]) -> None:

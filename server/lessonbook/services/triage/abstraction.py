@@ -14,7 +14,7 @@ from lessonbook.classify.severity import severity_of
 from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, Severity
 from lessonbook.providers.question import SCHEMA, Abstraction, Question, WordedLesson
 from lessonbook.screening.offer import COPIED, Offer, capped, copies, screened_offer
-from lessonbook.screening.redact import redact
+from lessonbook.screening.redact import redact, redact_rule_id
 from lessonbook.services.writing.issue_writer import IssueEntry
 
 DESCRIPTION_MAX: Final = 2_000
@@ -74,7 +74,7 @@ def question(issues: Sequence[IssueEntry], candidates: Sequence[PromptLesson], m
             "severity": issue.severity,
             "category": issue.category,
             "file": redact(issue.file)[0],
-            "rule": redact(issue.rule_key)[0],
+            "rule": redact_rule_id(issue.rule_key),
             "text": redact(issue.description)[0][:DESCRIPTION_MAX],
         }
         for number, issue in enumerate(issues, 1)

@@ -1,0 +1,115 @@
+"""Which rule of the catalogue answers to a finding, by what the finding names. Its words are `dedup`'s matter."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from lessonbook.classify import dependencies
+from lessonbook.classify.catalogue import Catalogue, CatalogueRule
+from lessonbook.classify.infrastructure import infrastructure_entry, is_infrastructure_path
+from lessonbook.classify.rule_keys import tool_of
+from lessonbook.classify.rule_likeness import likely_entry
+from lessonbook.classify.tools import kind_of_tool, load_tools, tool_named
+from lessonbook.domain.findings import Finding
+from lessonbook.domain.holds import Holds, holds_for
+
+Ground = Literal["dependency", "rule", "infrastructure", "weakness", "likeness", "broad weakness", ""]
+"""What an attribution stands on, in the order in which grounds are tried."""
+
+_CWE: Final = "CWE"
+_BROAD: Final = frozenset(
+    f"CWE-{number}"
+    for number in (
+        *(16, 17, 18, 19, 20, 21, 74, 116, 118, 119, 185, 189, 199, 200, 227, 228, 254, 255, 264, 265, 269, 274, 275),
+        *(284, 285, 287, 297, 310, 311, 320, 326, 330, 345, 361, 371, 388, 389, 398, 399, 400, 404, 417, 424, 429, 435),
+        *(436, 438, 441, 442, 452, 485, 490, 573, 592, 610, 657, 662, 664, 665, 666, 667, 668, 669, 670, 671, 672, 673),
+        *(675, 682, 684, 691, 693, 696, 697, 703, 704, 705, 706, 707, 710, 732, 754, 755, 758, 778, 799, 829, 834, 840),
+        *(862, 863, 902, 913, 922, 923, 943, 1006, 1035, 1038, 1059, 1061, 1076, 1078, 1164, 1177, 1188, 1228, 1357),
+    )
+)
+"""Weaknesses that hold many kinds of fault (MITRE's pillars, most of its classes, and its categories): what else the
+finding says is more special."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """The catalogue's rule for a finding, and what speaks for it.
+
+    `is_known` is true as well for a rule id for which no lesson is worth serving.
+    """
+
+    rule: CatalogueRule | None = None
+    ground: Ground = ""
+    is_known: bool = False
+
+
+NOTHING: Final = Attribution()
+
+
+def attribute(finding: Finding, keys: Sequence[str], catalogue: Catalogue) -> Attribution:
+    """Return the catalogue's rule that answers to what a finding names.
+
+    A dependency with a known vulnerability comes first, then rule ids, then weaknesses. In findings about
+    infrastructure the words go before the weakness, which there is mostly far too broad.
+
+    Args:
+        finding: the finding, cleaned.
+        keys: its canonical keys, the scanner's own rule first.
+        catalogue: the rules to choose from.
+    """
+    rules = [key for key in keys if tool_of(key) != _CWE]
+    weaknesses = [key for key in keys if tool_of(key) == _CWE]
+    tools = _tools(finding, rules)
+    by_rule = _by_rule(rules, tools, catalogue)
+    if dependencies.is_about_dependency(finding, rules, tools, is_known=by_rule is not None):
+        return Attribution(catalogue.entry(dependencies.ENTRY), "dependency", is_known=True)
+    if by_rule is not None:
+        return Attribution(by_rule, "rule", is_known=True)
+    if any(catalogue.is_without_lesson(key) for key in rules):
+        return Attribution(is_known=True)
+    is_infrastructure = _is_infrastructure(finding, tools)
+    if is_infrastructure and (entry := infrastructure_entry(f"{finding.rule_title} {finding.description}")):
+        return Attribution(catalogue.entry(entry), "infrastructure")
+    narrow = (catalogue.find(key) for key in weaknesses if key not in _BROAD)
+    if not is_infrastructure and (rule := next(filter(None, narrow), None)) is not None:
+        return Attribution(rule, "weakness", is_known=True)
+    if rules and (entry := likely_entry(rules[0], finding.rule_title or finding.description)):
+        rule = catalogue.entry(entry)
+        if rule is not None and holds_for(Holds(rule.languages), [finding.file]):
+            return Attribution(rule, "likeness")
+    return NOTHING
+
+
+def broad_weakness(keys: Sequence[str], catalogue: Catalogue) -> CatalogueRule | None:
+    """Return the catalogue's rule for the first weakness among `keys`, however broad: where nothing else is known."""
+    found = (catalogue.find(key) for key in keys if tool_of(key) == _CWE)
+    return next(filter(None, found), None)
+
+
+def is_coded(finding: Finding, keys: Sequence[str]) -> bool:
+    """Return whether a finding is about code, so that even a broad weakness of its fits."""
+    return not _is_infrastructure(finding, _tools(finding, keys))
+
+
+def _tools(finding: Finding, keys: Sequence[str]) -> tuple[str, ...]:
+    """Return the canonical names of the tools that found something: the readers know some by rule ids only."""
+    named = (*(tool_of(key) for key in keys), tool_named(finding.tool))
+    return tuple(dict.fromkeys(tool for tool in named if tool and tool != _CWE))
+
+
+def _by_rule(rules: Sequence[str], tools: Sequence[str], catalogue: Catalogue) -> CatalogueRule | None:
+    """Return the rule that answers to an id of the tool, to all its ids, or to an equal id of another tool."""
+    for key in rules:
+        if (found := catalogue.find(key)) is not None:
+            return found
+    for tool in tools:
+        if (entry := load_tools()[tool].entry) and (found := catalogue.entry(entry)) is not None:
+            return found
+    for key in rules:
+        if not catalogue.is_without_lesson(key) and (found := catalogue.find_elsewhere(key)) is not None:
+            return found
+    return None
+
+
+def _is_infrastructure(finding: Finding, tools: Sequence[str]) -> bool:
+    return any(kind_of_tool(tool) == "infrastructure" for tool in tools) or is_infrastructure_path(finding.file)
