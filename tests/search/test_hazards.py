@@ -90,4 +90,4 @@ def test_probabilities_are_between_the_threshold_and_one_whatever_the_task(task:
 def test_every_rule_names_tasks_of_its_own() -> None:
     phrases = [phrase for rule in load_catalogue().rules for phrase in rule.tasks]
     assert len(phrases) == len(set(phrases))
-    assert all(len(rule.tasks) >= 3 for rule in load_catalogue().rules)
+    assert all(len(rule.tasks) >= 3 for rule in load_catalogue().rules if rule.common or rule.tasks)

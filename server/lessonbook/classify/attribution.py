@@ -2,21 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from lessonbook.classify import dependencies
 from lessonbook.classify.catalogue import Catalogue, CatalogueRule
 from lessonbook.classify.infrastructure import infrastructure_entry, is_infrastructure_path
 from lessonbook.classify.rule_keys import tool_of
-from lessonbook.classify.rule_likeness import likely_entry
 from lessonbook.classify.tools import kind_of_tool, load_tools, tool_named
 from lessonbook.domain.findings import Finding
 from lessonbook.domain.holds import Holds, holds_for
 
-Ground = Literal["dependency", "rule", "infrastructure", "weakness", "likeness", "broad weakness", ""]
-"""What an attribution stands on, in the order in which grounds are tried."""
-
-_CWE: Final = "CWE"
+_LISTS: Final = frozenset({"CWE", "owasp", "owasp-api", "owasp-llm"})
+"""Published lists of weaknesses, whose entries are keys like a tool's rules."""
 _BROAD: Final = frozenset(
     f"CWE-{number}"
     for number in (
@@ -27,19 +24,18 @@ _BROAD: Final = frozenset(
         *(862, 863, 902, 913, 922, 923, 943, 1006, 1035, 1038, 1059, 1061, 1076, 1078, 1164, 1177, 1188, 1228, 1357),
     )
 )
-"""Weaknesses that hold many kinds of fault (MITRE's pillars, most of its classes, and its categories): what else the
-finding says is more special."""
+"""Weaknesses that hold many kinds of fault (MITRE's pillars, most of its classes and its categories), as OWASP's do:
+what else the finding says is more special."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """The catalogue's rule for a finding, and what speaks for it.
+    """The catalogue's rule for a finding, and whether an id in it is known.
 
-    `is_known` is true as well for a rule id for which no lesson is worth serving.
+    That is so as well for a rule id for which no lesson is worth serving.
     """
 
     rule: CatalogueRule | None = None
-    ground: Ground = ""
     is_known: bool = False
 
 
@@ -57,59 +53,57 @@ def attribute(finding: Finding, keys: Sequence[str], catalogue: Catalogue) -> At
         keys: its canonical keys, the scanner's own rule first.
         catalogue: the rules to choose from.
     """
-    rules = [key for key in keys if tool_of(key) != _CWE]
-    weaknesses = [key for key in keys if tool_of(key) == _CWE]
+    rules = [key for key in keys if tool_of(key) not in _LISTS]
     tools = _tools(finding, rules)
-    by_rule = _by_rule(rules, tools, catalogue)
+    by_rule = _by_rule(rules, tools, finding.file, catalogue)
     if dependencies.is_about_dependency(finding, rules, tools, is_known=by_rule is not None):
-        return Attribution(catalogue.entry(dependencies.ENTRY), "dependency", is_known=True)
+        return Attribution(catalogue.entry(dependencies.ENTRY), is_known=True)
     if by_rule is not None:
-        return Attribution(by_rule, "rule", is_known=True)
+        return Attribution(by_rule, is_known=True)
     if any(catalogue.is_without_lesson(key) for key in rules):
         return Attribution(is_known=True)
-    is_infrastructure = _is_infrastructure(finding, tools)
-    if is_infrastructure and (entry := infrastructure_entry(f"{finding.rule_title} {finding.description}")):
-        return Attribution(catalogue.entry(entry), "infrastructure")
-    narrow = (catalogue.find(key) for key in weaknesses if key not in _BROAD)
-    if not is_infrastructure and (rule := next(filter(None, narrow), None)) is not None:
-        return Attribution(rule, "weakness", is_known=True)
-    if rules and (entry := likely_entry(rules[0], finding.rule_title or finding.description)):
-        rule = catalogue.entry(entry)
-        if rule is not None and holds_for(Holds(rule.languages), [finding.file]):
-            return Attribution(rule, "likeness")
+    is_of_infrastructure_tool = any(kind_of_tool(tool) == "infrastructure" for tool in tools)
+    if is_of_infrastructure_tool or is_infrastructure_path(finding.file):
+        entry = infrastructure_entry(f"{finding.rule_title} {finding.description}")
+        if (rule := catalogue.entry(entry)) is not None:
+            return Attribution(rule)
+    if not is_of_infrastructure_tool and (rule := _by_weakness(keys, catalogue)) is not None:
+        return Attribution(rule, is_known=True)
     return NOTHING
 
 
-def broad_weakness(keys: Sequence[str], catalogue: Catalogue) -> CatalogueRule | None:
-    """Return the catalogue's rule for the first weakness among `keys`, however broad: where nothing else is known."""
-    found = (catalogue.find(key) for key in keys if tool_of(key) == _CWE)
+def broad_weakness(finding: Finding, keys: Sequence[str], catalogue: Catalogue) -> CatalogueRule | None:
+    """Return the catalogue's rule for the first weakness among `keys`, however broad: where nothing else is known.
+
+    None for findings of infrastructure tools: theirs are so broad that the rule would be another subject's.
+    """
+    if any(kind_of_tool(tool) == "infrastructure" for tool in _tools(finding, keys)):
+        return None
+    found = (catalogue.find(key) for key in keys if tool_of(key) in _LISTS)
     return next(filter(None, found), None)
 
 
-def is_coded(finding: Finding, keys: Sequence[str]) -> bool:
-    """Return whether a finding is about code, so that even a broad weakness of its fits."""
-    return not _is_infrastructure(finding, _tools(finding, keys))
+def _by_weakness(keys: Sequence[str], catalogue: Catalogue) -> CatalogueRule | None:
+    narrow = (catalogue.find(key) for key in keys if tool_of(key) == "CWE" and key not in _BROAD)
+    return next(filter(None, narrow), None)
 
 
 def _tools(finding: Finding, keys: Sequence[str]) -> tuple[str, ...]:
     """Return the canonical names of the tools that found something: the readers know some by rule ids only."""
     named = (*(tool_of(key) for key in keys), tool_named(finding.tool))
-    return tuple(dict.fromkeys(tool for tool in named if tool and tool != _CWE))
+    return tuple(dict.fromkeys(tool for tool in named if tool and tool not in _LISTS))
 
 
-def _by_rule(rules: Sequence[str], tools: Sequence[str], catalogue: Catalogue) -> CatalogueRule | None:
+def _by_rule(rules: Sequence[str], tools: Sequence[str], file: str, catalogue: Catalogue) -> CatalogueRule | None:
     """Return the rule that answers to an id of the tool, to all its ids, or to an equal id of another tool."""
     for key in rules:
-        if (found := catalogue.find(key)) is not None:
+        if (found := catalogue.find(key)) is not None and holds_for(Holds(found.languages), [file]):
             return found
     for tool in tools:
         if (entry := load_tools()[tool].entry) and (found := catalogue.entry(entry)) is not None:
             return found
     for key in rules:
-        if not catalogue.is_without_lesson(key) and (found := catalogue.find_elsewhere(key)) is not None:
+        found = None if catalogue.is_without_lesson(key) else catalogue.find_elsewhere(key)
+        if found is not None and holds_for(Holds(found.languages), [file]):
             return found
     return None
-
-
-def _is_infrastructure(finding: Finding, tools: Sequence[str]) -> bool:
-    return any(kind_of_tool(tool) == "infrastructure" for tool in tools) or is_infrastructure_path(finding.file)

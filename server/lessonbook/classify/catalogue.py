@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, cast, get_args
 
 from lessonbook.classify.rule_keys import spelled, twin_of
-from lessonbook.classify.tool_rules import NO_LESSON, elsewhere, entries_of
+from lessonbook.classify.tool_rules import NO_LESSON, elsewhere, entries_of, id_of_today
 from lessonbook.classify.tools import load_tools
 from lessonbook.domain.documents import texts_in
 from lessonbook.domain.errors import ConfigError
@@ -89,8 +89,10 @@ class Catalogue:
         for spelling in filter(None, (canonical, twin_of(canonical))):
             if (found := self._by_key.get(spelling.casefold())) is not None:
                 return found
-            tool, _, rule_id = spelling.partition(":")
-            if (entry := entries_of(tool).get(rule_id.casefold())) and (found := self.entry(entry)) is not None:
+            tool, _, rule_id = spelling.casefold().partition(":")
+            entries = entries_of(tool)
+            entry = entries.get(rule_id) or entries.get(rule_id.rpartition(".")[0], "")  # of `Sniff.Code` the sniff
+            if (found := self.entry(entry)) is not None:
                 return found
         return None
 
@@ -113,9 +115,11 @@ class Catalogue:
         return self._by_text.get(text) or (self.find(rule_key) if rule_key else None)
 
     def canonical(self, text: str) -> str:
-        """Return `text` as this catalogue spells keys; an unknown id comes back stripped."""
+        """Return `text` as this catalogue spells keys, under its name of today; an unknown id is stripped."""
         by_form = spelled(text)
-        return self._bare.get(by_form.casefold(), by_form)
+        key = self._bare.get(by_form.casefold(), by_form)
+        tool, colon, rule_id = key.partition(":")
+        return key if key.casefold() in self._by_key or not colon else f"{tool}:{id_of_today(tool, rule_id)}"
 
 
 def canonical_key(text: str) -> str:

@@ -6,10 +6,12 @@ from functools import cache
 from importlib import resources
 from typing import Final
 
+from lessonbook.classify.tool_rules import NO_LESSON
 from lessonbook.domain.errors import ConfigError
-from lessonbook.search.tokenizer import stem
 
-_WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[A-Z][a-z])")
+_POSSESSIVE = re.compile(r"(?<=\w)['\u2019](?=[st]\b)")
+_BETWEEN_WORDS = re.compile(r"[^a-z0-9]+")
 _READ_MAX: Final = 400
 _COLUMNS: Final = 2
 _PATH = re.compile(
@@ -29,31 +31,44 @@ def is_infrastructure_path(path: str) -> bool:
 def infrastructure_entry(text: str) -> str:
     """Return the id of the catalogue's entry that the title of an infrastructure check speaks of; else nothing.
 
-    The first line of `data/infrastructure_words.tsv` whose words the text all has decides.
+    The first line of `data/infrastructure_words.tsv` that fits decides.
     """
-    words = frozenset(_words(text[:_READ_MAX]))
-    return next((entry for entry, wanted in _patterns() if all(words & each for each in wanted)), "")
+    words = _spaced(text[:_READ_MAX])
+    entry = next(
+        (entry for entry, wanted in _patterns() if all(any(one in words for one in each) for each in wanted)), ""
+    )
+    return "" if entry == NO_LESSON else entry
 
 
-def _words(text: str) -> Iterator[str]:
-    return (stem(word.lower()) for word in _WORD.findall(text))
+def _spaced(text: str) -> str:
+    """Return the words of a text in lower case, with a blank before and after each."""
+    apart = _HUMP.sub(" ", text) if " " not in text.strip() else text
+    return f" {_BETWEEN_WORDS.sub(' ', _POSSESSIVE.sub('', apart).lower()).strip()} "
 
 
 @cache
-def _patterns() -> tuple[tuple[str, tuple[frozenset[str], ...]], ...]:
-    """Return entries with the sets of words of which a text has one each.
+def _patterns() -> tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]:
+    """Return entries with the words that a title needs: of each inner list one, as it stands between blanks.
 
     Raises:
         ConfigError: a line has not two columns.
     """
     file = resources.files("lessonbook") / "data" / "infrastructure_words.tsv"
-    found: list[tuple[str, tuple[frozenset[str], ...]]] = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line or line.startswith("#"):
-            continue
-        columns = line.split("\t")
-        if len(columns) != _COLUMNS:
-            raise ConfigError(f"{file.name}: line {number} has {len(columns)} columns instead of {_COLUMNS}")
-        wanted = tuple(frozenset(_words(each)) for each in columns[1].split())
-        found.append((columns[0], wanted))
-    return tuple(found)
+    return tuple(_pattern(file.name, *numbered) for numbered in _lines(file.read_text(encoding="utf-8")))
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    return ((number, line) for number, line in enumerate(text.splitlines(), start=1) if line and line[0] != "#")
+
+
+def _pattern(file: str, number: int, line: str) -> tuple[str, tuple[tuple[str, ...], ...]]:
+    columns = line.split("\t")
+    if len(columns) != _COLUMNS:
+        raise ConfigError(f"{file}: line {number} has {len(columns)} columns instead of {_COLUMNS}")
+    return columns[0], tuple(tuple(map(_bounded, each.split("|"))) for each in columns[1].split())
+
+
+def _bounded(word: str) -> str:
+    """Return a word as it is looked for: whole, or its beginning where it ends with `*`."""
+    spaced = word.rstrip("*").replace("_", " ")
+    return f" {spaced}" if word.endswith("*") else f" {spaced} "

@@ -38,6 +38,11 @@ def entries_of(tool: str) -> Mapping[str, str]:
     return _entries(tool) if tool in _files() else {}
 
 
+def id_of_today(tool: str, rule_id: str) -> str:
+    """Return the id that a rule has since its tool renamed it; other ids as they are."""
+    return _renamed().get((tool, rule_id.casefold()), rule_id)
+
+
 def all_tool_rules() -> Iterator[ToolRule]:
     """Yield the rules of all tools. See `entries_of`."""
     for tool, file in _files().items():
@@ -59,6 +64,13 @@ def _entries(tool: str) -> Mapping[str, str]:
 
 
 @cache
+def _renamed() -> Mapping[tuple[str, str], str]:
+    """Return today's ids by tool and older id, in lower case."""
+    file = resources.files("lessonbook") / "data" / "renamed_rules.tsv"
+    return {(tool, old.casefold()): new for tool, old, new in _rows(file)}
+
+
+@cache
 def _files() -> Mapping[str, Traversable]:
     folder = resources.files("lessonbook") / "data" / "rules"
     names = sorted(file.name for file in folder.iterdir() if file.name.endswith(_ENDING))
@@ -66,10 +78,14 @@ def _files() -> Mapping[str, Traversable]:
 
 
 def _rules(tool: str, file: Traversable) -> Iterator[ToolRule]:
+    return (ToolRule(tool, rule_id, entry, finds) for rule_id, entry, finds in _rows(file))
+
+
+def _rows(file: Traversable) -> Iterator[tuple[str, str, str]]:
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
         if not line or line.startswith("#"):
             continue
         columns = line.split("\t")
         if len(columns) != _COLUMNS:
-            raise ConfigError(f"rules/{file.name}: line {number} has {len(columns)} columns instead of {_COLUMNS}")
-        yield ToolRule(tool, *columns)
+            raise ConfigError(f"{file.name}: line {number} has {len(columns)} columns instead of {_COLUMNS}")
+        yield columns[0], columns[1], columns[2]

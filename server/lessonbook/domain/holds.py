@@ -56,6 +56,9 @@ _OF_ENDING: Final[Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(("cs", "cshtml", "razor"), ("csharp", "dotnet", "entityframework")),
     **dict.fromkeys(("php", "phtml"), ("php", "laravel", "symfony", "wordpress")),
     **dict.fromkeys(("rb", "erb", "rake"), ("ruby", "rails")),
+    "sol": ("solidity",),
+    "proto": ("protobuf",),
+    "cls": ("apex",),
     "dart": ("dart", "flutter"),
     **dict.fromkeys(("ex", "exs"), ("elixir",)),
     "sql": ("sql", "postgresql", "mysql", "sqlite", "sqlserver", "django", "rails", "laravel", "dbt"),
@@ -64,7 +67,8 @@ _OF_ENDING: Final[Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(("sh", "bash", "zsh"), ("shell",)),
     **dict.fromkeys(("tf", "tfvars", "hcl"), ("terraform", "aws")),
     **dict.fromkeys(
-        ("yaml", "yml", "tpl"), ("kubernetes", "github-actions", "gitlab-ci", "ansible", "docker", "dockerfile")
+        ("yaml", "yml", "tpl"),
+        ("kubernetes", "github-actions", "gitlab-ci", "ansible", "docker", "dockerfile", "terraform"),
     ),
     "dockerfile": ("dockerfile", "docker"),
 }

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from lessonbook.classify.attribution import attribute, broad_weakness, is_coded
+from lessonbook.classify.attribution import attribute, broad_weakness
 from lessonbook.classify.catalogue import Catalogue, CatalogueRule, canonical_key
 from lessonbook.classify.catalogue_offer import offer_of_rule, rule_worded
 from lessonbook.classify.rule_keys import tool_of
@@ -107,8 +107,8 @@ def prepare(
         finding = replace(finding, lesson="", why="")  # curated words come from the catalogue, never from a report
     described = None if found.is_known or found.rule else _described(finding, catalogue)
     rule = found.rule
-    if rule is None and described is None and not found.is_known and is_coded(finding, names):
-        rule = broad_weakness(names, catalogue)
+    if rule is None and described is None and not found.is_known:
+        rule = broad_weakness(finding, names, catalogue)
     known = rule or (described.rule if described else None)
     suggested = known.severity if known else severity_of(description)
     severity = finding.severity or suggested
