@@ -39,7 +39,8 @@ class CatalogueRule:
     """One curated lesson and the rule ids it answers to; empty `languages` means any language.
 
     `tasks` are kinds of work that raise its issue, as developers ask for them: the lesson is found by them before any
-    issue was reported. `common`, from 0 to 3, is how often a reviewer would name the rule first for such a task.
+    issue was reported. Without them it is served only once its issue came. `common`, from 0 to 3, is how often a
+    reviewer would name the rule first for such a task.
     """
 
     id: str

@@ -69,9 +69,12 @@ async def work_on(
 
 
 def rule_of(settings: Settings, lesson: Lesson) -> str:
-    """Return the id of the catalogue's rule that a lesson is of; empty if none, or if it says nothing of tasks."""
+    """Return the id of the catalogue's rule that a lesson is of; empty if none.
+
+    Rules of a catalogue of one's own that name no tasks do not count: the words of their lessons decide.
+    """
     rule = load_catalogue(settings.data.catalogue).rule_of_lesson(lesson.lesson_text, lesson.rule_key)
-    return rule.id if rule and rule.tasks else ""
+    return rule.id if rule and (rule.tasks or rule.trust == "curated") else ""
 
 
 def _stored_secret(connection: Connection) -> str | None:

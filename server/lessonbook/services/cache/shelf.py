@@ -239,7 +239,8 @@ class Shelf:
     ) -> dict[str, RankedLesson]:
         """Return how probably the task raises the issue of each lesson, by lesson id; those of at least `least`.
 
-        A lesson of the catalogue is as likely as its rule is for such tasks, another as its words say. Where its issue
+        A lesson of the catalogue is as likely as its rule is for such tasks, another as its words say; so is one whose
+        issue came, if the catalogue expects nothing. Where its issue
         came in this project in code of the task's languages, that counts if it makes the lesson likelier.
         """
         relevances = self._relevances(reading, similar)
@@ -264,7 +265,7 @@ class Shelf:
                     value = recurring(likely.considered.get(rule, 0.0), lesson.issue_count)
                 if owner in totals:
                     value *= unseen(totals[owner] - count)
-            if not rule or (not value and relevance >= SURE):
+            if not rule or (not value and (relevance >= SURE or lesson.issue_count)):
                 value, by = (likely_by_words(relevance) if relevance else 0.0), "words"
                 value = max(value, THRESHOLD) if lesson_id in named else value
             if count and (here := likely.need * likely_by_history(count, totals[owner], relevance)) > value:
