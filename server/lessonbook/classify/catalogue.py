@@ -120,7 +120,9 @@ class Catalogue:
         by_form = spelled(text)
         key = self._bare.get(by_form.casefold(), by_form)
         tool, colon, rule_id = key.partition(":")
-        return key if key.casefold() in self._by_key or not colon else f"{tool}:{id_of_today(tool, rule_id)}"
+        if not colon or key.casefold() in self._by_key or rule_id.casefold() in entries_of(tool):
+            return key
+        return f"{tool}:{id_of_today(tool, rule_id)}"
 
 
 def canonical_key(text: str) -> str:
