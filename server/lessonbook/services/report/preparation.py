@@ -136,7 +136,7 @@ def prepare(
         offer=offer,
         refusal=refusal,
         is_named=rule is not None,
-        owns_rule=by_person or rule is not None or (offer is not None and offer.trust == "scanner"),
+        owns_rule=rule is not None or _speaks_for_rule(offer, by_person=by_person and bool(finding.lesson)),
         described=described,
         subjects=subjects_of(description),
     )
@@ -192,6 +192,11 @@ def _advice_of(finding: Finding, rule_key: str, severity: Severity, category: Ca
     trust: Trust = "scanner" if tool_of(rule_key) in load_tools() else "offered"
     why = "" if screen_why(metadata.why).reasons else metadata.why
     return screened_offer(metadata.text, why, severity, category, trust, rule_key)[0]
+
+
+def _speaks_for_rule(offer: Offer | None, *, by_person: bool) -> bool:
+    """Return whether a lesson that the catalogue does not name for a rule may answer to all its findings."""
+    return offer is not None and (offer.trust == "scanner" or (by_person and offer.trust == "offered"))
 
 
 def _is_message(advice: str, finding: Finding) -> bool:
