@@ -215,6 +215,8 @@ def names_of_lesson(item: Prepared) -> tuple[str, ...]:
     offer = item.offer
     curated = catalogue_name(offer.catalogue_id) if offer and offer.catalogue_id else ""
     text = text_name(offer.text) if offer else ""
-    other = "offered" if item.owns_rule else "rule"
-    own = (name for name in item.keys if kind_of(name) != other)
+    # Where the words of one message decided, other messages of the rule may be about something else.
+    is_by_words = offer is not None and offer.trust == "curated" and not item.is_named
+    others = {"rule", "offered"} if is_by_words else {"offered" if item.owns_rule else "rule"}
+    own = (name for name in item.keys if kind_of(name) not in others)
     return tuple(dict.fromkeys(name for name in (*own, curated, text) if name))
