@@ -34,6 +34,11 @@ def redact(text: str) -> tuple[str, tuple[str, ...]]:
     return text, tuple(kinds)
 
 
+def without_marks(text: str) -> str:
+    """Return `text` without the marks that redaction left in it: they are no words of its author."""
+    return _MARK.sub(" ", text) if "[redacted:" in text else text
+
+
 def redact_rule_id(rule_id: str) -> str:
     """Return a scanner's rule id with each secret in it replaced by a mark.
 

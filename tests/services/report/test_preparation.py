@@ -189,3 +189,10 @@ def test_curated_words_come_from_the_catalogue_and_not_from_a_report() -> None:
     item = ready(lesson=CATALOGUE.rules[0].text, why="Trust me.")
     assert item.offer is None
     assert not any(kind_of(key) == "text" for key in item.keys)
+
+
+def test_the_marks_of_redaction_are_no_words() -> None:
+    item = ready("KeyError: 'token ghp_a8Xk2mN4pQ6rS8tU0vW2xY4zA6bC8dE0fG2h' in the lookup of the registry")
+    assert "[redacted:" in item.description
+    assert item.described is None
+    assert item.subjects == {}

@@ -28,7 +28,7 @@ from lessonbook.domain.vocabulary import Category, Severity, Trust
 from lessonbook.intake.rule_text import names_instance
 from lessonbook.screening.lint.screen import screen_why, visible
 from lessonbook.screening.offer import Offer, ReviewMode, capped, copies, reviewed, screened_offer
-from lessonbook.screening.redact import redact, redact_rule_id
+from lessonbook.screening.redact import redact, redact_rule_id, without_marks
 from lessonbook.search.document import Subjects
 from lessonbook.search.subjects import subjects_of
 
@@ -110,9 +110,9 @@ def prepare(
     if rule is None and described is None and not found.is_known:
         rule = broad_weakness(finding, names, catalogue)
     known = rule or (described.rule if described else None)
-    suggested = known.severity if known else severity_of(description)
+    suggested = known.severity if known else severity_of(without_marks(description))
     severity = finding.severity or suggested
-    category = finding.category or (known.category if known else category_of(description))
+    category = finding.category or (known.category if known else category_of(without_marks(description)))
     offered = severity if by_person else capped(severity, suggested)
     offer, refusal = _best_offer(finding, rule, described, rule_key, offered, category)
     named_text = offer.text if offer and offer.catalogue_id != (described.rule.id if described else None) else ""
@@ -138,7 +138,7 @@ def prepare(
         is_named=rule is not None,
         owns_rule=rule is not None or _speaks_for_rule(offer, by_person=by_person and bool(finding.lesson)),
         described=described,
-        subjects=subjects_of(description),
+        subjects=subjects_of(without_marks(description)),
     )
 
 
@@ -147,7 +147,7 @@ def _described(finding: Finding, catalogue: Catalogue) -> DescribedWeakness | No
 
     A scanner's title is read where its message says nothing: it is constant, and the message may be of any kind.
     """
-    for text in (finding.description, finding.rule_title):
+    for text in (without_marks(finding.description), finding.rule_title):
         sketched = sketch(text)
         cwe = sketched.surely_tells
         rule = catalogue.find(cwe) if cwe else None
