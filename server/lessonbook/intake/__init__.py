@@ -2,14 +2,15 @@
 
 import codecs
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import FileKind, Reading, ReportKind
-from lessonbook.intake import other_formats
-from lessonbook.intake.json_events import Events, first_names, open_json
-from lessonbook.intake.json_values import items, members, skip
+from lessonbook.intake import formats, other_formats
+from lessonbook.intake.formats.outline import names_in, outlines
+from lessonbook.intake.json_events import EndOfHead, first_names, head_events, open_json
+from lessonbook.intake.json_values import items, skip
 from lessonbook.intake.junit import open_junit
 from lessonbook.intake.plain_text import open_text
 from lessonbook.intake.pytest_json import is_report_log, open_pytest
@@ -26,9 +27,10 @@ READERS: Final[dict[FileKind, Callable[[ReportFile], Reading]]] = {
     "bandit": open_bandit,
     "review": open_review,
     "text": open_text,
+    **formats.READERS,
 }
 """The reader of each kind of file."""
-_ADVICE: Final = f"say what it is ({', '.join(READERS)}), or give a file of one of these kinds"
+_ADVICE: Final = f"say which format it is, or give a file of another. Read are {other_formats.READ}"
 _XML = re.compile(r"<(?:\?xml|!doctype|(?:[a-z]\w{0,30}:)?testsuites?\b)", re.IGNORECASE)
 _JSON_LIST = re.compile(r"\[\s*[{\"]")
 """The beginning of a list of objects or texts, not of a text in brackets."""
@@ -48,7 +50,6 @@ MEMBER_SETS: Final[tuple[tuple[frozenset[str], FileKind], ...]] = (
     (frozenset({"tests"}), "pytest"),
 )
 """Members of the object at a file's top that together show its kind, unless it is of another known format."""
-_NAMES_MAX: Final = 1_000
 ITEM_MEMBERS: Final[tuple[tuple[frozenset[str], FileKind], ...]] = (
     (frozenset({"code", "filename", "location"}), "ruff"),
     (frozenset({"body", "path"}), "review"),
@@ -128,30 +129,49 @@ def _is_report(opening: str) -> bool:
     """Return whether JSON is a report of a known format, as far as its beginning shows."""
     names = first_names(opening.encode("utf-8", "replace"))
     if opening.startswith("["):
-        return any(wanted <= names for wanted, _ in ITEM_MEMBERS) or bool(other_formats.of_item(names))
+        is_known = any(wanted <= names for wanted, _ in ITEM_MEMBERS)
+        return is_known or bool(other_formats.of_item(names) or formats.kind_of(names))
     sets = ({"runs", "version"}, {"exitcode", "tests"}, *(wanted for wanted, kind in MEMBER_SETS if kind == "bandit"))
-    return any(wanted <= names for wanted in sets) or bool(other_formats.of_object(names))
+    return any(wanted <= names for wanted in sets) or bool(other_formats.of_object(names) or formats.kind_of(names))
 
 
 def _kind_of_object(file: ReportFile, head: bytes) -> FileKind:
     if is_report_log(head):
         return "pytest"
+    if kind := _kind_of_stream(head):
+        return kind
     line = first_names(head.lstrip().partition(b"\n")[0])
     if other := other_formats.of_item(line):  # an object a line
         raise InvalidInput(f"{file.place} {other}")
     names: set[str] = set()
     with open_json(file, _ADVICE).events() as events:
         next(events)
-        for name in _names(events):
+        for name in names_in(events):
             if name in MEMBERS:
                 return MEMBERS[name]
             names.add(name)
+    if kind := formats.kind_of(names):
+        return kind
     if other := other_formats.of_object(names):
         raise InvalidInput(f"{file.place} {other}")
     for wanted, kind in MEMBER_SETS:
         if wanted <= names:
             return kind
     raise InvalidInput(f"{file.place} is a JSON object that no reader takes; {_ADVICE}")
+
+
+def _kind_of_stream(head: bytes) -> FileKind | None:
+    """Return the kind of a file with several documents behind each other, by those that begin it, or None."""
+    found: list[set[str]] = []
+    is_cut = False
+    try:
+        found.extend(outlines(head_events(head)))
+    except EndOfHead:
+        is_cut = True
+    for names in found if len(found) + is_cut > 1 else []:
+        if kind := formats.kind_of(names):
+            return kind
+    return None
 
 
 def _kind_of_list(file: ReportFile, *, is_surely_json: bool) -> FileKind:
@@ -169,20 +189,14 @@ def _kind_of_list(file: ReportFile, *, is_surely_json: bool) -> FileKind:
             if event[0] != "start_map":
                 skip(events, event)
                 continue
-            names = set(_names(events))
+            names = set(names_in(events))
             for wanted, kind in ITEM_MEMBERS:
                 if wanted <= names:
                     return kind
+            if kind := formats.kind_of(names):
+                return kind
             if other := other_formats.of_item(names):
                 raise InvalidInput(f"{file.place} {other}")
     if is_empty:
         return "ruff"  # which found nothing
     raise InvalidInput(f"{file.place} is a JSON list that no reader takes; {_ADVICE}")
-
-
-def _names(events: Events) -> Iterator[str]:
-    """Yield the members of an object, the first `_NAMES_MAX` of them and those of `MEMBERS`; it is read to its end."""
-    for number, (name, event) in enumerate(members(events)):
-        if number < _NAMES_MAX or name in MEMBERS:
-            yield name
-        skip(events, event)

@@ -117,7 +117,12 @@ class RuleBook:
             score=score,
             is_security=bool(cwes) or score is not None or tagged_security(properties),
             messages=object_of(descriptor.get("messageStrings")),
-            metadata=_metadata(texts, keys=unique([canonical_rule_id(self.tool, rule_id), *cwes])),
+            metadata=metadata_of(
+                help_text=texts[0],
+                short=texts[1],
+                full=texts[2],
+                keys=unique([canonical_rule_id(self.tool, rule_id), *cwes]),
+            ),
         )
 
     def _cwe_of(self, reference: dict[str, object]) -> str:
@@ -213,8 +218,9 @@ def _place_named(reference: dict[str, object], places: dict[tuple[str, str], int
     return next((place for place in found if place is not None), None)
 
 
-def _metadata(texts: list[str], *, keys: tuple[str, ...]) -> RuleMetadata | None:
-    words = choose_words(help_text=texts[0], short=texts[1], full=texts[2])
+def metadata_of(*, help_text: str, short: str, full: str, keys: tuple[str, ...]) -> RuleMetadata | None:
+    """Return what a scanner says of a rule with the names `keys`, or None where it says nothing that can be stored."""
+    words = choose_words(help_text=help_text, short=short, full=full)
     if not words.text:
         return None
     try:
