@@ -467,7 +467,7 @@ class TestRefusals:
             (b'"secret"', "not a SARIF object"),
             (b"{}", "has no list of `runs`"),
             (b'{"runs": {}, "version": "2.1.0"}', "has no list of `runs`"),
-            (b'{"runs": [], "version": "2.0.0"}', "is not SARIF 2.1.0"),
+            (b'{"runs": [], "version": "2.0.0"}', "is SARIF 2.0.0, which is not read"),
             (b'{"runs": []}', "is not SARIF 2.1.0"),
             (b"[" * 200_000, "is nested more than 200 deep"),
             (b'{"a":' * 200_000, "is nested more than 200 deep"),

@@ -29,7 +29,10 @@ SECURITY_SEVERITY: Final = "security-severity"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What results need of one rule of a scanner. `level` is empty where the rule sets none."""
+    """What results need of one rule of a scanner.
+
+    `level` is empty where the rule sets none. `words` stand for the message of a result that has none.
+    """
 
     id: str
     cwes: tuple[str, ...] = ()
@@ -37,6 +40,7 @@ class Rule:
     score: float | None = None
     is_security: bool = False
     messages: dict[str, object] = field(default_factory=dict[str, object])
+    words: str = ""
     metadata: RuleMetadata | None = None
 
 
@@ -117,6 +121,7 @@ class RuleBook:
             score=score,
             is_security=bool(cwes) or score is not None or tagged_security(properties),
             messages=object_of(descriptor.get("messageStrings")),
+            words=next(filter(None, (texts[1], texts[2], texts[0])), ""),
             metadata=metadata_of(
                 help_text=texts[0],
                 short=texts[1],
