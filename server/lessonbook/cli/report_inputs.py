@@ -29,7 +29,6 @@ _REPORT_NAMES: Final = (".sarif", ".json", ".jsonl", ".ndjson", ".xml", ".trx", 
 """How the names of files end that are looked at in folders."""
 _NEVER_SEARCHED: Final = frozenset({"node_modules", "venv", "site-packages", "__pycache__"})
 _WILDCARD = re.compile(r"[*?\[]")
-_LIKE_A_PATH = re.compile(r"\S*(?:/\S*|\.(?:sarif|jsonl?|ndjson|xml|trx|tap|txt|log|gz|zip))", re.IGNORECASE)
 _TOLD_MAX: Final = 20
 
 
@@ -105,12 +104,16 @@ def choose(
 
 def _is_place(word: str) -> bool:
     """Return whether an argument names files, not an issue in words."""
-    if word == _STDIN or _LIKE_A_PATH.fullmatch(word):
+    if word == _STDIN or _is_like_a_path(word):
         return True
     try:
         return Path(word).exists() or bool(_WILDCARD.search(word) and glob.glob(word, recursive=True))  # noqa: PTH207
     except (OSError, ValueError):  # too long for a name, or holds a NUL
         return False
+
+
+def _is_like_a_path(word: str) -> bool:
+    return len(word.split()) == 1 and ("/" in word or word.lower().endswith((*_REPORT_NAMES, ".txt", ".log")))
 
 
 def _files_of(kind: ReportKind, path: str) -> Iterator[Reported]:

@@ -182,7 +182,7 @@ def _kind_of_object(file: ReportFile, head: bytes) -> FileKind:
 
 
 def _kind_of_stream(head: bytes) -> FileKind | None:
-    """Return the kind of a file with several documents behind each other, by those that begin it, or None."""
+    """Return the kind of a file with several top objects behind each other, by those that begin it, or None."""
     found: list[set[str]] = []
     is_cut = False
     try:

@@ -49,7 +49,7 @@ READERS: Final[dict[FileKind, Callable[[ReportFile], Reading]]] = {
 
 
 def kind_of(names: set[str]) -> FileKind | None:
-    """Return the kind of a file by the members of one of its documents (see `outline`), or None."""
+    """Return the kind of a file by the members of one of its top objects (see `outline`), or None."""
     if is_govulncheck(names):
         return "govulncheck"
     for one in FORMATS:

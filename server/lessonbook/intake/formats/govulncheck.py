@@ -10,7 +10,7 @@ from lessonbook.domain.findings import Finding, Outcome, Reading, Refused
 from lessonbook.domain.vocabulary import Severity
 from lessonbook.intake.formats.fields import RecordFields, vulnerability
 from lessonbook.intake.formats.json_format import shape_of
-from lessonbook.intake.formats.outline import documents
+from lessonbook.intake.formats.outline import top_objects
 from lessonbook.intake.json_events import Events, JsonFile, open_json
 from lessonbook.intake.json_records import RECORD_MAX
 from lessonbook.intake.json_values import Allowance, build, members, skip
@@ -41,7 +41,7 @@ class _GoAdvisories:
 
 
 def is_govulncheck(names: set[str]) -> bool:
-    """Return whether a document with the members `names` is a message of govulncheck."""
+    """Return whether a top object with the members `names` is a message of govulncheck."""
     return "config.protocol_version" in names or {"finding.osv", "finding.trace"} <= names or "osv.affected" in names
 
 
@@ -95,7 +95,7 @@ def _outcomes(file: JsonFile, known: _GoAdvisories) -> Generator[Outcome]:
 
 def _messages(events: Events) -> Generator[tuple[str, RecordFields, str]]:
     """Yield the messages that describe advisories (`osv`) or findings, as far as they are read."""
-    for event, place in documents(events):
+    for event, place in top_objects(events):
         if event[0] != "start_map":
             skip(events, event)
             continue

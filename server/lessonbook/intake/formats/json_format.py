@@ -1,7 +1,7 @@
 """A JSON format as data: how its files are known, where their records stand, which members of a record are read.
 
-A file is a row of documents: one object, the objects of a list, or several of either behind each other (JSON lines).
-Paths lead from a document to a value: `Results.*.Target`, where `*` is any item of a list or any member of an object.
+A file is a row of top objects: one object, the objects of a list, or several of either behind each other (JSON lines).
+Paths lead from a top object to a value: `Results.*.Target`, where `*` is any item of a list or any member of an object.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -13,7 +13,7 @@ from lessonbook.domain.documents import Unreadable, is_object, list_of, text_of
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import FileKind, Finding, Outcome, Reading, Refused
 from lessonbook.intake.formats.fields import RecordFields
-from lessonbook.intake.formats.outline import documents, outlines
+from lessonbook.intake.formats.outline import outlines, top_objects
 from lessonbook.intake.json_events import OPENING, Event, Events, JsonFile, open_json
 from lessonbook.intake.json_records import RECORD_MAX, TOO_LARGE
 from lessonbook.intake.json_values import Allowance, Shape, build, items, members, skip
@@ -31,7 +31,7 @@ Read = Callable[[RecordFields, RecordFields], Finding | None]
 class Records:
     """One kind of record.
 
-    `at` is the path at which they stand; empty: documents are records. `wants` are the paths of a record that `read`
+    `at` is the path at which they stand; empty: top objects are records. `wants` are the paths of a record that `read`
     uses.
     """
 
@@ -57,11 +57,11 @@ class JsonFormat:
     around: tuple[str, ...] = ()
 
     def is_known(self, names: set[str]) -> bool:
-        """Return whether a document with the members `names` (see `outline`) is of this format."""
+        """Return whether a top object with the members `names` (see `outline`) is of this format."""
         return any(sign.is_in(names) for sign in self._signs)
 
     def may_be(self, names: set[str]) -> bool:
-        """Return whether a document has nothing but the lists of this format: of a scanner that found nothing."""
+        """Return whether a top object has nothing but the lists of this format: of a scanner that found nothing."""
         return bool(names) and names <= {records.at.partition(".")[0] for records in self.records}
 
     @cached_property
@@ -70,7 +70,7 @@ class JsonFormat:
 
     @cached_property
     def root(self) -> "Node":
-        """The tree of all paths, from a document."""
+        """The tree of all paths, from a top object."""
         root = Node()
         for records in self.records:
             node = root
@@ -110,7 +110,7 @@ class _Leaf:
 
 @dataclass(slots=True)
 class Node:
-    """A place in documents: what is below it, its records, and the members of it that are read for records below."""
+    """A place in top objects: what is below it, its records, and the members of it that are read for records below."""
 
     children: dict[str, "Node"] = field(default_factory=dict[str, "Node"])
     leaf: _Leaf | None = None
@@ -138,8 +138,8 @@ def open_format(file: ReportFile, formats: Iterable[JsonFormat]) -> Reading:
         raise InvalidInput(f"{file.place} is not {variants[0].name}; {variants[0].advice}")
     survey = _Survey()
     with opened.events() as events:
-        for document, place in documents(events):
-            for event, _, _ in survey.records_of(events, document, variant.root, place):
+        for opening, place in top_objects(events):
+            for event, _, _ in survey.records_of(events, opening, variant.root, place):
                 skip(events, event)
                 survey.count += 1
     return Reading(variant.kind, survey.count, _outcomes(opened, variant, survey.late), variant.name)
@@ -158,8 +158,8 @@ def _variant(file: JsonFile, variants: tuple[JsonFormat, ...]) -> JsonFormat | N
 def _outcomes(file: JsonFile, variant: JsonFormat, late: dict[int, dict[str, object]]) -> Generator[Outcome]:
     with file.events() as events:
         walk = _Walk(late)
-        for document, place in documents(events):
-            for event, leaf, at in walk.records_of(events, document, variant.root, place):
+        for opening, place in top_objects(events):
+            for event, leaf, at in walk.records_of(events, opening, variant.root, place):
                 yield _outcome(events, event, leaf, at)
 
 
@@ -190,14 +190,14 @@ _Record = tuple[Event, _Leaf, _At]
 
 
 class _Walk:
-    """Walks documents in order, and knows what stands behind the records that need it."""
+    """Walks top objects in order, and knows what stands behind the records that need it."""
 
     def __init__(self, late: dict[int, dict[str, object]]) -> None:
         self.late = late
         self._objects = 0
 
     def records_of(self, events: Events, event: Event, root: Node, place: str) -> Iterator[_Record]:
-        """Yield the first event of each record in a document; the caller reads past it."""
+        """Yield the first event of each record in a top object; the caller reads past it."""
         return self._below(events, event, _At(root, {}, place))
 
     def _below(self, events: Events, event: Event, at: _At) -> Iterator[_Record]:

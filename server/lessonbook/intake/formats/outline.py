@@ -1,4 +1,4 @@
-"""The documents of a JSON file, and which members they have: by these a format is known."""
+"""The top objects of a JSON file, and which members they have: by these a format is known."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -11,32 +11,32 @@ _NAMES_MAX: Final = 1_000
 _ITEMS_MAX: Final = 20
 
 
-def documents(events: Events) -> Iterator[tuple[Event, str]]:
+def top_objects(events: Events) -> Iterator[tuple[Event, str]]:
     """Yield the first event of each object at the top, or in lists at the top, and its place; the caller reads past it.
 
     What is neither is yielded as well where it stands in a list, as a record that cannot be read.
     """
     for number, event in enumerate(events):
         if event[0] == "start_array":
-            yield from _documents_in(events, f"documents[{number}]" if number else "")
+            yield from _top_objects_in(events, f"values[{number}]" if number else "")
         else:
-            yield event, f"documents[{number}]" if number else ""
+            yield event, f"values[{number}]" if number else ""
 
 
-def _documents_in(events: Events, place: str) -> Iterator[tuple[Event, str]]:
+def _top_objects_in(events: Events, place: str) -> Iterator[tuple[Event, str]]:
     for number, item in enumerate(items(events)):
         if item[0] == "start_array":
-            yield from _documents_in(events, f"{place}[{number}]")
+            yield from _top_objects_in(events, f"{place}[{number}]")
         else:
             yield item, f"{place}[{number}]"
 
 
 def outlines(events: Events) -> Iterator[set[str]]:
-    """Yield the members of each document: `a`, `a.b` and `a.b.c`, whether lists stand between them or not.
+    """Yield the members of each top object: `a`, `a.b` and `a.b.c`, whether lists stand between them or not.
 
     A set is filled when the next one is asked for, or the stream ends; in a stream that breaks off it has what came.
     """
-    for event, _ in documents(events):
+    for event, _ in top_objects(events):
         if event[0] == "start_map":
             names: set[str] = set()
             yield from _outline(events, names)
