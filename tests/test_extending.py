@@ -1,5 +1,6 @@
 """What docs/extending.md says can be added is added here, without touching the package."""
 
+import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -18,7 +19,9 @@ from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.mcp_server import build_server
 from lessonbook.edges.operations import OPERATIONS, Operation
 from lessonbook.edges.transport.http import build_app
-from lessonbook.intake import MEMBERS, READERS
+from lessonbook.intake import MEMBERS, READERS, formats
+from lessonbook.intake.formats.fields import issue
+from lessonbook.intake.formats.json_format import JsonFormat, Records, open_format
 from lessonbook.intake.json_records import Layout, open_records
 from lessonbook.intake.report_file import ReportFile
 from lessonbook.screening.lint import screen as lint
@@ -69,6 +72,38 @@ class TestReader:
         content = b'{"chirps": [{"text": "The handle leaks", "where": "a.py"}]}'
         (finding,) = read_report(content, kind=kind, place="-").findings
         assert (finding.description, finding.file) == ("The handle leaks", "a.py")
+
+
+class TestJsonFormat:
+    """A format of JSON as data: records in lists in lists, with members around them."""
+
+    def test_a_row_of_the_table_is_a_reader(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        wren = JsonFormat(
+            kind="wren",  # type: ignore[arg-type]
+            name="Wren JSON",
+            known_by=("nests|songs",),
+            advice="give what `wren --json` wrote",
+            records=(
+                Records(
+                    "nests.*.songs.*",
+                    ("rule", "text", "at.line"),
+                    lambda song, around: issue(
+                        "wren",
+                        rule=song.text("rule"),
+                        message=song.text("text"),
+                        file=around.text("tree"),
+                        line=song.number("at.line"),
+                    ),
+                ),
+            ),
+            around=("nests.*.tree",),
+        )
+        monkeypatch.setattr(formats, "FORMATS", (*formats.FORMATS, wren))
+        monkeypatch.setitem(READERS, "wren", lambda file: open_format(file, [wren]))  # type: ignore[misc]
+        song = {"rule": "W1", "text": "The handle leaks", "at": {"line": 7}}
+        data = {"songs": 1, "nests": [{"songs": [song], "tree": "a.py"}]}
+        (finding,) = read_report(json.dumps(data).encode(), place="-").findings
+        assert (finding.rule_id, finding.file, finding.line) == ("wren:W1", "a.py", 7)
 
 
 def test_a_lint_rule_holds_up_what_it_finds(monkeypatch: pytest.MonkeyPatch) -> None:

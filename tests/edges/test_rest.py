@@ -1,6 +1,7 @@
 """The REST API on both databases, called within the process."""
 
 import errno
+import gzip
 import json
 import re
 import tempfile
@@ -341,6 +342,18 @@ async def test_files_of_every_kind_are_posted_and_recognised(web, kind, name):
     assert [answer.status_code for answer in answers] == [200, 200], answers
     first, again = (answer.json()["findings"] for answer in answers)
     assert first == again > 0
+
+
+@sqlite_alone
+async def test_a_packed_upload_is_read_as_what_is_in_it(web):
+    data = (FIXTURES / "scanners" / "eslint.json").read_bytes()
+    for kind in ("auto", "eslint"):
+        answer = await web.post(f"/api/reports/{kind}", content=gzip.compress(data))
+        assert answer.status_code == 200, answer.text
+        (file,) = answer.json()["files"]
+        assert (file["kind"], file["format"], file["findings"]) == ("eslint", "ESLint JSON", 2)
+    answer = await web.post("/api/reports/auto", content=gzip.compress(data)[:-100])
+    check_problem(answer, 422, "invalid_input", "damaged")
 
 
 @sqlite_alone

@@ -258,6 +258,46 @@ class TestWords:
         assert read_one(result(), rules=[self.rule(help="Avoid \x00 this.")]).metadata is None
 
 
+class TestRuns:
+    def test_a_result_without_a_message_has_the_text_of_its_rule(self):
+        rules = [{"id": "B1", "shortDescription": {"text": "Assert is used"}}, {"id": "B2"}]
+        assert read_one({"ruleId": "B1"}, rules=rules).description == "Assert is used"
+        assert read_one({"ruleId": "B1", "message": {"text": ""}}, rules=rules).description == "Assert is used"
+        intake = read_sarif(sarif({"ruleId": "B2"}, rules=rules))
+        assert [refused.reason for refused in intake.refused] == ["has no message"]
+
+    def test_what_a_run_says_of_its_failure_is_noted(self):
+        def notes(**invocation: object) -> tuple[str, ...]:
+            return open_sarif(ReportFile(sarif(invocations=[invocation]), "-")).notes
+
+        def error(text: str) -> dict[str, Any]:
+            return {"level": "error", "message": {"text": text}}
+
+        assert notes(executionSuccessful=True) == ()
+        assert notes(executionSuccessful=False) == ("bandit did not run to its end: findings may be missing",)
+        assert notes(executionSuccessful=False, exitCodeDescription="killed")[0].endswith("be missing (killed)")
+        for member in ("toolExecutionNotifications", "toolConfigurationNotifications"):
+            told = notes(executionSuccessful=True, **{member: [error("no\n such file"), {"level": "warning"}]})
+            assert told == ("bandit reports an error (no such file)",)
+        many = notes(toolExecutionNotifications=[error(f"{n} " + "x" * 1_000) for n in range(100)])
+        assert len(many) == 10
+        assert max(map(len, many)) < 300
+
+    def test_broken_invocations_say_nothing(self):
+        for broken in (None, 7, [None], [{"toolExecutionNotifications": [None, {"level": "error"}]}], {"a": 1}):
+            assert len(open_sarif(ReportFile(sarif(invocations=broken), "-")).notes) <= 1
+
+    def test_the_tools_are_named(self):
+        assert open_sarif(ReportFile(sarif(tool="Semgrep OSS"), "-")).name == "SARIF of semgrep"
+        assert open_sarif(ReportFile(sarif(tool=""), "-")).name == "SARIF"
+
+    def test_a_prerelease_of_the_version_is_read_and_an_old_one_is_refused_by_its_number(self):
+        later = sarif(result()).replace(b'"2.1.0"', b'"2.1.0-rtm.5"')
+        assert len(read_sarif(later).findings) == 1
+        with pytest.raises(InvalidInput, match=r"SARIF is SARIF 1\.0\.0, which is not read"):
+            read_sarif(b'{"version": "1.0.0", "runs": [{"results": []}]}')
+
+
 class TestSeverity:
     @pytest.mark.parametrize(
         ("level", "severity"),
@@ -463,7 +503,7 @@ class TestRefusals:
             (b'"secret"', "not a SARIF object"),
             (b"{}", "has no list of `runs`"),
             (b'{"runs": {}, "version": "2.1.0"}', "has no list of `runs`"),
-            (b'{"runs": [], "version": "2.0.0"}', "is not SARIF 2.1.0"),
+            (b'{"runs": [], "version": "2.0.0"}', "is SARIF 2.0.0, which is not read"),
             (b'{"runs": []}', "is not SARIF 2.1.0"),
             (b"[" * 200_000, "is nested more than 200 deep"),
             (b'{"a":' * 200_000, "is nested more than 200 deep"),

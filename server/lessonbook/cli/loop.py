@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -13,6 +13,7 @@ from lessonbook.cli.console import (
     BAD_INPUT,
     brief,
     command,
+    escaped,
     print_table,
     progress,
     request,
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from lessonbook.domain.loop import LessonQuery
     from lessonbook.domain.operator import FileReport, ListedLesson, PendingPage
     from lessonbook.edges.access.gateway import Gateway
+
+
+_LEFT_OUT_MAX: Final = 20
 
 
 def add_to(app: typer.Typer) -> None:
@@ -82,12 +86,22 @@ def _explain(query: LessonQuery) -> None:
 
 
 def report(
-    text: Annotated[str, typer.Argument(help="The issue in words; - for standard input.")] = "",
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TEXT | FILE…]",
+            help="The issue in words; or files, patterns, folders and zip archives of reports; - for standard input.",
+        ),
+    ] = None,
     file: Annotated[
-        Path | None, typer.Option(help="A file in any format that --format names; - for standard input.")
+        list[Path] | None,
+        typer.Option(
+            help="A file in any format that --format names, perhaps packed; - for standard input; repeatable."
+        ),
     ] = None,
     kind: Annotated[
-        ReportKind | None, typer.Option("--format", help="The format of --file or -; otherwise found by its content.")
+        ReportKind | None,
+        typer.Option("--format", help="The format of all files; otherwise found by their content.", metavar="FORMAT"),
     ] = None,
     sarif: Annotated[Path | None, typer.Option(help="A scanner's SARIF 2.1.0 file; - for standard input.")] = None,
     junit: Annotated[Path | None, typer.Option(help="A test run's JUnit XML file; - for standard input.")] = None,
@@ -106,33 +120,52 @@ def report(
         str, typer.Option(envvar="LESSONBOOK_TOKEN", help="The token for --server.", show_envvar=True)
     ] = "",
 ) -> None:
-    """Report issues: a text, or the file of a scanner, a test run or a review."""
-    from lessonbook.cli import report
+    """Report issues: a text, or the files of scanners, test runs and reviews."""
+    from lessonbook.cli import report, report_inputs
 
     single = {"severity": severity, "rule_id": rule, "lesson": lesson}
     if any(single.values()) and (file or sarif or junit):
         raise InvalidInput("--severity, --rule and --lesson go with an issue in words: leave them out with a file")
-    sender = report.ReportOptions(
-        agent_name=agent,
-        run_id=run_id or (report.run_from_git() if run_from_git else ""),
-        source=source or ("user" if text and not kind else ""),
-        idempotency_key=key,
-    )
-    if run_from_git and not sender.run_id:
-        typer.secho("The last commit has no Lessonbook-Run trailer: reported without a run.", err=True, fg="yellow")
-    chosen = report.choose(text, {"sarif": sarif, "junit": junit}, file, kind)
-    with closing(chosen) as reported, progress("Sending, KiB" if server else "Reporting") as update:
-        fields = single if reported.in_words or any(single.values()) else None
+    chosen = report_inputs.choose(what or [], file or [], {"sarif": sarif, "junit": junit}, kind)
+    with closing(chosen) as inputs, progress("Sending, KiB" if server else "Reporting") as update:
+        first = inputs.reported[0]
+        is_single = first.in_words or (any(single.values()) and what == ["-"])
+        if any(single.values()) and not is_single:
+            raise InvalidInput("--severity, --rule and --lesson go with an issue in words: leave them out with a file")
+        sender = report.ReportOptions(
+            agent_name=agent,
+            run_id=run_id or (report.run_from_git() if run_from_git else ""),
+            source=source or ("user" if first.in_words or (what == ["-"] and not kind) else ""),
+            idempotency_key=key,
+        )
+        if run_from_git and not sender.run_id:
+            typer.secho("The last commit has no Lessonbook-Run trailer: reported without a run.", err=True, fg="yellow")
         if server:
-            result = report.send(server, token, reported, sender, fields, update)
-        elif fields is not None:
-            result = report.one_issue(reported, sender, fields)
+            result = (
+                report.send_issue(server, token, first, sender, single)
+                if is_single
+                else report.send_files(server, token, inputs, sender, update)
+            )
         else:
-            result = report.whole_file(reported, sender, update)
+            result = (
+                report.one_issue(first, sender, single) if is_single else report.whole_files(inputs, sender, update)
+            )
     if not shown_as_json(result):
+        _show_files(result)
         _show_report(result)
     if result.refused and not result.findings:
         raise typer.Exit(BAD_INPUT)
+
+
+def _show_files(result: FileReport) -> None:
+    for file in result.files:
+        found = f"{file.findings} finding{'s' if file.findings != 1 else ''}" if file.findings else "no findings"
+        say(escaped(f"{file.place} read as {file.format}: {found}"))
+        for note in file.notes:
+            typer.secho(f"{file.place}: {note}", err=True, fg="yellow")
+    if result.left_out:
+        named = ", ".join(result.left_out[:_LEFT_OUT_MAX]) + (" …" if len(result.left_out) > _LEFT_OUT_MAX else "")
+        typer.secho(f"Left out, as they are no reports: {named}", err=True, fg="yellow")
 
 
 def _show_report(result: FileReport) -> None:

@@ -1,33 +1,37 @@
-"""What `report` reads, the run it names, and where it sends both."""
+"""The run that `report` names, and where it sends what it reads."""
 
 from __future__ import annotations
 
-import shutil
-import sys
-import tempfile
+import hashlib
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any
 
 from lessonbook import services
-from lessonbook.cli.console import request, run
+from lessonbook.cli.console import request, run, run_all
 from lessonbook.domain.documents import object_of
 from lessonbook.domain.errors import InvalidInput, Unavailable
 from lessonbook.domain.operator import FileReport
 from lessonbook.machine import git
 
 if TYPE_CHECKING:
-    from lessonbook.domain.findings import ReportKind
+    import httpx2
+
+    from lessonbook.cli.report_inputs import Inputs, Reported
     from lessonbook.domain.loop import Refinement
+    from lessonbook.edges.access.gateway import Gateway
 
 TRAILER = "Lessonbook-Run"
 SEND_TIMEOUT_S = 60.0
 REFINE_TIMEOUT_S = 630.0
 """Maximum wait for the answer to a file: longer than the server's own time-out."""
-IN_MEMORY_MAX = 1024 * 1024
-"""Bytes of standard input that are kept in memory; more is kept in a temporary file."""
+LISTED_MAX = 100
+"""Issues whose outcomes are shown, as of one file."""
+_COUNTS = ("findings", "created", "merged", "pending", "quarantined", "rejected")
+_LISTS = ("refused", "refinement_run_ids", "lesson_ids", "issues", "files")
 CONNECT_ATTEMPTS = 3
 
 
@@ -43,27 +47,6 @@ class ReportOptions:
     def fields(self) -> dict[str, str]:
         """Return the fields that are not empty, by name."""
         return {name: value for name, value in asdict(self).items() if value}
-
-
-@dataclass(frozen=True, slots=True)
-class Reported:
-    """What is reported: a file, or an issue in words."""
-
-    kind: ReportKind
-    content: bytes | Path | BinaryIO
-    place: str
-    in_words: bool = False
-
-    def pieces(self) -> Iterator[bytes]:
-        """Yield the bytes."""
-        from lessonbook.intake.report_file import ReportFile
-
-        yield from ReportFile(self.content, self.place).chunks()
-
-    def close(self) -> None:
-        """Free what was kept of standard input."""
-        if not isinstance(self.content, (bytes, Path)):
-            self.content.close()
 
 
 def run_from_git() -> str:
@@ -83,55 +66,50 @@ def run_from_git() -> str:
     return lines[-1] if lines else ""
 
 
-def choose(text: str, named: Mapping[ReportKind, Path | None], file: Path | None, kind: ReportKind | None) -> Reported:
-    """Return what the command line names: an issue in words, a file, or standard input.
-
-    Args:
-        text: the issue in words; `-` is standard input.
-        named: the files of `--sarif` and `--junit`, by format.
-        file: the file of `--file`.
-        kind: its format, from `--format`.
-
-    Raises:
-        InvalidInput: nothing was named, or more than one thing.
-    """
-    files: list[ReportKind] = [of for of, path in named.items() if path]
-    if len(files) + bool(file) + bool(text) != 1:
-        raise InvalidInput("Say what to report: a text, --file FILE, --sarif FILE or --junit FILE, one of them")
-    if kind and not (file or text == "-"):
-        raise InvalidInput("--format goes with --file FILE or -: leave it out")
-    if text and text != "-":
-        return Reported("text", text.encode("utf-8", "surrogatepass"), "the text", in_words=True)
-    of: ReportKind = files[0] if files else kind or "auto"
-    path = (named[of] if files else file) or Path("-")
-    if str(path) == "-":
-        return Reported(of, _held(sys.stdin.buffer), "standard input")
-    return Reported(of, path, str(path))
-
-
-def _held(stream: BinaryIO) -> BinaryIO:
-    """Return the content of a stream as a nameless file that can be rewound."""
-    held = cast("BinaryIO", tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_MAX))  # noqa: SIM115  # see close
-    shutil.copyfileobj(stream, held)
-    return held
-
-
-def whole_file(reported: Reported, sender: ReportOptions, progress: Callable[[int, int], None]) -> FileReport:
-    """Report everything in a file, and return what became of it."""
+def whole_files(inputs: Inputs, sender: ReportOptions, progress: Callable[[int, int], None]) -> FileReport:
+    """Report everything in files, one after the other, and return what became of it."""
     from lessonbook.domain.loop import Report
 
     checked = request(Report, **sender.fields(), issues=[{"description": "the file has its own"}])
-    return run(
-        services.report.report_file,
-        reported.content,
-        kind=reported.kind,
-        place=reported.place,
-        agent_name=checked.agent_name,
-        run_id=checked.run_id,
-        source=checked.source if sender.source else None,
-        idempotency_key=checked.idempotency_key,
-        progress=progress,
-    )
+
+    async def act(gateway: Gateway) -> FileReport:
+        return joined(
+            [
+                await gateway.call(
+                    services.report.report_file,
+                    one.file,
+                    kind=one.kind,
+                    agent_name=checked.agent_name,
+                    run_id=checked.run_id,
+                    source=checked.source if sender.source else None,
+                    idempotency_key=_key_of(one, sender, inputs),
+                    progress=progress,
+                )
+                for one in inputs.reported
+            ],
+            inputs.left_out,
+        )
+
+    return run_all(act)
+
+
+def _key_of(one: Reported, sender: ReportOptions, inputs: Inputs) -> str:
+    """Return the idempotency key of one file: where there are several, each has its own, by its content."""
+    if not sender.idempotency_key or len(inputs.reported) == 1:
+        return sender.idempotency_key
+    return hashlib.sha256(f"{sender.idempotency_key}\n{one.file.digest()}".encode()).hexdigest()
+
+
+def joined(reports: Sequence[FileReport], left_out: Sequence[str] = ()) -> FileReport:
+    """Return the outcomes of several files as those of one report."""
+    whole = reports[0].model_copy(update={"left_out": list(left_out)})
+    for report in reports[1:]:
+        counts = {name: getattr(whole, name) + getattr(report, name) for name in _COUNTS}
+        lists = {name: [*getattr(whole, name), *getattr(report, name)] for name in _LISTS}
+        lists["issues"] = lists["issues"][:LISTED_MAX]
+        lists["lesson_ids"] = list(dict.fromkeys(lists["lesson_ids"]))
+        whole = whole.model_copy(update={**counts, **lists})
+    return whole
 
 
 def one_issue(reported: Reported, sender: ReportOptions, fields: dict[str, str]) -> FileReport:
@@ -145,18 +123,12 @@ def _summary(result: Refinement) -> FileReport:
     return services.report.summary(result)
 
 
-def send(
-    server: str,
-    token: str,
-    reported: Reported,
-    sender: ReportOptions,
-    fields: dict[str, str] | None,
-    progress: Callable[[int, int], None] = lambda _done, _all: None,
+def send_files(
+    server: str, token: str, inputs: Inputs, sender: ReportOptions, progress: Callable[[int, int], None]
 ) -> FileReport:
-    """Send a report to a server and return its answer. An idempotency key keeps retries from reporting twice.
+    """Send files to a server, one after the other as they are read, and return its answers as one.
 
-    `fields` are those of one issue in words; None: it is a file, which is sent as it is read. `progress` is called
-    with the KiB sent and those in all.
+    An idempotency key keeps retries from reporting twice. `progress` is called with the KiB sent and those in all.
 
     Raises:
         InvalidInput: the server refuses the report.
@@ -164,29 +136,59 @@ def send(
     """
     import httpx2
 
+    sender = replace(sender, idempotency_key=sender.idempotency_key or uuid.uuid4().hex)
+    answers: list[FileReport] = []
+    with _client(server, token) as client:
+        for one in inputs.reported:
+            size = sum(map(len, one.pieces()))
+            answer = client.post(
+                f"api/reports/{one.kind}",
+                params=replace(sender, idempotency_key=_key_of(one, sender, inputs)).fields(),
+                content=_counted(one.pieces(), size, progress),
+                headers={"Content-Length": str(size)},
+                timeout=httpx2.Timeout(SEND_TIMEOUT_S, read=REFINE_TIMEOUT_S),
+            )
+            report = FileReport.model_validate(_checked(answer))
+            files = [file.model_copy(update={"place": one.file.place}) for file in report.files]
+            answers.append(report.model_copy(update={"files": files}))
+    return joined(answers, inputs.left_out)
+
+
+def send_issue(
+    server: str, token: str, reported: Reported, sender: ReportOptions, fields: dict[str, str]
+) -> FileReport:
+    """Send an issue in words to a server and return its answer.
+
+    Raises:
+        InvalidInput: the server refuses the report.
+        Unavailable: the server does not answer.
+    """
     from lessonbook.domain.loop import Refinement
+
+    sender = replace(sender, idempotency_key=sender.idempotency_key or uuid.uuid4().hex)
+    with _client(server, token) as client:
+        answer = client.post("api/report_issues", json=_single(reported, sender, fields))
+        return _summary(Refinement.model_validate(_checked(answer)))
+
+
+@contextmanager
+def _client(server: str, token: str) -> Generator[httpx2.Client]:
+    """Give a client of a server, whose failures become ours.
+
+    Raises:
+        InvalidInput: the address is not one of the web.
+        Unavailable: the server does not answer.
+    """
+    import httpx2
 
     if not server.startswith(("http://", "https://")):
         raise InvalidInput(f"--server {server!r} is not a web address: write http://host:port or https://host")
-    sender = replace(sender, idempotency_key=sender.idempotency_key or uuid.uuid4().hex)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     base = server.rstrip("/")
     try:
         transport = httpx2.HTTPTransport(retries=CONNECT_ATTEMPTS)
-        with httpx2.Client(transport=transport, timeout=SEND_TIMEOUT_S, headers=headers) as client:
-            if fields is not None:
-                body = _single(reported, sender, fields)
-                answer = client.post(f"{base}/api/report_issues", json=body)
-                return _summary(Refinement.model_validate(_checked(answer)))
-            size = sum(map(len, reported.pieces()))
-            answer = client.post(
-                f"{base}/api/reports/{reported.kind}",
-                params=sender.fields(),
-                content=_counted(reported.pieces(), size, progress),
-                headers={"Content-Length": str(size)},
-                timeout=httpx2.Timeout(SEND_TIMEOUT_S, read=REFINE_TIMEOUT_S),
-            )
-            return FileReport.model_validate(_checked(answer))
+        with httpx2.Client(base_url=f"{base}/", transport=transport, timeout=SEND_TIMEOUT_S, headers=headers) as client:
+            yield client
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise Unavailable(
             f"{base} does not answer ({type(error).__name__}): the report may not have arrived"

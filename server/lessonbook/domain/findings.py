@@ -9,10 +9,21 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:  # the command line knows the kinds of files before it needs pydantic
     from lessonbook.domain.vocabulary import Category, Severity
 
-FileKind = Literal["sarif", "junit", "pytest", "ruff", "bandit", "review", "text"]
+_Linters = Literal["eslint", "golangci-lint", "hadolint", "phpstan", "pylint", "rubocop", "shellcheck", "stylelint"]
+_Compilers = Literal["cargo", "mypy", "pyright"]
+_CodeScanners = Literal["brakeman", "code-climate", "gitlab", "gosec", "semgrep", "sonarqube"]
+_InfrastructureScanners = Literal["checkov", "kics", "tfsec", "tflint", "trivy"]
+_SecretScanners = Literal["detect-secrets", "gitleaks", "trufflehog"]
+_Audits = Literal["npm-audit", "osv-scanner", "pip-audit", "yarn-audit"]
+_PackageScanners = Literal["dependency-check", "govulncheck", "grype", "snyk"]
+
+_Others = Literal["sarif", "junit", "pytest", "ruff", "bandit", "review", "text"]
+_Code = Literal[_Linters, _Compilers, _CodeScanners, _InfrastructureScanners, _SecretScanners]
+
+FileKind = Literal[_Others, _Code, _Audits, _PackageScanners]
 """The formats of report files."""
 
-ReportKind = Literal["auto", "sarif", "junit", "pytest", "ruff", "bandit", "review", "text"]
+ReportKind = Literal["auto", FileKind]
 """A format as a caller names it; `auto`: found by the content."""
 
 REFUSED_MAX = 1_000
@@ -38,8 +49,8 @@ class Finding:
     `fingerprint` is the scanner's own, the same for each report of one problem; empty without one. `is_new` is false if
     the file says that the finding existed before this run. `lesson` and `why` are the reporter's offer of a general
     rule; `metadata` is the scanner's. `tool` is the scanner, `rule_title` its name for the kind of problem, constant
-    over its findings. `package` is the published package that a known vulnerability is in, `ecosystem` where it is
-    published, `fixed_version` the first version without the vulnerability.
+    over its findings. Of a vulnerable dependency, `package` is its name, `ecosystem` its origin as OSV spells it
+    (`npm`, `PyPI`, `Go`) and `fixed_version` the versions without the vulnerability.
     """
 
     description: str
@@ -78,12 +89,15 @@ class Reading:
     """A report file that is well-formed to its end, and is read record by record by `outcomes`.
 
     `records` is the expected number of outcomes, for a progress bar; a note on a part that is not read may add to it.
-    A caller that does not read to the end closes `outcomes`, which closes the file.
+    A caller that does not read to the end closes `outcomes`, which closes the file. `name` is what people call the
+    format, and `notes` are what the file says of the run as a whole: that the scanner crashed.
     """
 
     kind: FileKind
     records: int
     outcomes: Generator[Outcome]
+    name: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -372,8 +372,20 @@ class RefusedRecord(Result):
     reason: str
 
 
+class ReportedFile(Result):
+    """One file of a report: how it was read, how many findings it has, and what it says of its run as a whole."""
+
+    place: str
+    kind: str
+    format: str
+    """What people call the kind: `ESLint JSON`."""
+    findings: int
+    notes: list[str] = []
+    """That the scanner crashed, or says so of a part."""
+
+
 class FileReport(Result):
-    """The outcome of a scanner's or a test run's file."""
+    """The outcome of the files of scanners or test runs."""
 
     findings: int
     created: int
@@ -386,6 +398,10 @@ class FileReport(Result):
     lesson_ids: list[str]
     issues: list[RefinedIssue] = []
     """The outcomes of the first hundred issues."""
+    files: list[ReportedFile] = []
+    """The files, in order. None: an issue in words was reported."""
+    left_out: list[str] = []
+    """Files in folders and archives that are no reports."""
 
 
 class Imported(Result):

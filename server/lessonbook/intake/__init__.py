@@ -2,18 +2,21 @@
 
 import codecs
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import FileKind, Reading, ReportKind
-from lessonbook.intake import other_formats
-from lessonbook.intake.json_events import Events, first_names, open_json
-from lessonbook.intake.json_values import items, members, skip
+from lessonbook.intake import formats, other_formats
+from lessonbook.intake.formats.outline import names_in, outlines
+from lessonbook.intake.json_events import EndOfHead, first_names, head_events, open_json
+from lessonbook.intake.json_values import items, skip
 from lessonbook.intake.junit import open_junit
+from lessonbook.intake.packing import unpacked
 from lessonbook.intake.plain_text import open_text
 from lessonbook.intake.pytest_json import is_report_log, open_pytest
-from lessonbook.intake.report_file import ReportFile, encoding_of
+from lessonbook.intake.report_file import NoReport, ReportFile, encoding_of
 from lessonbook.intake.review_comments import open_review
 from lessonbook.intake.sarif import open_sarif
 from lessonbook.intake.scanner_json import open_bandit, open_ruff
@@ -26,9 +29,20 @@ READERS: Final[dict[FileKind, Callable[[ReportFile], Reading]]] = {
     "bandit": open_bandit,
     "review": open_review,
     "text": open_text,
+    **formats.READERS,
 }
 """The reader of each kind of file."""
-_ADVICE: Final = f"say what it is ({', '.join(READERS)}), or give a file of one of these kinds"
+NAMES: Final[dict[FileKind, str]] = {
+    "sarif": "SARIF",
+    "junit": "JUnit XML",
+    "pytest": "JSON of pytest",
+    "ruff": "ruff JSON",
+    "bandit": "bandit JSON",
+    "review": "review comments",
+    "text": "text",
+}
+"""What people call the kinds whose readers do not say it."""
+_ADVICE: Final = f"say which format it is, or give a file of another. Read are {other_formats.READ}"
 _XML = re.compile(r"<(?:\?xml|!doctype|(?:[a-z]\w{0,30}:)?testsuites?\b)", re.IGNORECASE)
 _JSON_LIST = re.compile(r"\[\s*[{\"]")
 """The beginning of a list of objects or texts, not of a text in brackets."""
@@ -48,18 +62,17 @@ MEMBER_SETS: Final[tuple[tuple[frozenset[str], FileKind], ...]] = (
     (frozenset({"tests"}), "pytest"),
 )
 """Members of the object at a file's top that together show its kind, unless it is of another known format."""
-_NAMES_MAX: Final = 1_000
 ITEM_MEMBERS: Final[tuple[tuple[frozenset[str], FileKind], ...]] = (
     (frozenset({"code", "filename", "location"}), "ruff"),
     (frozenset({"body", "path"}), "review"),
 )
 """Members of an item of the list at a file's top that together show the file's kind."""
 _PACKED: Final[dict[bytes, str]] = {
-    b"\x1f\x8b": "gzip: unpack it first (gunzip)",
     b"BZh": "bzip2: unpack it first (bunzip2)",
     b"\xfd7zXZ": "xz: unpack it first (unxz)",
     b"\x28\xb5\x2f\xfd": "zstd: unpack it first (unzstd)",
-    b"PK\x03\x04": "a zip archive: unpack it first, and give a file that was in it",
+    b"PK\x03\x04": "a zip archive: give it to `lessonbook report`, or a file that was in it",
+    b"PK\x05\x06": "an empty zip archive: give it the files to report",
 }
 """How packed files begin, and what to do with them."""
 
@@ -70,16 +83,25 @@ def open_report(file: ReportFile, kind: ReportKind = "auto") -> Reading:
     XML is read as JUnit, JSON by its members, and anything else as text, one finding per paragraph. A file's name does
     not count. JSON that is broken, or has other words around it, is never taken for text.
 
+    Gzip is unpacked as it is read.
+
     Raises:
-        InvalidInput: the report is empty, broken, packed, or of a format that is not read. Nothing was read of it.
+        NoReport: it is of no format that is read, or empty.
+        InvalidInput: it is broken, or packed in another way. Nothing was read of it.
     """
+    file = unpacked(file)
     if file.is_blank():
-        raise InvalidInput(f"{file.place} is empty; nothing was reported")
+        raise NoReport(f"{file.place} is empty; nothing was reported")
     head = file.head()
     for mark, what_to_do in _PACKED.items():
         if head.startswith(mark):
-            raise InvalidInput(f"{file.place} is {what_to_do}")
-    return READERS[_kind(file) if kind == "auto" else kind](file)
+            raise NoReport(f"{file.place} is {what_to_do}")
+    chosen = _kind(file) if kind == "auto" else kind
+    reading = READERS[chosen](file)
+    if reading.name:
+        return reading
+    is_empty_list = kind == "auto" and chosen == "ruff" and not reading.records
+    return replace(reading, name="an empty JSON list" if is_empty_list else NAMES.get(reading.kind, reading.kind))
 
 
 def _kind(file: ReportFile) -> FileKind:
@@ -90,7 +112,7 @@ def _kind(file: ReportFile) -> FileKind:
     try:
         opening = codecs.getincrementaldecoder(encoding_of(head))().decode(head).lstrip("\ufeff \t\r\n")
     except UnicodeDecodeError:
-        raise InvalidInput(f"{file.place} is not UTF-8 text; save it as UTF-8") from None
+        raise NoReport(f"{file.place} is not UTF-8 text; save it as UTF-8") from None
     if _is_xml(opening):
         return "junit"
     if opening.startswith("{"):
@@ -117,7 +139,7 @@ def _is_xml(opening: str) -> bool:
 def _refuse_other(file: ReportFile, opening: str) -> None:
     """Refuse text of another known format, and words that a report in JSON follows."""
     if other := other_formats.of_text(opening):
-        raise InvalidInput(f"{file.place} {other}")
+        raise NoReport(f"{file.place} {other}")
     found = _JSON_LINE.search(opening)
     if found is not None and _is_report(opening[found.start() :].lstrip()):
         line = opening.count("\n", 0, found.start()) + 1
@@ -128,30 +150,49 @@ def _is_report(opening: str) -> bool:
     """Return whether JSON is a report of a known format, as far as its beginning shows."""
     names = first_names(opening.encode("utf-8", "replace"))
     if opening.startswith("["):
-        return any(wanted <= names for wanted, _ in ITEM_MEMBERS) or bool(other_formats.of_item(names))
+        is_known = any(wanted <= names for wanted, _ in ITEM_MEMBERS)
+        return is_known or bool(other_formats.of_item(names) or formats.kind_of(names))
     sets = ({"runs", "version"}, {"exitcode", "tests"}, *(wanted for wanted, kind in MEMBER_SETS if kind == "bandit"))
-    return any(wanted <= names for wanted in sets) or bool(other_formats.of_object(names))
+    return any(wanted <= names for wanted in sets) or bool(other_formats.of_object(names) or formats.kind_of(names))
 
 
 def _kind_of_object(file: ReportFile, head: bytes) -> FileKind:
     if is_report_log(head):
         return "pytest"
+    if kind := _kind_of_stream(head):
+        return kind
     line = first_names(head.lstrip().partition(b"\n")[0])
     if other := other_formats.of_item(line):  # an object a line
-        raise InvalidInput(f"{file.place} {other}")
+        raise NoReport(f"{file.place} {other}")
     names: set[str] = set()
     with open_json(file, _ADVICE).events() as events:
         next(events)
-        for name in _names(events):
+        for name in names_in(events):
             if name in MEMBERS:
                 return MEMBERS[name]
             names.add(name)
+    if kind := formats.kind_of(names):
+        return kind
     if other := other_formats.of_object(names):
-        raise InvalidInput(f"{file.place} {other}")
+        raise NoReport(f"{file.place} {other}")
     for wanted, kind in MEMBER_SETS:
         if wanted <= names:
             return kind
-    raise InvalidInput(f"{file.place} is a JSON object that no reader takes; {_ADVICE}")
+    raise NoReport(f"{file.place} is a JSON object that no reader takes; {_ADVICE}")
+
+
+def _kind_of_stream(head: bytes) -> FileKind | None:
+    """Return the kind of a file with several top objects behind each other, by those that begin it, or None."""
+    found: list[set[str]] = []
+    is_cut = False
+    try:
+        found.extend(outlines(head_events(head)))
+    except EndOfHead:
+        is_cut = True
+    for names in found if len(found) + is_cut > 1 else []:
+        if kind := formats.kind_of(names):
+            return kind
+    return None
 
 
 def _kind_of_list(file: ReportFile, *, is_surely_json: bool) -> FileKind:
@@ -169,20 +210,14 @@ def _kind_of_list(file: ReportFile, *, is_surely_json: bool) -> FileKind:
             if event[0] != "start_map":
                 skip(events, event)
                 continue
-            names = set(_names(events))
+            names = set(names_in(events))
             for wanted, kind in ITEM_MEMBERS:
                 if wanted <= names:
                     return kind
+            if kind := formats.kind_of(names):
+                return kind
             if other := other_formats.of_item(names):
-                raise InvalidInput(f"{file.place} {other}")
+                raise NoReport(f"{file.place} {other}")
     if is_empty:
         return "ruff"  # which found nothing
-    raise InvalidInput(f"{file.place} is a JSON list that no reader takes; {_ADVICE}")
-
-
-def _names(events: Events) -> Iterator[str]:
-    """Yield the members of an object, the first `_NAMES_MAX` of them and those of `MEMBERS`; it is read to its end."""
-    for number, (name, event) in enumerate(members(events)):
-        if number < _NAMES_MAX or name in MEMBERS:
-            yield name
-        skip(events, event)
+    raise NoReport(f"{file.place} is a JSON list that no reader takes; {_ADVICE}")

@@ -16,7 +16,7 @@ from lessonbook.domain.findings import Finding, Outcome, Reading, Refused
 from lessonbook.domain.vocabulary import Severity
 from lessonbook.intake.fields import MAX_FAILURE_CHARS, failure_in, line_in
 from lessonbook.intake.other_formats import not_junit
-from lessonbook.intake.report_file import ReportFile
+from lessonbook.intake.report_file import NoReport, ReportFile
 from lessonbook.intake.xml_text import xml_text
 
 DEPTH_MAX: Final = 200
@@ -101,7 +101,7 @@ class _Cases:
         """Take the beginning of an element."""
         name = tag.rpartition("}")[2]
         if not self._depth and name not in _SUITES:
-            raise InvalidInput(f"{self._place} {not_junit(name)}; {_ADVICE}")
+            raise NoReport(f"{self._place} {not_junit(name)}; {_ADVICE}")
         self._bound(tag, attributes)
         if name in _SUITES and not self._inside:
             self._files.append(attributes.get("file", "") or (self._files[-1] if self._files else ""))

@@ -21,56 +21,23 @@ def _known(name: str, members: str, instead: str = "") -> _OtherFormat:
 
 
 _OBJECTS: Final = (
-    _known("JSON of detect-secrets", "plugins_used|results"),
     _known("JSON of mocha", "stats|tests|passes|failures", f"{_FOR_JUNIT} (mocha-junit-reporter)"),
     _known("JSON of mochawesome", "stats|results|meta", f"{_FOR_JUNIT} (mocha-junit-reporter)"),
     _known("JSON of Jest or vitest", "numFailedTests|testResults", f"{_FOR_JUNIT} (jest-junit, --reporter=junit)"),
     _known("JSON of Playwright", "config|suites|stats", f"{_FOR_JUNIT} (--reporter=junit)"),
     _known("CTRF", "results|reportFormat", _FOR_JUNIT),
-    _known("JSON of gosec", "Issues|Stats", f"{_FOR_SARIF} (-fmt sarif)"),
-    _known("JSON of golangci-lint", "Issues|Report", f"{_FOR_SARIF} (--output.sarif.path)"),
-    _known("JSON of npm audit", "auditReportVersion|vulnerabilities"),
-    _known("JSON of npm audit", "advisories|metadata"),
-    _known("JSON of pip-audit", "dependencies|fixes"),
     _known("JSON of Safety", "report_meta|vulnerabilities"),
-    _known("JSON of Snyk", "packageManager|vulnerabilities", f"{_FOR_SARIF} (--sarif)"),
-    _known("a GitLab security report", "scan|vulnerabilities"),
-    _known("a GitLab security report", "remediations|vulnerabilities"),
-    _known("JSON of Trivy", "SchemaVersion|Results", f"{_FOR_SARIF} (--format sarif)"),
-    _known("JSON of Trivy", "ArtifactName|Results", f"{_FOR_SARIF} (--format sarif)"),
-    _known("JSON of Grype", "matches|descriptor", f"{_FOR_SARIF} (-o sarif)"),
-    _known("JSON of OSV-Scanner", "results|experimental_config", f"{_FOR_SARIF} (--format sarif)"),
-    _known("JSON of SonarQube's API", "issues|paging"),
-    _known("JSON of RuboCop", "files|summary|metadata", f"{_FOR_JUNIT} (--format junit)"),
     _known("JSON of RSpec", "examples|summary_line", f"{_FOR_JUNIT} (rspec_junit_formatter)"),
-    _known("JSON of Checkov", "check_type|results", f"{_FOR_SARIF} (-o sarif)"),
-    _known("JSON of KICS", "kics_version|queries", f"{_FOR_SARIF} (--report-formats sarif)"),
-    _known("JSON of Pyright", "generalDiagnostics|summary"),
-    _known("JSON of Semgrep", "results|errors|paths", f"{_FOR_SARIF} (--sarif)"),
-    _known("JSON of Brakeman", "scan_info|warnings", f"{_FOR_SARIF} (-f sarif)"),
-    _known("JSON of PHPStan", "totals|files", f"{_FOR_JUNIT} (--error-format=junit)"),
     _known("a coverage report", "meta|files|totals"),
     _known("a CycloneDX bill of materials", "bomFormat"),
     _known("an SPDX bill of materials", "spdxVersion"),
     _known("a package manifest", "name|dependencies"),
-    _known("JSON of pip-audit", "dependencies"),
+    _known("an error of npm audit", "error.code|error.summary", "mend the call that was made"),
     _known("an error of GitHub's API", "documentation_url|message", "mend the call that was made"),
 )
 _ITEMS: Final = (
-    _known("JSON of ESLint", "filePath|messages", f"{_FOR_SARIF} (@microsoft/eslint-formatter-sarif)"),
-    _known("JSON of Stylelint", "source|warnings", f"{_FOR_JUNIT} (stylelint-junit-formatter)"),
-    _known("JSON of hadolint", "code|file|level|line|message", f"{_FOR_SARIF} (-f sarif)"),
-    _known("JSON of ShellCheck", "code|file|level|endLine", f"{_FOR_SARIF} (a converter such as shellcheck-sarif)"),
-    _known("JSON of Code Climate", "check_name|location"),
-    _known("a GitLab code quality report", "fingerprint|location|description"),
-    _known("JSON of Pylint", "symbol|message-id"),
-    _known("JSON of Gitleaks", "RuleID|Match", f"{_FOR_SARIF} (--report-format sarif)"),
-    _known("JSON of TruffleHog", "SourceMetadata|DetectorName"),
     _known("JSON of Cucumber", "elements|keyword", f"{_FOR_JUNIT} (--format junit)"),
-    _known("JSON of Checkov", "check_type|results", f"{_FOR_SARIF} (-o sarif)"),
     _known("JSON of `go test`", "Action|Package", f"{_FOR_JUNIT} (gotestsum --junitfile)"),
-    _known("JSON of mypy", "file|line|severity|hint", f"{_FOR_JUNIT} (--junit-xml)"),
-    _known("JSON of pip-audit", "name|version|vulns"),
 )
 _ROOTS: Final[dict[str, tuple[str, str]]] = {
     "checkstyle": ("Checkstyle XML", _FOR_SARIF),
@@ -95,7 +62,7 @@ _ROOT = re.compile(r"<(checkstyle|pmd|BugCollection|TestRun|test-run|test-result
 _PAGE = re.compile(r"<!doctype html\b|<html[\s>]", re.IGNORECASE)
 _TAP_HEADING = re.compile(r"^(?:TAP version 1[34]|1\.\.\d{1,9})[ \t\r]*$", re.MULTILINE)
 _TAP_RESULT = re.compile(r"^[ \t]{0,40}(?:not ok|ok)\b", re.MULTILINE)
-READ: Final = "SARIF, JUnit XML, JSON of bandit, ruff and pytest, GitHub review comments, and text"
+READ: Final = "SARIF, JUnit XML, JSON of pytest and of most scanners (the README names them), review comments, and text"
 
 
 def of_object(members: Collection[str]) -> str:

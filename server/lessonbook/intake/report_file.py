@@ -4,7 +4,7 @@ import codecs
 import hashlib
 import io
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,23 +18,42 @@ _BLANK: Final = b" \t\r\n\x00"
 _MARKS: Final = (codecs.BOM_UTF8, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
+class NoReport(InvalidInput):
+    """The file is not a report of a format that is read."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReportFile:
     """A file that somebody wrote: bytes in memory, a file on disk, or an open file that can be rewound.
 
-    `place` names it in errors.
+    `place` names it in errors. `unpack` is how its bytes are read where they are packed (see `packing`).
     """
 
     content: bytes | Path | BinaryIO
     place: str
+    unpack: Callable[[BinaryIO], BinaryIO] | None = None
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether what is read was packed."""
+        return self.unpack is not None
 
     @contextmanager
     def open(self) -> Generator[BinaryIO]:
-        """Give the bytes from the start; an open file stays open.
+        """Give the bytes from the start, unpacked; an open file stays open.
 
         Raises:
             InvalidInput: the file cannot be read.
         """
+        with self._opened() as opened:
+            if self.unpack is None:
+                yield opened
+            else:
+                with self.unpack(opened) as content:
+                    yield content
+
+    @contextmanager
+    def _opened(self) -> Generator[BinaryIO]:
         if isinstance(self.content, bytes):
             yield io.BytesIO(self.content)
         elif isinstance(self.content, Path):

@@ -3,7 +3,7 @@
 from collections.abc import Generator, Iterator
 from typing import Final
 
-from lessonbook.domain.documents import list_of, object_of
+from lessonbook.domain.documents import list_of, object_of, text_of
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import Outcome, Reading, Refused
 from lessonbook.intake.fields import MAX_DESCRIPTION_CHARS
@@ -20,6 +20,10 @@ _ADVICE: Final = "give the file a scanner wrote with its SARIF 2.1.0 output"
 _REFERENCES_MAX: Final = 16 * 1024 * 1024
 """Bytes of memory that rules, artifacts and taxonomies of one file may take."""
 _RUNS_MAX: Final = 1_000
+_NOTES_MAX: Final = 10
+_NOTE_CHARS_MAX: Final = 200
+_TOOLS_MAX: Final = 3
+_VERSION_CHARS_MAX: Final = 20
 
 _TEXT: Final = wanted("text", "markdown")
 _RULE: Final = wanted(
@@ -35,8 +39,14 @@ _RULE: Final = wanted(
     defaultConfiguration=wanted("level"),
 )
 _COMPONENT: Final = wanted("name", "guid", "globalMessageStrings", rules=_RULE)
+_NOTIFICATION: Final = wanted("level", message=wanted("text"))
 _REFERENCES: Final = wanted(
     "originalUriBaseIds",
+    invocations=wanted(
+        *("executionSuccessful", "exitCodeDescription", "processStartFailureMessage"),
+        toolExecutionNotifications=_NOTIFICATION,
+        toolConfigurationNotifications=_NOTIFICATION,
+    ),
     tool=wanted(driver=_COMPONENT, extensions=_COMPONENT),
     taxonomies=wanted("name", "guid", taxa=wanted("id")),
     artifacts=wanted(location=wanted("uri", "uriBaseId")),
@@ -68,7 +78,14 @@ def open_sarif(file: ReportFile) -> Reading:
     """
     opened = open_json(file, _ADVICE)
     runs, results = _survey(opened, file.place)
-    return Reading("sarif", results, _outcomes(opened, runs))
+    notes = tuple(dict.fromkeys(note for run in runs if run is not None for note in run.notes))[:_NOTES_MAX]
+    return Reading("sarif", results, _outcomes(opened, runs), f"SARIF{_tools_of(runs)}", notes)
+
+
+def _tools_of(runs: list[Run | None]) -> str:
+    """Return the names of the tools of a file, for a person."""
+    names = list(dict.fromkeys(run.rules.tool for run in runs if run is not None and run.rules.tool))
+    return f" of {', '.join(names[:_TOOLS_MAX])}" if names else ""
 
 
 def _survey(file: JsonFile, place: str) -> tuple[list[Run | None], int]:
@@ -98,8 +115,13 @@ def _survey(file: JsonFile, place: str) -> tuple[list[Run | None], int]:
                 skip(events, event)
     if not has_runs:
         raise InvalidInput(f"{place} has no list of `runs`; {_ADVICE}")
-    if version != VERSION:
-        raise InvalidInput(f"{place} is not SARIF {VERSION}; {_ADVICE}")
+    if not text_of(version).startswith(VERSION):
+        named = text_of(version)[:_VERSION_CHARS_MAX]
+        raise InvalidInput(
+            f"{place} is SARIF {named}, which is not read; {_ADVICE}"
+            if named
+            else f"{place} is not SARIF {VERSION}: it has no version; {_ADVICE}"
+        )
     return runs, results
 
 
@@ -121,7 +143,31 @@ def _survey_run(events: Events, event: Event, allowance: Allowance) -> tuple[Run
         else:
             skip(events, opening)
     artifacts, bases = list_of(content.get("artifacts")), object_of(content.get("originalUriBaseIds"))
-    return Run(RuleBook(content), artifacts, bases, clipped), results
+    rules = RuleBook(content)
+    return Run(rules, artifacts, bases, clipped, _notes(rules.tool, list_of(content.get("invocations")))), results
+
+
+def _notes(tool: str, invocations: list[object]) -> tuple[str, ...]:
+    """Return what a run says of its own failure, a sentence each."""
+    name = tool or "the scanner"
+    notes: list[str] = []
+    for invocation in map(object_of, invocations):
+        if invocation.get("executionSuccessful") is False:
+            said = text_of(invocation.get("exitCodeDescription")) or text_of(
+                invocation.get("processStartFailureMessage")
+            )
+            notes.append(_note(f"{name} did not run to its end: findings may be missing", said))
+        for member in ("toolExecutionNotifications", "toolConfigurationNotifications"):
+            for notification in map(object_of, list_of(invocation.get(member))):
+                if notification.get("level") == "error":
+                    said = text_of(object_of(notification.get("message")).get("text"))
+                    notes.append(_note(f"{name} reports an error", said))
+    return tuple(notes[:_NOTES_MAX])
+
+
+def _note(words: str, said: str) -> str:
+    line = " ".join(said.split())
+    return f"{words} ({line[:_NOTE_CHARS_MAX]})" if line else words
 
 
 def _outcomes(file: JsonFile, runs: list[Run | None]) -> Generator[Outcome]:

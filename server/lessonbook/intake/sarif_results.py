@@ -30,19 +30,23 @@ _MAX_FINGERPRINT_CHARS: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What the results of a run refer to. `clipped` names the member that was too large to be read whole."""
+    """What the results of a run refer to, and what it says of its failure (`notes`).
+
+    `clipped` names the member that was too large to be read whole.
+    """
 
     rules: RuleBook
     artifacts: list[object]
     bases: dict[str, object]
     clipped: str
+    notes: tuple[str, ...] = ()
 
 
 def finding_of(result: dict[str, object], run: Run) -> Finding | None:
     """Return the finding that a result is; None where it is left out.
 
     Raises:
-        Unreadable: the result has no message, or holds what cannot be stored.
+        Unreadable: neither the result nor its rule has a message, or it holds what cannot be stored.
     """
     rule = run.rules.rule_of(result)
     properties = object_of(result.get("properties"))
@@ -93,7 +97,7 @@ def _description(result: dict[str, object], rule: Rule, run: Run) -> str:
     text = (text or text_of(message.get("markdown")))[:MAX_DESCRIPTION_CHARS]
     if arguments := [text_of(argument) for argument in list_of(message.get("arguments"))]:
         text = _filled(text, arguments)
-    return message_in(_LINK_TO_LOCATION.sub(r"\1", text))
+    return message_in(_LINK_TO_LOCATION.sub(r"\1", text) or rule.words)
 
 
 def _filled(template: str, arguments: list[str]) -> str:

@@ -30,7 +30,10 @@ SECURITY_SEVERITY: Final = "security-severity"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What results need of one rule of a scanner. `level` is empty where the rule sets none."""
+    """What results need of one rule of a scanner.
+
+    `level` is empty where the rule sets none. `words` stand for the message of a result that has none.
+    """
 
     id: str
     cwes: tuple[str, ...] = ()
@@ -38,6 +41,7 @@ class Rule:
     score: float | None = None
     is_security: bool = False
     messages: dict[str, object] = field(default_factory=dict[str, object])
+    words: str = ""
     metadata: RuleMetadata | None = None
     title: str = ""
 
@@ -120,7 +124,13 @@ class RuleBook:
             is_security=bool(cwes) or score is not None or tagged_security(properties),
             messages=object_of(descriptor.get("messageStrings")),
             title=_title(texts[1] or text_of(descriptor.get("name"))),
-            metadata=_metadata(texts, keys=unique([canonical_rule_id(self.tool, rule_id), *cwes])),
+            words=next(filter(None, (texts[1], texts[2], texts[0])), ""),
+            metadata=metadata_of(
+                help_text=texts[0],
+                short=texts[1],
+                full=texts[2],
+                keys=unique([canonical_rule_id(self.tool, rule_id), *cwes]),
+            ),
         )
 
     def _cwe_of(self, reference: dict[str, object]) -> str:
@@ -216,8 +226,9 @@ def _place_named(reference: dict[str, object], places: dict[tuple[str, str], int
     return next((place for place in found if place is not None), None)
 
 
-def _metadata(texts: list[str], *, keys: tuple[str, ...]) -> RuleMetadata | None:
-    words = choose_words(help_text=texts[0], short=texts[1], full=texts[2])
+def metadata_of(*, help_text: str, short: str, full: str, keys: tuple[str, ...]) -> RuleMetadata | None:
+    """Return what a scanner says of a rule with the names `keys`, or None where it says nothing that can be stored."""
+    words = choose_words(help_text=help_text, short=short, full=full)
     if not words.text:
         return None
     try:

@@ -13,10 +13,11 @@ import anyio.to_thread
 from lessonbook.domain.findings import FileKind, Finding, Outcome, Refused, ReportKind, note_refused
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.loop import RefinedIssue, Refinement
-from lessonbook.domain.operator import FileReport, RefusedRecord
+from lessonbook.domain.operator import FileReport, RefusedRecord, ReportedFile
 from lessonbook.domain.vocabulary import Source
 from lessonbook.intake import open_report
 from lessonbook.intake.report_file import ReportFile
+from lessonbook.screening.redact import redact
 from lessonbook.services.report.refinement import Batch, refine
 from lessonbook.services.workspace import Workspace, hash_of
 
@@ -32,7 +33,7 @@ _SOURCES: Final[dict[FileKind, Source]] = {"review": "review"}
 async def report_file(
     work: Workspace,
     caller: Caller,
-    data: bytes | Path | BinaryIO,
+    data: bytes | Path | BinaryIO | ReportFile,
     *,
     kind: ReportKind = "auto",
     place: str = "the report",
@@ -51,7 +52,7 @@ async def report_file(
     Args:
         work: the workspace.
         caller: on whose behalf.
-        data: the file's bytes, where it is on disk, or an open file that can be rewound.
+        data: the file's bytes, where it is on disk, an open file that can be rewound, or a part of an archive.
         kind: the file's format; `auto`: found by its content.
         place: the file's name in errors.
         agent_name: who made the code; empty: routed.
@@ -65,12 +66,19 @@ async def report_file(
         NotFound: the run does not exist.
         Conflict: the idempotency key was used with another file, or with other arguments.
     """
-    file = ReportFile(data, place)
+    file = data if isinstance(data, ReportFile) else ReportFile(data, place)
     reading = await anyio.to_thread.run_sync(open_report, file, kind)  # a large file must not hold up other callers
     digest = await anyio.to_thread.run_sync(file.digest) if idempotency_key else ""
     request = hash_of({"file": digest, "kind": reading.kind, "part": CHUNK})
     whole = Batch((), agent_name, run_id, source or _SOURCES.get(reading.kind, "ci"), idempotency_key, request=request)
-    tally = _ReportTally()
+    read = ReportedFile(
+        place=file.place,
+        kind=reading.kind,
+        format=reading.name,
+        findings=0,
+        notes=[redact(note)[0] for note in reading.notes],
+    )
+    tally = _ReportTally(read)
     done = number = 0
     with closing(reading.outcomes) as outcomes:
         while records := await anyio.to_thread.run_sync(partial(_take, outcomes)):
@@ -110,6 +118,7 @@ def _take(outcomes: Iterator[Outcome]) -> list[Outcome]:
 class _ReportTally:
     """The outcomes of the findings so far."""
 
+    file: ReportedFile | None = None
     counts: Counter[str] = field(default_factory=Counter[str])
     lesson_ids: dict[str, None] = field(default_factory=dict[str, None])
     listed: list[RefinedIssue] = field(default_factory=list[RefinedIssue])
@@ -127,8 +136,10 @@ class _ReportTally:
 
     def report(self) -> FileReport:
         """Return the counts."""
+        findings = self.counts.total()
+        files = [self.file.model_copy(update={"findings": findings})] if self.file is not None else []
         return FileReport(
-            findings=self.counts.total(),
+            findings=findings,
             created=self.counts["created"],
             merged=self.counts["merged"],
             pending=self.counts["pending"],
@@ -138,4 +149,5 @@ class _ReportTally:
             refinement_run_ids=self.run_ids,
             lesson_ids=list(self.lesson_ids),
             issues=self.listed,
+            files=files,
         )
