@@ -1,8 +1,13 @@
 """Preparation of one finding for matching: cleaned, redacted, classified, its exact names found, its offer screened."""
 
+import hashlib
 import re
 from dataclasses import dataclass, field, replace
-from typing import Final
+from functools import lru_cache
+from threading import Lock
+from typing import Final, NamedTuple
+
+from cachetools import LRUCache, cached
 
 from lessonbook.classify.attribution import attribute, broad_weakness
 from lessonbook.classify.catalogue import Catalogue, CatalogueRule, canonical_key
@@ -32,6 +37,7 @@ from lessonbook.screening.redact import redact, redact_rule_id, without_marks
 from lessonbook.search.document import Subjects
 from lessonbook.search.subjects import subjects_of
 
+_KEPT: Final = 2_000
 _PROMPT_SECTION: Final = re.compile(r"<lessons\b[^<>]{0,300}>.*?(?:</lessons[^<>]{0,300}>|\Z)", re.S)
 _NAMED: Final = re.compile(r"\b(?:CWE-\d{1,5}|(?:bandit|ruff|eslint|semgrep|hadolint|checkov):[\w./-]*\w)", re.I)
 """A rule that an issue's description names: a CWE, or a scanner's rule with the scanner's name before it."""
@@ -94,12 +100,12 @@ def prepare(
 
     Unless a person reports it, an offered lesson is at most a step more severe than the issue's words suggest.
     """
-    description, _ = redact(visible(_PROMPT_SECTION.sub("[lessons]", finding.description)).strip())
+    description = _cleaned(finding.description)
     file, _ = redact(finding.file)
-    rule_id = redact_rule_id(finding.rule_id)
-    rule_key = canonical_key(rule_id) if rule_id else ""
+    rule_id, rule_key = _identified(finding.rule_id)
     in_words = () if rule_key else _NAMED.findall(description)
-    named = (rule_key, *(canonical_key(redact_rule_id(key)) for key in finding.keys), *map(canonical_key, in_words))
+    named = (rule_key, *(_identified(key)[1] for key in (*finding.keys, *in_words)))
+    told = _told(description)
     names = tuple(dict.fromkeys(key for key in named if key))
     finding = replace(finding, description=description, file=file, rule_id=rule_id)
     found = attribute(finding, names, catalogue)
@@ -110,9 +116,9 @@ def prepare(
     if rule is None and described is None and not found.is_known:
         rule = broad_weakness(finding, names, catalogue)
     known = rule or (described.rule if described else None)
-    suggested = known.severity if known else severity_of(without_marks(description))
+    suggested = known.severity if known else told.severity
     severity = finding.severity or suggested
-    category = finding.category or (known.category if known else category_of(without_marks(description)))
+    category = finding.category or (known.category if known else told.category)
     offered = severity if by_person else capped(severity, suggested)
     offer, refusal = _best_offer(finding, rule, described, rule_key, offered, category)
     named_text = offer.text if offer and offer.catalogue_id != (described.rule.id if described else None) else ""
@@ -138,8 +144,44 @@ def prepare(
         is_named=rule is not None,
         owns_rule=rule is not None or _speaks_for_rule(offer, by_person=by_person and bool(finding.lesson)),
         described=described,
-        subjects=subjects_of(without_marks(description)),
+        subjects=told.subjects,
     )
+
+
+class _Told(NamedTuple):
+    """What the words of a description tell, where nothing in it is named."""
+
+    severity: Severity
+    category: Category
+    subjects: Subjects
+
+
+def _hashed(text: str) -> bytes:
+    """Return the key under which what was made of `text` is kept: its secrets must not stay in memory."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+# Scanners say the same of many places, so what is made of a text is kept.
+
+
+@cached(LRUCache[bytes, str](_KEPT), key=_hashed, lock=Lock())
+def _cleaned(description: str) -> str:
+    """Return a description as it may be stored."""
+    return redact(visible(_PROMPT_SECTION.sub("[lessons]", description)).strip())[0]
+
+
+@cached(LRUCache[bytes, tuple[str, str]](_KEPT), key=_hashed, lock=Lock())
+def _identified(rule_id: str) -> tuple[str, str]:
+    """Return a rule id as it may be stored, and its canonical key; both empty for none."""
+    shown = redact_rule_id(rule_id)
+    return shown, canonical_key(shown) if shown else ""
+
+
+@lru_cache(_KEPT)
+def _told(description: str) -> _Told:
+    """Return what a description, cleaned, tells by its words."""
+    words = without_marks(description)
+    return _Told(severity_of(words), category_of(words), subjects_of(words))
 
 
 def _described(finding: Finding, catalogue: Catalogue) -> DescribedWeakness | None:
