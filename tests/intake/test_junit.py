@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import Finding, Intake, Refused
-from lessonbook.intake.junit import DEPTH_MAX, open_junit
+from lessonbook.intake.junit import open_junit
 from lessonbook.intake.report_file import CHUNK_BYTES, ReportFile
+from lessonbook.intake.xml_stream import DEPTH_MAX
 from tests.reading import read_junit
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"

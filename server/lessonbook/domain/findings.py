@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:  # the command line knows the kinds of files before it needs pydantic
     from lessonbook.domain.vocabulary import Category, Severity
 
-FileKind = Literal["sarif", "junit", "pytest", "ruff", "bandit", "review", "text"]
+_LinterFiles = Literal["checkstyle", "pmd", "cpd", "spotbugs", "cppcheck", "lines"]
+_TestFiles = Literal["trx", "xunit", "nunit", "tap", "gotest", "jest", "mocha", "mochawesome", "playwright"]
+
+FileKind = Literal["sarif", "junit", "pytest", "ruff", "bandit", "review", "text", _LinterFiles, _TestFiles]
 """The formats of report files."""
 
-ReportKind = Literal["auto", "sarif", "junit", "pytest", "ruff", "bandit", "review", "text"]
+ReportKind = Literal["auto", FileKind]
 """A format as a caller names it; `auto`: found by the content."""
 
 REFUSED_MAX = 1_000

@@ -3,20 +3,29 @@
 import codecs
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import FileKind, Reading, ReportKind
 from lessonbook.intake import other_formats
+from lessonbook.intake.dotnet_tests import open_nunit, open_trx, open_xunit
+from lessonbook.intake.go_test import open_gotest
+from lessonbook.intake.js_tests import open_jest, open_mocha, open_mochawesome, open_playwright
 from lessonbook.intake.json_events import Events, first_names, open_json
 from lessonbook.intake.json_values import items, members, skip
 from lessonbook.intake.junit import open_junit
+from lessonbook.intake.linter_lines import are_lines, open_lines
+from lessonbook.intake.linter_xml import open_checkstyle, open_cpd, open_cppcheck, open_pmd, open_spotbugs
 from lessonbook.intake.plain_text import open_text
 from lessonbook.intake.pytest_json import is_report_log, open_pytest
 from lessonbook.intake.report_file import ReportFile, encoding_of
+from lessonbook.intake.report_paths import with_common_root
 from lessonbook.intake.review_comments import open_review
 from lessonbook.intake.sarif import open_sarif
 from lessonbook.intake.scanner_json import open_bandit, open_ruff
+from lessonbook.intake.tap import is_tap, open_tap
+from lessonbook.intake.xml_records import root_of
 
 READERS: Final[dict[FileKind, Callable[[ReportFile], Reading]]] = {
     "sarif": open_sarif,
@@ -26,10 +35,41 @@ READERS: Final[dict[FileKind, Callable[[ReportFile], Reading]]] = {
     "bandit": open_bandit,
     "review": open_review,
     "text": open_text,
+    "checkstyle": open_checkstyle,
+    "pmd": open_pmd,
+    "cpd": open_cpd,
+    "spotbugs": open_spotbugs,
+    "cppcheck": open_cppcheck,
+    "lines": open_lines,
+    "trx": open_trx,
+    "xunit": open_xunit,
+    "nunit": open_nunit,
+    "tap": open_tap,
+    "gotest": open_gotest,
+    "jest": open_jest,
+    "mocha": open_mocha,
+    "mochawesome": open_mochawesome,
+    "playwright": open_playwright,
 }
 """The reader of each kind of file."""
+XML_ROOTS: Final[dict[str, FileKind]] = {
+    "checkstyle": "checkstyle",
+    "pmd": "pmd",
+    "pmd-cpd": "cpd",
+    "BugCollection": "spotbugs",
+    "results": "cppcheck",
+    "TestRun": "trx",
+    "assemblies": "xunit",
+    "test-run": "nunit",
+    "test-results": "nunit",
+}
+"""The first elements of XML files that show their kind; others are read as JUnit, or refused."""
 _ADVICE: Final = f"say what it is ({', '.join(READERS)}), or give a file of one of these kinds"
-_XML = re.compile(r"<(?:\?xml|!doctype|(?:[a-z]\w{0,30}:)?testsuites?\b)", re.IGNORECASE)
+_XML = re.compile(
+    r"<(?:\?xml|!doctype|(?:[a-z]\w{0,30}:)?testsuites?\b"
+    r"|(?:checkstyle|pmd|pmd-cpd|bugcollection|testrun|test-run|test-results|assemblies|results\sversion)[\s>])",
+    re.IGNORECASE,
+)
 _JSON_LIST = re.compile(r"\[\s*[{\"]")
 """The beginning of a list of objects or texts, not of a text in brackets."""
 _JSON_LINE = re.compile(r"^[ \t]*(?:\{[ \t]*(?=[\"\r\n])|\[[ \t]*(?=[{\r\n]))", re.MULTILINE)
@@ -43,6 +83,10 @@ MEMBERS: Final[dict[str, FileKind]] = {
 }
 """Members of the object at a file's top that show its kind alone."""
 MEMBER_SETS: Final[tuple[tuple[frozenset[str], FileKind], ...]] = (
+    (frozenset({"numFailedTests", "testResults"}), "jest"),
+    (frozenset({"stats", "tests", "passes", "failures"}), "mocha"),
+    (frozenset({"stats", "results", "meta"}), "mochawesome"),
+    (frozenset({"config", "suites", "stats"}), "playwright"),
     (frozenset({"results", "metrics"}), "bandit"),
     (frozenset({"results", "generated_at"}), "bandit"),
     (frozenset({"tests"}), "pytest"),
@@ -67,8 +111,8 @@ _PACKED: Final[dict[bytes, str]] = {
 def open_report(file: ReportFile, kind: ReportKind = "auto") -> Reading:
     """Return the findings of a report, to be read as they are asked for; `auto`: its content decides what it is.
 
-    XML is read as JUnit, JSON by its members, and anything else as text, one finding per paragraph. A file's name does
-    not count. JSON that is broken, or has other words around it, is never taken for text.
+    XML is known by its first element, JSON by its members, and what linters print by its lines; anything else is text,
+    one finding per paragraph. A file's name does not count. JSON that is broken, or has other words around it, is never taken for text.
 
     Raises:
         InvalidInput: the report is empty, broken, packed, or of a format that is not read. Nothing was read of it.
@@ -79,26 +123,31 @@ def open_report(file: ReportFile, kind: ReportKind = "auto") -> Reading:
     for mark, what_to_do in _PACKED.items():
         if head.startswith(mark):
             raise InvalidInput(f"{file.place} is {what_to_do}")
-    return READERS[_kind(file) if kind == "auto" else kind](file)
+    reader = READERS[_kind(file) if kind == "auto" else kind]
+    return with_common_root(partial(reader, file))
 
 
 def _kind(file: ReportFile) -> FileKind:
     head = file.head()
     beginning = head[:200].decode("latin-1")
     if _is_xml(beginning):  # which names its own encoding
-        return "junit"
+        return XML_ROOTS.get(root_of(file), "junit")
     try:
         opening = codecs.getincrementaldecoder(encoding_of(head))().decode(head).lstrip("\ufeff \t\r\n")
     except UnicodeDecodeError:
         raise InvalidInput(f"{file.place} is not UTF-8 text; save it as UTF-8") from None
     if _is_xml(opening):
-        return "junit"
+        return XML_ROOTS.get(root_of(file), "junit")
     if opening.startswith("{"):
         return _kind_of_object(file, head)
     if opening.startswith("["):
+        if _JSON_LIST.match(opening) is None and are_lines(opening):
+            return "lines"
         return _kind_of_list(file, is_surely_json=_JSON_LIST.match(opening) is not None)
+    if is_tap(opening):
+        return "tap"
     _refuse_other(file, opening)
-    return "text"
+    return "lines" if are_lines(opening) else "text"
 
 
 def _is_xml(opening: str) -> bool:
@@ -137,6 +186,8 @@ def _kind_of_object(file: ReportFile, head: bytes) -> FileKind:
     if is_report_log(head):
         return "pytest"
     line = first_names(head.lstrip().partition(b"\n")[0])
+    if {"Action", "Package"} <= line or {"Action", "ImportPath"} <= line:
+        return "gotest"
     if other := other_formats.of_item(line):  # an object a line
         raise InvalidInput(f"{file.place} {other}")
     names: set[str] = set()

@@ -35,12 +35,18 @@ _LONGEST_ESCAPE: Final = len(rb"\ud83d\ude00")
 _REPLACEMENT: Final = rb"\ufffd"
 
 
+class EndOfHead(Exception):
+    """The beginning of a file ends within a value."""
+
+
 @dataclass(frozen=True, slots=True)
 class JsonFile:
     """A file that is valid JSON from its first byte to its last."""
 
     file: ReportFile
     has_huge_numbers: bool
+    many: bool = False
+    """Whether several values may stand behind each other."""
 
     @contextmanager
     def events(self) -> Generator[Events]:
@@ -51,13 +57,13 @@ class JsonFile:
         """
         with self.file.open() as opened:
             try:
-                yield _parsed(_Feed(opened), has_huge_numbers=self.has_huge_numbers)
+                yield _parsed(_Feed(opened), has_huge_numbers=self.has_huge_numbers, many=self.many)
             except ijson.JSONError:
                 raise InvalidInput(f"{self.file.place} was changed while it was read; report it again") from None
 
 
-def open_json(file: ReportFile, advice: str) -> JsonFile:
-    r"""Read a file through and return it as a stream of events.
+def open_json(file: ReportFile, advice: str, *, many: bool = False) -> JsonFile:
+    r"""Read a file through and return it as a stream of events; `many`: of several values, as in JSON lines.
 
     Half of a surrogate pair (`\ud800` alone), which no text can hold, is read as U+FFFD.
 
@@ -67,29 +73,30 @@ def open_json(file: ReportFile, advice: str) -> JsonFile:
     """
     if file.is_blank():
         raise InvalidInput(f"{file.place} is empty; {advice}")
-    if _is_read(file, advice, has_huge_numbers=False):
-        return JsonFile(file, has_huge_numbers=False)
+    if _is_read(file, advice, has_huge_numbers=False, many=many):
+        return JsonFile(file, has_huge_numbers=False, many=many)
     if _holds_endless_number(file):
         raise InvalidInput(f"{file.place} {_NOT_ALLOWED}; {advice}")
-    _is_read(file, advice, has_huge_numbers=True)
-    return JsonFile(file, has_huge_numbers=True)
+    _is_read(file, advice, has_huge_numbers=True, many=many)
+    return JsonFile(file, has_huge_numbers=True, many=many)
 
 
-def _parsed(feed: "_Feed", *, has_huge_numbers: bool) -> Events:
+def _parsed(feed: "_Feed", *, has_huge_numbers: bool, many: bool) -> Events:
     # Numbers as C has them are read a third faster, but end the parser where they do not fit.
-    return cast("Events", ijson.basic_parse(feed, buf_size=CHUNK_BYTES, use_float=not has_huge_numbers))
+    parsed = ijson.basic_parse(feed, buf_size=CHUNK_BYTES, use_float=not has_huge_numbers, multiple_values=many)
+    return cast("Events", parsed)
 
 
-def _is_read(file: ReportFile, advice: str, *, has_huge_numbers: bool) -> bool:
+def _is_read(file: ReportFile, advice: str, *, has_huge_numbers: bool, many: bool) -> bool:
     """Read a file to its end; False where a number in it does not fit."""
     with file.open() as opened:
         feed = _Feed(opened)
         try:
-            is_too_deep = _is_too_deep(_parsed(feed, has_huge_numbers=has_huge_numbers))
+            is_too_deep = _is_too_deep(_parsed(feed, has_huge_numbers=has_huge_numbers, many=many))
         except ijson.JSONError as error:
             if "overflow" in str(error):
                 return False
-            where = _place_of_fault(file, feed.given_before)
+            where = _place_of_fault(file, feed.given_before, many=many)
             raise InvalidInput(f"{file.place} is not valid JSON ({where}){_fault(error)}; {advice}") from None
         except (ValueError, ArithmeticError, SystemError):  # SystemError: the C parser met one of the others
             raise InvalidInput(f"{file.place} {_NOT_ALLOWED}; {advice}") from None
@@ -136,6 +143,18 @@ def first_names(opening: bytes) -> set[str]:
             elif kind == "map_key" and depth == 1:
                 names.add(value)
     return names
+
+
+def head_events(head: bytes) -> Events:
+    """Yield the events of the values that begin a file, as far as its `head` goes.
+
+    Raises:
+        EndOfHead: the head ends within a value, or goes on with something else.
+    """
+    try:
+        yield from _parsed(_Feed(io.BytesIO(head)), has_huge_numbers=False, many=True)
+    except (ijson.JSONError, ValueError, ArithmeticError, SystemError):
+        raise EndOfHead from None
 
 
 def _holds_endless_number(file: ReportFile) -> bool:
@@ -201,11 +220,11 @@ class _Feed:
         return b"".join([*parts, piece[done:end]])
 
 
-def _place_of_fault(file: ReportFile, given_before: int) -> str:
+def _place_of_fault(file: ReportFile, given_before: int, *, many: bool) -> str:
     """Return the line and column at which the parser fails, by parsing byte by byte from `given_before` on."""
     line, column = 1, 1
     events = ijson.sendable_list()
-    parser = ijson.basic_parse_coro(events)
+    parser = ijson.basic_parse_coro(events, multiple_values=many)
     try:
         for step in _steps(file, given_before):
             parser.send(step)

@@ -9,7 +9,9 @@ from lessonbook.classify.catalogue_offer import offer_of_rule, rule_worded
 from lessonbook.classify.severity import category_of, severity_of
 from lessonbook.dedup.likeness import sketch
 from lessonbook.domain.findings import Finding
-from lessonbook.domain.lesson_names import catalogue_name, digest, general_words, issue_name, rule_name, text_name
+from lessonbook.domain.fingerprints import lasting_words
+from lessonbook.domain.lesson_names import catalogue_name, digest, issue_name, rule_name, text_name
+from lessonbook.domain.places import repository_path, without_users
 from lessonbook.domain.vocabulary import Category, Severity
 from lessonbook.screening.lint.screen import visible
 from lessonbook.screening.offer import Offer, ReviewMode, capped, copies, reviewed, screened_offer
@@ -77,8 +79,9 @@ def prepare(
 
     Unless a person reports it, an offered lesson is at most a step more severe than the issue's words suggest.
     """
-    description, _ = redact(visible(_PROMPT_SECTION.sub("[lessons]", finding.description)).strip())
-    file, _ = redact(finding.file)
+    described_at = without_users(_PROMPT_SECTION.sub("[lessons]", finding.description))
+    description, _ = redact(visible(described_at).strip())
+    file, _ = redact(repository_path(finding.file))
     rule_id = redact(finding.rule_id)[0]
     rule_key = canonical_key(rule_id) if rule_id else ""
     in_words = () if rule_key else _NAMED.findall(description)
@@ -112,7 +115,7 @@ def prepare(
         category=category,
         rule_key=rule_key,
         keys=tuple(filter(None, keys)),
-        fingerprint=digest(finding.fingerprint or general_words(description), rule_key, file),
+        fingerprint=digest(finding.fingerprint or lasting_words(description), rule_key, file),
         offer=offer,
         refusal=refusal,
         is_named=rule is not None,
