@@ -29,8 +29,8 @@ _OBJECT_ID: Final = re.compile(r"\b(id|pid|port|process|thread)([ =:'\"]{1,3})\d
 def lasting_words(description: str) -> str:
     """Return a description without what differs between reports of one problem.
 
-    Left out are places and counts (`general_words`), addresses, durations, moments, hexadecimal ids, temporary paths and
-    the names of users.
+    Left out are places and counts (`general_words`), addresses, durations, moments, hexadecimal ids, temporary paths
+    and the names of users.
     """
     text = _TEMPORARY.sub("#", without_users(description))
     for pattern in (_MOMENT, _UUID, _ADDRESS, _DURATION, _HEX):

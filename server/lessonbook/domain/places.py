@@ -4,6 +4,8 @@ import re
 from pathlib import PurePosixPath
 from typing import Final
 
+from lessonbook.domain.vocabulary import words
+
 _NAME: Final = r"[^\s/\\:*?\"'<>|$%{}()]+"
 _SEP: Final = r"(?:/|\\{1,2})"
 _START: Final = r"(?:(?<![\w.~/\\-])|(?<=file://)|(?<=-[IL]))"
@@ -33,8 +35,8 @@ def _spelled_out(root: str, number: int) -> str:
 
 _BUILD_ROOT: Final = "|".join(_spelled_out(root, number) for number, root in enumerate(_BUILD_ROOTS))
 _IN_TEXT: Final = re.compile(f"{_START}(?:{_BUILD_ROOT})(?=\\w)")
-_MOUNTED: Final = r"/(?:usr/src/app|app|src|code|repo|project|workspace|scan)/"
-"""Folders of containers where the repository is mounted; only of a path alone, as words name them as addresses."""
+_MOUNTED: Final = r"/(?:usr/src/app|workspace)/"
+"""Folders of containers that are the repository's; only of a path alone, as words name them as addresses."""
 _VARIABLE: Final = (
     r"(?:%\w*(?:ROOT|WORKSPACE)\w*%|\$\(\w*(?:ROOT|WORKSPACE)\w*\)|\$\{?(?:workspaceFolder|\w*WORKSPACE|\w*ROOT)\}?)/"
 )
@@ -44,9 +46,10 @@ _HOME: Final = re.compile(
     rf"(?!(?:Shared|Public|Default){_SEP}){_NAME}(?={_SEP}[\w.-])"
 )
 _ABSOLUTE: Final = re.compile(r"\A(?:/|~/|[A-Za-z]:/)")
-_TOP_FOLDERS: Final = frozenset(
-    "src source sources lib libs app apps test tests spec specs packages pkg cmd internal server client backend frontend"
-    " api web docs scripts migrations bin config include modules services tools examples roles playbooks .github".split()
+_TOP_FOLDERS: Final = words(
+    "src source sources lib libs app apps test tests spec specs packages pkg cmd internal server client"
+    " backend frontend api web docs scripts migrations bin config include modules services tools examples roles"
+    " playbooks .github"
 )
 """Folders that stand at the top of a repository."""
 

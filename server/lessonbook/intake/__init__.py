@@ -92,6 +92,8 @@ MEMBER_SETS: Final[tuple[tuple[frozenset[str], FileKind], ...]] = (
     (frozenset({"tests"}), "pytest"),
 )
 """Members of the object at a file's top that together show its kind, unless it is of another known format."""
+_VAGUE: Final = frozenset({"pytest", "review"})
+"""Kinds whose members are words that any JSON may have, so that they show no report within a text."""
 _NAMES_MAX: Final = 1_000
 ITEM_MEMBERS: Final[tuple[tuple[frozenset[str], FileKind], ...]] = (
     (frozenset({"code", "filename", "location"}), "ruff"),
@@ -112,7 +114,8 @@ def open_report(file: ReportFile, kind: ReportKind = "auto") -> Reading:
     """Return the findings of a report, to be read as they are asked for; `auto`: its content decides what it is.
 
     XML is known by its first element, JSON by its members, and what linters print by its lines; anything else is text,
-    one finding per paragraph. A file's name does not count. JSON that is broken, or has other words around it, is never taken for text.
+    one finding per paragraph. A file's name does not count. JSON that is broken, or has other words around it, is never
+    taken for text.
 
     Raises:
         InvalidInput: the report is empty, broken, packed, or of a format that is not read. Nothing was read of it.
@@ -178,7 +181,7 @@ def _is_report(opening: str) -> bool:
     names = first_names(opening.encode("utf-8", "replace"))
     if opening.startswith("["):
         return any(wanted <= names for wanted, _ in ITEM_MEMBERS) or bool(other_formats.of_item(names))
-    sets = ({"runs", "version"}, {"exitcode", "tests"}, *(wanted for wanted, kind in MEMBER_SETS if kind == "bandit"))
+    sets = ({"runs", "version"}, {"exitcode", "tests"}, *(wanted for wanted, kind in MEMBER_SETS if kind not in _VAGUE))
     return any(wanted <= names for wanted in sets) or bool(other_formats.of_object(names))
 
 

@@ -10,16 +10,16 @@ from lessonbook.domain.documents import Unreadable, checked
 from lessonbook.domain.findings import Finding, Reading
 from lessonbook.domain.fingerprints import lasting_name
 from lessonbook.domain.vocabulary import Severity
-from lessonbook.intake.fields import failure_in, line_in, path_in, title_of_test
+from lessonbook.intake.fields import failure_in, line_in_text, path_in, title_of_test
 from lessonbook.intake.report_file import ReportFile
-from lessonbook.intake.xml_records import Element, Record, XmlLayout, open_xml, records_of, root_of
+from lessonbook.intake.xml_records import XmlElement, Record, XmlLayout, open_xml, records_of, root_of
 
 _TRX_FAILURES: Final[dict[str, Severity]] = {
     "Failed": "medium",
     **dict.fromkeys(("Error", "Timeout", "Aborted", "PassedButRunAborted", "Disconnected"), "high"),
 }
 _NUNIT_FAILURES: Final = frozenset({"Failed", "Failure", "Error"})
-_FRAME: Final = re.compile(r" in (?!<)([^\n]{1,500}?\.(?:cs|fs|vb)):(?:line )?(\d{1,8})")
+_FRAME: Final = re.compile(r" in ((?:[A-Za-z]:)?[^\n:<>]{1,300}\.(?:cs|fs|vb)):(?:line )?(\d{1,8})")
 _TRX_ADVICE: Final = "give the TRX file that `dotnet test --logger trx` wrote"
 _DEFINITIONS_MAX: Final = 100_000
 
@@ -60,7 +60,7 @@ def _finding(title: str, message: str, trace: str, severity: Severity = "medium"
         description=failure_in(title, message, trace),
         severity=severity,
         file=path_in(frame[1].removeprefix("/_/")) if frame else "",
-        line=line_in(frame[2]) if frame else None,
+        line=line_in_text(frame[2]) if frame else None,
         fingerprint=lasting_name(checked(title, "name")),
     )
 
@@ -91,7 +91,7 @@ def _read_trx(classes: dict[str, str], record: Record) -> Iterator[Finding]:
     yield from _failed_results(record.element, classes)
 
 
-def _failed_results(result: Element, classes: dict[str, str]) -> Iterator[Finding]:
+def _failed_results(result: XmlElement, classes: dict[str, str]) -> Iterator[Finding]:
     outcome = result.get("outcome")
     if outcome not in _TRX_FAILURES:
         return

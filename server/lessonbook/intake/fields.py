@@ -24,13 +24,16 @@ def path_in(text: str) -> str:
 
 
 def line_in(value: object) -> int | None:
-    """Return a line number from 1 up, or None; it may be a text of at most 8 digits."""
-    if isinstance(value, str):
-        digits = value.strip()
-        is_short = len(digits) < 9  # noqa: PLR2004  # a longer one is no line, and slow to read
-        value = int(digits) if is_short and digits.isascii() and digits.isdigit() else None
+    """Return a line number from 1 up, or None."""
     line = index_of(value)
     return line if line and line <= _LINE_MAX else None
+
+
+def line_in_text(digits: str) -> int | None:
+    """Return the line number that a text of at most 8 digits is, or None."""
+    digits = digits.strip()
+    is_short = len(digits) < 9  # noqa: PLR2004  # a longer one is no line, and slow to read
+    return line_in(int(digits)) if is_short and digits.isascii() and digits.isdigit() else None
 
 
 def message_in(value: object) -> str:

@@ -10,12 +10,12 @@ from lessonbook.domain.documents import Unreadable, checked, text_of
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import Finding, Outcome, Reading, Refused
 from lessonbook.domain.fingerprints import lasting_name
-from lessonbook.intake.fields import MAX_FAILURE_CHARS, failure_in, line_in, path_in, title_of_test
+from lessonbook.intake.fields import MAX_FAILURE_CHARS, failure_in, line_in_text, path_in, title_of_test
 from lessonbook.intake.json_lines import lines_of, object_in
 from lessonbook.intake.report_file import ReportFile
 
 _FRAMING: Final = re.compile(
-    r"=== (?:RUN|PAUSE|CONT|NAME|ATTR)|\s*--- (?:PASS|FAIL|SKIP|BENCH):|(?:FAIL|ok|PASS)\s|exit status \d"
+    r"\A(?:=== (?:RUN|PAUSE|CONT|NAME|ATTR)|\s*--- (?:PASS|FAIL|SKIP|BENCH):|(?:FAIL|ok|PASS)\s|exit status \d)"
 )
 _PLACE: Final = re.compile(r"^\s{0,80}([\w./-]{1,300}\.go):(\d{1,8}):", re.MULTILINE)
 _HOST: Final = re.compile(r"(?:github\.com|gitlab\.com|bitbucket\.org)/[^/]+/[^/]+(?:/v\d+)?(?:/|\Z)")
@@ -112,6 +112,6 @@ def _finding(package: str, test: str, printed: str) -> Finding:
         description=failure_in(title, message, ""),
         severity="medium" if test else "high",
         file=path_in(file),
-        line=line_in(place[2]) if place else None,
+        line=line_in_text(place[2]) if place else None,
         fingerprint=lasting_name(checked(title, "name")),
     )

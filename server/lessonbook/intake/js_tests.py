@@ -9,7 +9,7 @@ from lessonbook.domain.findings import Finding, Reading
 from lessonbook.domain.fingerprints import lasting_name
 from lessonbook.domain.vocabulary import Severity
 from lessonbook.intake.clean_text import without_controls
-from lessonbook.intake.fields import failure_in, line_in, path_in, title_of_test
+from lessonbook.intake.fields import failure_in, line_in, line_in_text, path_in, title_of_test
 from lessonbook.intake.json_records import Layout, open_records
 from lessonbook.intake.json_values import Shape, wanted
 from lessonbook.intake.report_file import ReportFile
@@ -69,7 +69,7 @@ def _finding(
     message, trace = without_controls(message).strip(), without_controls(trace).strip()
     frames = [found for found in _FRAME.finditer(trace or message) if not _FOREIGN.search(found[1])]
     path = path or (frames[0][1] if frames else "")
-    placed = line_in(line) or next((line_in(frame[2]) for frame in frames if _same_file(path, frame[1])), None)
+    placed = line_in(line) or next((line_in_text(frame[2]) for frame in frames if _same_file(path, frame[1])), None)
     return Finding(
         description=failure_in(title, message, trace.removeprefix(message).strip() if message else trace),
         severity=severity,

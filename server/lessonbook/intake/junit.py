@@ -11,7 +11,7 @@ from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import Finding, Outcome, Reading, Refused
 from lessonbook.domain.fingerprints import lasting_name
 from lessonbook.domain.vocabulary import Severity
-from lessonbook.intake.fields import MAX_FAILURE_CHARS, failure_in, line_in, path_in, title_of_test
+from lessonbook.intake.fields import MAX_FAILURE_CHARS, failure_in, line_in_text, path_in, title_of_test
 from lessonbook.intake.other_formats import not_of_root
 from lessonbook.intake.report_file import ReportFile
 from lessonbook.intake.xml_stream import Bounds, local_name, parse
@@ -142,6 +142,6 @@ def _finding(case: _Case) -> Finding | None:
         description=failure_in(title, message, problem.text),
         severity=_SEVERITIES[kind],
         file=path_in(file),
-        line=line_in(attributes.get("line")),
+        line=line_in_text(attributes.get("line", "")),
         fingerprint=lasting_name(checked(title, "name")),
     )

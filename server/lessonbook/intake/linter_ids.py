@@ -6,6 +6,8 @@ A form that several tools share names none of them, so that the id stays without
 import re
 from typing import Final
 
+from lessonbook.domain.vocabulary import words
+
 _LANGUAGES: Final[dict[str, str]] = {
     **dict.fromkeys(("py", "pyi", "ipynb", "pyx"), "python"),
     **dict.fromkeys(("js", "jsx", "mjs", "cjs", "ts", "tsx", "mts", "cts", "vue", "svelte", "astro"), "javascript"),
@@ -21,31 +23,31 @@ _LANGUAGES: Final[dict[str, str]] = {
     **{name: name for name in ("go", "rs", "swift", "java", "scala")},
 }
 _RUFF_ALONE: Final = re.compile(
-    r"(?:PL[CERW]\d{4}|(?:AIR|CPY|DOC|FAST|FURB|PERF|PGH|PLC|PLE|PLR|PLW|RUF|TRY|UP)\d{3})\Z"
+    r"\A(?:PL[CERW]\d{4}|(?:AIR|CPY|DOC|FAST|FURB|PERF|PGH|PLC|PLE|PLR|PLW|RUF|TRY|UP)\d{3})\Z"
 )
 """Ids that ruff has and no plugin of flake8."""
-_FLAKE8: Final = re.compile(r"[A-Z]{1,4}\d{3}\Z")
-_PYLINT: Final = re.compile(r"[CEFIRW]\d{4}\Z")
+_FLAKE8: Final = re.compile(r"\A[A-Z]{1,4}\d{3}\Z")
+_PYLINT: Final = re.compile(r"\A[CEFIRW]\d{4}\Z")
 _ANSIBLE: Final = re.compile(
-    r"(?:E?ANSIBLE\d{4}|E\d{3}|[a-z-]+\[[a-z0-9_-]+\]|(?:args|avoid-implicit|complexity|deprecated-[a-z-]+|empty-string-compare"
+    r"\A(?:E?ANSIBLE\d{4}|E\d{3}|[a-z-]+\[[a-z0-9_-]+\]|(?:args|avoid-implicit|complexity|deprecated-[a-z-]+|empty-string-compare"
     r"|fqcn(?:-builtins)?|galaxy|ignore-errors|inline-env-var|internal-error|jinja|key-order|latest|literal-compare"
     r"|command-instead-of-(?:module|shell)|load-failure|meta-[a-z-]+|name|no-[a-z-]+|only-builtins|package-latest|parser-error"
     r"|partial-become|playbook-extension|risky-[a-z-]+|role-name|run-once|sanity|schema|syntax-check|unnamed-task"
     r"|var-(?:naming|spacing)|warning|yaml))\Z"
 )
 _CLANG_TIDY: Final = re.compile(
-    r"(?:abseil|altera|android|boost|bugprone|cert|clang-analyzer|concurrency|cppcoreguidelines|darwin|fuchsia|google|hicpp"
+    r"\A(?:abseil|altera|android|boost|bugprone|cert|clang-analyzer|concurrency|cppcoreguidelines|darwin|fuchsia|google|hicpp"
     r"|linuxkernel|llvm|llvmlibc|misc|modernize|mpi|objc|openmp|performance|portability|readability|zircon)-[\w.-]+\Z"
 )
-_COMPILER: Final = re.compile(r"-W[\w+#=-]+\Z")
-_MSVC: Final = re.compile(r"C\d{4}\Z")
-_GO_LINTER: Final = re.compile(r"[a-z][a-z0-9]{2,30}\Z")
+_COMPILER: Final = re.compile(r"\A-W[\w+#=-]+\Z")
+_MSVC: Final = re.compile(r"\AC\d{4}\Z")
+_GO_LINTER: Final = re.compile(r"\A[a-z][a-z0-9]{2,30}\Z")
 _GO_ID: Final = re.compile(r"([A-Za-z][A-Za-z0-9-]{1,40}): (.+)", re.DOTALL)
-_KTLINT: Final = re.compile(r"(?:standard|experimental|compose|custom):[a-z-]+\Z|[a-z]+(?:-[a-z]+)+\Z")
-_PHPCS: Final = re.compile(r"[A-Z]\w+\.\w+\.\w+\.\w+\Z")
-_PHPSTAN: Final = re.compile(r"[a-z][A-Za-z]+(?:\.[a-zA-Z]+)+\Z")
-_SNAKE: Final = re.compile(r"[a-z]+(?:_[a-z0-9]+)*\Z")
-_COP: Final = re.compile(r"[A-Z][A-Za-z]+(?:/[A-Z][A-Za-z0-9]+)+\Z")
+_KTLINT: Final = re.compile(r"\A(?:(?:standard|experimental|compose|custom):[a-z-]+|[a-z]+(?:-[a-z]+)+)\Z")
+_PHPCS: Final = re.compile(r"\A[A-Z]\w+\.\w+\.\w+\.\w+\Z")
+_PHPSTAN: Final = re.compile(r"\A[a-z][A-Za-z]+(?:\.[a-zA-Z]+)+\Z")
+_SNAKE: Final = re.compile(r"\A[a-z]+(?:_[a-z0-9]+)*\Z")
+_COP: Final = re.compile(r"\A[A-Z][A-Za-z]+(?:/[A-Z][A-Za-z0-9]+)+\Z")
 _DOTNET: Final = (
     (re.compile(r"(?:CS|BC|FS)\d{4}\Z"), "compiler"),
     (re.compile(r"(?:CA|IDE|SCS|SA|S|RCS|VSTHRD|MA|xUnit)\d{3,4}\Z"), "roslyn"),
@@ -57,13 +59,11 @@ _BY_FORM: Final = (
     (re.compile(r"MD\d{3}\Z"), "markdownlint"),
 )
 """Ids that one tool alone has, in files of any language."""
-_OF_CHECKSTYLE: Final = re.compile(
-    r"com\.puppycrawl\.tools\.checkstyle\.(?:checks\.)?(?:[a-z0-9]+\.)*([A-Za-z]+?)(?:Check)?\Z"
-)
+_OF_CHECKSTYLE: Final = "com.puppycrawl.tools.checkstyle."
 _NAMED: Final = re.compile(
-    r"(detekt|eslint|swiftlint|stylelint|tslint|jshint|ktlint|shellcheck|phpcs)\.(?:rules\.)?(.+)", re.I
+    r"\A(detekt|eslint|swiftlint|stylelint|tslint|jshint|ktlint|shellcheck|phpcs)\.(?:rules\.)?(.+)", re.I
 )
-_OF_SCALASTYLE: Final = re.compile(r"org\.scalastyle\.(?:[a-z]+\.)*([A-Za-z]+?)(?:Checker)?\Z")
+_OF_SCALASTYLE: Final = "org.scalastyle."
 
 
 def language_of(path: str) -> str:
@@ -77,7 +77,7 @@ def with_tool(bare: str, path: str) -> str:
     return f"{tool}:{bare}" if tool else bare
 
 
-def _tool_for(bare: str, language: str) -> str:  # noqa: C901  # one row a language
+def _tool_for(bare: str, language: str) -> str:  # one row a language
     match language:
         case "python":
             if _RUFF_ALONE.match(bare):
@@ -121,18 +121,20 @@ def is_go_linter(name: str) -> bool:
     return _GO_LINTER.match(name) is not None
 
 
-_GO_WITH_IDS: Final = frozenset(
-    "gocritic gosec gosimple govet revive staticcheck stylecheck perfsprint exportloopref testifylint ginkgolinter".split()
+_GO_WITH_IDS: Final = words(
+    "gocritic gosec gosimple govet revive staticcheck stylecheck perfsprint exportloopref testifylint ginkgolinter"
 )
 """Linters whose messages begin with the id of their rule."""
 
 
 def rule_of_checkstyle(source: str, path: str) -> str:
-    """Return the rule of an `error` in Checkstyle's format, by its `source`, with the linter before it if it is known."""
-    for pattern, tool in ((_OF_CHECKSTYLE, "checkstyle"), (_OF_SCALASTYLE, "scalastyle")):
-        if found := pattern.match(source):
-            return f"{tool}:{found[1]}"
-    bare = source.removeprefix("com.puppycrawl.tools.checkstyle.")
+    """Return the rule that the `source` of an `error` in Checkstyle's format names, with its linter if it is known."""
+    name = source.rpartition(".")[2]
+    if source.startswith(_OF_SCALASTYLE):
+        return f"scalastyle:{name.removesuffix('Checker')}"
+    bare = source.removeprefix(_OF_CHECKSTYLE)
+    if bare != source and "/" not in bare:
+        return f"checkstyle:{name.removesuffix('Check')}"
     if _COP.match(bare):
         return f"rubocop:{bare}"
     if found := _NAMED.match(bare):

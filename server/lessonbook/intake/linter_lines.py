@@ -10,7 +10,7 @@ from lessonbook.domain.documents import Unreadable, checked
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import Finding, Outcome, Reading, Refused
 from lessonbook.intake.clean_text import without_controls
-from lessonbook.intake.fields import line_in, message_in, path_in
+from lessonbook.intake.fields import line_in_text, message_in, path_in
 from lessonbook.intake.linter_line import LinterLine, eslint_line, linter_line, severity_of_level
 from lessonbook.intake.report_file import ReportFile, encoding_of
 from lessonbook.intake.sarif_rules import unique
@@ -24,33 +24,36 @@ _RARE: Final = 8
 """One in so many lines has to be a finding or a note."""
 _DETAILS_MAX: Final = 20
 
-_RUST: Final = re.compile(r"(?P<level>error|warning)(?:\[(?P<id>E\d{4})\])?: (?P<text>\S.*)")
-_ARROW: Final = re.compile(r"\s{0,12}--> (?P<path>[^\s:][^:]{0,300}):(?P<line>\d{1,8})(?::\d{1,6})?\s*")
+_RUST: Final = re.compile(r"\A(?P<level>error|warning)(?:\[(?P<id>E\d{4})\])?: (?P<text>\S.*)")
+_ARROW: Final = re.compile(r"\A\s{0,12}--> (?P<path>[^\s:][^:]{0,300}):(?P<line>\d{1,8})(?::\d{1,6})?\s*")
 _LINT: Final = re.compile(
     r"#\[(?:warn|deny|forbid)\((?P<clippy>clippy::)?(?P<lint>\w+)\)\]|rust-clippy/[\w./-]{1,60}#/?(?P<linked>\w+)"
 )
 _STYLISH: Final = re.compile(
-    r"\s{1,6}(?P<line>\d{1,8}):\d{1,6}\s{1,40}(?P<level>error|warning|✖|⚠|×)\s{1,40}(?P<text>\S(?:.*?\S)?)"
+    r"\A\s{1,6}(?P<line>\d{1,8}):\d{1,6}\s{1,40}(?P<level>error|warning|✖|⚠|×)\s{1,40}(?P<text>\S(?:.*?\S)?)"
     r"(?:\s{2,300}(?P<id>[@a-zA-Z][\w./@-]{0,100}))?\s{0,10}"
 )
 _MARKS: Final = {"✖": "error", "×": "error", "⚠": "warning"}
-_FILE: Final = re.compile(r"(?:[A-Za-z]:)?[^\s:*?\"<>|][^:*?\"<>|]{0,300}\.\w{1,10}")
+_FILE: Final = re.compile(r"\A(?:[A-Za-z]:)?[^\s:*?\"<>|][^:*?\"<>|]{0,300}\.\w{1,10}")
 _EXCERPT: Final = re.compile(
-    r"\s{0,40}(?:\d{1,8}\s{0,10}\|.*|\|.*|= (?:note|help): .*|\.\.\.)|[\s|~^-]{0,300}[\^~][\s|~^-]{0,300}(?:[a-z`'].*)?"
+    r"\A(?:\s{0,40}(?:\d{1,8}\s{0,10}\|.*|\|.*|= (?:note|help): .*|\.\.\.)"
+    r"|[\s|~^-]{0,300}[\^~][\s|~^-]{0,300}(?:[a-z`'].*)?)"
 )
-_UNDERLINE: Final = re.compile(r"[\s~^-]{0,300}\^[\s~^-]{0,300}")
+_UNDERLINE: Final = re.compile(r"\A[\s~^-]{0,300}\^[\s~^-]{0,300}")
 _NOISE: Final = re.compile(
-    r"\*{5,} Module |-{5,}|={5,}|Your code has been rated |Found \d|Success: no issues|All checks passed|Offenses:"
-    r"|Inspecting \d|Running |\d{1,9} files? (?:inspected|checked)|\d{1,9} (?:warnings?|errors?|problems?|issues?)\b|[✖✔×] "
-    r"|[.CWEF]{1,400}\Z|In file included from |\s{1,40}from \S+:\d|make(?:\[\d+\])?: |exit status \d|# \[?[\w./-]+\]?\Z"
-    r"|vet: |\* \w+: \d|Suppressed \d|Use -header-filter|cargo |(?:\S{0,200}/)?(?:gcc|g\+\+|cc|c\+\+|clang|clang\+\+|rustc|ld)"
-    r"(?:-[\d.]+)? -|(?:error|warning): (?:could not compile|aborting due to|`[^`]+` \([^)]+\) generated|build failed)"
+    r"\A(?:\*{5} ?[*M]|-{5}|={5}|Your code has been rated |Found \d|Success: no issues|All checks passed|Offenses:"
+    r"|Inspecting \d|Running |\d{1,9} files? (?:inspected|checked)|\d{1,9} (?:warnings?|errors?|problems?|issues?)\b"
+    r"|[✖✔×] |[.CWEF]{1,400}\Z|In file included from |\s{1,40}from \S{1,300}:\d|make(?:\[\d{1,4}\])?: |exit status \d"
+    r"|# \[?[\w./-]{1,300}\]?\Z|vet: |\* \w{1,60}: \d|Suppressed \d|Use -header-filter|cargo "
+    r"|(?:\S{0,200}/)?(?:gcc|g\+\+|cc|c\+\+|clang|clang\+\+|rustc|ld)(?:-[\d.]{1,10})? -"
+    r"|(?:error|warning): (?:could not compile|aborting due to|build failed|`[^`]{1,200}` \([^)]{1,200}\) generated)"
     r"|For more information about |Some errors have detailed|\s{0,12}(?:Compiling|Checking|Finished|Updating|Blocking) "
     r"|<!--|//-->|-->|level=|(?:Errors?|Warnings?): \d|Starting audit|Audit done|\[(?:INFO|ERROR|WARN)\] (?!/)|WARN "
-    r"|You can skip specific rules|(?:skip|warn)_list:|\S.{0,200}: (?:note: )?(?:In (?:member |static |copy |lambda )?"
-    r"(?:function|member|class|instantiation|constructor|destructor|substitution)|At (?:top level|global scope))"
+    r"|You can skip specific rules|(?:skip|warn)_list:"
+    r"|[^\s:][^:]{0,200}: (?:note: )?(?:In (?:member |static |copy |lambda )?(?:function|member|class|instantiation"
+    r"|constructor|destructor|substitution)|At (?:top level|global scope)))"
 )
-_CLEAN: Final = re.compile(r"Success: no issues found|All checks passed!|\d{1,9} files? inspected, no offenses")
+_CLEAN: Final = re.compile(r"\A(?:Success: no issues found|All checks passed!|\d{1,9} files? inspected, no offenses)")
 
 _Role = Literal["blank", "finding", "head", "note", "noise", "detail", "excerpt", "words"]
 """What a line is: `head` a message whose place follows, `detail` more words of the finding above, `words` unknown."""
@@ -63,6 +66,8 @@ class _Draft:
     number: int
     said: LinterLine
     details: list[str] = field(default_factory=list[str])
+    is_shown: bool = False
+    """Whether source code was shown, behind which no more words follow."""
 
     def outcome(self) -> Outcome:
         """Return the finding, or why it cannot be read; None for a message that no place followed."""
@@ -75,7 +80,7 @@ class _Draft:
                 description=message_in("\n".join((said.message, *self.details))),
                 severity=said.severity,
                 file="" if path in {"-", "<stdin>"} else path,
-                line=line_in(said.line),
+                line=line_in_text(said.line),
                 rule_id=rule_id,
                 keys=unique([rule_id]),
             )
@@ -123,28 +128,27 @@ class _Reader:
             return "blank"
         if _NOISE.match(line):
             return "noise"
-        if self._file and (stylish := _STYLISH.fullmatch(line)):
-            level = _MARKS.get(stylish["level"], stylish["level"])
-            return self._begin(
-                number, eslint_line(self._file, stylish["line"], level, stylish["text"], stylish["id"] or "")
-            )
+        if self._file and (found := _STYLISH.fullmatch(line)):
+            level = _MARKS.get(found["level"], found["level"])
+            return self._begin(number, eslint_line(self._file, found["line"], level, found["text"], found["id"] or ""))
         if (arrow := _ARROW.fullmatch(line)) is not None:
             return self._placed(arrow)
         if _EXCERPT.fullmatch(line):
             return self._shown(line)
+        return self._said(line, number)
+
+    def _said(self, line: str, number: int) -> _Role:
         if (said := linter_line(line.strip() if self._draft is None else line.rstrip())) is not None:
-            if said.is_note:
-                return "note"
-            return self._begin(number, said)
+            return "note" if said.is_note else self._begin(number, said)
         if (rust := _RUST.fullmatch(line)) is not None:
             rule = f"rustc:{rust['id']}" if rust["id"] else ""
             self._begin(number, LinterLine("", "", rust["text"], rule, severity_of_level(rust["level"])))
             return "head"
-        if self._draft is not None and line.startswith((" ", "\t")):
-            if len(self._draft.details) < _DETAILS_MAX and self._draft.said.path:
-                self._draft.details.append(line.strip())
-            return "detail"
-        return "words"
+        if self._draft is None or not line.startswith((" ", "\t")):
+            return "words"
+        if len(self._draft.details) < _DETAILS_MAX and self._draft.said.path and not self._draft.is_shown:
+            self._draft.details.append(line.strip())
+        return "detail"
 
     def _begin(self, number: int, said: LinterLine) -> _Role:
         self.finish()
@@ -163,8 +167,9 @@ class _Reader:
         draft = self._draft
         if draft is None:
             return "excerpt"
-        if _UNDERLINE.fullmatch(line) and draft.details:
+        if _UNDERLINE.fullmatch(line) and draft.details and not draft.is_shown:
             draft.details.pop()  # the source code above the mark
+        draft.is_shown = True
         if (lint := _LINT.search(line)) is not None and not draft.said.rule_id:
             name = lint["lint"] or lint["linked"]
             draft.said.rule_id = f"{'clippy' if lint['clippy'] or lint['linked'] else 'rustc'}:{name}"

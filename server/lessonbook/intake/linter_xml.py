@@ -7,7 +7,7 @@ from typing import Final
 from lessonbook.domain.documents import Unreadable, checked
 from lessonbook.domain.findings import Finding, Reading
 from lessonbook.domain.vocabulary import Severity
-from lessonbook.intake.fields import line_in, path_in, plain_message_in
+from lessonbook.intake.fields import line_in_text, path_in, plain_message_in
 from lessonbook.intake.linter_ids import rule_of_checkstyle
 from lessonbook.intake.report_file import ReportFile
 from lessonbook.intake.sarif_rules import unique
@@ -90,7 +90,7 @@ def _read_checkstyle(record: Record) -> Iterator[Finding]:
         description=plain_message_in(message.removesuffix(f" ({bare})")),
         severity=level,
         file=path,
-        line=line_in(error.get("line")),
+        line=line_in_text(error.get("line")),
         rule_id=rule_id,
         keys=unique([rule_id]),
     )
@@ -104,7 +104,7 @@ def _read_pmd(record: Record) -> Iterator[Finding]:
         severity=_PRIORITIES.get(violation.get("priority")),
         category="security" if violation.get("ruleset").casefold() == "security" else None,
         file=path_in(record.around.get("file", {}).get("name", "")),
-        line=line_in(violation.get("beginline", "line")),
+        line=line_in_text(violation.get("beginline", "line")),
         rule_id=rule_id,
         keys=unique([rule_id]),
     )
@@ -112,7 +112,7 @@ def _read_pmd(record: Record) -> Iterator[Finding]:
 
 def _read_cpd(record: Record) -> Iterator[Finding]:
     duplication = record.element
-    copies = [(path_in(copy.get("path")), line_in(copy.get("line"))) for copy in duplication.all("file")]
+    copies = [(path_in(copy.get("path")), line_in_text(copy.get("line"))) for copy in duplication.all("file")]
     if not copies:
         raise Unreadable("names no file")
     paths = list(dict.fromkeys(path for path, _ in copies))
@@ -137,13 +137,13 @@ def _read_spotbugs(record: Record) -> Iterator[Finding]:
     place = place or bug.at("Method", "SourceLine") or bug.at("Field", "SourceLine") or bug.at("Class", "SourceLine")
     rule_id = _rule(f"spotbugs:{kind}" if kind else "")
     cwe = bug.get("cweid")
-    rank = line_in(bug.get("rank"))
+    rank = line_in_text(bug.get("rank"))
     yield Finding(
         description=plain_message_in(words),
         severity=_severity_of_rank(rank) if rank else _CONFIDENCES.get(bug.get("priority")),
         category="security" if bug.get("category") == "SECURITY" else None,
         file=path_in(place.get("relSourcepath", "sourcepath", "sourcefile")) if place else "",
-        line=line_in(place.get("start")) if place else None,
+        line=line_in_text(place.get("start")) if place else None,
         rule_id=rule_id,
         keys=unique([rule_id, f"CWE-{cwe}" if _NUMBER.fullmatch(cwe) else ""]),
         fingerprint=checked(f"spotbugs={mark}" if (mark := bug.get("instanceHash")) else "", "fingerprint"),
@@ -166,7 +166,7 @@ def _read_cppcheck(record: Record) -> Iterator[Finding]:
         description=plain_message_in(error.get("msg", "verbose")),
         severity=_CPPCHECK[level],
         file=path_in(place.get("file")),
-        line=line_in(place.get("line")),
+        line=line_in_text(place.get("line")),
         rule_id=rule_id,
         keys=unique([rule_id, f"CWE-{cwe}" if _NUMBER.fullmatch(cwe) else ""]),
     )

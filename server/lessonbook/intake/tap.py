@@ -11,14 +11,15 @@ from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import Finding, Outcome, Reading, Refused
 from lessonbook.domain.fingerprints import lasting_name
 from lessonbook.intake.clean_text import without_controls
-from lessonbook.intake.fields import MAX_FAILURE_CHARS, failure_in, line_in, path_in, title_of_test
+from lessonbook.intake.fields import MAX_FAILURE_CHARS, failure_in, line_in_text, path_in, title_of_test
 from lessonbook.intake.report_file import ReportFile
 from lessonbook.intake.text_lines import text_lines
 
 _INDENT: Final = 4
 """Blanks before the lines of a subtest."""
 _RESULT: Final = re.compile(
-    r"(?P<indent> {0,80})(?P<not>not )?ok\b\s{0,8}(?P<number>\d{0,9})\s{0,8}(?:- )?(?P<name>.*?)(?:\s#\s{0,8}(?P<mark>todo|skip)\b.*)?",
+    r"\A(?P<indent> {0,80})(?P<not>not )?ok\b\s{0,8}(?P<number>\d{0,9})\s{0,8}(?:- )?(?P<name>.*?)"
+    r"(?:\s#\s{0,8}(?P<mark>todo|skip)\b.*)?",
     re.IGNORECASE,
 )
 _SUBTEST: Final = re.compile(r"(?P<indent> {0,80})# Subtest: (?P<name>.+)")
@@ -27,7 +28,8 @@ _HEADING: Final = re.compile(r"^(?:TAP version 1[34]|1\.\.\d{1,9})[ \t\r]*$", re
 _NUMBERED: Final = re.compile(r"^(?:not ok|ok) \d{1,9}\b", re.MULTILINE)
 _MESSAGE: Final = re.compile(r"(?:error|message):\s{0,8}(?P<text>.*)")
 _FRAME: Final = re.compile(
-    r"(?:(?<=[\s('\"])|^)(?P<path>(?:[A-Za-z]:)?[^\s:()'\"<>]{1,300}\.(?:[cm]?[jt]sx?|p[lm]|t|sh|bats|py|rb|go|php)):(?P<line>\d{1,8})\b"
+    r"(?:(?<=[\s('\"])|^)(?P<path>(?:[A-Za-z]:)?[^\s:()'\"<>]{1,300}\.(?:[cm]?[jt]sx?|p[lm]|t|sh|bats|py|rb|go|php))"
+    r":(?P<line>\d{1,8})\b"
     r"|\bat (?P<perl>[^\s:()'\"<>]{1,300}\.(?:p[lm]|t)) line (?P<perl_line>\d{1,8})"
     r"|in test file (?P<bats>[^\s:()'\"<>]{1,300}), line (?P<bats_line>\d{1,8})"
 )
@@ -35,7 +37,8 @@ _FOREIGN: Final = re.compile(r"node:|node_modules/|/node/")
 _QUOTES: Final = "'\""
 _BLOCK: Final = re.compile(r"[|>][+-]?")
 _DULL: Final = re.compile(
-    r"(?:---|\.\.\.|(?:duration_ms|type|failureType|code|name|stack|operator|severity|exitcode)\b.*|# (?:tests|pass|fail)\b.*)\Z"
+    r"\A(?:---|\.\.\.|(?:duration_ms|type|failureType|code|name|stack|operator|severity|exitcode)\b.*"
+    r"|# (?:tests|pass|fail)\b.*)\Z"
 )
 
 
@@ -96,7 +99,7 @@ class _Failed:
             description=failure_in(self.title, message, details),
             severity="medium",
             file=path_in(path.removeprefix("file://")),
-            line=line_in(line),
+            line=line_in_text(line),
             fingerprint=lasting_name(checked(self.title, "name")),
         )
 

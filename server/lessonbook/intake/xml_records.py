@@ -20,21 +20,21 @@ _ELEMENTS_MAX: Final = 5_000
 
 
 @dataclass(slots=True)
-class Element:
+class XmlElement:
     """One element of a record: its name, attributes, own text, and the elements in it."""
 
     name: str
     attributes: Mapping[str, str]
     text: str = ""
-    inside: list["Element"] = field(default_factory=list["Element"])
+    inside: list["XmlElement"] = field(default_factory=list["XmlElement"])
 
-    def all(self, name: str) -> list["Element"]:
+    def all(self, name: str) -> list["XmlElement"]:
         """Return the elements of a name directly in this one."""
         return [element for element in self.inside if element.name == name]
 
-    def at(self, *path: str) -> "Element | None":
+    def at(self, *path: str) -> "XmlElement | None":
         """Return the first element that a path of names leads to."""
-        found: Element | None = self
+        found: XmlElement | None = self
         for name in path:
             found = next((element for element in found.inside if element.name == name), None) if found else None
         return found
@@ -53,7 +53,7 @@ class Element:
 class Record:
     """A record, and the attributes of the elements around it by their names; of two of a name, the inner one's."""
 
-    element: Element
+    element: XmlElement
     around: Mapping[str, Mapping[str, str]]
 
 
@@ -139,7 +139,7 @@ class _Records:
         self._layout = layout
         self._bounds = Bounds(place, layout.advice)
         self._around: list[tuple[str, Mapping[str, str]]] = []
-        self._open: list[Element | None] = []
+        self._open: list[XmlElement | None] = []
         """The record that is open and the elements in it; None: one that is not kept."""
         self._elements = self._characters = 0
         self._done: list[Record] = []
@@ -157,13 +157,13 @@ class _Records:
         if self._open:
             self._elements += 1
             holder = self._open[-1]
-            element = Element(name, attributes) if holder is not None and self._elements < _ELEMENTS_MAX else None
+            element = XmlElement(name, attributes) if holder is not None and self._elements < _ELEMENTS_MAX else None
             if holder is not None and element is not None:
                 holder.inside.append(element)
             self._open.append(element)
         elif name in self._layout.records and self._around:
             self._elements = self._characters = 0
-            self._open.append(Element(name, attributes))
+            self._open.append(XmlElement(name, attributes))
         else:
             self._around.append((name, attributes))
 
