@@ -92,7 +92,7 @@ RUFF = b'[{"code": "F401", "message": "m", "filename": "a.py", "location": {"row
             f"is not valid JSON (line 1, column {len(RUFF) + 1}): more follows after the end of the document.",
         ),
         (RUFF + b"\n\nFound 1 error.\n", "is not valid JSON (line 3, column "),
-        (b'{"path": "a", "body": "b"}\n{"path": "a", "body": "c"}\n', "is not valid JSON (line 2, column "),
+        (b'{"path": "a", "body": "b"}\n{"path": "a", "body": "c"\n', "is not valid JSON (line 3, column "),
         (b"adding\n" + RUFF, "has other words before its JSON (line 2)"),
         (b"> lint\n> ruff\n\n" + RUFF[:-3], "has other words before its JSON (line 4)"),
         (b'warning: x\n{\n "errors": [],\n "generated_at": "", "metrics": {}, "results": []}', "(line 2)"),

@@ -6,11 +6,16 @@ from typing import Final
 from lessonbook.domain.lesson_names import general_words
 from lessonbook.domain.places import without_users
 
-_TEMPORARY: Final = re.compile(
+_TEMPORARY_FOLDER: Final = (
     r"(?:(?:/private)?/var/folders/\w{1,4}/\w{1,60}/[TC0]|(?:/private)?/(?:var/)?tmp|/dev/shm"
-    r"|(?:[a-z]:|~)[/\\]{1,2}(?:[^\s/\\]{1,100}[/\\]{1,2}){0,4}temp|%temp%|\$tmpdir)(?=[/\\])(?:[/\\]{1,2}[^\s/\\:'\"<>,;()\[\]]+)+",
+    r"|(?:[a-z]:|~)[/\\]{1,2}(?:[^\s/\\]{1,100}[/\\]{1,2}){0,4}temp|%temp%|\$tmpdir)(?=[/\\])"
+)
+_TEMPORARY: Final = re.compile(
+    rf"{_TEMPORARY_FOLDER}(?:[/\\]{{1,2}}[^\s/\\:'\"<>,;()\[\]]+)+",
     re.IGNORECASE,
 )
+_MADE_ONCE: Final = re.compile(rf"\A{_TEMPORARY_FOLDER}/[^/]+(?=/)", re.IGNORECASE)
+"""A folder within that of temporary files, which has another name in each run."""
 _UUID: Final = re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE)
 _ADDRESS: Final = re.compile(r"\b0x[0-9a-f]+\b", re.IGNORECASE)
 _HEX: Final = re.compile(r"\b(?=[0-9a-f]{0,63}\d)(?=[0-9a-f]{0,63}[a-f])[0-9a-f]{8,64}\b", re.IGNORECASE)
@@ -42,3 +47,8 @@ def lasting_name(name: str) -> str:
     """Return a test's name without addresses, ids and temporary paths; numbers stay, which tell cases apart."""
     name = _TEMPORARY.sub("#", without_users(name))
     return _ADDRESS.sub("#", _UUID.sub("#", name))
+
+
+def lasting_path(path: str) -> str:
+    """Return a path without the temporary folder that it is in."""
+    return _MADE_ONCE.sub("#", path)

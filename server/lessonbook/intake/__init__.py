@@ -21,7 +21,7 @@ from lessonbook.intake.plain_text import open_text
 from lessonbook.intake.pytest_json import is_report_log, open_pytest
 from lessonbook.intake.report_file import ReportFile, encoding_of
 from lessonbook.intake.report_paths import with_common_root
-from lessonbook.intake.review_comments import open_review
+from lessonbook.intake.review_comments import COMMENTS, are_comments, open_review
 from lessonbook.intake.sarif import open_sarif
 from lessonbook.intake.scanner_json import open_bandit, open_ruff
 from lessonbook.intake.tap import is_tap, open_tap
@@ -67,7 +67,7 @@ XML_ROOTS: Final[dict[str, FileKind]] = {
 _ADVICE: Final = f"say what it is ({', '.join(READERS)}), or give a file of one of these kinds"
 _XML = re.compile(
     r"<(?:\?xml|!doctype|(?:[a-z]\w{0,30}:)?testsuites?\b"
-    r"|(?:checkstyle|pmd|pmd-cpd|bugcollection|testrun|test-run|test-results|assemblies|results\sversion)[\s>])",
+    r"|(?:checkstyle|pmd|pmd-cpd|bugcollection|testrun|test-run|test-results|assemblies)[\s>]|results\sversion=)",
     re.IGNORECASE,
 )
 _JSON_LIST = re.compile(r"\[\s*[{\"]")
@@ -90,6 +90,8 @@ MEMBER_SETS: Final[tuple[tuple[frozenset[str], FileKind], ...]] = (
     (frozenset({"results", "metrics"}), "bandit"),
     (frozenset({"results", "generated_at"}), "bandit"),
     (frozenset({"tests"}), "pytest"),
+    *((members, "review") for members in COMMENTS),
+    *((frozenset({member}), "review") for member in ("reviews", "comments", "reviewThreads", "data")),
 )
 """Members of the object at a file's top that together show its kind, unless it is of another known format."""
 _VAGUE: Final = frozenset({"pytest", "review"})
@@ -98,6 +100,7 @@ _NAMES_MAX: Final = 1_000
 ITEM_MEMBERS: Final[tuple[tuple[frozenset[str], FileKind], ...]] = (
     (frozenset({"code", "filename", "location"}), "ruff"),
     (frozenset({"body", "path"}), "review"),
+    *((members, "review") for members in COMMENTS),
 )
 """Members of an item of the list at a file's top that together show the file's kind."""
 _PACKED: Final[dict[bytes, str]] = {
@@ -188,6 +191,8 @@ def _is_report(opening: str) -> bool:
 def _kind_of_object(file: ReportFile, head: bytes) -> FileKind:
     if is_report_log(head):
         return "pytest"
+    if are_comments(head):
+        return "review"
     line = first_names(head.lstrip().partition(b"\n")[0])
     if {"Action", "Package"} <= line or {"Action", "ImportPath"} <= line:
         return "gotest"
@@ -209,6 +214,8 @@ def _kind_of_object(file: ReportFile, head: bytes) -> FileKind:
 
 
 def _kind_of_list(file: ReportFile, *, is_surely_json: bool) -> FileKind:
+    if are_comments(file.head()):
+        return "review"
     try:
         opened = open_json(file, _ADVICE)
     except InvalidInput:

@@ -12,7 +12,7 @@ from lessonbook.domain.fingerprints import lasting_name
 from lessonbook.domain.vocabulary import Severity
 from lessonbook.intake.fields import failure_in, line_in_text, path_in, title_of_test
 from lessonbook.intake.report_file import ReportFile
-from lessonbook.intake.xml_records import XmlElement, Record, XmlLayout, open_xml, records_of, root_of
+from lessonbook.intake.xml_records import Record, XmlElement, XmlLayout, open_xml, records_of, root_of
 
 _TRX_FAILURES: Final[dict[str, Severity]] = {
     "Failed": "medium",

@@ -9,7 +9,7 @@ from lessonbook.classify.catalogue_offer import offer_of_rule, rule_worded
 from lessonbook.classify.severity import category_of, severity_of
 from lessonbook.dedup.likeness import sketch
 from lessonbook.domain.findings import Finding
-from lessonbook.domain.fingerprints import lasting_words
+from lessonbook.domain.fingerprints import lasting_path, lasting_words
 from lessonbook.domain.lesson_names import catalogue_name, digest, issue_name, rule_name, text_name
 from lessonbook.domain.places import repository_path, without_users
 from lessonbook.domain.vocabulary import Category, Severity
@@ -115,7 +115,7 @@ def prepare(
         category=category,
         rule_key=rule_key,
         keys=tuple(filter(None, keys)),
-        fingerprint=digest(finding.fingerprint or lasting_words(description), rule_key, file),
+        fingerprint=digest(finding.fingerprint or lasting_words(description), rule_key, lasting_path(file)),
         offer=offer,
         refusal=refusal,
         is_named=rule is not None,
