@@ -21,7 +21,7 @@ _SAMPLE: Final = 400
 _SURE: Final = 10
 """Findings with a rule or a level that show the kind, whatever is between them: the log of a build."""
 _RARE: Final = 8
-"""One in so many lines has to be a finding or a note."""
+"""One in eight lines has to be a finding, a note, or source code that is shown."""
 _DETAILS_MAX: Final = 20
 
 _RUST: Final = re.compile(r"\A(?P<level>error|warning)(?:\[(?P<id>E\d{4})\])?: (?P<text>\S.*)")
@@ -48,8 +48,8 @@ _NOISE: Final = re.compile(
     r"|(?:\S{0,200}/)?(?:gcc|g\+\+|cc|c\+\+|clang|clang\+\+|rustc|ld)(?:-[\d.]{1,10})? -"
     r"|(?:error|warning): (?:could not compile|aborting due to|build failed|`[^`]{1,200}` \([^)]{1,200}\) generated)"
     r"|For more information about |Some errors have detailed|\s{0,12}(?:Compiling|Checking|Finished|Updating|Blocking) "
-    r"|<!--|//-->|-->|level=|(?:Errors?|Warnings?): \d|Starting audit|Audit done|\[(?:INFO|ERROR|WARN)\] (?!/)|WARN "
-    r"|You can skip specific rules|(?:skip|warn)_list:"
+    r"|<!--|//-->|-->|level=|(?:Errors?|Warnings?): \d|Starting audit|Audit done|WARN "
+    r"|\[(?:INFO|ERROR|WARN)\] (?!\S{1,300}:\d)|You can skip specific rules|(?:skip|warn)_list:"
     r"|[^\s:][^:]{0,200}: (?:note: )?(?:In (?:member |static |copy |lambda )?(?:function|member|class|instantiation"
     r"|constructor|destructor|substitution)|At (?:top level|global scope)))"
 )
@@ -215,7 +215,8 @@ def are_lines(opening: str) -> bool:
     known = full - roles.count("words") + shown
     if not strong:
         return known == full
-    return known * 2 > full and (found + roles.count("note")) * _RARE >= full
+    told = found + roles.count("note") + roles.count("excerpt")
+    return known * 2 > full and told * _RARE >= full
 
 
 def _is_clean(lines: list[str]) -> bool:
