@@ -1,6 +1,7 @@
 """Paths as they are kept: relative to the repository where its root shows, and without the names of users."""
 
 import re
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -61,6 +62,7 @@ def without_users(text: str) -> str:
     return _HOME.sub("~", _IN_TEXT.sub("", text))
 
 
+@lru_cache(maxsize=4_096)  # the findings of a file follow each other
 def repository_path(path: str) -> str:
     """Return a path with slashes relative to its repository, if its beginning shows the root; no user is named."""
     return _HOME.sub("~", _ROOT.sub("", path, count=1))

@@ -4,6 +4,7 @@ A form that several tools share names none of them, so that the id stays without
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from lessonbook.domain.vocabulary import words
@@ -66,11 +67,13 @@ _NAMED: Final = re.compile(
 _OF_SCALASTYLE: Final = "org.scalastyle."
 
 
+@lru_cache(maxsize=4_096)  # the findings of a file follow each other
 def language_of(path: str) -> str:
     """Return the language of a file, by the end of its name; empty where it is not known."""
     return _LANGUAGES.get(path.rpartition("/")[2].rpartition(".")[2].lower(), "")
 
 
+@lru_cache(maxsize=4_096)
 def with_tool(bare: str, path: str) -> str:
     """Return an id with the linter before it, if its form and the file's language name one; else as it is."""
     tool = next((tool for form, tool in _BY_FORM if form.match(bare)), "") or _tool_for(bare, language_of(path))

@@ -1,7 +1,7 @@
 """Findings in what linters and compilers print: lines `file:line:column: message [rule]` and their relatives."""
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -93,21 +93,25 @@ class _Reader:
 
     def __init__(self) -> None:
         self._draft: _Draft | None = None
-        self._done: list[Outcome] = []
+        self._done: list[_Draft] = []
         self._file = ""
         """The file whose findings follow, in ESLint's default output."""
         self.is_strong = False
         """Whether the last line named a rule or a level."""
 
-    def taken(self) -> list[Outcome]:
-        """Return the findings that ended since the last call."""
+    def taken(self) -> Iterator[Outcome]:
+        """Yield the findings that ended since the last call."""
         done, self._done = self._done, []
-        return done
+        yield from (outcome for draft in done if (outcome := draft.outcome()) is not None)
+
+    def forget(self) -> None:
+        """Leave out the findings that ended since the last call."""
+        self._done.clear()
 
     def finish(self) -> None:
         """End the finding that is read."""
-        if self._draft is not None and (outcome := self._draft.outcome()) is not None:
-            self._done.append(outcome)
+        if self._draft is not None:
+            self._done.append(self._draft)
         self._draft = None
 
     def read(self, line: str, number: int) -> _Role:
@@ -187,8 +191,11 @@ def open_lines(file: ReportFile) -> Reading:
     """
     if file.is_blank():
         raise InvalidInput(f"{file.place} is empty; nothing was reported")
-    with closing(_outcomes(file)) as outcomes:
-        records = sum(1 for _ in outcomes)
+    reader, records = _Reader(), 0
+    with closing(text_lines(file)) as lines:
+        for number, line in enumerate(lines):
+            records += reader.read(without_controls(line), number) == "finding"
+            reader.forget()
     if not records and not _is_clean(file.head().decode(encoding_of(file.head()), "replace").splitlines()):
         raise InvalidInput(f"{file.place} has no line `file:line: message`; give what a linter printed")
     return Reading("lines", records, _outcomes(file))
