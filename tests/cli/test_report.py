@@ -97,7 +97,10 @@ def test_what_cannot_be_reported_is_one_sentence_and_exit_code_2(
         (b'adding\n{"version": "2.1.0", "runs": []}', "has other words before its JSON (line 2)"),
         (b'{"stats": {}, "tests": [{}], "passes": [], "failures": [', "is not valid JSON (line 1, column 57)"),
         (b"<checkstyle><file name='a.java'>", "is not valid XML (line 1, column 33)"),
-        (b'<?xml version="1.0"?><coverage line-rate="1"/>', "is a coverage report (Cobertura, Clover)"),
+        (
+            b'<?xml version="1.0"?><coverage line-rate="1"/>',
+            "is XML, but not a JUnit report: it is a coverage report (Cobertura",
+        ),
         (b'{"plugins_used": [], "results": {}, "generated_at": ""}', "is JSON of detect-secrets, which is not read"),
         (b"\x1f\x8b\x08\x00", "is gzip: unpack it first"),
         (b"<testsuite>" * 300, "is nested more than 200 elements deep"),
