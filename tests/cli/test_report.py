@@ -93,13 +93,17 @@ def test_what_cannot_be_reported_is_one_sentence_and_exit_code_2(
     ("content", "sentence"),
     [
         (
-            b'[{"path": "a", "body": "b"}][{"path": "a", "body": "c"}]',
-            "is not valid JSON (line 1, column 29): more follows",
+            b'[{"path": "a", "body": "b"}][{"path": "a", "body": "c"}',
+            "is not valid JSON (line 1, column 56): it breaks off there",
         ),
         (b'[\n {"code": "F401",\n', "is not valid JSON (line 3, column 1): it breaks off there"),
         (b'adding\n{"version": "2.1.0", "runs": []}', "has other words before its JSON (line 2)"),
-        (b'{"stats": {}, "tests": [{}], "passes": [], "failures": []}', "is JSON of mocha, which is not read"),
-        (b"TAP version 13\nnot ok 1 adds\n1..1\n", "is TAP, which is not read"),
+        (b'{"stats": {}, "tests": [{}], "passes": [], "failures": [', "is not valid JSON (line 1, column 57)"),
+        (b"<checkstyle><file name='a.java'>", "is not valid XML (line 1, column 33)"),
+        (
+            b'<?xml version="1.0"?><coverage line-rate="1"/>',
+            "is XML, but not a JUnit report: it is a coverage report (Cobertura",
+        ),
         (b"\x1f\x8b\x08\x00", "is damaged: it cannot be unpacked to its end"),
         (b"PK\x03\x04", "is a damaged zip archive"),
         (b"<testsuite>" * 300, "is nested more than 200 elements deep"),

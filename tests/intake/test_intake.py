@@ -91,7 +91,7 @@ RUFF = b'[{"code": "F401", "message": "m", "filename": "a.py", "location": {"row
             f"is not valid JSON (line 1, column {len(RUFF) + 1}): more follows after the end of the document.",
         ),
         (RUFF + b"\n\nFound 1 error.\n", "is not valid JSON (line 3, column "),
-        (b'{"path": "a", "body": "b"}\n{"path": "a", "body": "c"}\n', "is not valid JSON (line 2, column "),
+        (b'{"path": "a", "body": "b"}\n{"path": "a", "body": "c"\n', "is not valid JSON (line 3, column "),
         (b"adding\n" + RUFF, "has other words before its JSON (line 2)"),
         (b"> lint\n> ruff\n\n" + RUFF[:-3], "has other words before its JSON (line 4)"),
         (b'warning: x\n{\n "errors": [],\n "generated_at": "", "metrics": {}, "results": []}', "(line 2)"),
@@ -120,21 +120,13 @@ def test_words_about_json_are_text():
 @pytest.mark.parametrize(
     ("data", "name"),
     [
-        (b'{"stats": {}, "tests": [{"title": "t"}], "passes": [], "failures": []}', "is JSON of mocha"),
         (b'{"error": {"code": "ENOLOCK", "summary": "no lock file"}}', "is an error of npm audit"),
-        (b'{"numFailedTests": 1, "testResults": []}', "is JSON of Jest or vitest"),
-        (
-            b'{"Time": "", "Action": "run", "Package": "p"}\n{"Action": "fail", "Package": "p"}\n',
-            "is JSON of `go test`",
-        ),
         (b'log\n{"numFailedTests": 1, "testResults": []}', "has other words before its JSON (line 2)"),
         (b'{"message": "Not Found", "documentation_url": "u"}', "is an error of GitHub's API"),
-        (b"TAP version 13\nnot ok 1 adds\n1..1\n", "is TAP, which is not read"),
-        (b"adding\nnot ok 1 adds\nok 2 works\n# tests 2\n1..2\n", "is TAP, which is not read"),
         (b"<!DOCTYPE html>\n<html><body>502</body></html>", "is an HTML page, which is not read"),
         (b"<html><body>502</body></html>", "is an HTML page"),
-        (b'<checkstyle version="8"><file/></checkstyle>', "is Checkstyle XML"),
-        (b'<?xml version="1.0"?><TestRun/>', "is XML, but not a JUnit report: it is a TRX file"),
+        (b'<?xml version="1.0"?><robot/>', "is XML, but not a JUnit report: it is Robot Framework's XML"),
+        (b'<?xml version="1.0"?><coverage line-rate="1"/>', "it is a coverage report (Cobertura, Clover)"),
         (bz2.compress(SARIF), "is bzip2: unpack it first"),
         (lzma.compress(SARIF), "is xz: unpack it first"),
         (b"PK\x03\x04rest", "is a zip archive: give it to `lessonbook report`"),
@@ -161,8 +153,9 @@ def test_tests_of_another_runner_are_refused_and_not_passed_over():
 
 
 def test_a_comment_before_words_makes_no_xml():
-    for text in ("<!-- flake8 -->\nsrc/a.py:7: [F401] unused", "<!-- never ends\na.py:1: x", "<!-- a --><!-- b --> c"):
+    for text in ("<!-- flake8 -->\nThe page is blank", "<!-- never ends\na.py:1 is odd", "<!-- a --><!-- b --> c"):
         assert descriptions(text.encode()) == [text]
+    assert descriptions(b"<!-- flake8 -->\nsrc/a.py:7: [F401] unused") == ["unused"]
     assert read_report(b"<!-- a -->\n<!-- b -->\n" + JUNIT.partition(b"?>")[2], place="-") == read_junit(JUNIT)
 
 
@@ -213,10 +206,15 @@ def test_paragraphs_beyond_the_hundredth_are_refused_and_not_lost_silently():
     ]
 
 
-def test_a_paragraph_that_no_database_stores_is_refused_alone():
-    intake = read_report(b"a long one\x00\n\nfine", place="-")
-    assert [finding.description for finding in intake.findings] == ["fine"]
-    assert [refused.place for refused in intake.refused] == ["paragraphs[0]"]
+def test_what_no_database_stores_and_no_one_reads_is_dropped_from_a_paragraph():
+    intake = read_report(b"a long \x1b[31mone\x1b[0m\x00\n\n\x00\n\nfine", place="-")
+    assert [finding.description for finding in intake.findings] == ["a long one", "fine"]
+    assert intake.refused == []
+
+
+def test_entities_in_words_are_decoded_once():
+    assert descriptions(b"Use &quot;x&quot; &amp;amp; &#39;y&#39;") == ["Use \"x\" &amp; 'y'"]
+    assert descriptions(b"Escape < as &lt; in &quot;a&quot;") == ['Escape < as &lt; in "a"']
 
 
 def test_a_paragraph_that_is_too_long_is_refused_and_the_others_are_taken():

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import Finding, Intake, Refused
-from lessonbook.intake.junit import DEPTH_MAX, open_junit
+from lessonbook.domain.places import without_users
+from lessonbook.intake.junit import open_junit
 from lessonbook.intake.report_file import CHUNK_BYTES, ReportFile
+from lessonbook.intake.xml_stream import DEPTH_MAX
 from tests.reading import read_junit
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -131,7 +133,8 @@ def problems_in_whole_document(text: str) -> Iterator[tuple[str, str, str]]:
             elif element.tag == "testcase":
                 for kind, severity in (("error", "high"), ("failure", "medium")):
                     if (problem := element.find(kind)) is not None:
-                        name = ".".join(filter(None, (element.get("classname", ""), element.get("name", ""))))
+                        names = (element.get("classname", ""), element.get("name", ""))
+                        name = ".".join(without_users(each) for each in names if each)
                         message = problem.get("message", "").strip() or problem.get("type", "").strip()
                         details = (problem.text or "").strip("\r\n").rstrip()
                         title = f"{name}: {message}" if message else name
@@ -278,7 +281,7 @@ class TestRefusals:
             (b"no xml", "is not valid XML (line 1, column 1)"),
             (b"<testsuite>", "is not valid XML"),
             (b"<html/>", "not a JUnit report"),
-            (b"<checkstyle/>", "not a JUnit report: it is Checkstyle XML, which is not read: have it write SARIF"),
+            (b"<coverage/>", "not a JUnit report: it is a coverage report (Cobertura, Clover), which is not read"),
             (b"<testcase/>", "not a JUnit report"),
             (b'<?xml version="1.0" encoding="klingon"?><testsuite/>', "encoding that cannot be read"),
             (b'<?xml version="1.0" encoding="idna"?><testsuite/>', "encoding that cannot be read"),

@@ -10,6 +10,8 @@ if TYPE_CHECKING:  # the command line knows the kinds of files before it needs p
     from lessonbook.domain.vocabulary import Category, Severity
 
 _Linters = Literal["eslint", "golangci-lint", "hadolint", "phpstan", "pylint", "rubocop", "shellcheck", "stylelint"]
+_LinterFiles = Literal["checkstyle", "pmd", "cpd", "spotbugs", "cppcheck", "lines"]
+_TestFiles = Literal["trx", "xunit", "nunit", "tap", "gotest", "jest", "mocha", "mochawesome", "playwright"]
 _Compilers = Literal["cargo", "mypy", "pyright"]
 _CodeScanners = Literal["brakeman", "code-climate", "gitlab", "gosec", "semgrep", "sonarqube"]
 _InfrastructureScanners = Literal["checkov", "kics", "tfsec", "tflint", "trivy"]
@@ -17,7 +19,7 @@ _SecretScanners = Literal["detect-secrets", "gitleaks", "trufflehog"]
 _Audits = Literal["npm-audit", "osv-scanner", "pip-audit", "yarn-audit"]
 _PackageScanners = Literal["dependency-check", "govulncheck", "grype", "snyk"]
 
-_Others = Literal["sarif", "junit", "pytest", "ruff", "bandit", "review", "text"]
+_Others = Literal["sarif", "junit", "pytest", "ruff", "bandit", "review", "text", _LinterFiles, _TestFiles]
 _Code = Literal[_Linters, _Compilers, _CodeScanners, _InfrastructureScanners, _SecretScanners]
 
 FileKind = Literal[_Others, _Code, _Audits, _PackageScanners]

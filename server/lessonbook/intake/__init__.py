@@ -4,22 +4,31 @@ import codecs
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import FileKind, Reading, ReportKind
 from lessonbook.intake import formats, other_formats
+from lessonbook.intake.dotnet_tests import open_nunit, open_trx, open_xunit
 from lessonbook.intake.formats.outline import names_in, outlines
+from lessonbook.intake.go_test import open_gotest
+from lessonbook.intake.js_tests import open_jest, open_mocha, open_mochawesome, open_playwright
 from lessonbook.intake.json_events import EndOfHead, first_names, head_events, open_json
 from lessonbook.intake.json_values import items, skip
 from lessonbook.intake.junit import open_junit
+from lessonbook.intake.linter_lines import are_lines, open_lines
+from lessonbook.intake.linter_xml import open_checkstyle, open_cpd, open_cppcheck, open_pmd, open_spotbugs
 from lessonbook.intake.packing import unpacked
 from lessonbook.intake.plain_text import open_text
 from lessonbook.intake.pytest_json import is_report_log, open_pytest
 from lessonbook.intake.report_file import NoReport, ReportFile, encoding_of
-from lessonbook.intake.review_comments import open_review
+from lessonbook.intake.report_paths import with_common_root
+from lessonbook.intake.review_comments import COMMENTS, are_comments, open_review
 from lessonbook.intake.sarif import open_sarif
 from lessonbook.intake.scanner_json import open_bandit, open_ruff
+from lessonbook.intake.tap import is_tap, open_tap
+from lessonbook.intake.xml_records import root_of
 
 READERS: Final[dict[FileKind, Callable[[ReportFile], Reading]]] = {
     "sarif": open_sarif,
@@ -29,6 +38,21 @@ READERS: Final[dict[FileKind, Callable[[ReportFile], Reading]]] = {
     "bandit": open_bandit,
     "review": open_review,
     "text": open_text,
+    "checkstyle": open_checkstyle,
+    "pmd": open_pmd,
+    "cpd": open_cpd,
+    "spotbugs": open_spotbugs,
+    "cppcheck": open_cppcheck,
+    "lines": open_lines,
+    "trx": open_trx,
+    "xunit": open_xunit,
+    "nunit": open_nunit,
+    "tap": open_tap,
+    "gotest": open_gotest,
+    "jest": open_jest,
+    "mocha": open_mocha,
+    "mochawesome": open_mochawesome,
+    "playwright": open_playwright,
     **formats.READERS,
 }
 """The reader of each kind of file."""
@@ -40,10 +64,41 @@ NAMES: Final[dict[FileKind, str]] = {
     "bandit": "bandit JSON",
     "review": "review comments",
     "text": "text",
+    "checkstyle": "Checkstyle XML",
+    "pmd": "PMD XML",
+    "cpd": "CPD XML",
+    "spotbugs": "SpotBugs XML",
+    "cppcheck": "Cppcheck XML",
+    "lines": "lines of a linter",
+    "trx": "TRX",
+    "xunit": "xUnit XML",
+    "nunit": "NUnit XML",
+    "tap": "TAP",
+    "gotest": "JSON of go test",
+    "jest": "JSON of Jest",
+    "mocha": "JSON of mocha",
+    "mochawesome": "JSON of mochawesome",
+    "playwright": "JSON of Playwright",
 }
 """What people call the kinds whose readers do not say it."""
+XML_ROOTS: Final[dict[str, FileKind]] = {
+    "checkstyle": "checkstyle",
+    "pmd": "pmd",
+    "pmd-cpd": "cpd",
+    "BugCollection": "spotbugs",
+    "results": "cppcheck",
+    "TestRun": "trx",
+    "assemblies": "xunit",
+    "test-run": "nunit",
+    "test-results": "nunit",
+}
+"""The first elements of XML files that show their kind; others are read as JUnit, or refused."""
 _ADVICE: Final = f"say which format it is, or give a file of another. Read are {other_formats.READ}"
-_XML = re.compile(r"<(?:\?xml|!doctype|(?:[a-z]\w{0,30}:)?testsuites?\b)", re.IGNORECASE)
+_XML = re.compile(
+    r"<(?:\?xml|!doctype|(?:[a-z]\w{0,30}:)?testsuites?\b"
+    r"|(?:checkstyle|pmd|pmd-cpd|bugcollection|testrun|test-run|test-results|assemblies)[\s>]|results\sversion=)",
+    re.IGNORECASE,
+)
 _JSON_LIST = re.compile(r"\[\s*[{\"]")
 """The beginning of a list of objects or texts, not of a text in brackets."""
 _JSON_LINE = re.compile(r"^[ \t]*(?:\{[ \t]*(?=[\"\r\n])|\[[ \t]*(?=[{\r\n]))", re.MULTILINE)
@@ -57,14 +112,23 @@ MEMBERS: Final[dict[str, FileKind]] = {
 }
 """Members of the object at a file's top that show its kind alone."""
 MEMBER_SETS: Final[tuple[tuple[frozenset[str], FileKind], ...]] = (
+    (frozenset({"numFailedTests", "testResults"}), "jest"),
+    (frozenset({"stats", "tests", "passes", "failures"}), "mocha"),
+    (frozenset({"stats", "results", "meta"}), "mochawesome"),
+    (frozenset({"config", "suites", "stats"}), "playwright"),
     (frozenset({"results", "metrics"}), "bandit"),
     (frozenset({"results", "generated_at"}), "bandit"),
     (frozenset({"tests"}), "pytest"),
+    *((members, "review") for members in COMMENTS),
+    *((frozenset({member}), "review") for member in ("reviews", "comments", "reviewThreads", "data")),
 )
 """Members of the object at a file's top that together show its kind, unless it is of another known format."""
+_VAGUE: Final = frozenset({"pytest", "review"})
+"""Kinds whose members are words that any JSON may have, so that they show no report within a text."""
 ITEM_MEMBERS: Final[tuple[tuple[frozenset[str], FileKind], ...]] = (
     (frozenset({"code", "filename", "location"}), "ruff"),
     (frozenset({"body", "path"}), "review"),
+    *((members, "review") for members in COMMENTS),
 )
 """Members of an item of the list at a file's top that together show the file's kind."""
 _PACKED: Final[dict[bytes, str]] = {
@@ -80,8 +144,9 @@ _PACKED: Final[dict[bytes, str]] = {
 def open_report(file: ReportFile, kind: ReportKind = "auto") -> Reading:
     """Return the findings of a report, to be read as they are asked for; `auto`: its content decides what it is.
 
-    XML is read as JUnit, JSON by its members, and anything else as text, one finding per paragraph. A file's name does
-    not count. JSON that is broken, or has other words around it, is never taken for text.
+    XML is known by its first element, JSON by its members, and what linters print by its lines; anything else is text,
+    one finding per paragraph. A file's name does not count. JSON that is broken, or has other words around it, is never
+    taken for text.
 
     Gzip is unpacked as it is read.
 
@@ -97,7 +162,7 @@ def open_report(file: ReportFile, kind: ReportKind = "auto") -> Reading:
         if head.startswith(mark):
             raise NoReport(f"{file.place} is {what_to_do}")
     chosen = _kind(file) if kind == "auto" else kind
-    reading = READERS[chosen](file)
+    reading = with_common_root(partial(READERS[chosen], file))
     if reading.name:
         return reading
     is_empty_list = kind == "auto" and chosen == "ruff" and not reading.records
@@ -108,19 +173,23 @@ def _kind(file: ReportFile) -> FileKind:
     head = file.head()
     beginning = head[:200].decode("latin-1")
     if _is_xml(beginning):  # which names its own encoding
-        return "junit"
+        return XML_ROOTS.get(root_of(file), "junit")
     try:
         opening = codecs.getincrementaldecoder(encoding_of(head))().decode(head).lstrip("\ufeff \t\r\n")
     except UnicodeDecodeError:
         raise NoReport(f"{file.place} is not UTF-8 text; save it as UTF-8") from None
     if _is_xml(opening):
-        return "junit"
+        return XML_ROOTS.get(root_of(file), "junit")
     if opening.startswith("{"):
         return _kind_of_object(file, head)
     if opening.startswith("["):
+        if _JSON_LIST.match(opening) is None and are_lines(opening):
+            return "lines"
         return _kind_of_list(file, is_surely_json=_JSON_LIST.match(opening) is not None)
+    if is_tap(opening):
+        return "tap"
     _refuse_other(file, opening)
-    return "text"
+    return "lines" if are_lines(opening) else "text"
 
 
 def _is_xml(opening: str) -> bool:
@@ -152,16 +221,14 @@ def _is_report(opening: str) -> bool:
     if opening.startswith("["):
         is_known = any(wanted <= names for wanted, _ in ITEM_MEMBERS)
         return is_known or bool(other_formats.of_item(names) or formats.kind_of(names))
-    sets = ({"runs", "version"}, {"exitcode", "tests"}, *(wanted for wanted, kind in MEMBER_SETS if kind == "bandit"))
+    sets = ({"runs", "version"}, {"exitcode", "tests"}, *(wanted for wanted, kind in MEMBER_SETS if kind not in _VAGUE))
     return any(wanted <= names for wanted in sets) or bool(other_formats.of_object(names) or formats.kind_of(names))
 
 
 def _kind_of_object(file: ReportFile, head: bytes) -> FileKind:
-    if is_report_log(head):
-        return "pytest"
-    if kind := _kind_of_stream(head):
-        return kind
     line = first_names(head.lstrip().partition(b"\n")[0])
+    if kind := _kind_of_stream(head, line):
+        return kind
     if other := other_formats.of_item(line):  # an object a line
         raise NoReport(f"{file.place} {other}")
     names: set[str] = set()
@@ -181,8 +248,10 @@ def _kind_of_object(file: ReportFile, head: bytes) -> FileKind:
     raise NoReport(f"{file.place} is a JSON object that no reader takes; {_ADVICE}")
 
 
-def _kind_of_stream(head: bytes) -> FileKind | None:
-    """Return the kind of a file with several top objects behind each other, by those that begin it, or None."""
+def _kind_of_stream(head: bytes, line: set[str]) -> FileKind | None:
+    """Return the kind of a file of several objects, by those that begin it, or None; `line`: members of the first."""
+    if is_report_log(head):
+        return "pytest"
     found: list[set[str]] = []
     is_cut = False
     try:
@@ -192,10 +261,14 @@ def _kind_of_stream(head: bytes) -> FileKind | None:
     for names in found if len(found) + is_cut > 1 else []:
         if kind := formats.kind_of(names):
             return kind
-    return None
+    if are_comments(head):
+        return "review"
+    return "gotest" if {"Action", "Package"} <= line or {"Action", "ImportPath"} <= line else None
 
 
 def _kind_of_list(file: ReportFile, *, is_surely_json: bool) -> FileKind:
+    if are_comments(file.head()):
+        return "review"
     try:
         opened = open_json(file, _ADVICE)
     except InvalidInput:
@@ -211,13 +284,15 @@ def _kind_of_list(file: ReportFile, *, is_surely_json: bool) -> FileKind:
                 skip(events, event)
                 continue
             names = set(names_in(events))
-            for wanted, kind in ITEM_MEMBERS:
-                if wanted <= names:
-                    return kind
-            if kind := formats.kind_of(names):
+            if kind := _kind_of_item(names):
                 return kind
             if other := other_formats.of_item(names):
                 raise NoReport(f"{file.place} {other}")
     if is_empty:
         return "ruff"  # which found nothing
     raise NoReport(f"{file.place} is a JSON list that no reader takes; {_ADVICE}")
+
+
+def _kind_of_item(names: set[str]) -> FileKind | None:
+    """Return the kind of a file whose list has an item with these members, or None."""
+    return next((kind for wanted, kind in ITEM_MEMBERS if wanted <= names), None) or formats.kind_of(names)

@@ -1,6 +1,6 @@
 """Files that hold one list of records in JSON: what ruff, bandit, pytest and code hosts write."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +18,9 @@ TOO_LARGE: Final = f"takes more than {RECORD_MAX >> 20} MiB"
 Reader = Callable[[dict[str, object]], Finding | None]
 """Returns the finding in a record; None where it is left out. Raises `Unreadable`."""
 
+ManyReader = Callable[[dict[str, object]], Finding | Iterable[Finding] | None]
+"""A reader that may return several findings: of a file with its failed tests."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -32,7 +35,7 @@ class Layout:
     lists: tuple[str, ...]
     shape: Shape
     advice: str
-    read: Reader
+    read: ManyReader
 
 
 def open_records(file: ReportFile, layout: Layout) -> Reading:
@@ -50,6 +53,17 @@ def read_record(events: Events, event: Event, place: str, shape: Shape, read: Re
     allowance = Allowance(RECORD_MAX)
     record = build(events, event, allowance, shape)
     return Refused(place, TOO_LARGE) if allowance.is_spent else outcome_of(record, place, read)
+
+
+def outcomes_of(record: object, place: str, read: ManyReader) -> list[Outcome]:
+    """Return all that `read` makes of a record, or why it cannot be read."""
+    if not is_object(record):
+        return [Refused(place, "is not an object")]
+    try:
+        made = read(record)
+        return [made] if made is None or isinstance(made, Finding) else list(made) or [None]
+    except Unreadable as error:
+        return [Refused(place, str(error))]
 
 
 def outcome_of(record: object, place: str, read: Reader) -> Outcome:
@@ -81,7 +95,13 @@ def _outcomes(file: JsonFile, layout: Layout) -> Generator[Outcome]:
     with file.events() as events:
         for name in _lists(events, layout):
             for number, item in enumerate(items(events)):
-                yield read_record(events, item, f"{name}[{number}]", layout.shape, layout.read)
+                place = f"{name}[{number}]"
+                allowance = Allowance(RECORD_MAX)
+                record = build(events, item, allowance, layout.shape)
+                if allowance.is_spent:
+                    yield Refused(place, TOO_LARGE)
+                else:
+                    yield from outcomes_of(record, place, layout.read)
 
 
 def _lists(events: Events, layout: Layout) -> Iterator[str]:

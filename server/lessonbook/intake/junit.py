@@ -4,27 +4,17 @@ import re
 from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, Final
-from xml.etree.ElementTree import ParseError
-
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import DefusedXMLParser
+from typing import Final
 
 from lessonbook.domain.documents import Unreadable, checked
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import Finding, Outcome, Reading, Refused
+from lessonbook.domain.fingerprints import lasting_name
 from lessonbook.domain.vocabulary import Severity
-from lessonbook.intake.fields import MAX_FAILURE_CHARS, failure_in, line_in
-from lessonbook.intake.other_formats import not_junit
+from lessonbook.intake.fields import MAX_FAILURE_CHARS, failure_in, line_in_text, path_in, title_of_test
+from lessonbook.intake.other_formats import not_of_root
 from lessonbook.intake.report_file import NoReport, ReportFile
-from lessonbook.intake.xml_text import xml_text
-
-DEPTH_MAX: Final = 200
-"""Elements within each other; test runners nest suites a few deep."""
-NAMES_MAX: Final = 1_000
-"""Different names of elements and attributes in one file."""
-TAG_MAX: Final = 4 * 1024 * 1024
-"""Bytes of one tag with its attributes, or of one comment."""
+from lessonbook.intake.xml_stream import Bounds, local_name, parse
 
 _ADVICE: Final = "give the JUnit XML that a test runner wrote (pytest --junit-xml)"
 _SEVERITIES: Final[dict[str, Severity]] = {"error": "high", "failure": "medium"}
@@ -82,8 +72,7 @@ class _Cases:
 
     def __init__(self, place: str) -> None:
         self._place = place
-        self._names: set[str] = set()
-        self._depth = 0
+        self._bounds = Bounds(place, _ADVICE)
         self._inside = 0
         """Open elements below the innermost suite: 1 in a case, 2 in one of its elements."""
         self._files: list[str] = []
@@ -99,10 +88,10 @@ class _Cases:
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         """Take the beginning of an element."""
-        name = tag.rpartition("}")[2]
-        if not self._depth and name not in _SUITES:
-            raise NoReport(f"{self._place} {not_junit(name)}; {_ADVICE}")
-        self._bound(tag, attributes)
+        name = local_name(tag)
+        if not self._bounds.depth and name not in _SUITES:
+            raise NoReport(f"{self._place} {not_of_root(name, 'testsuites')}; {_ADVICE}")
+        self._bounds.enter(tag, attributes)
         if name in _SUITES and not self._inside:
             self._files.append(attributes.get("file", "") or (self._files[-1] if self._files else ""))
             return
@@ -120,7 +109,7 @@ class _Cases:
 
     def end(self, _tag: str) -> None:
         """Take the end of an element."""
-        self._depth -= 1
+        self._bounds.leave()
         if not self._inside:
             self._files.pop()
             return
@@ -130,42 +119,12 @@ class _Cases:
             self._done.append(self._case)
             self._case = None
 
-    def _bound(self, tag: str, attributes: Mapping[str, str]) -> None:
-        """Refuse what no test runner writes, since the parser keeps every open element and every name in memory."""
-        self._depth += 1
-        if self._depth > DEPTH_MAX:
-            raise InvalidInput(f"{self._place} is nested more than {DEPTH_MAX} elements deep; {_ADVICE}")
-        self._names.add(tag)
-        self._names.update(attributes)
-        if len(self._names) > NAMES_MAX:
-            raise InvalidInput(f"{self._place} has more than {NAMES_MAX} names of elements; {_ADVICE}")
-
 
 def _cases(file: ReportFile) -> Generator[_Case]:
     """Yield every test case in document order."""
     cases = _Cases(file.place)
-    parser: Any = DefusedXMLParser(target=cases, encoding="utf-8", forbid_dtd=True)
-    fed = 0
-    try:
-        with file.open() as opened:
-            for piece in xml_text(opened):
-                content = piece.encode()
-                parser.feed(content)
-                fed += len(content)
-                if fed - parser.parser.CurrentByteIndex > TAG_MAX:  # it would be looked at again with each piece
-                    raise InvalidInput(f"{file.place} has a tag or comment of more than {TAG_MAX >> 20} MiB; {_ADVICE}")
-                yield from cases.taken()
-            parser.close()
+    for _ in parse(file, cases, _ADVICE):
         yield from cases.taken()
-    except DefusedXmlException:
-        problem = "declares a document type or entities, which are not read"
-        raise InvalidInput(f"{file.place} {problem}; {_ADVICE}") from None
-    except ParseError as error:
-        line, column = error.position
-        where = f"line {line}, column {column + 1}"
-        raise InvalidInput(f"{file.place} is not valid XML ({where}); {_ADVICE}") from None
-    except LookupError:
-        raise InvalidInput(f"{file.place} is in an encoding that cannot be read; save it as UTF-8") from None
 
 
 def _finding(case: _Case) -> Finding | None:
@@ -174,7 +133,7 @@ def _finding(case: _Case) -> Finding | None:
         return None
     attributes, problem = case.attributes, case.problems[kind]
     class_name = attributes.get("classname", "").strip()
-    title = ".".join(filter(None, (class_name, attributes.get("name", "").strip())))
+    title = title_of_test(class_name, attributes.get("name", ""))
     if not title:
         raise Unreadable("has neither name nor classname")
     message = problem.attributes.get("message", "").strip() or problem.attributes.get("type", "").strip()
@@ -182,12 +141,7 @@ def _finding(case: _Case) -> Finding | None:
     return Finding(
         description=failure_in(title, message, problem.text),
         severity=_SEVERITIES[kind],
-        file=" ".join(checked(file.removeprefix("./"), "file path", max_chars=1000).split()),
-        line=_line(attributes.get("line", "").strip()),
-        fingerprint=checked(title, "name"),
+        file=path_in(file),
+        line=line_in_text(attributes.get("line", "")),
+        fingerprint=lasting_name(checked(title, "name")),
     )
-
-
-def _line(digits: str) -> int | None:
-    is_short = len(digits) < 9  # noqa: PLR2004  # a longer one is no line, and slow to read
-    return line_in(int(digits)) if is_short and digits.isascii() and digits.isdigit() else None

@@ -21,10 +21,6 @@ def _known(name: str, members: str, instead: str = "") -> _OtherFormat:
 
 
 _OBJECTS: Final = (
-    _known("JSON of mocha", "stats|tests|passes|failures", f"{_FOR_JUNIT} (mocha-junit-reporter)"),
-    _known("JSON of mochawesome", "stats|results|meta", f"{_FOR_JUNIT} (mocha-junit-reporter)"),
-    _known("JSON of Jest or vitest", "numFailedTests|testResults", f"{_FOR_JUNIT} (jest-junit, --reporter=junit)"),
-    _known("JSON of Playwright", "config|suites|stats", f"{_FOR_JUNIT} (--reporter=junit)"),
     _known("CTRF", "results|reportFormat", _FOR_JUNIT),
     _known("JSON of Safety", "report_meta|vulnerabilities"),
     _known("JSON of RSpec", "examples|summary_line", f"{_FOR_JUNIT} (rspec_junit_formatter)"),
@@ -35,34 +31,23 @@ _OBJECTS: Final = (
     _known("an error of npm audit", "error.code|error.summary", "mend the call that was made"),
     _known("an error of GitHub's API", "documentation_url|message", "mend the call that was made"),
 )
-_ITEMS: Final = (
-    _known("JSON of Cucumber", "elements|keyword", f"{_FOR_JUNIT} (--format junit)"),
-    _known("JSON of `go test`", "Action|Package", f"{_FOR_JUNIT} (gotestsum --junitfile)"),
-)
+_ITEMS: Final = (_known("JSON of Cucumber", "elements|keyword", f"{_FOR_JUNIT} (--format junit)"),)
 _ROOTS: Final[dict[str, tuple[str, str]]] = {
-    "checkstyle": ("Checkstyle XML", _FOR_SARIF),
-    "pmd": ("PMD's XML", f"{_FOR_SARIF} (-f sarif)"),
-    "pmd-cpd": ("CPD's XML", ""),
-    "BugCollection": ("SpotBugs' XML", f"{_FOR_SARIF} (-sarif)"),
-    "TestRun": ("a TRX file of Visual Studio", f"{_FOR_JUNIT} (dotnet test --logger junit)"),
-    "test-run": ("NUnit's XML", f"{_FOR_JUNIT} (a JUnit logger)"),
-    "test-results": ("NUnit's XML", f"{_FOR_JUNIT} (a JUnit logger)"),
-    "assemblies": ("xUnit.net's XML", f"{_FOR_JUNIT} (a JUnit logger)"),
     "testng-results": ("TestNG's own XML", "give its junitreports"),
     "robot": ("Robot Framework's XML", f"{_FOR_JUNIT} (--xunit)"),
-    "results": ("Cppcheck's XML", f"{_FOR_SARIF} (--output-format=sarif)"),
     "issues": ("Android lint's XML", f"{_FOR_SARIF} (sarifReport)"),
-    "coverage": ("a coverage report", ""),
-    "report": ("a coverage report", ""),
+    "coverage": ("a coverage report (Cobertura, Clover)", "it names no problem"),
+    "report": ("a coverage report (JaCoCo)", "it names no problem"),
     "html": ("an HTML page", "give the file it was made from"),
 }
 """The first elements of XML files, each with the format's name and what to do instead."""
-_ROOT = re.compile(r"<(checkstyle|pmd|BugCollection|TestRun|test-run|test-results|assemblies|testng-results)[\s>]")
+_ROOT = re.compile(r"<(testng-results)[\s>]")
 """Those that also begin files without a declaration, and no sentence about a page."""
 _PAGE = re.compile(r"<!doctype html\b|<html[\s>]", re.IGNORECASE)
-_TAP_HEADING = re.compile(r"^(?:TAP version 1[34]|1\.\.\d{1,9})[ \t\r]*$", re.MULTILINE)
-_TAP_RESULT = re.compile(r"^[ \t]{0,40}(?:not ok|ok)\b", re.MULTILINE)
-READ: Final = "SARIF, JUnit XML, JSON of pytest and of most scanners (the README names them), review comments, and text"
+READ: Final = (
+    "SARIF, JUnit and other XML of test runners, XML, JSON and lines of most scanners and linters (the README names"
+    " them), TAP, review comments, and text"
+)
 
 
 def of_object(members: Collection[str]) -> str:
@@ -77,8 +62,6 @@ def of_item(members: Collection[str]) -> str:
 
 def of_text(opening: str) -> str:
     """Return the same of a file that begins with `opening` and is not JSON."""
-    if _TAP_HEADING.search(opening) and _TAP_RESULT.search(opening):
-        return _sentence("TAP", _FOR_JUNIT)
     if is_page(opening):
         return _sentence(*_ROOTS["html"])
     root = _ROOT.match(opening)
@@ -90,10 +73,11 @@ def is_page(opening: str) -> bool:
     return _PAGE.match(opening) is not None
 
 
-def not_junit(root: str) -> str:
-    """Return why an XML file whose first element is `root` is refused."""
+def not_of_root(root: str, wanted: str) -> str:
+    """Return why an XML file whose first element is `root` is refused where `wanted` is expected."""
+    name = "a JUnit report" if wanted == "testsuites" else f"one that begins with <{wanted}>"
     known = f": it {_sentence(*_ROOTS[root])}" if root in _ROOTS else ""
-    return f"is XML, but not a JUnit report{known}"
+    return f"is XML, but not {name}{known}"
 
 
 def _known_by(formats: Iterable[_OtherFormat], members: Collection[str]) -> str:

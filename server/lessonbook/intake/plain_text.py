@@ -6,6 +6,7 @@ from typing import Final
 from lessonbook.domain.documents import Unreadable, checked
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import Finding, Outcome, Reading, Refused
+from lessonbook.intake.clean_text import decoded, without_controls
 from lessonbook.intake.fields import MAX_DESCRIPTION_CHARS
 from lessonbook.intake.report_file import ReportFile, encoding_of
 
@@ -42,6 +43,9 @@ def open_text(file: ReportFile) -> Reading:
 
 def _outcome(paragraph: str, number: int) -> Outcome:
     try:
-        return Finding(description=checked(paragraph, "text", max_chars=MAX_DESCRIPTION_CHARS))
+        words = without_controls(decoded(paragraph)).strip()
+        if not words:
+            return None
+        return Finding(description=checked(words, "text", max_chars=MAX_DESCRIPTION_CHARS))
     except Unreadable as error:
         return Refused(f"paragraphs[{number}]", str(error))

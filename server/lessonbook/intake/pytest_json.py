@@ -7,8 +7,10 @@ from typing import Final
 
 from lessonbook.domain.documents import Unreadable, checked, index_of, item_at, list_of, object_of, text_of
 from lessonbook.domain.findings import Finding, Outcome, Reading, Refused
+from lessonbook.domain.fingerprints import lasting_name
 from lessonbook.intake.fields import failure_in, line_in, path_in
-from lessonbook.intake.json_records import RECORD_MAX, TOO_LARGE, Layout, open_records, outcome_of
+from lessonbook.intake.json_lines import lines_of, object_in
+from lessonbook.intake.json_records import Layout, open_records, outcome_of
 from lessonbook.intake.json_values import wanted
 from lessonbook.intake.report_file import ReportFile
 
@@ -25,7 +27,7 @@ def open_pytest(file: ReportFile) -> Reading:
         InvalidInput: the file is of neither kind.
     """
     if is_report_log(file.head()):
-        return Reading("pytest", sum(1 for _ in _lines(file)), _outcomes_of_lines(file))
+        return Reading("pytest", sum(1 for _ in lines_of(file)), _outcomes_of_lines(file))
     return open_records(file, _DOCUMENT)
 
 
@@ -38,35 +40,12 @@ def is_report_log(head: bytes) -> bool:
     return "$report_type" in object_of(first)
 
 
-def _lines(file: ReportFile) -> Generator[tuple[int, bytes]]:
-    """Yield the lines that are not blank, numbered from 0; of one that is too long, its beginning."""
-    with file.open() as opened:
-        number = 0
-        while line := opened.readline(RECORD_MAX + 2):
-            rest = line
-            while rest and not rest.endswith(b"\n"):
-                rest = opened.readline(RECORD_MAX)
-            if line.strip():
-                yield number, line
-            number += 1
-
-
 def _outcomes_of_lines(file: ReportFile) -> Generator[Outcome]:
-    with closing(_lines(file)) as lines:
+    with closing(lines_of(file)) as lines:
         for number, line in lines:
-            yield _outcome_of_line(line, f"lines[{number}]")
-
-
-def _outcome_of_line(line: bytes, place: str) -> Outcome:
-    if len(line) > RECORD_MAX + 1:
-        return Refused(place, TOO_LARGE)
-    try:
-        record: object = json.loads(line)
-    except RecursionError:
-        return Refused(place, "is nested too deeply")
-    except ValueError:
-        return Refused(place, "is not valid JSON")
-    return outcome_of(record, place, _read_report)
+            place = f"lines[{number}]"
+            record = object_in(line, place)
+            yield record if isinstance(record, Refused) else outcome_of(record, place, _read_report)
 
 
 def _read_report(record: dict[str, object]) -> Finding | None:
@@ -116,7 +95,7 @@ def _finding(
         severity="medium" if stage == "call" else "high",
         file=file,
         line=line or (line_in(start + 1) if start is not None else None),
-        fingerprint=title,
+        fingerprint=lasting_name(title),
     )
 
 

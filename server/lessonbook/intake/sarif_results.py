@@ -25,6 +25,8 @@ _FILE_SCHEME = re.compile(r"file:(?://(?:localhost)?(?=/))?", re.IGNORECASE)
 _HERE = re.compile(r"\A(?:\./+)+")
 _DRIVE = re.compile(r"/(?=[a-zA-Z]:/)")
 _MAX_BASES: Final = 10
+_NO_MARK: Final = "requires login"
+"""What semgrep writes instead of a fingerprint."""
 _MAX_FINGERPRINT_CHARS: Final = 200
 
 
@@ -141,7 +143,22 @@ def _path(artifact: dict[str, object], bases: dict[str, object]) -> str:
         uri, base_id = f"{prefix.rstrip('/')}/{uri}", text_of(base.get("uriBaseId"))
     path = unquote(_FILE_SCHEME.sub("", uri, count=1) if _FILE_SCHEME.match(uri) else uri).replace("\\", "/")
     path = _DRIVE.sub("", path, count=1) if _DRIVE.match(path) else path
-    return _HERE.sub("", path, count=1)
+    return _HERE.sub("", _below_base(path, bases), count=1)
+
+
+def _below_base(path: str, bases: dict[str, object]) -> str:
+    """Return a path relative to the deepest of the run's absolute bases that it is below; else as it is."""
+    roots = (_plain(text_of(object_of(base).get("uri"))) for base in bases.values())
+    below = [root for root in roots if len(root) > 1 and root.endswith("/") and path.startswith(root)]
+    return path.removeprefix(max(below, key=len)) if below else path
+
+
+def _plain(uri: str) -> str:
+    """Return the path of an absolute `file:` address; empty where it is another."""
+    if not _FILE_SCHEME.match(uri):
+        return ""
+    path = unquote(_FILE_SCHEME.sub("", uri, count=1)).replace("\\", "/")
+    return _DRIVE.sub("", path, count=1) if _DRIVE.match(path) else path
 
 
 def _is_relative(uri: str) -> bool:
@@ -150,7 +167,9 @@ def _is_relative(uri: str) -> bool:
 
 def _fingerprint(result: dict[str, object]) -> str:
     marks = object_of(result.get("fingerprints")) or object_of(result.get("partialFingerprints"))
-    joined = "|".join(f"{name}={mark}" for name, mark in sorted(marks.items()) if isinstance(mark, str))
+    joined = "|".join(
+        f"{name}={mark}" for name, mark in sorted(marks.items()) if isinstance(mark, str) and mark != _NO_MARK
+    )
     if len(joined) > _MAX_FINGERPRINT_CHARS:
         return "sha256=" + hashlib.sha256(joined.encode("utf-8", "surrogatepass")).hexdigest()
     return checked(joined, "fingerprint")

@@ -17,18 +17,19 @@ from lessonbook.classify.severity import category_of, severity_of
 from lessonbook.classify.tools import load_tools
 from lessonbook.dedup.likeness import sketch
 from lessonbook.domain.findings import Finding
+from lessonbook.domain.fingerprints import lasting_path, lasting_words
 from lessonbook.domain.holds import Holds, holds_for
 from lessonbook.domain.lesson_names import (
     catalogue_name,
     content_hash,
     digest,
-    general_words,
     issue_name,
     kind_of,
     offered_name,
     rule_name,
     text_name,
 )
+from lessonbook.domain.places import repository_path, without_users
 from lessonbook.domain.vocabulary import Category, Severity, Trust
 from lessonbook.intake.rule_text import names_instance
 from lessonbook.screening.lint.screen import screen_why, visible
@@ -101,7 +102,7 @@ def prepare(
     Unless a person reports it, an offered lesson is at most a step more severe than the issue's words suggest.
     """
     description = _cleaned(finding.description)
-    file, _ = redact(finding.file)
+    file, _ = redact(repository_path(finding.file))
     rule_id, rule_key = _identified(finding.rule_id)
     in_words = () if rule_key else _NAMED.findall(description)
     named = (rule_key, *(_identified(key)[1] for key in (*finding.keys, *in_words)))
@@ -138,7 +139,7 @@ def prepare(
         category=category,
         rule_key=rule_key,
         keys=tuple(filter(None, keys)),
-        fingerprint=digest(finding.fingerprint or general_words(description), rule_key, file),
+        fingerprint=digest(finding.fingerprint or lasting_words(description), rule_key, lasting_path(file)),
         offer=offer,
         refusal=refusal,
         is_named=rule is not None,
@@ -167,7 +168,7 @@ def _hashed(text: str) -> bytes:
 @cached(LRUCache[bytes, str](_KEPT), key=_hashed, lock=Lock())
 def _cleaned(description: str) -> str:
     """Return a description as it may be stored."""
-    return redact(visible(_PROMPT_SECTION.sub("[lessons]", description)).strip())[0]
+    return redact(visible(without_users(_PROMPT_SECTION.sub("[lessons]", description))).strip())[0]
 
 
 @cached(LRUCache[bytes, tuple[str, str]](_KEPT), key=_hashed, lock=Lock())
