@@ -23,7 +23,9 @@ _CLASSES: Final = {
     "id": string.ascii_letters + string.digits + "_-",
     "bech": "ACDEFGHJKLMNPQRSTUVWXYZ023456789",
 }
-_WORDS: Final = "abandon lemon orbit velvet canyon ribbon sugar tunnel hazard picnic quantum mosquito".split()
+_WORDS: Final = tuple(
+    "abandon lemon orbit velvet canyon ribbon sugar tunnel hazard picnic quantum mosquito".split()  # noqa: SIM905
+)
 _DRAWN: Final = re.compile(r"⟨(\w+):(\d+)⟩")
 _ENCODED: Final = re.compile(r"⟨base64:([^⟩]*)⟩")
 _MARK: Final = re.compile(r"«([^»]*)»")
