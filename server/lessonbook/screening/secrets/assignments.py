@@ -176,7 +176,7 @@ def _mentioned(text: str, start: int, end: int, name: str) -> Span | None:
     word = _BARE_PASSWORD.match(text, gap.end()) if gap is not None else None
     if word is None:
         return None
-    value = word.group().rstrip(".:!?)") if accepts is is_mentioned else word.group()
+    value = word.group().rstrip(".:?)") if accepts is is_mentioned else word.group()
     span = (word.start(), word.start() + len(value))
     at = place(text, (start, end), span, users=False)
     if not (accepts(value, at) or (accepts is is_given and at.starts_line and is_mixed(value))):

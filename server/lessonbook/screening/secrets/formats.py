@@ -170,8 +170,8 @@ FORMATS: Final[tuple[Format, ...]] = (
     _format("sendgrid-key", "SG.", rf"SG\.{_ID}{{20,}}+\.{_ID}{{30,}}+"),
     _format(
         "mail-key",
-        "key- xkeysib- re_ -us -",
-        rf"key-{_HEX}{{32}}|{_HEX}{{32}}-{_HEX}{{8}}-{_HEX}{{8}}|xkeysib-{_HEX}{{64}}-{_AN}{{16}}|re_{_AN}{{8}}_{_AN}{{24}}|{_HEX}{{32}}-us\d{{1,2}}",
+        "key- xkeysib- re_ -us",
+        rf"key-{_HEX}{{32}}|xkeysib-{_HEX}{{64}}-{_AN}{{16}}|re_{_AN}{{8}}_{_AN}{{24}}|{_HEX}{{32}}-us\d{{1,2}}",
     ),
     # Operations
     _format(
@@ -209,8 +209,8 @@ FORMATS: Final[tuple[Format, ...]] = (
     _format("supabase-key", "sbp_ sb_secret_", rf"sbp_(?:oauth_)?{_HEX}{{40}}|sb_secret_{_ID}{{30,}}+"),
     _format(
         "service-key",
-        "rootly_ rdme_ sgp_ slk_ nfp_ ghost sdk- api- waka_ pat",
-        rf"(?:(?:sdk|api)-|waka_)[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}|pat{_AN}{{14}}\.{_HEX}{{64}}|rootly_{_HEX}{{64}}|rdme_[a-z0-9]{{70}}|sgp_(?:(?:[0-9a-fA-F]{{16}}|local)_)?[0-9a-fA-F]{{40}}|slk_{_HEX}{{64}}|nfp_{_AN}{{36}}",
+        "rootly_ rdme_ sgp_ slk_ nfp_ ghost sdk- api- waka_",
+        rf"(?:(?:sdk|api)-|waka_)[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}|rootly_{_HEX}{{64}}|rdme_[a-z0-9]{{70}}|sgp_(?:(?:[0-9a-fA-F]{{16}}|local)_)?[0-9a-fA-F]{{40}}|slk_{_HEX}{{64}}|nfp_{_AN}{{36}}",
     ),
     _format(
         "1password-token",
@@ -231,6 +231,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     _format("dropbox-token", "sl.", rf"sl\.(?:u\.)?{_ID}{{120,}}+"),
     _format("device-token", "/api/v1/", r"(?<=/api/v1/)[a-z0-9]{20}(?=/(?:telemetry|attributes|rpc))"),
     _format("ubidots-token", "BBFF- BBUS-", rf"BB(?:FF|US)-{_AN}{{30,34}}"),
+    _format("service-key", "pat", rf"pat{_AN}{{14}}\.{_HEX}{{64}}"),
     _format("service-key", "SU SA SO SN SC", r"S[UAONC][A-Z2-7]{56}"),
     # Hashes of passwords
     _format(
