@@ -11,8 +11,8 @@ from lessonbook.screening.redact import redact
 
 TASK: Final = "secrets"
 GOALS: Final = {
-    "recall": Goal(least=0.9),
-    "look_alikes_redacted": Goal(most=0.1),
+    "recall": Goal(least=0.93),
+    "look_alikes_redacted": Goal(most=0.05),
     "ordinary_redacted": Goal(most=0.003),
 }
 

@@ -29,8 +29,9 @@ PARTS = 16
 MADE_BY_FUNCTIONS = {
     "classify/severity.py": "kept in the module's tables of words, and found there",
     "screening/lint/mood.py": "kept in the tables of signs in advice.py and speech.py, and found there",
+    "screening/secrets/commands.py": "kept in the module's table of programs, and found there",
     "screening/secrets/formats.py": "compiled when a hint of its is met, from the table FORMATS",
-    "screening/secrets/places.py": "kept in the module's table of commands, and found there",
+    "screening/secrets/places.py": "kept in the module's table of statements, and found there",
 }
 """Modules in which a function compiles a pattern from what it is given, and where those patterns are found. Data files
 hold no patterns: one that did would need such a function."""

@@ -1,13 +1,19 @@
 """Redaction, before anything is stored: each secret is replaced by a mark that names its kind."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.screening.secrets.assignments import assigned
+from lessonbook.screening.secrets.codes import labelled
+from lessonbook.screening.secrets.commands import commanded
+from lessonbook.screening.secrets.encoded import encoded
 from lessonbook.screening.secrets.formats import formatted
+from lessonbook.screening.secrets.languages import foreign
+from lessonbook.screening.secrets.pairs import paired
 from lessonbook.screening.secrets.places import placed
+from lessonbook.screening.secrets.views import views
 
 Span = tuple[int, int, str]
 
@@ -26,7 +32,7 @@ def redact(text: str) -> tuple[str, tuple[str, ...]]:
     """
     kinds: dict[str, None] = {}
     for _ in range(_ROUNDS_MAX):
-        spans = _apart([*formatted(text), *placed(text), *assigned(text)], text)
+        spans = _apart([*_found(text), *_found_in_views(text)], text)
         if not spans:
             break
         text = _marked(text, spans)
@@ -53,7 +59,11 @@ def secret_in_id(name: str) -> str:
 
     Ids look as random as secrets do, so that alone does not count: only a known form, or a name or place before it.
     """
-    spans = [*formatted(name), *assigned(name), *(span for span in placed(name) if span[:2] != (0, len(name)))]
+    spans = [
+        *formatted(name),
+        *assigned(name, _small(name)),
+        *(span for span in placed(name) if span[:2] != (0, len(name))),
+    ]
     return min(spans)[2] if spans else ""
 
 
@@ -65,6 +75,34 @@ def refuse_secret(name: str, field: str) -> None:
     """
     if name and (kind := secret_in_id(name)):
         raise InvalidInput(f"{field} holds a secret ({kind}), and ids are stored as they are: use another")
+
+
+def _found(text: str) -> Iterator[Span]:
+    yield from _plain(text)
+    yield from encoded(text, lambda inner: next(_plain(inner), None) is not None)
+
+
+def _plain(text: str) -> Iterator[Span]:
+    small = _small(text)
+    yield from formatted(text)
+    yield from placed(text)
+    yield from assigned(text, small)
+    yield from foreign(text, small)
+    yield from commanded(text, small)
+    yield from paired(text, small)
+    yield from labelled(text, small)
+
+
+def _found_in_views(text: str) -> Iterator[Span]:
+    for view in views(text):
+        for start, end, kind in _plain(view.text):
+            yield *view.span(start, end), kind
+
+
+def _small(text: str) -> str:
+    """Return `text` in small letters, each where its capital stood."""
+    small = text.lower()
+    return small if len(small) == len(text) else "".join(char.lower() if char.isascii() else char for char in text)
 
 
 def _apart(spans: Iterable[Span], text: str) -> list[Span]:

@@ -6,17 +6,20 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Final, NamedTuple
 
+from lessonbook.screening.secrets.bare import Place, is_code, is_given, is_mentioned, is_passphrase, is_said, place
 from lessonbook.screening.secrets.names import NAMING, Promise, promise
 from lessonbook.screening.secrets.values import (
     TOKEN_MIN,
     UUID,
     has_mixture,
+    holds_user,
     is_hex,
     is_jumble,
+    is_mixed,
     is_noise,
     is_scattered,
+    is_spoken,
     is_stand_in,
-    is_template,
     is_token,
     is_word,
     is_wordless,
@@ -39,6 +42,7 @@ _SIGN: Final = re.compile(  # … a sign, with or without a type: `=`, `:`, `:=`
     r"""\\?["'`]?[\])]{0,2}\s{0,8}"""
     r"(?::{0,3}={1,3}>?|(?:[.+?]|\?\?|\|\|)=|!==?|->|(?:\|\||\?\?|or\b)(?=\s{1,4}[\"'`])|:\s{0,4}[A-Za-z][\w.\[\]|?]{0,30}\s{0,4}=(?!=)|:(?!:))"
     r"[ \t]{0,40}\n?[ \t]{0,40}"
+    r"(?:[|>][-+]?[ \t]{0,4}\n[ \t]{1,40})?"  # `password: |`
     r"""(?:["']\s{0,4}\+\s{0,4}(?=["']))?"""  # `"token=" + "…"`
 )
 _BLANK = re.compile(r"[ \t]{1,4}(?![-|&<>])")  # … a blank, after a flag: `--password x`
@@ -46,11 +50,18 @@ _SPEECH = re.compile(
     r"(?:[ \t]{1,20}|[ \t]{1,4}(?P<verb>is|was|to|be)[ \t:]{1,4})(?=[\"'][^\s\"']{4,200}[\"'])"
 )  # … `password is "x"`
 _PAIR = re.compile(  # … what parts the items of a list, or the attributes of a key: `"token", "x"`, `key="x" value="y"`
-    r"""\\?["'`]\s{0,4}[,>})]{1,3}\s{0,40}(?:(?:\\?["'])?(?:value|default|content)(?:\\?["'])?\s{0,4}[:=]\s{0,4})?(?=\\?["'`])"""
+    r"""\\?["'`]\s{0,4}[,>})]{1,3}\s{0,40}(?:(?:\\?["'])?(?:[vV]alue|default|content)(?:\\?["'])?\s{0,4}[:=]\s{0,4})?(?=\\?["'`])"""
     r"""|\\?["'][\s{]{1,20}(?:(?:type\s{0,4}=\s{0,4}\w{1,20}|description\s{0,4}=\s{0,4}"[^"\n]{0,200}")\s{0,20}){0,2}"""
-    r"""(?:value|default)\s{0,4}=\s{0,4}(?=["'])"""
+    r"""(?:[vV]alue|default)\s{0,4}=\s{0,4}(?=["'])"""
 )
-_ELEMENT = re.compile(r"[\"']?>(?=[^<>\s]{1,400}</)")  # … the end of a tag
+_ELEMENT = re.compile(r"[\"']?>(?:\s{0,8}<value>)?(?=[^<>\n]{1,400}</)")  # … the end of a tag
+_ELEMENT_TEXT = re.compile(r"[^<>\n]{1,400}")
+_BELOW = re.compile(r"[\"']?[ \t]{0,4}\n[ \t]{0,40}value[ \t]{0,4}:[ \t]{0,4}")  # … the next line, as in Kubernetes
+_DIRECTIVE = re.compile(r"[ \t]{1,8}(?=[^\s=:]{4,80}[ \t]{0,8}$)", re.M)  # … a blank, where that is all of the line
+_MENTION = re.compile(  # … a verb, or nothing, in prose: `the password is x1y2z3`
+    r"[ \t]{1,4}(?:(?:is|was|to|be|lautet)[ \t:]{1,4})?(?=[^\s\"'<>$({\[]{6,80})"
+)
+_CONSTANT_PAIR = re.compile(r"[ \t]{0,4},[ \t]{0,4}(?=[\"'])")  # … a comma, after a constant: `CURLOPT_PASSWORD, "x"`
 _CALL = re.compile(  # … the bracket of a call, and perhaps who logs in: `NetworkCredential("user", "x")`
     r"""(?:\s{0,4}=\s{0,4}[\w.]{0,40})?\(\s{0,8}(?P<first>["'][^"'\n]{0,80}["']\s{0,4},\s{0,8}){0,2}(?=["'`])"""
 )
@@ -66,7 +77,7 @@ _QUOTED = re.compile(
     r"""[bBrRuUfF@$]{0,2}(\\?["'`])(?P<value>(?:(?!\1)[^\n\\]|\\(?!["'])[^\n]|(?!\1)\\["']){1,2000}+)(?:\1|$)""", re.M
 )
 _BARE = re.compile(r"""[^\s"'`<>,;(\[{=&][^\s"'`<>,;()\[\]=]{0,2000}+={0,3}+""")
-_BARE_PASSWORD = re.compile(r"""[^\s"'`<>,;(\[{][^\s"'`<>,;]{0,99}+""")
+_BARE_PASSWORD = re.compile(r"""[^\s"'`<>,;(\[{][^\s"'`<>,;]{0,1999}+""")
 _NEAR = re.compile(r"""(?<![\w/.+-])[A-Za-z0-9][\w.+/=~!-]{19,400}+""")
 _WORD_BEFORE = re.compile(r"\b([A-Za-z]{3,10}) \Z")
 _CHECKSUM = re.compile(
@@ -75,9 +86,13 @@ _CHECKSUM = re.compile(
 _BESIDE = re.compile(
     r"(?i)(?:user(?:name|[ _-]?id)?|uid|login|host(?:name)?|server|machine)[\"']?\s{0,20}(?:=>|[:=]|[\"' ])"
 )
-_EXPRESSION = re.compile(r"\A(?:[$&*@(\[{!/~]|[A-Za-z_][\w.]*(?:[(\[]|::|->))")
+_QUERY = re.compile(r"&[\w.-]{1,40}=")
+_NAMED_HASH = re.compile(r"\A(?:[A-Za-z][\w.]{0,20}-){1,8}[0-9a-f]{32,128}\Z")
+_MARKED = re.compile(r"\[redacted:|ENC[\[(]")
+_SEPARATED = re.compile(r"[_./]")
+_LABEL = re.compile(r"[ \t>*-]{0,12}(?:[A-Za-z]{1,12} ){0,3}")
+_MENTIONED: Final = frozenset({"password", "passwd", "pwd", "pw", "passphrase", "passcode", "passwort", "kennwort"})
 _CALLABLE = re.compile(r"[A-Za-z_][\w.]*")
-_DOTTED = re.compile(r"\A[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 
 
 class Value(NamedTuple):
@@ -91,6 +106,7 @@ class Value(NamedTuple):
     """Whether what binds it could stand in prose or between two things that have nothing to do with each other."""
     beside_user: bool
     """Whether a user or a server is named close by, as in a connection string."""
+    at: Place
 
 
 class _NamedText:
@@ -117,14 +133,17 @@ class _NamedText:
         at = bisect_left(self._drawn, (position, 0, ""))
         if at == len(self._drawn) or (start := self._drawn[at][0]) - position > _NEAR_MAX:
             return None
-        return None if "[redacted:" in self.text[position:start] else self._drawn[at]
+        return None if _MARKED.search(self.text, position, start) is not None else self._drawn[at]
 
 
-def assigned(text: str) -> Iterator[Span]:
-    """Yield start, end and kind of the secrets that names in `text` are given, in the order of the names."""
+def assigned(text: str, small: str) -> Iterator[Span]:
+    """Yield start, end and kind of the secrets that names in `text` are given, in the order of the names.
+
+    `small` is `text` in small letters, character by character.
+    """
     reading = _NamedText(text)
     done = 0
-    for anchor in _anchors(text):
+    for anchor in _anchors(small, NAMING):
         if anchor < done:
             continue
         start, done = _name_around(text, anchor)
@@ -142,6 +161,27 @@ def assigned(text: str) -> Iterator[Span]:
             done = max(done, value.end)
         elif means != "key" and (drawn := reading.drawn_after(done)) is not None:
             yield drawn
+        elif means == "password" and (span := _mentioned(text, start, done, name)) is not None:
+            yield span
+
+
+def _mentioned(text: str, start: int, end: int, name: str) -> Span | None:
+    """Return where a password stands that follows its name without a sign, if one does."""
+    gap = _DIRECTIVE.match(text, end)
+    accepts = is_given
+    if gap is None or name.lower() in _MENTIONED:
+        gap, accepts = _MENTION.match(text, end), is_mentioned
+        if name.lower() not in _MENTIONED:
+            return None
+    word = _BARE_PASSWORD.match(text, gap.end()) if gap is not None else None
+    if word is None:
+        return None
+    value = word.group().rstrip(".:?)") if accepts is is_mentioned else word.group()
+    span = (word.start(), word.start() + len(value))
+    at = place(text, (start, end), span, users=False)
+    if not (accepts(value, at) or (accepts is is_given and at.starts_line and is_mixed(value))):
+        return None
+    return *span, "password"
 
 
 def _drawn_span(text: str, match: re.Match[str]) -> Span | None:
@@ -158,12 +198,9 @@ def _drawn_span(text: str, match: re.Match[str]) -> Span | None:
     return start, start + len(value), "token"
 
 
-def _anchors(text: str) -> list[int]:
-    small = text.lower()
-    if len(small) != len(text):
-        small = "".join(char.lower() if char.isascii() else char for char in text)
+def _anchors(small: str, texts: tuple[str, ...]) -> list[int]:
     found: list[int] = []
-    for word in NAMING:
+    for word in texts:
         at = small.find(word)
         while at >= 0:
             found.append(at)
@@ -183,30 +220,44 @@ def _name_around(text: str, anchor: int) -> tuple[int, int]:
 
 def _value_of(reading: _NamedText, start: int, end: int, means: Promise) -> Value | None:
     text = reading.text
+    name = (start, end)
     users = means == "password" and reading.names_user(start - _BESIDE_MAX, end + _BESIDE_MAX // 2)
+    if (gap := _BELOW.match(text, end)) is not None:
+        return _value_at(text, gap.end(), means, name, loose=False, users=users)
     if (gap := _SIGN.match(text, end)) is not None and text[gap.end() : gap.end() + 1] != "(":
         colon = "=" not in gap.group() and gap.group()[:1] not in "\"'`\\"
         spaced = gap.group()[:1].isspace() and gap.group()[-1:].isspace()
-        return _value_at(text, gap.end(), means, loose=colon, users=users, spaced=spaced)
+        return _value_at(text, gap.end(), means, name, loose=colon, users=users, spaced=spaced)
     if text[start : start + 1] == "-" and (gap := _BLANK.match(text, end)) is not None:
-        return _value_at(text, gap.end(), means, loose=False, users=users)
+        return _value_at(text, gap.end(), means, name, loose=False, users=users)
     if text[end - 1] != "." and (gap := _SPEECH.match(text, end)) is not None:
         users = users and not text[text.rfind("\n", max(0, start - 40), start) + 1 : start].strip()
-        return _value_at(text, gap.end(), means, loose=not gap["verb"] and not users, users=users)
+        return _value_at(text, gap.end(), means, name, loose=not gap["verb"] and not users, users=users)
     if (gap := _ELEMENT.match(text, end)) is not None:
-        value = _value_at(text, gap.end(), means, loose=False, users=users)
-        return value and value._replace(quoted=True)
+        match = _ELEMENT_TEXT.match(text, gap.end())
+        return match and Value(
+            *match.span(), match.group(), True, False, users, place(text, name, match.span(), users=users)
+        )
     if (gap := _PAIR.match(text, end)) is not None:
         listed = text[max(0, start - 2) : start - 1] == "(" and ")" not in gap.group()
-        bound = listed or "value" in gap.group() or "default" in gap.group()
-        return _value_at(text, gap.end(), means, loose=not bound, users=users)
+        bound = listed or "value" in gap.group().lower() or "default" in gap.group()
+        return _value_at(text, gap.end(), means, name, loose=not bound, users=users)
+    if text[start:end].isupper() and "_" in text[start:end] and (gap := _CONSTANT_PAIR.match(text, end)) is not None:
+        return _value_at(text, gap.end(), means, name, loose=False, users=users)
     if (gap := _CALL.match(text, end)) is not None:
-        return _value_at(text, gap.end(), means, loose=not gap["first"], users=False)
+        return _value_at(text, gap.end(), means, name, loose=not gap["first"], users=False)
     return None
 
 
 def _value_at(
-    text: str, position: int, means: Promise, *, loose: bool, users: bool, spaced: bool = False
+    text: str,
+    position: int,
+    means: Promise,
+    name: tuple[int, int],
+    *,
+    loose: bool,
+    users: bool,
+    spaced: bool = False,
 ) -> Value | None:
     for before in (_SCHEME, _FALLBACK):
         if (match := before.match(text, position)) is not None:
@@ -215,25 +266,36 @@ def _value_at(
         start, end = match.span("value")
         scheme = _SCHEME.match(text, start, end)
         start = scheme.end() if scheme is not None and scheme.end() < end else start
-        return Value(start, end, text[start:end], quoted=True, loose=loose, beside_user=users)
+        at = place(text, name, (start, end), users=users)
+        return Value(start, end, text[start:end], quoted=True, loose=loose, beside_user=users, at=at)
     match = (_BARE_PASSWORD if means == "password" else _BARE).match(text, position)
     if match is None or match.group().endswith(".."):
         return None
     value = match.group()
     if text[match.end() : match.end() + 1] in {"(", "["} and _CALLABLE.fullmatch(value) is not None:
         return None
-    if "&" in value and "?" in text[max(0, position - 200) : position].rsplit("\n", 1)[-1]:
+    if "&" in value and ("?" in text[max(0, position - 200) : position].rsplit("\n", 1)[-1] or _QUERY.search(value)):
         value = value.partition("&")[0]
     value = value.rstrip(".)}]\\:")
     start, end = match.start(), match.start() + len(value)
     listed = users and not spaced and text[end : end + 1] in {";", '"', "'"}
-    return Value(start, end, value, quoted=False, loose=loose, beside_user=listed)
+    at = place(text, name, (start, end), users=users)
+    if (
+        means == "password"
+        and " " in at.after
+        and at.starts_line
+        and is_passphrase(whole := value + at.after.rstrip(), at)
+    ):
+        return Value(start, start + len(whole), whole, quoted=True, loose=False, beside_user=users, at=at)
+    return Value(start, end, value, quoted=False, loose=loose, beside_user=listed, at=at)
 
 
 def _is_secret(value: Value, means: Promise, name: str) -> bool:
     text = value.text
     if len(text) < (_PASSWORD_MIN if means == "password" else TOKEN_MIN) or "[redacted:" in text:
         return False
+    if value.quoted and text.lstrip()[:1] == "+":
+        return False  # what stands between two texts that are joined
     if value.quoted and is_noise(text):
         return True
     if is_stand_in(text):
@@ -243,26 +305,39 @@ def _is_secret(value: Value, means: Promise, name: str) -> bool:
     text = text.strip()
     if " " in text:
         return False
-    if not value.quoted and _is_code(text):
+    if not value.quoted and is_code(text):
         return False
     if means == "key":
-        return UUID.search(text) is not None or is_hex(text, 32) or is_scattered(text)
-    return is_token(text)
+        return (UUID.search(text) is not None or is_hex(text, 32) or is_scattered(text)) and not _NAMED_HASH.search(
+            text
+        )
+    return is_token(text) or holds_user(text) or _is_stated(value, name)
+
+
+def _is_stated(value: Value, name: str) -> bool:
+    """Return whether a line says `Secret: …` and nothing else."""
+    at = value.at
+    if not (name.lower().endswith("secret") and at.ends_line and _LABEL.fullmatch(at.before)):
+        return False
+    return (is_mixed(value.text) and not _SEPARATED.search(value.text)) or (name.isupper() and is_given(value.text, at))
 
 
 def _is_password(value: Value, name: str) -> bool:
     text = value.text
-    if value.beside_user and not value.loose and (value.quoted or not _is_code(text)):
+    if value.beside_user and not value.loose and (value.quoted or not is_code(text)):
         return text.casefold() not in {"none", "null", "true", "false"}
     if text.casefold() == name.casefold() or is_word(text) or (promise(text) != "none" and "_" in text):
         return False
     if value.quoted:
-        whole = " " not in text and text[0] not in "/#."
-        return whole and (not value.loose or has_mixture(text))
-    return len(text) >= _PASSWORD_BARE_MIN and not _is_code(text) and (has_mixture(text) or is_jumble(text))
-
-
-def _is_code(text: str) -> bool:
-    if is_template(text) or _EXPRESSION.match(text) is not None or (text.isdigit() and len(text) < _PASSWORD_BARE_MIN):
-        return True
-    return _DOTTED.fullmatch(text) is not None and not is_scattered(text)
+        if " " in text:
+            return is_passphrase(text, value.at)
+        if (
+            text[0] in "/#."
+            or (not text.islower() and is_spoken(text))
+            or (text.isalpha() and text.istitle() and promise(text) != "none")
+        ):
+            return False
+        return not value.loose or has_mixture(text) or is_said(text, value.at)
+    if is_code(text) or (name in {"pass", "PASS"} and not (value.at.starts_line or value.at.users)):
+        return False
+    return (len(text) >= _PASSWORD_BARE_MIN and (has_mixture(text) or is_jumble(text))) or is_given(text, value.at)

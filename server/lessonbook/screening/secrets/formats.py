@@ -45,7 +45,14 @@ FORMATS: Final[tuple[Format, ...]] = (
     _format(
         "private-key",
         "LS0tLS1CRUdJTi",
-        r"LS0tLS1CRUdJTi[A-Za-z0-9+/]{40,}+(?:(?:\s|\\[nr])++[A-Za-z0-9+/]{40,}+)*+(?:(?:\s|\\[nr])++[A-Za-z0-9+/]++(?==))?={0,2}",
+        r"LS0tLS1CRUdJTi(?!BDRVJU|BQVUJMSUM|BSU0EgUFVC|BQR1AgU0lH|BQR1AgUFVC)[A-Za-z0-9+/]{40,}+(?:(?:\s|\\[nr])++[A-Za-z0-9+/]{40,}+)*+(?:(?:\s|\\[nr])++[A-Za-z0-9+/]++(?==))?={0,2}",
+    ),
+    _format(
+        "private-key",  # a body without its head: what RSA, PKCS 8, EC and OpenSSH keys begin with
+        "IBAA IBADAN MHcCAQEE MIGkAgEBBD MIHcAgEBBEI MIGHAgEAMB MIG2AgEAMB MC4CAQAwBQYDK2Vw b3BlbnNzaC1rZXktdjE",
+        r"(?:MI[IG][A-Za-z0-9+/]{3,4}(?:IBAA[JK]|IBADAN)|MHcCAQEE|MIGkAgEBBD|MIHcAgEBBEI|MIG[H2]AgEAMB"
+        r"|MC4CAQAwBQYDK2Vw|b3BlbnNzaC1rZXktdjE)[A-Za-z0-9+/]{16,}+(?:(?:[\s\"'+,]|\\[nr]){1,60}+[A-Za-z0-9+/]{16,}+)*+={0,2}",
+        edge=r"[A-Za-z0-9+/]",
     ),
     _format("private-key", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[02-9AC-HJ-NP-Z]{50,60}"),
     _format("jwt", "ZXlK", r"ZXlK[A-Za-z0-9+/_-]{60,}+={0,2}"),
@@ -122,7 +129,7 @@ FORMATS: Final[tuple[Format, ...]] = (
         rf"(?:hf_|api_org_)[A-Za-z]{{34}}|r8_{_AN}{{37}}|gsk_{_AN}{{40,60}}|pplx-{_AN}{{40,60}}|xai-{_AN}{{60,90}}|tvly-(?:dev-)?{_ID}{{30,}}+|fw_{_AN}{{22,30}}|nvapi-{_ID}{{60,70}}|jina_{_ID}{{50,70}}",
     ),
     # Talk
-    _format("slack-token", "xox xapp- xoxe.", rf"(?:xox[abceoprs]-|xoxe\.xox[bp]-|xapp-\d-){_ID}{{10,}}+"),
+    _format("slack-token", "xox xapp- xoxe.", r"(?:xox[abceoprs]-|xoxe\.xox[bp]-|xapp-\d-)[\w+/-]{10,}+"),
     _format(
         "slack-webhook",
         "hooks.slack.com/",
@@ -138,8 +145,9 @@ FORMATS: Final[tuple[Format, ...]] = (
     ),
     _format("discord-token", ".", rf"[MNO]{_ID}{{23,27}}\.{_ID}{{6,7}}\.{_ID}{{27,40}}", edge=_ID),
     _format("telegram-token", ":A", rf"(?:(?<=bot)|(?<![\w-]))\d{{8,10}}:A{_ID}{{34}}(?![\w-])", edge=r"(?!)"),
-    _format("facebook-token", "EAA", r"EAA[A-Za-z0-9]{60,}+", drawn=True),
-    _format("twilio-key", "AC SK", rf"(?:AC|SK){_HEX}{{32}}"),
+    _format("facebook-token", "EAA IGQ IGAA", r"(?:EAA|IGQ[A-Z]|IGAA)[A-Za-z0-9_-]{60,}+", drawn=True),
+    _format("facebook-token", "|", rf"\d{{13,17}}\|{_ID}{{24,30}}", drawn=True),
+    _format("twilio-key", "AC SK", rf"(?:AC|SK){_HEX}{{32}}(?::{_HEX}{{32}})?"),
     # Money and shops
     _format(
         "stripe-key",
@@ -201,8 +209,8 @@ FORMATS: Final[tuple[Format, ...]] = (
     _format("supabase-key", "sbp_ sb_secret_", rf"sbp_(?:oauth_)?{_HEX}{{40}}|sb_secret_{_ID}{{30,}}+"),
     _format(
         "service-key",
-        "rootly_ rdme_ sgp_ slk_ nfp_ ghost",
-        rf"rootly_{_HEX}{{64}}|rdme_[a-z0-9]{{70}}|sgp_(?:(?:[0-9a-fA-F]{{16}}|local)_)?[0-9a-fA-F]{{40}}|slk_{_HEX}{{64}}|nfp_{_AN}{{36}}",
+        "rootly_ rdme_ sgp_ slk_ nfp_ ghost sdk- api- waka_",
+        rf"(?:(?:sdk|api)-|waka_)[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}|rootly_{_HEX}{{64}}|rdme_[a-z0-9]{{70}}|sgp_(?:(?:[0-9a-fA-F]{{16}}|local)_)?[0-9a-fA-F]{{40}}|slk_{_HEX}{{64}}|nfp_{_AN}{{36}}",
     ),
     _format(
         "1password-token",
@@ -223,7 +231,14 @@ FORMATS: Final[tuple[Format, ...]] = (
     _format("dropbox-token", "sl.", rf"sl\.(?:u\.)?{_ID}{{120,}}+"),
     _format("device-token", "/api/v1/", r"(?<=/api/v1/)[a-z0-9]{20}(?=/(?:telemetry|attributes|rpc))"),
     _format("ubidots-token", "BBFF- BBUS-", rf"BB(?:FF|US)-{_AN}{{30,34}}"),
+    _format("service-key", "pat", rf"pat{_AN}{{14}}\.{_HEX}{{64}}"),
+    _format("service-key", "SU SA SO SN SC", r"S[UAONC][A-Z2-7]{56}"),
     # Hashes of passwords
+    _format(
+        "password-hash",
+        "{S {M {C {P {A",
+        r"\{(?:S?SHA\d{0,3}|SMD5|MD5|CRYPT|PBKDF2[\w-]{0,12}|ARGON2\w{0,2})\}[A-Za-z0-9+/$.,=]{16,}+",
+    ),
     _format("password-hash", "$krb5", r"\$krb5(?:tgs|asrep|pa)\$[^\s\"']{40,}+", edge=r"(?!)"),
     _format("password-hash", ":::", r"(?<=:)[0-9a-fA-F]{32}:[0-9a-fA-F]{32}(?=:::)", edge=r"(?!)"),
     _format("password-hash", "::", r"(?<=::)[\w.-]{1,40}:[0-9a-fA-F]{16}(?::[0-9a-fA-F]{32,}+){2}", edge=r"(?!)"),
@@ -236,8 +251,14 @@ FORMATS: Final[tuple[Format, ...]] = (
 )
 
 
+_RUN = re.compile(r"\S{18}")
+"""Every token has as many characters without a blank; most prose does not."""
+
+
 def formatted(text: str) -> Iterator[tuple[int, int, str]]:
     """Yield start, end and kind of what has the form of a known token in `text`."""
+    if _RUN.search(text) is None:
+        return
     for kind, hints, expression, drawn in FORMATS:
         for hint in hints:
             if hint in text:

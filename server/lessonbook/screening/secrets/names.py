@@ -10,11 +10,14 @@ Promise = Literal["none", "key", "token", "password"]
 """How surely the value of a name is secret: `none` not at all, `password` whatever it looks like."""
 
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_PASSWORD: Final = words("password passwd passwort pwd pass passphrase passcode pw passw userpass psk")
+_PASSWORD: Final = words(
+    "password passwd passwort pwd pass passphrase passcode pw passw userpass psk rootpw storepass keypass requirepass"
+    " masterauth kennwort pswd psswd pssword pasword passwrd pswrd psword paswd passphase"
+)
 _TOKEN: Final = words(
     "token secret apikey credential cred auth authorization jwt pat crumb login bearer jsessionid phpsessid"
 )
-_PASSWORD_ENDINGS: Final = ("password", "passwd", "passphrase", "pwd", "pass")
+_PASSWORD_ENDINGS: Final = ("password", "passwd", "passphrase", "pwd", "pass", "passwort")
 _TOKEN_ENDINGS: Final = (
     *("secret", "token", "apikey", "secretkey", "accesskey", "privatekey", "licensekey", "authkey", "credential"),
     "sessid",
@@ -35,7 +38,8 @@ _KEY_OF_NOTHING: Final = words(
     "public pub primary foreign partition sort row object cache dict hot idempotency dedup group index unique map"
     " json lookup registry translation i18n message hash range tag label field column config setting state storagekey"
     " pressed arrow enter return shift rule fingerprint route router react item order context host known locale"
-    " checksum block store lock race query search metric event log attr attribute property prop path file recv"
+    " checksum block store lock race query search metric event log attr attribute property prop path file recv site"
+    " restore caches publishable anon"
 )
 _TOKEN_OF_NOTHING: Final = words(
     "public page next previous continuation cancel cancellation pagination sync start end stop eos bos pad sep cls"
@@ -55,10 +59,11 @@ _SERVICES: Final = words(
     " vercel virustotal wandb weatherapi yandex zendesk"
 )
 _LONG_SERVICES: Final = tuple(sorted(service for service in _SERVICES if len(service) > 6))  # noqa: PLR2004
-_NO_KEYS: Final = words("url uri host hostname domain user username name version commit sha email region org")
+_NO_KEYS: Final = words("url uri host hostname domain user username name version commit sha email region org customer")
 
 NAMING: Final = (
-    *words("pass pwd secret token key auth cred licen psk login bearer jwt crumb _pat sessid jsessionid"),
+    *words("pass pwd secret token key auth cred licen psk login bearer jwt crumb _pat sessid jsessionid pw kennwort"),
+    *words("psw pssw pasw"),
     *sorted(_SERVICES),
 )
 """Texts in small letters; every name with a promise holds one of them."""

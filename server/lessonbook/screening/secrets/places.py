@@ -1,14 +1,16 @@
 """Secrets that their place gives away: in an address, in a command, behind a mark such as `hvs.` that issuers add."""
 
 import re
-from base64 import b64decode
 from collections.abc import Iterator
 from typing import Final
 
 from lessonbook.domain.vocabulary import words
 from lessonbook.screening.secrets.values import (
     UUID,
+    decoded,
+    holds_user,
     is_hex,
+    is_mixed,
     is_scattered,
     is_stand_in,
     is_template,
@@ -20,48 +22,51 @@ from lessonbook.screening.secrets.values import (
 
 Span = tuple[int, int, str]
 
-_ADDRESS = re.compile(r"""(?<=://)[^\s/:@"'`<>?#]{0,100}:(?P<password>[^\s/"'`<>?#]{1,200})@(?=[\w\[%$.{(*-])""")
+_ADDRESS = re.compile(
+    r"""(?<=://)[^\s/:"'`<>?#]{0,100}:(?P<password>(?!\d{2,5};)[^\s/"'`<>?#]{1,200})@(?=[\w\[%$.{(*-])"""
+)
 _ADDRESS_TOKEN = re.compile(r"(?<=://)[\w-]{20,200}(?=@[\w.-])")
 _EXAMPLES: Final = frozenset({"user:pass@", "user:password@", "username:password@", "user:passwd@", "login:password@"})
 _WORD_OF_SHELL = r"""(?:"[^"\n]{0,200}"|'[^'\n]{0,200}'|[^\s"'\\]{1,200}){1,4}"""
-_CURL = re.compile(rf"(?<=\s)(?:-u|-U|--user|--proxy-user)[ \t=]{{0,4}}(?P<word>{_WORD_OF_SHELL})")
+_CURL = re.compile(rf"(?<=\s)(?:-u|-U|-a|--auth|--user|--proxy-user)[ \t=]{{0,4}}(?P<word>{_WORD_OF_SHELL})")
 _CURL_NAMES: Final = re.compile(r"\b(?:curl|wget|http)\s")
 
 
-def _command(*hints: str, pattern: str) -> tuple[tuple[str, ...], re.Pattern[str]]:
+def _statement(*hints: str, pattern: str) -> tuple[tuple[str, ...], re.Pattern[str]]:
     return hints, re.compile(pattern)
 
 
-_COMMANDS: Final = (
-    _command(
-        "-p",
-        pattern=r"\b(?:sshpass|(?:psexec|PsExec)(?:64)?|(?:docker|podman) login|twine|mysql(?:dump|admin)?"
-        r"""|mongo(?:sh|dump)?)\b[^\n|;&]{0,200}?\s-p[ \t]?["']?(?P<word>(?!ort|ath)[^\s"'-][^\s"']{4,100})""",
-    ),
-    _command("net use", "NET USE", pattern=r"(?i)\bnet use [^\n|;&]{0,200}?/user:\S{1,100} (?P<word>[^\s/]{4,100})"),
-    _command(
+_STATEMENTS: Final = (
+    _statement(
         "login",
         pattern=r"\b(?:machine\s{1,20}\S{1,100}|default)\s{1,20}login\s{1,20}\S{1,100}\s{1,20}password\s{1,20}(?P<word>\S{4,200})",
     ),
-    _command(
+    _statement(
         "SecureString",
         pattern=r"""ConvertTo-SecureString\s{1,4}(?:-String\s{1,4})?["'](?P<word>[^"'\s$]{4,200})["']""",
     ),
-    _command(
+    _statement(
         *("IDENTIFIED", "identified", "PASSWORD '", "password '"),
         pattern=r"""\b(?:IDENTIFIED (?:WITH \w{1,40} )?BY(?: PASSWORD)? ["']|(?i:identified (?:with \w{1,40} )?by"""
         r"""(?: password)?|(?:role|user) [^\n;]{1,100} password) ')(?P<word>[^"'\s]{4,200})["']""",
     ),
-    _command(
+    _statement(
         "BUNDLE_",
         pattern=r"""\bBUNDLE_[A-Z0-9_]{2,80}__[A-Z]{2,10}"?\s{0,4}[=:]\s{0,4}["']?(?P<word>[^\s:"'$]{2,100}:[^\s"';$]{4,100})""",
     ),
+    _statement("::add-mask::", pattern=r"::add-mask::(?P<word>[^\s\"'$`%<{][^\n\"'`$]{3,200})"),
+    _statement("issecret=true", pattern=r"issecret=true[^\]\n]{0,40}\](?P<word>[^\s\"'$`<{][^\n\"'`$]{3,200})"),
+    _statement(":1521", pattern=r"\b[A-Za-z]\w{1,30}/(?P<word>[^\s/@\"']{4,60})@[\w.-]{1,80}:1521"),
+    _statement("snmp-server community", pattern=r"snmp-server community (?P<word>[^\s<$]{4,60})"),
+    _statement("isakmp key", pattern=r"isakmp key (?:\d )?(?P<word>[^\s<$]{4,60})"),
+    _statement(" password 7 ", " secret 4 ", pattern=r" (?:password 7|secret 4) (?P<word>[0-9A-Za-z./]{8,60})"),
 )
 _SIGNATURE = re.compile(r"[?&](?:sig|X-Amz-Signature|X-Goog-Signature|Signature)=(?P<word>[\w%+/=-]{20,400}+)")
 _BASIC = re.compile(r"(?i)(?<=\bbasic )[A-Za-z0-9+/]{8,400}+={0,2}")
 _ORACLE = re.compile(r"(?<=jdbc:oracle:)\w{2,10}:[^/@\s\"']{1,60}/(?P<word>[^@\s\"']{2,100})@")
 _COOKIE = re.compile(r"(?i)\bcookie:[^\n]{1,4000}")
 _COOKIE_VALUE = re.compile(r"""[\w.-]{1,100}=(?P<word>[^;\s"']{16,4000}+)""")
+_WEB_KEY = re.compile(r"""["'](?:d|p|q|dp|dq|qi|k)["']\s{0,4}:\s{0,4}["'](?P<word>[\w-]{16,2000})["']""")
 _MANIFEST = re.compile(r"""\bkind["']?:[ \t]{0,4}["']?Secret\b""")
 _MANIFEST_VALUE = re.compile(
     r"""^[ \t]{1,40}["']?(?!name|kind|type|apiVersion)[\w.-]{1,80}["']?:[ \t]{0,4}["']?"""
@@ -82,6 +87,8 @@ _MARKS_OF_NAMES: Final = words(
     "sha sha1 sha224 sha256 sha384 sha512 md5 blake2b commit commits rev ref build chunk bundle img image index node"
     " pod uuid urn guid cve ghsa id test tests fix bug issue release version python py cp lib request trace span"
     " session app main vendor static style css js svg div class anonymous lambda docker container layer tmp temp file"
+    " pip npm yarn pnpm deps cache node linux macos windows go cargo gradle maven gem gems composer mod nuget setup key"
+    " cus price prod sub acct evt seti req org team proj"
     " blob resolved integrity checksum hash etag digest pkg com org net io www http https self this z zn"
 )
 
@@ -91,7 +98,10 @@ def placed(text: str) -> Iterator[Span]:
     if "://" in text:
         yield from _in_addresses(text)
     yield from _in_requests(text)
-    yield from _in_commands(text)
+    yield from _in_statements(text)
+    if '"kty"' in text:
+        for match in _WEB_KEY.finditer(text):
+            yield *match.span("word"), "private-key"
     if "Secret" in text and _MANIFEST.search(text) is not None:
         yield from _in_manifest(text)
     yield from _marked(text)
@@ -110,12 +120,12 @@ def _is_filled_in(value: str) -> bool:
     return is_template(value) or len(set(value) - set("*xX.")) == 0
 
 
-def _in_commands(text: str) -> Iterator[Span]:
-    if ("-u" in text or "-U" in text) and _CURL_NAMES.search(text) is not None:
+def _in_statements(text: str) -> Iterator[Span]:
+    if ("-u" in text or "-U" in text or "-a" in text or "--" in text) and _CURL_NAMES.search(text) is not None:
         for match in _CURL.finditer(text):
             if _CURL_NAMES.search(text, max(0, match.start() - 600), match.start()) is not None:
                 yield from _after_user(*match.span("word"), match["word"])
-    for hints, pattern in _COMMANDS:
+    for hints, pattern in _STATEMENTS:
         if any(hint in text for hint in hints):
             for match in pattern.finditer(text):
                 if not is_stand_in(match["word"]) and not is_word(match["word"]):
@@ -125,36 +135,24 @@ def _in_commands(text: str) -> Iterator[Span]:
 def _in_manifest(text: str) -> Iterator[Span]:
     for match in _MANIFEST_VALUE.finditer(text):
         word = match["word"]
-        if word.endswith("=") or is_scattered(word) or _decoded(word).isprintable():
+        if word.endswith("=") or is_scattered(word) or decoded(word) != "":
             yield *match.span("word"), "token"
 
 
 def _in_requests(text: str) -> Iterator[Span]:
-    for match in _SIGNATURE.finditer(text):
-        yield *match.span("word"), "token"
-    for match in _BASIC.finditer(text):
-        if _holds_user(match.group()):
+    if "sig=" in text or "ignature=" in text:
+        for match in _SIGNATURE.finditer(text):
+            yield *match.span("word"), "token"
+    for match in _BASIC.finditer(text) if "asic " in text or "ASIC " in text else ():
+        if holds_user(match.group()):
             yield *match.span(), "basic-auth"
-    for match in _ORACLE.finditer(text):
+    for match in _ORACLE.finditer(text) if "jdbc:oracle:" in text else ():
         if not _is_filled_in(match["word"]):
             yield *match.span("word"), "url-password"
-    for line in _COOKIE.finditer(text):
+    for line in _COOKIE.finditer(text) if "ookie:" in text or "OOKIE:" in text else ():
         for match in _COOKIE_VALUE.finditer(text, line.start(), line.end()):
             if is_token(match["word"]):
                 yield *match.span("word"), "token"
-
-
-def _holds_user(encoded: str) -> bool:
-    user, colon, _ = _decoded(encoded + "=" * (-len(encoded) % 4)).partition(":")
-    return bool(colon) and user.isprintable()
-
-
-def _decoded(encoded: str) -> str:
-    """Return what `encoded` says in base64; something that cannot be printed if it says nothing."""
-    try:
-        return b64decode(encoded, validate=True).decode()
-    except ValueError:
-        return "\0"
 
 
 def _after_user(start: int, end: int, word: str) -> Iterator[Span]:
@@ -166,9 +164,17 @@ def _after_user(start: int, end: int, word: str) -> Iterator[Span]:
         end, secret = start + len(user), user
     start, end = start + len(secret) - len(secret.lstrip("\"'")), end - len(secret) + len(secret.rstrip("\"'"))
     secret = secret.strip("\"'")
+    if secret.isupper() and secret.replace("_", "").isalpha():
+        return  # `USER:API_TOKEN`
     if not colon or len(secret) < _PASSWORD_MIN or secret == user.strip("\"'") == password.strip("\"'"):
         return
-    if not (is_word(secret) or is_stand_in(secret.strip("{}")) or is_template(word) or secret.startswith(("$", "["))):
+    if not (
+        is_word(secret.strip("{}"))
+        or is_stand_in(secret.strip("{}"))
+        or is_template(word)
+        or secret.startswith(("$", "["))
+        or (secret[0] == "{" and not is_mixed(secret.strip("{}")))
+    ):
         yield start, end, "password"
 
 
