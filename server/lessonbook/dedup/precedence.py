@@ -22,8 +22,8 @@ EXACT: Final = 1.0
 Clue = Literal[Kind, "likeness", "weakness"]
 """Why an issue may be an instance, most telling first.
 
-`rule`, `catalogue`, `text` (of the offered lesson) and `issue` (its own words) are exact names. `weakness` is the CWE
-that the words of an issue without a rule describe.
+`rule`, `catalogue`, `text` (of the offered lesson), `issue` (its own words) and `group` (of its rule, for words that do
+not own the rule's name) are exact names. `weakness` is the CWE that the words of an issue without a rule describe.
 """
 
 Link = Literal["", "named", "seen", "chief"]
@@ -47,11 +47,13 @@ class IssueFacts:
     """What the table asks about an issue.
 
     `is_named`: the catalogue knows its rule. `brings_lesson`: a lesson could be made of it that waits for nobody.
-    `can_be_curated`: that lesson could be the catalogue's, for the weakness that its words describe.
+    `brings_owner`: that lesson may own the rule's name. `can_be_curated`: that lesson could be the catalogue's, for the
+    weakness that its words describe.
     """
 
     is_named: bool = False
     brings_lesson: bool = False
+    brings_owner: bool = False
     can_be_curated: bool = False
 
 
@@ -110,6 +112,12 @@ PRECEDENCE: Final = (
         "Scanners give many rules the same words, and two rules of one tool are two lessons.",
     ),
     Clause(
+        "the rule's own lesson comes",
+        lambda issue, lesson: lesson.by == "group" and issue.brings_owner,
+        "passed over",
+        "What somebody offered for the rule must not keep its own advice away.",
+    ),
+    Clause(
         "faint likeness",
         lambda _, lesson: lesson.by == "likeness" and not lesson.is_sure and lesson.probability < AMBIGUOUS,
         "passed over",
@@ -147,7 +155,9 @@ PRECEDENCE: Final = (
     ),
     Clause(
         "an offer that was rejected",
-        lambda _, lesson: lesson.by == "rule" and lesson.status == "rejected" and lesson.trust not in _FROM_RULES,
+        lambda _, lesson: (
+            lesson.by in {"rule", "group"} and lesson.status == "rejected" and lesson.trust not in _FROM_RULES
+        ),
         "rejected",
         "What somebody merely offered, and a person rejected, must not bury the rule.",
     ),

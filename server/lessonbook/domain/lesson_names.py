@@ -1,4 +1,4 @@
-"""The exact names of lessons: `rule:…`, `catalogue:…`, `text:…` and `issue:…`. Only this module spells them.
+"""The exact names of lessons: `rule:…`, `catalogue:…`, `text:…`, `issue:…` and `group:…`. Only this module spells them.
 
 Names are stored (`agent_lesson_keys`) and travel in exports, so neither the prefixes nor the hashes may change.
 """
@@ -7,11 +7,11 @@ import hashlib
 import re
 from typing import Final, Literal, cast, get_args
 
-Kind = Literal["rule", "catalogue", "text", "issue"]
+Kind = Literal["rule", "catalogue", "text", "issue", "group"]
 
 CATALOGUE: Final = "catalogue"
 """The tool of a rule key that names an entry of the catalogue itself."""
-_HASHED: Final = re.compile(r"(?:text|issue):[0-9a-f]{32}")
+_HASHED: Final = re.compile(r"(?:text|issue):[0-9a-f]{32}|group:G[0-9a-f]{20}")
 _CATALOGUED: Final = re.compile(r"catalogue:[\w.-]{1,100}")
 _KINDS: Final = frozenset(get_args(Kind))
 _PLACE: Final = re.compile(
@@ -30,6 +30,11 @@ def catalogue_name(catalogue_id: str) -> str:
     return f"{CATALOGUE}:{catalogue_id}"
 
 
+def is_catalogued(name: str) -> bool:
+    """Return whether a name is of an entry of the catalogue."""
+    return _CATALOGUED.fullmatch(name) is not None
+
+
 def text_name(text: str) -> str:
     """Return the name of a lesson by its own text."""
     return f"text:{content_hash(text)}"
@@ -44,6 +49,21 @@ def issue_name(description: str) -> str:
 def name_of_issue(rule_key: str, description: str) -> str:
     """Return the most specific exact name of an issue: by its rule, else by its words."""
     return rule_name(rule_key) if rule_key else issue_name(description)
+
+
+def group_id_of(name: str) -> str:
+    """Return the id of the group of issues with this name (see `name_of_issue`), in any project and of any agent."""
+    return f"G{digest('group', name)[:20]}"
+
+
+def group_name(group_id: str) -> str:
+    """Return the name of a lesson that answers to a group of issues, though it does not own their rule's name."""
+    return f"group:{group_id}"
+
+
+def is_group_id(text: str) -> bool:
+    """Return whether `text` is the id of a group, not of an issue or a lesson: the first letter names the kind."""
+    return text.startswith("G")
 
 
 def kind_of(name: str) -> Kind | None:

@@ -9,7 +9,16 @@ from lessonbook.classify.catalogue_offer import offer_of_rule, rule_worded
 from lessonbook.classify.severity import category_of, severity_of
 from lessonbook.dedup.likeness import sketch
 from lessonbook.domain.findings import Finding
-from lessonbook.domain.lesson_names import catalogue_name, digest, general_words, issue_name, rule_name, text_name
+from lessonbook.domain.lesson_names import (
+    catalogue_name,
+    digest,
+    general_words,
+    group_id_of,
+    issue_name,
+    name_of_issue,
+    rule_name,
+    text_name,
+)
 from lessonbook.domain.vocabulary import Category, Severity
 from lessonbook.screening.lint.screen import visible
 from lessonbook.screening.offer import Offer, ReviewMode, capped, copies, reviewed, screened_offer
@@ -68,6 +77,11 @@ class Prepared:
     is_named: bool = False
     described: DescribedWeakness | None = None
     subjects: Subjects = field(default_factory=dict[str, float])
+
+    @property
+    def group_id(self) -> str:
+        """The group of its rule, or the one that issues in these very words begin."""
+        return group_id_of(name_of_issue(self.rule_key, self.description))
 
 
 def prepare(
