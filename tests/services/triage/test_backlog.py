@@ -151,6 +151,60 @@ async def test_what_is_no_rule_or_far_too_long_leaves_the_issue_pending(
     ]
 
 
+SWALLOWED = (
+    "The caught exception is swallowed, so the original error and its stack trace are lost to whoever reads the log"
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "why", "held", "reason"),
+    [
+        ("exception_swallowed-in-log", "this", 0, "not a rule"),
+        ("Log the exception <br/> for the", "", 1, "breaks off"),
+        ("Log the error. Log the error. Log the error.", "", 1, "repeats itself"),
+        ("The exception is lost to the log.", "", 1, "does not say what to do"),
+        ("Paint every zeppelin in bright colours.", "", 0, "nothing in common"),
+    ],
+)
+async def test_what_a_small_model_words_badly_is_not_served(
+    words: str, why: str, held: int, reason: str, loop, work: Workspace, provider: FakeProvider, agent: Caller
+) -> None:
+    await pend(loop, agent, {"description": SWALLOWED, "rule_id": "house:R1"})
+    provider.will(fits_all(words, why=why))
+    report = await refined(work, provider, agent)
+    assert (report.quarantined, report.created, report.pending) == (held, 0, 1 - held)
+    assert reason in report.issues[0].reason
+    assert (await loop.get(agent)).lessons == []
+
+
+async def test_a_rationale_of_a_word_or_two_is_dropped(
+    loop, work: Workspace, provider: FakeProvider, agent: Caller
+) -> None:
+    await pend(loop, agent, {"description": SWALLOWED, "rule_id": "house:R1"})
+    provider.will(fits_all("Log each exception with its stack trace, or raise it again.", why="this"))
+    report = await refined(work, provider, agent)
+    lesson = await loop.lesson(report.issues[0].lesson_id)
+    assert (lesson.status, lesson.rationale) == ("probation", "")
+
+
+async def test_a_model_that_puts_everything_to_one_lesson_joins_only_what_has_to_do_with_it(
+    loop, work: Workspace, provider: FakeProvider, agent: Caller
+) -> None:
+    rule = "Log each exception with its stack trace."
+    lesson_id = await loop.learn(agent, rule, "An exception vanished without a stack trace in the log")
+    other = "Checkout of the shopping cart rounds totals to whole euros on Sundays before vouchers are applied to them"
+    await pend(
+        loop, agent, {"description": SWALLOWED, "rule_id": "house:R1"}, {"description": other, "rule_id": "cart:R2"}
+    )
+    provider.will(says(fits=[{"lesson_id": lesson_id, "issues": [1, 2, 3, 4, 5, 6, 7, 8]}], declined=[1, 2, 3]))
+    report = await refined(work, provider, agent)
+    assert (report.merged, report.pending) == (1, 1)
+    assert {line.reason for line in report.issues if line.action == "pending"} == {
+        "The model's answer has nothing in common with it."
+    }
+    assert (await loop.lesson(lesson_id)).issue_count == 2
+
+
 async def test_issues_and_lessons_that_the_model_was_not_given_are_left_alone(
     loop, work: Workspace, provider: FakeProvider, agent: Caller, stranger: Caller
 ) -> None:

@@ -7,20 +7,30 @@ was not given are dropped; its lessons pass the same lint as anybody's, and neve
 import hashlib
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from lessonbook.classify.severity import severity_of
 from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, Severity
 from lessonbook.providers.question import SCHEMA, Abstraction, Question, WordedLesson
+from lessonbook.screening.lint.wording import states_only
 from lessonbook.screening.offer import COPIED, Offer, capped, copies, screened_offer
 from lessonbook.screening.redact import redact
+from lessonbook.search.tokenizer import words_of
 from lessonbook.services.writing.issue_writer import IssueEntry
 
 DESCRIPTION_MAX: Final = 2_000
 """Characters of an issue that the model reads: the beginning says what it is about."""
 EXAMPLES_MAX: Final = 3
 """Issues of a group that the model reads."""
+TOLD_MIN: Final = 8
+"""Different words of a group from which a lesson without any of them cannot be about it."""
+COMMON_FIT_MIN: Final = 2
+"""Words of a group that a lesson, or an issue behind it, needs to have where the model says that it fits."""
+WHY_WORDS_MIN: Final = 3
+"""A shorter rationale of a model is dropped."""
+UNRELATED: Final = "The model's answer has nothing in common with it."
+_STATED: Final = "it states something and does not say what to do"
 LESSON_CHARS_MAX: Final = 2_000
 """A longer text is not a lesson; one over the lint's bound but below this waits for a person."""
 
@@ -138,9 +148,19 @@ def offer_of(
     )
     if offer is None:
         return None, refusal.replace("The offered lesson", "The model's lesson")
+    if states_only(offer.text):
+        offer = replace(offer, status="quarantined", reasons=(*offer.reasons, _STATED))
+    if len(offer.why.split()) < WHY_WORDS_MIN:
+        offer = replace(offer, why="")
     if any(copies(text, issue.description) for issue in batch for text in (offer.text, offer.why)):
         return None, f"The model's lesson was not taken: {COPIED}."
     return offer, ""
+
+
+def has_common_words(text: str, issues: Sequence[IssueEntry], least: int) -> bool:
+    """Return whether `text` has `least` words of issues; also where their words are too few to say."""
+    told = {word for issue in issues for word in words_of(f"{issue.description[:DESCRIPTION_MAX]} {issue.rule_key}")}
+    return len(told) < TOLD_MIN or len(told.intersection(words_of(text))) >= least
 
 
 def within_words(declared: Severity, descriptions: Sequence[str]) -> Severity:

@@ -25,12 +25,15 @@ from lessonbook.screening.offer import reviewed
 from lessonbook.search.tokenizer import words_of
 from lessonbook.services.group_examples import LOOKED_AT, differing
 from lessonbook.services.triage.abstraction import (
+    COMMON_FIT_MIN,
     DESCRIPTION_MAX,
     EXAMPLES_MAX,
     PROMPT_HASH,
+    UNRELATED,
     IssueGroup,
     PromptLesson,
     chosen,
+    has_common_words,
     offer_of,
     question,
 )
@@ -244,22 +247,32 @@ def _apply(
     used = chosen(answer, len(batch.groups), {candidate.id for candidate in batch.candidates})
     waiting = dict.fromkeys(mine, "The model said nothing of it.")
     waiting.update(dict.fromkeys(used.declined & mine.keys(), "The model saw no general rule in it."))
+    ledger = triage.ledger
+    known = lesson_rows.documents(ledger.connection, ledger.caller.project, (lesson_id for lesson_id, _ in used.fits))
     for lesson_id, places in used.fits:
         held = [place for place in places if place in mine]
-        if held and triage.stands(lesson_id):
-            triage.join_everywhere([issue for place in held for issue in mine[place]], lesson_id)
-            waiting = {place: reason for place, reason in waiting.items() if place not in held}
+        about = [
+            place
+            for place in held
+            if has_common_words(known.get(lesson_id, ""), batch.groups[place].examples, COMMON_FIT_MIN)
+        ]
+        waiting.update(dict.fromkeys(held, UNRELATED))
+        if about and triage.stands(lesson_id):
+            triage.join_everywhere([issue for place in about for issue in mine[place]], lesson_id)
+            waiting = {place: reason for place, reason in waiting.items() if place not in about}
     batched = [issue for group in batch.groups for issue in group.examples]
     for worded, places in used.lessons:
         held = [place for place in places if place in mine]
-        if not held:
+        about = [place for place in held if has_common_words(worded.lesson, batch.groups[place].examples, 1)]
+        waiting.update(dict.fromkeys(held, UNRELATED))
+        if not about:
             continue
-        offer, refusal = offer_of(worded, [issue for place in held for issue in batch.groups[place].examples], batched)
+        offer, refusal = offer_of(worded, [issue for place in about for issue in batch.groups[place].examples], batched)
         if offer is None:
-            waiting.update(dict.fromkeys(held, refusal))
+            waiting.update(dict.fromkeys(about, refusal))
             continue
-        offer = reviewed(offer, triage.ledger.work.settings.trust.review)
-        triage.word_each([issue for place in held for issue in mine[place]], offer, offer.status)
-        waiting = {place: reason for place, reason in waiting.items() if place not in held}
+        offer = reviewed(offer, ledger.work.settings.trust.review)
+        triage.word_each([issue for place in about for issue in mine[place]], offer, offer.status)
+        waiting = {place: reason for place, reason in waiting.items() if place not in about}
     for place, reason in waiting.items():
         triage.leave(mine[place], reason)
