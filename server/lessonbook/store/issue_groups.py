@@ -176,7 +176,7 @@ def unasked(
         .where(*in_project(issues, project, action="pending"), _IS_GROUPED)
         .group_by(issues.c.group_id)
         .having(_number(or_(is_answered, is_leased)) == 0)
-        .order_by(case((_number(by_model) > 0, 1), else_=0), first, issues.c.group_id)
+        .order_by(case((_number(by_model) > 0, 1), else_=0), first, func.min(issues.c.id))
         .limit(limit)
     )
     if agent_name:

@@ -49,7 +49,7 @@ async def refine_issues(work: Workspace, caller: Caller, authoring: Authoring) -
         offers = sum(bool(authored.lesson) for authored in authoring.lessons)
         work.rate_limits.admit(connection, work, caller, issues=0, offers=offers)
         triage = TriageRun(Ledger(work, caller, connection, now), work.new_id("R"), "author")
-        return _Authoring(triage).run(authoring.lessons)
+        return _AuthorRun(triage).run(authoring.lessons)
 
     fingerprint = request_hash(authoring, "idempotency_key")
     refined = await once(work, caller, "refine_issues", authoring.idempotency_key, fingerprint, Authored, act)
@@ -77,7 +77,7 @@ async def dismiss_issues(work: Workspace, caller: Caller, issue_ids: Sequence[st
     return await work.store.write(act)
 
 
-class _Authoring:
+class _AuthorRun:
     """The decisions of one call, inside one transaction."""
 
     def __init__(self, triage: TriageRun) -> None:
