@@ -153,4 +153,6 @@ def _model(plan: Plan, workdir: Path) -> Iterator[str]:
         finally:
             server.terminate()
             server.wait(START_TIMEOUT_S)
-            Console(stderr=True).print(log.read_text(errors="replace")[-20_000:], markup=False, highlight=False)
+            Console(stderr=True).print(
+                log.read_text(errors="replace")[-20_000:], markup=False, highlight=False, soft_wrap=True
+            )
