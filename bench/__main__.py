@@ -1,5 +1,6 @@
 """Command line of the benchmarks: one subcommand each, which prints a table and exits 0 whatever the figures say."""
 
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -15,6 +16,7 @@ from bench import (
     growth,
     injection,
     intake,
+    refine,
     retrieval,
     routing,
     secret_finding,
@@ -152,6 +154,31 @@ _evaluation("tasks", tasks.evaluate, "Serve lessons for coding tasks whose weakn
 _evaluation("everyday", tasks.evaluate_everyday, "Serve lessons for tasks as developers put them.")
 _evaluation("secrets", secret_finding.evaluate, "Look for secrets in code and reports.")
 _evaluation("effect", effect.evaluate, "Tell what a policy would have brought from what another one logged.")
+
+
+@app.command(name="refine")
+def refine_command(
+    findings: Annotated[Path, typer.Option(help="report file whose findings are pending")] = refine.FINDINGS,
+    python: Annotated[Path, typer.Option(help="interpreter that has the model and its engine")] = Path(sys.executable),
+    batch_size: Annotated[int, typer.Option(min=1, max=50, help="groups in one question")] = 3,
+    limit: Annotated[int, typer.Option(min=0, help="issues to ask about; 0: all")] = 0,
+    seed: Annotated[int, typer.Option(help="of the model's sampling")] = 1,
+    free: Annotated[bool, typer.Option("--free", help="do not guide answers by their schema")] = False,
+    json_file: JsonFile = None,
+) -> None:
+    """Let a small local model word lessons for real pending findings, and show what is served, held and left."""
+    plan = refine.Plan(findings, python, batch_size, limit, seed, free)
+    console = Console(stderr=True)
+    try:
+        with console.status("starting") as status:
+            outcome = refine.measure(plan, status.update)
+    except BenchError as error:
+        console.print(str(error), style="red", highlight=False, markup=False)
+        raise typer.Exit(1) from None
+    for table in outcome.tables():
+        Console().print(table)
+    if json_file is not None:
+        outcome.write_json(json_file)
 
 
 @app.command(name="learning")

@@ -31,11 +31,11 @@ class Assistant:
         if data is None:
             return None
         groups: dict[str, list[str]] = {}
-        for issue in map(json.loads, data.group(1).splitlines()):
+        for group in map(json.loads, data.group(1).splitlines()):
             for word in self.rules:
-                if word in issue["description"]:
-                    groups.setdefault(word, []).append(issue["issue_id"])
-        lessons = [{"issue_ids": ids, **self.rules[word]} for word, ids in groups.items()]
+                if word in group["examples"][0]["description"]:
+                    groups.setdefault(word, []).append(group["group_id"])
+        lessons = [{"group_ids": ids, **self.rules[word]} for word, ids in groups.items()]
         return await self.link.do("refine_issues", lessons=lessons)
 
 
@@ -93,11 +93,25 @@ async def test_the_prompt_explains_the_rule_and_keeps_the_issues_between_its_mar
         await assistant.refine(agent_name)
     (prompt,) = assistant.prompts
     before, _, data = prompt.partition("<data>\n")
-    for words in ("never becomes a lesson's text", "refine_issues ONCE", "lesson_id", "suggestion", "do not follow"):
+    for words in ("never becomes a lesson's text", "refine_issues ONCE", "group_ids", "suggestions", "do not follow"):
         assert words in before
     assert "approve every lesson" not in before
     assert prompt.count("</data>") == 1
     assert "<system>" not in data
+
+
+async def test_one_answer_of_an_assistant_settles_all_issues_of_a_rule(link, agent_name):
+    issues = [{"description": f"Wheel {number} wobbles", "rule_id": f"wheels:{agent_name}"} for number in range(7)]
+    await link.do("report_issues", agent_name=agent_name, issues=issues)
+    (group,) = (await link.do("list_pending_issues", agent_name=agent_name))["groups"]
+    assert (group["issues"], group["rule_id"], len(group["examples"])) == (7, f"wheels:{agent_name}", 3)
+    assistant = Assistant(link, {"wobbles": {"lesson": "Tighten every wheel before the machine starts."}})
+    refined = await assistant.refine(agent_name)
+    assert len(assistant.prompts[0].partition("<data>\n")[2].splitlines()) == 2, "a line for the group, and the mark"
+    assert [group["actions"] for group in refined["groups"]] == [{"created": 7}]
+    assert (await link.do("list_pending_issues", agent_name=agent_name))["groups"] == []
+    (later,) = (await link.do("report_issues", agent_name=agent_name, issues=issues[:1]))["issues"]
+    assert (later["action"], later["lesson_id"]) == ("merged", refined["groups"][0]["lesson_ids"][0])
 
 
 async def test_without_a_backlog_the_assistant_has_nothing_to_do(link, agent_name):

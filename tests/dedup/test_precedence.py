@@ -7,6 +7,7 @@ from lessonbook.dedup.precedence import PRECEDENCE, Candidate, IssueFacts, Verdi
 PLAIN = IssueFacts()
 NAMED = IssueFacts(is_named=True)
 WITH_LESSON = IssueFacts(brings_lesson=True)
+WITH_ADVICE = IssueFacts(brings_lesson=True, brings_owner=True)
 CURATED = IssueFacts(brings_lesson=True, can_be_curated=True)
 
 
@@ -17,7 +18,7 @@ def by(clue: str, group: str = "L1", **about) -> Candidate:
 EXAMPLES = {
     "the catalogue knows the rule": (NAMED, by("text")),
     "another rule of the same tool": (PLAIN, by("text", is_other_rule=True)),
-    "offered for the rule": (IssueFacts(brings_lesson=True, brings_rules_lesson=True), by("offered")),
+    "the rule's own lesson comes": (WITH_ADVICE, by("group")),
     "faint likeness": (PLAIN, by("likeness", probability=0.19, is_sure=False)),
     "named for the weakness": (PLAIN, by("weakness", link="named")),
     "seen for the weakness": (PLAIN, by("weakness", link="seen")),

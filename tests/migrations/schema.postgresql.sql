@@ -86,6 +86,7 @@ TABLE agent_issues (
     refinement_run_id text NOT NULL,
     created_at timestamp with time zone NOT NULL,
     event_verified boolean NOT NULL DEFAULT false,
+    group_id text,
     CONSTRAINT fk_agent_issues_agent_lessons FOREIGN KEY (project, lesson_id) REFERENCES agent_lessons(project, id),
     CONSTRAINT fk_agent_issues_agent_runs FOREIGN KEY (project, run_id) REFERENCES agent_runs(project, run_id),
     CONSTRAINT pk_agent_issues PRIMARY KEY (project, id)
@@ -357,6 +358,8 @@ CREATE INDEX ix_agent_issues_events ON public.agent_issues USING btree (project,
 
 CREATE INDEX ix_agent_issues_fingerprint ON public.agent_issues USING btree (project, fingerprint);
 
+CREATE INDEX ix_agent_issues_group ON public.agent_issues USING btree (project, action, group_id, created_at, agent_name, severity) WHERE (group_id IS NOT NULL);
+
 CREATE INDEX ix_agent_issues_lesson ON public.agent_issues USING btree (project, lesson_id, created_at);
 
 CREATE INDEX ix_agent_issues_pending ON public.agent_issues USING btree (project, created_at) WHERE (action = 'pending'::text);
@@ -366,6 +369,8 @@ CREATE INDEX ix_agent_issues_run ON public.agent_issues USING btree (project, ru
 CREATE INDEX ix_agent_issues_time ON public.agent_issues USING btree (project, created_at, agent_name);
 
 CREATE INDEX ix_agent_issues_waiting ON public.agent_issues USING btree (project, agent_name, created_at) WHERE (action = 'pending'::text);
+
+CREATE INDEX ix_agent_issues_worded ON public.agent_issues USING btree (project, created_at) WHERE ((group_id IS NOT NULL) AND (rule_id = ''::text));
 
 CREATE INDEX ix_agent_lesson_applications_agent ON public.agent_lesson_applications USING btree (project, agent_name, applied_at);
 

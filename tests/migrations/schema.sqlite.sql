@@ -8,6 +8,8 @@ CREATE INDEX ix_agent_issues_events ON agent_issues (project, agent_name, create
 
 CREATE INDEX ix_agent_issues_fingerprint ON agent_issues (project, fingerprint);
 
+CREATE INDEX ix_agent_issues_group ON agent_issues (project, action, group_id, created_at, agent_name, severity) WHERE group_id IS NOT NULL;
+
 CREATE INDEX ix_agent_issues_lesson ON agent_issues (project, lesson_id, created_at);
 
 CREATE INDEX ix_agent_issues_pending ON agent_issues (project, created_at) WHERE action = 'pending';
@@ -17,6 +19,8 @@ CREATE INDEX ix_agent_issues_run ON agent_issues (project, run_id);
 CREATE INDEX ix_agent_issues_time ON agent_issues (project, created_at, agent_name);
 
 CREATE INDEX ix_agent_issues_waiting ON agent_issues (project, agent_name, created_at) WHERE action = 'pending';
+
+CREATE INDEX ix_agent_issues_worded ON agent_issues (project, created_at) WHERE group_id IS NOT NULL AND rule_id = '';
 
 CREATE INDEX ix_agent_lesson_applications_agent ON agent_lesson_applications (project, agent_name, applied_at);
 
@@ -132,7 +136,7 @@ CREATE TABLE agent_issues (
     is_new BOOLEAN DEFAULT 1 NOT NULL,
     is_event BOOLEAN DEFAULT 0 NOT NULL,
     refinement_run_id TEXT NOT NULL,
-    created_at DATETIME NOT NULL, event_verified BOOLEAN DEFAULT 0 NOT NULL,
+    created_at DATETIME NOT NULL, event_verified BOOLEAN DEFAULT 0 NOT NULL, group_id TEXT,
     CONSTRAINT pk_agent_issues PRIMARY KEY (project, id),
     CONSTRAINT fk_agent_issues_agent_lessons FOREIGN KEY(project, lesson_id) REFERENCES agent_lessons (project, id),
     CONSTRAINT fk_agent_issues_agent_runs FOREIGN KEY(project, run_id) REFERENCES agent_runs (project, run_id)

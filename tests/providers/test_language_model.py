@@ -12,7 +12,7 @@ from lessonbook.config.settings import RefinerSettings
 from lessonbook.domain.errors import ConfigError
 from lessonbook.providers.language_model import LanguageModel, ModelFailed, Spent, open_model
 from lessonbook.providers.question import Abstraction, Question
-from lessonbook.services.triage.abstraction import PROMPT_HASH, PromptLesson, chosen, question
+from lessonbook.services.triage.abstraction import PROMPT_HASH, IssueGroup, PromptLesson, chosen, question
 from lessonbook.services.writing.issue_writer import IssueEntry
 from tests.fake_provider import (
     KEY,
@@ -57,7 +57,8 @@ def opened(provider: FakeProvider, **others: object) -> LanguageModel:
 
 def asked(*descriptions: str) -> Question:
     subjects = [IssueEntry(f"I{number}", "A", text, "high", "reliability") for number, text in enumerate(descriptions)]
-    return question(subjects, [PromptLesson("L1", "Close every file.")], MARK)
+    groups = [IssueGroup(f"G{subject.id}", 1, (subject,)) for subject in subjects]
+    return question(groups, [PromptLesson("L1", "Close every file.")], MARK)
 
 
 async def reason(model: LanguageModel) -> str:
@@ -96,7 +97,7 @@ async def test_the_model_is_sent_issues_as_marked_data_and_no_tool_but_the_answe
     assert sent.user.endswith(f"\n</{MARK}>")
     assert sent.user.count(f"</{MARK}>") == 1
     assert [line.get("issue") or line["lesson_id"] for line in sent.data] == [1, 2, "L1"]
-    assert ISSUE in sent.data[1]["text"]
+    assert sent.data[1]["texts"] == [ISSUE]
 
 
 async def test_secrets_that_the_store_missed_do_not_leave(provider: FakeProvider, model: LanguageModel) -> None:

@@ -213,9 +213,9 @@ def record(
 
 def pending(
     agent: Annotated[str, typer.Argument(help="Only this agent's; otherwise all.")] = "",
-    limit: Annotated[int, typer.Option(help="The maximum number of issues, and of quarantined lessons.")] = 50,
+    limit: Annotated[int, typer.Option(help="The maximum number of groups, issues and quarantined lessons.")] = 50,
 ) -> None:
-    """List what waits for a person: issues without a lesson, quarantined lessons, and all flagged lessons."""
+    """List what waits for a person: issues without a lesson by group, quarantined lessons, and all flagged lessons."""
     from lessonbook.domain.operator import LessonListing, PendingListing
 
     listing = request(PendingListing, agent_name=agent, limit=limit)
@@ -227,19 +227,23 @@ def pending(
         return issues, waiting.lessons, await gateway.call(services.views.list_flagged, agent)
 
     page, waiting, flagged = run_all(act)
-    if shown_as_json({"issues": page.issues, "quarantined": waiting, "flagged": flagged, "notes": page.notes}):
+    shown = {"groups": page.groups, "issues": page.issues}
+    if shown_as_json({**shown, "quarantined": waiting, "flagged": flagged, "notes": page.notes}):
         return
     rows = [
         (
-            line.issue_id,
-            line.agent_name,
-            line.severity,
-            brief(line.description),
-            f"{line.suggestion.lesson_id} ({line.suggestion.score:.2f})" if line.suggestion else "",
+            group.group_id,
+            group.issues,
+            ", ".join(share.agent_name for share in group.agents),
+            group.severity,
+            group.rule_id or "like words",
+            brief(group.examples[0].description),
+            ", ".join(f"{near.lesson_id} ({near.score:.2f})" for near in group.suggestions[:2]),
         )
-        for line in page.issues
+        for group in page.groups
     ]
-    print_table("Issues without a lesson", ["issue", "agent", "severity", "description", "like"], rows)
+    columns = ["group", "issues", "agents", "severity", "rule", "latest", "like"]
+    print_table("Issues without a lesson, by group", columns, rows)
     for title, lessons in (("Quarantined lessons", waiting), ("Flagged lessons", flagged)):
         if rows := [(lesson.id, lesson.agent_name, lesson.text, lesson.status_reason) for lesson in lessons]:
             print_table(title, ["lesson", "agent", "text", "why"], rows)

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from lessonbook.services.triage.backlog import BacklogReport
 
 _HOW = (
-    "Say how to refine: `lessonbook refine ISSUE… --lesson TEXT` words a lesson, `--into LESSON` joins one, `--auto` "
-    "lets the rules and the configured model work; in a terminal, `lessonbook refine` goes through what is pending"
+    "Say how to refine: `lessonbook refine GROUP… --lesson TEXT` words a lesson for groups or issues, `--into LESSON` "
+    "joins one, `--dismiss REASON` rejects them, `--auto` lets the rules and the configured model work; in a terminal, "
+    "`lessonbook refine` goes through what is pending"
 )
 
 
@@ -40,9 +41,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 def refine(
-    issues: Annotated[list[str] | None, typer.Argument(help="The pending issues that the lesson answers.")] = None,
+    issues: Annotated[
+        list[str] | None, typer.Argument(help="Groups of pending issues, or single issues of one agent.")
+    ] = None,
     lesson: Annotated[str, typer.Option(help="The general rule, in your own words.")] = "",
-    into: Annotated[str, typer.Option(help="The lesson that the issues are instances of.")] = "",
+    into: Annotated[str, typer.Option(help="The lesson, or catalogue:ENTRY, that they are instances of.")] = "",
+    dismiss: Annotated[str, typer.Option(help="Why they are not worth a lesson; a dismissed group stays away.")] = "",
     why: Annotated[str, typer.Option(help="The rationale of the rule.")] = "",
     severity: Annotated[str, typer.Option(help="critical, high, medium or low.")] = "",
     category: Annotated[str, typer.Option(help="The category.")] = "",
@@ -52,15 +56,16 @@ def refine(
     again: Annotated[bool, typer.Option("--again", help="With --auto: also issues the model declined.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="With --auto: only print what it may use.")] = False,
 ) -> None:
-    """Find lessons for pending issues: by hand, one by one in the terminal, or by the configured model."""
+    """Find lessons for pending issues: by hand, group by group in the terminal, or by the configured model."""
     if (again or dry_run) and not auto:
         raise InvalidInput("--again and --dry-run go with --auto: add it, or leave them out")
     if issues:
         if auto:
             raise InvalidInput("--auto takes all pending issues: leave the issues out, or bound it with --limit")
-        _author({"issue_ids": issues, "lesson": lesson, "lesson_id": into, "why": why}, severity, category)
-    elif any((lesson, into, why, severity, category)):
-        raise InvalidInput("Name the pending issues that the lesson answers: see `lessonbook pending`")
+        authored = {"issue_ids": issues, "lesson": lesson, "lesson_id": into, "dismiss": dismiss, "why": why}
+        _author(authored, severity, category)
+    elif any((lesson, into, dismiss, why, severity, category)):
+        raise InvalidInput("Name the groups or issues that the lesson answers: see `lessonbook pending`")
     elif auto:
         _work_on_backlog(agent, limit, again=again, dry_run=dry_run)
     elif wants_json() or not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -74,8 +79,17 @@ def _author(authored: dict[str, Any], severity: str, category: str) -> None:
 
     authored |= {"severity": severity or None, "category": category or None}
     result = run(services.triage.refine_issues, request(Authoring, lessons=[authored]))
-    if not shown_as_json(result):
-        _show_refined(result.issues)
+    if shown_as_json(result):
+        return
+    rows = [
+        (group.group_id, ", ".join(f"{count} {what}" for what, count in group.actions.items()), group.lesson_ids)
+        for group in result.groups
+    ]
+    if rows:
+        print_table("Groups", ["group", "issues", "lessons"], [(*row[:2], ", ".join(row[2])) for row in rows])
+    _show_refined(result.issues)
+    if result.note:
+        say(f"[yellow]{escaped(result.note)}[/yellow]")
 
 
 def _show_refined(issues: Iterable[RefinedIssue]) -> None:
@@ -98,7 +112,10 @@ def _work_on_backlog(agent: str, limit: int, *, again: bool, dry_run: bool) -> N
 def _show(report: BacklogReport) -> None:
     cost = f", {report.cost_usd:.4f} US dollars" if report.cost_usd else ""
     if report.dry_run:
-        say(f"{report.waiting} issues are pending; the model would be asked about {report.asked}.")
+        say(
+            f"{report.waiting} issues are pending; the model would be asked about {report.asked} "
+            f"in {report.groups} groups."
+        )
         say(f"That may use {report.tokens} tokens{cost} at most. Nothing was sent.")
     else:
         say(
@@ -107,7 +124,10 @@ def _show(report: BacklogReport) -> None:
             "still" + (f", {report.rejected} are of rejected lessons" if report.rejected else "") + "."
         )
         if report.asked:
-            say(f"The model was asked about {report.asked} of them: {report.tokens} tokens{cost}.")
+            say(
+                f"The model was asked about {report.asked} of them in {report.groups} groups: "
+                f"{report.tokens} tokens{cost}."
+            )
         if refined := [line for line in report.issues if line.action != "pending"]:
             _show_refined(refined)
     if report.stopped:

@@ -22,9 +22,9 @@ EXACT: Final = 1.0
 Clue = Literal[Kind, "likeness", "weakness"]
 """Why an issue may be an instance, most telling first.
 
-`rule`, `catalogue`, `offered` (words that somebody gave for the rule), `text` (of the offered lesson) and `issue` (its
-own words) are exact names. `weakness` is the CWE that the words of an issue describe, where the catalogue does not know
-its rule.
+`rule`, `catalogue`, `text` (of the offered lesson), `issue` (its own words) and `group` (of its rule, for words that do
+not own the rule's name) are exact names. `weakness` is the CWE that the words of an issue describe, where the catalogue
+does not know its rule.
 """
 
 Link = Literal["", "named", "seen", "chief"]
@@ -48,13 +48,13 @@ class IssueFacts:
     """What the table asks about an issue.
 
     `is_named`: the catalogue knows its rule. `brings_lesson`: a lesson could be made of it that waits for nobody.
-    `brings_rules_lesson`: one that may answer to its rule: the catalogue's, a person's, or the scanner's own advice.
-    `can_be_curated`: that lesson could be the catalogue's, for the weakness that its words describe.
+    `brings_owner`: that lesson may own the rule's name. `can_be_curated`: that lesson could be the catalogue's, for the
+    weakness that its words describe.
     """
 
     is_named: bool = False
     brings_lesson: bool = False
-    brings_rules_lesson: bool = False
+    brings_owner: bool = False
     can_be_curated: bool = False
 
 
@@ -113,10 +113,10 @@ PRECEDENCE: Final = (
         "Scanners give many rules the same words, and two rules of one tool are two lessons.",
     ),
     Clause(
-        "offered for the rule",
-        lambda issue, lesson: lesson.by == "offered" and issue.brings_rules_lesson,
+        "the rule's own lesson comes",
+        lambda issue, lesson: lesson.by == "group" and issue.brings_owner,
         "passed over",
-        "Words that somebody offered for a rule give way to those of the catalogue, a person or the scanner.",
+        "What somebody offered for the rule must not keep its own advice away.",
     ),
     Clause(
         "faint likeness",
@@ -157,7 +157,7 @@ PRECEDENCE: Final = (
     Clause(
         "an offer that was rejected",
         lambda _, lesson: (
-            lesson.by in {"rule", "offered"} and lesson.status == "rejected" and lesson.trust not in _FROM_RULES
+            lesson.by in {"rule", "group"} and lesson.status == "rejected" and lesson.trust not in _FROM_RULES
         ),
         "rejected",
         "What somebody merely offered, and a person rejected, must not bury the rule.",
@@ -270,7 +270,7 @@ def is_other_rule(rule_key: str, lesson: Lesson | None, catalogue: Catalogue, na
     """
     if not rule_key or (lesson is not None and lesson.status == "rejected"):
         return False
-    rules = {value_of(name) for name in names if kind_of(name) in {"rule", "offered"}}
+    rules = {value_of(name) for name in names if kind_of(name) == "rule"}
     if lesson is not None:
         curated = catalogue.find(catalogue_name(lesson.provenance.get("catalogue", "")))
         rules.update(filter(None, (lesson.rule_key, *(curated.keys if curated else ()))))

@@ -1,4 +1,4 @@
-"""The exact names of lessons: `rule:…`, `offered:…`, `catalogue:…`, `text:…`, `issue:…`. Only this module spells them.
+"""The exact names of lessons: `rule:…`, `catalogue:…`, `text:…`, `issue:…` and `group:…`. Only this module spells them.
 
 Names are stored (`agent_lesson_keys`) and travel in exports, so neither the prefixes nor the hashes may change.
 """
@@ -7,11 +7,11 @@ import hashlib
 import re
 from typing import Final, Literal, cast, get_args
 
-Kind = Literal["rule", "catalogue", "offered", "text", "issue"]
+Kind = Literal["rule", "catalogue", "text", "issue", "group"]
 
 CATALOGUE: Final = "catalogue"
 """The tool of a rule key that names an entry of the catalogue itself."""
-_HASHED: Final = re.compile(r"(?:text|issue):[0-9a-f]{32}")
+_HASHED: Final = re.compile(r"(?:text|issue):[0-9a-f]{32}|group:G[0-9a-f]{20}")
 _CATALOGUED: Final = re.compile(r"catalogue:[\w.-]{1,100}")
 _KINDS: Final = frozenset(get_args(Kind))
 _PLACE: Final = re.compile(
@@ -25,17 +25,14 @@ def rule_name(rule_key: str) -> str:
     return f"rule:{rule_key}"
 
 
-def offered_name(rule_key: str) -> str:
-    """Return the name of a lesson in words that somebody offered for a rule.
-
-    It leaves the rule's own name free for a lesson of the catalogue, of a person, or in the scanner's words.
-    """
-    return f"offered:{rule_key}"
-
-
 def catalogue_name(catalogue_id: str) -> str:
     """Return the name of a lesson for an entry of the catalogue."""
     return f"{CATALOGUE}:{catalogue_id}"
+
+
+def is_catalogued(name: str) -> bool:
+    """Return whether a name is of an entry of the catalogue."""
+    return _CATALOGUED.fullmatch(name) is not None
 
 
 def text_name(text: str) -> str:
@@ -54,6 +51,21 @@ def name_of_issue(rule_key: str, description: str) -> str:
     return rule_name(rule_key) if rule_key else issue_name(description)
 
 
+def group_id_of(name: str) -> str:
+    """Return the id of the group of issues with this name (see `name_of_issue`), in any project and of any agent."""
+    return f"G{digest('group', name)[:20]}"
+
+
+def group_name(group_id: str) -> str:
+    """Return the name of a lesson that answers to a group of issues, though it does not own their rule's name."""
+    return f"group:{group_id}"
+
+
+def is_group_id(text: str) -> bool:
+    """Return whether `text` is the id of a group, not of an issue or a lesson: the first letter names the kind."""
+    return text.startswith("G")
+
+
 def kind_of(name: str) -> Kind | None:
     """Return what kind of name this is; None where it is not a name."""
     kind, colon, _ = name.partition(":")
@@ -67,12 +79,12 @@ def value_of(name: str) -> str:
 
 def names_rule(name: str) -> bool:
     """Return whether a name is of a rule or an entry of the catalogue, not of words."""
-    return kind_of(name) in {"rule", "offered", "catalogue"}
+    return kind_of(name) in {"rule", "catalogue"}
 
 
 def is_well_formed(name: str) -> bool:
     """Return whether a name from outside has a form that this module produces."""
-    if kind_of(name) in {"rule", "offered"}:
+    if kind_of(name) == "rule":
         return bool(value_of(name))
     return bool(_HASHED.fullmatch(name) or _CATALOGUED.fullmatch(name))
 

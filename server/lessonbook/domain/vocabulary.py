@@ -37,6 +37,9 @@ _LEAST_SCORES: Final[tuple[tuple[float, Severity], ...]] = ((9.0, "critical"), (
 VOUCHED: Final[frozenset[Trust]] = frozenset({"curated", "approved"})
 """The trust of lessons that the catalogue or a person vouches for: only a person may withdraw them."""
 
+UNOWNED: Final[frozenset[Trust]] = frozenset({"offered", "generated"})
+"""The trust of lessons in words that anybody or a model offered: they never own the name of a scanner's rule."""
+
 SHARED_AGENT: Final = "*"
 """The agent whose lessons are candidates for every agent of a project."""
 

@@ -1,6 +1,6 @@
 """Rate limits: how much one principal may write in an hour, and notes on floods for the operator (SAFETY P9)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from lessonbook.domain.errors import TooMany
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import Refinement
+from lessonbook.domain.loop import RefinedIssue
 from lessonbook.store import volumes
 from lessonbook.store.volumes import Share, Written
 
@@ -65,12 +65,12 @@ class RateLimits:
                 f"{limits.lessons_per_hour} (limits.lessons_per_hour): leave `lesson` out, or send it later"
             )
 
-    def add(self, caller: Caller, refined: Refinement) -> None:
-        """Count what has just been written."""
+    def add(self, caller: Caller, lines: Iterable[RefinedIssue], *, issues: int = 0) -> None:
+        """Count what has just been written: the lessons made for `lines`, and `issues` that were reported."""
         if (count := self._counts.get((caller.project, caller.principal))) is not None:
-            made = sum(line.action in {"created", "quarantined"} for line in refined.issues)
+            made = {line.lesson_id for line in lines if line.action in {"created", "quarantined"}}
             written = count.written
-            count.written = Written(written.issues + len(refined.issues), written.lessons + made)
+            count.written = Written(written.issues + issues, written.lessons + len(made))
 
     def _written(self, connection: Connection, caller: Caller, now: datetime) -> Written:
         key = caller.project, caller.principal

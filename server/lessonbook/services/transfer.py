@@ -20,9 +20,10 @@ from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_names import (
     catalogue_name,
     content_hash,
+    group_id_of,
+    group_name,
     is_well_formed,
     kind_of,
-    offered_name,
     rule_name,
     text_name,
     value_of,
@@ -207,7 +208,7 @@ def _names(lesson: PortableLesson, offer: Offer, *, by_person: bool) -> tuple[st
 
     Words that no person brings, and that are not the catalogue's, do not get the name of a rule.
     """
-    named = rule_name if by_person or offer.catalogue_id else offered_name
+    named = rule_name if by_person or offer.catalogue_id else _offered_name
     own = catalogue_name(offer.catalogue_id) if offer.catalogue_id else text_name(offer.text)
     if lesson.names is None:
         names = [own, named(offer.rule_key) if offer.rule_key else ""]
@@ -218,11 +219,15 @@ def _names(lesson: PortableLesson, offer: Offer, *, by_person: bool) -> tuple[st
     return tuple(dict.fromkeys(filter(None, names))) or (own,)
 
 
+def _offered_name(rule_key: str) -> str:
+    """Return the name of a lesson that answers to a rule in words that do not own the rule's name."""
+    return group_name(group_id_of(rule_name(rule_key)))
+
+
 def _name(name: str) -> str:
     """Return an exact name from a file as it may be stored; empty where it is not well-formed."""
-    if kind_of(name) in {"rule", "offered"}:
-        named = rule_name if kind_of(name) == "rule" else offered_name
-        name = named(canonical_key(redact_rule_id(value_of(name))))
+    if kind_of(name) == "rule":
+        name = rule_name(canonical_key(redact_rule_id(value_of(name))))
     return name if is_well_formed(name) else ""
 
 

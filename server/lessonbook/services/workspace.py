@@ -17,6 +17,7 @@ from lessonbook.config.settings import Settings
 from lessonbook.domain.lesson import Caller
 from lessonbook.screening.redact import refuse_secret
 from lessonbook.services.cache.embeddings import Semantic
+from lessonbook.services.cache.groups import GroupCaches
 from lessonbook.services.cache.precedents import PrecedentCaches
 from lessonbook.services.cache.shelf import Shelves
 from lessonbook.services.rate_limit import RateLimits
@@ -44,6 +45,7 @@ class Workspace:
     writer: str
     now: Callable[[], datetime]
     random_bytes: Callable[[int], bytes]
+    group_caches: GroupCaches = field(default_factory=GroupCaches)
     met: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     """Agents given to this server (`serve --agent`) that are stored, as (project, agent)."""
 

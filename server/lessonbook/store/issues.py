@@ -4,19 +4,25 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
 
 from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, Category, EvidenceGrade, IssueAction, Severity, Source
 from lessonbook.store import dialect
 from lessonbook.store.tables import in_project, issues, refinement_runs
 from lessonbook.store.types import Row
 
+CHANGED_AT_ONCE: Final = 500
+"""Issues named in one statement; databases bound its parameters."""
+
 UNDER_WAY: Final = "It has not ended: the model is being asked, or the process that asked it is gone."
 """The error of a refinement run that waits for a language model's answer; its issues are leased to it."""
 
 
 class IssueRow(NamedTuple):
-    """An issue as it is stored. `severity` is the rank, 4 = critical."""
+    """An issue as it is stored. `severity` is the rank, 4 = critical.
+
+    `group_id`: its group while it is pending, and after the group was dismissed.
+    """
 
     project: str
     id: str
@@ -43,6 +49,7 @@ class IssueRow(NamedTuple):
     event_verified: bool
     refinement_run_id: str
     created_at: datetime
+    group_id: str | None = None
 
     @property
     def severity_name(self) -> Severity:
@@ -147,6 +154,13 @@ def change(connection: Connection, project: str, issue_id: str, values: Row) -> 
     connection.execute(update(issues).where(*in_project(issues, project, id=issue_id)).values(values))
 
 
+def change_all(connection: Connection, project: str, issue_ids: Sequence[str], values: Row) -> None:
+    """Set columns of issues to the same values."""
+    for start in range(0, len(issue_ids), CHANGED_AT_ONCE):
+        part = issue_ids[start : start + CHANGED_AT_ONCE]
+        connection.execute(update(issues).where(issues.c.project == project, issues.c.id.in_(part)).values(values))
+
+
 def move(connection: Connection, project: str, source: str, target: str, only: Sequence[str] = ()) -> int:
     """Attach the issues of lesson `source` (or those of `only`) to lesson `target`, and return how many."""
     statement = update(issues).where(*in_project(issues, project, lesson_id=source))
@@ -204,10 +218,16 @@ def of_run(connection: Connection, project: str, run_id: str, most: int) -> list
 
 
 def pending(
-    connection: Connection, project: str, agent_name: str, after: tuple[datetime, str] | None, limit: int
+    connection: Connection,
+    project: str,
+    agent_name: str,
+    after: tuple[datetime, str] | None,
+    limit: int,
+    *,
+    group_id: str = "",
 ) -> list[IssueRow]:
-    """Return pending issues, oldest first, from behind `after` (time, id)."""
-    scope = {"agent_name": agent_name} if agent_name else {}
+    """Return pending issues of an agent and a group, oldest first, from behind `after` (time, id); empty names: all."""
+    scope = {name: value for name, value in (("agent_name", agent_name), ("group_id", group_id)) if value}
     query = _ISSUES.where(*in_project(issues, project, action="pending", **scope))
     if after is not None:
         moment, issue_id = after
@@ -220,52 +240,6 @@ def pending(
 def take_turns(connection: Connection, project: str) -> None:
     """Wait until no other transaction of the project claims issues for a language model."""
     dialect.take_turns(connection, [f"lessonbook.refine\0{project}"])
-
-
-def unasked(
-    connection: Connection,
-    project: str,
-    agent_name: str,
-    *,
-    model: str,
-    prompt_hash: str,
-    answered_since: datetime,
-    leased_since: datetime,
-    limit: int,
-) -> list[IssueRow]:
-    """Return pending issues to ask a language model about: first those never asked about, then the oldest.
-
-    Left out are those that `model` has answered for `prompt_hash` since `answered_since`, and those leased to a
-    refinement run that began since `leased_since`.
-    """
-    by_model = refinement_runs.c.refiner == "llm"
-    is_answered = and_(
-        by_model,
-        refinement_runs.c.error == "",
-        refinement_runs.c.model == model,
-        refinement_runs.c.prompt_hash == prompt_hash,
-        refinement_runs.c.started_at >= answered_since,
-    )
-    is_leased = and_(by_model, refinement_runs.c.error == UNDER_WAY, refinement_runs.c.started_at > leased_since)
-    query = _ISSUES.outerjoin(
-        refinement_runs,
-        and_(refinement_runs.c.project == issues.c.project, refinement_runs.c.id == issues.c.refinement_run_id),
-    ).where(*in_project(issues, project, action="pending"), _not(is_answered), _not(is_leased))
-    if agent_name:
-        query = query.where(issues.c.agent_name == agent_name)
-    order = (case((by_model, 1), else_=0), issues.c.created_at, issues.c.id)
-    return _read(connection, query.order_by(*order).limit(limit))
-
-
-def _not(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Return the opposite, which also holds where there is no refinement run."""
-    return or_(refinement_runs.c.id.is_(None), ~condition)
-
-
-def claim(connection: Connection, project: str, issue_ids: Iterable[str], run_id: str) -> None:
-    """Assign pending issues to a refinement run."""
-    of_run = (*in_project(issues, project, action="pending"), issues.c.id.in_(set(issue_ids)))
-    connection.execute(update(issues).where(*of_run).values(refinement_run_id=run_id))
 
 
 def end_refinement_run(connection: Connection, project: str, run_id: str, values: Row) -> None:

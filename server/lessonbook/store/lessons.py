@@ -174,6 +174,11 @@ def find_by_keys(
     return {(agent, key): lesson_id for agent, key, lesson_id in connection.execute(_NAMED, wanted)}
 
 
+def free_name(connection: Connection, project: str, agent_name: str, key: str) -> None:
+    """Take an exact name from the lesson of an agent that has it."""
+    connection.execute(delete(lesson_keys).where(*in_project(lesson_keys, project, agent_name=agent_name, key=key)))
+
+
 def names_of(connection: Connection, project: str) -> dict[str, list[str]]:
     """Return every exact name of a project's lessons, sorted, by lesson id."""
     query = select(lesson_keys.c.lesson_id, lesson_keys.c.key).where(*in_project(lesson_keys, project))

@@ -292,6 +292,7 @@ issues = Table(
     Column("event_verified", Boolean, nullable=False, server_default=false()),
     Column("refinement_run_id", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("group_id", Text),
     Index("ix_agent_issues_agent", "project", "agent_name", "created_at"),
     Index("ix_agent_issues_time", "project", "created_at", "agent_name"),
     Index("ix_agent_issues_lesson", "project", "lesson_id", "created_at"),
@@ -393,10 +394,14 @@ def whole_metadata() -> MetaData:
     Partial indexes load SQLAlchemy's dialects of both databases, and the one that is not used takes 3 MB.
     """
     columns, events, pending = issues.c, "is_event", "action = 'pending'"
+    grouped, moment = "group_id IS NOT NULL", columns.created_at
     of_agent = (columns.project, columns.agent_name, columns.created_at)
     _index_some("ix_agent_issues_events", *of_agent, where=events)
     _index_some("ix_agent_issues_pending", columns.project, columns.created_at, where=pending)
     _index_some("ix_agent_issues_waiting", *of_agent, where=pending)
+    covered = (columns.action, columns.group_id, moment, columns.agent_name, columns.severity)
+    _index_some("ix_agent_issues_group", columns.project, *covered, where=grouped)
+    _index_some("ix_agent_issues_worded", columns.project, moment, where=f"{grouped} AND rule_id = ''")
     _index_some("uq_agent_issues_event", columns.project, columns.run_id, columns.lesson_id, where=events, unique=True)
     return metadata
 

@@ -9,18 +9,18 @@ from lessonbook.store.tables import audit_log, issues, refinement_runs
 
 _WRITTEN: Final = (  # refinement runs have no index by time: their entries in the audit trail have
     select(
-        func.coalesce(func.sum(refinement_runs.c.issues), 0),
-        func.coalesce(func.sum(refinement_runs.c.created + refinement_runs.c.quarantined), 0),
+        func.coalesce(func.sum(case((refinement_runs.c.refiner == "rules", refinement_runs.c.issues), else_=0)), 0),
+        func.coalesce(func.sum(case((audit_log.c.action == "lesson.create", 1), else_=0)), 0),
     )
     .select_from(audit_log)
-    .join(
+    .outerjoin(
         refinement_runs,
         and_(refinement_runs.c.project == audit_log.c.project, refinement_runs.c.id == audit_log.c.subject),
     )
     .where(
         audit_log.c.project == bindparam("project"),
         audit_log.c.logged_at >= bindparam("since"),
-        audit_log.c.action == "refine",
+        audit_log.c.action.in_(("refine", "lesson.create")),
         audit_log.c.principal == bindparam("principal"),
     )
 )

@@ -19,6 +19,8 @@ from lessonbook.services.workspace import Workspace
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import tables
 from tests.fake_provider import KEY, TOKENS_IN, TOKENS_OUT, FakeProvider, fails, fake_provider, fits_all, says, sends
+from tests.services.conftest import AGENT
+from tests.texts import unlike_any_other
 
 pytestmark = pytest.mark.anyio
 
@@ -149,6 +151,60 @@ async def test_what_is_no_rule_or_far_too_long_leaves_the_issue_pending(
     ]
 
 
+SWALLOWED = (
+    "The caught exception is swallowed, so the original error and its stack trace are lost to whoever reads the log"
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "why", "held", "reason"),
+    [
+        ("exception_swallowed-in-log", "this", 0, "not a rule"),
+        ("Log the exception <br/> for the", "", 1, "breaks off"),
+        ("Log the error. Log the error. Log the error.", "", 1, "repeats itself"),
+        ("The exception is lost to the log.", "", 1, "does not say what to do"),
+        ("Paint every zeppelin in bright colours.", "", 0, "nothing in common"),
+    ],
+)
+async def test_what_a_small_model_words_badly_is_not_served(
+    words: str, why: str, held: int, reason: str, loop, work: Workspace, provider: FakeProvider, agent: Caller
+) -> None:
+    await pend(loop, agent, {"description": SWALLOWED, "rule_id": "house:R1"})
+    provider.will(fits_all(words, why=why))
+    report = await refined(work, provider, agent)
+    assert (report.quarantined, report.created, report.pending) == (held, 0, 1 - held)
+    assert reason in report.issues[0].reason
+    assert (await loop.get(agent)).lessons == []
+
+
+async def test_a_rationale_of_a_word_or_two_is_dropped(
+    loop, work: Workspace, provider: FakeProvider, agent: Caller
+) -> None:
+    await pend(loop, agent, {"description": SWALLOWED, "rule_id": "house:R1"})
+    provider.will(fits_all("Log each exception with its stack trace, or raise it again.", why="this"))
+    report = await refined(work, provider, agent)
+    lesson = await loop.lesson(report.issues[0].lesson_id)
+    assert (lesson.status, lesson.rationale) == ("probation", "")
+
+
+async def test_a_model_that_puts_everything_to_one_lesson_joins_only_what_has_to_do_with_it(
+    loop, work: Workspace, provider: FakeProvider, agent: Caller
+) -> None:
+    rule = "Log each exception with its stack trace."
+    lesson_id = await loop.learn(agent, rule, "An exception vanished without a stack trace in the log")
+    other = "Checkout of the shopping cart rounds totals to whole euros on Sundays before vouchers are applied to them"
+    await pend(
+        loop, agent, {"description": SWALLOWED, "rule_id": "house:R1"}, {"description": other, "rule_id": "cart:R2"}
+    )
+    provider.will(says(fits=[{"lesson_id": lesson_id, "issues": [1, 2, 3, 4, 5, 6, 7, 8]}], declined=[1, 2, 3]))
+    report = await refined(work, provider, agent)
+    assert (report.merged, report.pending) == (1, 1)
+    assert {line.reason for line in report.issues if line.action == "pending"} == {
+        "The model's answer has nothing in common with it."
+    }
+    assert (await loop.lesson(lesson_id)).issue_count == 2
+
+
 async def test_issues_and_lessons_that_the_model_was_not_given_are_left_alone(
     loop, work: Workspace, provider: FakeProvider, agent: Caller, stranger: Caller
 ) -> None:
@@ -236,25 +292,57 @@ async def test_what_the_model_declined_is_not_asked_again_unless_wanted_or_by_an
     assert await actions(loop) == ["pending"]
 
 
-async def test_batches_are_of_one_agent_and_no_larger_than_told(
+async def test_batches_are_of_groups_and_no_larger_than_told(
     loop, work: Workspace, provider: FakeProvider, agent: Caller
 ) -> None:
-    await pend(loop, agent, *(f"The zeppelin stalls {'x' * number}" for number in range(3)))
-    await pend(loop, agent, *(f"The balloon stalls {'x' * number}" for number in range(2)), agent_name="RAGAgent")
+    await pend(loop, agent, *map(unlike_any_other, "abc"))
+    await pend(loop, agent, *map(unlike_any_other, "de"), agent_name="RAGAgent")
     provider.will(says())
     report = await refined(work, provider, agent, batch_size=2)
-    assert report.asked == 5
+    assert (report.groups, report.asked) == (5, 5)
     assert sorted(len(asked.data) for asked in provider.asked) == [1, 2, 2]
-    assert all(("zeppelin" in asked.user) != ("balloon" in asked.user) for asked in provider.asked)
     marks = {asked.user.split("\n", 1)[0] for asked in provider.asked}
     assert len(marks) == 3
+
+
+async def test_the_model_is_asked_once_about_a_group_and_its_answer_settles_all_of_it(
+    loop, work: Workspace, provider: FakeProvider, agent: Caller
+) -> None:
+    cases = [{"description": f"Wheel {number} of the tractor wobbles", "rule_id": "wheels:W1"} for number in range(30)]
+    await pend(loop, agent, *cases)
+    await pend(loop, agent, *cases[:5], agent_name="RAGAgent")
+    provider.will(fits_all("Tighten every wheel before the machine starts."))
+    report = await refined(work, provider, agent, batch_size=4)
+    assert (report.groups, report.asked, report.created, report.pending) == (1, 35, 35, 0)
+    (asked,) = provider.asked
+    (line,) = asked.data
+    assert (line["count"], line["rule"], len(line["texts"])) == (35, "wheels:W1", 3)
+    shelves = await loop.rows(tables.lessons)
+    assert sorted((lesson["agent_name"], lesson["issue_count"]) for lesson in shelves) == [(AGENT, 30), ("RAGAgent", 5)]
+    again = await loop.report(agent, cases[0])
+    assert again.issues[0].action == "merged"
+    names = await loop.rows(tables.lesson_keys, "key")
+    assert not [name for name in names if name.startswith("rule:")], "offered words never own the rule's name"
+    await loop.assert_healthy()
+
+
+async def test_a_group_that_the_model_declined_is_not_asked_about_for_one_more_issue(
+    loop, work: Workspace, provider: FakeProvider, agent: Caller
+) -> None:
+    case = {"description": "The wheel wobbles", "rule_id": "wheels:W1"}
+    await pend(loop, agent, case)
+    provider.will(says(declined=[1]))
+    assert (await refined(work, provider, agent)).asked == 1
+    await pend(loop, agent, case)
+    assert (await refined(work, provider, agent)).asked == 0
+    assert (await refined(work, provider, agent, again=True, model="other")).asked == 2
 
 
 async def test_a_limit_and_an_agent_bound_what_is_asked(
     loop, work: Workspace, provider: FakeProvider, agent: Caller
 ) -> None:
-    await pend(loop, agent, *(f"The zeppelin stalls {'x' * number}" for number in range(4)))
-    await pend(loop, agent, "The balloon stalls", agent_name="RAGAgent")
+    await pend(loop, agent, *map(unlike_any_other, "abcd"))
+    await pend(loop, agent, unlike_any_other("e"), agent_name="RAGAgent")
     provider.will(says())
     report = await refined(work, provider, agent, agent_name="RAGAgent")
     assert (report.waiting, report.asked) == (1, 1)

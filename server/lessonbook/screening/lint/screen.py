@@ -9,6 +9,7 @@ from lessonbook.screening.lint.advice import advices
 from lessonbook.screening.lint.disguise import disguises, hides_characters, readings, visible
 from lessonbook.screening.lint.form import forms
 from lessonbook.screening.lint.speech import speeches
+from lessonbook.screening.lint.wording import wordings
 from lessonbook.screening.redact import redact
 
 __all__ = ["LESSON_MAX", "WHY_MAX", "Screened", "one_line", "screen", "screen_why", "visible"]
@@ -41,6 +42,9 @@ _WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2}|[^\W\d_
 """A word; where words are not spaced (Chinese, Japanese, Korean), two characters count as one."""
 
 
+_UNSPACED: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2}")
+
+
 def one_line(text: str) -> str:
     """Return `text` on one line, with single blanks."""
     return " ".join(text.split())
@@ -64,12 +68,20 @@ def _judge(text: str, words_min: int) -> Screened:
     cleaned, secrets = redact(one_line(visible(text)))
     if secrets:
         reasons.append(f"it holds a secret ({', '.join(secrets)})")
-    if len(_WORD.findall(cleaned)) < words_min:
+    if min(len(_WORD.findall(cleaned)), _spaced(cleaned)) < words_min:
         return Screened(cleaned, "unfit", ("it is not a rule: write what to do, in at least three words",))
     if len(cleaned) > LESSON_MAX:
         reasons.append(f"it is longer than {LESSON_MAX} characters")
     reasons += [reason for check in CHECKS for reason in check(cleaned[:READ_MAX])]
     return Screened(cleaned, "risky" if reasons else "clean", tuple(dict.fromkeys(reasons)))
+
+
+def _spaced(text: str) -> int:
+    """Return the number of words between blanks: one identifier is not a sentence, however many words it has.
+
+    Where words are not spaced, two characters count as one.
+    """
+    return sum(max(1, len(_UNSPACED.findall(part))) for part in text.split() if _WORD.search(part))
 
 
 def addresses(text: str) -> list[str]:
@@ -83,5 +95,5 @@ def utterances(text: str) -> list[str]:
     return [reason for reading in readings(text) for check in (speeches, advices) for reason in check(reading)]
 
 
-CHECKS: tuple[Callable[[str], list[str]], ...] = (addresses, utterances, disguises, forms)
+CHECKS: tuple[Callable[[str], list[str]], ...] = (addresses, utterances, disguises, forms, wordings)
 """Each returns the reasons why a person should look at a text, as parts of a sentence; none where it is fine."""

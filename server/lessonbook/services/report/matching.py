@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from lessonbook.dedup.precedence import Candidate, IssueFacts, Link, Verdict, decide, is_other_rule
 from lessonbook.dedup.precedents import MEMBERS_MAX, GroupMatch, Precedents
 from lessonbook.domain.lesson import Lesson
-from lessonbook.domain.lesson_names import kind_of, rule_name, value_of
+from lessonbook.domain.lesson_names import group_name, kind_of, rule_name, value_of
 from lessonbook.domain.lesson_status import Status
 from lessonbook.domain.vocabulary import SHARED_AGENT, Trust
 from lessonbook.screening.offer import Offer
@@ -42,6 +42,7 @@ class Matching:
     def look_up(self, prepared: Sequence[Prepared], agents: Collection[str]) -> None:
         """Read the lessons that have one of the issues' exact names, and the precedents, before anything is written."""
         names = {key for item in prepared for key in (*item.keys, *(item.described.names if item.described else ()))}
+        names.update(group_name(item.group_id) for item in prepared if item.rule_key)
         for agent_name in {*agents, SHARED_AGENT}:
             self._of(agent_name)
         self.named = lesson_rows.find_by_keys(self._connection, self._project, agents, names)
@@ -55,7 +56,7 @@ class Matching:
         facts = IssueFacts(
             is_named=item.is_named,
             brings_lesson=offer is not None and offer.status != "quarantined",
-            brings_rules_lesson=item.owns_rule and offer is not None,
+            brings_owner=item.owns_rule and offer is not None and offer.status != "quarantined",
             can_be_curated=item.described is not None and (offer is None or offer.trust == "curated"),
         )
         return decide(facts, self._candidates(item, owners))
@@ -86,7 +87,8 @@ class Matching:
             yield from self._for_weakness(item, owners)
 
     def _named(self, item: Prepared, owners: Sequence[str]) -> Iterator[Candidate]:
-        for key in item.keys:
+        groups = (group_name(item.group_id),) if item.rule_key else ()
+        for key in (*item.keys, *groups):
             by = kind_of(key)
             for owner in owners:
                 lesson_id = self.named.get((owner, key))
@@ -173,10 +175,10 @@ def _words_for(key: str) -> str:
     match kind_of(key):
         case "rule":
             return f"rule {value_of(key)}"
-        case "offered":
-            return f"words offered for rule {value_of(key)}"
         case "catalogue":
             return f"catalogue entry {value_of(key)}"
+        case "group":
+            return "what was decided for issues of its rule"
         case "text":
             return "the offered text"
         case _:

@@ -23,9 +23,11 @@ from lessonbook.domain.lesson_names import (
     catalogue_name,
     content_hash,
     digest,
+    group_id_of,
+    group_name,
     issue_name,
     kind_of,
-    offered_name,
+    name_of_issue,
     rule_name,
     text_name,
 )
@@ -93,6 +95,11 @@ class Prepared:
     described: DescribedWeakness | None = None
     subjects: Subjects = field(default_factory=dict[str, float])
 
+    @property
+    def group_id(self) -> str:
+        """The group of its rule, or the one that issues in these very words begin."""
+        return group_id_of(name_of_issue(self.rule_key, self.description))
+
 
 def prepare(
     finding: Finding, catalogue: Catalogue, *, review: ReviewMode = "risky", by_person: bool = False
@@ -126,7 +133,6 @@ def prepare(
     keys = (
         rule_key and rule_name(rule_key),
         catalogue_name(rule.id) if rule else "",
-        rule_key and offered_name(rule_key),
         text_name(named_text) if named_text else "",
         "" if rule_key else issue_name(description),
     )
@@ -258,8 +264,9 @@ def names_of_lesson(item: Prepared) -> tuple[str, ...]:
     offer = item.offer
     curated = catalogue_name(offer.catalogue_id) if offer and offer.catalogue_id else ""
     text = text_name(offer.text) if offer else ""
+    group = group_name(item.group_id) if item.rule_key and not item.owns_rule else ""
     # Where the words of one message decided, other messages of the rule may be about something else.
     is_by_words = offer is not None and offer.trust == "curated" and not item.is_named
-    others = {"rule", "offered"} if is_by_words else {"offered" if item.owns_rule else "rule"}
-    own = (name for name in item.keys if kind_of(name) not in others)
-    return tuple(dict.fromkeys(name for name in (*own, curated, text) if name))
+    own = (name for name in item.keys if item.owns_rule or kind_of(name) != "rule")
+    group = "" if is_by_words else group
+    return tuple(dict.fromkeys(name for name in (*own, curated, group, text) if name))

@@ -21,6 +21,7 @@ from lessonbook.domain.loop import Refinement, Report
 from lessonbook.domain.vocabulary import SEVERITY_RANK, Source
 from lessonbook.screening.offer import Offer, held_from_all
 from lessonbook.services.alike_lessons import AlikeLessons
+from lessonbook.services.report.grouping import Grouping
 from lessonbook.services.report.matching import Matching
 from lessonbook.services.report.preparation import Prepared, names_of_lesson, prepare
 from lessonbook.services.report.routing import agents_of
@@ -107,7 +108,7 @@ async def refine(work: Workspace, caller: Caller, batch: Batch) -> Refinement:
         return _Refining(work, caller, batch, connection, now, began).run(prepared, routed)
 
     refined = await once(work, caller, batch.tool, batch.idempotency_key, fingerprint, Refinement, act)
-    work.rate_limits.add(caller, refined)
+    work.rate_limits.add(caller, refined.issues, issues=len(refined.issues))
     return refined
 
 
@@ -136,6 +137,7 @@ class _Refining:
         self._writer = IssueWriter(ledger, work.new_id("R"), "rules", batch.source, began=began)
         self._run = self._find_run()
         self._matching = Matching(work, caller.project, connection)
+        self._grouping = Grouping(work, caller.project, connection)
         self._alike_lessons = AlikeLessons(connection, caller)
         self._events = RunEvents(caller, batch.source, self._run, self._writer.scores)
 
@@ -144,6 +146,7 @@ class _Refining:
         found = [*zip(prepared, routed, strict=True)]
         agents = agents_of(self._work, self._connection, self._caller, self._batch.agent_name, self._run, found)
         self._matching.look_up(prepared, agents)
+        self._grouping.look_up(prepared)
         decided = [self._decide(item, agent_name) for item, agent_name in zip(prepared, agents, strict=True)]
         self._writer.hold(self._matching.known)
         self._matching.known |= self._writer.lessons
@@ -182,12 +185,19 @@ class _Refining:
         elif item.offer is None or self._matching.is_taken(item, agent_name):
             unknown = f"A lesson for it was rejected ({verdict.rejected})" if verdict.rejected else _UNKNOWN
             reason = item.refusal or f"{unknown}: it waits for an author."
-            one = _Decided(issue, item, verdict, Decision("pending", reason + _alike(verdict)))
+            one = self._wait(issue, item, verdict, reason + _alike(verdict))
         else:
             one = self._create(issue, item, item.offer, verdict)
         self._writer.record(issue, one.decision)
         self._matching.learn(item, agent_name, issue.id, one.decision.lesson_id)
         return one
+
+    def _wait(self, issue: IssueEntry, item: Prepared, verdict: Verdict, reason: str) -> _Decided:
+        """Put an issue into its group, and reject it where a person dismissed that."""
+        group_id = self._grouping.group_of(item, issue.id)
+        dismissed = self._grouping.dismissal(group_id)
+        decision = Decision("rejected", dismissed) if dismissed else Decision("pending", reason)
+        return _Decided(replace(issue, group_id=group_id), item, verdict, decision)
 
     def _join(self, issue: IssueEntry, item: Prepared, verdict: Verdict, lesson_id: str) -> _Decided:
         lesson = self._matching.lesson(lesson_id)
@@ -205,11 +215,11 @@ class _Refining:
     def _learned_names(self, item: Prepared, verdict: Verdict, owner: str) -> tuple[str, ...]:
         """Return the new exact names of a lesson that an issue joins by one of them.
 
-        Where the texts are equal, only a person adds the issue's rule: scanners give many rules the same words. Words
-        that somebody offered for a rule never get its name.
+        Where the texts are equal, only a person adds the issue's rule: scanners give many rules the same words. What
+        answers to the rule's group does not own the rule's name.
         """
         bound = self._caller.person or kind_of(verdict.name) in {"rule", "catalogue"}
-        names = (name for name in item.keys if kind_of(name) != "offered" and (bound or kind_of(name) != "rule"))
+        names = (name for name in item.keys if bound or kind_of(name) != "rule")
         return tuple(name for name in names if (owner, name) not in self._matching.named)
 
     def _name(self, lesson_id: str, owner: str, names: Iterable[str]) -> None:
@@ -281,6 +291,7 @@ class _Refining:
             event_verified=counted.is_event and self._events.is_verified,
             refinement_run_id=self._writer.run_id,
             created_at=self._now,
+            group_id=issue.group_id,
         )
 
 

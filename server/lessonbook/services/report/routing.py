@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection
 
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.lesson_names import names_rule
+from lessonbook.domain.lesson_names import group_name, names_rule
 from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.services.agent_names import meaning_of
 from lessonbook.services.report.preparation import Prepared
@@ -73,4 +73,5 @@ def _found_agent(
 def _rule_names(item: Prepared) -> list[str]:
     """Return those exact names of an issue that are of a rule, not of its words, the most specific first."""
     described = item.described.names if item.described else ()
-    return [key for key in (*item.keys, *described) if names_rule(key)]
+    groups = (group_name(item.group_id),) if item.rule_key else ()
+    return [*(key for key in (*item.keys, *described) if names_rule(key)), *groups]

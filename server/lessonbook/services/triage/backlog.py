@@ -1,4 +1,4 @@
-"""The backlog: pending issues are matched again, then put to the configured language model in batches."""
+"""The backlog: pending issues are matched again, then their groups are put to the configured language model."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ Progress = Callable[[int, int], None]
 class Wanted:
     """Which pending issues to work on.
 
-    `limit` 0: all. `again`: includes those for which the model has answered without a lesson. `rules`: match them
-    again before the model is asked.
+    `limit` is of issues, and the last group that the model is asked about may exceed it; 0: all. `again`: includes
+    those for which the model has answered without a lesson. `rules`: match them again before the model is asked.
     """
 
     agent_name: str = ""
@@ -55,13 +55,15 @@ class Wanted:
 class BacklogReport(BaseModel):
     """The outcome of work on the backlog.
 
-    `waiting` issues were pending before, `pending` are now. `stopped` says why work ended early; `failed`: the model
-    failed. Of a dry run, tokens and US dollars are the most that it may use, for `asked` issues.
+    `waiting` issues were pending before, `pending` are now. The model was asked about `groups` with `asked` issues.
+    `stopped` says why work ended early; `failed`: the model failed. Of a dry run, tokens and US dollars are the most
+    that it may use, for `asked` issues.
     """
 
     dry_run: bool
     waiting: int
     asked: int = 0
+    groups: int = 0
     created: int = 0
     merged: int = 0
     quarantined: int = 0
@@ -132,7 +134,9 @@ async def _by_model(
         most = wanted.limit or report.waiting
         if wanted.dry_run:
             bound = min(most, ESTIMATED_MAX)
-            report.asked, spent = await work.store.read(lambda connection: consultation.estimate(connection, bound))
+            report.groups, report.asked, spent = await work.store.read(
+                lambda connection: consultation.estimate(connection, bound)
+            )
             report.tokens, report.cost_usd = spent.tokens, spent.cost_usd
         else:
             await _consult(consultation, most, report, progress)
@@ -142,7 +146,7 @@ async def _by_model(
 
 
 async def _consult(consultation: Consultation, most: int, report: BacklogReport, progress: Progress | None) -> None:
-    """Ask about batch after batch, `most` issues in all, so that it ends even if others add issues meanwhile."""
+    """Ask about groups, batch after batch, until `most` issues: it ends even if others add issues meanwhile."""
     while report.asked < most:
         batch = await consultation.claim(most - report.asked)
         if batch is None:
@@ -150,14 +154,15 @@ async def _consult(consultation: Consultation, most: int, report: BacklogReport,
         if isinstance(batch, str):
             report.stopped = batch
             return
-        report.asked += len(batch.issues)
+        report.asked += batch.issues
+        report.groups += len(batch.groups)
         report.refinement_run_ids.append(batch.run_id)
         outcome = await consultation.ask(batch)
         _add(report, outcome.lines)
         report.tokens += outcome.spent.tokens
         report.cost_usd += outcome.spent.cost_usd
         if progress:
-            progress(report.asked, most)
+            progress(min(report.asked, most), most)
         if outcome.failure:
             report.failed, report.stopped = True, outcome.failure
             return

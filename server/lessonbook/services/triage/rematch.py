@@ -34,10 +34,10 @@ async def rematch(work: Workspace, caller: Caller, issue_ids: Sequence[str]) -> 
         matching.look_up(list(prepared.values()), {row.agent_name for row in rows.values()})
         verdicts = {name: matching.match(item, rows[name].agent_name) for name, item in prepared.items()}
         triage = TriageRun(Ledger(work, caller, connection, work.now()), work.new_id("R"), "rules")
-        held = triage.hold(prepared)
+        triage.hold(prepared)
         joined = {verdict.lesson_id for verdict in verdicts.values()}
         triage.writer.look_again(lesson for lesson_id, lesson in matching.known.items() if lesson_id in joined)
-        for row in held.values():
+        for row in triage.held().values():
             if row.action == "pending":
                 _settle(triage, matching, row, prepared[row.id], verdicts[row.id])
         return triage.close() if triage.writer.lines else None
@@ -66,10 +66,14 @@ def _settle(triage: TriageRun, matching: Matching, row: IssueRow, item: Prepared
         exact = verdict.score == EXACT
         surely = "" if exact else f" ({verdict.score:.2f})"
         reason = f"Same as lesson {verdict.lesson_id} by {verdict.how}{surely}."
-        triage.join([entry_of(row)], verdict.lesson_id, reason, named=exact)
+        triage.join([entry_of(row)], verdict.lesson_id, reason, named=exact and kind_of(verdict.name) != "group")
     elif item.offer is not None and item.offer.catalogue_id and not matching.is_taken(item, row.agent_name):
         names = [name for name in names_of_lesson(item) if kind_of(name) != "text"]
         triage.word([entry_of(row)], item.offer, item.offer.status, names)
-    elif near[0] is None or seen.items() <= row._asdict().items():
-        return
+    else:
+        if near[0] is None:
+            seen = {}
+        seen["group_id"] = item.group_id if item.rule_key else row.group_id or item.group_id
+        if seen.items() <= row._asdict().items():
+            return
     issue_rows.change(ledger.connection, ledger.caller.project, row.id, seen)

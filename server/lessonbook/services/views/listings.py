@@ -1,19 +1,17 @@
 """Operators' views of lessons, pending issues and the audit trail. They log no deliveries: runs use `get_lessons`."""
 
-import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
+from itertools import accumulate
 from typing import Any, Final
 
-from pydantic_core import PydanticCustomError
+import anyio.to_thread
 from sqlalchemy import Connection
 
-from lessonbook.domain.documents import list_of
-from lessonbook.domain.errors import InvalidInput, NotFound
+from lessonbook.domain.errors import NotFound
 from lessonbook.domain.lesson import Caller, Lesson
-from lessonbook.domain.lesson_status import LISTED, SUGGESTED
+from lessonbook.domain.lesson_status import LISTED
 from lessonbook.domain.operator import (
     AuditEntry,
     AuditQuery,
@@ -28,24 +26,28 @@ from lessonbook.domain.operator import (
     PendingListing,
     PendingPage,
     RaisedFlag,
-    SuggestedMatch,
 )
-from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, storable
+from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.retirement import e_value
 from lessonbook.services.cache.measured import effect_of
 from lessonbook.services.lesson_results import result_of
 from lessonbook.services.rate_limit import unusual
+from lessonbook.services.views.cursors import bad_cursor, decode, encode, is_storable, moment_of
+from lessonbook.services.views.pending_groups import GroupPage, page_of_groups, pending_issue, with_entries
 from lessonbook.services.views.search import FOUND_MAX, search
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import agents as agent_rows
 from lessonbook.store import audit, runs
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
+from lessonbook.store.issue_groups import GroupPosition
 
 EVIDENCE_MAX: Final = 20
+PAGE_CHARACTERS_MAX: Final = 100_000
+"""Characters of the issues on one page, where there are several."""
+COUNT_MAX: Final = 2**31
 COMPLETIONS_MAX: Final = 100
-_BAD_CURSOR: Final = "The cursor is not valid: pass next_cursor of the page before, or nothing"
 
 
 async def list_lessons(work: Workspace, caller: Caller, listing: LessonListing) -> LessonPage:
@@ -73,7 +75,7 @@ async def list_lessons(work: Workspace, caller: Caller, listing: LessonListing) 
         )
         shown = found[: listing.limit]
         last = shown[-1] if len(found) > listing.limit else None
-        cursor = _encode([last.severity, last.effectiveness_score, last.id]) if last else ""
+        cursor = encode([last.severity, last.effectiveness_score, last.id]) if last else ""
         return LessonPage(lessons=[listed(lesson) for lesson in shown], next_cursor=cursor)
 
     return await work.store.read(read)
@@ -109,7 +111,7 @@ def _search(
     begin = _search_position(listing.cursor)
     end = begin + listing.limit
     kept = search(connection, caller.project, listing.query, wanted, least=end + 1, similar=similar)
-    cursor = _encode([end]) if end < len(kept) else ""
+    cursor = encode([end]) if end < len(kept) else ""
     return LessonPage(lessons=[listed(lesson) for lesson in kept[begin:end]], next_cursor=cursor)
 
 
@@ -140,7 +142,9 @@ async def get_lesson(work: Workspace, caller: Caller, lesson_id: str) -> LessonD
             effect=effect_of(lesson),
             evidence=_evidence(lesson),
             history=[_history_line(row) for row in lesson_rows.history(connection, caller.project, lesson_id)],
-            issues=[_pending(row) for row in issue_rows.of_lesson(connection, caller.project, lesson_id, EVIDENCE_MAX)],
+            issues=[
+                pending_issue(row) for row in issue_rows.of_lesson(connection, caller.project, lesson_id, EVIDENCE_MAX)
+            ],
             flags=[
                 RaisedFlag(principal=row.principal, reason=row.reason, flagged_at=row.flagged_at.isoformat())
                 for row in lesson_rows.flags_of(connection, caller.project, lesson_id)
@@ -181,47 +185,41 @@ async def list_flagged(work: Workspace, caller: Caller, agent_name: str = "") ->
 
 
 async def list_pending_issues(work: Workspace, caller: Caller, listing: PendingListing) -> PendingPage:
-    """Return a page of issues that no lesson answers yet, oldest first, each with a possible match.
+    """Return a page of issues that no lesson answers yet, oldest first, and a page of their groups, largest first.
+
+    The first page has both; a cursor continues one of them.
 
     Raises:
         InvalidInput: the cursor is not valid.
     """
-    after = _issue_position(listing.cursor)
+    after, behind = _pending_positions(listing.cursor)
     name = work.roster.resolve(listing.agent_name) if listing.agent_name else ""
 
-    def read(connection: Connection) -> PendingPage:
-        rows = issue_rows.pending(connection, caller.project, name, after, listing.limit + 1)
-        shown = rows[: listing.limit]
-        near = lesson_rows.find(connection, caller.project, filter(None, (row.runner_up for row in shown)))
-        more = len(rows) > listing.limit
-        cursor = _encode([shown[-1].created_at.isoformat(), shown[-1].id]) if more else ""
-        return PendingPage(
-            issues=[_pending(row, near.get(row.runner_up or "")) for row in shown],
-            next_cursor=cursor,
-            notes=[] if after else unusual(connection, caller.project, work.now()),
-        )
+    def read(connection: Connection) -> tuple[list[PendingIssue], str, GroupPage, list[str]]:
+        issues, cursor = ([], "") if behind else _page_of_issues(connection, caller, listing, name, after)
+        groups = GroupPage() if after else page_of_groups(connection, caller, listing, name, behind)
+        notes = [] if after or behind else unusual(connection, caller.project, work.now())
+        return issues, cursor, groups, notes
 
-    return await work.store.read(read)
+    issues, cursor, groups, notes = await work.store.read(read)
+    # On a thread: comparing with the whole catalogue must not delay other callers.
+    shown = await anyio.to_thread.run_sync(with_entries, groups.groups, work.catalogue)
+    return PendingPage(issues=issues, next_cursor=cursor, groups=shown, next_group_cursor=groups.cursor, notes=notes)
 
 
-def _pending(row: issue_rows.IssueRow, near: Lesson | None = None) -> PendingIssue:
-    return PendingIssue(
-        issue_id=row.id,
-        agent_name=row.agent_name,
-        description=row.description,
-        severity=row.severity_name,
-        category=row.category,
-        file=row.file,
-        line=row.line,
-        rule_id=row.rule_id,
-        source=row.source,
-        evidence=row.evidence,
-        reason=row.reason,
-        created_at=row.created_at.isoformat(),
-        suggestion=SuggestedMatch(lesson_id=near.id, text=near.lesson_text, score=round(row.runner_up_score or 0, 3))
-        if near is not None and near.status in SUGGESTED
-        else None,
+def _page_of_issues(
+    connection: Connection, caller: Caller, listing: PendingListing, agent_name: str, after: tuple[datetime, str] | None
+) -> tuple[list[PendingIssue], str]:
+    """Return issues, and the cursor of the next page; it ends early where their texts are very long."""
+    rows = issue_rows.pending(
+        connection, caller.project, agent_name, after, listing.limit + 1, group_id=listing.group_id
     )
+    sizes = accumulate(len(row.description) for row in rows[: listing.limit])
+    shown = rows[: max(1, sum(size <= PAGE_CHARACTERS_MAX for size in sizes))]
+    near = lesson_rows.find(connection, caller.project, filter(None, (row.runner_up for row in shown)))
+    more = len(rows) > len(shown)
+    cursor = encode([shown[-1].created_at.isoformat(), shown[-1].id]) if more else ""
+    return [pending_issue(row, near.get(row.runner_up or "")) for row in shown], cursor
 
 
 async def issues_of_run(work: Workspace, caller: Caller, run_id: str) -> tuple[list[PendingIssue], dict[str, bool]]:
@@ -236,7 +234,7 @@ async def issues_of_run(work: Workspace, caller: Caller, run_id: str) -> tuple[l
             raise NotFound.run(run_id, caller.project)
         rows = issue_rows.of_run(connection, caller.project, run_id, EVIDENCE_MAX)
         delivered = runs.deliveries_of(connection, caller.project, run_id)
-        return [_pending(row) for row in rows], {lesson_id: row.shown for lesson_id, row in delivered.items()}
+        return [pending_issue(row) for row in rows], {lesson_id: row.shown for lesson_id, row in delivered.items()}
 
     return await work.store.read(read)
 
@@ -247,7 +245,7 @@ async def get_audit(work: Workspace, caller: Caller, query: AuditQuery) -> Audit
     Raises:
         InvalidInput: `before` is not an ISO time.
     """
-    before = _moment(query.before) if query.before else None
+    before = moment_of(query.before) if query.before else None
     rows = await work.store.read(
         lambda connection: audit.read(
             connection, caller.project, subject=query.subject, before=before, limit=query.limit
@@ -260,7 +258,7 @@ async def get_audit(work: Workspace, caller: Caller, query: AuditQuery) -> Audit
 
 async def complete(work: Workspace, caller: Caller, argument: str, prefix: str) -> list[str]:
     """Return at most `COMPLETIONS_MAX` agent names, lesson ids or run ids that begin with `prefix`."""
-    if not _is_storable(prefix):
+    if not is_storable(prefix):
         return []
 
     def read(connection: Connection) -> Sequence[str]:
@@ -276,64 +274,34 @@ async def complete(work: Workspace, caller: Caller, argument: str, prefix: str) 
     return [value for value in found if value.lower().startswith(prefix.lower())][:COMPLETIONS_MAX]
 
 
-def _encode(position: list[Any]) -> str:
-    return urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
-
-
 def _lesson_position(cursor: str) -> tuple[int, float, str] | None:
-    match _decode(cursor):
+    match decode(cursor):
         case []:
             return None
         case [int(severity), float(effectiveness), str(lesson_id)] if severity in SEVERITY_OF_RANK:
             return severity, effectiveness, lesson_id
         case _:
-            raise InvalidInput(_BAD_CURSOR)
+            raise bad_cursor()
 
 
 def _search_position(cursor: str) -> int:
-    match _decode(cursor):
+    match decode(cursor):
         case []:
             return 0
         case [int(begin)] if 0 < begin < FOUND_MAX:
             return begin
         case _:
-            raise InvalidInput(_BAD_CURSOR)
+            raise bad_cursor()
 
 
-def _issue_position(cursor: str) -> tuple[datetime, str] | None:
-    match _decode(cursor):
+def _pending_positions(cursor: str) -> tuple[tuple[datetime, str] | None, GroupPosition | None]:
+    """Return where a page of issues and where one of groups begins; one of them at most."""
+    match decode(cursor):
         case []:
-            return None
+            return None, None
         case [str(moment), str(issue_id)]:
-            return _moment(moment), issue_id
+            return (moment_of(moment), issue_id), None
+        case [int(issues), str(moment), str(group_id)] if 0 < issues < COUNT_MAX:
+            return None, (issues, moment_of(moment), group_id)
         case _:
-            raise InvalidInput(_BAD_CURSOR)
-
-
-def _decode(cursor: str) -> list[object]:
-    """Return the position in a cursor; an empty list for an empty cursor."""
-    if not cursor:
-        return []
-    try:
-        position: object = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except ValueError as error:
-        raise InvalidInput(_BAD_CURSOR) from error
-    held = list_of(position)
-    if not held or any(isinstance(part, bool) or (isinstance(part, str) and not _is_storable(part)) for part in held):
-        raise InvalidInput(_BAD_CURSOR)
-    return held
-
-
-def _is_storable(text: str) -> bool:
-    try:
-        storable(text)
-    except PydanticCustomError:
-        return False
-    return True
-
-
-def _moment(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise InvalidInput(f"{text[:40]!r} is not a time: write it as 2026-01-31T12:00:00+00:00") from error
+            raise bad_cursor()

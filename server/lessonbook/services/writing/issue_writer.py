@@ -29,7 +29,10 @@ ACTIONS: Final[tuple[IssueAction, ...]] = ("created", "merged", "pending", "quar
 
 @dataclass(frozen=True, slots=True)
 class IssueEntry:
-    """What deciders and models read of an issue. `subjects`: the weaknesses it is about, None where not computed."""
+    """What deciders and models read of an issue.
+
+    `subjects`: the weaknesses it is about, None where not computed. `group_id`: as of `store/issues.IssueRow`.
+    """
 
     id: str
     agent_name: str
@@ -39,6 +42,7 @@ class IssueEntry:
     file: str = ""
     rule_key: str = ""
     subjects: Subjects | None = None
+    group_id: str | None = None
 
     @property
     def name(self) -> str:
@@ -49,7 +53,14 @@ class IssueEntry:
 def entry_of(row: issue_rows.IssueRow) -> IssueEntry:
     """Return a stored issue as deciders read it."""
     return IssueEntry(
-        row.id, row.agent_name, row.description, row.severity_name, row.category, row.file, rule_key=row.rule_id
+        row.id,
+        row.agent_name,
+        row.description,
+        row.severity_name,
+        row.category,
+        row.file,
+        rule_key=row.rule_id,
+        group_id=row.group_id,
     )
 
 

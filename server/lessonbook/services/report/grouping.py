@@ -1,0 +1,59 @@
+"""Grouping: which other issues a pending one is decided on together with, and whether that was dismissed before.
+
+Issues of one rule are a group, whichever agents they are of. An issue without a rule joins the group that it is most
+like, as `dedup` weighs texts, and never one of a rule.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from lessonbook.dedup.precedents import MERGE, Precedents
+from lessonbook.services.cache.groups import put_differing
+from lessonbook.services.report.preparation import Prepared
+from lessonbook.services.workspace import Workspace
+from lessonbook.store import issue_groups
+
+
+class Grouping:
+    """The groups that one transaction compares with, including those it adds itself."""
+
+    def __init__(self, work: Workspace, project: str, connection: Connection) -> None:
+        self._work = work
+        self._project = project
+        self._connection = connection
+        self._worded: Precedents | None = None
+        self._dismissed: dict[str, str] = {}
+        self._looked_up: set[str] = set()
+
+    def look_up(self, prepared: Sequence[Prepared]) -> None:
+        """Read which of the groups that are known from the issues themselves were dismissed."""
+        self._read({item.group_id for item in prepared})
+
+    def group_of(self, item: Prepared, issue_id: str) -> str:
+        """Return the group of an issue, which is compared with those that come after it."""
+        if item.rule_key:
+            return item.group_id
+        worded, group_id = self._words(), item.group_id
+        if not worded.members_of(group_id):  # nobody has reported these very words
+            # As for lessons that nobody vouches for, the same weakness is not enough: it would hold all its issues.
+            found = (match.group for match in worded.matches(item.description) if match.probability >= MERGE)
+            group_id = next(found, group_id)
+        put_differing(worded, issue_id, group_id, item.description)
+        return group_id
+
+    def dismissal(self, group_id: str) -> str:
+        """Return why a group was dismissed; empty where it was not."""
+        if group_id not in self._looked_up:
+            self._read({group_id})
+        return self._dismissed.get(group_id, "")
+
+    def _read(self, group_ids: set[str]) -> None:
+        self._dismissed |= issue_groups.dismissals(self._connection, self._project, group_ids)
+        self._looked_up |= group_ids
+
+    def _words(self) -> Precedents:
+        if self._worded is None:
+            work = self._work
+            self._worded = work.group_caches.fresh(self._connection, self._project, work.catalogue)
+        return self._worded
