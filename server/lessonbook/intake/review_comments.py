@@ -102,7 +102,7 @@ def open_review(file: ReportFile) -> Reading:
         InvalidInput: the file is not of this kind.
     """
     opened = open_json(file, _ADVICE, many=True)
-    walk = _Walk()
+    walk = _CommentWalk()
     with opened.events() as events:
         records = sum(1 for _ in walk.records(events))
     if not walk.is_known:
@@ -112,7 +112,7 @@ def open_review(file: ReportFile) -> Reading:
 
 def _outcomes(opened: JsonFile) -> Generator[Outcome]:
     with opened.events() as events:
-        for record, place in _Walk().records(events):
+        for record, place in _CommentWalk().records(events):
             if record is _TOO_LARGE:
                 yield Refused(place, TOO_LARGE)
             else:
@@ -122,7 +122,7 @@ def _outcomes(opened: JsonFile) -> Generator[Outcome]:
 _TOO_LARGE: Final = object()
 
 
-class _Walk:
+class _CommentWalk:
     """Goes through the documents of a file for records, each with its place. `is_known`: one leads to comments."""
 
     def __init__(self) -> None:

@@ -85,7 +85,7 @@ def open_xml(file: ReportFile, layout: XmlLayout) -> Reading:
 
 def records_of(file: ReportFile, layout: XmlLayout) -> Generator[Record]:
     """Yield the records of a file in order."""
-    target = _Records(file.place, layout)
+    target = _RecordTarget(file.place, layout)
     for _ in parse(file, target, layout.advice):
         yield from target.taken()
 
@@ -131,7 +131,7 @@ class _Root:
         pass
 
 
-class _Records:
+class _RecordTarget:
     """The target of a parser: gathers records, and nothing else."""
 
     def __init__(self, place: str, layout: XmlLayout) -> None:

@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from lessonbook.screening.secrets.bare import Place, is_code, is_given, is_mentioned, is_passphrase, is_said, place
+from lessonbook.screening.secrets.bare import (
+    Surroundings,
+    is_code,
+    is_given,
+    is_mentioned,
+    is_passphrase,
+    is_said,
+    place,
+)
 from lessonbook.screening.secrets.names import NAMING, Promise, promise
 from lessonbook.screening.secrets.values import (
     TOKEN_MIN,
@@ -106,7 +114,7 @@ class Value(NamedTuple):
     """Whether what binds it could stand in prose or between two things that have nothing to do with each other."""
     beside_user: bool
     """Whether a user or a server is named close by, as in a connection string."""
-    at: Place
+    at: Surroundings
 
 
 class _NamedText:

@@ -21,7 +21,7 @@ _DOTTED = re.compile(r"\A[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 _COMMENT = re.compile(r"\A\s*(?:#.*)?\Z")
 
 
-class Place(NamedTuple):
+class Surroundings(NamedTuple):
     """Where a value stands: the line before its name and after itself, and what binds the two."""
 
     before: str
@@ -44,14 +44,14 @@ class Place(NamedTuple):
         return _COMMENT.match(self.after.rstrip(" \t\"'\\")) is not None
 
 
-def place(text: str, name: tuple[int, int], value: tuple[int, int], *, users: bool) -> Place:
+def place(text: str, name: tuple[int, int], value: tuple[int, int], *, users: bool) -> Surroundings:
     """Return the place of the value that stands at `value`, for the name at `name`."""
     first = text.rfind("\n", max(0, name[0] - _LINE_MAX), name[0]) + 1 or max(0, name[0] - _LINE_MAX)
     last = text.find("\n", value[1], value[1] + _LINE_MAX)
     after = text[value[1] : last if last >= 0 else value[1] + _LINE_MAX]
     above = text[max(0, name[0] - _ABOVE_MAX) : first]
     section = "[" in above and _SECTION.search(above) is not None
-    return Place(text[first : name[0]], text[name[0] : name[1]], text[name[1] : value[0]], after, users, section)
+    return Surroundings(text[first : name[0]], text[name[0] : name[1]], text[name[1] : value[0]], after, users, section)
 
 
 def is_code(text: str) -> bool:
@@ -61,7 +61,7 @@ def is_code(text: str) -> bool:
     return _DOTTED.fullmatch(text) is not None and not is_scattered(text)
 
 
-def is_given(value: str, at: Place) -> bool:
+def is_given(value: str, at: Surroundings) -> bool:
     """Return whether `value`, which looks like a word, stands where only a password would."""
     if not is_worded(value) or at.after[:1] in {"(", ".", "[", ":"}:
         return False
@@ -79,23 +79,23 @@ def is_given(value: str, at: Place) -> bool:
     return False
 
 
-def is_said(value: str, at: Place) -> bool:
+def is_said(value: str, at: Surroundings) -> bool:
     """Return whether `value`, in quotes and without a mixture of characters, is given by a line of settings."""
     return at.starts_line and not is_spoken(value) and (value.islower() or at.users)
 
 
-def is_passphrase(value: str, at: Place) -> bool:
+def is_passphrase(value: str, at: Surroundings) -> bool:
     """Return whether `value` is several words that are given as a password."""
     bound = "=" in at.sign or at.sign[:1] in {'"', "'"} or at.name.startswith("-") or at.starts_line
     return bound and is_phrase(value, 2 if "phrase" in at.name.lower() else 3)
 
 
-def is_mentioned(value: str, at: Place) -> bool:
+def is_mentioned(value: str, at: Surroundings) -> bool:
     """Return whether `value` follows the bare word `password`, perhaps with a verb between, and looks chosen."""
     return is_mixed(value) and at.after[:1] not in {"(", "=", "[", "/"}
 
 
-def _is_given_tightly(at: Place) -> bool:
+def _is_given_tightly(at: Surroundings) -> bool:
     if at.before[-1:] in {"&", "?"} or at.after[:1] == "&":
         return True
     quoted = at.before[-1:] in {'"', "'", "`"} and at.before[-1:] == at.after[:1]
@@ -108,7 +108,7 @@ def _is_given_tightly(at: Place) -> bool:
     return _PAIR_BEFORE.search(at.before) is not None or _PAIR_AFTER.match(at.after) is not None
 
 
-def _is_setting(at: Place) -> bool:
+def _is_setting(at: Surroundings) -> bool:
     """Return whether `name = word` is a setting and no assignment of a variable."""
     first, dot, _ = at.name.partition(".")
     return (
@@ -121,11 +121,11 @@ def _is_setting(at: Place) -> bool:
     )
 
 
-def _ends_pair(value: str, at: Place) -> bool:
+def _ends_pair(value: str, at: Surroundings) -> bool:
     return at.ends_line and (value.islower() or at.users or at.name.isupper())
 
 
-def _is_directive(at: Place) -> bool:
+def _is_directive(at: Surroundings) -> bool:
     """Return whether the line is a setting's name and its value: `requirepass x`, `ENV DB_PASSWORD x`."""
     return at.sign.strip() != "" or at.name.lower() not in {
         "password",
