@@ -175,6 +175,11 @@ class Lexicon:
         self.terms = Terms(book, rules)
         """The terms that name weaknesses."""
 
+    @property
+    def entries(self) -> Sequence[Weakness]:
+        """The weaknesses as they are written."""
+        return self._content.weakness
+
     @cached_property
     def controls(self) -> "Terms":
         """The terms that name controls; apart, since issues are read without them, and compiled when first needed.
