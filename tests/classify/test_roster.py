@@ -106,6 +106,17 @@ FILES = [
     ("ObservabilityAgent", "ops/grafana/latency.json"),
     ("DataMigrationAgent", "scripts/data_migration/customers.py"),
     ("CodeProtectionAgent", "app/proguard-rules.pro"),
+    ("BackendDevelopmentAgent", "packages/back-end/src/a.ts"),
+    ("BackendDevelopmentAgent", "services/shop/src/cart.ts"),
+    ("BackendDevelopmentAgent", "apps/web/src/server/session.ts"),
+    ("BackendDevelopmentAgent", "src/main/java/com/acme/ui/Menu.java"),
+    ("BackendDevelopmentAgent", "lib/inflate.c"),
+    ("FrontendDevelopmentAgent", "packages/front-end/src/a.ts"),
+    ("FrontendDevelopmentAgent", "apps/web/src/lib/dates.ts"),
+    ("FrontendDevelopmentAgent", "services/shop/src/Cart.tsx"),
+    ("APIDevelopmentAgent", "packages/api/src/index.ts"),
+    ("InfrastructureDevelopmentAgent", "services/shop/infra/main.ts"),
+    ("DatabaseAgent", "db-migrations/0007_orders.py"),
 ]
 
 
@@ -190,6 +201,44 @@ def test_a_file_is_routed_to_the_agent_that_keeps_it(name: str, file: str):
     routed = ROSTER.route("", [file])
     assert routed is not None
     assert routed[0] == name
+
+
+@pytest.mark.parametrize(
+    ("text", "file", "name"),
+    [
+        ("Cross-site scripting vulnerability due to a user-provided value.", "app.ts", "FrontendDevelopmentAgent"),
+        ("Null pointer dereference", "src/gz.c", "BackendDevelopmentAgent"),
+        ("This expression contains a magic number.", "src/command/voice/Volume.kt", "BackendDevelopmentAgent"),
+        ("Unused import", "src/main/java/com/acme/graph/Nodes.java", "BackendDevelopmentAgent"),
+        ("Variable may be uninitialised", "lib/tokenizer.c", "BackendDevelopmentAgent"),
+        ("Missing docstring", "src/licensing/client.py", "BackendDevelopmentAgent"),
+        ("Function is too long", "com/acme/charts/Axes.java", "BackendDevelopmentAgent"),
+        ("The transcription drops the last word", "src/voice/decode.py", "SpeechAgent"),
+    ],
+)
+def test_a_word_in_a_path_makes_no_specialist_without_a_word_of_the_work(text: str, file: str, name: str):
+    assert ROSTER.responsible(text, [file]) == name
+    assert ROSTER.responsible_for_each([text], file) == [name]
+
+
+def test_code_that_two_areas_write_is_nobodys_where_nothing_else_is_known():
+    assert ROSTER.responsible("", ["src/index.ts"]) is None
+
+
+def test_the_findings_of_one_file_go_to_one_agent_unless_their_words_differ():
+    texts = [
+        "Unused variable x",
+        "Prefer const over let",
+        "Null pointer dereference",
+        "The SQL query scans the whole table because the foreign key column has no index",
+    ]
+    assert ROSTER.responsible_for_each(texts, "app/billing.py") == ["BackendDevelopmentAgent"] * 3 + ["DatabaseAgent"]
+
+
+def test_findings_in_a_file_that_says_nothing_go_where_their_words_together_point():
+    texts = ["The React component rerenders forever", "Prefer const over let", "The modal dialog traps focus"]
+    assert set(ROSTER.responsible_for_each(texts, "src/index.ts")) == {"FrontendDevelopmentAgent"}
+    assert ROSTER.responsible_for_each(["zzz", "qqq"], "LICENSE") == [None, None]
 
 
 def test_files_weigh_more_than_words():

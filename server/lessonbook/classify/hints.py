@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from lessonbook.domain.path_globs import fits_path, glob_parts, path_parts
+from lessonbook.domain.path_globs import fits_path, glob_parts, is_name_like, path_parts
 
 _FILE_WEIGHT: Final = 3.0
 """How much more the place of a file says than one word about it."""
@@ -21,6 +21,10 @@ _PHRASE_BONUS: Final = 0.5
 _MAX_TEXT_CHARACTERS: Final = 2_000
 _MAX_FILES: Final = 50
 """Different files that are looked at."""
+_DEEPEST_FACTOR: Final = 1.2
+"""Of the folders of one path that are claimed, the innermost says most: `services/shop/infra`."""
+_OTHER_LANGUAGE_FACTOR: Final = 0.3
+"""What a folder counts for a claimant that does not write the language of the file in it."""
 _MAX_UNCHANGED_CHARACTERS: Final = 3
 """Words as short as `aws`, `dns` and `ios` are no plurals."""
 
@@ -31,27 +35,59 @@ _WILD: Final = frozenset("*?")
 
 
 @dataclass(frozen=True, slots=True)
+class Places:
+    """What a claimant says of files.
+
+    Attributes:
+        files: globs of its own files.
+        shared: globs that code of other kinds has as well; they count only with a word of the claimant's work.
+        languages: endings of the code it writes. Each counts like a glob `*.ending`, and its folders count less for
+            code that only other claimants write. Empty: any language.
+    """
+
+    files: Sequence[str] = ()
+    shared: Sequence[str] = ()
+    languages: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class _Path:
     """A file's place: its folders and its name in lower case, in order and as a set."""
 
     parts: tuple[str, ...]
     names: frozenset[str]
 
+    @property
+    def language(self) -> str:
+        """The ending of the file's name; empty where it has none."""
+        return self.parts[-1].rpartition(".")[2] if "." in self.parts[-1] else ""
+
 
 @dataclass(frozen=True, slots=True)
 class _Pattern:
-    """A claimant's glob, part by part; `names` are the parts that stand in a path as they are written."""
+    """A claimant's glob, part by part; `names` are the parts that stand in a path as they are written.
+
+    `folder` is the glob's last folder, where it means all files in it.
+    """
 
     claimant: int
     parts: tuple[str, ...]
     names: frozenset[str]
     weight: float
+    is_shared: bool
+    folder: str
 
     def fits(self, path: _Path) -> bool:
         """Tell whether the glob fits a path, in time that grows with the path's length alone."""
         if not self.names <= path.names:
             return False
         return fits_path(self.parts, path.parts)
+
+    def depth(self, path: _Path) -> int:
+        """Return how deep in a path that fits the glob's folder lies; -1 where the glob is not of a folder."""
+        if not self.folder:
+            return -1
+        return max((at for at, part in enumerate(path.parts[:-1]) if is_name_like(part, self.folder)), default=-1)
 
 
 class Hints:
@@ -60,13 +96,23 @@ class Hints:
     Both are given in the order of the claimants; so are the points that come back, none negative.
     """
 
-    __slots__ = ("_claimants", "_longest", "_patterns", "_phrases")
+    __slots__ = ("_claimants", "_languages", "_longest", "_patterns", "_phrases", "_written")
 
-    def __init__(self, words: Sequence[Sequence[str]], files: Sequence[Sequence[str]]) -> None:
+    def __init__(self, words: Sequence[Sequence[str]], places: Sequence[Places]) -> None:
         self._claimants = len(words)
         self._phrases = _phrases(words)
         self._longest = max((phrase.count(" ") + 1 for phrase in self._phrases), default=0)
-        self._patterns = tuple(_pattern(index, pattern) for index, patterns in enumerate(files) for pattern in patterns)
+        self._languages = tuple(frozenset(place.languages) for place in places)
+        self._written = frozenset[str]().union(*self._languages)
+        self._patterns = tuple(
+            _pattern(index, glob, is_shared=is_shared)
+            for index, place in enumerate(places)
+            for globs, is_shared in (
+                ([*place.files, *(f"*.{ending}" for ending in place.languages)], False),
+                (place.shared, True),
+            )
+            for glob in globs
+        )
 
     def of_text(self, text: str) -> list[float]:
         """Return each claimant's points for the words of `text`, as far as its beginning goes."""
@@ -83,19 +129,41 @@ class Hints:
                 scores[index] += weight
         return scores
 
-    def of_files(self, files: Sequence[str]) -> list[float]:
-        """Return each claimant's points for the places of `files`, the mean over the first `_MAX_FILES` of them."""
+    def of_files(self, files: Sequence[str], words: Sequence[float] | None = None) -> list[float]:
+        """Return each claimant's points for the places of `files`, the mean over the first `_MAX_FILES` of them.
+
+        `words` are the claimants' points for the text about the files: a shared place counts only for claimants that
+        have some. None: there is no text, and all places count.
+        """
         scores = [0.0] * self._claimants
         paths = list(islice(dict.fromkeys(map(_path, filter(str.strip, files))), _MAX_FILES))
         for path in paths:
-            fits: dict[int, float] = {}
-            for pattern in self._patterns:
-                if pattern.weight > fits.get(pattern.claimant, 0.0) and pattern.fits(path):
-                    fits[pattern.claimant] = pattern.weight
+            fits = self._fits(path, words)
             rarity = _rarity(len(fits), self._claimants)
             for index, weight in fits.items():
                 scores[index] += _FILE_WEIGHT * weight * rarity / len(paths)
         return scores
+
+    def _fits(self, path: _Path, words: Sequence[float] | None) -> dict[int, float]:
+        """Return the claimants of one path, each with the weight of its best glob."""
+        found = [
+            (pattern, pattern.depth(path))
+            for pattern in self._patterns
+            if (words is None or not pattern.is_shared or words[pattern.claimant]) and pattern.fits(path)
+        ]
+        deepest = max((depth for _, depth in found), default=-1)
+        fits: dict[int, float] = {}
+        for pattern, depth in found:
+            weight = pattern.weight
+            if depth >= 0:
+                weight *= _DEEPEST_FACTOR if depth == deepest else 1.0
+                weight *= _OTHER_LANGUAGE_FACTOR if self._is_foreign(path.language, pattern.claimant) else 1.0
+            fits[pattern.claimant] = max(weight, fits.get(pattern.claimant, 0.0))
+        return fits
+
+    def _is_foreign(self, language: str, claimant: int) -> bool:
+        own = self._languages[claimant]
+        return bool(own) and language in self._written and language not in own
 
 
 def _phrases(words_of_each: Sequence[Sequence[str]]) -> dict[str, tuple[tuple[int, ...], float]]:
@@ -145,13 +213,14 @@ def _pattern_weight(pattern: str) -> float:
 
 
 def _path(place: str) -> _Path:
-    """Return a file's place part by part; a slash at its end makes it a folder's."""
-    parts = path_parts(place)
+    """Return a file's place part by part; a slash at its end makes it a folder's, and `-` is read as `_`."""
+    parts = path_parts(place.replace("-", "_"))
     return _Path(parts, frozenset(parts))
 
 
-def _pattern(claimant: int, glob: str) -> _Pattern:
+def _pattern(claimant: int, glob: str, *, is_shared: bool) -> _Pattern:
     """Return a glob over paths with slashes that may begin at any folder: `*` stays within a folder, `**` does not."""
-    parts = glob_parts(glob)
+    parts = glob_parts(glob.replace("-", "_"))
     names = frozenset(part for part in parts if not _WILD & set(part))
-    return _Pattern(claimant, parts, names, _pattern_weight(glob))
+    folder = parts[-3] if glob.endswith("/**") else ""
+    return _Pattern(claimant, parts, names, _pattern_weight(glob), is_shared, folder)

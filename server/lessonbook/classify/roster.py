@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -13,7 +14,7 @@ from typing import Final, Literal, get_args
 
 from pydantic import with_config
 
-from lessonbook.classify.hints import Hints
+from lessonbook.classify.hints import Hints, Places
 from lessonbook.classify.text_model import features_of, load_model, softmax
 from lessonbook.domain.documents import Label, Phrases, load_toml
 from lessonbook.domain.errors import ConfigError
@@ -22,6 +23,10 @@ from lessonbook.screening.redact import redact, secret_in_id
 
 ROUTE_CONFIDENCE_MIN: Final = 0.4
 """The least probability at which work is routed; below it, it goes to the default agent of the settings."""
+_LEAST_LEAD: Final = 1.2
+"""How many times as likely as the next area's agent the responsible one is at least: a tie is nobody's."""
+_DIFFERS_FROM: Final = 0.75
+"""The probability from which a finding may go to another agent than the rest of its file."""
 
 Area = Literal["backend", "frontend", "infrastructure", "database", "data", "ml", "test", "docs"]
 """The field of work an agent belongs to."""
@@ -48,13 +53,18 @@ _SEPARATORS = re.compile(r"[\s_-]+")
 @with_config(extra="forbid")
 @dataclass(frozen=True, slots=True)
 class RosterAgent:
-    """One agent: its area, what it answers for, other names, file patterns and words of its work."""
+    """One agent: its area, what it answers for, other names, the places of its files and words of its work.
+
+    `files`, `shared_files` and `languages` are those of `hints.Places`.
+    """
 
     name: Label
     area: Area
     answers_for: Label
     aliases: Phrases = ()
     files: Phrases = ()
+    shared_files: Phrases = ()
+    languages: Phrases = ()
     words: Phrases = ()
 
 
@@ -79,7 +89,10 @@ class Roster:
             folded(name): agent.name for agent in reversed(self.agents) for name in (*agent.aliases, agent.name)
         }
         self._claimants = (*self.agents, _DOCUMENTS)
-        self.hints = Hints([agent.words for agent in self._claimants], [agent.files for agent in self._claimants])
+        self.hints = Hints(
+            [agent.words for agent in self._claimants],
+            [Places(agent.files, agent.shared_files, agent.languages) for agent in self._claimants],
+        )
 
     def resolve(self, name: str) -> str:
         """Return the roster's name for `name` or an alias of it; an unknown name comes back with secrets redacted."""
@@ -111,25 +124,58 @@ class Roster:
         Documentation, if no agent keeps it, goes to the agent with the most words or files in it. Ties go to the agent
         that comes first in the roster.
         """
-        words, places = self.hints.of_text(text), self.hints.of_files(files)
+        return next(iter(self.routes(text, files)), None)
+
+    def responsible(self, text: str, files: Sequence[str] = ()) -> str | None:
+        """Return the agent of `route`, or None.
+
+        None where its probability is below `ROUTE_CONFIDENCE_MIN`, or the agent of another area is nearly as likely.
+        """
+        return _leader(self.routes(text, files))
+
+    def responsible_for_each(self, texts: Sequence[str], file: str) -> list[str | None]:
+        """Return for each of several findings in one file the agent it belongs to, or None.
+
+        All go to the agent that the file's place points to, else to the one that their words together point to, except
+        a finding whose own words name another agent's work and make that agent likely.
+        """
+        routes = [next(iter(self.routes(text, [file])), None) for text in texts]
+        wordless = [0.0] * len(self._claimants)
+        keeper = _leader(self._ranked("", wordless, self.hints.of_files([file], wordless)))
+        if keeper is None:
+            votes: defaultdict[str, float] = defaultdict(float)
+            for agent, probability in filter(None, routes):
+                votes[agent] += probability / len(texts)
+            keeper = _leader(sorted(votes.items(), key=lambda vote: -vote[1]))
+        return [
+            routed[0] if routed is not None and self._differs(text, routed, keeper) else keeper
+            for text, routed in zip(texts, routes, strict=True)
+        ]
+
+    def _differs(self, text: str, routed: tuple[str, float], keeper: str | None) -> bool:
+        """Return whether a finding's words are about the work of another agent than its file's."""
+        agent, probability = routed
+        points = dict(zip((agent.name for agent in self.agents), self.hints.of_text(text), strict=False))
+        return agent != keeper and probability >= _DIFFERS_FROM and points[agent] > points.get(keeper or "", 0.0)
+
+    def routes(self, text: str, files: Sequence[str] = ()) -> list[tuple[str, float]]:
+        """Return the likeliest agent of each area with its probability, the likeliest first."""
+        words = self.hints.of_text(text)
+        return self._ranked(text, words, self.hints.of_files(files, words if text.strip() else None))
+
+    def _ranked(self, text: str, words: Sequence[float], places: Sequence[float]) -> list[tuple[str, float]]:
         areas = self.areas(text, words, places)
         evidence = list(map(sum, zip(words, places, strict=True)))
         documents = areas.get(_DOCS) == max(areas.values(), default=0.0)
-        best: tuple[str, float] | None = None
+        found: list[tuple[str, float]] = []
         for area, probability in areas.items():
             index, share = self._first_of(area, evidence)
-            if index is None or (documents and not evidence[index]):
-                continue
-            if best is None or probability * share > best[1]:
-                best = self.agents[index].name, probability * share
-        if best is None or not (any(evidence[: len(self.agents)]) or best[1] >= ROUTE_CONFIDENCE_MIN):
-            return None
-        return best[0], round(best[1], 4)
-
-    def responsible(self, text: str, files: Sequence[str] = ()) -> str | None:
-        """Return the agent of `route` where its probability is at least `ROUTE_CONFIDENCE_MIN`, or None."""
-        routed = self.route(text, files)
-        return routed[0] if routed is not None and routed[1] >= ROUTE_CONFIDENCE_MIN else None
+            if index is not None and (evidence[index] or not documents):
+                found.append((self.agents[index].name, round(probability * share, 4)))
+        found.sort(key=lambda one: -one[1])
+        if not found or not (any(evidence[: len(self.agents)]) or found[0][1] >= ROUTE_CONFIDENCE_MIN):
+            return []
+        return found
 
     def areas(self, text: str, words: Sequence[float], files: Sequence[float]) -> dict[str, float]:
         """Return the probability of each area that the area model, or points of `hints` for words or files, support.
@@ -215,6 +261,13 @@ def folded(name: str) -> str:
 @lru_cache(maxsize=1_000)
 def _unsecret(name: str) -> str:
     return redact(name)[0] if secret_in_id(name) else name
+
+
+def _leader(routes: Sequence[tuple[str, float]]) -> str | None:
+    """Return the first agent where it is likely enough, and clearly more so than the second; else None."""
+    if not routes or routes[0][1] < ROUTE_CONFIDENCE_MIN:
+        return None
+    return routes[0][0] if len(routes) == 1 or routes[0][1] >= _LEAST_LEAD * routes[1][1] else None
 
 
 def _likeness(wanted: str, known: str) -> float:

@@ -10,7 +10,7 @@ from typing import Final
 from lessonbook.classify.catalogue import Catalogue
 from lessonbook.dedup.likeness import FEATURES, Corpus, Likeness, Sketch, load_likeness, sketch, terms_of
 
-MERGE: Final = 0.6
+MERGE: Final = 0.7
 """The least probability at which an issue joins a group: at most one new thing in twenty is taken for a known one."""
 MERGE_SAME_WEAKNESS: Final = 0.2
 """The same where issue and group surely tell one weakness in the field's own terms."""

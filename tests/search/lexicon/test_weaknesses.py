@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from lessonbook.domain.errors import ConfigError
 from lessonbook.search.lexicon import phrases
-from lessonbook.search.lexicon.weaknesses import Terms, guarded_against, load_lexicon, read_lexicon, weaknesses_in
+from lessonbook.search.lexicon.weaknesses import (
+    Terms,
+    Weakness,
+    guarded_against,
+    load_lexicon,
+    read_lexicon,
+    weaknesses_in,
+)
 
 SURE = 0.9
 LEXICON = load_lexicon()
@@ -317,6 +324,21 @@ def test_the_lexicon_covers_the_weaknesses_of_software() -> None:
     }
 
 
+@pytest.mark.parametrize("entry", LEXICON.entries, ids=lambda entry: entry.cwe)
+def test_every_weakness_is_found_in_its_example_and_not_in_its_near_miss(entry: Weakness) -> None:
+    assert entry.cwe in {mention.cwe for mention in weaknesses_in(entry.example)}
+    assert entry.near_miss
+    assert entry.cwe not in {mention.cwe for mention in weaknesses_in(entry.near_miss)}
+
+
+def test_a_phrase_of_not_in_bars_all_phrases_of_its_weakness(tmp_path: Path) -> None:
+    body = '[[weakness]]\ncwe = "CWE-1"\nsure = "red apple; green apple"\nnot_in = "apple pie"'
+    lexicon = read_lexicon(write(tmp_path, body))
+
+    assert lexicon.described("A red apple, and a green apple")
+    assert lexicon.described("A red apple. The apple pie is done") == ()
+
+
 def test_the_shipped_lexicon_is_read_once() -> None:
     assert load_lexicon() is load_lexicon()
 
@@ -326,7 +348,9 @@ def test_the_shipped_lexicon_is_read_once() -> None:
     [
         ('[[weakness]]\ncwe = "79"\nsure = ["xss"]', "'cwe'"),
         ('[[weakness]]\ncwe = "CWE-79"\ncertain = ["xss"]', "CWE-79.*'certain'"),
-        ('[[weakness]]\ncwe = "CWE-79"\nsure = "xss"', "CWE-79.*'sure'"),
+        ('[[weakness]]\ncwe = "CWE-79"\nsure = 1', "CWE-79.*'sure'"),
+        ('[[weakness]]\ncwe = "CWE-79"\nsure = "xss; "', "CWE-79.*'sure'"),
+        ('[[weakness]]\ncwe = "CWE-79"\nsure = "xss"\nnot_in = "@nobody"', "CWE-79.*'not_in'.*'@nobody'"),
         ('[[weakness]]\ncwe = "CWE-79"\nsure = ["xss", " "]', "CWE-79.*'sure'"),
         ('[[weakness]]\ncwe = "CWE-79"\nsure = ["xss ~"]', "CWE-79.*'sure'.*'xss ~'"),
         ('[[weakness]]\ncwe = "CWE-79"\nsure = ["xss?"]', "CWE-79.*'sure'.*no phrase"),
@@ -347,7 +371,7 @@ def test_the_shipped_lexicon_is_read_once() -> None:
         ('[[weakness]]\ncwe = "CWE-79"\nsure = ["(red apple|) pie"]', "CWE-79.*'sure'.*brackets"),
         ('[[weakness]]\ncwe = "CWE-79"\nsure = ["(red apple"]', "CWE-79.*'sure'.*matches nothing"),
         ('[[weakness]]\ncwe = "CWE-79"\nsure = ["XSS"]', "CWE-79.*'sure'.*matches nothing"),
-        ('[[weakness]]\ncwe = "CWE-79"\ncontrol = "escape"', "CWE-79.*'control'.*list"),
+        ('[[weakness]]\ncwe = "CWE-79"\ncontrol = 1', "CWE-79.*'control'.*list"),
         ('[[weakness]]\ncwe = "CWE-79"\ncontrol = ["escape ~"]', "CWE-79.*'control'.*'escape ~'"),
         ('[[weakness]]\ncwe = "CWE-79"\ncontrol_hint = ["@nobody"]', "CWE-79.*'control_hint'.*'@nobody'"),
     ],

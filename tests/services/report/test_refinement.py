@@ -570,7 +570,7 @@ async def test_a_file_is_refined_in_parts_and_counted_as_a_whole(
 ) -> None:
     monkeypatch.setattr(files, "CHUNK", 2)
     told: list[tuple[int, int]] = []
-    data = b"The call hangs\n\nThe handle leaks\n\nThe page is slow\n"
+    data = b"The call hangs\n\nThe menu jumps\n\nThe page is slow\n"
     done = await files.report_file(
         work, qa, data, kind="text", agent_name=AGENT, progress=lambda *state: told.append(state)
     )

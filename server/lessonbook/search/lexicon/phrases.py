@@ -136,9 +136,9 @@ class Phrasebook:
 
     def _any_of(self, words: Iterable[str], depth: int) -> _Choice:
         choices = [self._choice(word, depth) for word in words]
-        joins = {second: joined for choice in choices for second, joined in choice.joins.items()}
-        keys = frozenset[str]().union(*(choice.keys for choice in choices))
-        return _Choice(keys, tuple(word for choice in choices for word in choice.words), joins)
+        joins = {second: joined for choice in choices if choice.joins for second, joined in choice.joins.items()}
+        keys = frozenset[str]().union(*[choice.keys for choice in choices])
+        return _Choice(keys, tuple([word for choice in choices for word in choice.words]), joins)
 
     def _single(self, word: str, depth: int) -> _Choice:
         if word.startswith("@"):

@@ -15,7 +15,7 @@ from itertools import chain, product
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, NamedTuple
 
-from pydantic import StringConstraints, with_config
+from pydantic import BeforeValidator, StringConstraints, with_config
 
 from lessonbook.domain.documents import Phrase, Phrases, load_toml
 from lessonbook.search.lexicon.phrases import GAPS, Index, Phrasebook, PhrasedText, Span
@@ -39,20 +39,36 @@ _QUOTE = re.compile(r"(?<!\w)['\u2018\u2019](?=\w)")
 """An opening quotation mark, which before an s would be read as that of a genitive."""
 _CITED = re.compile(r"(?<![a-z0-9])cwe[-_]?([1-9][0-9]{0,3})(?![a-z0-9])", re.IGNORECASE)
 
+_SEPARATOR: Final = ";"
+
+
+def _split(value: object) -> object:
+    """Return the phrases of a text that lists them; parsing one text is much faster than parsing a list of texts."""
+    return [" ".join(phrase.split()) for phrase in value.split(_SEPARATOR)] if isinstance(value, str) else value
+
+
 _Lists = dict[str, Phrases]
+_Patterns = Annotated[Phrases, BeforeValidator(_split)]
 
 
 @with_config(extra="forbid")
 @dataclass(frozen=True, slots=True)
 class Weakness:
-    """One weakness of a lexicon: the phrases that name it, by how surely, and those of controls that avert it."""
+    """One weakness of a lexicon: the phrases that name it, by how surely, and those of controls that avert it.
+
+    No phrase names it in a text with a phrase of `not_in`. The `example` is a report that it is found in; the
+    `near_miss` is one that has words like it, and in which it is not.
+    """
 
     cwe: Annotated[str, StringConstraints(pattern=r"^CWE-[1-9]\d{0,3}$")]
-    sure: Phrases = ()
-    likely: Phrases = ()
-    hint: Phrases = ()
-    control: Phrases = ()
-    control_hint: Phrases = ()
+    sure: _Patterns = ()
+    likely: _Patterns = ()
+    hint: _Patterns = ()
+    control: _Patterns = ()
+    control_hint: _Patterns = ()
+    not_in: _Patterns = ()
+    example: str = ""
+    near_miss: str = ""
 
 
 @with_config(extra="forbid")
@@ -159,6 +175,11 @@ class Lexicon:
         self.terms = Terms(book, rules)
         """The terms that name weaknesses."""
 
+    @property
+    def entries(self) -> Sequence[Weakness]:
+        """The weaknesses as they are written."""
+        return self._content.weakness
+
     @cached_property
     def controls(self) -> "Terms":
         """The terms that name controls; apart, since issues are read without them, and compiled when first needed.
@@ -230,6 +251,7 @@ class Terms:
 
 def _rules(entry: Weakness, book: Phrasebook, file: str, strengths: Mapping[str, float]) -> Iterator[_WeaknessRule]:
     """Yield the rules of one weakness under the keys of `strengths`; several ways to say a phrase are several rules."""
+    nowhere = tuple(n for phrase in entry.not_in for n in book.add(phrase, f"{file}: weakness {entry.cwe}: 'not_in'"))
     for key, strength in strengths.items():
         patterns: Phrases = getattr(entry, key)
         for pattern in patterns:
@@ -237,7 +259,7 @@ def _rules(entry: Weakness, book: Phrasebook, file: str, strengths: Mapping[str,
                 [book.add(phrase, f"{file}: weakness {entry.cwe}: {key!r}") for phrase in part.split(" + ")]
                 for part in pattern.split(" - ")
             )
-            barred = tuple(number for part in unwanted for numbers in part for number in numbers)
+            barred = (*nowhere, *(number for part in unwanted for numbers in part for number in numbers))
             yield from (_WeaknessRule(entry.cwe, strength, needed, barred) for needed in product(*wanted))
 
 

@@ -24,7 +24,7 @@ from lessonbook.services.alike_lessons import AlikeLessons
 from lessonbook.services.report.grouping import Grouping
 from lessonbook.services.report.matching import Matching
 from lessonbook.services.report.preparation import Prepared, names_of_lesson, prepare
-from lessonbook.services.report.routing import agents_of
+from lessonbook.services.report.routing import agents_of, suggested_agents
 from lessonbook.services.report.run_events import RunEvents
 from lessonbook.services.workspace import Workspace, hash_of, is_lesson_id, once
 from lessonbook.services.writing.issue_writer import Decision, IssueEntry, IssueWriter, buried, rejected, waiting
@@ -90,12 +90,9 @@ async def refine(work: Workspace, caller: Caller, batch: Batch) -> Refinement:
         prepared = [
             prepare(finding, work.catalogue, review=review, by_person=caller.person) for finding in batch.findings
         ]
-        routed = [
-            work.roster.responsible(item.description, [item.finding.file] if item.finding.file else [])
-            if is_routed
-            else None
-            for item in prepared
-        ]
+        routed: list[str | None] = [None] * len(prepared)
+        if is_routed:
+            routed = suggested_agents(work.roster, prepared)
         return prepared, routed, batch.hash() if batch.idempotency_key else ""
 
     # On a thread and before the transaction: long texts must delay neither other callers nor writers.

@@ -1,9 +1,11 @@
 """Routing: which agent made the code that each issue of a report is about."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection
 
+from lessonbook.classify.roster import Roster
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_names import group_name, names_rule
 from lessonbook.domain.vocabulary import SHARED_AGENT
@@ -12,6 +14,20 @@ from lessonbook.services.report.preparation import Prepared
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import agents as agent_rows
 from lessonbook.store.runs import RunRow
+
+
+def suggested_agents(roster: Roster, prepared: Sequence[Prepared]) -> list[str | None]:
+    """Return the agent that each issue's words and file suggest, or None; those of one file are looked at together."""
+    of_file: defaultdict[str, list[int]] = defaultdict(list)
+    for at, item in enumerate(prepared):
+        of_file[item.finding.file].append(at)
+    found: list[str | None] = [None] * len(prepared)
+    for file, places in of_file.items():
+        texts = [prepared[at].description for at in places]
+        agents = roster.responsible_for_each(texts, file) if file else map(roster.responsible, texts)
+        for at, agent_name in zip(places, agents, strict=True):
+            found[at] = agent_name
+    return found
 
 
 def agents_of(
