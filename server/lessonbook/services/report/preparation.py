@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from cachetools import LRUCache, cached
 
+from lessonbook.classify import dependencies
 from lessonbook.classify.attribution import attribute, broad_weakness
 from lessonbook.classify.catalogue import Catalogue, CatalogueRule, canonical_key
 from lessonbook.classify.catalogue_offer import offer_of_rule, rule_worded
@@ -94,6 +95,11 @@ class Prepared:
     owns_rule: bool = False
     described: DescribedWeakness | None = None
     subjects: Subjects = field(default_factory=dict[str, float])
+
+    @property
+    def is_about_dependency(self) -> bool:
+        """Whether it is that a package has a known vulnerability."""
+        return self.offer is not None and self.offer.catalogue_id == dependencies.ENTRY
 
     @property
     def group_id(self) -> str:

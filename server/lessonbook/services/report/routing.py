@@ -17,7 +17,10 @@ from lessonbook.store.runs import RunRow
 
 
 def suggested_agents(roster: Roster, prepared: Sequence[Prepared]) -> list[str | None]:
-    """Return the agent that each issue's words and file suggest, or None; those of one file are looked at together."""
+    """Return the agent that each issue's words and file suggest, or None; those of one file are looked at together.
+
+    Vulnerable packages are a matter of all agents: one lesson for them is enough, whichever file lists the package.
+    """
     of_file: defaultdict[str, list[int]] = defaultdict(list)
     for at, item in enumerate(prepared):
         of_file[item.finding.file].append(at)
@@ -26,7 +29,7 @@ def suggested_agents(roster: Roster, prepared: Sequence[Prepared]) -> list[str |
         texts = [prepared[at].description for at in places]
         agents = roster.responsible_for_each(texts, file) if file else map(roster.responsible, texts)
         for at, agent_name in zip(places, agents, strict=True):
-            found[at] = agent_name
+            found[at] = SHARED_AGENT if prepared[at].is_about_dependency else agent_name
     return found
 
 
