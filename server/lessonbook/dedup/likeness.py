@@ -33,10 +33,8 @@ _THEME_SHARE: Final = 0.4
 _THEME_DAMPING: Final = 3.0
 _LENGTHS_MAX: Final = 20_000
 
-SURE_WEAKNESS: Final = 0.8
+SURE_WEAKNESS: Final = 0.9
 """The least strength at which a lesson is chosen by the weakness that a text describes."""
-_SAME_WEAKNESS: Final = 0.9
-"""The least strength at which two texts are compared by their weaknesses: some of these differ little."""
 
 FEATURES: Final = (
     "words",
@@ -96,12 +94,8 @@ class Sketch:
     @property
     def surely_tells(self) -> str:
         """The CWE that the text describes beyond doubt, or nothing."""
-        return self.strongest(SURE_WEAKNESS)
-
-    def strongest(self, least: float) -> str:
-        """Return the CWE that the text describes most strongly, if its strength is at least `least`; else nothing."""
         cwe = max(self.weaknesses, key=self.weaknesses.__getitem__, default="")
-        return cwe if cwe and self.weaknesses[cwe] >= least else ""
+        return cwe if cwe and self.weaknesses[cwe] >= SURE_WEAKNESS else ""
 
 
 @lru_cache(maxsize=512)
@@ -239,8 +233,8 @@ def _weakness_features(issue: Sketch, members: Sequence[Sketch]) -> tuple[float,
     products = [
         strength * member.weaknesses.get(cwe, 0.0) for member in members for cwe, strength in issue.weaknesses.items()
     ]
-    told = {cwe for member in members if (cwe := member.strongest(_SAME_WEAKNESS))}
-    mine = issue.strongest(_SAME_WEAKNESS)
+    told = {cwe for member in members if (cwe := member.surely_tells)}
+    mine = issue.surely_tells
     return max(products, default=0.0), float(mine in told), float(bool(mine and told) and mine not in told)
 
 
