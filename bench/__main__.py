@@ -1,5 +1,6 @@
 """Command line of the benchmarks: one subcommand each, which prints a table and exits 0 whatever the figures say."""
 
+import json
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from bench import (
     dedup,
     effect,
     evidence,
+    findings,
     growth,
     injection,
     intake,
@@ -154,6 +156,23 @@ _evaluation("tasks", tasks.evaluate, "Serve lessons for coding tasks whose weakn
 _evaluation("everyday", tasks.evaluate_everyday, "Serve lessons for tasks as developers put them.")
 _evaluation("secrets", secret_finding.evaluate, "Look for secrets in code and reports.")
 _evaluation("effect", effect.evaluate, "Tell what a policy would have brought from what another one logged.")
+
+
+@app.command(name="findings")
+def findings_command(
+    data: Annotated[Path, typer.Option(help="folder of report files")],
+    sample_file: Annotated[
+        Path | None, typer.Option("--sample", help="also write findings for people to judge")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="findings in the sample")] = 130,
+    seed: Annotated[int, typer.Option(help="of the sample")] = 1,
+    json_file: JsonFile = None,
+) -> None:
+    """Show what the findings of report files become: a lesson of the catalogue, in the scanner's words, or none."""
+    report = findings.measure(data, sample_file, count, seed)
+    Console().print(report.table())
+    if json_file is not None:
+        json_file.write_text(json.dumps(report.metrics(), indent=2) + "\n", encoding="utf-8")
 
 
 @app.command(name="refine")
