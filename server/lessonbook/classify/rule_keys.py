@@ -22,6 +22,7 @@ _LISTABLE = re.compile(r"external/|cwe|owasp|api|llm|a0?\d", re.IGNORECASE)
 _PYLINT_NAME = re.compile(r"\A[A-Za-z]+(?:-[A-Za-z]+)+\Z")
 """A rule's name in pylint, beside its code: `arguments-differ`."""
 _PREFIXED = re.compile(r"\A([A-Za-z][A-Za-z0-9_.+-]{0,99}):\s*([^\s/].*)\Z")
+_CODENARC: Final = "org.codenarc.rule."
 _SONAR_ID = re.compile(r"S\d{2,5}\Z")
 """SonarQube's ids: after the language or the analyser, whose names are many."""
 _DOTTED = re.compile(r"\A[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){2,}\Z")
@@ -111,6 +112,8 @@ def _tool_by_form(rule_id: str) -> str | None:
 
 
 def _joined(tool: str, rule_id: str) -> str:
+    if rule_id.startswith(_CODENARC):  # as SonarQube has them
+        tool = "codenarc"
     if plugin := _ESLINT_PLUGINS.get(tool.lower()):
         tool, rule_id = "eslint", f"{plugin}/{rule_id.removeprefix(f'{plugin}/')}"
     tool = tool_named(tool)

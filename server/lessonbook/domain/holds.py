@@ -56,6 +56,7 @@ _OF_ENDING: Final[Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(("cs", "cshtml", "razor"), ("csharp", "dotnet", "entityframework")),
     **dict.fromkeys(("php", "phtml"), ("php", "laravel", "symfony", "wordpress")),
     **dict.fromkeys(("rb", "erb", "rake"), ("ruby", "rails")),
+    "groovy": ("groovy", "java", "kotlin"),
     "sol": ("solidity",),
     "proto": ("protobuf",),
     "cls": ("apex",),
