@@ -63,7 +63,8 @@ class GroupCaches:
         """
         with self._lock:
             cache = self._caches.setdefault(project, _GroupCache(project, catalogue))
-            cache.refresh(connection)
+        # Without the lock: on PostgreSQL a read gives way to other transactions of this thread, which would wait for it.
+        cache.refresh(connection)
         return Precedents(parent=cache.precedents)
 
 
