@@ -63,7 +63,7 @@ class GroupCaches:
         """
         with self._lock:
             cache = self._caches.setdefault(project, _GroupCache(project, catalogue))
-        # Without the lock: on PostgreSQL a read gives way to other transactions of this thread, which would wait for it.
+        # Without the lock: on PostgreSQL a read gives way to other transactions of this thread.
         cache.refresh(connection)
         return Precedents(parent=cache.precedents)
 
