@@ -151,7 +151,7 @@ async def test_what_is_no_rule_or_far_too_long_leaves_the_issue_pending(
     ]
 
 
-SWALLOWED = "Whoever reads the log of the exporter sees that a row failed, though neither which exception it was nor its stack trace"
+SWALLOWED = "The log of the exporter says that a row failed, but not which exception it was nor its stack trace"
 
 
 @pytest.mark.parametrize(
