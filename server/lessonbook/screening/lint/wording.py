@@ -16,7 +16,7 @@ _OPEN_WORD: Final = re.compile(
 )
 _WORD: Final = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _STATING: Final = re.compile(
-    r"\W*(?:the|a|an|this|that|these|those|it|there|here|we|they|he|she|no|some|most|many|what|which)\b", re.I
+    r"\W{0,20}(?:the|a|an|this|that|these|those|it|there|here|we|they|he|she|no|some|most|many|what|which)\b", re.I
 )
 _OBLIGING: Final = re.compile(
     r"\b(?:must|should|shall|never|always|need(?:s|ed)? to|ha(?:s|ve) to|may not|cannot|can['’]t|do not|don['’]t"
