@@ -30,9 +30,9 @@ what else the finding says is more special."""
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """The catalogue's rule for a finding, and whether an id in it is known.
+    """The catalogue's rule for a finding, and whether something that the finding names is known.
 
-    That is so as well for a rule id for which no lesson is worth serving.
+    A known rule id may have no lesson: none is worth serving for it. Then the finding's words are not asked either.
     """
 
     rule: CatalogueRule | None = None

@@ -23,7 +23,6 @@ class Tool:
     case: Literal["", "upper", "lower"] = ""
     bare: bool = True
     entry: str = ""
-    ecosystem: str = ""
 
     def spell(self, rule_id: str) -> str:
         """Return a rule id as this tool's ids are recorded."""

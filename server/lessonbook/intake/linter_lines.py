@@ -11,7 +11,7 @@ from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import Finding, Outcome, Reading, Refused
 from lessonbook.intake.clean_text import without_controls
 from lessonbook.intake.fields import line_in_text, message_in, path_in
-from lessonbook.intake.linter_line import LinterLine, eslint_line, linter_line, severity_of_level
+from lessonbook.intake.linter_line_forms import LinterLine, eslint_line, linter_line, severity_of_level
 from lessonbook.intake.report_file import ReportFile, encoding_of
 from lessonbook.intake.sarif_rules import unique
 from lessonbook.intake.text_lines import LINE_MAX, text_lines

@@ -19,7 +19,7 @@ MAX_CHARS: Final = 500
 _MAX_SOURCE_CHARS: Final = 20_000
 _MIN_WORDS: Final = 3
 _MAX_WORDS: Final = 60
-"""Words of a sentence of advice: fewer say nothing, more are a story."""
+"""Words of a sentence of advice: fewer say nothing, more tell a story."""
 _HEADING = re.compile(r"#{1,6}\s+(.*)|\*\*([^*]{1,80})\*\*:?\s*\Z")
 _LINK = re.compile(r"\[([^\[\]]+)\]\([^()\s]*\)|(?<![\w`])\[([^\[\]]+)\](?=[\s.,;:]|$)")
 _TAG = re.compile(r"</?[a-zA-Z][a-zA-Z0-9]{0,15}(?:\s[^<>]{0,200})?/?>")
@@ -95,12 +95,11 @@ _VERBS: Final = words(
     " yield"
 )
 """Verbs with which advice to a programmer begins."""
-_NOT_VERBS_BEFORE: Final = words("of by in on for is are was were can may has have with without and or to in-case")
+_NOT_VERBS_BEFORE: Final = words("of by in on for is are was were can may has have with without and or to")
 """Words after which the word before them was a noun: "Use of", "Call to"."""
 _NOUN_PHRASE = re.compile(
-    r"\A(?!(?:ensure|verify|confirm|validate|make|consider|check)\b)[\w-]+ (?:(?!(?:the|a|an|what|how"
-    r"|whether|that|which|if"
-    r"|when|where|to|it|this|these|all|any|each|every|your|its|only|not)\b)[\w-]+ ){0,5}(?:is|are|was|were"
+    r"\A(?!(?:ensure|verify|confirm|validate|make|consider|check)\b)[\w-]+ (?:(?!(?:the|a|an|what|how|whether|that"
+    r"|which|if|when|where|to|it|this|these|all|any|each|every|your|its|only|not)\b)[\w-]+ ){0,5}(?:is|are|was|were"
     r"|has|have|can|may|might|could|will|does|but|found|used|detected|missing|made)\b",
     re.IGNORECASE,
 )

@@ -42,6 +42,7 @@ from lessonbook.search.document import Subjects
 from lessonbook.search.subjects import subjects_of
 
 _KEPT: Final = 2_000
+"""Texts of which it is kept what was made of them."""
 _PROMPT_SECTION: Final = re.compile(r"<lessons\b[^<>]{0,300}>.*?(?:</lessons[^<>]{0,300}>|\Z)", re.S)
 _NAMED: Final = re.compile(r"\b(?:CWE-\d{1,5}|(?:bandit|ruff|eslint|semgrep|hadolint|checkov):[\w./-]*\w)", re.I)
 """A rule that an issue's description names: a CWE, or a scanner's rule with the scanner's name before it."""
@@ -49,7 +50,10 @@ _NAMED: Final = re.compile(r"\b(?:CWE-\d{1,5}|(?:bandit|ruff|eslint|semgrep|hado
 
 @dataclass(frozen=True, slots=True)
 class DescribedWeakness:
-    """The weakness that an issue without a rule describes, and the catalogue's rule for it. `strength`: 0 to 1."""
+    """The weakness that an issue describes whose rule is unknown, and the catalogue's rule for it.
+
+    `strength` is from 0 to 1.
+    """
 
     cwe: str
     strength: float
@@ -135,11 +139,11 @@ def prepare(
     category = finding.category or (known.category if known else told.category)
     offered = severity if by_person else capped(severity, suggested)
     offer, refusal = _best_offer(finding, rule, described, rule_key, offered, category)
-    named_text = offer.text if offer and offer.catalogue_id != (described.rule.id if described else None) else ""
+    is_by_words = offer is not None and described is not None and offer.catalogue_id == described.rule.id
     keys = (
         rule_key and rule_name(rule_key),
         catalogue_name(rule.id) if rule else "",
-        text_name(named_text) if named_text else "",
+        text_name(offer.text) if offer and not is_by_words else "",
         "" if rule_key else issue_name(description),
     )
     if offer is not None:
@@ -270,9 +274,9 @@ def names_of_lesson(item: Prepared) -> tuple[str, ...]:
     offer = item.offer
     curated = catalogue_name(offer.catalogue_id) if offer and offer.catalogue_id else ""
     text = text_name(offer.text) if offer else ""
-    group = group_name(item.group_id) if item.rule_key and not item.owns_rule else ""
+    own = (name for name in item.keys if item.owns_rule or kind_of(name) != "rule")
     # Where the words of one message decided, other messages of the rule may be about something else.
     is_by_words = offer is not None and offer.trust == "curated" and not item.is_named
-    own = (name for name in item.keys if item.owns_rule or kind_of(name) != "rule")
-    group = "" if is_by_words else group
+    answers_to_group = bool(item.rule_key) and not item.owns_rule and not is_by_words
+    group = group_name(item.group_id) if answers_to_group else ""
     return tuple(dict.fromkeys(name for name in (*own, curated, group, text) if name))
