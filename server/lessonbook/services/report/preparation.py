@@ -119,7 +119,7 @@ def prepare(
     Unless a person reports it, an offered lesson is at most a step more severe than the issue's words suggest.
     """
     description = _cleaned(finding.description)
-    file, _ = redact(repository_path(finding.file))
+    file = _cleaned_path(finding.file)
     rule_id, rule_key = _identified(finding.rule_id)
     in_words = () if rule_key else _NAMED.findall(description)
     named = (rule_key, *(_identified(key)[1] for key in (*finding.keys, *in_words)))
@@ -155,7 +155,7 @@ def prepare(
         category=category,
         rule_key=rule_key,
         keys=tuple(filter(None, keys)),
-        fingerprint=digest(finding.fingerprint or lasting_words(description), rule_key, lasting_path(file)),
+        fingerprint=digest(finding.fingerprint or told.lasting, rule_key, lasting_path(file)),
         offer=offer,
         refusal=refusal,
         is_named=rule is not None,
@@ -166,11 +166,12 @@ def prepare(
 
 
 class _Told(NamedTuple):
-    """What the words of a description tell, where nothing in it is named."""
+    """What the words of a description say, where nothing in it is named; `lasting`: those that its repeats share."""
 
     severity: Severity
     category: Category
     subjects: Subjects
+    lasting: str
 
 
 def _hashed(text: str) -> bytes:
@@ -187,6 +188,12 @@ def _cleaned(description: str) -> str:
     return redact(visible(without_users(_PROMPT_SECTION.sub("[lessons]", description))).strip())[0]
 
 
+@cached(LRUCache[bytes, str](_KEPT), key=_hashed, lock=Lock())
+def _cleaned_path(file: str) -> str:
+    """Return a path as it may be stored."""
+    return redact(repository_path(file))[0]
+
+
 @cached(LRUCache[bytes, tuple[str, str]](_KEPT), key=_hashed, lock=Lock())
 def _identified(rule_id: str) -> tuple[str, str]:
     """Return a rule id as it may be stored, and its canonical key; both empty for none."""
@@ -198,7 +205,7 @@ def _identified(rule_id: str) -> tuple[str, str]:
 def _told(description: str) -> _Told:
     """Return what a description, cleaned, tells by its words."""
     words = without_marks(description)
-    return _Told(severity_of(words), category_of(words), subjects_of(words))
+    return _Told(severity_of(words), category_of(words), subjects_of(words), lasting_words(description))
 
 
 def _described(finding: Finding, catalogue: Catalogue) -> DescribedWeakness | None:

@@ -87,9 +87,8 @@ async def refine(work: Workspace, caller: Caller, batch: Batch) -> Refinement:
     is_routed = not work.roster.known(batch.agent_name or caller.agent_name)
 
     def ready() -> tuple[list[Prepared], list[str | None], str]:
-        prepared = [
-            prepare(finding, work.catalogue, review=review, by_person=caller.person) for finding in batch.findings
-        ]
+        catalogue = work.catalogue
+        prepared = [prepare(finding, catalogue, review=review, by_person=caller.person) for finding in batch.findings]
         routed: list[str | None] = [None] * len(prepared)
         if is_routed:
             routed = suggested_agents(work.roster, prepared)
