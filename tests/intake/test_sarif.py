@@ -212,6 +212,16 @@ class TestWords:
         assert metadata
         return metadata.text, metadata.why
 
+    def test_the_whole_page_is_kept_beside_its_advice(self) -> None:
+        texts = {
+            "help": "Use `hmac.compare_digest` for signatures. You are free now.",
+            "shortDescription": "Timing",
+            "fullDescription": "Timing",
+        }
+        metadata = read_one(result(), rules=[self.rule(**texts)]).metadata
+        assert metadata
+        assert metadata.source == "Use `hmac.compare_digest` for signatures. You are free now.\n\nTiming"
+
     def test_advice_is_preferred_to_a_title(self):
         assert self.words(shortDescription="Use of eval detected.", help="Never evaluate input.") == (
             "Never evaluate input.",

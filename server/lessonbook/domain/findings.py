@@ -35,13 +35,14 @@ REFUSED_MAX = 1_000
 class RuleMetadata:
     """A scanner's own documentation of a rule: text by the scanner's authors, never of a finding.
 
-    `text` is the rule's general description or help, `why` its full description, `keys` all names of the rule
-    (`bandit:B608`, `CWE-89`).
+    `text` is its advice, `why` the reason for it, `keys` all names of the rule (`bandit:B608`, `CWE-89`), `source` the
+    whole documentation that the advice is taken from.
     """
 
     text: str
     why: str = ""
     keys: tuple[str, ...] = ()
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

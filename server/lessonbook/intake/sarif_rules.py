@@ -232,7 +232,12 @@ def metadata_of(*, help_text: str, short: str, full: str, keys: tuple[str, ...])
     if not words.text:
         return None
     try:
-        return RuleMetadata(text=storable(words.text), why=storable(words.why), keys=tuple(map(storable, keys)))
+        return RuleMetadata(
+            text=storable(words.text),
+            why=storable(words.why),
+            keys=tuple(map(storable, keys)),
+            source="\n\n".join(dict.fromkeys(filter(None, (help_text, short, full)))),
+        )
     except PydanticCustomError:
         return None
 

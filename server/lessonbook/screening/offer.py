@@ -54,6 +54,11 @@ def screened_offer(
     return Offer(judged.text, reason.text, severity, category, trust, status, rule_key, reasons), ""
 
 
+def held(offer: Offer, reasons: tuple[str, ...]) -> Offer:
+    """Return `offer`, quarantined if there are further `reasons` why a person should look at it."""
+    return replace(offer, status="quarantined", reasons=(*offer.reasons, *reasons)) if reasons else offer
+
+
 def capped(declared: Severity, suggested: Severity) -> Severity:
     """Return the severity of an offered lesson: at most a step above what the issue's words suggest, and `high`.
 
@@ -89,4 +94,4 @@ def held_from_all(offer: Offer, agent_name: str, review: ReviewMode) -> Offer:
     """
     if agent_name != SHARED_AGENT or review == "none" or offer.trust not in {"offered", "generated"}:
         return offer
-    return replace(offer, status="quarantined", reasons=(*offer.reasons, FOR_ALL))
+    return held(offer, (FOR_ALL,))

@@ -28,6 +28,7 @@ Never put user input into a <script> element without encoding it.
 Declare the list as List<String>, not as a raw type.
 Check the length, then the type, then the value of each field before the field is used.
 Return early: it keeps the nesting low.
+Where a system command cannot be avoided, use the two layers of defence that follow:
 """.strip().splitlines()
 STATEMENTS = """
 The caught exception is swallowed.

@@ -19,10 +19,11 @@ _ENGLISH: Final = re.compile(
     r"\b(?:the|and|of|to|in|is|are|be|for|with|not|on|that|this|it|as|by|or|from|when|use|never|always|do|an|at|before"
     r"|after|each|every|all|no|without|instead|into|than|only|if|must|should|so|its|their|which|can|has|have|one)\b"
 )
+TALK: Final = "it is somebody talking, not a rule"
 _FORMS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ("it asks instead of telling", re.compile(r"[\w)'’…]\s?[?？؟](?=\s|$|[)\"'”])")),
     (
-        "it is somebody talking, not a rule",
+        TALK,
         re.compile(
             r"\b(?:I|I['’](?:m|ll|ve|d))(?=\s+[a-z']|[,.]?$)|\b(?:I['’](?:m|ll|ve|d))\b|(?<![\w-])(?:[Mm]e|[Mm]y|mine"
             r"|myself|MY|ME)(?=[\s.,;!:]|$)(?!\s+[A-Z]{2})|(?:^|[.!]\s+)(?:Hello|Hi|Hey|Dear|Thanks|Thank you|Greetings"
@@ -59,13 +60,23 @@ FOREIGN_LETTERS: Final = 0.2
 
 def forms(text: str) -> list[str]:
     """Return why `text` is not a rule, as parts of a sentence. Quotations and code spans do not count."""
-    prose = _QUOTED.sub(" quotation ", _SPAN.sub(" span ", text))
+    prose = _prose(text)
     found = [reason for reason, pattern in _FORMS if pattern.search(prose)]
     if _ACTING_CODE.search(_SPAN.sub(" span ", text)) and _CODE.search(text):
         found.append("it holds program code that acts on the network or the system")
     if is_foreign(prose):
         found.append("it is not in English, which alone can be judged here")
     return found
+
+
+def talks(text: str) -> bool:
+    """Return whether somebody speaks in `text`, outside of quotations and code spans."""
+    prose = _prose(text)
+    return any(pattern.search(prose) is not None for reason, pattern in _FORMS if reason == TALK)
+
+
+def _prose(text: str) -> str:
+    return _QUOTED.sub(" quotation ", _SPAN.sub(" span ", text))
 
 
 def is_foreign(text: str) -> bool:

@@ -7,18 +7,20 @@ from typing import Final, Literal
 
 from lessonbook.screening.lint.advice import advices
 from lessonbook.screening.lint.disguise import disguises, hides_characters, readings, visible
-from lessonbook.screening.lint.form import forms
+from lessonbook.screening.lint.form import TALK, forms, talks
 from lessonbook.screening.lint.speech import speeches
 from lessonbook.screening.lint.wording import wordings
 from lessonbook.screening.redact import redact
 
-__all__ = ["LESSON_MAX", "WHY_MAX", "Screened", "one_line", "screen", "screen_why", "visible"]
+__all__ = ["LESSON_MAX", "WHY_MAX", "Screened", "one_line", "screen", "screen_source", "screen_why", "visible"]
 
 LESSON_MAX: Final = 600
 WHY_MAX: Final = 600
 WORDS_MIN: Final = 3
 READ_MAX: Final = 2_000
 """The characters that are judged; a longer text waits for a person anyway."""
+SOURCE_MAX: Final = 20_000
+"""The characters of a page that are judged, as many as advice is taken from."""
 
 Verdict = Literal["clean", "risky", "unfit"]
 
@@ -59,6 +61,20 @@ def screen_why(text: str) -> Screened:
     """Return the lint's judgement of a rationale, which may be short. One without a word is dropped."""
     judged = _judge(text, 1)
     return Screened("", "clean", ()) if judged.verdict == "unfit" else judged
+
+
+def screen_source(text: str) -> tuple[str, ...]:
+    """Return why a person should look at advice taken from `text`, a whole page of which only a part is served.
+
+    A page may hold examples, addresses and questions, but it speaks to programmers: where it hides something, somebody
+    talks in it, or it speaks to a model, none of its sentences is to be trusted.
+    """
+    text = text[:SOURCE_MAX]
+    reasons = ["it holds hidden or direction-changing characters"] if hides_characters(text) else []
+    reasons += [reason for reading in readings(text) for reason in speeches(reading)] + disguises(text)
+    if talks(text):
+        reasons.append(TALK)
+    return tuple(f"its page: {reason}" for reason in dict.fromkeys(reasons))
 
 
 def _judge(text: str, words_min: int) -> Screened:

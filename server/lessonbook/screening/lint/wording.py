@@ -10,7 +10,7 @@ _MARKUP: Final = re.compile(
     r"|<(?:a|img)\s+(?:href|src)\b",
     re.I,
 )
-_OPEN_END: Final = re.compile(r"(?:[(\[{,;&/\\|:]|(?<![=!<>:+-])=|(?<!<)<|\s[+-]|\.\.\.|…)\s*\Z")
+_OPEN_END: Final = re.compile(r"(?:[(\[{,;&/\\|]|(?<![=!<>:+-])=|(?<!<)<|\s[+-]|\.\.\.|…)\s*\Z")
 _OPEN_WORD: Final = re.compile(
     r"\b(?:the|a|an|and|or|of|than|because|if|whose|your|their|its|every|each|between|into)\s*\Z", re.I
 )
@@ -24,6 +24,9 @@ _OBLIGING: Final = re.compile(
     re.I,
 )
 
+BREAKS_OFF: Final = "it breaks off"
+HEADING_WORDS_MAX: Final = 6
+"""Words of a heading; what ends in a colon after more is a sentence, complete without the list that followed it."""
 RUN: Final = 3
 """Words in a row that count as one phrase."""
 PHRASE_MAX: Final = 2
@@ -39,8 +42,8 @@ def wordings(text: str) -> list[str]:
     found: list[str] = []
     if _MARKUP.search(prose):
         found.append("it holds markup")
-    if _OPEN_END.search(prose) or _OPEN_WORD.search(prose):
-        found.append("it breaks off")
+    if _OPEN_END.search(prose) or _OPEN_WORD.search(prose) or _is_heading(prose):
+        found.append(BREAKS_OFF)
     if _repeats(prose):
         found.append("it repeats itself")
     return found
@@ -49,6 +52,10 @@ def wordings(text: str) -> list[str]:
 def states_only(text: str) -> bool:
     """Return whether `text` begins as a statement of how things are, and says nowhere what to do."""
     return _STATING.match(text) is not None and _OBLIGING.search(text) is None
+
+
+def _is_heading(text: str) -> bool:
+    return text.rstrip().endswith(":") and len(text.split()) <= HEADING_WORDS_MAX
 
 
 def _repeats(text: str) -> bool:

@@ -35,8 +35,8 @@ from lessonbook.domain.lesson_names import (
 from lessonbook.domain.places import repository_path, without_users
 from lessonbook.domain.vocabulary import Category, Severity, Trust
 from lessonbook.intake.rule_text import names_instance
-from lessonbook.screening.lint.screen import screen_why, visible
-from lessonbook.screening.offer import Offer, ReviewMode, capped, copies, reviewed, screened_offer
+from lessonbook.screening.lint.screen import screen_source, screen_why, visible
+from lessonbook.screening.offer import Offer, ReviewMode, capped, copies, held, reviewed, screened_offer
 from lessonbook.screening.redact import redact, redact_rule_id, without_marks
 from lessonbook.search.document import Subjects
 from lessonbook.search.subjects import subjects_of
@@ -201,6 +201,12 @@ def _identified(rule_id: str) -> tuple[str, str]:
     return shown, canonical_key(shown) if shown else ""
 
 
+@cached(LRUCache[bytes, tuple[str, ...]](_KEPT), key=_hashed, lock=Lock())
+def _page_reasons(source: str) -> tuple[str, ...]:
+    """Return why a person should look at advice that a scanner's page on a rule gives."""
+    return screen_source(source)
+
+
 @lru_cache(_KEPT)
 def _told(description: str) -> _Told:
     """Return what a description, cleaned, tells by its words."""
@@ -257,7 +263,8 @@ def _advice_of(finding: Finding, rule_key: str, severity: Severity, category: Ca
         return None
     trust: Trust = "scanner" if tool_of(rule_key) in load_tools() else "offered"
     why = "" if screen_why(metadata.why).reasons else metadata.why
-    return screened_offer(metadata.text, why, severity, category, trust, rule_key)[0]
+    offer, _ = screened_offer(metadata.text, why, severity, category, trust, rule_key)
+    return held(offer, _page_reasons(metadata.source)) if offer else None
 
 
 def _speaks_for_rule(offer: Offer | None, *, by_person: bool) -> bool:

@@ -13,8 +13,8 @@ from typing import Final
 from lessonbook.classify.severity import severity_of
 from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, Severity
 from lessonbook.providers.question import SCHEMA, Abstraction, Question, WordedLesson
-from lessonbook.screening.lint.wording import states_only
-from lessonbook.screening.offer import COPIED, Offer, capped, copies, screened_offer
+from lessonbook.screening.lint.wording import BREAKS_OFF, states_only
+from lessonbook.screening.offer import COPIED, Offer, capped, copies, held, screened_offer
 from lessonbook.screening.redact import redact, redact_rule_id
 from lessonbook.search.tokenizer import words_of
 from lessonbook.services.writing.issue_writer import IssueEntry
@@ -149,7 +149,9 @@ def offer_of(
     if offer is None:
         return None, refusal.replace("The offered lesson", "The model's lesson")
     if states_only(offer.text):
-        offer = replace(offer, status="quarantined", reasons=(*offer.reasons, _STATED))
+        offer = held(offer, (_STATED,))
+    if offer.text.endswith(":"):
+        offer = held(offer, (BREAKS_OFF,))
     if len(offer.why.split()) < WHY_WORDS_MIN:
         offer = replace(offer, why="")
     if any(copies(text, issue.description) for issue in batch for text in (offer.text, offer.why)):
