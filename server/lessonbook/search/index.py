@@ -250,7 +250,10 @@ class RelevanceIndex(Generic[Key]):
         self, sums: list[float], about: Mapping[int, float], similar: Mapping[Key, float] | None, most: int
     ) -> list[int]:
         """Return the numbers of the documents that are compared in full."""
-        best = [-negative for _, negative in nlargest(most, [(value, -at) for at, value in enumerate(sums) if value])]
+        values = sorted(filter(None, sums))
+        least = values[-most] if len(values) > most else 0.0
+        reached = [at for at, value in enumerate(sums) if value and value >= least]
+        best = sorted(reached, key=lambda at: (-sums[at], at))[:most]
         chosen = set(best)
         if about:
             nearest = nlargest(KINDRED, [(value, -number) for number, value in about.items()])

@@ -293,15 +293,15 @@ class Shelf:
     def _diverse(self, fits: Iterable[RankedLesson]) -> list[RankedLesson]:
         """Return `fits` in their order without those that say nearly what one before them says."""
         kept: list[RankedLesson] = []
+        said: list[frozenset[str]] = []
         for fit in fits:
-            if all(self._alike(fit.lesson, other.lesson) < ALIKE for other in kept):
+            words = self._words_of(fit.lesson)
+            size = len(words)
+            near = [others for others in said if ALIKE * size <= len(others) <= size / ALIKE]  # few are
+            if not any(len(words & others) >= ALIKE * max(size, len(others), 1) for others in near):
                 kept.append(fit)
+                said.append(words)
         return kept
-
-    def _alike(self, one: Lesson, other: Lesson) -> float:
-        """Return the share of their words, by the longer one, that two lessons have in common."""
-        mine, others = self._words_of(one), self._words_of(other)
-        return len(mine & others) / max(len(mine), len(others), 1)
 
     def _words_of(self, lesson: Lesson) -> frozenset[str]:
         words = self._words.get(lesson.id)
