@@ -58,7 +58,7 @@ async def test_reading_an_agents_lessons_gives_the_prompt_section_and_logs_a_run
 
 async def test_reading_an_agent_without_lessons_tells_the_run_all_the_same(link, agent_name):
     text = await read(link, f"lessons://{PLACE}/{agent_name}")
-    (run_id,) = re.findall(r"run_id: (\S+)", text)
+    (run_id,) = re.findall(r"Lessonbook-Run: (\S+)", text)
     report = await link.do("report_issues", run_id=run_id, issues=[{"description": "It broke", "file": agent_name}])
     assert report["issues"][0]["agent_name"] == agent_name
 
@@ -146,7 +146,7 @@ async def test_learned_lessons_gives_the_prompt_section_and_logs_a_run(link, age
 
 
 async def test_learned_lessons_needs_no_arguments(link):
-    assert re.search(r"Lessonbook-Run: |run_id: ", await prompt_text(link, "learned-lessons"))
+    assert re.search(r"Lessonbook-Run: ", await prompt_text(link, "learned-lessons"))
 
 
 async def test_refine_backlog_shows_issues_as_data_that_cannot_close_its_mark(link, agent_name):

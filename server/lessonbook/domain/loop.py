@@ -29,7 +29,10 @@ class Request(BaseModel):
 
 
 class Result(BaseModel):
-    """Answer of one call."""
+    """Answer of one call.
+
+    A field that may say nothing has that value for its default (None, empty): structured content leaves it out then.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -76,26 +79,32 @@ class ServedLesson(Result):
 
     id: str
     text: str
-    why: str
+    why: str = ""
     severity: Severity
-    category: Category
+    category: Category = "other"
     trust: Trust
-    effect: Effect | NotEnough
+    effect: Effect | None = None
+    """None below ten events."""
 
 
 class Lessons(Result):
-    """The lessons for a task, with the section to put in a prompt and the run to report against."""
+    """The lessons for a task, with the section to put in a prompt and the run to report against.
+
+    It never says whether something was withheld: an answer without lessons is the same whatever the reason.
+    """
 
     run_id: str
     agent_name: str
+    guidance: str
+    """How to read the lessons, and the commit trailer."""
     lessons: list[ServedLesson]
-    prompt_section: str
     tokens: int
-    withheld: int
-    more_available: int
-    hidden: dict[str, int] = {}
-    """Why lessons that could be served are not among them: `no_room`, `other_subject`, `withheld`."""
+    """Estimated tokens of the longer form, the prompt section or the structured content."""
+    more_available: int = 0
+    """Lessons that fit the task, beyond `max_lessons`."""
     note: str = ""
+    prompt_section: str = ""
+    """All of the above as text; structured content has no copy of it."""
 
 
 class ReportedIssue(Request):
@@ -124,14 +133,14 @@ class Report(Request):
 
 
 class RefinedIssue(Result):
-    """The outcome of one reported issue."""
+    """The outcome of one reported issue. One that was refused is not stored: it has only an action and a reason."""
 
-    issue_id: str
+    issue_id: str = ""
     action: IssueAction
     lesson_id: str | None = None
-    agent_name: str
-    severity: Severity
-    category: Category
+    agent_name: str = ""
+    severity: Severity | None = None
+    category: Category | None = None
     reason: str
 
 
@@ -159,8 +168,8 @@ class RecordedApplication(Result):
 
     lesson_id: str
     result: Literal["recorded", "updated", "unknown"]
-    times_applied: int = 0
-    times_prevented: int = 0
+    times_applied: int | None = None
+    times_prevented: int | None = None
 
 
 class Applied(Result):
@@ -217,7 +226,7 @@ class RecurringIssue(Result):
     agent_name: str
     severity: Severity
     issues: int
-    last_seen_at: str | None
+    last_seen_at: str | None = None
 
 
 class PreventionRate(Result):
@@ -237,7 +246,7 @@ class WeekFigures(Result):
     issues: int
     deliveries: int
     tokens: int
-    issues_per_100_runs: float | None
+    issues_per_100_runs: float | None = None
     """None where there was no run."""
 
 

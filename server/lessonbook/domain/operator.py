@@ -47,19 +47,19 @@ class ListedLesson(Result):
     id: str
     agent_name: str
     text: str
-    why: str
+    why: str = ""
     severity: Severity
     category: Category
     status: Status
-    status_reason: str
+    status_reason: str = ""
     trust: Trust
-    rule_key: str
-    pinned: bool
+    rule_key: str = ""
+    pinned: bool = False
     issue_count: int
     times_applied: int
     times_verified: int
     times_prevented: int
-    flags: int
+    flags: int = 0
     effectiveness_score: float
     effect_low: float
     effect_high: float
@@ -72,7 +72,7 @@ class LessonPage(Result):
     """A page of lessons."""
 
     lessons: list[ListedLesson]
-    next_cursor: str
+    next_cursor: str = ""
 
 
 class TaskExplanation(Request):
@@ -92,7 +92,7 @@ class ExplainedLesson(Result):
     text: str
     probability: float
     """That the task raises the lesson's issue."""
-    because: str
+    because: str = ""
     verdict: Literal["served", "unlikely", "says the same", "no room"]
 
 
@@ -133,13 +133,13 @@ class LessonChange(Result):
     version: int
     action: str
     principal: str
-    reason: str
+    reason: str = ""
     status: str
     lesson_text: str
-    rationale: str
+    rationale: str = ""
     severity: Severity
     category: str
-    numbers: dict[str, JsonValue]
+    numbers: dict[str, JsonValue] = {}
     changed_at: str
 
 
@@ -167,12 +167,12 @@ class PendingIssue(Result):
     description: str
     severity: Severity
     category: Category
-    file: str
-    line: int | None
-    rule_id: str
+    file: str = ""
+    line: int | None = None
+    rule_id: str = ""
     source: Source
     evidence: EvidenceGrade
-    reason: str
+    reason: str = ""
     created_at: str
     group_id: str | None = None
     """The group that one decision settles; None where it is not pending."""
@@ -184,15 +184,15 @@ class LessonDetail(Result):
 
     lesson: ListedLesson
     author: str
-    approved_by: str | None
-    superseded_by: str | None
-    expires_at: str | None
-    provenance: dict[str, JsonValue]
+    approved_by: str | None = None
+    superseded_by: str | None = None
+    expires_at: str | None = None
+    provenance: dict[str, JsonValue] = {}
     effect: Effect | NotEnough
     evidence: EvidenceSummary
     history: list[LessonChange]
-    issues: list[PendingIssue]
-    flags: list[RaisedFlag]
+    issues: list[PendingIssue] = []
+    flags: list[RaisedFlag] = []
 
 
 class LessonReview(Request):
@@ -211,7 +211,7 @@ class Reviewed(Result):
     lesson_id: str
     action: str
     status: Status
-    pinned: bool
+    pinned: bool = False
     version: int
     note: str = ""
 
@@ -279,7 +279,7 @@ class PendingGroup(Result):
     """
 
     group_id: str
-    rule_id: str
+    rule_id: str = ""
     issues: int
     agents: list[AgentShare]
     severity: Severity
@@ -287,14 +287,14 @@ class PendingGroup(Result):
     first_seen: str
     last_seen: str
     examples: list[PendingIssue]
-    suggestions: list[GroupSuggestion]
+    suggestions: list[GroupSuggestion] = []
 
 
 class PendingPage(Result):
     """A page of pending issues, and a page of their groups."""
 
     issues: list[PendingIssue]
-    next_cursor: str
+    next_cursor: str = ""
     groups: list[PendingGroup] = []
     """Those with most issues first; left out on later pages of issues."""
     next_group_cursor: str = ""
@@ -357,7 +357,7 @@ class RefinedGroup(Result):
 
     group_id: str
     actions: dict[IssueAction, int]
-    lesson_ids: list[str]
+    lesson_ids: list[str] = []
     left: int = 0
 
 
@@ -385,7 +385,7 @@ class CleanupLine(Result):
     times_applied: int
     times_verified: int
     times_prevented: int
-    suspended: bool
+    suspended: bool = False
     proposed: bool = False
     reason: str
 
@@ -415,7 +415,7 @@ class AuditEntry(Result):
     principal: str
     action: str
     subject: str
-    details: dict[str, JsonValue]
+    details: dict[str, JsonValue] = {}
     logged_at: str
     previous_hash: str
     hash: str

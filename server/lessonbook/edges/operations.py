@@ -24,7 +24,7 @@ class Operation:
     """One thing a caller can do: its words, its types, and the service function behind it.
 
     `idempotent` where a repeated call changes nothing more, as every `read_only` one does not. `asks_person` where some
-    requests need a person's answer.
+    requests need a person's answer. `left_out`: fields of the result that MCP's structured content does not have.
     """
 
     name: str
@@ -39,6 +39,11 @@ class Operation:
     destructive: bool = False
     idempotent: bool = False
     asks_person: bool = False
+    left_out: frozenset[str] = frozenset()
+
+    def structured(self, result: Result) -> dict[str, Any]:
+        """Return MCP's structured content: the result without what it leaves out and what says nothing."""
+        return result.model_dump(mode="json", exclude_defaults=True, exclude=set(self.left_out))
 
 
 # Each act imports its service when it is called: services load the store, which a fresh server does not need yet.
@@ -53,6 +58,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         wording=text_form.of_lessons,
         toolset="agent",
         idempotent=True,
+        left_out=frozenset({"prompt_section"}),
     ),
     Operation(
         name="report_issues",
@@ -94,6 +100,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         wording=text_form.of_stats,
         toolset="agent",
         read_only=True,
+        # A count of what a coin kept back, read before and after get_lessons, would show what it decided.
+        left_out=frozenset({"withheld_by_reason"}),
     ),
     Operation(
         name="list_lessons",
@@ -182,3 +190,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         read_only=True,
     ),
 )
+
+
+def operation_named(name: str) -> Operation:
+    """Return the operation of this name, which exists."""
+    return next(operation for operation in OPERATIONS if operation.name == name)

@@ -18,6 +18,7 @@ from lessonbook.domain.loop import LessonQuery, StatsQuery
 from lessonbook.domain.operator import LessonChoice, LessonDetail, ListedLesson
 from lessonbook.domain.validation import parse
 from lessonbook.edges.access.gateway import Gateway
+from lessonbook.edges.operations import operation_named
 from lessonbook.edges.text_form import of_lessons
 
 _NAMES = ResourceSecurity(reject_path_traversal=False, reject_absolute_paths=False)
@@ -81,7 +82,8 @@ def add_resources(server: MCPServer[Any], gateway: Gateway, *, operators: bool) 
         with _translated():
             _check(gateway, project)
             query = parse(StatsQuery, {"agent_name": agent_name})
-            return (await gateway.call(services.views.get_stats, query)).model_dump_json(indent=2)
+            figures = await gateway.call(services.views.get_stats, query)
+            return json.dumps(operation_named("get_stats").structured(figures), indent=2)
 
 
 def _served(detail: LessonDetail) -> ListedLesson:

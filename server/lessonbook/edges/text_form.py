@@ -30,8 +30,8 @@ from lessonbook.domain.operator import (
 
 
 def of_lessons(result: Lessons) -> str:
-    """Return the prompt section; where it is empty, the note."""
-    return result.prompt_section or result.note
+    """Return the prompt section."""
+    return result.prompt_section
 
 
 def of_explanation(result: Explanation) -> str:
@@ -72,7 +72,8 @@ def of_applied(result: Applied) -> str:
     return _lines(
         "Applications:",
         (
-            f"- {line.lesson_id} {line.result}; applied {line.times_applied}, prevented {line.times_prevented}"
+            f"- {line.lesson_id} {line.result}"
+            + ("" if line.result == "unknown" else f"; applied {line.times_applied}, prevented {line.times_prevented}")
             for line in result.results
         ),
     )

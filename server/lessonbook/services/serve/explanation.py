@@ -14,7 +14,7 @@ from lessonbook.search.hazard_model import THRESHOLD
 from lessonbook.search.task import TaskReading
 from lessonbook.services import prompt_section
 from lessonbook.services.cache.shelf import RankedLesson, Shelf
-from lessonbook.services.serve.delivery import read_query, shelf_for
+from lessonbook.services.serve.delivery import AskedFor, read_query, shelf_for
 from lessonbook.services.workspace import Workspace
 
 Verdict = Literal["served", "unlikely", "says the same", "no room"]
@@ -48,7 +48,7 @@ async def explain_lessons(work: Workspace, caller: Caller, asked: TaskExplanatio
         return likely, shelf.fitting(reading, (), similar, place.agent_name)
 
     likely, fitting = await work.store.read(look)
-    served = {fit.lesson.id for fit in _within_budget(shelf, fitting, query)}
+    served = {fit.lesson.id for fit in _within_budget(shelf, fitting, query, place)}
     offered = {fit.lesson.id for fit in fitting}
     lines = [*fitting, *(fit for fit in likely if fit.lesson.id not in offered)][: asked.limit]
     return Explanation(
@@ -61,8 +61,10 @@ async def explain_lessons(work: Workspace, caller: Caller, asked: TaskExplanatio
     )
 
 
-def _within_budget(shelf: Shelf, fitting: Iterable[RankedLesson], query: LessonQuery) -> list[RankedLesson]:
-    overhead = prompt_section.overhead("R" * 11)
+def _within_budget(
+    shelf: Shelf, fitting: Iterable[RankedLesson], query: LessonQuery, place: AskedFor
+) -> list[RankedLesson]:
+    overhead = prompt_section.overhead("r" * 26, place.agent_name, place.note)
     return fill(
         fitting,
         most=query.max_lessons,
