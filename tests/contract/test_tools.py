@@ -232,7 +232,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "number out of bounds": ("get_lessons", {"max_tokens": 10**30}, "max_tokens: "),
     "number for a text": ("get_lessons", {"task": 5}, "task: "),
     "object for a text": ("get_lessons", {"task": {"a": SECRET}}, "task: "),
-    "text for a list": ("get_lessons", {"files": SECRET}, "files: "),
+    "text that may be one path or two": ("get_lessons", {"files": f"a.py, {SECRET}"}, "files: a text with a comma"),
     "null for what is required": ("flag_lesson", {"lesson_id": "L1", "reason": None}, "reason is missing"),
     "unknown severity": ("report_issues", {"issues": [{**ISSUE, "severity": SECRET}]}, "severity: "),
     "unknown category": ("get_lessons", {"categories": [SECRET]}, "categories.0: "),

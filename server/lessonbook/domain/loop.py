@@ -2,7 +2,16 @@
 
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    WrapValidator,
+)
 
 from lessonbook.domain.vocabulary import (
     AgentName,
@@ -20,6 +29,9 @@ from lessonbook.domain.vocabulary import (
     Text,
     Trust,
 )
+
+UNSTORABLE: Final = frozenset({"nul", "surrogate", "string_unicode"})
+"""The kinds of faults of a text that no database stores."""
 
 
 class Request(BaseModel):
@@ -120,12 +132,37 @@ class ReportedIssue(Request):
         Text, Field(max_length=2_000, description="a general rule that would have avoided it, in your own words")
     ] = ""
     why: Annotated[Text, Field(max_length=2_000, description="why that rule")] = ""
+    _refusal: str = PrivateAttr("")
+
+    @property
+    def refusal(self) -> str:
+        """Why the issue cannot be stored; empty where it can."""
+        return self._refusal
+
+    @classmethod
+    def refused(cls, reason: str) -> "ReportedIssue":
+        """Return an issue without words that says why those it had cannot be stored."""
+        issue = cls.model_construct(description="")
+        issue._refusal = reason  # noqa: SLF001  # of its own class
+        return issue
+
+
+def _or_refused(given: object, parsed: ModelWrapValidatorHandler[ReportedIssue]) -> ReportedIssue:
+    """Return an issue; one with text that cannot be stored is refused alone, not the whole report."""
+    try:
+        return parsed(given)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False)
+        if any(fault["type"] not in UNSTORABLE for fault in faults):
+            raise
+        reason = "has half of a surrogate pair" if faults[0]["type"] == "string_unicode" else faults[0]["msg"]
+        return ReportedIssue.refused(f"{faults[0]['loc'][-1]} {reason}")
 
 
 class Report(Request):
     """Issues seen in one run, or outside any."""
 
-    issues: Annotated[list[ReportedIssue], Field(min_length=1, max_length=100)]
+    issues: Annotated[list[Annotated[ReportedIssue, WrapValidator(_or_refused)]], Field(min_length=1, max_length=100)]
     agent_name: Annotated[AgentName, Field(description="who made the code; omitted: routed")] = ""
     run_id: Annotated[RunId, Field(description="run the issues were seen in")] = ""
     source: Annotated[Source, Field(description="agent: you made it yourself")] = "agent"

@@ -7,6 +7,8 @@ from typing import Any, Final, cast
 
 from pydantic import BaseModel
 
+from lessonbook.domain.vocabulary import UNSAID
+
 Schema = dict[str, Any]
 
 _DROPPED: Final = frozenset({"title", "default", "$defs"})
@@ -44,7 +46,7 @@ def _compact(schema: Schema, definitions: dict[str, Schema], *, is_input: bool) 
     schema = _inlined(schema, definitions)
     if (flat := _not_null(schema)) is not None:
         rest = {key: value for key, value in schema.items() if key != "anyOf"}
-        return _compact({**flat, **rest}, definitions, is_input=is_input)
+        return _compact({**(_unsayable(flat) if is_input else flat), **rest}, definitions, is_input=is_input)
     if not is_input and (merged := _merged(schema, definitions)) is not None:
         return _compact(merged, definitions, is_input=False)
     compact: Schema = {}
@@ -72,6 +74,16 @@ def _inlined(schema: Schema, definitions: dict[str, Schema]) -> Schema:
     target = definitions[cast("str", schema["$ref"]).rpartition("/")[2]]
     own = {key: value for key, value in schema.items() if key != "$ref"}
     return {**{key: value for key, value in target.items() if key != "description"}, **own}
+
+
+def _unsayable(schema: Schema) -> Schema:
+    """Return the schema of an argument that may be left unsaid by callers that must give every argument.
+
+    Texts are left unsaid by an empty one. In an `enum` some models accept neither null nor an empty text.
+    """
+    if "enum" in schema:
+        return {**schema, "enum": [*schema["enum"], UNSAID]}
+    return {**schema, "type": [schema["type"], "null"]} if schema.get("type") != "string" else schema
 
 
 def _merged(schema: Schema, definitions: dict[str, Schema]) -> Schema | None:

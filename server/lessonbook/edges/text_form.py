@@ -51,7 +51,7 @@ def of_refinement(result: Refinement) -> str:
     return _lines(
         f"Refinement {result.refinement_run_id}: {len(result.issues)} issues. {result.note}".strip(),
         (
-            f"- {line.issue_id} {line.action}" + (f" {line.lesson_id}" if line.lesson_id else "") + f": {line.reason}"
+            f"- {' '.join(filter(None, [line.issue_id, line.action, line.lesson_id]))}: {line.reason}"
             for line in result.issues
         ),
     )

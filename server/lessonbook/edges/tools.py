@@ -96,7 +96,9 @@ def _tool(gateway: Gateway, operation: Operation, *, asks_person: bool) -> Opera
         title=operation.title,
         description=operation.description,
         parameters=input_schema(operation.request),
-        fn_metadata=FuncMetadata(arg_model=ArgModelBase, output_schema=output_schema(operation.result, operation.left_out)),
+        fn_metadata=FuncMetadata(
+            arg_model=ArgModelBase, output_schema=output_schema(operation.result, operation.left_out)
+        ),
         is_async=True,
         resolved_params=resolved,
         resolver_plans=build_resolver_plans(resolved, set(operation.request.model_fields)),

@@ -249,14 +249,14 @@ async def test_only_the_categories_asked_for_are_served(loop, agent: Caller) -> 
 # --- the budget and the section ---------------------------------------------------------------------------------------
 
 
-def check_section(served: Lessons, max_tokens: int, max_lessons: int, stored: int) -> None:
+def check_forms(served: Lessons, max_tokens: int, max_lessons: int, fitting: int | None) -> None:
     structured = served.model_dump(mode="json", exclude_defaults=True, exclude={"prompt_section"})
     shown = json.dumps(structured, ensure_ascii=False, separators=(",", ":"))
     longer = max(estimate_tokens(served.prompt_section), estimate_tokens(shown))
     assert longer <= served.tokens <= longer + 1
     assert not served.lessons or served.tokens <= max_tokens
     assert len(served.lessons) <= max_lessons
-    assert served.more_available == max(0, stored - max_lessons)
+    assert fitting is None or served.more_available == max(0, fitting - max_lessons)
     lines = served.prompt_section.split("\n")
     for lesson in served.lessons:
         assert sum(line.endswith(f"] {lesson.text}") for line in lines) == 1
@@ -274,7 +274,7 @@ async def stocked(loop, agent: Caller):
 async def test_the_budget_is_kept_whatever_is_asked(stocked, agent, max_tokens, max_lessons, task) -> None:
     question = "retry a request with a timeout" if task else ""
     served = await stocked.get(agent, max_tokens=max_tokens, max_lessons=max_lessons, task=question)
-    check_section(served, max_tokens, max_lessons, len(RULES))
+    check_forms(served, max_tokens, max_lessons, None if task else len(RULES))
 
 
 @given(
@@ -290,13 +290,11 @@ async def test_the_budget_is_kept_whatever_lessons_say(loop, agent, texts, run_i
     number = next(COUNTER)
     name = f"Agent{number}"
     await loop.know(agent, name)
-    made = 0
     for position, text in enumerate(texts):
         offered = {"description": f"case {name} {position}", "lesson": f"{text} is what to avoid in {name}"}
-        refined = await loop.report(agent, offered, agent_name=name)
-        made += refined.issues[0].action == "created"
+        await loop.report(agent, offered, agent_name=name)
     served = await loop.get(agent, agent_name=name, run_id=f"{number}-{run_id}", max_tokens=max_tokens, max_lessons=50)
-    check_section(served, max_tokens, 50, made)
+    check_forms(served, max_tokens, 50, None)
 
 
 COUNTER = itertools.count()
