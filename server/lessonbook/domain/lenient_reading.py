@@ -131,12 +131,12 @@ def _decoded(value: Any, first: str) -> Any:
         if not isinstance(value, str) or value.lstrip()[:1] not in {*first, '"'}:
             return value
         try:
-            decoded = json.loads(value)
+            decoded: Any = json.loads(value)
         except (ValueError, RecursionError):
             return value
         if not isinstance(decoded, (list, dict, str)):
             return value
-        value = decoded
+        value = cast("Any", decoded)
     return value
 
 
