@@ -104,6 +104,7 @@ async def test_the_agents_toolset_is_small(link, of_results, most):
 async def test_instructions_say_in_few_words_when_to_call_what(link):
     assert link.client.instructions in {INSTRUCTIONS, None if link.protocol == "2026-07-28" else INSTRUCTIONS}
     assert len(INSTRUCTIONS.split()) < 120
+    assert "Leave agent_name out unless you were given a role name" in INSTRUCTIONS
     for tool in ("get_lessons", "report_issues", "record_application", "flag_lesson"):
         assert tool in INSTRUCTIONS
     for tool in ("list_lessons", "get_lesson ", *OPERATOR_TOOLS[2:]):

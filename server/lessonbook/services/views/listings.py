@@ -48,6 +48,7 @@ PAGE_CHARACTERS_MAX: Final = 100_000
 """Characters of the issues on one page, where there are several."""
 COUNT_MAX: Final = 2**31
 COMPLETIONS_MAX: Final = 100
+AGENTS_MAX: Final = 100
 
 
 async def list_lessons(work: Workspace, caller: Caller, listing: LessonListing) -> LessonPage:
@@ -272,6 +273,12 @@ async def complete(work: Workspace, caller: Caller, argument: str, prefix: str) 
     if argument == "agent_name":
         found = sorted({*found, *(agent.name for agent in work.roster.agents)} - {"*"})
     return [value for value in found if value.lower().startswith(prefix.lower())][:COMPLETIONS_MAX]
+
+
+async def agents_with_lessons(work: Workspace, caller: Caller) -> list[str]:
+    """Return the agents that have lessons, those with most first, at most `AGENTS_MAX`."""
+    counts = await work.store.read(lambda connection: agent_rows.counted_lessons(connection, caller.project))
+    return sorted(counts, key=lambda name: (-counts[name], name))[:AGENTS_MAX]
 
 
 def _lesson_position(cursor: str) -> tuple[int, float, str] | None:
