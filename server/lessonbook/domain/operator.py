@@ -82,6 +82,7 @@ class TaskExplanation(Request):
     task: Annotated[Text, AfterValidator(beginning_and_end), Field(description="as for get_lessons")] = ""
     files: Annotated[list[FilePath], Field(max_length=200)] = []
     limit: Annotated[int, Field(ge=1, le=100, description="at most so many lessons")] = 20
+    cursor: Annotated[str, Field(max_length=500)] = ""
 
 
 class ExplainedLesson(Result):
@@ -106,12 +107,14 @@ class Explanation(Result):
     threshold: float
     lessons: list[ExplainedLesson]
     note: str = ""
+    next_cursor: str = ""
 
 
 class LessonChoice(Request):
     """Which lesson to look at."""
 
     lesson_id: LessonId
+    cursor: Annotated[str, Field(max_length=500, description="next_cursor: the rest")] = ""
 
 
 class EvidenceSummary(Result):
@@ -190,9 +193,11 @@ class LessonDetail(Result):
     provenance: dict[str, JsonValue] = {}
     effect: Effect | NotEnough
     evidence: EvidenceSummary
-    history: list[LessonChange]
+    history: list[LessonChange] = []
     issues: list[PendingIssue] = []
     flags: list[RaisedFlag] = []
+    next_cursor: str = ""
+    """Where the rest of history, issues and flags begins, in this order."""
 
 
 class LessonReview(Request):
@@ -404,6 +409,7 @@ class AuditQuery(Request):
 
     subject: Annotated[Line, Field(max_length=200, description="a lesson or refinement run")] = ""
     before: Annotated[str, Field(max_length=40, description="ISO time: older entries")] = ""
+    cursor: Annotated[str, Field(max_length=500)] = ""
     limit: Annotated[int, Field(ge=1, le=500)] = 50
 
 
@@ -425,6 +431,7 @@ class AuditTrail(Result):
     """Audit entries, newest first."""
 
     entries: list[AuditEntry]
+    next_cursor: str = ""
 
 
 class AgentFigures(Result):
