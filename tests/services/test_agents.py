@@ -52,7 +52,7 @@ async def test_a_label_is_kept_on_the_run_and_the_nearest_names_are_told(loop, a
     assert (run["label"], run["agent_name"]) == ("BackendDevelopementAgnt", "InfrastructureDevelopmentAgent")
     assert run["routed"]
     assert AGENT in served.note
-    assert "InfrastructureDevelopmentAgent" in served.note
+    assert served.agent_name == "InfrastructureDevelopmentAgent"
 
 
 async def test_reports_under_a_label_make_no_second_copy(loop, agent: Caller) -> None:

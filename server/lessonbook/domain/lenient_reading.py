@@ -26,7 +26,7 @@ _NOTHING: Final = frozenset({"", "null", "none"})
 """Texts that mean a missing number, boolean or name."""
 
 
-class _Wanted(NamedTuple):
+class _FieldType(NamedTuple):
     """The type that a field wants: its kind, its items or model, and the names it may have."""
 
     kind: Literal["text", "names", "number", "flag", "list", "model", "other"]
@@ -54,14 +54,14 @@ def _read_fields(model: type[BaseModel], values: Mapping[str, Any], place: str) 
         if field is None:
             given[key] = _without_nulls(value)
             continue
-        wanted = _wanted(field.annotation, tuple(field.metadata))
+        wanted = _type_of(field.annotation, tuple(field.metadata))
         if not field.is_required() and _is_unsaid(value, wanted):
             continue
         given[key] = _read(value, wanted, f"{place}{key}")
     return given
 
 
-def _is_unsaid(value: Any, wanted: _Wanted) -> bool:
+def _is_unsaid(value: Any, wanted: _FieldType) -> bool:
     """Return whether a value of an optional field means that it is left out."""
     if not isinstance(value, str) or wanted.kind in {"text", "other"}:
         return False
@@ -69,7 +69,7 @@ def _is_unsaid(value: Any, wanted: _Wanted) -> bool:
     return said == "" or (wanted.kind != "list" and said in _NOTHING) or (wanted.is_nullable and said == UNSAID)
 
 
-def _read(value: Any, wanted: _Wanted, place: str) -> Any:
+def _read(value: Any, wanted: _FieldType, place: str) -> Any:
     match wanted.kind:
         case "names" if isinstance(value, str):
             said = value.strip().lower().replace("_", "-").replace(" ", "-")
@@ -84,7 +84,7 @@ def _read(value: Any, wanted: _Wanted, place: str) -> Any:
             return _without_nulls(value)
 
 
-def _read_list(value: Any, wanted: _Wanted, place: str) -> Any:
+def _read_list(value: Any, wanted: _FieldType, place: str) -> Any:
     value = _decoded(value, "[{")
     if isinstance(value, str):
         value = _listed(value, wanted.item, place)
@@ -95,7 +95,7 @@ def _read_list(value: Any, wanted: _Wanted, place: str) -> Any:
     return [_read(item, wanted.item, f"{place}.{index}") for index, item in enumerate(cast("list[Any]", value))]
 
 
-def _listed(text: str, item: _Wanted, place: str) -> list[Any] | str:
+def _listed(text: str, item: _FieldType, place: str) -> list[Any] | str:
     """Return the items of a list that was sent as one text."""
     if not text.strip():
         return []
@@ -153,22 +153,22 @@ def _without_nulls(value: Any, depth: int = 0) -> Any:
 
 
 @cache
-def _wanted(annotation: Any, metadata: tuple[Any, ...] = ()) -> _Wanted:
+def _type_of(annotation: Any, metadata: tuple[Any, ...] = ()) -> _FieldType:
     """Return what a field of this type wants."""
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _wanted(parts[0], (*parts[1:], *metadata))
+        return _type_of(parts[0], (*parts[1:], *metadata))
     if origin in {Union, types.UnionType}:
         others = [part for part in parts if part is not types.NoneType]
-        return _wanted(others[0], metadata)._replace(is_nullable=True) if len(others) == 1 else _Wanted("other")
+        return _type_of(others[0], metadata)._replace(is_nullable=True) if len(others) == 1 else _FieldType("other")
     if origin is Literal:
-        return _Wanted("names", names=parts)
+        return _FieldType("names", names=parts)
     if origin is list:
-        return _Wanted("list", item=_wanted(parts[0]))
+        return _FieldType("list", item=_type_of(parts[0]))
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return _Wanted("model", item=annotation)
+        return _FieldType("model", item=annotation)
     if annotation is bool:
-        return _Wanted("flag")
+        return _FieldType("flag")
     if annotation in {int, float}:
-        return _Wanted("number")
-    return _Wanted("text" if annotation is str else "other", has_no_comma=HOLDS_NO_COMMA in metadata)
+        return _FieldType("number")
+    return _FieldType("text" if annotation is str else "other", has_no_comma=HOLDS_NO_COMMA in metadata)

@@ -43,7 +43,7 @@ _HINTS: Final = {
 }
 
 
-class _Server(MCPServer[Any]):
+class _LessonServer(MCPServer[Any]):
     """A server whose list of resources also has those that come and go with the lessons."""
 
     def __init__(self, gateway: Gateway, **about: Any) -> None:
@@ -87,7 +87,7 @@ def build_server(
                 tasks.cancel_scope.cancel()
 
     operators = "operator" in toolsets
-    server = _Server(
+    server = _LessonServer(
         gateway,
         title="Lessonbook",
         description="Lessons that fit an agent's task, and proof of which ones help.",
