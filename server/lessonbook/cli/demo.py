@@ -137,7 +137,9 @@ class _Demo:
     async def _show_lessons(self) -> None:
         _step("3", "Lessons out", f"those of {AGENT}, most severe first")
         page = await self._call("list_lessons", agent_name=AGENT, limit=8)
-        rows = [(line["severity"], line["issue_count"], line["rule_key"], line["text"]) for line in page["lessons"]]
+        rows = [
+            (line["severity"], line["issue_count"], line.get("rule_key", ""), line["text"]) for line in page["lessons"]
+        ]
         print_table("", ["severity", "seen", "rule", "lesson"], rows)
 
     async def _get_lessons(self) -> tuple[str, list[str]]:
@@ -184,7 +186,8 @@ class _Demo:
         _step("7", "A useless lesson goes", "cleanup_lessons as a dry run, and a person's decision")
         plan = await self._call("cleanup_lessons")
         rows = [
-            ("propose" if line["proposed"] else "keep", line["lesson_id"], line["reason"]) for line in plan["lessons"]
+            ("propose" if line.get("proposed") else "keep", line["lesson_id"], line["reason"])
+            for line in plan["lessons"]
         ]
         print_table("", ["", "lesson", "why"], rows)
         _line("The catalogue worded it, so no agent can suspend it: a person does, at the terminal.")
