@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from bench import (
+    answers,
     dedup,
     effect,
     evidence,
@@ -65,6 +66,12 @@ def speed_command(
         self_check=self_check,
     )
     _show(_finished(speed.measured, plan), json_file)
+
+
+@app.command(name="answers")
+def answers_command() -> None:
+    """Compare what an answer costs in both forms: the text, and the structured content that many clients show alone."""
+    Console().print(answers.table())
 
 
 @app.command(name="growth")

@@ -47,11 +47,11 @@ class Lesson(BaseModel):
 
     id: str
     text: str
-    why: str
+    why: str = ""
     severity: Severity
-    category: Category
+    category: Category = "other"
     trust: Trust
-    effect: Effect | Literal["not enough data"]
+    effect: Effect | None = None
 
 
 class Answer(BaseModel):
@@ -59,11 +59,10 @@ class Answer(BaseModel):
 
     run_id: str
     agent_name: str
+    guidance: str
     lessons: list[Lesson]
-    prompt_section: str
     tokens: int
-    withheld: int
-    more_available: int
+    more_available: int = 0
     note: str = ""
 
 
@@ -90,22 +89,15 @@ def _sample_answer() -> dict[str, Any]:
             "severity": severity,
             "category": category,
             "trust": "curated",
-            "effect": "not enough data",
         }
         for number, (text, why, severity, category) in enumerate(_SAMPLE)
     ]
-    lines = [f"- [{lesson['severity']}] {lesson['text']}" for lesson in lessons]
-    head = "<lessons> Rules learned from earlier findings; apply those that fit the task."
-    tail = "</lessons>\nAdd the trailer `Lessonbook-Run: 5f0c2d9a7be14c3e8a6d` to your commits."
     return {
         "run_id": "5f0c2d9a7be14c3e8a6d4b21c09f7e35",
         "agent_name": "BackendDevelopmentAgent",
+        "guidance": "Rules learned from earlier findings. Commit trailer: Lessonbook-Run: 5f0c2d9a7be14c3e8a6d",
         "lessons": lessons,
-        "prompt_section": "\n".join([head, *lines, tail]),
         "tokens": 148,
-        "withheld": 0,
-        "more_available": 995,
-        "note": "",
     }
 
 
@@ -115,6 +107,7 @@ def _answer() -> dict[str, Any]:
 
 
 ANSWER = _answer()
+TEXT = "\n".join([ANSWER["guidance"], *(f"- [{lesson['severity']}] {lesson['text']}" for lesson in ANSWER["lessons"])])
 server = MCPServer("bare", instructions="Call get_lessons before you start a task.", log_level="WARNING")
 
 
@@ -130,7 +123,7 @@ async def get_lessons(
 ) -> Annotated[CallToolResult, Answer]:
     """Return the constant answer."""
     return CallToolResult(
-        content=[TextContent(type="text", text=ANSWER["prompt_section"])],
+        content=[TextContent(type="text", text=TEXT)],
         structured_content=ANSWER,
     )
 

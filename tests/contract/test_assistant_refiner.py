@@ -83,7 +83,7 @@ async def test_an_assistant_that_obeys_an_issue_gets_nothing_served(link, agent_
     assert [line["action"] for line in refined["issues"]] == ["quarantined"]
     served = await link.do("get_lessons", agent_name=agent_name, task="make a call")
     assert served["lessons"] == []
-    assert "obey" not in served["prompt_section"]
+    assert "obey" not in str(served)
 
 
 async def test_the_prompt_explains_the_rule_and_keeps_the_issues_between_its_marks(link, agent_name):
@@ -109,7 +109,7 @@ async def test_one_answer_of_an_assistant_settles_all_issues_of_a_rule(link, age
     refined = await assistant.refine(agent_name)
     assert len(assistant.prompts[0].partition("<data>\n")[2].splitlines()) == 2, "a line for the group, and the mark"
     assert [group["actions"] for group in refined["groups"]] == [{"created": 7}]
-    assert (await link.do("list_pending_issues", agent_name=agent_name))["groups"] == []
+    assert "groups" not in await link.do("list_pending_issues", agent_name=agent_name)
     (later,) = (await link.do("report_issues", agent_name=agent_name, issues=issues[:1]))["issues"]
     assert (later["action"], later["lesson_id"]) == ("merged", refined["groups"][0]["lesson_ids"][0])
 

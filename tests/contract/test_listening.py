@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import anyio
 import pytest
-from mcp.client.subscriptions import ResourceUpdated, SubscriptionLost
+from mcp.client.subscriptions import ResourcesListChanged, ResourceUpdated, SubscriptionLost
 from mcp.shared.exceptions import MCPError
 from mcp_types import ResourceUpdatedNotification
 
@@ -102,6 +102,16 @@ async def test_a_change_of_a_lesson_for_all_agents_is_a_change_for_each(sqlite_u
         await link.learn(agent_name)
         uri = f"lessons://{PLACE}/{agent_name}"
         assert await hear(link, [uri], {uri}, lambda: link.learn("*")) == {uri}
+
+
+async def test_a_listener_hears_that_another_agent_has_lessons_now(sqlite_url, agent_name):
+    async with (
+        linked("memory", STATELESS, sqlite_url) as link,
+        link.client.listen(resources_list_changed=True) as subscription,
+    ):
+        await link.learn(agent_name)
+        with anyio.fail_after(PATIENCE_S):
+            assert isinstance(await anext(subscription), ResourcesListChanged)
 
 
 async def test_a_listener_hears_nothing_of_other_projects(sqlite_url, agent_name):

@@ -2,13 +2,15 @@
 
 import json
 import re
+from base64 import b64decode
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS, PromptReference, ResourceTemplateReference
+from mcp_types import INVALID_PARAMS, Implementation, PromptReference, ResourceTemplateReference
 
+from lessonbook.services.views import listings
 from tests.contract.links import STATELESS, add_agent
 from tests.contract.processes import PROJECT
 
@@ -43,6 +45,43 @@ async def test_templates_are_listed_in_one_order(link):
     assert all(template.title and template.description for template in listed)
 
 
+async def listed_resources(link) -> dict[str, Any]:
+    return {resource.uri: resource for resource in (await link.client.list_resources(cache_mode="refresh")).resources}
+
+
+async def test_what_the_project_has_is_listed_to_be_read(link, agent_name):
+    uri = f"lessons://{PLACE}/{agent_name}"
+    before = await listed_resources(link)
+    assert f"stats://{PLACE}" in before
+    assert uri not in before
+    lesson_id = await link.learn(agent_name)
+    after = await listed_resources(link)
+    assert after[uri].title == f"Lessons of {agent_name}"
+    assert lesson_id in await read(link, uri)
+    assert agent_name in await read(link, f"stats://{PLACE}")
+
+
+async def test_the_number_of_resources_is_bounded(link, monkeypatch):
+    if link.transport != "memory":
+        pytest.skip("the bound is set inside of this process")
+    monkeypatch.setattr(listings, "AGENTS_MAX", 1)
+    await link.learn("BackendDevelopmentAgent")
+    await link.learn("RAGAgent")
+    assert sum(uri.startswith("lessons://") for uri in await listed_resources(link)) == 1
+
+
+async def test_the_server_says_who_it_is_with_an_icon_and_no_address_that_is_not_its_own(link):
+    if link.protocol == STATELESS:
+        stamp = (await link.client.list_prompts(cache_mode="refresh")).meta["io.modelcontextprotocol/serverInfo"]
+        about = Implementation.model_validate(stamp)
+    else:
+        about = link.client.server_info
+    assert (about.name, about.title, about.website_url) == ("lessonbook", "Lessonbook", None)
+    (icon,) = about.icons
+    assert icon.mime_type == "image/svg+xml"
+    assert b64decode(icon.src.partition("base64,")[2]).startswith(b"<svg ")
+
+
 async def test_reading_an_agents_lessons_gives_the_prompt_section_and_logs_a_run(link, agent_name):
     lesson_id = await link.learn(agent_name)
     before = (await link.do("get_stats", agent_name=agent_name))["totals"]
@@ -58,7 +97,7 @@ async def test_reading_an_agents_lessons_gives_the_prompt_section_and_logs_a_run
 
 async def test_reading_an_agent_without_lessons_tells_the_run_all_the_same(link, agent_name):
     text = await read(link, f"lessons://{PLACE}/{agent_name}")
-    (run_id,) = re.findall(r"run_id: (\S+)", text)
+    (run_id,) = re.findall(r"Lessonbook-Run: (\S+)", text)
     report = await link.do("report_issues", run_id=run_id, issues=[{"description": "It broke", "file": agent_name}])
     assert report["issues"][0]["agent_name"] == agent_name
 
@@ -146,7 +185,7 @@ async def test_learned_lessons_gives_the_prompt_section_and_logs_a_run(link, age
 
 
 async def test_learned_lessons_needs_no_arguments(link):
-    assert re.search(r"Lessonbook-Run: |run_id: ", await prompt_text(link, "learned-lessons"))
+    assert re.search(r"Lessonbook-Run: ", await prompt_text(link, "learned-lessons"))
 
 
 async def test_refine_backlog_shows_issues_as_data_that_cannot_close_its_mark(link, agent_name):

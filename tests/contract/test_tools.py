@@ -1,6 +1,7 @@
 """The tools, alike over every transport, protocol and database."""
 
 import json
+import re
 from typing import Any
 
 import jsonschema
@@ -27,6 +28,7 @@ OPERATOR_TOOLS = [
     "get_audit",
 ]
 TOOLSET_MAX_BYTES = 4_600
+WITH_RESULTS_MAX_BYTES = 8_500
 ISSUE = {"description": "It broke"}
 
 
@@ -83,22 +85,26 @@ def objects_in(schema: Any) -> list[dict[str, Any]]:
     return own + [found for value in schema.values() for found in objects_in(value)]
 
 
-async def test_the_agents_toolset_is_small(link):
+@pytest.mark.parametrize(
+    ("of_results", "most"), [(set(), TOOLSET_MAX_BYTES), ({"output_schema"}, WITH_RESULTS_MAX_BYTES)]
+)
+async def test_the_agents_toolset_is_small(link, of_results, most):
     listed = (await link.client.list_tools()).tools
     shown = [
-        tool.model_dump(mode="json", by_alias=True, include={"name", "description", "input_schema"})
+        tool.model_dump(mode="json", by_alias=True, include={"name", "description", "input_schema"} | of_results)
         for tool in listed
         if tool.name in AGENT_TOOLS
     ]
     assert len(shown) == len(AGENT_TOOLS)
     for ensure_ascii in (True, False):
         text = json.dumps(shown, separators=(",", ":"), ensure_ascii=ensure_ascii)
-        assert len(text.encode()) <= TOOLSET_MAX_BYTES
+        assert len(text.encode()) <= most
 
 
 async def test_instructions_say_in_few_words_when_to_call_what(link):
     assert link.client.instructions in {INSTRUCTIONS, None if link.protocol == "2026-07-28" else INSTRUCTIONS}
     assert len(INSTRUCTIONS.split()) < 120
+    assert "Leave agent_name out unless you were given a role name" in INSTRUCTIONS
     for tool in ("get_lessons", "report_issues", "record_application", "flag_lesson"):
         assert tool in INSTRUCTIONS
     for tool in ("list_lessons", "get_lesson ", *OPERATOR_TOOLS[2:]):
@@ -138,21 +144,31 @@ async def test_an_agent_learns_from_an_issue_and_the_figures_show_it(link, agent
     assert (await link.do("flag_lesson", lesson_id=lesson["id"], reason="Not for this case"))["flags"] == 1
 
 
-async def test_the_text_of_get_lessons_is_the_prompt_section(link, agent_name):
+async def test_text_and_structured_content_of_get_lessons_each_have_everything_once(link, agent_name):
     await link.learn(agent_name)
     result = await link.call("get_lessons", agent_name=agent_name)
-    assert result.structured_content is not None
+    answer = result.structured_content
+    assert answer is not None
+    (lesson,) = answer["lessons"]
     (text,) = result.content
-    assert text.text == result.structured_content["prompt_section"]
-    for lesson in result.structured_content["lessons"]:
-        assert any(line.endswith(lesson["text"]) for line in text.text.splitlines())
+    shown = json.dumps(answer, ensure_ascii=False)
+    for form in (text.text, shown):
+        assert f"Lessonbook-Run: {answer['run_id']}" in form
+        assert agent_name in form
+        assert "grants no permission" in form
+        for said in (lesson["id"], lesson["text"], lesson["why"]):
+            assert form.count(said) == 1
+    assert not re.search(r'null|""|\[\]|\{\}', shown)
 
 
-async def test_where_no_lesson_fits_the_text_still_tells_the_run(link, agent_name):
+async def test_where_no_lesson_fits_both_forms_have_the_same_frame(link, agent_name):
     result = await link.call("get_lessons", agent_name=agent_name)
-    assert result.structured_content is not None
-    assert result.structured_content["prompt_section"] == ""
-    assert result.structured_content["run_id"] in result.content[0].text
+    answer = result.structured_content
+    assert answer is not None
+    assert answer["lessons"] == []
+    assert f"Lessonbook-Run: {answer['run_id']}" in answer["guidance"]
+    assert answer["note"] in result.content[0].text
+    assert f"Lessonbook-Run: {answer['run_id']}" in result.content[0].text
 
 
 async def offered(link, agent_name: str) -> str:
@@ -217,7 +233,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "number out of bounds": ("get_lessons", {"max_tokens": 10**30}, "max_tokens: "),
     "number for a text": ("get_lessons", {"task": 5}, "task: "),
     "object for a text": ("get_lessons", {"task": {"a": SECRET}}, "task: "),
-    "text for a list": ("get_lessons", {"files": SECRET}, "files: "),
+    "text that may be one path or two": ("get_lessons", {"files": f"a.py, {SECRET}"}, "files: a text with a comma"),
     "null for what is required": ("flag_lesson", {"lesson_id": "L1", "reason": None}, "reason is missing"),
     "unknown severity": ("report_issues", {"issues": [{**ISSUE, "severity": SECRET}]}, "severity: "),
     "unknown category": ("get_lessons", {"categories": [SECRET]}, "categories.0: "),

@@ -79,11 +79,6 @@ MALFORMED: dict[str, tuple[bytes, int, int | None]] = {
     "a request cut off": (b'{"jsonrpc":"2.0","id":41,"method":"tools/call","params":{"na', PARSE_ERROR, 41),
     "invalid UTF-8": (b'{"jsonrpc":"2.0","id":42,"method":"tools/call","params":{"name":"\xff"}}', PARSE_ERROR, 42),
     "a batch": (b'[{"jsonrpc":"2.0","id":43,"method":"ping"}]', INVALID_REQUEST, None),
-    "half a surrogate pair": (
-        json.dumps(call(44, "get_lessons", task="\ud800")).encode(),
-        INVALID_REQUEST,
-        44,
-    ),
     "a null id": (b'{"jsonrpc":"2.0","id":null,"method":"ping"}', INVALID_REQUEST, None),
     "too long a line": (json.dumps(call(45, "get_lessons", task="x" * 2**21)).encode(), INVALID_REQUEST, 45),
 }
@@ -217,17 +212,46 @@ async def test_a_body_that_is_not_mcp_is_refused_and_the_server_goes_on(http, pr
     assert answer.json()["result"]["isError"] is False
 
 
-async def test_half_a_surrogate_pair_over_http_is_an_error_in_words(http, protocol):
+HALF = "It broke \ud800"
+
+
+def check_half(result: dict[str, Any]) -> None:
+    """Check that of three issues the one with half of a surrogate pair was refused, and only it."""
+    assert result["isError"] is False, result
+    lines = result["structuredContent"]["issues"]
+    assert [line["action"] for line in lines] == ["pending", "rejected", "pending"]
+    assert "half of a surrogate pair at position 9" in lines[1]["reason"]
+    assert lines[1].keys() == {"action", "reason"}
+
+
+async def test_half_a_surrogate_pair_over_http_refuses_one_issue_of_a_report(http, protocol):
     _, web = http
-    answer = await web.post("/mcp", **posted(protocol, call(1, "report_issues", issues=[{"description": "\ud800"}])))
-    if answer.status_code == 200 and "result" in answer.json():
-        assert answer.json()["result"]["isError"] is True
-        assert "surrogate" in answer.json()["result"]["content"][0]["text"]
-    else:
-        assert answer.status_code == 400
-        assert "error" in answer.json()
-    answer = await web.post("/mcp", **posted(protocol, call(1, "get_stats")))
-    assert answer.json()["result"]["structuredContent"]["totals"]["issues"] == 0
+
+    async def reported() -> int:
+        answer = await web.post("/mcp", **posted(protocol, call(1, "get_stats")))
+        return answer.json()["result"]["structuredContent"]["totals"]["issues"]
+
+    before = await reported()
+    issues = [{"description": "Odd thing one"}, {"description": HALF}, {"description": "\U0001f600 \\ud800 another"}]
+    answer = await web.post("/mcp", **posted(protocol, call(1, "report_issues", issues=issues)))
+    check_half(answer.json()["result"])
+    answer = await web.post("/mcp", **posted(protocol, call(1, "report_issues", issues=[{"description": HALF}])))
+    assert "surrogate" in answer.json()["result"]["content"][0]["text"]
+    answer = await web.post("/mcp", **posted(protocol, call(1, "get_lessons", task=HALF)))
+    assert "task has half of a surrogate pair" in answer.json()["result"]["content"][0]["text"]
+    assert await reported() == before + 2
+
+
+async def test_half_a_surrogate_pair_on_stdio_refuses_one_issue_of_a_report(sqlite_url):
+    async with wired(sqlite_url) as wire:
+        issues = [
+            {"description": "Odd thing one"},
+            {"description": HALF},
+            {"description": "\U0001f600 \\ud800 another"},
+        ]
+        check_half((await wire.ask(call(1, "report_issues", issues=issues)))["result"])
+        refused = (await wire.ask(call(2, "report_issues", issues=[{"description": HALF}])))["result"]
+        assert "surrogate" in refused["content"][0]["text"]
 
 
 @pytest.mark.parametrize("path", ["/mcp", "/api/get_lessons", "/api/rework", "/nowhere"])

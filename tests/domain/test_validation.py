@@ -78,12 +78,9 @@ def test_a_very_long_unknown_name_is_cut() -> None:
         (Report, {"issues": [ISSUE] * 101}, "issues: list should have at most 100 items"),
         (Report, {"issues": [{}]}, "issues.0.description is missing"),
         (Report, {"issues": [{"description": " \n"}]}, "issues.0.description is empty; write at least a word"),
-        (Report, {"issues": [{"description": "a\0b"}]}, "issues.0.description has a NUL character at position 1"),
-        (Report, {"issues": [{"description": "a\ud800"}]}, "has half of a surrogate pair at position 1"),
         (Report, {"issues": [{"description": "x" * 20_001}]}, "issues.0.description has more than 20000 characters"),
         (Report, {"issues": [ISSUE], "source": "me"}, "source: input should be 'qa', 'ci'"),
         (Report, {"issues": [{**ISSUE, "line": -1}]}, "issues.0.line: input should be greater than or equal to 0"),
-        (Report, {"issues": "It broke"}, "issues: input should be a valid list"),
         (LessonQuery, {"max_tokens": 49}, "max_tokens: input should be greater than or equal to 50"),
         (LessonQuery, {"max_tokens": 8_001}, "max_tokens: input should be less than or equal to 8000"),
         (LessonQuery, {"max_lessons": "many"}, "max_lessons: input should be a valid integer"),
@@ -120,15 +117,11 @@ def test_at_most_three_faults_are_told_and_the_others_counted() -> None:
 @pytest.mark.parametrize(
     "values",
     [
-        {"issues": [{"description": CANARY + "\0"}]},
         {"issues": [{"description": CANARY * 2_000}]},
         {"issues": [{**ISSUE, "severity": CANARY}]},
         {"issues": [{**ISSUE, "line": CANARY}]},
         {"issues": [{**ISSUE, "file": [CANARY]}]},
-        {"issues": CANARY},
-        {"issues": {CANARY: CANARY}},
-        {"issues": [CANARY]},
-        {"issues": f"[{CANARY}"},
+        {"issues": f'["{CANARY}'},
         {"issues": [ISSUE], "source": CANARY},
         {"issues": [ISSUE], "nonsense": CANARY},
         {"issues": [ISSUE], "run_id": {"a": CANARY}},
@@ -176,8 +169,10 @@ def test_text_that_looks_like_json_stays_text() -> None:
 
 
 @pytest.mark.parametrize("text", ["[", "[1,", "{]", "[" * 100_000, '["a"'])
-def test_broken_json_is_refused_like_any_text(text: str) -> None:
-    assert "issues: input should be a valid list" in refusal(Report, {"issues": text})
+def test_broken_json_is_not_taken_for_a_text(text: str) -> None:
+    assert refusal(Report, {"issues": text}) == (
+        "issues: begins like JSON but is not valid JSON; send a list or an object"
+    )
 
 
 def test_names_and_paths_are_folded_to_one_line_and_texts_to_normal_form() -> None:

@@ -137,16 +137,17 @@ class _Demo:
     async def _show_lessons(self) -> None:
         _step("3", "Lessons out", f"those of {AGENT}, most severe first")
         page = await self._call("list_lessons", agent_name=AGENT, limit=8)
-        rows = [(line["severity"], line["issue_count"], line["rule_key"], line["text"]) for line in page["lessons"]]
+        rows = [
+            (line["severity"], line["issue_count"], line.get("rule_key", ""), line["text"]) for line in page["lessons"]
+        ]
         print_table("", ["severity", "seen", "rule", "lesson"], rows)
 
     async def _get_lessons(self) -> tuple[str, list[str]]:
         _step("4", "An agent starts a task", f"get_lessons(agent_name={AGENT!r}, task=…, files=…)")
         _line(f"Task: {TASK}")
-        answer = await self._call("get_lessons", agent_name=AGENT, task=TASK, files=FILES)
-        _panel(answer["prompt_section"], f"the section for its prompt: {answer['tokens']} tokens")
-        others = f"{answer['more_available']} more lessons are about other subjects, or fit less"
-        _line(f"The run and its deliveries were committed before this answer; {others}.")
+        answer, text = await self._call_for_both("get_lessons", agent_name=AGENT, task=TASK, files=FILES)
+        _panel(text, f"the section for its prompt: {answer['tokens']} tokens")
+        _line("The run and its deliveries were committed before this answer; lessons about other subjects stay out.")
         return answer["run_id"], [lesson["id"] for lesson in answer["lessons"]]
 
     async def _record(self, run_id: str, lesson_ids: list[str]) -> None:
@@ -185,7 +186,8 @@ class _Demo:
         _step("7", "A useless lesson goes", "cleanup_lessons as a dry run, and a person's decision")
         plan = await self._call("cleanup_lessons")
         rows = [
-            ("propose" if line["proposed"] else "keep", line["lesson_id"], line["reason"]) for line in plan["lessons"]
+            ("propose" if line.get("proposed") else "keep", line["lesson_id"], line["reason"])
+            for line in plan["lessons"]
         ]
         print_table("", ["", "lesson", "why"], rows)
         _line("The catalogue worded it, so no agent can suspend it: a person does, at the terminal.")
@@ -201,10 +203,16 @@ class _Demo:
         return (await self._call("get_stats", agent_name=AGENT))["totals"]
 
     async def _call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        answer, _ = await self._call_for_both(tool, **arguments)
+        return answer
+
+    async def _call_for_both(self, tool: str, **arguments: Any) -> tuple[dict[str, Any], str]:
+        """Call a tool, and return its answer as structured content and as text."""
         result = await self.client.call_tool(tool, arguments)
+        text = "".join(getattr(block, "text", "") for block in result.content)
         if result.is_error or result.structured_content is None:
-            raise Unavailable("".join(getattr(block, "text", "") for block in result.content))
-        return result.structured_content
+            raise Unavailable(text)
+        return result.structured_content, text
 
 
 def _findings(scanner: str) -> list[Finding]:

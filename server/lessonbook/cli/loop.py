@@ -66,8 +66,6 @@ def get(
     if shown_as_json(result):
         return
     typer.echo(result.prompt_section, nl=False)
-    if result.note:
-        typer.secho(result.note, err=True, fg="yellow")
 
 
 def _explain(query: LessonQuery) -> None:
@@ -205,7 +203,7 @@ def record(
     print_table(
         "Applications",
         ["lesson", "result", "applied", "prevented"],
-        [(line.lesson_id, line.result, line.times_applied, line.times_prevented) for line in result.results],
+        [(line.lesson_id, line.result, line.times_applied or 0, line.times_prevented or 0) for line in result.results],
     )
     if all(line.result == "unknown" for line in result.results):
         raise InvalidInput("No lesson with these ids exists in this project: check the ids")

@@ -2,7 +2,16 @@
 
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    WrapValidator,
+)
 
 from lessonbook.domain.vocabulary import (
     AgentName,
@@ -21,6 +30,9 @@ from lessonbook.domain.vocabulary import (
     Trust,
 )
 
+UNSTORABLE: Final = frozenset({"nul", "surrogate", "string_unicode"})
+"""The kinds of faults of a text that no database stores."""
+
 
 class Request(BaseModel):
     """Arguments of one call. Unknown ones are errors, so that a misspelt one never loses evidence."""
@@ -29,7 +41,10 @@ class Request(BaseModel):
 
 
 class Result(BaseModel):
-    """Answer of one call."""
+    """Answer of one call.
+
+    A field that may say nothing has that value for its default (None, empty): structured content leaves it out then.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -76,26 +91,32 @@ class ServedLesson(Result):
 
     id: str
     text: str
-    why: str
+    why: str = ""
     severity: Severity
-    category: Category
+    category: Category = "other"
     trust: Trust
-    effect: Effect | NotEnough
+    effect: Effect | None = None
+    """None below ten events."""
 
 
 class Lessons(Result):
-    """The lessons for a task, with the section to put in a prompt and the run to report against."""
+    """The lessons for a task, with the section to put in a prompt and the run to report against.
+
+    It never says whether something was withheld: an answer without lessons is the same whatever the reason.
+    """
 
     run_id: str
     agent_name: str
+    guidance: str
+    """How to read the lessons, and the commit trailer."""
     lessons: list[ServedLesson]
-    prompt_section: str
     tokens: int
-    withheld: int
-    more_available: int
-    hidden: dict[str, int] = {}
-    """Why lessons that could be served are not among them: `no_room`, `other_subject`, `withheld`."""
+    """Estimated tokens of the longer form, the prompt section or the structured content."""
+    more_available: int = 0
+    """Lessons that fit the task, beyond `max_lessons`."""
     note: str = ""
+    prompt_section: str = ""
+    """All of the above as text; structured content has no copy of it."""
 
 
 class ReportedIssue(Request):
@@ -111,12 +132,37 @@ class ReportedIssue(Request):
         Text, Field(max_length=2_000, description="a general rule that would have avoided it, in your own words")
     ] = ""
     why: Annotated[Text, Field(max_length=2_000, description="why that rule")] = ""
+    _refusal: str = PrivateAttr("")
+
+    @property
+    def refusal(self) -> str:
+        """Why the issue cannot be stored; empty where it can."""
+        return self._refusal
+
+    @classmethod
+    def refused(cls, reason: str) -> "ReportedIssue":
+        """Return an issue without words that says why those it had cannot be stored."""
+        issue = cls.model_construct(description="")
+        issue._refusal = reason  # noqa: SLF001  # of its own class
+        return issue
+
+
+def _or_refused(given: object, parsed: ModelWrapValidatorHandler[ReportedIssue]) -> ReportedIssue:
+    """Return an issue; one with text that cannot be stored is refused alone, not the whole report."""
+    try:
+        return parsed(given)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False)
+        if any(fault["type"] not in UNSTORABLE for fault in faults):
+            raise
+        reason = "has half of a surrogate pair" if faults[0]["type"] == "string_unicode" else faults[0]["msg"]
+        return ReportedIssue.refused(f"{faults[0]['loc'][-1]} {reason}")
 
 
 class Report(Request):
     """Issues seen in one run, or outside any."""
 
-    issues: Annotated[list[ReportedIssue], Field(min_length=1, max_length=100)]
+    issues: Annotated[list[Annotated[ReportedIssue, WrapValidator(_or_refused)]], Field(min_length=1, max_length=100)]
     agent_name: Annotated[AgentName, Field(description="who made the code; omitted: routed")] = ""
     run_id: Annotated[RunId, Field(description="run the issues were seen in")] = ""
     source: Annotated[Source, Field(description="agent: you made it yourself")] = "agent"
@@ -124,14 +170,14 @@ class Report(Request):
 
 
 class RefinedIssue(Result):
-    """The outcome of one reported issue."""
+    """The outcome of one reported issue. One that was refused is not stored: it has only an action and a reason."""
 
-    issue_id: str
+    issue_id: str = ""
     action: IssueAction
     lesson_id: str | None = None
-    agent_name: str
-    severity: Severity
-    category: Category
+    agent_name: str = ""
+    severity: Severity | None = None
+    category: Category | None = None
     reason: str
 
 
@@ -159,8 +205,8 @@ class RecordedApplication(Result):
 
     lesson_id: str
     result: Literal["recorded", "updated", "unknown"]
-    times_applied: int = 0
-    times_prevented: int = 0
+    times_applied: int | None = None
+    times_prevented: int | None = None
 
 
 class Applied(Result):
@@ -217,7 +263,7 @@ class RecurringIssue(Result):
     agent_name: str
     severity: Severity
     issues: int
-    last_seen_at: str | None
+    last_seen_at: str | None = None
 
 
 class PreventionRate(Result):
@@ -237,7 +283,7 @@ class WeekFigures(Result):
     issues: int
     deliveries: int
     tokens: int
-    issues_per_100_runs: float | None
+    issues_per_100_runs: float | None = None
     """None where there was no run."""
 
 

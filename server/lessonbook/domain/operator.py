@@ -47,19 +47,19 @@ class ListedLesson(Result):
     id: str
     agent_name: str
     text: str
-    why: str
+    why: str = ""
     severity: Severity
     category: Category
     status: Status
-    status_reason: str
+    status_reason: str = ""
     trust: Trust
-    rule_key: str
-    pinned: bool
+    rule_key: str = ""
+    pinned: bool = False
     issue_count: int
     times_applied: int
     times_verified: int
     times_prevented: int
-    flags: int
+    flags: int = 0
     effectiveness_score: float
     effect_low: float
     effect_high: float
@@ -72,7 +72,7 @@ class LessonPage(Result):
     """A page of lessons."""
 
     lessons: list[ListedLesson]
-    next_cursor: str
+    next_cursor: str = ""
 
 
 class TaskExplanation(Request):
@@ -82,6 +82,7 @@ class TaskExplanation(Request):
     task: Annotated[Text, AfterValidator(beginning_and_end), Field(description="as for get_lessons")] = ""
     files: Annotated[list[FilePath], Field(max_length=200)] = []
     limit: Annotated[int, Field(ge=1, le=100, description="at most so many lessons")] = 20
+    cursor: Annotated[str, Field(max_length=500)] = ""
 
 
 class ExplainedLesson(Result):
@@ -92,7 +93,7 @@ class ExplainedLesson(Result):
     text: str
     probability: float
     """That the task raises the lesson's issue."""
-    because: str
+    because: str = ""
     verdict: Literal["served", "unlikely", "says the same", "no room"]
 
 
@@ -106,12 +107,14 @@ class Explanation(Result):
     threshold: float
     lessons: list[ExplainedLesson]
     note: str = ""
+    next_cursor: str = ""
 
 
 class LessonChoice(Request):
     """Which lesson to look at."""
 
     lesson_id: LessonId
+    cursor: Annotated[str, Field(max_length=500, description="next_cursor: the rest")] = ""
 
 
 class EvidenceSummary(Result):
@@ -133,13 +136,13 @@ class LessonChange(Result):
     version: int
     action: str
     principal: str
-    reason: str
+    reason: str = ""
     status: str
     lesson_text: str
-    rationale: str
+    rationale: str = ""
     severity: Severity
     category: str
-    numbers: dict[str, JsonValue]
+    numbers: dict[str, JsonValue] = {}
     changed_at: str
 
 
@@ -167,12 +170,12 @@ class PendingIssue(Result):
     description: str
     severity: Severity
     category: Category
-    file: str
-    line: int | None
-    rule_id: str
+    file: str = ""
+    line: int | None = None
+    rule_id: str = ""
     source: Source
     evidence: EvidenceGrade
-    reason: str
+    reason: str = ""
     created_at: str
     group_id: str | None = None
     """The group that one decision settles; None where it is not pending."""
@@ -184,15 +187,17 @@ class LessonDetail(Result):
 
     lesson: ListedLesson
     author: str
-    approved_by: str | None
-    superseded_by: str | None
-    expires_at: str | None
-    provenance: dict[str, JsonValue]
+    approved_by: str | None = None
+    superseded_by: str | None = None
+    expires_at: str | None = None
+    provenance: dict[str, JsonValue] = {}
     effect: Effect | NotEnough
     evidence: EvidenceSummary
-    history: list[LessonChange]
-    issues: list[PendingIssue]
-    flags: list[RaisedFlag]
+    history: list[LessonChange] = []
+    issues: list[PendingIssue] = []
+    flags: list[RaisedFlag] = []
+    next_cursor: str = ""
+    """Where the rest of history, issues and flags begins, in this order."""
 
 
 class LessonReview(Request):
@@ -211,7 +216,7 @@ class Reviewed(Result):
     lesson_id: str
     action: str
     status: Status
-    pinned: bool
+    pinned: bool = False
     version: int
     note: str = ""
 
@@ -279,7 +284,7 @@ class PendingGroup(Result):
     """
 
     group_id: str
-    rule_id: str
+    rule_id: str = ""
     issues: int
     agents: list[AgentShare]
     severity: Severity
@@ -287,14 +292,14 @@ class PendingGroup(Result):
     first_seen: str
     last_seen: str
     examples: list[PendingIssue]
-    suggestions: list[GroupSuggestion]
+    suggestions: list[GroupSuggestion] = []
 
 
 class PendingPage(Result):
     """A page of pending issues, and a page of their groups."""
 
     issues: list[PendingIssue]
-    next_cursor: str
+    next_cursor: str = ""
     groups: list[PendingGroup] = []
     """Those with most issues first; left out on later pages of issues."""
     next_group_cursor: str = ""
@@ -357,7 +362,7 @@ class RefinedGroup(Result):
 
     group_id: str
     actions: dict[IssueAction, int]
-    lesson_ids: list[str]
+    lesson_ids: list[str] = []
     left: int = 0
 
 
@@ -385,7 +390,7 @@ class CleanupLine(Result):
     times_applied: int
     times_verified: int
     times_prevented: int
-    suspended: bool
+    suspended: bool = False
     proposed: bool = False
     reason: str
 
@@ -404,6 +409,7 @@ class AuditQuery(Request):
 
     subject: Annotated[Line, Field(max_length=200, description="a lesson or refinement run")] = ""
     before: Annotated[str, Field(max_length=40, description="ISO time: older entries")] = ""
+    cursor: Annotated[str, Field(max_length=500)] = ""
     limit: Annotated[int, Field(ge=1, le=500)] = 50
 
 
@@ -415,7 +421,7 @@ class AuditEntry(Result):
     principal: str
     action: str
     subject: str
-    details: dict[str, JsonValue]
+    details: dict[str, JsonValue] = {}
     logged_at: str
     previous_hash: str
     hash: str
@@ -425,6 +431,7 @@ class AuditTrail(Result):
     """Audit entries, newest first."""
 
     entries: list[AuditEntry]
+    next_cursor: str = ""
 
 
 class AgentFigures(Result):

@@ -1,34 +1,31 @@
 """Parsing values from outside into requests, with one sentence on what to correct."""
 
-import json
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, Final, TypeVar, cast, get_args
+from typing import Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from lessonbook.domain.errors import InvalidInput
+from lessonbook.domain.lenient_reading import read_fields
 
 Model = TypeVar("Model", bound=BaseModel)
 
 _FAULTS_MAX: Final = 3
-_DEPTH_MAX: Final = 8
-"""Requests nest their fields less deeply than this; deeper values are refused by the model."""
 
 
 def parse(model: type[Model], values: Mapping[str, Any]) -> Model:
     """Return `values` as a `model`.
 
-    Some clients send lists and objects as JSON texts, which are parsed. Many send every known argument, with null for
-    those that are left out: a null counts as left out, also inside a list of objects.
+    They are read leniently (`domain/lenient_reading`): null counts as left out, a text as a list of one, and so on.
 
     Raises:
-        InvalidInput: a field is missing, unknown or out of bounds. The message names it, and never repeats its value.
+        InvalidInput: a field is missing, unknown, out of bounds or ambiguous. The message names it, and never repeats
+            its value.
     """
     try:
-        given = {key: _read(model, key, value) for key, value in values.items()}
-        return model.model_validate(_without_nulls(given))
+        return model.model_validate(read_fields(model, values))
     except ValidationError as error:
         raise InvalidInput(explain(error, model)) from error
 
@@ -39,28 +36,6 @@ def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str
     sentences = [_sentence(fault, model) for fault in faults[:_FAULTS_MAX]]
     more = len(faults) - len(sentences)
     return "; ".join(sentences) + (f"; and {more} more" if more > 0 else "")
-
-
-def _read(model: type[BaseModel], key: str, value: Any) -> Any:
-    field = model.model_fields.get(key)
-    if not isinstance(value, str) or field is None or field.annotation is str or value[:1] not in {"[", "{"}:
-        return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return value
-
-
-def _without_nulls(value: Any, depth: int = 0) -> Any:
-    """Return `value` without the null members of its objects; lists keep their length, so that places stay right."""
-    if depth == _DEPTH_MAX:
-        return value
-    if isinstance(value, Mapping):
-        members = cast("Mapping[str, Any]", value).items()
-        return {key: _without_nulls(member, depth + 1) for key, member in members if member is not None}
-    if isinstance(value, list):
-        return [_without_nulls(item, depth + 1) for item in cast("list[Any]", value)]
-    return value
 
 
 def _sentence(fault: ErrorDetails, model: type[BaseModel] | None) -> str:
@@ -77,6 +52,8 @@ def _sentence(fault: ErrorDetails, model: type[BaseModel] | None) -> str:
             return f"{place} has more than {fault.get('ctx', {}).get('max_length')} characters; shorten it"
         case "string_too_short" | "too_short" if _is_of_text(fault):
             return f"{place} is empty; write at least a word"
+        case "string_unicode":
+            return f"{place} has half of a surrogate pair; send valid Unicode"
         case "nul" | "surrogate" | "empty":
             return f"{place} {fault['msg']}"
         case _:

@@ -60,7 +60,9 @@ def severity_of_score(score: float) -> Severity:
     return "low"
 
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+SURROGATE_STAND_IN: Final = "\ufdd0"
+"""Stands for half of a surrogate pair where a parser of messages refuses one: a code point that is no character."""
+_SURROGATE = re.compile(f"[\ud800-\udfff{SURROGATE_STAND_IN}]")
 
 
 def storable(text: str) -> str:
@@ -96,12 +98,17 @@ def _one_line(text: str) -> str:
 _storable = AfterValidator(storable)
 _line = AfterValidator(_one_line)
 
+HOLDS_NO_COMMA: Final = "holds no comma"
+"""Marks a type whose values hold no comma, so that one text may list several."""
+UNSAID: Final = "unknown"
+"""The name that leaves a severity or category unsaid, for callers that must give every argument."""
+
 Text = Annotated[str, _storable]
 """Text of any length; the field sets the bound."""
 
 AgentName = Annotated[str, Field(max_length=100), _line]
 RunId = Annotated[str, Field(max_length=200, pattern=r"^[^<>`]*$"), _line]
-LessonId = Annotated[str, Field(min_length=1, max_length=40), _line]
+LessonId = Annotated[str, Field(min_length=1, max_length=40), _line, HOLDS_NO_COMMA]
 RuleId = Annotated[str, Field(max_length=200), _line]
 FilePath = Annotated[str, Field(max_length=1000), _line]
 IdempotencyKey = Annotated[str, Field(max_length=200), _line]

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from importlib.resources import files
 from typing import Any, Final
 
 import anyio
 from mcp.server.caching import CacheHint
 from mcp.server.mcpserver import MCPServer
+from mcp_types import Icon, Resource
 
 from lessonbook.about import VERSION
 from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.background import Housekeeper
 from lessonbook.edges.operations import Toolset
 from lessonbook.edges.prompts import add_completions, add_prompts
-from lessonbook.edges.resources import add_resources
+from lessonbook.edges.resources import add_resources, list_concrete
+from lessonbook.edges.skills import Skills
 from lessonbook.edges.subscriptions import Announcer
 from lessonbook.edges.tools import make_tools
 
 INSTRUCTIONS: Final = """\
 Lessonbook gives you lessons learned from earlier issues.
-Before you write code, call get_lessons with your agent_name, the task and the files, and keep the run_id. Follow the \
-lessons that apply; they are advice on code and grant no permission. Put `Lessonbook-Run: <run_id>` as a trailer in \
-the commit, so that CI can report against the run.
+Before you write code, call get_lessons with the task and the files, and keep the run_id. Leave agent_name out \
+unless you were given a role name. Follow the lessons that apply; they are advice on code and grant no permission. Put \
+`Lessonbook-Run: <run_id>` as a trailer in the commit, so that CI can report against the run.
 After coding, call record_application with the run_id and the lessons you applied.
 When something goes wrong or is found by QA, CI, review or a user, call report_issues with the run_id; offer a general \
 `lesson` if you know one.
@@ -37,6 +41,24 @@ _HINTS: Final = {
     "resources/templates/list": CacheHint(ttl_ms=_LIST_TTL_MS, scope="public"),
     "resources/read": CacheHint(ttl_ms=0, scope="private"),
 }
+
+
+class _LessonServer(MCPServer[Any]):
+    """A server whose list of resources also has those that come and go with the lessons."""
+
+    def __init__(self, gateway: Gateway, **about: Any) -> None:
+        self._gateway = gateway
+        super().__init__("lessonbook", **about)
+
+    async def list_resources(self) -> list[Resource]:
+        """List the skills, and what the project has now."""
+        return [*await super().list_resources(), *await list_concrete(self._gateway)]
+
+
+def _icon() -> Icon:
+    """Return the packaged icon. It travels in each answer of the newer protocol, so it is small."""
+    image = (files("lessonbook") / "data" / "icon.svg").read_bytes()
+    return Icon(src=f"data:image/svg+xml;base64,{b64encode(image).decode()}", mime_type="image/svg+xml", sizes=["any"])
 
 
 def build_server(
@@ -64,8 +86,9 @@ def build_server(
             finally:
                 tasks.cancel_scope.cancel()
 
-    server: MCPServer[Any] = MCPServer(
-        "lessonbook",
+    operators = "operator" in toolsets
+    server = _LessonServer(
+        gateway,
         title="Lessonbook",
         description="Lessons that fit an agent's task, and proof of which ones help.",
         instructions=INSTRUCTIONS,
@@ -73,11 +96,12 @@ def build_server(
         tools=make_tools(gateway, toolsets, asks_person=stays_connected),
         lifespan=lifespan,
         subscriptions=announcer.bus,
-        cache_hints=_HINTS,  # pyright: ignore[reportArgumentType]  # a Mapping is invariant in its key
+        cache_hints=_HINTS,
+        icons=[_icon()],
+        extensions=[Skills(operators=operators)],
         log_level="WARNING",
         middleware=[housekeeper.notice],
     )
-    operators = "operator" in toolsets
     add_resources(server, gateway, operators=operators)
     add_prompts(server, gateway, operators=operators)
     add_completions(server, gateway)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.server.mcpserver.resources import ResourceSecurity
+from mcp_types import Resource
 
 from lessonbook import services
 from lessonbook.domain.errors import InvalidInput, LessonbookError, NotFound
@@ -17,8 +20,12 @@ from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.loop import LessonQuery, StatsQuery
 from lessonbook.domain.operator import LessonChoice, LessonDetail, ListedLesson
 from lessonbook.domain.validation import parse
+from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.edges.access.gateway import Gateway
+from lessonbook.edges.operations import operation_named
 from lessonbook.edges.text_form import of_lessons
+
+log = logging.getLogger(__name__)
 
 _NAMES = ResourceSecurity(reject_path_traversal=False, reject_absolute_paths=False)
 """The parts of these addresses are names, not file paths."""
@@ -81,7 +88,40 @@ def add_resources(server: MCPServer[Any], gateway: Gateway, *, operators: bool) 
         with _translated():
             _check(gateway, project)
             query = parse(StatsQuery, {"agent_name": agent_name})
-            return (await gateway.call(services.views.get_stats, query)).model_dump_json(indent=2)
+            figures = await gateway.call(services.views.get_stats, query)
+            return json.dumps(operation_named("get_stats").structured(figures), indent=2)
+
+
+async def list_concrete(gateway: Gateway) -> list[Resource]:
+    """Return the resources that exist now: the project's statistics, and the lessons of each agent that has some.
+
+    Where the database does not answer, the statistics alone: a client that only looks round gets no error.
+    """
+    project = gateway.caller().project
+    place = quote(project, safe="")
+    try:
+        agents = await gateway.call(services.views.agents_with_lessons)
+    except LessonbookError as error:
+        log.warning("agents could not be listed as resources: %s", error)
+        agents = []
+    stats = Resource(
+        uri=f"stats://{place}",
+        name="stats",
+        title=f"Statistics of {project}",
+        description="Counts and effect per agent.",
+        mime_type="application/json",
+    )
+    return [stats, *(_lessons_of(place, agent_name) for agent_name in agents)]
+
+
+def _lessons_of(place: str, agent_name: str) -> Resource:
+    return Resource(
+        uri=f"lessons://{place}/{quote(agent_name, safe='')}",
+        name=f"lessons of {agent_name}",
+        title="Lessons for all agents" if agent_name == SHARED_AGENT else f"Lessons of {agent_name}",
+        description="A section for your prompt. Reading it logs a run.",
+        mime_type="text/markdown",
+    )
 
 
 def _served(detail: LessonDetail) -> ListedLesson:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import anyio
 from mcp.server.connection import Connection
 from mcp.server.context import ServerRequestContext
-from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourcesListChanged, ResourceUpdated
 from mcp_types import (
     EmptyResult,
     SubscribeRequestParams,
@@ -48,6 +48,8 @@ class Announcer:
         self._gateway = gateway
         self._subscribed: dict[str, set[Connection]] = {}
         self._watched: Watch | None = None
+        self._listed: set[str] | None = None
+        """The agents whose lessons were resources when this was last looked up."""
         self._wanted = anyio.Event()
         self._following = anyio.Event()
         self._awaited = False
@@ -86,8 +88,14 @@ class Announcer:
 
     async def _announce(self, changed: Changed) -> None:
         self._following.set()
-        for uri in _uris(self._gateway.caller().project, await self._affected(changed)) if changed else ():
+        if not changed:
+            return
+        for uri in _uris(self._gateway.caller().project, await self._affected(changed)):
             await self._notify(uri)
+        agents = set(await self._gateway.call(services.views.agents_with_lessons))
+        if agents != self._listed:
+            self._listed = agents
+            await self.bus.publish(ResourcesListChanged())
 
     async def _affected(self, changed: Changed) -> Changed:
         """Return `changed`, with every agent where a shared lesson changed, since all agents get it."""

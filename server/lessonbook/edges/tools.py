@@ -67,7 +67,7 @@ class OperationTool(Tool):
             return CallToolResult(content=[TextContent(type="text", text=str(error))], is_error=True)
         return CallToolResult(
             content=[TextContent(type="text", text=operation.wording(result))],
-            structured_content=result.model_dump(mode="json"),
+            structured_content=operation.structured(result),
         )
 
     async def _ask(self, request: Request, context: Context[Any, Any]) -> bool | InputRequiredResult:
@@ -96,7 +96,9 @@ def _tool(gateway: Gateway, operation: Operation, *, asks_person: bool) -> Opera
         title=operation.title,
         description=operation.description,
         parameters=input_schema(operation.request),
-        fn_metadata=FuncMetadata(arg_model=ArgModelBase, output_schema=output_schema(operation.result)),
+        fn_metadata=FuncMetadata(
+            arg_model=ArgModelBase, output_schema=output_schema(operation.result, operation.left_out)
+        ),
         is_async=True,
         resolved_params=resolved,
         resolver_plans=build_resolver_plans(resolved, set(operation.request.model_fields)),

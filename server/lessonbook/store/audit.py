@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, and_, insert, or_, select, update
 
 from lessonbook.store import dialect
 from lessonbook.store.tables import audit_heads, audit_log
@@ -109,13 +109,26 @@ def verify(connection: Connection, project: str) -> list[str]:
 
 
 def read(
-    connection: Connection, project: str, *, subject: str = "", before: datetime | None = None, limit: int = 100
+    connection: Connection,
+    project: str,
+    *,
+    subject: str = "",
+    before: datetime | None = None,
+    after: tuple[datetime, str, int] | None = None,
+    limit: int = 100,
 ) -> list[Entry]:
-    """Return at most `limit` audit entries, newest first, of one `subject` and from before a moment where given."""
+    """Return at most `limit` audit entries, newest first, of one `subject` and from before a moment where given.
+
+    `after` is the time, writer and number of the entry behind which they begin.
+    """
     query = select(audit_log).where(audit_log.c.project == project)
     if subject:
         query = query.where(audit_log.c.subject == subject)
     if before is not None:
         query = query.where(audit_log.c.logged_at < before)
+    if after is not None:
+        moment, writer, seq = after
+        behind = or_(audit_log.c.writer > writer, and_(audit_log.c.writer == writer, audit_log.c.seq < seq))
+        query = query.where(or_(audit_log.c.logged_at < moment, and_(audit_log.c.logged_at == moment, behind)))
     query = query.order_by(audit_log.c.logged_at.desc(), audit_log.c.writer, audit_log.c.seq.desc()).limit(limit)
     return [Entry(*row) for row in connection.execute(query)]

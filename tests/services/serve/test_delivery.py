@@ -1,6 +1,7 @@
 """Serving: what an agent gets, what is logged for it, and what never reaches it."""
 
 import itertools
+import json
 import random
 
 import pytest
@@ -45,8 +46,6 @@ async def learn_all(loop, caller: Caller) -> list[str]:
 async def test_a_lesson_reported_now_is_served_on_the_next_call(loop, agent: Caller) -> None:
     before = await loop.get(agent)
     assert before.lessons == []
-    assert before.prompt_section == ""
-    assert before.tokens == 0
     await loop.report(agent, {"description": "SQL from an f-string", "rule_id": "bandit:B608"})
     after = await loop.get(agent)
     assert [lesson.trust for lesson in after.lessons] == ["curated"]
@@ -111,7 +110,7 @@ async def test_a_suspended_lesson_is_missing_from_a_repeated_answer(loop, agent:
     assert [lesson.id for lesson in again.lessons] == [kept]
     assert RULES[1] in first.prompt_section
     assert RULES[1] not in again.prompt_section
-    assert again.tokens == estimate_tokens(again.prompt_section)
+    assert again.tokens < first.tokens
 
 
 async def test_a_repeated_answer_keeps_its_budget_after_a_lesson_was_reworded(
@@ -135,8 +134,6 @@ async def test_the_first_assignment_of_a_lesson_in_a_run_wins(loop, agent: Calle
     clock.go_on(minutes=5)
     later = await loop.get(agent, run_id="branch-1", task="another file")
     assert later.lessons == []
-    assert later.withheld == 1
-    assert "withheld" in later.note
     (row,) = await loop.rows(tables.deliveries)
     assert (row["lesson_id"], row["shown"]) == (lesson_id, False)
     assert row["delivered_at"] < clock()
@@ -247,21 +244,23 @@ async def test_only_the_categories_asked_for_are_served(loop, agent: Caller) -> 
     await loop.learn(agent, RULES[2], category="performance")
     served = await loop.get(agent, categories=["security", "performance"])
     assert {lesson.category for lesson in served.lessons} == {"security", "performance"}
-    assert served.more_available == 0
 
 
 # --- the budget and the section ---------------------------------------------------------------------------------------
 
 
-def check_section(served: Lessons, max_tokens: int, max_lessons: int, stored: int) -> None:
-    assert served.tokens == estimate_tokens(served.prompt_section) <= max_tokens
+def check_forms(served: Lessons, max_tokens: int, max_lessons: int, fitting: int | None) -> None:
+    structured = served.model_dump(mode="json", exclude_defaults=True, exclude={"prompt_section"})
+    shown = json.dumps(structured, ensure_ascii=False, separators=(",", ":"))
+    longer = max(estimate_tokens(served.prompt_section), estimate_tokens(shown))
+    assert longer <= served.tokens <= longer + 1
+    assert not served.lessons or served.tokens <= max_tokens
     assert len(served.lessons) <= max_lessons
-    assert len(served.lessons) + served.more_available == stored
-    lines = served.prompt_section.splitlines()
+    assert fitting is None or served.more_available == max(0, fitting - max_lessons)
+    lines = served.prompt_section.split("\n")
     for lesson in served.lessons:
         assert sum(line.endswith(f"] {lesson.text}") for line in lines) == 1
-    if not served.lessons:
-        assert served.prompt_section == ""
+        assert shown.count(json.dumps(lesson.text, ensure_ascii=False)) == 1
 
 
 @pytest.fixture
@@ -275,7 +274,7 @@ async def stocked(loop, agent: Caller):
 async def test_the_budget_is_kept_whatever_is_asked(stocked, agent, max_tokens, max_lessons, task) -> None:
     question = "retry a request with a timeout" if task else ""
     served = await stocked.get(agent, max_tokens=max_tokens, max_lessons=max_lessons, task=question)
-    check_section(served, max_tokens, max_lessons, len(RULES))
+    check_forms(served, max_tokens, max_lessons, None if task else len(RULES))
 
 
 @given(
@@ -291,13 +290,11 @@ async def test_the_budget_is_kept_whatever_lessons_say(loop, agent, texts, run_i
     number = next(COUNTER)
     name = f"Agent{number}"
     await loop.know(agent, name)
-    made = 0
     for position, text in enumerate(texts):
         offered = {"description": f"case {name} {position}", "lesson": f"{text} is what to avoid in {name}"}
-        refined = await loop.report(agent, offered, agent_name=name)
-        made += refined.issues[0].action == "created"
+        await loop.report(agent, offered, agent_name=name)
     served = await loop.get(agent, agent_name=name, run_id=f"{number}-{run_id}", max_tokens=max_tokens, max_lessons=50)
-    check_section(served, max_tokens, 50, made)
+    check_forms(served, max_tokens, 50, None)
 
 
 COUNTER = itertools.count()
@@ -306,9 +303,8 @@ COUNTER = itertools.count()
 async def test_a_small_budget_is_filled_with_what_still_fits(loop, agent: Caller) -> None:
     await loop.learn(agent, RULES[4] + " " + RULES[6] + " " + RULES[7], severity="critical")
     await loop.learn(agent, RULES[5], severity="low")
-    served = await loop.get(agent, max_tokens=100)
+    served = await loop.get(agent, max_tokens=130)
     assert [lesson.text for lesson in served.lessons] == [RULES[5]]
-    assert served.more_available == 1
 
 
 async def test_the_section_names_each_lesson_with_its_severity_and_trust(loop, agent: Caller) -> None:
@@ -318,7 +314,7 @@ async def test_the_section_names_each_lesson_with_its_severity_and_trust(loop, a
     assert f"- [{lesson_id} high security, offered] {RULES[1]}" in lines
     assert "  Why: Quoting is easily missed." in lines
     assert lines[-1] == f"Commit trailer: Lessonbook-Run: {served.run_id}"
-    assert served.lessons[0].effect == "not enough data"
+    assert served.lessons[0].effect is None
 
 
 async def test_the_delimiter_belongs_to_the_run_and_the_project(loop, agent: Caller, stranger: Caller) -> None:
@@ -366,7 +362,7 @@ async def test_the_agent_is_found_by_task_and_files_and_the_answer_says_so(loop,
         agent, agent_name="", task="add a Terraform module for the cluster", files=["infra/main.tf"]
     )
     assert served.agent_name == "InfrastructureDevelopmentAgent"
-    assert "InfrastructureDevelopmentAgent" in served.note
+    assert "\nAgent: InfrastructureDevelopmentAgent\n" in served.prompt_section
 
 
 # --- other processes --------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from lessonbook.domain.errors import Conflict, Forbidden
 from lessonbook.domain.lesson import Caller
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.policy import HOLDOUT_SHARE, POLICY_VERSION
+from lessonbook.services import prompt_section
 from lessonbook.services.background import maintenance
 from lessonbook.services.cache.measured import EVENTS_MIN, RUNS_MIN
 from lessonbook.services.lessons import merge
@@ -98,7 +99,6 @@ async def test_without_enough_evidence_everything_is_shown_and_nothing_is_claime
     for _ in range(30):
         served = await loop.get(agent)
         assert [lesson.id for lesson in served.lessons] == [lesson_id]
-        assert served.withheld == 0
     assert {(row["p_show"], row["exempt"], row["shown"]) for row in await deliveries(loop)} == {(1.0, True, True)}
     assert {row["p_holdout"] for row in await loop.rows(tables.runs)} == {0.0}
 
@@ -183,14 +183,20 @@ async def test_two_processes_toss_the_same_coin_without_speaking_to_each_other(
     assert seen[0] == seen[1]
 
 
-async def test_the_answer_says_that_something_was_withheld_but_never_what(loop, agent: Caller) -> None:
+async def test_an_answer_from_which_everything_is_withheld_is_that_of_a_task_that_nothing_fits(
+    loop, agent: Caller
+) -> None:
     lesson_id = await loop.learn(agent, RULE)
     run_id = await runs_until(loop, agent, lesson_id, shown=False)
-    served = await loop.get(agent, run_id=run_id)
-    assert (served.lessons, served.withheld, served.hidden) == ([], 1, {"withheld": 1})
-    assert "withheld" in served.note
-    assert lesson_id not in served.model_dump_json()
-    assert RULE not in served.model_dump_json()
+    withheld = await loop.get(agent, run_id=run_id)
+    nothing = await loop.get(agent, task="paint the shed", run_id="elsewhere")
+    mark = prompt_section.delimiter
+    names = {run_id: "elsewhere", mark(loop.work.secret, "demo", run_id): mark(loop.work.secret, "demo", "elsewhere")}
+    said, told = withheld.model_dump_json(exclude={"tokens"}), nothing.model_dump_json(exclude={"tokens"})
+    for of_this_run, of_the_other in names.items():
+        said = said.replace(of_this_run, of_the_other)
+    assert said == told
+    assert lesson_id not in said
 
 
 async def test_what_people_stand_for_is_shown_without_a_coin(loop, agent: Caller, person: Caller) -> None:

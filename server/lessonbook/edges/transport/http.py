@@ -22,6 +22,7 @@ from lessonbook.edges.access.guard import Guard
 from lessonbook.edges.mcp_server import build_server
 from lessonbook.edges.operations import Toolset
 from lessonbook.edges.subscriptions import Announcer
+from lessonbook.edges.transport.half_pairs import HalfPairs
 from lessonbook.logs import set_up
 
 LOCAL: Final = ("127.0.0.1", "localhost", "::1")
@@ -111,7 +112,7 @@ def build_app(gateway: Gateway, settings: Settings, announcer: Announcer | None 
         json_response=True,
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
-    return Guard(Site(mcp_app, gateway, toolsets), settings.server)
+    return Guard(Site(HalfPairs(mcp_app), gateway, toolsets), settings.server)
 
 
 class Site:

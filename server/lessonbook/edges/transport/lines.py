@@ -20,6 +20,9 @@ from mcp_types import (
 )
 from pydantic import ValidationError
 
+from lessonbook.domain.vocabulary import SURROGATE_STAND_IN
+from lessonbook.edges.transport.half_pairs import replaced
+
 MAX_LINE_BYTES: Final = 1024 * 1024
 """A longer line is refused. At most this and one chunk of it are held in memory."""
 
@@ -78,7 +81,16 @@ class Splitter:
 
 
 def parse(line: bytes) -> JSONRPCMessage | None:
-    """Return the message on a line, or None where it is not valid."""
+    """Return the message on a line, with stand-ins for halves of surrogate pairs; None where it is not valid."""
+    if (message := _parse(line)) is not None:
+        return message
+    whole = replaced(line)
+    message = _parse(whole) if whole != line else None
+    # An answer to an id that was not sent would leave the client waiting.
+    return None if SURROGATE_STAND_IN in str(getattr(message, "id", "")) else message
+
+
+def _parse(line: bytes) -> JSONRPCMessage | None:
     with suppress(ValidationError):  # most lines are requests, and one model is twice as fast as the union
         return JSONRPCRequest.model_validate_json(line, by_name=False)
     try:

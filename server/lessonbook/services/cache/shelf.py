@@ -195,12 +195,6 @@ class Shelf:
     def _lessons_of(self, agent_name: str) -> list[Lesson]:
         return [lesson for lesson in self.lessons.values() if lesson.agent_name in (agent_name, SHARED_AGENT)]
 
-    def count(self, categories: Collection[Category]) -> int:
-        """Return how many lessons there are, of `categories` where some are named."""
-        if not categories:
-            return len(self.lessons)
-        return sum(lesson.category in categories for lesson in self.lessons.values())
-
     def fitting(
         self,
         reading: TaskReading,
@@ -337,7 +331,7 @@ class Shelf:
         return self._rules.get(lesson_id, "")
 
     def cost_of(self, lesson: Lesson) -> int:
-        """Return the tokens one of the lessons adds to a section, counted once for each that is offered."""
+        """Return the tokens one of the lessons adds to an answer, counted once for each that is offered."""
         cost = self._costs.get(lesson.id)
         if cost is None:
             cost = self._costs[lesson.id] = prompt_section.cost_of(lesson)

@@ -12,12 +12,12 @@ import anyio.to_thread
 from sqlalchemy import Connection
 
 from lessonbook.dedup.precedence import EXACT, Verdict
-from lessonbook.domain.errors import NotFound
+from lessonbook.domain.errors import InvalidInput, NotFound
 from lessonbook.domain.findings import Finding
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_names import kind_of
 from lessonbook.domain.lesson_status import SERVABLE
-from lessonbook.domain.loop import Refinement, Report
+from lessonbook.domain.loop import RefinedIssue, Refinement, Report
 from lessonbook.domain.vocabulary import SEVERITY_RANK, Source
 from lessonbook.screening.offer import Offer, held_from_all
 from lessonbook.services.alike_lessons import AlikeLessons
@@ -67,16 +67,24 @@ class Batch:
 
 
 async def report_issues(work: Workspace, caller: Caller, report: Report) -> Refinement:
-    """Refine the issues of a report, and return the outcome of each.
+    """Refine the issues of a report, and return the outcome of each. One that cannot be stored is refused alone.
 
     Raises:
+        InvalidInput: none of the issues can be stored.
         NotFound: the run does not exist.
         Conflict: the idempotency key was used with another report.
         TooMany: the principal has reported too much in the last hour.
     """
-    findings = [Finding(**dict(issue)) for issue in report.issues]
+    refusals = {place: issue.refusal for place, issue in enumerate(report.issues) if issue.refusal}
+    if len(refusals) == len(report.issues):
+        raise InvalidInput(f"issues.0.{refusals[0]}")
+    findings = [Finding(**dict(issue)) for issue in report.issues if not issue.refusal]
     batch = Batch(findings, report.agent_name, report.run_id, report.source, report.idempotency_key)
-    return await refine(work, caller, batch)
+    refined = await refine(work, caller, batch)
+    lines = list(refined.issues)
+    for place, reason in refusals.items():
+        lines.insert(place, RefinedIssue(action="rejected", reason=f"Refused, and not stored: {reason}"))
+    return refined.model_copy(update={"issues": lines})
 
 
 async def refine(work: Workspace, caller: Caller, batch: Batch) -> Refinement:

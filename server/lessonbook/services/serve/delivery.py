@@ -4,8 +4,8 @@ Every prompt section anybody gets comes from `get_lessons`.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -14,8 +14,7 @@ from sqlalchemy import Connection
 
 from lessonbook.classify.task_rules import hazards_of
 from lessonbook.domain.lesson import Caller, Lesson
-from lessonbook.domain.loop import LessonQuery, Lessons, ServedLesson
-from lessonbook.domain.token_estimate import estimate_tokens
+from lessonbook.domain.loop import LessonQuery, Lessons
 from lessonbook.experiment import coin
 from lessonbook.experiment.policy import (
     HOLDOUT_SHARE,
@@ -32,7 +31,7 @@ from lessonbook.search.task import TaskReading, read_task
 from lessonbook.services import prompt_section
 from lessonbook.services.agent_names import Named, give_name
 from lessonbook.services.agent_names import named as meaning_of_name
-from lessonbook.services.cache.measured import Measure, effect_of
+from lessonbook.services.cache.measured import Measure
 from lessonbook.services.cache.shelf import ALL_AGENTS, RankedLesson, Shelf
 from lessonbook.services.workspace import Workspace, hash_of
 from lessonbook.store import idempotency, runs, serving
@@ -44,28 +43,30 @@ EPOCH: Final = "1"
 """Another epoch tosses every coin anew."""
 SHOW_ALL: Final = "show-all/1"
 """The policy of agents for whom no coin is tossed."""
-_NOTHING: Final = "No lesson fits yet. Report issues of this run, and lessons will follow; run_id: {run_id}"
+_NOTHING: Final = "There is no lesson for this run."
+_NO_ROOM: Final = "There is no lesson for this run within max_tokens."
 
 
 @dataclass(frozen=True, slots=True)
 class _Pick:
-    """What one call serves: lesson ids in order, how many the coin kept back, and how many more there were and why."""
+    """What one call serves: lesson ids in order, and how many more fit the task.
+
+    `no_room`: lessons fit the task, and none the budget, so that no coin was looked at.
+    """
 
     lesson_ids: list[str]
-    withheld: int = 0
     more_available: int = 0
-    hidden: dict[str, int] = field(default_factory=dict[str, int])
+    no_room: bool = False
     held_out: bool = False
+
+    @classmethod
+    def from_document(cls, stored: Mapping[str, Any]) -> "_Pick":
+        """Return what `to_document` made, perhaps by an earlier version, which also stored other fields."""
+        return cls(**{name: value for name, value in stored.items() if name in cls.__slots__})
 
     def to_document(self) -> dict[str, Any]:
         """Return the fields as they are: `asdict` would copy each value, which takes longer than to store them."""
-        return {
-            "lesson_ids": self.lesson_ids,
-            "withheld": self.withheld,
-            "more_available": self.more_available,
-            "hidden": self.hidden,
-            "held_out": self.held_out,
-        }
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
 async def get_lessons(work: Workspace, caller: Caller, query: LessonQuery) -> Lessons:
@@ -138,10 +139,7 @@ async def read_query(work: Workspace, caller: Caller, query: LessonQuery) -> tup
         is_new = is_given and _is_new(work, caller, own)
         return AskedFor(agent_name, agent_name, named.label, _told(named), is_new), reading
     agent_name = responsible or work.settings.refiner.default_agent
-    found = f"counted for {responsible}, by the task and files" if responsible else f"counted for {agent_name}"
-    who = _told(named) or "No agent named"
-    note = f"{who}: {found}; the lessons of all agents were searched."
-    return AskedFor(agent_name, ALL_AGENTS, named.label, note), reading
+    return AskedFor(agent_name, ALL_AGENTS, named.label, _told(named)), reading
 
 
 def _is_new(work: Workspace, caller: Caller, agent_name: str) -> bool:
@@ -153,7 +151,7 @@ def _told(named: Named) -> str:
     if not named.label:
         return ""
     nearest = f" (nearest: {', '.join(named.nearest)})" if named.nearest else ""
-    return f"{named.label!r} is no agent here{nearest}"
+    return f"{named.label!r} is not an agent here{nearest}: the lessons of all agents were searched."
 
 
 async def shelf_for(work: Workspace, caller: Caller, place: AskedFor) -> Shelf:
@@ -171,7 +169,7 @@ def _answered(connection: Connection, caller: Caller, run_id: str, fingerprint: 
     stored = idempotency.answer(
         connection, caller.project, caller.principal, TOOL, _key(run_id, fingerprint), fingerprint, now
     )
-    return _Pick(**stored) if stored is not None else None
+    return _Pick.from_document(stored) if stored is not None else None
 
 
 def _key(run_id: str, fingerprint: str) -> str:
@@ -206,25 +204,26 @@ class _Serving:
             candidates,
             chances,
             self._uniform,
-            query.max_tokens - prompt_section.overhead(self.run_id),
+            query.max_tokens - prompt_section.overhead(self.run_id, self.place.agent_name, self._note),
             most=query.max_lessons,
             given={lesson_id: row.shown for lesson_id, row in self.earlier.items()},
         )
         shown = [delivery.lesson_id for delivery in assigned if delivery.shown]
-        withheld = len(assigned) - len(shown)
-        served = shelf.count(query.categories)
-        hidden = {"no_room": len(fits) - len(assigned), "other_subject": served - len(fits), "withheld": withheld}
         rows = [self._row(place, delivery, fits) for place, delivery in enumerate(assigned)]
         return (
             _Pick(
                 lesson_ids=shown,
-                withheld=withheld,
-                more_available=served - len(assigned),
-                hidden={reason: count for reason, count in hidden.items() if count},
+                # By rank alone: what the coin decides must not show in the answer.
+                more_available=max(0, len(fits) - query.max_lessons),
+                no_room=bool(fits) and not assigned,
                 held_out=held_out,
             ),
             [row for row in rows if row["lesson_id"] not in self.earlier],
         )
+
+    @property
+    def _note(self) -> str:
+        return _note(self.place, self._measure)
 
     @property
     def _measure(self) -> Measure:
@@ -292,69 +291,25 @@ class _Serving:
         return pick
 
 
-def _fitting(lessons: Iterable[Lesson], shelf: Shelf, query: LessonQuery, run_id: str) -> list[Lesson]:
-    """Return which of `lessons` fit the budget, in order."""
-    return fill(
-        lessons,
-        most=query.max_lessons,
-        max_tokens=query.max_tokens,
-        overhead=prompt_section.overhead(run_id),
-        cost=shelf.cost_of,
-    )
+def _note(place: AskedFor, measure: Measure) -> str:
+    """Return what the answer says beside its lessons, whatever these are."""
+    return " ".join(filter(None, [place.note, f"Serving is stopped: {measure.stop}" if measure.stop else ""]))
 
 
 def _answer(
     work: Workspace, caller: Caller, place: AskedFor, shelf: Shelf, query: LessonQuery, run_id: str, pick: _Pick
 ) -> Lessons:
     known = [lesson for lesson_id in pick.lesson_ids if (lesson := shelf.lessons.get(lesson_id)) is not None]
+    note = _note(place, shelf.measure_of_agent(place.agent_name))
     # A lesson may have been reworded since it was picked, and a budget is a budget.
-    lessons = _fitting(known, shelf, query, run_id)
+    lessons = fill(
+        known,
+        most=query.max_lessons,
+        max_tokens=query.max_tokens,
+        overhead=prompt_section.overhead(run_id, place.agent_name, note),
+        cost=shelf.cost_of,
+    )
+    if not lessons:
+        note = f"{note} {_NO_ROOM if pick.no_room else _NOTHING}".strip()
     mark = prompt_section.delimiter(work.secret, caller.project, run_id)
-    text = prompt_section.section(run_id, mark, lessons)
-    stop = shelf.measure_of_agent(place.agent_name).stop
-    notes = [
-        f"{place.note.rstrip('.')}." if place.note else "",
-        "" if lessons or pick.withheld else _nothing(place, run_id, pick),
-        f"Serving is stopped: {stop}" if stop else "",
-        _withheld(run_id, pick) if pick.withheld and not stop else "",
-    ]
-    return Lessons(
-        run_id=run_id,
-        agent_name=place.agent_name,
-        lessons=[_served(lesson) for lesson in lessons],
-        prompt_section=text,
-        tokens=estimate_tokens(text),
-        withheld=pick.withheld,
-        more_available=pick.more_available,
-        hidden=pick.hidden,
-        note=" ".join(filter(None, notes)),
-    )
-
-
-def _withheld(run_id: str, pick: _Pick) -> str:
-    """Return that something was withheld, never what."""
-    if pick.lesson_ids:
-        return "Something was withheld, to measure it."
-    return f"What would fit was withheld in this run, to measure what it does. run_id: {run_id}"
-
-
-def _nothing(place: AskedFor, run_id: str, pick: _Pick) -> str:
-    """Return what to say instead of lessons."""
-    if others := pick.hidden.get("other_subject", 0):
-        whose = "all agents" if place.searched == ALL_AGENTS else place.agent_name
-        return f"No lesson fits this task; {others} of {whose} are about other things. run_id: {run_id}"
-    if pick.hidden.get("no_room", 0):
-        return f"No lesson that fits the task fits max_tokens: raise it. run_id: {run_id}"
-    return _NOTHING.format(run_id=run_id)
-
-
-def _served(lesson: Lesson) -> ServedLesson:
-    return ServedLesson(
-        id=lesson.id,
-        text=lesson.lesson_text,
-        why=lesson.rationale,
-        severity=lesson.severity_name,
-        category=lesson.category,
-        trust=lesson.trust,
-        effect=effect_of(lesson),
-    )
+    return prompt_section.answer_with(lessons, run_id, place.agent_name, note, pick.more_available, mark)

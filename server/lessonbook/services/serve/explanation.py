@@ -14,7 +14,9 @@ from lessonbook.search.hazard_model import THRESHOLD
 from lessonbook.search.task import TaskReading
 from lessonbook.services import prompt_section
 from lessonbook.services.cache.shelf import RankedLesson, Shelf
-from lessonbook.services.serve.delivery import read_query, shelf_for
+from lessonbook.services.serve.delivery import AskedFor, read_query, shelf_for
+from lessonbook.services.views import page_size
+from lessonbook.services.views.cursors import encode, offset_of
 from lessonbook.services.workspace import Workspace
 
 Verdict = Literal["served", "unlikely", "says the same", "no room"]
@@ -25,14 +27,18 @@ _PHRASED: Final = {
 }
 
 
-async def explain_lessons(work: Workspace, caller: Caller, asked: TaskExplanation) -> Explanation:
+async def explain_lessons(
+    work: Workspace, caller: Caller, asked: TaskExplanation, *, room: int | None = None
+) -> Explanation:
     """Return the lessons that a task makes likely, the likeliest first, each with why it would be served or not.
 
-    A coin may still withhold what is said to be served.
+    A coin may still withhold what is said to be served. `room` bounds the answer in tokens.
 
     Raises:
         Unavailable: the database does not answer.
+        InvalidInput: the cursor is not valid.
     """
+    begin = offset_of(asked.cursor)
     query = LessonQuery(agent_name=asked.agent_name, task=asked.task, files=asked.files)
     place, reading = await read_query(work, caller, query)
     shelf = await shelf_for(work, caller, place)
@@ -48,21 +54,26 @@ async def explain_lessons(work: Workspace, caller: Caller, asked: TaskExplanatio
         return likely, shelf.fitting(reading, (), similar, place.agent_name)
 
     likely, fitting = await work.store.read(look)
-    served = {fit.lesson.id for fit in _within_budget(shelf, fitting, query)}
+    served = {fit.lesson.id for fit in _within_budget(shelf, fitting, query, place)}
     offered = {fit.lesson.id for fit in fitting}
-    lines = [*fitting, *(fit for fit in likely if fit.lesson.id not in offered)][: asked.limit]
+    found = [*fitting, *(fit for fit in likely if fit.lesson.id not in offered)][begin:]
+    lines = [_line(work, shelf, reading, fit, _verdict(fit, served, offered)) for fit in found[: asked.limit]]
+    shown = page_size.fitting(lines, None if room is None else room - page_size.FRAME_TOKENS)
     return Explanation(
         agent_name=place.agent_name,
         languages=sorted(reading.place.languages),
         need=round(reading.likely.need, 3),
         threshold=THRESHOLD,
-        lessons=[_line(work, shelf, reading, fit, _verdict(fit, served, offered)) for fit in lines],
+        lessons=shown,
         note=place.note,
+        next_cursor=encode([begin + len(shown)]) if len(shown) < len(found) else "",
     )
 
 
-def _within_budget(shelf: Shelf, fitting: Iterable[RankedLesson], query: LessonQuery) -> list[RankedLesson]:
-    overhead = prompt_section.overhead("R" * 11)
+def _within_budget(
+    shelf: Shelf, fitting: Iterable[RankedLesson], query: LessonQuery, place: AskedFor
+) -> list[RankedLesson]:
+    overhead = prompt_section.overhead("r" * 26, place.agent_name, place.note)
     return fill(
         fitting,
         most=query.max_lessons,

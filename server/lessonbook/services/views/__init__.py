@@ -1,6 +1,7 @@
 """Views: listings, details and figures. Nothing here changes anything."""
 
 from lessonbook.services.views.listings import (
+    agents_with_lessons,
     complete,
     get_audit,
     get_lesson,
@@ -13,6 +14,7 @@ from lessonbook.services.views.listings import (
 from lessonbook.services.views.stats import by_agent, get_stats
 
 __all__ = [
+    "agents_with_lessons",
     "by_agent",
     "complete",
     "get_audit",

@@ -11,6 +11,7 @@ from lessonbook.domain.documents import list_of
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.vocabulary import storable
 
+OFFSET_MAX: Final = 1_000_000
 _BAD_CURSOR: Final = "The cursor is not valid: pass next_cursor of the page before, or nothing"
 
 
@@ -40,6 +41,21 @@ def decode(cursor: str) -> list[object]:
     if not held or any(isinstance(part, bool) or (isinstance(part, str) and not is_storable(part)) for part in held):
         raise bad_cursor()
     return held
+
+
+def offset_of(cursor: str) -> int:
+    """Return the number of the item at which a page begins.
+
+    Raises:
+        InvalidInput: the cursor is damaged, or of another list.
+    """
+    match decode(cursor):
+        case []:
+            return 0
+        case [int(begin)] if 0 < begin < OFFSET_MAX:
+            return begin
+        case _:
+            raise bad_cursor()
 
 
 def is_storable(text: str) -> bool:

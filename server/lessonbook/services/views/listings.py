@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from lessonbook.domain.errors import NotFound
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_status import LISTED
+from lessonbook.domain.loop import Result
 from lessonbook.domain.operator import (
     AuditEntry,
     AuditQuery,
@@ -33,7 +34,8 @@ from lessonbook.experiment.retirement import e_value
 from lessonbook.services.cache.measured import effect_of
 from lessonbook.services.lesson_results import result_of
 from lessonbook.services.rate_limit import unusual
-from lessonbook.services.views.cursors import bad_cursor, decode, encode, is_storable, moment_of
+from lessonbook.services.views.cursors import bad_cursor, decode, encode, is_storable, moment_of, offset_of
+from lessonbook.services.views.page_size import FRAME_TOKENS, cut, fitting, tokens_of
 from lessonbook.services.views.pending_groups import GroupPage, page_of_groups, pending_issue, with_entries
 from lessonbook.services.views.search import FOUND_MAX, search
 from lessonbook.services.workspace import Workspace
@@ -48,13 +50,20 @@ PAGE_CHARACTERS_MAX: Final = 100_000
 """Characters of the issues on one page, where there are several."""
 COUNT_MAX: Final = 2**31
 COMPLETIONS_MAX: Final = 100
+AGENTS_MAX: Final = 100
+NOTES_MAX: Final = 10
+"""Notes on unusual reports in an answer of bounded size."""
 
 
-async def list_lessons(work: Workspace, caller: Caller, listing: LessonListing) -> LessonPage:
+async def list_lessons(
+    work: Workspace, caller: Caller, listing: LessonListing, *, room: int | None = None
+) -> LessonPage:
     """Return a page of lessons: by relevance where there is a query, else most severe and most effective first.
 
     Relevance is a probability from 0 to 1, computed alike on both databases. It orders the candidates of the database's
     own full-text search, whose scores have different scales: negated BM25 on SQLite, `ts_rank_cd` on PostgreSQL.
+
+    `room` bounds the page in tokens (`page_size`), here and in the other listings.
 
     Raises:
         InvalidInput: the cursor is not valid.
@@ -63,7 +72,7 @@ async def list_lessons(work: Workspace, caller: Caller, listing: LessonListing) 
 
     def read(connection: Connection) -> LessonPage:
         if listing.query.strip():
-            return _search(connection, caller, listing, _filters(work, listing), similar)
+            return _search(connection, caller, listing, _filters(work, listing), similar, room)
         after = _lesson_position(listing.cursor)
         found = lesson_rows.page(
             connection,
@@ -73,12 +82,16 @@ async def list_lessons(work: Workspace, caller: Caller, listing: LessonListing) 
             after=after,
             limit=listing.limit + 1,
         )
-        shown = found[: listing.limit]
-        last = shown[-1] if len(found) > listing.limit else None
+        shown = fitting([listed(lesson) for lesson in found[: listing.limit]], _for_items(room))
+        last = found[len(shown) - 1] if len(found) > len(shown) else None
         cursor = encode([last.severity, last.effectiveness_score, last.id]) if last else ""
-        return LessonPage(lessons=[listed(lesson) for lesson in shown], next_cursor=cursor)
+        return LessonPage(lessons=shown, next_cursor=cursor)
 
     return await work.store.read(read)
+
+
+def _for_items(room: int | None) -> int | None:
+    return None if room is None else room - FRAME_TOKENS
 
 
 def _statuses(listing: LessonListing) -> list[str]:
@@ -102,6 +115,7 @@ def _search(
     listing: LessonListing,
     filters: Mapping[str, Any],
     similar: Mapping[str, float],
+    room: int | None,
 ) -> LessonPage:
     statuses = set(_statuses(listing))
 
@@ -111,8 +125,9 @@ def _search(
     begin = _search_position(listing.cursor)
     end = begin + listing.limit
     kept = search(connection, caller.project, listing.query, wanted, least=end + 1, similar=similar)
-    cursor = encode([end]) if end < len(kept) else ""
-    return LessonPage(lessons=[listed(lesson) for lesson in kept[begin:end]], next_cursor=cursor)
+    shown = fitting([listed(lesson) for lesson in kept[begin:end]], _for_items(room))
+    end = begin + len(shown)
+    return LessonPage(lessons=shown, next_cursor=encode([end]) if end < len(kept) else "")
 
 
 def listed(lesson: Lesson) -> ListedLesson:
@@ -121,12 +136,16 @@ def listed(lesson: Lesson) -> ListedLesson:
     return result_of(ListedLesson, lesson, updated_at=lesson.updated_at.isoformat(), **effect)
 
 
-async def get_lesson(work: Workspace, caller: Caller, lesson_id: str) -> LessonDetail:
+async def get_lesson(
+    work: Workspace, caller: Caller, lesson_id: str, cursor: str = "", *, room: int | None = None
+) -> LessonDetail:
     """Return one lesson with its history, provenance and the latest issues behind it.
 
     Raises:
         NotFound: it does not exist.
+        InvalidInput: the cursor is not valid.
     """
+    begin = offset_of(cursor)
 
     def read(connection: Connection) -> LessonDetail:
         lesson = lesson_rows.find(connection, caller.project, [lesson_id]).get(lesson_id)
@@ -151,7 +170,27 @@ async def get_lesson(work: Workspace, caller: Caller, lesson_id: str) -> LessonD
             ],
         )
 
-    return await work.store.read(read)
+    return _part(await work.store.read(read), begin, room)
+
+
+_PARTS: Final = ("history", "issues", "flags")
+
+
+def _part(detail: LessonDetail, begin: int, room: int | None) -> LessonDetail:
+    """Return a lesson's detail with those of its history, issues and flags, from number `begin` on, that fit `room`."""
+    if room is None and not begin:
+        return detail
+    entries = [(part, entry) for part in _PARTS for entry in getattr(detail, part)][begin:]
+    nothing: dict[str, list[Result]] = {part: [] for part in _PARTS}
+    head = detail.model_copy(update=nothing)
+    if room is not None:
+        head = cut(head, room // 2)
+        room -= FRAME_TOKENS + tokens_of(head)
+    shown = fitting([entry for _, entry in entries], room)
+    for (part, _), entry in zip(entries, shown, strict=False):
+        nothing[part].append(entry)
+    end = begin + len(shown)
+    return head.model_copy(update={**nothing, "next_cursor": encode([end]) if len(shown) < len(entries) else ""})
 
 
 def _evidence(lesson: Lesson) -> EvidenceSummary:
@@ -184,7 +223,9 @@ async def list_flagged(work: Workspace, caller: Caller, agent_name: str = "") ->
     return [listed(lesson) for lesson in found]
 
 
-async def list_pending_issues(work: Workspace, caller: Caller, listing: PendingListing) -> PendingPage:
+async def list_pending_issues(
+    work: Workspace, caller: Caller, listing: PendingListing, *, room: int | None = None
+) -> PendingPage:
     """Return a page of issues that no lesson answers yet, oldest first, and a page of their groups, largest first.
 
     The first page has both; a cursor continues one of them.
@@ -204,7 +245,23 @@ async def list_pending_issues(work: Workspace, caller: Caller, listing: PendingL
     issues, cursor, groups, notes = await work.store.read(read)
     # On a thread: comparing with the whole catalogue must not delay other callers.
     shown = await anyio.to_thread.run_sync(with_entries, groups.groups, work.catalogue)
-    return PendingPage(issues=issues, next_cursor=cursor, groups=shown, next_group_cursor=groups.cursor, notes=notes)
+    page = PendingPage(issues=issues, next_cursor=cursor, groups=shown, next_group_cursor=groups.cursor, notes=notes)
+    return page if room is None else _pending_within(page, room - FRAME_TOKENS)
+
+
+def _pending_within(page: PendingPage, room: int) -> PendingPage:
+    """Return a page with those of its groups and issues that fit; groups get at most two thirds of the room."""
+    page = page.model_copy(update={"notes": page.notes[:NOTES_MAX]})
+    room -= tokens_of(PendingPage(issues=[], notes=page.notes))
+    groups = fitting(page.groups, 2 * room // 3 if page.issues else room)
+    issues = fitting(page.issues, room - tokens_of(*groups))
+    changed: dict[str, object] = {"groups": groups, "issues": issues}
+    if len(groups) < len(page.groups):
+        last = groups[-1]
+        changed["next_group_cursor"] = encode([last.issues, last.first_seen, last.group_id])
+    if len(issues) < len(page.issues):
+        changed["next_cursor"] = encode([issues[-1].created_at, issues[-1].issue_id])
+    return page.model_copy(update=changed)
 
 
 def _page_of_issues(
@@ -239,21 +296,24 @@ async def issues_of_run(work: Workspace, caller: Caller, run_id: str) -> tuple[l
     return await work.store.read(read)
 
 
-async def get_audit(work: Workspace, caller: Caller, query: AuditQuery) -> AuditTrail:
+async def get_audit(work: Workspace, caller: Caller, query: AuditQuery, *, room: int | None = None) -> AuditTrail:
     """Return audit entries, newest first.
 
     Raises:
-        InvalidInput: `before` is not an ISO time.
+        InvalidInput: `before` is not an ISO time, or the cursor is not valid.
     """
     before = moment_of(query.before) if query.before else None
+    after = _audit_position(query.cursor)
     rows = await work.store.read(
         lambda connection: audit.read(
-            connection, caller.project, subject=query.subject, before=before, limit=query.limit
+            connection, caller.project, subject=query.subject, before=before, after=after, limit=query.limit + 1
         )
     )
-    return AuditTrail(
-        entries=[AuditEntry.model_validate({**asdict(row), "logged_at": row.logged_at.isoformat()}) for row in rows]
-    )
+    entries = [AuditEntry.model_validate({**asdict(row), "logged_at": row.logged_at.isoformat()}) for row in rows]
+    shown = fitting(entries[: query.limit], _for_items(room))
+    more = len(shown) < len(entries)
+    cursor = encode([shown[-1].logged_at, shown[-1].writer, shown[-1].seq]) if more else ""
+    return AuditTrail(entries=shown, next_cursor=cursor)
 
 
 async def complete(work: Workspace, caller: Caller, argument: str, prefix: str) -> list[str]:
@@ -274,6 +334,12 @@ async def complete(work: Workspace, caller: Caller, argument: str, prefix: str) 
     return [value for value in found if value.lower().startswith(prefix.lower())][:COMPLETIONS_MAX]
 
 
+async def agents_with_lessons(work: Workspace, caller: Caller) -> list[str]:
+    """Return the agents that have lessons, those with most first, at most `AGENTS_MAX`."""
+    counts = await work.store.read(lambda connection: agent_rows.counted_lessons(connection, caller.project))
+    return sorted(counts, key=lambda name: (-counts[name], name))[:AGENTS_MAX]
+
+
 def _lesson_position(cursor: str) -> tuple[int, float, str] | None:
     match decode(cursor):
         case []:
@@ -285,11 +351,18 @@ def _lesson_position(cursor: str) -> tuple[int, float, str] | None:
 
 
 def _search_position(cursor: str) -> int:
+    begin = offset_of(cursor)
+    if begin >= FOUND_MAX:
+        raise bad_cursor()
+    return begin
+
+
+def _audit_position(cursor: str) -> tuple[datetime, str, int] | None:
     match decode(cursor):
         case []:
-            return 0
-        case [int(begin)] if 0 < begin < FOUND_MAX:
-            return begin
+            return None
+        case [str(moment), str(writer), int(seq)] if 0 < seq < 2**63:
+            return moment_of(moment), writer, seq
         case _:
             raise bad_cursor()
 
