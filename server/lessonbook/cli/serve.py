@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lessonbook.cli.console import INTERRUPTED, command, load, options, print_json, say, wants_json
+from lessonbook.cli.console import INTERRUPTED, command, escaped, load, options, print_json, say, wants_json, write
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.machine.programs import find_program
 
@@ -68,10 +68,10 @@ def install(
     if wants_json():
         print_json({"file": str(plan.file), "change": plan.difference, "written": yes and bool(plan.difference)})
     elif not plan.difference:
-        say(f"{plan.file} needs no change.")
+        say(escaped(f"{plan.file} needs no change."))
     else:
-        say(f"[bold]{plan.file}[/bold]")
-        typer.echo(plan.difference)
+        say(f"[bold]{escaped(str(plan.file))}[/bold]")
+        write(plan.difference)
     if plan.difference and (yes or (not wants_json() and typer.confirm("Write this?", default=True))):
         plan.write()
         if not wants_json():
@@ -104,7 +104,7 @@ def trust(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Trust it without asking.")] = False,
     revoke: Annotated[bool, typer.Option("--revoke", help="Trust it no longer.")] = False,
 ) -> None:
-    """Let this folder's lessonbook.toml set everything, after showing what it would change.
+    """Trust this folder's lessonbook.toml, after showing what it would change.
 
     Trust ends when the file, or a catalogue or roster that it names, changes.
     """

@@ -1,5 +1,6 @@
 """Views: listings, details and figures. Nothing here changes anything."""
 
+from lessonbook.services.views.audit_chains import check_audit
 from lessonbook.services.views.listings import (
     complete,
     get_audit,
@@ -14,6 +15,7 @@ from lessonbook.services.views.stats import by_agent, get_stats
 
 __all__ = [
     "by_agent",
+    "check_audit",
     "complete",
     "get_audit",
     "get_lesson",

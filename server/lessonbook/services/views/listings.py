@@ -243,12 +243,12 @@ async def get_audit(work: Workspace, caller: Caller, query: AuditQuery) -> Audit
     """Return audit entries, newest first.
 
     Raises:
-        InvalidInput: `before` is not an ISO time.
+        InvalidInput: `since` or `before` is not an ISO time.
     """
-    before = moment_of(query.before) if query.before else None
+    since, before = (moment_of(text) if text else None for text in (query.since, query.before))
     rows = await work.store.read(
         lambda connection: audit.read(
-            connection, caller.project, subject=query.subject, before=before, limit=query.limit
+            connection, caller.project, subject=query.subject, since=since, before=before, limit=query.limit
         )
     )
     return AuditTrail(
