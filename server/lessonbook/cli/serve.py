@@ -25,6 +25,7 @@ def serve(
     http: Annotated[bool, typer.Option("--http", help="Serve over HTTP instead of stdio.")] = False,
     host: Annotated[str, typer.Option(help="HTTP: the address to bind.")] = "",
     port: Annotated[int | None, typer.Option(help="HTTP: the port.", min=0, max=65_535)] = None,
+    root_path: Annotated[str, typer.Option(help="HTTP: the prefix under which a proxy serves it: /lessonbook.")] = "",
     toolsets: Annotated[str, typer.Option(help="agent, operator, or both with a comma.")] = "",
 ) -> None:
     """Serve MCP over stdio, or MCP and REST over HTTP."""
@@ -33,7 +34,7 @@ def serve(
     from lessonbook.app import serve_on_http, serve_on_stdio
 
     names = [name.strip() for name in toolsets.split(",")] if toolsets else None
-    server = {"host": host or None, "port": port, "toolsets": names}
+    server = {"host": host or None, "port": port, "toolsets": names, "root_path": root_path or None}
     settings = load(agent=agent, server={key: value for key, value in server.items() if value is not None})
     stopped_by = anyio.run(serve_on_http if http else serve_on_stdio, settings)
     if stopped_by == signal.SIGINT:

@@ -25,13 +25,13 @@ from lessonbook.domain.vocabulary import (
 class Request(BaseModel):
     """Arguments of one call. Unknown ones are errors, so that a misspelt one never loses evidence."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)  # a process needs few of them
 
 
 class Result(BaseModel):
     """Answer of one call."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 TASK_MAX: Final = 20_000
