@@ -24,6 +24,7 @@ host = "0.0.0.0"
 port = 1
 allowed_hosts = ["sink.example"]
 allowed_origins = ["https://sink.example"]
+root_path = "/sink"
 toolsets = ["agent"]
 [learning]
 mode = "curated"

@@ -226,7 +226,9 @@ async def test_the_doctor_lists_what_was_made_for_labels_until_it_is_merged_or_a
         return [line for line in found.warnings if "is not an agent" in line]
 
     lines = await told()
-    assert [line.count("'Claude Code'") + 2 * line.count("'python developer'") for line in lines] == [1, 2]
+    for line, name in zip(lines, ("'Claude Code'", "'python developer'"), strict=True):
+        assert f"`lessonbook agents add {name} --project demo`" in line
+        assert f"`lessonbook agents merge {name} AGENT --project demo`" in line
     await agents.add_agent(loop.work, person, "python developer")
     await agents.merge_agents(loop.work, person, "Claude Code", AGENT)
     assert await told() == []

@@ -1,39 +1,47 @@
 """The command line. Each module holds the commands of one subject and imports what it needs when it runs."""
 
+import sys
+from typing import Annotated
+
 import typer
 
 from lessonbook.about import VERSION
-from lessonbook.cli import agents, database, demo, lessons, loop, refine, serve, stats, transfer
-from lessonbook.cli.console import report_errors
+from lessonbook.cli import agents, audit, database, demo, lessons, loop, refine, serve, stats, transfer
+from lessonbook.cli.console import run_command_line, with_options, write
 
 app = typer.Typer(
     name="lessonbook",
-    help="Lessons for coding agents, with proof of which ones help.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # plain help: Rich takes longer to load than most commands
 )
-for module in (serve, demo, loop, stats, refine, lessons, agents, transfer, database):
+for module in (serve, demo, loop, stats, refine, lessons, audit, agents, transfer, database):
     module.add_to(app)
 
 
 def _version(value: bool) -> None:  # Typer's callback
     if value:
-        typer.echo(f"lessonbook {VERSION}")
+        write(f"lessonbook {VERSION}")
         raise typer.Exit
 
 
-@app.callback()
 def _root(
-    _version_: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+    ctx: typer.Context,
+    _version_: Annotated[  # noqa: ARG001  # its callback acts
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
-    """Set what is common to all commands."""
+    """Lessons for coding agents, with proof of which ones help."""
+    if ctx.invoked_subcommand is None:
+        write(ctx.get_help())
+
+
+app.callback()(with_options(_root))
 
 
 def main() -> None:
     """Run the command line; every foreseeable failure is one sentence, and bad input exits with 2."""
-    with report_errors():
-        app(standalone_mode=True)
+    sys.exit(run_command_line(app))
 
 
 __all__ = ["app", "main"]

@@ -12,8 +12,8 @@ from lessonbook.cli.console import command, escaped, print_table, request, run, 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(invoke_without_command=True)
-    group.callback()(with_options(list_unless_other))
+    group = typer.Typer(help="List the agents of the project, add and merge them.")
+    group.callback(invoke_without_command=True)(with_options(list_unless_other))
     command(group, "list")(list_)
     command(group, "add")(add)
     command(group, "merge")(merge)
@@ -31,7 +31,7 @@ def list_() -> None:
     agents = run(services.agents.list_agents)
     if not shown_as_json({"agents": agents}):
         rows = [(agent.agent_name, agent.area, agent.answers_for, agent.origin, agent.lessons) for agent in agents]
-        print_table("Agents", ["agent", "area", "answers for", "known from", "lessons"], rows)
+        print_table("Agents", ["agent", "area", "answers for", "known from", "lessons"], rows, alone=True)
 
 
 def add(name: Annotated[str, typer.Argument(help="The agent's name.")]) -> None:

@@ -1,29 +1,70 @@
-"""What all commands share: common options, one way to run work, one way to print and to fail."""
+"""What all commands share: common options, one way to run work and to fail. How they print is in `output`."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
-import json
+import os
 import sys
-from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec, TypeVar, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
+from lessonbook.cli.output import (
+    accept_all_characters,
+    brief,
+    clipped,
+    console,
+    escaped,
+    print_facts,
+    print_json,
+    print_table,
+    progress,
+    say,
+    warn,
+    write,
+)
 from lessonbook.domain.errors import ConfigError, Conflict, Forbidden, InvalidInput, LessonbookError, NotFound, TooMany
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
-    from rich.console import Console
 
     from lessonbook.config.settings import Settings
     from lessonbook.domain.lesson import Caller
     from lessonbook.edges.access.gateway import Gateway
     from lessonbook.services.workspace import Workspace
+
+__all__ = [
+    "BAD_INPUT",
+    "FAILED",
+    "INTERRUPTED",
+    "add_group",
+    "brief",
+    "clipped",
+    "command",
+    "console",
+    "escaped",
+    "load",
+    "options",
+    "print_facts",
+    "print_json",
+    "print_table",
+    "progress",
+    "request",
+    "run",
+    "run_all",
+    "run_command_line",
+    "say",
+    "shown_as_json",
+    "wants_json",
+    "warn",
+    "with_options",
+    "write",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,8 +75,6 @@ FAILED = 1
 INTERRUPTED = 130
 _BAD_INPUT_ERRORS = (InvalidInput, NotFound, Conflict, Forbidden, ConfigError, TooMany)
 _PANEL = "Options of all commands"
-_NO_WRAP_MAX = 34
-"""Characters up to which the cells of a column are never broken over two lines."""
 
 _options: ContextVar[dict[str, Any]] = ContextVar("options", default={})  # noqa: B039  # never changed, only replaced
 
@@ -55,24 +94,56 @@ _COMMON: dict[str, tuple[Any, Any]] = {
 }
 
 
+class _Command(TyperCommand):
+    """A command whose help lists the options that all commands share in a section of their own, last."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write a section for each panel, those of the command itself first."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                own = "Arguments" if parameter.param_type_name == "argument" else "Options"
+                sections.setdefault(getattr(parameter, "rich_help_panel", None) or own, []).append(record)
+        for title, records in sections.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
 def command(group: typer.Typer, name: str, help_text: str | None = None) -> Callable[[Callable[..., None]], None]:
     """Return the decorator that adds a command, with the options that all commands share."""
 
     def add(act: Callable[..., None]) -> None:
-        group.command(name, help=help_text)(with_options(act))
+        group.command(name, help=help_text, cls=_Command)(with_options(act))
 
     return add
 
 
+def add_group(app: typer.Typer, name: str, help_text: str) -> typer.Typer:
+    """Add a group of commands, which takes the shared options before the command, too; return it."""
+    group = typer.Typer(help=help_text, invoke_without_command=True)
+    group.callback()(with_options(_help_unless_command))
+    app.add_typer(group, name=name)
+    return group
+
+
+def _help_unless_command(ctx: typer.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        write(ctx.get_help())
+        raise typer.Exit(BAD_INPUT)
+
+
 def with_options(act: Callable[..., None]) -> Callable[..., None]:
-    """Return `act` with the options that all commands share, besides its own."""
+    """Return `act` with the options that all commands share, besides its own; those named before it count as well."""
     own = inspect.signature(act).parameters
     hints = get_type_hints(act, include_extras=True)
     shared = {key: value for key, value in _COMMON.items() if key not in own}
 
     @functools.wraps(act)
     def whole(**values: Any) -> None:
-        _options.set({key: values.pop(key) for key in shared})
+        given = {key: values.pop(key) for key in shared}
+        _options.set({**_options.get(), **{key: value for key, value in given.items() if value}})
         act(**values)
 
     keyword = inspect.Parameter.KEYWORD_ONLY
@@ -137,27 +208,33 @@ def run_all(act: Callable[[Gateway], Awaitable[T]]) -> T:
     return anyio.run(whole)
 
 
-@contextlib.contextmanager
-def report_errors() -> Generator[None]:
-    """Turn expected failures into one sentence on stderr and an exit code."""
+def run_command_line(app: typer.Typer) -> int:
+    """Run the command that the arguments name, and return the exit code; each failure is a sentence on stderr."""
+    accept_all_characters()
+    _options.set({})
     try:
-        yield
+        code = app(standalone_mode=False, prog_name="lessonbook")
+        sys.stdout.flush()
     except LessonbookError as error:
         where = f" ({error.place})" if error.place else ""
-        typer.secho(f"lessonbook: {error}{where}", err=True, fg="red")
-        sys.exit(BAD_INPUT if isinstance(error, _BAD_INPUT_ERRORS) else FAILED)
+        warn(f"lessonbook: {error}{where}", colour="red")
+        return BAD_INPUT if isinstance(error, _BAD_INPUT_ERRORS) else FAILED
+    except typer.TyperException as error:
+        path = getattr(getattr(error, "ctx", None), "command_path", "lessonbook")
+        message = " ".join(error.format_message().split()).replace(": Value error, ", ": ")
+        warn(f"lessonbook: {message}", colour="red")
+        warn(f"See `{path} --help`.", colour="")
+        return error.exit_code
+    except typer.Abort:
+        warn("lessonbook: The question got no answer, so nothing was done.", colour="red")
+        return FAILED
     except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(FAILED)
+        # Whoever read our output has enough. What is still buffered must not fail at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-
-
-def console() -> Console:
-    """Return the terminal to print to."""
-    from rich.console import Console
-
-    return Console(highlight=False, soft_wrap=False)
+        return INTERRUPTED
+    return code if isinstance(code, int) else 0
 
 
 def wants_json() -> bool:
@@ -165,62 +242,8 @@ def wants_json() -> bool:
     return bool(options().get("json"))
 
 
-def print_json(value: Any) -> None:
-    """Print a model, or a JSON value that may hold models, as JSON."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=lambda model: model.model_dump(mode="json")))
-
-
 def shown_as_json(value: Any) -> bool:
     """Print `value` as JSON where `--json` asks for it, and return whether it did."""
     if wants_json():
         print_json(value)
     return wants_json()
-
-
-def brief(text: str, most: int = 200) -> str:
-    """Return `text` on one line, cut to `most` characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= most else line[: most - 1] + "…"
-
-
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table: columns of numbers are aligned right, short cells are not wrapped."""
-    from rich.table import Table
-
-    cells = [list(row) for row in rows]
-    if not cells:
-        console().print(f"{title}: none." if title else "None.")
-        return
-    table = Table(title=title, title_justify="left", header_style="bold", show_edge=False, pad_edge=False)
-    for index, name in enumerate(columns):
-        numeric = all(isinstance(row[index], (int, float)) for row in cells)
-        short = all(len(str(row[index])) <= _NO_WRAP_MAX for row in cells)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=short)
-    for row in cells:
-        table.add_row(*(escaped("" if cell is None else str(cell)) for cell in row))
-    console().print(table)
-
-
-def say(text: str) -> None:
-    """Print a line for a person, with Rich markup."""
-    console().print(text)
-
-
-def escaped(text: str) -> str:
-    """Return `text` so that Rich prints it as it is, without markup."""
-    from rich.markup import escape
-
-    return escape(text)
-
-
-@contextlib.contextmanager
-def progress(label: str) -> Generator[Callable[[int, int], None]]:
-    """Show a progress bar on stderr while the block runs; yields the function to call with (done, all)."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    terminal = Console(stderr=True)
-    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

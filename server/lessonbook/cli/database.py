@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Annotated, TypeVar
+import re
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
 from lessonbook import services
-from lessonbook.cli.console import FAILED, command, escaped, load, run, say, shown_as_json
+from lessonbook.cli.console import FAILED, add_group, command, escaped, load, run, say, shown_as_json, write
 
 T = TypeVar("T")
+
+_COMMAND: Final = re.compile(r"`((?:lessonbook|uv|pip|chmod) [^`]+)`")
+"""A command in a sentence."""
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -20,12 +23,11 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(help="Migrate the database and look at its schema.", no_args_is_help=True)
+    group = add_group(app, "db", "Migrate the database and look at its schema.")
     command(group, "upgrade")(upgrade)
     command(group, "downgrade")(downgrade)
     command(group, "current")(current)
     command(group, "check")(check)
-    app.add_typer(group, name="db")
     command(app, "doctor")(doctor)
 
 
@@ -74,7 +76,7 @@ def current() -> None:
 
     revision = _on_store(migrate.current) or "none"
     if not shown_as_json({"schema": revision}):
-        say(f"schema: [bold]{revision}[/bold]")
+        write(f"schema: {revision}")
 
 
 def check() -> None:
@@ -83,20 +85,27 @@ def check() -> None:
 
     differences = _on_store(migrate.check)
     if not shown_as_json({"differences": differences}):
-        typer.echo("\n".join(differences) or "The database has the schema of this version.")
+        write("\n".join(differences) or "The database has the schema of this version.")
     if differences:
-        sys.exit(FAILED)
+        raise typer.Exit(FAILED)
 
 
 def doctor() -> None:
-    """Recount everything from the evidence, check the audit chains and the file; exit with 1 on a fault."""
+    """Check counters, audit chains and the database. Everything is recounted; exits with 1 on a fault."""
     found = run(services.background.diagnose)
     if not shown_as_json(found):
         for line in found.faults:
-            say(f"[red]fault[/red] {escaped(line)}")
+            _advise("[red]fault[/red]", line)
         for line in found.warnings:
-            say(f"[yellow]note[/yellow] {escaped(line)}")
+            _advise("[yellow]note[/yellow]", line)
         if found.healthy:
             say("[green]All counters agree with the evidence, and the audit chains are whole.[/green]")
     if not found.healthy:
-        sys.exit(FAILED)
+        raise typer.Exit(FAILED)
+
+
+def _advise(kind: str, text: str) -> None:
+    """Print a finding, and below it each command that it names, on a line of its own to be copied."""
+    say(f"{kind} {escaped(text)}")
+    for advised in _COMMAND.findall(text):
+        write(f"    {advised}")

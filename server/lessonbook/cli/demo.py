@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lessonbook.cli.console import command, console, escaped, print_table
+from lessonbook.cli.console import command, console, escaped, print_table, say, write
+from lessonbook.cli.output import is_terminal
 from lessonbook.domain.errors import InvalidInput, LessonbookError, Unavailable
 from lessonbook.machine import private_files
 from lessonbook.machine.programs import own_command
@@ -45,7 +46,7 @@ def demo(
         Path | None, typer.Option(help="Keep the database in this folder, to look at it.", file_okay=False)
     ] = None,
 ) -> None:
-    """Watch agents learn: real scanner findings in, lessons out, verdicts, and a useless lesson taken out."""
+    """Watch agents learn, on real findings. Lessons, verdicts, and a useless lesson that is taken out."""
     import anyio
 
     folder = keep.absolute() if keep else Path(tempfile.mkdtemp(prefix="lessonbook-demo-"))
@@ -176,7 +177,7 @@ class _Demo:
     async def _show_stats(self, before: dict[str, int]) -> None:
         _step("6", "The figures move", f"after {RUNS} more runs, in which one lesson never helped (enacted)")
         after = await self._totals()
-        print_table("", ["", "before", "now"], [(name, before[name], after[name]) for name in after])
+        print_table("", ["figure", "before", "now"], [(name, before[name], after[name]) for name in after])
         _line("Effect: not enough data. A ratio of verdicts proves nothing, so none is shown as an effect.")
 
     async def _clean_up(self, useless: str) -> None:
@@ -189,7 +190,7 @@ class _Demo:
             ("propose" if line.get("proposed") else "keep", line["lesson_id"], line["reason"])
             for line in plan["lessons"]
         ]
-        print_table("", ["", "lesson", "why"], rows)
+        print_table("", ["verdict", "lesson", "why"], rows)
         _line("The catalogue worded it, so no agent can suspend it: a person does, at the terminal.")
         _line(f"[bold]lessonbook lessons suspend {useless}[/bold]")
         decision = LessonReview(lesson_id=useless, action="suspend", reason="it never prevented its issue")
@@ -230,14 +231,17 @@ def _issue(finding: Finding) -> dict[str, Any]:
 
 
 def _step(number: str, title: str, what: str) -> None:
-    console().print(f"\n[bold reverse] {number} [/bold reverse] [bold]{title}[/bold] — {escaped(what)}")
+    say(f"\n[bold reverse] {number} [/bold reverse] [bold]{title}[/bold] — {escaped(what)}")
 
 
 def _line(text: str) -> None:
-    console().print(f"  {text}")
+    say(f"  {text}")
 
 
 def _panel(text: str, title: str) -> None:
+    if not is_terminal():
+        write(f"  {title}:\n" + "".join(f"  | {line}\n" for line in text.splitlines()), end="")
+        return
     from rich.panel import Panel
     from rich.text import Text
 

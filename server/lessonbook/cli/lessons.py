@@ -9,15 +9,19 @@ import typer
 
 from lessonbook import services
 from lessonbook.cli.console import (
-    brief,
+    add_group,
+    clipped,
     command,
     escaped,
+    print_facts,
     print_table,
     request,
     run,
     run_all,
     say,
     shown_as_json,
+    warn,
+    write,
 )
 from lessonbook.domain.errors import InvalidInput
 
@@ -44,7 +48,7 @@ _DECISIONS = {
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(help="Look at lessons and decide about them.", no_args_is_help=True)
+    group = add_group(app, "lessons", "Look at lessons and decide about them.")
     command(group, "list")(list_lessons)
     command(group, "show")(show)
     command(group, "add")(add)
@@ -55,7 +59,6 @@ def add_to(app: typer.Typer) -> None:
     command(group, "starter")(starter)
     for action, help_text in _DECISIONS.items():
         command(group, action, help_text)(_decision(action))
-    app.add_typer(group, name="lessons")
 
 
 def list_lessons(
@@ -83,16 +86,17 @@ def list_lessons(
                 lesson.id,
                 lesson.agent_name,
                 lesson.severity,
-                lesson.status + (" 📌" if lesson.pinned else ""),
+                lesson.status + (", pinned" if lesson.pinned else ""),
                 lesson.issue_count,
                 f"{lesson.times_prevented}/{lesson.times_verified}",
                 lesson.text,
             )
             for lesson in page.lessons
         ],
+        alone=True,
     )
     if page.next_cursor:
-        say(f"More: --cursor {page.next_cursor}")
+        warn(f"More: --cursor {page.next_cursor}", colour="")
 
 
 def show(lesson_id: LessonIdArgument) -> None:
@@ -104,7 +108,10 @@ def show(lesson_id: LessonIdArgument) -> None:
     if shown_as_json(detail):
         return
     lesson, holds = detail.lesson, where_it_holds(detail.provenance)
-    say(f"[bold]{escaped(lesson.text)}[/bold]\n{escaped(lesson.why)}\n")
+    say(f"[bold]{escaped(lesson.text)}[/bold]")
+    if lesson.why:
+        say(escaped(lesson.why))
+    write("")
     facts = {
         "agent": lesson.agent_name,
         "severity": lesson.severity,
@@ -125,7 +132,7 @@ def show(lesson_id: LessonIdArgument) -> None:
             f"{key}={value}" for key, value in detail.provenance.items() if value and key != "holds"
         ),
     }
-    print_table("Facts", ["", ""], [(key, value) for key, value in facts.items() if value not in (None, "")])
+    print_facts("Facts", facts.items())
     print_table(
         "History",
         ["when", "what", "who", "why"],
@@ -138,7 +145,10 @@ def show(lesson_id: LessonIdArgument) -> None:
         print_table(
             "Issues behind it (latest)",
             ["issue", "source", "evidence", "where", "description"],
-            [(line.issue_id, line.source, line.evidence, line.file, brief(line.description)) for line in detail.issues],
+            [
+                (line.issue_id, line.source, line.evidence, line.file, clipped(line.description))
+                for line in detail.issues
+            ],
         )
 
 
@@ -175,7 +185,7 @@ def _review(lesson_id: str, action: str, reason: str = "", text: str = "") -> No
 def _show_review(result: Reviewed) -> None:
     if not shown_as_json(result):
         pinned = ", pinned" if result.pinned else ""
-        say(f"[bold]{result.lesson_id}[/bold] is {result.status}{pinned}. {result.note}".rstrip())
+        say(f"[bold]{result.lesson_id}[/bold] is {result.status}{pinned}. {escaped(result.note)}".rstrip())
 
 
 def _decision(action: str) -> Callable[[str, str], None]:
@@ -198,7 +208,7 @@ def delete(
     lesson_id: LessonIdArgument,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Delete a lesson's words for good, also from its history; a tombstone stays."""
+    """Delete a lesson's words for good. They go from its history, too; a tombstone stays."""
     if not yes and not typer.confirm(f"Delete the words of {lesson_id} for good?"):
         raise typer.Exit(1)
     _review(lesson_id, "delete")
@@ -249,7 +259,7 @@ def starter(
     lessons = [dict(zip(columns, row, strict=True)) for row in rows]
     if not shown_as_json({"stack": names, "created": made, "lessons": lessons}):
         if names and not stack:
-            say(f"Stack by this folder: {', '.join(names)}.")
+            say(escaped(f"Stack by this folder: {', '.join(names)}."))
         print_table("Catalogue lessons", columns, rows)
         say("None was added." if dry_run else f"{len(made)} added, {len(rows) - len(made)} were there already.")
 

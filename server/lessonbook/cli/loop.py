@@ -11,7 +11,7 @@ import typer
 from lessonbook import services
 from lessonbook.cli.console import (
     BAD_INPUT,
-    brief,
+    clipped,
     command,
     escaped,
     print_table,
@@ -21,7 +21,10 @@ from lessonbook.cli.console import (
     run_all,
     say,
     shown_as_json,
+    warn,
+    write,
 )
+from lessonbook.cli.output import is_terminal
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import ReportKind
 
@@ -65,7 +68,7 @@ def get(
     result = run(services.serve.get_lessons, query)
     if shown_as_json(result):
         return
-    typer.echo(result.prompt_section, nl=False)
+    write(result.prompt_section, end="")
 
 
 def _explain(query: LessonQuery) -> None:
@@ -78,9 +81,9 @@ def _explain(query: LessonQuery) -> None:
     rows = [(f"{line.probability:.2f}", line.verdict, line.id, line.text, line.because) for line in told.lessons]
     where = f" in {', '.join(told.languages)}" if told.languages else ""
     title = f"{told.agent_name}{where}: served from a probability of {told.threshold} on"
-    print_table(title, ["probability", "verdict", "id", "lesson", "because"], rows)
+    print_table(title, ["probability", "verdict", "id", "lesson", "because"], rows, alone=True)
     if told.note:
-        typer.secho(told.note, err=True, fg="yellow")
+        warn(told.note)
 
 
 def report(
@@ -118,7 +121,7 @@ def report(
         str, typer.Option(envvar="LESSONBOOK_TOKEN", help="The token for --server.", show_envvar=True)
     ] = "",
 ) -> None:
-    """Report issues: a text, or the files of scanners, test runs and reviews."""
+    """Report an issue, or files of scanners, tests and reviews."""
     from lessonbook.cli import report, report_inputs
 
     single = {"severity": severity, "rule_id": rule, "lesson": lesson}
@@ -137,7 +140,7 @@ def report(
             idempotency_key=key,
         )
         if run_from_git and not sender.run_id:
-            typer.secho("The last commit has no Lessonbook-Run trailer: reported without a run.", err=True, fg="yellow")
+            warn("The last commit has no Lessonbook-Run trailer: reported without a run.")
         if server:
             result = (
                 report.send_issue(server, token, first, sender, single)
@@ -160,16 +163,16 @@ def _show_files(result: FileReport) -> None:
         found = f"{file.findings} finding{'s' if file.findings != 1 else ''}" if file.findings else "no findings"
         say(escaped(f"{file.place} read as {file.format}: {found}"))
         for note in file.notes:
-            typer.secho(f"{file.place}: {note}", err=True, fg="yellow")
+            warn(f"{file.place}: {note}")
     if result.left_out:
         named = ", ".join(result.left_out[:_LEFT_OUT_MAX]) + (" …" if len(result.left_out) > _LEFT_OUT_MAX else "")
-        typer.secho(f"Left out, as they are no reports: {named}", err=True, fg="yellow")
+        warn(f"Left out, as they are no reports: {named}")
 
 
 def _show_report(result: FileReport) -> None:
     if len(result.issues) == 1:
         line = result.issues[0]
-        typer.echo(f"{line.issue_id} {line.action} for {line.agent_name}: {line.reason}")
+        say(escaped(f"{line.issue_id} {line.action} for {line.agent_name}: {line.reason}"))
         return
     say(
         f"[bold]{result.findings}[/bold] findings: [green]{result.created} new lessons[/green], "
@@ -192,7 +195,7 @@ def record(
     source: Annotated[str, typer.Option(help="Who says so: qa, ci, review, user, scanner or agent.")] = "user",
     notes: Annotated[str, typer.Option(help="A remark, stored with the application.")] = "",
 ) -> None:
-    """Record that lessons were applied in a run, and whether they helped."""
+    """Record which lessons a run applied, and whether they helped."""
     from lessonbook.domain.loop import Application
 
     verdict = {"prevented_issue": prevented, "source": source, "notes": notes}
@@ -213,7 +216,7 @@ def pending(
     agent: Annotated[str, typer.Argument(help="Only this agent's; otherwise all.")] = "",
     limit: Annotated[int, typer.Option(help="The maximum number of groups, issues and quarantined lessons.")] = 50,
 ) -> None:
-    """List what waits for a person: issues without a lesson by group, quarantined lessons, and all flagged lessons."""
+    """List what waits for a person. Issues without a lesson by group, quarantined lessons, and all flagged lessons."""
     from lessonbook.domain.operator import LessonListing, PendingListing
 
     listing = request(PendingListing, agent_name=agent, limit=limit)
@@ -235,7 +238,7 @@ def pending(
             ", ".join(share.agent_name for share in group.agents),
             group.severity,
             group.rule_id or "like words",
-            brief(group.examples[0].description),
+            clipped(group.examples[0].description),
             ", ".join(f"{near.lesson_id} ({near.score:.2f})" for near in group.suggestions[:2]),
         )
         for group in page.groups
@@ -246,5 +249,6 @@ def pending(
         if rows := [(lesson.id, lesson.agent_name, lesson.text, lesson.status_reason) for lesson in lessons]:
             print_table(title, ["lesson", "agent", "text", "why"], rows)
     for note in page.notes:
-        typer.secho(note, fg="yellow")
-    say("Write a lesson with [bold]lessonbook refine[/bold]; review one with [bold]lessonbook lessons[/bold].")
+        warn(note)
+    if is_terminal():
+        say("Write a lesson with [bold]lessonbook refine[/bold]; review one with [bold]lessonbook lessons[/bold].")

@@ -56,7 +56,7 @@ def refine(
     again: Annotated[bool, typer.Option("--again", help="With --auto: also issues the model declined.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="With --auto: only print what it may use.")] = False,
 ) -> None:
-    """Find lessons for pending issues: by hand, group by group in the terminal, or by the configured model."""
+    """Find lessons for pending issues. By hand, group by group in the terminal, or by the configured model."""
     if (again or dry_run) and not auto:
         raise InvalidInput("--again and --dry-run go with --auto: add it, or leave them out")
     if issues:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lessonbook.cli.console import INTERRUPTED, command, load, options, print_json, say, wants_json
+from lessonbook.cli.console import INTERRUPTED, command, escaped, load, options, print_json, say, wants_json, write
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.machine.programs import find_program
 
@@ -25,6 +25,7 @@ def serve(
     http: Annotated[bool, typer.Option("--http", help="Serve over HTTP instead of stdio.")] = False,
     host: Annotated[str, typer.Option(help="HTTP: the address to bind.")] = "",
     port: Annotated[int | None, typer.Option(help="HTTP: the port.", min=0, max=65_535)] = None,
+    root_path: Annotated[str, typer.Option(help="HTTP: the prefix under which a proxy serves it: /lessonbook.")] = "",
     toolsets: Annotated[str, typer.Option(help="agent, operator, or both with a comma.")] = "",
 ) -> None:
     """Serve MCP over stdio, or MCP and REST over HTTP."""
@@ -33,7 +34,7 @@ def serve(
     from lessonbook.app import serve_on_http, serve_on_stdio
 
     names = [name.strip() for name in toolsets.split(",")] if toolsets else None
-    server = {"host": host or None, "port": port, "toolsets": names}
+    server = {"host": host or None, "port": port, "toolsets": names, "root_path": root_path or None}
     settings = load(agent=agent, server={key: value for key, value in server.items() if value is not None})
     stopped_by = anyio.run(serve_on_http if http else serve_on_stdio, settings)
     if stopped_by == signal.SIGINT:
@@ -68,10 +69,10 @@ def install(
     if wants_json():
         print_json({"file": str(plan.file), "change": plan.difference, "written": yes and bool(plan.difference)})
     elif not plan.difference:
-        say(f"{plan.file} needs no change.")
+        say(escaped(f"{plan.file} needs no change."))
     else:
-        say(f"[bold]{plan.file}[/bold]")
-        typer.echo(plan.difference)
+        say(f"[bold]{escaped(str(plan.file))}[/bold]")
+        write(plan.difference)
     if plan.difference and (yes or (not wants_json() and typer.confirm("Write this?", default=True))):
         plan.write()
         if not wants_json():
@@ -104,7 +105,7 @@ def trust(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Trust it without asking.")] = False,
     revoke: Annotated[bool, typer.Option("--revoke", help="Trust it no longer.")] = False,
 ) -> None:
-    """Let this folder's lessonbook.toml set everything, after showing what it would change.
+    """Trust this folder's lessonbook.toml, after showing what it would change.
 
     Trust ends when the file, or a catalogue or roster that it names, changes.
     """

@@ -9,6 +9,8 @@ import typer
 from lessonbook import services
 from lessonbook.cli.console import (
     command,
+    escaped,
+    print_facts,
     print_json,
     print_table,
     request,
@@ -91,7 +93,7 @@ def _show_proof(figures: Stats) -> None:
         "not served": ", ".join(f"{count} {reason}" for reason, count in figures.withheld_by_reason.items() if count),
         "serving is stopped": figures.lift.stopped if isinstance(figures.lift, ServiceLift) else None,
     }
-    print_table("Proof", ["", ""], [fact for fact in facts.items() if fact[1]])
+    print_facts("Proof", facts.items())
 
 
 def _show_trend(figures: Stats) -> None:
@@ -133,13 +135,16 @@ def _show_cleanup(result: CleanedUp) -> None:
         (fates.get((line.suspended, line.proposed), "keeps"), line.lesson_id, line.agent_name, line.text, line.reason)
         for line in result.lessons
     ]
-    print_table(f"Clean-up {verb} {result.suspended} lessons", ["", "lesson", "agent", "text", "why"], rows)
+    print_table(f"Clean-up {verb} {result.suspended} lessons", ["verdict", "lesson", "agent", "text", "why"], rows)
 
 
 def resume(
     reason: Annotated[str, typer.Argument(help="Why it is safe now, for the record.")] = "",
 ) -> None:
-    """Resume serving, after it stopped by itself because runs with lessons had more issues than those without."""
+    """Resume serving after it stopped by itself.
+
+    It does where runs with lessons have more issues than those without.
+    """
     result = run(services.background.resume, reason)
     if not shown_as_json(result):
-        say(f"Lessons are served again in project {result.project}; measuring starts over.")
+        say(escaped(f"Lessons are served again in project {result.project}; measuring starts over."))

@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from lessonbook import services
-from lessonbook.cli.console import command, print_table, progress, request, run, say, shown_as_json
+from lessonbook.cli.console import (
+    command,
+    escaped,
+    print_table,
+    progress,
+    request,
+    run,
+    say,
+    shown_as_json,
+    warn,
+    write,
+)
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.lesson_status import Servable
 from lessonbook.machine import private_files
@@ -56,7 +67,7 @@ def import_(
         f"{done.quarantined} quarantined, {len(done.refused)} refused."
     )
     for note in done.notes:
-        typer.echo(note)
+        warn(note)
     if done.refused:
         rows = [(record.place, record.reason) for record in done.refused]
         print_table("Refused; nothing of these was stored", ["place", "why"], rows)
@@ -154,18 +165,18 @@ def export(
     agent: Annotated[str, typer.Option(help="Only this agent's.")] = "",
     markdown: Annotated[bool, typer.Option("--markdown", help="Markdown instead of JSONL.")] = False,
 ) -> None:
-    """Export all lessons but rejected and merged ones: JSONL for another database, Markdown for people."""
+    """Export lessons, but rejected and merged ones. JSONL for another database, Markdown for people."""
     lessons = run(services.transfer.export_lessons, agent)
     as_markdown = markdown or (target is not None and target.suffix == ".md")
     text = _as_markdown(lessons) if as_markdown else _as_jsonl(lessons)
     if target is None:
-        typer.echo(text, nl=False)
+        write(text, end="")
         return
     try:
         private_files.write(target, text)
     except OSError as error:
         raise InvalidInput(f"{target} cannot be written: {error.strerror}") from error
-    say(f"{len(lessons)} lessons written to {target}.")
+    say(escaped(f"{len(lessons)} lessons written to {target}."))
 
 
 def _as_jsonl(lessons: list[ExportedLesson]) -> str:

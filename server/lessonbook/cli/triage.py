@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
 from rich.markup import escape
 from rich.panel import Panel
 
-from lessonbook.cli.console import brief
+from lessonbook.cli.output import brief, visible
 from lessonbook.domain.errors import LessonbookError
 from lessonbook.domain.lesson_status import SUGGESTED
 from lessonbook.domain.operator import Authored, Authoring, LessonListing, PendingGroup, PendingListing
 from lessonbook.domain.validation import parse
 from lessonbook.domain.vocabulary import SHARED_AGENT
-from lessonbook.screening.lint.screen import visible
 from lessonbook.services.triage import authoring
 from lessonbook.services.views import listings
 

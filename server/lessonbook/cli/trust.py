@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 
-import typer
-
-from lessonbook.cli.console import print_table, say, shown_as_json
+from lessonbook.cli.console import print_table, say, shown_as_json, write
 from lessonbook.config import working_folder
 from lessonbook.config.settings import settings_with
 from lessonbook.config.working_folder import FolderFile, brief, shown
@@ -42,7 +40,7 @@ def _value(value: object) -> str:
 
 def show(file: FolderFile, rows: list[Row]) -> None:
     """Print what a file would change, and warn of a database in the folder."""
-    typer.echo(str(file.path))
+    write(str(file.path))
     print_table("", ["setting", "now", "in the file"], rows)
     top = git.top_of(file.path.parent) or file.path.parent
     url = text_of(object_of(file.values.get("database")).get("url"))

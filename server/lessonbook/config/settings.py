@@ -102,6 +102,8 @@ class ServerSettings(_Section):
     """Further values of the Host header to accept, `name` or `name:port`."""
     allowed_origins: list[str] = []
     """Further web origins to accept, `https://name`."""
+    root_path: str = Field(default="", max_length=200, pattern=r"^(?:/[\w.~-]+)*$")
+    """The prefix under which a proxy serves this server, `/lessonbook`; the proxy may pass it on or take it away."""
     toolsets: list[Literal["agent", "operator"]] = []
     """Empty: both on stdio, `agent` alone on HTTP."""
 

@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from lessonbook.domain.errors import ConfigError, InvalidInput
 from lessonbook.domain.vocabulary import storable
+from lessonbook.machine.prepared import prepared
 
 Phrase = Annotated[str, StringConstraints(pattern=r"\S")]
 """A text of a data file, with a visible character."""
@@ -39,7 +40,8 @@ def load_toml(file: Traversable, form: type[_Form]) -> _Form:
         ConfigError: the file cannot be read, or is not of that form; names the file, the entry and the key.
     """
     try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
+        content = file.read_bytes()
+        document = prepared(file.name, [content], lambda: tomllib.loads(content.decode("utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{file.name}: cannot be read as TOML: {error}") from error
     try:

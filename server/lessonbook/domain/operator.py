@@ -408,6 +408,7 @@ class AuditQuery(Request):
     """Which audit entries to read."""
 
     subject: Annotated[Line, Field(max_length=200, description="a lesson or refinement run")] = ""
+    since: Annotated[str, Field(max_length=40, description="ISO time: entries from then on")] = ""
     before: Annotated[str, Field(max_length=40, description="ISO time: older entries")] = ""
     cursor: Annotated[str, Field(max_length=500)] = ""
     limit: Annotated[int, Field(ge=1, le=500)] = 50
@@ -432,6 +433,22 @@ class AuditTrail(Result):
 
     entries: list[AuditEntry]
     next_cursor: str = ""
+
+
+class AuditChain(Result):
+    """Where the chain of one writer ends. Kept elsewhere, it shows later that no entry up to `seq` was replaced."""
+
+    writer: str
+    seq: int
+    hash: str
+
+
+class AuditCheck(Result):
+    """Whether the audit chains of a project are whole, a sentence for each fault, and where the chains end."""
+
+    whole: bool
+    faults: list[str]
+    chains: list[AuditChain]
 
 
 class AgentFigures(Result):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, cast
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
@@ -29,6 +29,7 @@ from lessonbook.domain.operator import (
 from lessonbook.domain.validation import parse
 from lessonbook.domain.vocabulary import AgentName, Category, Filled, IdempotencyKey, RunId, Severity, Source
 from lessonbook.edges.access.gateway import Gateway
+from lessonbook.edges.api_page import SECURITY_POLICY, api_page
 from lessonbook.edges.operations import OPERATIONS, Operation, Toolset
 from lessonbook.edges.rest_input import KeyHeader, check_parameters, json_object, one_key, received
 from lessonbook.edges.schema import input_schema
@@ -71,12 +72,16 @@ class Problem(BaseModel):
     message: str
 
 
-def build_rest(gateway: Gateway, toolsets: Sequence[Toolset]) -> FastAPI:
-    """Return the application with every REST route and the translation of errors."""
+def build_rest(gateway: Gateway, toolsets: Sequence[Toolset], root_path: str = "") -> FastAPI:
+    """Return the application with every REST route and the translation of errors.
+
+    `root_path` is the prefix under which a proxy serves it.
+    """
     app = FastAPI(
         title="Lessonbook",
         version=VERSION,
         summary="Lessons that fit an agent's task, and proof of which ones help.",
+        servers=[{"url": root_path}] if root_path else None,
         docs_url=None,
         redoc_url=None,
     )
@@ -97,6 +102,10 @@ def build_rest(gateway: Gateway, toolsets: Sequence[Toolset]) -> FastAPI:
     async def healthz() -> JSONResponse:
         alive = await is_alive(gateway)
         return JSONResponse({"ok": alive}, 200 if alive else 503)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(api_page(app.openapi(), root_path), headers={"Content-Security-Policy": SECURITY_POLICY})
 
     return app
 

@@ -40,6 +40,11 @@ ORDINARY: Final = ""
 """The id under which the phrases of ordinary work stand."""
 
 
+PackedIndex = tuple[bytes, bytes, Mapping[str, tuple[bytes, int, float]], Mapping[str, tuple[bytes, bytes]]]
+"""The rule of each phrase and the scale of its score; by term the phrases, the rules of these as bits and the weight;
+by term of the rules' own words the rules and the scores."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hazard:
     """What the catalogue knows of a rule: `phrases` are tasks that raise its issue, `words` its own words.
@@ -101,32 +106,24 @@ class Hazards:
     """An index over the phrases and the words of rules. It is not changed after it was made."""
 
     def __init__(
-        self, hazards: Iterable[Hazard], ordinary: Sequence[str] = (), model: HazardModel | None = None
+        self,
+        hazards: Iterable[Hazard],
+        ordinary: Sequence[str] = (),
+        model: HazardModel | None = None,
+        index: PackedIndex | None = None,
     ) -> None:
-        """Index `hazards` and phrases of `ordinary` work; `model` is the packaged one unless given."""
+        """Index `hazards` and phrases of `ordinary` work.
+
+        `model` is the packaged one unless given. `index` is what `packed_index` made of the same, which saves the work.
+        """
         self._model = model
-        self._hazards = [*hazards, Hazard(ORDINARY, ordinary, "")]
+        self._hazards = _with_ordinary(hazards, ordinary)
         self._ordinary = len(self._hazards) - 1
-        self._owner = array("I")
-        self._terms: dict[str, _Term] = {}
-        phrases = [(number, phrase) for number, hazard in enumerate(self._hazards) for phrase in hazard.phrases]
-        terms_of_phrases = [dict.fromkeys(_terms(words_of(phrase))) for _, phrase in phrases]
-        for at, ((number, _), terms) in enumerate(zip(phrases, terms_of_phrases, strict=True)):
-            self._owner.append(number)
-            for name in terms:
-                term = self._terms.setdefault(name, _Term())
-                term.phrases.append(at)
-                term.holders |= 1 << number
-        size = len(self._hazards)
-        self._rarest = log(1 + size)
-        for name, term in self._terms.items():
-            term.weight = log(1 + size / term.holders.bit_count()) * _share(name)
-            if len(term.phrases) > COMMON_PHRASES:
-                term.common = frozenset(term.phrases)
-        weights = [sum([self._terms[name].weight for name in terms]) or 1.0 for terms in terms_of_phrases]
-        scale = sqrt(10 * self._rarest)
-        self._scales = array("f", [1 / (sqrt(weight) * scale) for weight in weights])
-        self._own = _OwnWords([hazard.words for hazard in self._hazards])
+        self._rarest = log(1 + len(self._hazards))
+        owner, scales, terms, own = index or packed_index(self._hazards[:-1], ordinary)
+        self._owner, self._scales = array("I", owner), array("f", scales)
+        self._terms = {name: _Term(*packed) for name, packed in terms.items()}
+        self._own = _OwnWords(own)
         self._of_weakness: dict[str, list[str]] = defaultdict(list)
         for hazard in self._hazards:
             for weakness in hazard.weaknesses[:WEAKNESSES_MAX]:
@@ -236,16 +233,44 @@ class Hazards:
         return sums
 
 
+def packed_index(hazards: Iterable[Hazard], ordinary: Sequence[str] = ()) -> PackedIndex:
+    """Return the index over phrases and words that `Hazards` searches. It takes a quarter of a second."""
+    every = _with_ordinary(hazards, ordinary)
+    owner = array("I")
+    phrases_with: dict[str, array[int]] = {}
+    holders: dict[str, int] = {}
+    phrases = [(number, phrase) for number, hazard in enumerate(every) for phrase in hazard.phrases]
+    terms_of_phrases = [dict.fromkeys(_terms(words_of(phrase))) for _, phrase in phrases]
+    for at, ((number, _), terms) in enumerate(zip(phrases, terms_of_phrases, strict=True)):
+        owner.append(number)
+        for name in terms:
+            phrases_with.setdefault(name, array("H")).append(at)
+            holders[name] = holders.get(name, 0) | 1 << number
+    size = len(every)
+    weight_of = {name: log(1 + size / holding.bit_count()) * _share(name) for name, holding in holders.items()}
+    weights = [sum([weight_of[name] for name in terms]) or 1.0 for terms in terms_of_phrases]
+    scale = sqrt(10 * log(1 + size))
+    scales = array("f", [1 / (sqrt(weight) * scale) for weight in weights])
+    packed = {name: (numbers.tobytes(), holders[name], weight_of[name]) for name, numbers in phrases_with.items()}
+    return owner.tobytes(), scales.tobytes(), packed, _packed_words([hazard.words for hazard in every])
+
+
+def _with_ordinary(hazards: Iterable[Hazard], ordinary: Sequence[str]) -> list[Hazard]:
+    return [*hazards, Hazard(ORDINARY, ordinary, "")]
+
+
 class _Term:
     """What is known of a term: which phrases hold it, the rules of these as bits, and its weight."""
 
     __slots__ = ("common", "holders", "phrases", "weight")
 
-    def __init__(self) -> None:
-        self.phrases = array("H")
-        self.holders = 0
-        self.weight = 0.0
+    def __init__(self, phrases: bytes, holders: int, weight: float) -> None:
+        self.phrases = array("H", phrases)
+        self.holders = holders
+        self.weight = weight
         self.common: frozenset[int] | None = None
+        if len(self.phrases) > COMMON_PHRASES:
+            self.common = frozenset(self.phrases)
 
 
 _NO_PHRASE: Final = (0.0, 0.0)
@@ -289,39 +314,41 @@ def ordinary_tasks() -> tuple[str, ...]:
     return tuple(text.splitlines())
 
 
+def _packed_words(texts: Sequence[str]) -> dict[str, tuple[bytes, bytes]]:
+    """Return for each term the numbers of the texts that hold it, and what it adds to their scores."""
+    counts: dict[str, dict[int, int]] = defaultdict(dict)
+    lengths: list[int] = []
+    for number, text in enumerate(texts):
+        terms = _terms(words_of(text))
+        lengths.append(len(terms))
+        for term in terms:
+            counts[term][number] = counts[term].get(number, 0) + 1
+    mean = sum(lengths) / max(1, len(lengths)) or 1.0
+    size = len(texts)
+    scale = 10 * log(1 + size)
+    packed: dict[str, tuple[bytes, bytes]] = {}
+    for term, holders in counts.items():
+        idf = log(1 + size / len(holders)) * _share(term)
+        gains = [
+            idf * (K1 + 1) * count / (count + K1 * (1 - B + B * lengths[number] / mean)) / scale
+            for number, count in holders.items()
+        ]
+        packed[term] = array("I", holders).tobytes(), array("f", gains).tobytes()
+    return packed
+
+
 class _OwnWords:
     """BM25 over the rules' own words."""
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        counts: dict[str, dict[int, int]] = defaultdict(dict)
-        lengths: list[int] = []
-        for number, text in enumerate(texts):
-            terms = _terms(words_of(text))
-            lengths.append(len(terms))
-            for term in terms:
-                counts[term][number] = counts[term].get(number, 0) + 1
-        mean = sum(lengths) / max(1, len(lengths)) or 1.0
-        size = len(texts)
-        scale = 10 * log(1 + size)
-        self._numbers: dict[str, array[int]] = {}
-        self._gains: dict[str, array[float]] = {}
-        for term, holders in counts.items():
-            idf = log(1 + size / len(holders)) * _share(term)
-            self._numbers[term] = array("I", holders)
-            self._gains[term] = array(
-                "f",
-                [
-                    idf * (K1 + 1) * count / (count + K1 * (1 - B + B * lengths[number] / mean)) / scale
-                    for number, count in holders.items()
-                ],
-            )
+    def __init__(self, packed: Mapping[str, tuple[bytes, bytes]]) -> None:
+        self._packed = packed
 
     def scores(self, terms: Iterable[str]) -> dict[int, float]:
         """Return the score of each text that holds any of the terms, by number."""
         sums: dict[int, float] = {}
         for term in terms:
-            if term in self._numbers:
-                for number, gain in zip(self._numbers[term], self._gains[term], strict=True):
+            if (found := self._packed.get(term)) is not None:
+                for number, gain in zip(array("I", found[0]), array("f", found[1]), strict=True):
                     sums[number] = sums.get(number, 0.0) + gain
         return sums
 

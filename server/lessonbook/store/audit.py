@@ -79,14 +79,15 @@ def chain_hash(entry: Entry) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
+def heads_of(connection: Connection, project: str) -> dict[str, tuple[int, str]]:
+    """Return where each chain of the project ends: number and hash of its last entry, by writer."""
+    query = select(audit_heads.c.writer, audit_heads.c.seq, audit_heads.c.hash).where(audit_heads.c.project == project)
+    return {writer: (seq, value) for writer, seq, value in connection.execute(query)}
+
+
 def verify(connection: Connection, project: str) -> list[str]:
     """Return the faults of the project's chains, a sentence each; empty if there are none."""
-    heads = {
-        writer: (seq, value)
-        for writer, seq, value in connection.execute(
-            select(audit_heads.c.writer, audit_heads.c.seq, audit_heads.c.hash).where(audit_heads.c.project == project)
-        )
-    }
+    heads = heads_of(connection, project)
     ends: dict[str, tuple[int, str]] = {}
     wrong: list[str] = []
     query = select(audit_log).where(audit_log.c.project == project).order_by(audit_log.c.writer, audit_log.c.seq)
@@ -113,17 +114,20 @@ def read(
     project: str,
     *,
     subject: str = "",
+    since: datetime | None = None,
     before: datetime | None = None,
     after: tuple[datetime, str, int] | None = None,
     limit: int = 100,
 ) -> list[Entry]:
-    """Return at most `limit` audit entries, newest first, of one `subject` and from before a moment where given.
+    """Return at most `limit` audit entries, newest first, of one `subject` and between two moments where given.
 
     `after` is the time, writer and number of the entry behind which they begin.
     """
     query = select(audit_log).where(audit_log.c.project == project)
     if subject:
         query = query.where(audit_log.c.subject == subject)
+    if since is not None:
+        query = query.where(audit_log.c.logged_at >= since)
     if before is not None:
         query = query.where(audit_log.c.logged_at < before)
     if after is not None:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from shlex import quote
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Integer, Select, Table, cast, func, select, text
@@ -102,7 +103,7 @@ def readable_warning(connection: Connection) -> str:
     place = Path(str(listed[0][2]))
     if os.name == "nt" or not place.is_file() or not place.stat().st_mode & 0o077:
         return ""
-    return f"Others on this machine may read or change {place}: run `chmod 600` on it, and on its -wal and -shm files."
+    return f"Others on this machine may read or change the database: `chmod 600 {quote(str(place))}*` ends that."
 
 
 def sqlite_warning(connection: Connection) -> str:

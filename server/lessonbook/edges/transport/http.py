@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Callable, Generator, Sequence
 from typing import Final
+from urllib.parse import quote
 
 import anyio
 import anyio.to_thread
@@ -15,7 +16,7 @@ import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lessonbook.config.settings import Settings
+from lessonbook.config.settings import ServerSettings, Settings
 from lessonbook.domain.errors import ConfigError
 from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.access.guard import Guard
@@ -33,7 +34,7 @@ LEAVE_S: Final = 3
 
 
 def _announce(url: str) -> None:
-    sys.stderr.write(f"Lessonbook serves on {url} (MCP at {url}/mcp, REST at {url}/openapi.json)\n")
+    sys.stderr.write(f"Lessonbook serves on {url} (MCP at {url}/mcp, REST at {url}/docs)\n")
     sys.stderr.flush()
 
 
@@ -112,15 +113,31 @@ def build_app(gateway: Gateway, settings: Settings, announcer: Announcer | None 
         json_response=True,
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
-    return Guard(Site(HalfPairs(mcp_app), gateway, toolsets), settings.server)
+    return _BelowRoot(Site(HalfPairs(mcp_app), gateway, toolsets, settings.server.root_path), settings.server)
+
+
+class _BelowRoot(Guard):
+    """The guard behind a proxy that serves us under a prefix, and passes it on or takes it away."""
+
+    def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
+        super().__init__(app, settings)
+        self._prefix = settings.root_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on by its path below the prefix."""
+        if scope["type"] == "http" and self._prefix and f"{scope['path']}/".startswith(f"{self._prefix}/"):
+            path = scope["path"][len(self._prefix) :] or "/"
+            scope = {**scope, "path": path, "raw_path": quote(path).encode()}
+        await super().__call__(scope, receive, send)
 
 
 class Site:
     """MCP at `/mcp`, and REST at every other address, built at its first request since few servers need it."""
 
-    def __init__(self, mcp_app: ASGIApp, gateway: Gateway, toolsets: Sequence[Toolset]) -> None:
+    def __init__(self, mcp_app: ASGIApp, gateway: Gateway, toolsets: Sequence[Toolset], root_path: str = "") -> None:
         self._mcp_app = mcp_app
         self._toolsets = toolsets
+        self._root_path = root_path
         self._gateway = gateway
         self._rest_app: ASGIApp | None = None
         self._making = anyio.Lock()
@@ -141,7 +158,7 @@ class Site:
     def _make_rest(self) -> ASGIApp:
         from lessonbook.edges.rest import build_rest  # noqa: PLC0415  # FastAPI takes as long to load as the store
 
-        return build_rest(self._gateway, self._toolsets)
+        return build_rest(self._gateway, self._toolsets, self._root_path)
 
 
 def _url_of(listener: socket.socket) -> str:

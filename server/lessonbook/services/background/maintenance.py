@@ -1,6 +1,7 @@
 """Upkeep: clean-up of useless lessons, expiry, rollups, resuming after a stop, and the doctor."""
 
 from datetime import datetime
+from shlex import quote
 from typing import Final, Literal
 
 from pydantic import BaseModel
@@ -236,8 +237,9 @@ async def diagnose(work: Workspace, _caller: Caller | None = None) -> Diagnosis:
 def _made_for_labels(work: Workspace, connection: Connection, project: str) -> list[str]:
     """Return a warning for each name that has lessons only because something was reported under it."""
     return [
-        f"project {project}: lessons are kept for {name!r}, which is not an agent: "
-        "`lessonbook agents merge` moves them to one, `lessonbook agents add` makes it one"
+        f"project {project}: lessons are kept for {name!r}, which is not an agent. Make it one: "
+        f"`lessonbook agents add {quote(name)} --project {quote(project)}`, or move them to one: "
+        f"`lessonbook agents merge {quote(name)} AGENT --project {quote(project)}`"
         for name in sorted(label_shelves(work.roster, connection, project))
     ]
 

@@ -1,5 +1,6 @@
 """Views: listings, details and figures. Nothing here changes anything."""
 
+from lessonbook.services.views.audit_chains import check_audit
 from lessonbook.services.views.listings import (
     agents_with_lessons,
     complete,
@@ -16,6 +17,7 @@ from lessonbook.services.views.stats import by_agent, get_stats
 __all__ = [
     "agents_with_lessons",
     "by_agent",
+    "check_audit",
     "complete",
     "get_audit",
     "get_lesson",

@@ -300,13 +300,19 @@ async def get_audit(work: Workspace, caller: Caller, query: AuditQuery, *, room:
     """Return audit entries, newest first.
 
     Raises:
-        InvalidInput: `before` is not an ISO time, or the cursor is not valid.
+        InvalidInput: `since` or `before` is not an ISO time, or the cursor is not valid.
     """
-    before = moment_of(query.before) if query.before else None
+    since, before = (moment_of(text) if text else None for text in (query.since, query.before))
     after = _audit_position(query.cursor)
     rows = await work.store.read(
         lambda connection: audit.read(
-            connection, caller.project, subject=query.subject, before=before, after=after, limit=query.limit + 1
+            connection,
+            caller.project,
+            subject=query.subject,
+            since=since,
+            before=before,
+            after=after,
+            limit=query.limit + 1,
         )
     )
     entries = [AuditEntry.model_validate({**asdict(row), "logged_at": row.logged_at.isoformat()}) for row in rows]
