@@ -1,4 +1,7 @@
-"""Every operation once: the MCP tools and their REST twins are both made from this table."""
+"""Every operation once: the MCP tools and their REST twins are both made from this table.
+
+Which scope of a token each needs stands in `edges/access/scopes.py`.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +42,10 @@ class Operation:
     destructive: bool = False
     idempotent: bool = False
     asks_person: bool = False
+
+    def __call__(self, work: Workspace, caller: Caller, request: Any) -> Awaitable[Result]:
+        """Call the service. The gateway knows the operation by its name, and so the scope that it needs."""
+        return self.act(work, caller, request)
 
 
 # Each act imports its service when it is called: services load the store, which a fresh server does not need yet.

@@ -13,9 +13,8 @@ from mcp.server.mcpserver.resources import ResourceSecurity
 
 from lessonbook import services
 from lessonbook.domain.errors import InvalidInput, LessonbookError, NotFound
-from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.loop import LessonQuery, StatsQuery
-from lessonbook.domain.operator import LessonChoice, LessonDetail, ListedLesson
+from lessonbook.domain.operator import LessonChoice
 from lessonbook.domain.validation import parse
 from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.text_form import of_lessons
@@ -52,8 +51,9 @@ def add_resources(server: MCPServer[Any], gateway: Gateway, *, operators: bool) 
     async def lesson(id: str) -> str:  # noqa: A002  # the address's own word
         with _translated():
             lesson_id = parse(LessonChoice, {"lesson_id": id}).lesson_id
-            detail = await gateway.call(services.views.get_lesson, lesson_id)
-            return (detail if operators else _served(detail)).model_dump_json(indent=2)
+            if operators and gateway.allows(services.views.get_lesson):
+                return (await gateway.call(services.views.get_lesson, lesson_id)).model_dump_json(indent=2)
+            return (await gateway.call(services.views.get_served_lesson, lesson_id)).model_dump_json(indent=2)
 
     @server.resource(
         "stats://{project}",
@@ -82,17 +82,6 @@ def add_resources(server: MCPServer[Any], gateway: Gateway, *, operators: bool) 
             _check(gateway, project)
             query = parse(StatsQuery, {"agent_name": agent_name})
             return (await gateway.call(services.views.get_stats, query)).model_dump_json(indent=2)
-
-
-def _served(detail: LessonDetail) -> ListedLesson:
-    """Return a lesson as agents may see it.
-
-    Raises:
-        NotFound: it is not servable.
-    """
-    if detail.lesson.status not in SERVABLE:
-        raise NotFound(f"Lesson {detail.lesson.id!r} is not served now: get_lessons gives those that are")
-    return detail.lesson
 
 
 def _check(gateway: Gateway, project: str) -> None:
