@@ -43,7 +43,7 @@ def test_the_readme_shows_commands() -> None:
 
 @pytest.mark.parametrize("words", _commands(), ids=" ".join)
 def test_every_command_of_the_readme_exists_with_its_options(run: Run, words: list[str]) -> None:  # noqa: F811
-    path = [words[0], *words[1:2]] if words[0] in {"lessons", "db"} else words[:1]
+    path = [words[0], *words[1:2]] if words[0] in {"lessons", "db", "token"} else words[:1]
     shown = run(*path, "--help")
     assert shown.code == 0, shown.err
     for option in (word for word in words if word.startswith("--")):

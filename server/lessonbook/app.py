@@ -29,8 +29,11 @@ def store_for(settings: Settings) -> Store:
     return connect(parse_address(settings.database_url))
 
 
-def gateway_for(settings: Settings, principal: str, *, person: bool = False) -> Gateway:
-    """Return a gateway for calls by `principal` in the configured project; for a `person` there is no time-out."""
+def gateway_for(settings: Settings, principal: str, *, person: bool = False, is_guarded: bool = False) -> Gateway:
+    """Return a gateway for calls by `principal` in the configured project; for a `person` there is no time-out.
+
+    Where `is_guarded`, calls are made for whom a request's token names, and none without one.
+    """
     from lessonbook.edges.access.gateway import TOOL_TIMEOUT_S, Gateway  # noqa: PLC0415  # not every command calls a service
 
     async def open_workspace() -> Workspace:
@@ -39,7 +42,7 @@ def gateway_for(settings: Settings, principal: str, *, person: bool = False) -> 
         return await open_workspace(settings)
 
     caller = Caller(project_name(settings), principal, person=person, agent_name=settings.agent)
-    return Gateway(open_workspace, caller, None if person else TOOL_TIMEOUT_S)
+    return Gateway(open_workspace, caller, None if person else TOOL_TIMEOUT_S, is_guarded=is_guarded)
 
 
 async def serve_on_stdio(settings: Settings) -> int | None:
@@ -60,11 +63,11 @@ async def serve_on_http(settings: Settings) -> int | None:
     """Serve MCP, REST and health over HTTP until SIGINT or SIGTERM, and return the signal.
 
     Raises:
-        ConfigError: the address is not this machine's own, or its port is taken.
+        ConfigError: the address is open to the network without authorisation, or taken, or a setting is missing.
     """
     from lessonbook.edges.transport.http import serve_http  # noqa: PLC0415  # only what this transport needs
 
-    gateway = gateway_for(settings, "local")
+    gateway = gateway_for(settings, "local", is_guarded=bool(settings.auth.accept))
     try:
         return await serve_http(gateway, settings)
     finally:

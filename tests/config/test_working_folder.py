@@ -22,10 +22,19 @@ url = "sqlite:////tmp/theirs.db"
 [server]
 host = "0.0.0.0"
 port = 1
+public_url = "https://sink.example"
 allowed_hosts = ["sink.example"]
 allowed_origins = ["https://sink.example"]
 root_path = "/sink"
 toolsets = ["agent"]
+[auth]
+accept = ["oauth"]
+issuer = "https://sink.example"
+audience = "https://sink.example"
+jwks = "https://sink.example/jwks.json"
+algorithms = ["RS512"]
+projects_claim = "p"
+agent_claim = "a"
 [learning]
 mode = "curated"
 always_show = ["low"]
@@ -35,6 +44,7 @@ review = "none"
 [limits]
 issues_per_hour = 0
 lessons_per_hour = 0
+calls_per_minute = 0
 [refiner]
 default_agent = "EvilAgent"
 model = "m"

@@ -302,6 +302,7 @@ FOREIGN: dict[str, dict[str, str]] = {
     "origin that begins like ours": {"Origin": "http://localhost.evil.example"},
     "origin that is hidden": {"Origin": "null"},
     "origin of a file": {"Origin": "file://"},
+    "origin of another program of this machine": {"Origin": "http://localhost:3000"},
 }
 
 
@@ -316,10 +317,15 @@ async def test_a_foreign_host_or_origin_is_refused_on_every_route(http, method, 
     assert "evil" not in answer.text
 
 
-@pytest.mark.parametrize("header", [{"Host": "localhost:1"}, {"Host": "[::1]"}, {"Origin": "http://localhost:3000"}])
-async def test_hosts_and_origins_of_this_machine_are_served(http, header):
+@pytest.mark.parametrize("header", [{"Host": "localhost:1"}, {"Host": "[::1]"}])
+async def test_hosts_of_this_machine_are_served(http, header):
     _, web = http
     assert (await web.get("/healthz", headers=header)).status_code == 200
+
+
+async def test_pages_of_the_server_itself_are_served(http):
+    server, web = http
+    assert (await web.get("/healthz", headers={"Origin": server.url})).status_code == 200
 
 
 async def test_two_host_headers_are_refused(http):
@@ -355,7 +361,7 @@ def unopened_gateway() -> Gateway:
 @pytest.mark.parametrize("host", ["0.0.0.0", "", "::", "192.168.0.1", "example.org"])
 async def test_an_address_of_the_network_is_refused_with_the_reason(host):
     settings = Settings.model_validate({"server": {"host": host}})
-    with pytest.raises(ConfigError, match="no authorisation yet"):
+    with pytest.raises(ConfigError, match="without authorisation"):
         await serve_http(unopened_gateway(), settings)
 
 
@@ -377,7 +383,7 @@ async def test_the_command_refuses_the_network_in_one_sentence(sqlite_url):
         arguments = command("--http", "--port", "0", "--host", "0.0.0.0")
         done = await anyio.run_process(arguments, env=environment(sqlite_url), check=False)
     assert done.returncode == 2
-    assert b"no authorisation yet" in b" ".join(done.stderr.split())
+    assert b"without authorisation" in b" ".join(done.stderr.split())
     assert b"Traceback" not in done.stderr
 
 

@@ -1,3 +1,16 @@
+TABLE access_tokens -- Tokens for HTTP, by their SHA-256; each is for some projects, so it belongs to none (
+    name text NOT NULL,
+    token_hash text NOT NULL,
+    scopes jsonb NOT NULL,
+    projects jsonb NOT NULL,
+    agent_name text NOT NULL DEFAULT ''::text,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    last_used_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    CONSTRAINT pk_access_tokens PRIMARY KEY (name)
+);
+
 TABLE agent_activity_days -- What each agent did in a day: applications always, the rest up to the mark in agent_delivery_marks (
     project text NOT NULL,
     agent_name text NOT NULL,
@@ -147,6 +160,7 @@ TABLE agent_lesson_flags (
     reason text NOT NULL,
     run_id text,
     flagged_at timestamp with time zone NOT NULL,
+    earlier jsonb NOT NULL DEFAULT '[]'::jsonb,
     CONSTRAINT fk_agent_lesson_flags_agent_lessons FOREIGN KEY (project, lesson_id) REFERENCES agent_lessons(project, id),
     CONSTRAINT pk_agent_lesson_flags PRIMARY KEY (project, lesson_id, principal)
 );
@@ -327,6 +341,15 @@ TABLE audit_log (
     CONSTRAINT pk_audit_log PRIMARY KEY (project, writer, seq)
 );
 
+TABLE call_counts -- Calls of a principal in a minute (since 1970-01-01), by server process: for the limit of all together (
+    project text NOT NULL,
+    principal text NOT NULL,
+    writer text NOT NULL,
+    minute bigint NOT NULL,
+    calls integer NOT NULL,
+    CONSTRAINT pk_call_counts PRIMARY KEY (project, principal, writer, minute)
+);
+
 TABLE idempotency_keys (
     project text NOT NULL,
     principal text NOT NULL,
@@ -398,7 +421,11 @@ CREATE INDEX ix_audit_log_subject ON public.audit_log USING btree (project, subj
 
 CREATE INDEX ix_audit_log_time ON public.audit_log USING btree (project, logged_at);
 
+CREATE INDEX ix_call_counts_minute ON public.call_counts USING btree (minute);
+
 CREATE INDEX ix_idempotency_keys_created_at ON public.idempotency_keys USING btree (created_at);
+
+CREATE UNIQUE INDEX pk_access_tokens ON public.access_tokens USING btree (name);
 
 CREATE UNIQUE INDEX pk_agent_activity_days ON public.agent_activity_days USING btree (project, agent_name, day);
 
@@ -442,9 +469,13 @@ CREATE UNIQUE INDEX pk_audit_heads ON public.audit_heads USING btree (project, w
 
 CREATE UNIQUE INDEX pk_audit_log ON public.audit_log USING btree (project, writer, seq);
 
+CREATE UNIQUE INDEX pk_call_counts ON public.call_counts USING btree (project, principal, writer, minute);
+
 CREATE UNIQUE INDEX pk_idempotency_keys ON public.idempotency_keys USING btree (project, principal, tool, key);
 
 CREATE UNIQUE INDEX pk_server_secrets ON public.server_secrets USING btree (name);
+
+CREATE UNIQUE INDEX uq_access_tokens_token_hash ON public.access_tokens USING btree (token_hash);
 
 CREATE UNIQUE INDEX uq_agent_issues_event ON public.agent_issues USING btree (project, run_id, lesson_id) WHERE is_event;
 

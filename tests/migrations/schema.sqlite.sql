@@ -46,11 +46,28 @@ CREATE INDEX ix_audit_log_subject ON audit_log (project, subject);
 
 CREATE INDEX ix_audit_log_time ON audit_log (project, logged_at);
 
+CREATE INDEX ix_call_counts_minute ON call_counts (minute);
+
 CREATE INDEX ix_idempotency_keys_created_at ON idempotency_keys (created_at);
+
+CREATE UNIQUE INDEX uq_access_tokens_token_hash ON access_tokens (token_hash);
 
 CREATE UNIQUE INDEX uq_agent_issues_event ON agent_issues (project, run_id, lesson_id) WHERE is_event;
 
 CREATE UNIQUE INDEX uq_agent_lesson_documents_lesson ON agent_lesson_documents (project, lesson_id);
+
+CREATE TABLE access_tokens (
+    name TEXT NOT NULL,
+    token_hash TEXT NOT NULL,
+    scopes JSON NOT NULL,
+    projects JSON NOT NULL,
+    agent_name TEXT DEFAULT '' NOT NULL,
+    created_at DATETIME NOT NULL,
+    expires_at DATETIME,
+    last_used_at DATETIME,
+    revoked_at DATETIME,
+    CONSTRAINT pk_access_tokens PRIMARY KEY (name)
+);
 
 CREATE TABLE agent_activity_days (
     project TEXT NOT NULL,
@@ -192,7 +209,7 @@ CREATE TABLE agent_lesson_flags (
     principal TEXT NOT NULL,
     reason TEXT NOT NULL,
     run_id TEXT,
-    flagged_at DATETIME NOT NULL,
+    flagged_at DATETIME NOT NULL, earlier JSON DEFAULT '[]' NOT NULL,
     CONSTRAINT pk_agent_lesson_flags PRIMARY KEY (project, lesson_id, principal),
     CONSTRAINT fk_agent_lesson_flags_agent_lessons FOREIGN KEY(project, lesson_id) REFERENCES agent_lessons (project, id)
 );
@@ -363,6 +380,15 @@ CREATE TABLE audit_log (
     previous_hash TEXT NOT NULL,
     hash TEXT NOT NULL,
     CONSTRAINT pk_audit_log PRIMARY KEY (project, writer, seq)
+);
+
+CREATE TABLE call_counts (
+    project TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    writer TEXT NOT NULL,
+    minute BIGINT NOT NULL,
+    calls INTEGER NOT NULL,
+    CONSTRAINT pk_call_counts PRIMARY KEY (project, principal, writer, minute)
 );
 
 CREATE TABLE idempotency_keys (

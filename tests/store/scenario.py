@@ -11,13 +11,14 @@ from sqlalchemy import Connection, text
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.loop import Application, Flag, LessonQuery, Refinement, Report, ReportedIssue
 from lessonbook.domain.operator import LessonReview, NewLesson
-from lessonbook.services import agents
+from lessonbook.services import agents, tokens
 from lessonbook.services.background import maintenance
 from lessonbook.services.feedback import applications
 from lessonbook.services.lessons import review
 from lessonbook.services.report import refinement
 from lessonbook.services.serve import delivery
 from lessonbook.services.workspace import Workspace
+from lessonbook.store import call_counts
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import vectors as vector_rows
 from lessonbook.store.engine import Store
@@ -27,6 +28,7 @@ AGENT = "BackendDevelopmentAgent"
 PROJECT = "demo"
 _SYLLABLES = ("ba", "ce", "di", "fo", "gu", "ha", "ke", "li", "mo", "nu")
 TABLES = (
+    "access_tokens",
     "agent_activity_days",
     "agent_delivery_folds",
     "agent_delivery_marks",
@@ -48,6 +50,7 @@ TABLES = (
     "agent_service_stops",
     "audit_heads",
     "audit_log",
+    "call_counts",
     "idempotency_keys",
     "server_secrets",
 )
@@ -116,6 +119,8 @@ async def play(work: Workspace, clock: GoesOn, agent: Caller, qa: Caller, person
     await maintenance.keep_up(work, person)  # folds the run of three days ago
     await work.store.write(lambda connection: _embed(connection, injection))
     await agents.add_agent(work, person, "Tinker")
+    await tokens.create_token(work, person, tokens.NewToken("ci"))
+    await work.store.write(lambda connection: call_counts.exchange(connection, PROJECT, "ci", "one", 1, 1))
     await delivery.get_lessons(work, agent, LessonQuery(agent_name=AGENT, run_id="run-2"))
     await tell(work, agent, issue(1), idempotency_key="second-report")
     return Played("run-1", injection, requests, written.lesson_id)

@@ -33,10 +33,10 @@ async def other(work: Workspace) -> AsyncIterator[Workspace]:
 
 
 @contextlib.asynccontextmanager
-async def listening(work: Workspace, caller: Caller) -> AsyncIterator[AsyncIterator[watch.Changed]]:
+async def listening(work: Workspace, caller: Caller) -> AsyncIterator[AsyncIterator[tuple[str, watch.Changed]]]:
     """Watch a project, from the moment the watcher says that it has begun."""
     stream = watch.Watch().changes(work, caller)
-    assert await anext(stream) == {}
+    assert await anext(stream) == (caller.project, {})
     yield stream
     await stream.aclose()
 
@@ -48,10 +48,10 @@ async def lesson_of(work: Workspace, caller: Caller, number: int) -> str:
     return lesson_id
 
 
-async def heard(stream: AsyncIterator[watch.Changed], lesson_id: str) -> None:
+async def heard(stream: AsyncIterator[tuple[str, watch.Changed]], lesson_id: str) -> None:
     """Wait until the watcher has named a lesson."""
     async with asyncio.timeout(PATIENCE_S):
-        async for changed in stream:
+        async for _, changed in stream:
             if lesson_id in changed.get(AGENT, []):
                 return
 
@@ -94,7 +94,7 @@ async def test_a_watcher_of_one_project_is_not_told_of_another(work: Workspace, 
         mine = await lesson_of(work, agent, 2)
         seen: set[str] = set()
         async with asyncio.timeout(PATIENCE_S):
-            async for changed in stream:
+            async for _, changed in stream:
                 seen.update(*changed.values())
                 if mine in seen:
                     break

@@ -30,7 +30,7 @@ from lessonbook.domain.findings import ReportKind
 
 if TYPE_CHECKING:
     from lessonbook.domain.loop import LessonQuery
-    from lessonbook.domain.operator import FileReport, ListedLesson, PendingPage
+    from lessonbook.domain.operator import FileReport, FlaggedLesson, ListedLesson, PendingPage
     from lessonbook.edges.access.gateway import Gateway
 
 
@@ -222,7 +222,7 @@ def pending(
     listing = request(PendingListing, agent_name=agent, limit=limit)
     quarantine = request(LessonListing, agent_name=agent, limit=limit, status=["quarantined"])
 
-    async def act(gateway: Gateway) -> tuple[PendingPage, list[ListedLesson], list[ListedLesson]]:
+    async def act(gateway: Gateway) -> tuple[PendingPage, list[ListedLesson], list[FlaggedLesson]]:
         issues = await gateway.call(services.views.list_pending_issues, listing)
         waiting = await gateway.call(services.views.list_lessons, quarantine)
         return issues, waiting.lessons, await gateway.call(services.views.list_flagged, agent)
@@ -245,9 +245,19 @@ def pending(
     ]
     columns = ["group", "issues", "agents", "severity", "rule", "latest", "like"]
     print_table("Issues without a lesson, by group", columns, rows)
-    for title, lessons in (("Quarantined lessons", waiting), ("Flagged lessons", flagged)):
-        if rows := [(lesson.id, lesson.agent_name, lesson.text, lesson.status_reason) for lesson in lessons]:
-            print_table(title, ["lesson", "agent", "text", "why"], rows)
+    quarantined = [(lesson.id, lesson.agent_name, lesson.text, lesson.status_reason) for lesson in waiting]
+    reasons = [
+        (
+            lesson.id,
+            lesson.agent_name,
+            lesson.text,
+            "; ".join(f"{flag.principal}: {flag.reason}" for flag in lesson.raised),
+        )
+        for lesson in flagged
+    ]
+    for title, lessons in (("Quarantined lessons", quarantined), ("Flagged lessons", reasons)):
+        if lessons:
+            print_table(title, ["lesson", "agent", "text", "why"], lessons)
     for note in page.notes:
         warn(note)
     if is_terminal():

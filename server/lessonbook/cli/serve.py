@@ -27,15 +27,25 @@ def serve(
     port: Annotated[int | None, typer.Option(help="HTTP: the port.", min=0, max=65_535)] = None,
     root_path: Annotated[str, typer.Option(help="HTTP: the prefix under which a proxy serves it: /lessonbook.")] = "",
     toolsets: Annotated[str, typer.Option(help="agent, operator, or both with a comma.")] = "",
+    auth: Annotated[str, typer.Option(help="HTTP: whose tokens are asked for: tokens, oauth, or both.")] = "",
 ) -> None:
-    """Serve MCP over stdio, or MCP and REST over HTTP."""
+    """Serve MCP over stdio, or MCP and REST over HTTP.
+
+    With --auth tokens each call needs a token of `lessonbook token create`; with --auth oauth, one of the issuer that
+    [auth] in the configuration names. Without it, the server binds this machine's own addresses only.
+    """
     import anyio
 
     from lessonbook.app import serve_on_http, serve_on_stdio
 
     names = [name.strip() for name in toolsets.split(",")] if toolsets else None
     server = {"host": host or None, "port": port, "toolsets": names, "root_path": root_path or None}
-    settings = load(agent=agent, server={key: value for key, value in server.items() if value is not None})
+    accept = [name.strip() for name in auth.split(",")] if auth else None
+    settings = load(
+        agent=agent,
+        server={key: value for key, value in server.items() if value is not None},
+        auth={"accept": accept} if accept else {},
+    )
     stopped_by = anyio.run(serve_on_http if http else serve_on_stdio, settings)
     if stopped_by == signal.SIGINT:
         raise typer.Exit(INTERRUPTED)

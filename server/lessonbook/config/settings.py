@@ -98,6 +98,8 @@ class ServerSettings(_Section):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8642, ge=0, le=65_535)
+    public_url: str = ""
+    """Where clients reach the server, `https://name`: its Host and Origin are accepted as well."""
     allowed_hosts: list[str] = []
     """Further values of the Host header to accept, `name` or `name:port`."""
     allowed_origins: list[str] = []
@@ -106,6 +108,15 @@ class ServerSettings(_Section):
     """The prefix under which a proxy serves this server, `/lessonbook`; the proxy may pass it on or take it away."""
     toolsets: list[Literal["agent", "operator"]] = []
     """Empty: both on stdio, `agent` alone on HTTP."""
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_origin(cls, url: str) -> str:
+        parts = urlsplit(url)
+        is_origin = parts.scheme in {"http", "https"} and parts.hostname and parts.path in {"", "/"} and not parts.query
+        if url and (not is_origin or "@" in parts.netloc):
+            raise PydanticCustomError("origin", "write it as https://name, without a path")
+        return url.rstrip("/")
 
 
 class LearningSettings(_Section):
@@ -123,12 +134,51 @@ class TrustSettings(_Section):
     review: Literal["none", "risky", "all"] = "risky"
 
 
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+
+
+class AuthSettings(_Section):
+    """Whose tokens are accepted over HTTP."""
+
+    accept: list[Literal["tokens", "oauth"]] = []
+    """`tokens`: those of `lessonbook token create`; `oauth`: those of an issuer. Empty: nobody needs one."""
+    issuer: str = ""
+    """The `iss` of its tokens, letter for letter."""
+    audience: str = ""
+    """The `aud` that its tokens have for this server; where it is this server's address, clients find the issuer."""
+    jwks: str = ""
+    """Its public keys: the absolute path of a file, or an address."""
+    algorithms: list[Algorithm] = ["RS256", "ES256"]
+    """With which its tokens may be signed: by a private key alone, so that nobody can sign with a public one."""
+    projects_claim: str = "lessonbook_projects"
+    agent_claim: str = "lessonbook_agent"
+
+    @field_validator("jwks")
+    @classmethod
+    def _is_place(cls, place: str) -> str:
+        parts = urlsplit(place)
+        is_own = parts.hostname in {"127.0.0.1", "localhost", "::1"}
+        is_address = parts.scheme == "https" or (parts.scheme == "http" and is_own)
+        if place and not is_address and not Path(place).is_absolute():
+            raise PydanticCustomError("place", "write an https:// address, or the absolute path of a file")
+        return place
+
+    @field_validator("algorithms")
+    @classmethod
+    def _are_some(cls, names: list[str]) -> list[str]:
+        if not names:
+            raise PydanticCustomError("none", "name the algorithms that the issuer signs with, as RS256")
+        return names
+
+
 class LimitsSettings(_Section):
-    """What one principal may write in an hour; people at the terminal are not limited. 0: no limit."""
+    """What one principal may do; people at the terminal are not limited. 0: no limit."""
 
     issues_per_hour: int = Field(default=100_000, ge=0)
     lessons_per_hour: int = Field(default=1_000, ge=0)
     """Lessons its reports may make; beyond that reports may not offer lessons."""
+    calls_per_minute: int = Field(default=6_000, ge=0)
+    """Calls of any kind with its token."""
 
 
 class RefinerSettings(_ModelServer):
@@ -191,6 +241,7 @@ class Settings(_Section):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
     database: DatabaseSettings = DatabaseSettings()
     server: ServerSettings = ServerSettings()
+    auth: AuthSettings = AuthSettings()
     learning: LearningSettings = LearningSettings()
     trust: TrustSettings = TrustSettings()
     limits: LimitsSettings = LimitsSettings()

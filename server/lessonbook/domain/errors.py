@@ -62,8 +62,24 @@ class Forbidden(LessonbookError):
     code = "forbidden"
 
 
+class MissingScope(Forbidden):
+    """The token does not have the scope that this needs."""
+
+    code = "insufficient_scope"
+
+    def __init__(self, scope: str, action: str) -> None:
+        super().__init__(f"{action} needs a token with the scope {scope}, and yours does not have it")
+        self.scope = scope
+
+
+class Unauthorised(LessonbookError):
+    """The request carries no valid token."""
+
+    code = "unauthorized"
+
+
 class TooMany(LessonbookError):
-    """That is more than one caller may write in an hour."""
+    """That is more than one caller may write or call in its time."""
 
     code = "too_many"
 

@@ -7,10 +7,14 @@ from typing import Any, Final
 
 from lessonbook.domain.errors import Forbidden
 from lessonbook.domain.lesson_status import Status
-from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, VOUCHED, Category, Severity, Trust
+from lessonbook.domain.scopes import Scope
+from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, VOUCHED, Category, Severity, Source, Trust
 
 LOCAL: Final = "local"
 """The principal of everybody over stdio, in the same process, and over HTTP without authorisation."""
+
+INDEPENDENT: Final[frozenset[Source]] = frozenset({"qa", "ci", "review"})
+"""The sources that only a caller with `evidence:write` may claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,14 @@ class Caller:
     person: bool = False
     agent_name: str = ""
     """The agent of this connection, used when a call names none."""
+    scopes: frozenset[Scope] | None = None
+    """What the caller's token allows; None: there is no token, as on stdio and at the terminal."""
+    is_bound: bool = False
+    """Whether the caller serves and reports as `agent_name` alone."""
+
+    def may(self, scope: Scope) -> bool:
+        """Return whether the caller's token has a scope, or none is needed."""
+        return self.scopes is None or scope in self.scopes
 
     def require_person(self, action: str, command: str) -> None:
         """Check that the caller is a person, who alone may do `action`: by `command` at the terminal.
@@ -35,13 +47,37 @@ class Caller:
         if not self.person:
             raise Forbidden(f"Only a person can {action}: run `lessonbook {command}`")
 
+    @property
+    def is_reviewer(self) -> bool:
+        """Whether the caller decides for people: a person, or a token that people gave `lessons:approve`."""
+        return self.person or (self.scopes is not None and "lessons:approve" in self.scopes)
+
+    def require_reviewer(self, action: str, command: str) -> None:
+        """Check that the caller is a reviewer, who alone may do `action`: by `command` at the terminal.
+
+        Raises:
+            Forbidden: it is not.
+        """
+        if not self.is_reviewer:
+            with_token = "" if self.scopes is None else ", or use a token that has lessons:approve"
+            raise Forbidden(f"Only a person can {action}: run `lessonbook {command}`{with_token}")
+
     def may_verify(self, run_principal: str) -> bool:
         """Return whether the caller's evidence on a run of `run_principal` is verified, not only declared.
 
         Nobody verifies their own work, and `local` is everybody without a name, such as an agent whose hook gets its
-        lessons by the command line.
+        lessons by the command line. A token needs `evidence:write`.
         """
-        return self.person or self.principal not in {LOCAL, run_principal}
+        return self.person or (self.principal not in {LOCAL, run_principal} and self.may("evidence:write"))
+
+    def source_of(self, claimed: Source) -> Source:
+        """Return the source that a report counts as: QA, CI and review only where the caller's token may name it."""
+        return claimed if claimed not in INDEPENDENT or self.may("evidence:write") else "agent"
+
+
+def not_independent(claimed: Source) -> str:
+    """Return the note on a report whose caller may not claim its source."""
+    return f"Counted as the agent's own report: source {claimed!r} needs a token with evidence:write."
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,6 +213,7 @@ class Applied(Result):
     """The answer to an application: a line per lesson, in the order of the request."""
 
     results: list[RecordedApplication]
+    note: str = ""
 
 
 class Flag(Request):

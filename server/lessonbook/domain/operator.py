@@ -154,6 +154,12 @@ class RaisedFlag(Result):
     flagged_at: str
 
 
+class FlaggedLesson(ListedLesson):
+    """A lesson with every flag on it, oldest first."""
+
+    raised: list[RaisedFlag]
+
+
 class SuggestedMatch(Result):
     """A lesson that an issue may be an instance of, with too low a score to be joined automatically."""
 

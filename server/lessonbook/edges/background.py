@@ -15,7 +15,6 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 
 from lessonbook import services
 from lessonbook.domain.errors import ConfigError, LessonbookError
-from lessonbook.domain.lesson import Caller
 from lessonbook.edges.access.gateway import TOOL_TIMEOUT_S, Gateway
 
 WARM_AFTER_S: Final = 0.5
@@ -30,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class Housekeeper:
-    """Keeps up the gateway's project: expiry, rollups, old idempotency keys, refinement and embeddings."""
+    """Keeps up the gateway's projects: expiry, rollups, old idempotency keys, refinement and embeddings."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -53,31 +52,35 @@ class Housekeeper:
             tasks.start_soon(self._embed)
 
     async def _keep_up(self) -> None:
-        caller = Caller(self._gateway.caller().project, "upkeep")
         while True:
-            try:
-                await self._gateway.call_for(caller, TOOL_TIMEOUT_S, services.background.keep_up)
-            except LessonbookError as error:  # a server that cannot keep up can still serve
-                log.warning("upkeep of the database failed: %s", error)
+            for project in self._gateway.projects:
+                caller = self._gateway.server("upkeep", project)
+                try:
+                    await self._gateway.call_for(caller, TOOL_TIMEOUT_S, services.background.keep_up)
+                except LessonbookError as error:  # a server that cannot keep up can still serve
+                    log.warning("upkeep of the database failed: %s", error)
             await anyio.sleep(EVERY_S)
 
     async def _embed(self) -> None:
         """Embed lessons as they change, where an embedding model is configured."""
         while True:
-            try:
-                pause_s = await self._gateway.call_for(self._gateway.caller(), None, services.background.embed_lessons)
-            except LessonbookError as error:
-                log.warning("embedding lessons failed: %s", error)
-                pause_s = AGAIN_S
+            pause_s: float | None = None
+            for project in self._gateway.projects:
+                caller = self._gateway.server("upkeep", project)
+                try:
+                    pause_s = await self._gateway.call_for(caller, None, services.background.embed_lessons)
+                except LessonbookError as error:
+                    log.warning("embedding lessons failed: %s", error)
+                    pause_s = AGAIN_S
             if pause_s is None:
                 return
             await anyio.sleep(pause_s)
 
     async def _refine(self) -> None:
         """Refine pending issues, where a language model is configured; without it the server serves on."""
-        caller = Caller(self._gateway.caller().project, "refiner")
         rules, pause_s = True, 0.0
         while True:
+            caller = self._gateway.server("refiner")
             try:
                 settings = await self._gateway.call_for(caller, None, services.background.refiner_settings)
             except LessonbookError:  # `_keep_up` logs it
@@ -87,17 +90,31 @@ class Housekeeper:
                 return
             try:
                 services.triage.check_extra(settings)
-                wanted = services.triage.Wanted(rules=rules)
-                report = await self._gateway.call_for(caller, None, services.triage.refine_backlog, wanted)
-                if report.stopped:
-                    log.warning("refining pending issues stopped: %s", report.stopped)
-                went_well = not report.failed
+                went_well = True
+                for project in self._gateway.projects:
+                    went_well &= await self._refine_project(project, rules=rules)
             except ConfigError as error:
                 log.warning("pending issues are not refined: %s", error)
                 return
-            except LessonbookError as error:
-                log.warning("pending issues cannot be refined now: %s", error)
-                went_well = False
             rules = False
             pause_s = settings.every_s if went_well else max(min(2 * pause_s, PAUSE_MAX_S), settings.every_s)
             await anyio.sleep(pause_s)
+
+    async def _refine_project(self, project: str, *, rules: bool) -> bool:
+        """Refine the pending issues of a project, and return whether that went well.
+
+        Raises:
+            ConfigError: the model cannot be used as configured.
+        """
+        wanted = services.triage.Wanted(rules=rules)
+        caller = self._gateway.server("refiner", project)
+        try:
+            report = await self._gateway.call_for(caller, None, services.triage.refine_backlog, wanted)
+        except ConfigError:
+            raise
+        except LessonbookError as error:
+            log.warning("pending issues cannot be refined now: %s", error)
+            return False
+        if report.stopped:
+            log.warning("refining pending issues stopped: %s", report.stopped)
+        return not report.failed

@@ -1,4 +1,7 @@
-"""Every operation once: the MCP tools and their REST twins are both made from this table."""
+"""Every operation once: the MCP tools and their REST twins are both made from this table.
+
+Which scope of a token each needs stands in `edges/access/scopes.py`.
+"""
 
 from __future__ import annotations
 
@@ -40,6 +43,10 @@ class Operation:
     idempotent: bool = False
     asks_person: bool = False
     left_out: frozenset[str] = frozenset()
+
+    def __call__(self, work: Workspace, caller: Caller, request: Any) -> Awaitable[Result]:
+        """Call the service. The gateway knows the operation by its name, and so the scope that it needs."""
+        return self.act(work, caller, request)
 
     def structured(self, result: Result) -> dict[str, Any]:
         """Return MCP's structured content: the result without what it leaves out and what says nothing."""

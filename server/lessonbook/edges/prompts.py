@@ -13,7 +13,7 @@ from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, Completion
 from pydantic import Field
 
 from lessonbook import services
-from lessonbook.domain.errors import InvalidInput, LessonbookError, NotFound
+from lessonbook.domain.errors import Forbidden, InvalidInput, LessonbookError, NotFound
 from lessonbook.domain.lesson_status import STATUSES
 from lessonbook.domain.loop import LessonQuery, Request
 from lessonbook.domain.operator import PendingGroup, PendingListing
@@ -96,7 +96,7 @@ def add_prompts(server: MCPServer[Any], gateway: Gateway, *, operators: bool) ->
             name = parse(_RunChoice, {"run_id": run_id}).run_id
             issues, delivered = await gateway.call(services.views.issues_of_run, run_id=name)
             shown = [f'{{"lesson_id": "{lesson_id}"}}' for lesson_id, was_shown in delivered.items() if was_shown]
-            hidden = None if operators else {"description"}
+            hidden = None if operators and gateway.allows(services.views.get_lesson) else {"description"}
             return _POST_MORTEM % name + _as_data(shown + [issue.model_dump_json(exclude=hidden) for issue in issues])
 
 
@@ -172,5 +172,5 @@ def _translated() -> Generator[None]:
     try:
         yield
     except LessonbookError as error:
-        code = INVALID_PARAMS if isinstance(error, (InvalidInput, NotFound)) else INTERNAL_ERROR
+        code = INVALID_PARAMS if isinstance(error, (InvalidInput, NotFound, Forbidden)) else INTERNAL_ERROR
         raise MCPError(code, str(error)) from error

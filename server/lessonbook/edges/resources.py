@@ -16,9 +16,8 @@ from mcp_types import Resource
 
 from lessonbook import services
 from lessonbook.domain.errors import InvalidInput, LessonbookError, NotFound
-from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.loop import LessonQuery, StatsQuery
-from lessonbook.domain.operator import LessonChoice, LessonDetail, ListedLesson
+from lessonbook.domain.operator import LessonChoice
 from lessonbook.domain.validation import parse
 from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.edges.access.gateway import Gateway
@@ -59,8 +58,9 @@ def add_resources(server: MCPServer[Any], gateway: Gateway, *, operators: bool) 
     async def lesson(id: str) -> str:  # noqa: A002  # the address's own word
         with _translated():
             lesson_id = parse(LessonChoice, {"lesson_id": id}).lesson_id
-            detail = await gateway.call(services.views.get_lesson, lesson_id)
-            return (detail if operators else _served(detail)).model_dump_json(indent=2)
+            if operators and gateway.allows(services.views.get_lesson):
+                return (await gateway.call(services.views.get_lesson, lesson_id)).model_dump_json(indent=2)
+            return (await gateway.call(services.views.get_served_lesson, lesson_id)).model_dump_json(indent=2)
 
     @server.resource(
         "stats://{project}",
@@ -99,11 +99,12 @@ async def list_concrete(gateway: Gateway) -> list[Resource]:
     """
     project = gateway.caller().project
     place = quote(project, safe="")
+    agents: list[str] = []
     try:
-        agents = await gateway.call(services.views.agents_with_lessons)
+        if gateway.allows(services.views.agents_with_lessons):
+            agents = await gateway.call(services.views.agents_with_lessons)
     except LessonbookError as error:
         log.warning("agents could not be listed as resources: %s", error)
-        agents = []
     stats = Resource(
         uri=f"stats://{place}",
         name="stats",
@@ -122,17 +123,6 @@ def _lessons_of(place: str, agent_name: str) -> Resource:
         description="A section for your prompt. Reading it logs a run.",
         mime_type="text/markdown",
     )
-
-
-def _served(detail: LessonDetail) -> ListedLesson:
-    """Return a lesson as agents may see it.
-
-    Raises:
-        NotFound: it is not servable.
-    """
-    if detail.lesson.status not in SERVABLE:
-        raise NotFound(f"Lesson {detail.lesson.id!r} is not served now: get_lessons gives those that are")
-    return detail.lesson
 
 
 def _check(gateway: Gateway, project: str) -> None:

@@ -14,8 +14,9 @@ from starlette.exceptions import HTTPException
 from lessonbook import services
 from lessonbook.about import VERSION
 from lessonbook.domain import loop
-from lessonbook.domain.errors import Forbidden, LessonbookError
+from lessonbook.domain.errors import Forbidden, LessonbookError, MissingScope
 from lessonbook.domain.findings import Finding, ReportKind
+from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.operator import (
     AgentFigures,
@@ -39,7 +40,9 @@ STATUS_OF = {
     "not_found": 404,
     "too_many": 429,
     "conflict": 409,
+    "unauthorized": 401,
     "forbidden": 403,
+    "insufficient_scope": 403,
     "config": 500,
     "unavailable": 503,
     "internal": 500,
@@ -100,7 +103,7 @@ def build_rest(gateway: Gateway, toolsets: Sequence[Toolset], root_path: str = "
 
     @app.get("/healthz", tags=["health"])
     async def healthz() -> JSONResponse:
-        alive = await is_alive(gateway)
+        alive = await is_alive(gateway, gateway.server("health"))
         return JSONResponse({"ok": alive}, 200 if alive else 503)
 
     @app.get("/docs", include_in_schema=False)
@@ -112,7 +115,10 @@ def build_rest(gateway: Gateway, toolsets: Sequence[Toolset], root_path: str = "
 
 async def _problem(_request: Request, error: Exception) -> JSONResponse:
     code = getattr(error, "code", "error")
-    return _answer(STATUS_OF.get(code, 400), code, str(error))
+    problem = _answer(STATUS_OF.get(code, 400), code, str(error))
+    if isinstance(error, MissingScope):  # RFC 6750
+        problem.headers["WWW-Authenticate"] = f'Bearer error="{error.code}", scope="{error.scope}"'
+    return problem
 
 
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:
@@ -195,7 +201,7 @@ def _add_kept_routes(router: APIRouter, gateway: Gateway, toolsets: Sequence[Too
 
     @router.get(f"{_PREFIX}/health")
     async def health() -> JSONResponse:
-        connected = await is_alive(gateway)
+        connected = await is_alive(gateway, gateway.caller())
         body = {
             "status": "healthy" if connected else "unhealthy",
             "database": "connected" if connected else "disconnected",
@@ -206,6 +212,7 @@ def _add_kept_routes(router: APIRouter, gateway: Gateway, toolsets: Sequence[Too
 
     @router.post("/api/rework", openapi_extra=_json_body(Rework))
     async def rework(request: Request, key_header: KeyHeader = "") -> loop.Refinement:
+        gateway.check(services.report.refine)
         body = parse(Rework, await json_object(request))
         key = one_key(body.idempotency_key, key_header)
         finding = Finding(description=body.issue, severity=body.severity)
@@ -235,7 +242,8 @@ def _json_body(model: type[BaseModel]) -> dict[str, Any]:
 
 def _twin(gateway: Gateway, operation: Operation) -> Callable[..., Awaitable[loop.Result]]:
     async def twin(request: Request) -> loop.Result:
-        return await gateway.call(operation.act, parse(operation.request, await json_object(request)))
+        gateway.check(operation)
+        return await gateway.call(operation, parse(operation.request, await json_object(request)))
 
     return twin
 
@@ -259,6 +267,7 @@ def _add_files(router: APIRouter, gateway: Gateway) -> None:
         idempotency_key: IdempotencyKey = "",
         key_header: KeyHeader = "",
     ) -> FileReport:
+        gateway.check(services.report.report_file)  # before the file is read
         key = one_key(idempotency_key, key_header)
         async with received(request) as data:
             return await gateway.call_for(
@@ -274,9 +283,9 @@ def _add_files(router: APIRouter, gateway: Gateway) -> None:
             )
 
 
-async def is_alive(gateway: Gateway) -> bool:
+async def is_alive(gateway: Gateway, caller: Caller) -> bool:
     """Return whether the database answers."""
     try:
-        return await gateway.call_for(gateway.caller(), HEALTH_TIMEOUT_S, services.background.is_alive)
+        return await gateway.call_for(caller, HEALTH_TIMEOUT_S, services.background.is_alive)
     except LessonbookError:
         return False

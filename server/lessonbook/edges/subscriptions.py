@@ -11,7 +11,9 @@ import anyio
 from mcp.server.connection import Connection
 from mcp.server.context import ServerRequestContext
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourcesListChanged, ResourceUpdated
+from mcp.shared.exceptions import MCPError
 from mcp_types import (
+    INVALID_PARAMS,
     EmptyResult,
     SubscribeRequestParams,
     SubscriptionsListenRequestParams,
@@ -22,7 +24,8 @@ from mcp_types import (
 from lessonbook import services
 from lessonbook.domain.errors import LessonbookError
 from lessonbook.domain.vocabulary import SHARED_AGENT
-from lessonbook.edges.access.gateway import Gateway
+from lessonbook.edges.access.gateway import TOOL_TIMEOUT_S, Gateway
+from lessonbook.edges.access.scopes import check_scope_of
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
@@ -36,20 +39,21 @@ READY_S: Final = 25.0
 
 
 class Announcer:
-    """Watches the gateway's project while there are subscribers, and notifies them which resources changed.
+    """Watches the gateway's projects that have subscribers, and notifies them which resources changed.
 
-    Both kinds of subscription are served: `subscriptions/listen` (2026-07-28) through `bus`, and `resources/subscribe`
-    (2025-11-25) on connections that stay.
+    Both kinds of subscription are served: `subscriptions/listen` (2026-07-28), and `resources/subscribe` (2025-11-25)
+    on connections that stay. Each project has a bus of its own, so that no subscriber hears of another's lessons.
     """
 
     def __init__(self, gateway: Gateway) -> None:
         self.bus = InMemorySubscriptionBus()
         self._listeners = ListenHandler(self.bus)
+        self._others: dict[str, tuple[InMemorySubscriptionBus, ListenHandler]] = {}
         self._gateway = gateway
         self._subscribed: dict[str, set[Connection]] = {}
         self._watched: Watch | None = None
-        self._listed: set[str] | None = None
-        """The agents whose lessons were resources when this was last looked up."""
+        self._listed: dict[str, set[str]] = {}
+        """By project, the agents whose lessons were resources when this was last looked up."""
         self._wanted = anyio.Event()
         self._following = anyio.Event()
         self._awaited = False
@@ -77,43 +81,65 @@ class Announcer:
 
     def close(self) -> None:
         """End every open `subscriptions/listen`, as a server does that is about to stop."""
-        self._listeners.close()
+        for listeners in (self._listeners, *(listeners for _, listeners in self._others.values())):
+            listeners.close()
 
     async def _watch(self) -> None:
         # It is kept when watching fails, since it knows what it has announced.
-        self._watched = self._watched or services.background.Watch()
+        watched = self._watched = self._watched or services.background.Watch()
         if self._awaited:
-            self._watched.report_all()
-        await self._gateway.call_for(self._gateway.caller(), None, self._watched.follow, self._announce)
+            watched.report_all(self._gateway.project)
+        await self._gateway.call_for(self._gateway.server("watch"), None, watched.follow, self._announce)
 
-    async def _announce(self, changed: Changed) -> None:
+    async def _announce(self, project: str, changed: Changed) -> None:
         self._following.set()
         if not changed:
             return
-        for uri in _uris(self._gateway.caller().project, await self._affected(changed)):
-            await self._notify(uri)
-        agents = set(await self._gateway.call(services.views.agents_with_lessons))
-        if agents != self._listed:
-            self._listed = agents
-            await self.bus.publish(ResourcesListChanged())
+        for uri in _uris(project, await self._affected(project, changed)):
+            await self._notify(project, uri)
+        caller = self._gateway.server("watch", project)
+        agents = set(await self._gateway.call_for(caller, TOOL_TIMEOUT_S, services.views.agents_with_lessons))
+        if agents != self._listed.get(project):
+            self._listed[project] = agents
+            bus, _ = self._channel(project)
+            await bus.publish(ResourcesListChanged())
 
-    async def _affected(self, changed: Changed) -> Changed:
+    async def _affected(self, project: str, changed: Changed) -> Changed:
         """Return `changed`, with every agent where a shared lesson changed, since all agents get it."""
         if SHARED_AGENT not in changed:
             return changed
-        names = await self._gateway.call(services.views.complete, "agent_name", "")
+        caller = self._gateway.server("watch", project)
+        names = await self._gateway.call_for(caller, TOOL_TIMEOUT_S, services.views.complete, "agent_name", "")
         return {**{name: [] for name in names}, **changed}
 
-    async def _notify(self, uri: str) -> None:
-        await self.bus.publish(ResourceUpdated(uri=uri))
+    async def _notify(self, project: str, uri: str) -> None:
+        bus, _ = self._channel(project)
+        await bus.publish(ResourceUpdated(uri=uri))
         for connection in list(self._subscribed.get(uri, ())):
             await connection.send_resource_updated(uri)  # never fails, also where the connection is lost
 
     async def _listen(
         self, ctx: ServerRequestContext[Any, Any], params: SubscriptionsListenRequestParams
     ) -> SubscriptionsListenResult:
+        caller = self._gateway.caller()
+        for uri in params.notifications.resource_subscriptions or ():
+            try:
+                check_scope_of(caller, str(uri).partition(":")[0])
+            except LessonbookError as error:
+                raise MCPError(INVALID_PARAMS, str(error)) from error
         await self._begin()
-        return await self._listeners(ctx, params)
+        await self._begin_project(caller.project)
+        _, listeners = self._channel(caller.project)
+        return await listeners(ctx, params)
+
+    def _channel(self, project: str) -> tuple[InMemorySubscriptionBus, ListenHandler]:
+        """Return the bus of a project and what listens on it."""
+        if project == self._gateway.project:
+            return self.bus, self._listeners
+        if project not in self._others:
+            bus = InMemorySubscriptionBus()
+            self._others[project] = bus, ListenHandler(bus)
+        return self._others[project]
 
     async def _begin(self) -> None:
         """Wait until the watch has begun, so that every change after the acknowledgement is announced."""
@@ -122,7 +148,16 @@ class Announcer:
             await self._following.wait()
         self._awaited = True
         if self._watched is not None:
-            self._watched.report_all()
+            self._watched.report_all(self._gateway.project)
+
+    async def _begin_project(self, project: str) -> None:
+        """Have a project watched that is not the server's own."""
+        if project != self._gateway.project and self._watched is not None:
+            try:
+                await self._gateway.call_for(self._gateway.server("watch", project), READY_S, self._watched.begin)
+            except LessonbookError as error:
+                log.warning("watching for changes failed: %s", error)
+                self._watched.report_all(project)
 
     async def _subscribe(self, ctx: ServerRequestContext[Any, Any], params: SubscribeRequestParams) -> EmptyResult:
         connection = _connection_of(ctx)

@@ -76,7 +76,7 @@ def of_applied(result: Applied) -> str:
             + ("" if line.result == "unknown" else f"; applied {line.times_applied}, prevented {line.times_prevented}")
             for line in result.results
         ),
-    )
+    ) + (f"\n{result.note}" if result.note else "")
 
 
 def of_flagged(result: Flagged) -> str:

@@ -6,7 +6,7 @@ from dataclasses import fields
 from datetime import datetime
 from functools import cache
 from sys import intern
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from sqlalchemy import (
     ColumnElement,
@@ -41,6 +41,8 @@ from lessonbook.store.tables import (
 from lessonbook.store.types import Row
 
 FLAGGED_MAX: Final = 10_000
+FLAGS_KEPT: Final = 20
+"""Maximum number of earlier flags of one principal on one lesson that are kept."""
 OVERDUE_MAX: Final = 1_000
 WITH_EVENTS_MAX: Final = 10_000
 _COLUMNS: Final = [lessons.c[field.name] for field in fields(Lesson)]
@@ -283,6 +285,8 @@ def forget_words(connection: Connection, project: str, lesson_id: str) -> None:
     for table, columns in blanked.items():
         of_lesson = in_project(table, project, lesson_id=lesson_id)
         connection.execute(update(table).where(*of_lesson).values(dict.fromkeys(columns, "")))
+    flags = in_project(lesson_flags, project, lesson_id=lesson_id)
+    connection.execute(update(lesson_flags).where(*flags).values(earlier=[]))
     connection.execute(delete(lesson_vectors).where(*in_project(lesson_vectors, project, lesson_id=lesson_id)))
 
 
@@ -397,23 +401,38 @@ def by_category(connection: Connection, project: str, agent_name: str = "") -> d
 
 
 def add_flag(connection: Connection, row: Row) -> bool:
-    """Record a flag, and return whether it is the principal's first on the lesson; a later one replaces it."""
+    """Record a flag, and return whether it is the principal's first on the lesson; earlier ones are kept beside it."""
     if dialect.insert_new(connection, lesson_flags, [row]):
         return True
-    key = ("project", "lesson_id", "principal")
-    statement = update(lesson_flags).where(*(lesson_flags.c[name] == row[name] for name in key))
-    connection.execute(statement.values({name: value for name, value in row.items() if name not in key}))
+    said, key = ("reason", "run_id", "flagged_at"), ("project", "lesson_id", "principal")
+    own = [lesson_flags.c[name] == row[name] for name in key]
+    query = select(*(lesson_flags.c[name] for name in (*said, "earlier"))).where(*own).with_for_update()
+    *last, earlier = connection.execute(query).one()
+    kept = [*earlier, dict(zip(said, (*last[:2], last[2].isoformat()), strict=True))][-FLAGS_KEPT:]
+    values = {name: row[name] for name in said}
+    connection.execute(update(lesson_flags).where(*own).values({**values, "earlier": kept}))
     return False
 
 
 def flags_of(connection: Connection, project: str, lesson_id: str) -> list[FlagRow]:
-    """Return the flags on a lesson, oldest first."""
-    query = (
-        select(*(lesson_flags.c[name] for name in FlagRow._fields))
-        .where(*in_project(lesson_flags, project, lesson_id=lesson_id))
-        .order_by(lesson_flags.c.flagged_at)
-    )
-    return [FlagRow(*row) for row in connection.execute(query)]
+    """Return the flags on a lesson, oldest first, the earlier ones of each principal among them."""
+    return flags_of_all(connection, project, [lesson_id]).get(lesson_id, [])
+
+
+def flags_of_all(connection: Connection, project: str, lesson_ids: Collection[str]) -> dict[str, list[FlagRow]]:
+    """Return the flags on lessons by lesson id. See `flags_of`."""
+    columns = lesson_flags.c
+    query = select(columns.lesson_id, *(columns[name] for name in (*FlagRow._fields, "earlier")))
+    wanted = query.where(*in_project(lesson_flags, project), columns.lesson_id.in_(lesson_ids))
+    found: dict[str, list[FlagRow]] = {}
+    for row in connection.execute(wanted):
+        lesson_id, principal, reason, flagged_at, earlier = cast(
+            "tuple[str, str, str, datetime, list[Row]]", tuple(row)
+        )
+        flags = found.setdefault(lesson_id, [])
+        flags += (FlagRow(principal, one["reason"], datetime.fromisoformat(one["flagged_at"])) for one in earlier)
+        flags.append(FlagRow(principal, reason, flagged_at))
+    return {lesson_id: sorted(flags, key=lambda flag: flag.flagged_at) for lesson_id, flags in found.items()}
 
 
 def overdue(connection: Connection, project: str, now: datetime, only: Collection[str] | None = None) -> list[Lesson]:

@@ -1,6 +1,6 @@
 """The tables as queries see them. `migrations/` makes them; a test compares the two.
 
-Every table has `project` in its key, so that the rows of one project can live on one shard.
+Every table of a project's rows has `project` in its key, so that they can live on one shard.
 """
 
 from functools import cache
@@ -154,6 +154,7 @@ lesson_flags = Table(
     Column("reason", Text, nullable=False),
     Column("run_id", Text),
     Column("flagged_at", UtcDateTime, nullable=False),
+    Column("earlier", Document, nullable=False, server_default="[]"),
     _of_lesson(),
 )
 
@@ -371,6 +372,29 @@ secrets = Table(
     *_key("name"),
     Column("value", Text, nullable=False),
     comment="Random keys shared by all replicas: what delimiters and coins are derived from",
+)
+
+access_tokens = Table(
+    "access_tokens",
+    metadata,
+    *_key("name"),
+    Column("token_hash", Text, nullable=False),
+    *_columns(Document, "scopes", "projects"),
+    Column("agent_name", Text, nullable=False, server_default=""),
+    Column("created_at", UtcDateTime, nullable=False),
+    *_columns(UtcDateTime, "expires_at", "last_used_at", "revoked_at", nullable=True),
+    Index("uq_access_tokens_token_hash", "token_hash", unique=True),
+    comment="Tokens for HTTP, by their SHA-256; each is for some projects, so it belongs to none",
+)
+
+call_counts = Table(
+    "call_counts",
+    metadata,
+    *_key("project", "principal", "writer"),
+    Column("minute", BigInteger, primary_key=True),
+    Column("calls", Integer, nullable=False),
+    Index("ix_call_counts_minute", "minute"),
+    comment="Calls of a principal in a minute (since 1970-01-01), by server process: for the limit of all together",
 )
 
 STATS_VIEW = "agent_learning_stats"

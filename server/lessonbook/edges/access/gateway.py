@@ -1,18 +1,20 @@
-"""The one way from an edge to a service: workspace, caller, check of run ids, time-out and errors."""
+"""The one way from an edge to a service: workspace, caller, scopes, check of run ids, time-out and errors."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
 
 import anyio
 
-from lessonbook.domain.errors import TOO_LONG, LessonbookError, Unavailable
+from lessonbook.domain.errors import TOO_LONG, Forbidden, LessonbookError, MissingScope, Unauthorised, Unavailable
 from lessonbook.domain.lesson import Caller
+from lessonbook.edges.access.identity import current, note_missing
+from lessonbook.edges.access.scopes import AS_AGENT, check_scope, name_of
 
 if TYPE_CHECKING:
     from lessonbook.services.workspace import Workspace
@@ -21,13 +23,16 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 TOOL_TIMEOUT_S: Final = 30.0
+PROJECTS_MAX: Final = 10_000
+"""Maximum number of projects that a process remembers, for upkeep."""
 log = logging.getLogger(__name__)
 
 
 class Gateway:
     """One process's way to its services: edges, command line and facade call them only through it.
 
-    `timeout_s` is the time-out of `call`, in seconds; None: no time-out.
+    `timeout_s` is the time-out of `call`, in seconds; None: no time-out. Where `is_guarded`, calls are made for whom
+    the request's token names, and there are none without a token.
     """
 
     def __init__(
@@ -35,9 +40,13 @@ class Gateway:
         open_workspace: Callable[[], Awaitable[Workspace]],
         caller: Caller,
         timeout_s: float | None = TOOL_TIMEOUT_S,
+        *,
+        is_guarded: bool = False,
     ) -> None:
         self._open = open_workspace
         self._caller = caller
+        self._is_guarded = is_guarded
+        self._projects = {caller.project: None}
         self._timeout_s = timeout_s
         self._workspace: Workspace | None = None
         self._opening: asyncio.Future[Workspace] | None = None
@@ -62,15 +71,61 @@ class Gateway:
         if not opening.cancelled() and opening.exception() is None:
             self._workspace = opening.result()
 
+    @property
+    def project(self) -> str:
+        """The server's own project."""
+        return self._caller.project
+
+    @property
+    def projects(self) -> list[str]:
+        """The server's own project, and those of the calls so far."""
+        return list(self._projects)
+
     def caller(self, *, person: bool = False) -> Caller:
-        """Return the gateway's caller, as a `person` where the client has just asked them."""
+        """Return who calls: whom the request's token names, else the gateway's own caller.
+
+        `person`: the client has just asked its person, which proves something on stdio alone.
+
+        Raises:
+            Unauthorised: the gateway is guarded, and there is no token.
+        """
+        known = current()
+        if known is not None:
+            return known
+        if self._is_guarded:
+            raise Unauthorised
         return replace(self._caller, person=person or self._caller.person)
+
+    def server(self, principal: str, project: str = "") -> Caller:
+        """Return the caller of what the server does by itself, in its own project or another."""
+        return Caller(project or self._caller.project, principal)
+
+    def check(self, service: object, caller: Caller | None = None) -> None:
+        """Check that the token of who calls, or of `caller`, has the scope that a service needs.
+
+        Raises:
+            MissingScope: it has not.
+            Forbidden: no token allows it.
+        """
+        try:
+            check_scope(caller or self.caller(), service)
+        except MissingScope as error:
+            note_missing(error.scope)
+            raise
+
+    def allows(self, service: object) -> bool:
+        """Return whether who calls may call a service."""
+        try:
+            check_scope(self.caller(), service)
+        except Forbidden:
+            return False
+        return True
 
     async def call(
         self, service: Callable[Concatenate[Workspace, Caller, P], Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Return the result of a service for the gateway's own caller; see `call_for`."""
-        return await self.call_for(self._caller, self._timeout_s, service, *args, **kwargs)
+        """Return the result of a service for who calls; see `call_for`."""
+        return await self.call_for(self.caller(), self._timeout_s, service, *args, **kwargs)
 
     async def call_for(
         self,
@@ -84,9 +139,13 @@ class Gateway:
         """Return the result of a service for `caller` within `timeout_s` seconds; None: no time-out.
 
         Raises:
+            MissingScope: the caller's token does not allow the service.
+            Forbidden: the token is bound to an agent, and the call names another one.
+            TooMany: the caller has called too often.
             InvalidInput: an argument named `run_id`, or one of a request, holds a secret.
             LessonbookError: as the service raises it, or as `answer` does.
         """
+        self.check(service, caller)
 
         async def act() -> T:
             from lessonbook.screening.redact import refuse_secret  # noqa: PLC0415  # not before the first call
@@ -94,9 +153,24 @@ class Gateway:
             for run_id in (kwargs.get("run_id"), *(getattr(argument, "run_id", None) for argument in args)):
                 if isinstance(run_id, str):
                     refuse_secret(run_id, "run_id")
-            return await service(await self.workspace(), caller, *args, **kwargs)
+            work = await self.workspace()
+            if caller.scopes is not None:
+                await self._admit(work, caller, service, args, kwargs)
+            return await service(work, caller, *args, **kwargs)
 
         return await answer(act, timeout_s)
+
+    async def _admit(
+        self, work: Workspace, caller: Caller, service: object, args: Iterable[object], kwargs: Mapping[str, object]
+    ) -> None:
+        """Check what a token allows besides its scopes: its agent, and how often it calls."""
+        if caller.project not in self._projects and len(self._projects) < PROJECTS_MAX:
+            self._projects[caller.project] = None
+        if caller.is_bound and name_of(service) in AS_AGENT:
+            for name in (kwargs.get("agent_name"), *(getattr(argument, "agent_name", None) for argument in args)):
+                if isinstance(name, str) and name and work.roster.resolve(name) != caller.agent_name:
+                    raise Forbidden(f"This token is bound to {caller.agent_name}: leave agent_name out")
+        await work.call_limit.admit(work, caller)
 
     def give_up(self) -> None:
         """Let every call that waits for the database fail now: the server ends."""

@@ -29,8 +29,9 @@ class Guard:
 
     def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
         self._app = app
-        self._hosts = frozenset(settings.allowed_hosts)
-        self._origins = frozenset(settings.allowed_origins)
+        public = urlsplit(settings.public_url).netloc
+        self._hosts = frozenset(filter(None, (*settings.allowed_hosts, _named_address(settings.host), public)))
+        self._origins = frozenset(filter(None, (*settings.allowed_origins, settings.public_url)))
         self._open: set[asyncio.Future[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,7 +44,9 @@ class Guard:
         if refusal:
             await _refuse(403, "forbidden", refusal)(scope, receive, send)
             return
-        most = UPLOAD_MAX if scope["path"].startswith(UPLOADS) else BODY_MAX
+        path: str = scope["path"]
+        is_upload = path.startswith(UPLOADS) or (path.startswith("/p/") and UPLOADS in path)
+        most = UPLOAD_MAX if is_upload else BODY_MAX
         too_large = _refuse(413, "too_large", f"The body is over {most // (1024 * 1024)} MiB: send less at a time.")
         declared = headers.get("content-length", "")
         if declared.isdigit() and int(declared) > most:
@@ -61,15 +64,21 @@ class Guard:
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._serves(hosts[0]):
             return "This Host is not served: add it to server.allowed_hosts."
-        if not all(map(self._trusts, headers.getlist("origin"))):
+        if not all(self._trusts(origin, hosts[0]) for origin in headers.getlist("origin")):
             return "This Origin may not call the server: add it to server.allowed_origins."
         return ""
 
     def _serves(self, host: str) -> bool:
         return _is_local(host) or host in self._hosts or host.rpartition(":")[0] in self._hosts
 
-    def _trusts(self, origin: str) -> bool:
-        return origin in self._origins or _is_local(urlsplit(origin).netloc)
+    def _trusts(self, origin: str, host: str) -> bool:
+        """Return whether a page of this origin may call: the server's own, or a configured one.
+
+        A page from another port of this machine is another program's.
+        """
+        parts = urlsplit(origin)
+        is_own = parts.scheme in {"http", "https"} and parts.netloc.lower() == host.lower()
+        return origin in self._origins or is_own
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send, most: int, too_large: JSONResponse) -> None:
         """Count the bytes of the body, whose length may be undeclared, and refuse it over the limit."""
@@ -129,6 +138,13 @@ class _TooLargeError(Exception):
 
 def _refuse(status: int, code: str, message: str) -> JSONResponse:
     return JSONResponse({"error": code, "message": message}, status)
+
+
+def _named_address(host: str) -> str:
+    """Return the address that a server is bound to as a Host header names it; empty for all addresses of a machine."""
+    if host in {"0.0.0.0", "::"}:  # noqa: S104  # compared, not bound
+        return ""
+    return f"[{host}]" if ":" in host else host
 
 
 def _is_local(host: str) -> bool:

@@ -1,4 +1,4 @@
-"""HTTP: MCP at /mcp, REST at /api, health at /healthz, one guard in front of all routes."""
+"""HTTP: MCP at /mcp, REST at /api, health at /healthz; one guard and authorisation in front of all routes."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lessonbook.config.settings import ServerSettings, Settings
 from lessonbook.domain.errors import ConfigError
+from lessonbook.edges.access.authorisation import Authorisation, check_settings, verification_for
 from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.access.guard import Guard
 from lessonbook.edges.mcp_server import build_server
@@ -50,9 +51,10 @@ async def serve_http(gateway: Gateway, settings: Settings, on_ready: Callable[[s
         on_ready: called with the server's URL once it accepts requests.
 
     Raises:
-        ConfigError: the address is not this machine's own, or its port is taken.
+        ConfigError: the address is open to the network without authorisation, or taken, or a setting is missing.
     """
-    listener = bind(settings.server.host, settings.server.port)
+    check_settings(settings.auth)
+    listener = bind(settings.server.host, settings.server.port, is_guarded=bool(settings.auth.accept))
     try:
         announcer = Announcer(gateway)
         app = build_app(gateway, settings, announcer)
@@ -79,16 +81,17 @@ async def serve_http(gateway: Gateway, settings: Settings, on_ready: Callable[[s
         listener.close()
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Return a socket bound to an address of this machine's own; port 0: any that is free.
+def bind(host: str, port: int, *, is_guarded: bool = False) -> socket.socket:
+    """Return a socket bound to an address, one of this machine's own unless tokens are asked for; port 0: any.
 
     Raises:
         ConfigError: the address is another, or taken.
     """
-    if host not in LOCAL:
+    if host not in LOCAL and not is_guarded:
         raise ConfigError(
-            f"server.host = {host!r} would open the server to the network, and there is no authorisation yet: "
-            "bind 127.0.0.1 and put a proxy that authenticates in front of it"
+            f"server.host = {host!r} would open the server to the network, and without authorisation to everybody in "
+            "it: make a token for each client (`lessonbook token create NAME`) and start with --auth tokens, or bind "
+            "127.0.0.1"
         )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio switches Nagle's algorithm off only where the protocol is named; otherwise each answer takes 40 ms.
@@ -113,7 +116,10 @@ def build_app(gateway: Gateway, settings: Settings, announcer: Announcer | None 
         json_response=True,
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
-    return _BelowRoot(Site(HalfPairs(mcp_app), gateway, toolsets, settings.server.root_path), settings.server)
+    site: ASGIApp = Site(HalfPairs(mcp_app), gateway, toolsets, settings.server.root_path)
+    if settings.auth.accept:
+        site = Authorisation(site, settings, verification_for(settings.auth, gateway))
+    return _BelowRoot(site, settings.server)
 
 
 class _BelowRoot(Guard):

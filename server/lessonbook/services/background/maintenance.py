@@ -20,7 +20,7 @@ from lessonbook.services.lesson_results import result_of
 from lessonbook.services.workspace import Workspace, once, request_hash
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import as_sums, counted, recount, sides, stop_if_harmful
-from lessonbook.store import audit, idempotency, migrate, recounts, rollups
+from lessonbook.store import audit, call_counts, idempotency, migrate, recounts, rollups
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store import stats as figures
@@ -62,10 +62,10 @@ async def cleanup_lessons(work: Workspace, caller: Caller, cleanup: Cleanup) -> 
     those whose effect interval lies above zero. Vouched lessons are proposed for suspension.
 
     Raises:
-        Forbidden: it is not a dry run, and the caller is not a person.
+        Forbidden: it is not a dry run, and the caller is neither a person nor a token with `lessons:approve`.
         Conflict: the idempotency key was used with another clean-up.
     """
-    if not cleanup.dry_run and not caller.person:
+    if not cleanup.dry_run and not caller.is_reviewer:
         raise Forbidden(
             "Only a person can carry out a clean-up: run `lessonbook cleanup --execute`, "
             "or pass dry_run = true to see what it would suspend"
@@ -158,6 +158,8 @@ async def keep_up(work: Workspace, caller: Caller) -> Upkeep:
     done = await work.store.write(transaction)
     # In its own transaction: it may wait for a key that is in use, and must hold no other locks meanwhile.
     done.forgotten_keys = await work.store.write(lambda connection: idempotency.prune(connection, work.now()))
+    minute = int(work.now().timestamp()) // 60
+    await work.store.write(lambda connection: call_counts.prune(connection, minute))
     return done
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 from sqlalchemy import Connection
 
 from lessonbook.domain.errors import NotFound
-from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.lesson import Caller, Lesson, not_independent
 from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.loop import Application, Applied, Flag, Flagged, RecordedApplication
 from lessonbook.domain.vocabulary import EvidenceGrade
@@ -38,6 +38,9 @@ async def record_application(work: Workspace, caller: Caller, application: Appli
         NotFound: the run does not exist.
         Conflict: the idempotency key was used with another application.
     """
+    key, fingerprint = application.idempotency_key, request_hash(application, "idempotency_key")
+    claimed = application.source
+    application = application.model_copy(update={"source": caller.source_of(claimed)})
 
     def act(connection: Connection, now: datetime) -> Applied:
         run = runs.find(connection, caller.project, application.run_id)
@@ -67,9 +70,9 @@ async def record_application(work: Workspace, caller: Caller, application: Appli
         ]
         _count_by_day(ledger, run.agent_name, recorded, application.run_id, wanted)
         ledger.write()
-        return Applied(results=results)
+        note = "" if application.source == claimed else not_independent(claimed)
+        return Applied(results=results, note=note)
 
-    key, fingerprint = application.idempotency_key, request_hash(application, "idempotency_key")
     return await once(work, caller, "record_application", key, fingerprint, Applied, act)
 
 
@@ -195,7 +198,8 @@ def _counters(lesson: Lesson, evidence: Evidence, before: _Statements, after: _S
 async def flag_lesson(work: Workspace, caller: Caller, flag: Flag) -> Flagged:
     """Record that a lesson misled. Flags of two principals suspend it, unless a person vouches for it.
 
-    All callers without a name, over stdio or HTTP without authorisation, are one principal.
+    Every flag is kept with its reason; those of one principal count once. All callers without a name, over stdio or
+    HTTP without authorisation, are one principal.
 
     Raises:
         NotFound: the lesson or the run does not exist.
@@ -236,7 +240,7 @@ def _unsettled(ledger: Ledger, lesson: Lesson, flags: int) -> int:
     history = lesson_rows.history(ledger.connection, project, lesson.id)
     settled = max((row.changed_at for row in history if row.action == "restore"), default=None)
     found = lesson_rows.flags_of(ledger.connection, project, lesson.id)
-    return sum(settled is None or row.flagged_at > settled for row in found)
+    return len({row.principal for row in found if settled is None or row.flagged_at > settled})
 
 
 def _weigh(ledger: Ledger, lesson: Lesson, flags: int) -> Flagged:

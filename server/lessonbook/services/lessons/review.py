@@ -47,28 +47,42 @@ async def review_lesson(work: Workspace, caller: Caller, review: LessonReview) -
 
     Raises:
         NotFound: the lesson does not exist.
-        Forbidden: the action needs a person, and the caller is not one.
+        Forbidden: the action needs a person, or a token with `lessons:approve` of another principal than the author.
         InvalidInput: the lesson's status does not allow the action, or the text of `edit` is missing or not a rule.
         Conflict: the idempotency key was used with another review.
     """
     if review.action in NEEDS_PERSON:
-        caller.require_person(f"{review.action} a lesson", f"lessons {review.action} {review.lesson_id}")
+        caller.require_reviewer(f"{review.action} a lesson", f"lessons {review.action} {review.lesson_id}")
 
     def act(connection: Connection, now: datetime) -> Reviewed:
         ledger = Ledger(work, caller, connection, now)
         lesson = ledger.lesson(review.lesson_id)
-        if review.action in TAKES_AWAY and lesson.is_vouched_for and not caller.person:
-            who = "A person" if lesson.pinned or lesson.approved_by else "The catalogue"
-            raise Forbidden(
-                f"{who} vouches for lesson {lesson.id}. Only a person can {review.action} it: "
-                f"run `lessonbook lessons {review.action} {lesson.id}`"
-            )
+        _check_right(caller, lesson, review.action)
         note = _carry_out(ledger, lesson, review)
         ledger.write()
         return reviewed_lesson(ledger.lesson(lesson.id), review.action, note)
 
     fingerprint = request_hash(review, "idempotency_key")
     return await once(work, caller, "review_lesson", review.idempotency_key, fingerprint, Reviewed, act)
+
+
+def _check_right(caller: Caller, lesson: Lesson, action: ReviewAction) -> None:
+    """Check that the caller may do that with this lesson.
+
+    Raises:
+        Forbidden: it is vouched for and the caller is no reviewer, or the words are the caller's own.
+    """
+    if caller.person or (action in TAKES_AWAY and not lesson.is_vouched_for):
+        return
+    command = f"`lessonbook lessons {action} {lesson.id}`"
+    if not caller.is_reviewer:
+        who = "A person" if lesson.pinned or lesson.approved_by else "The catalogue"
+        raise Forbidden(f"{who} vouches for lesson {lesson.id}. Only a person can {action} it: run {command}")
+    if lesson.author == caller.principal and lesson.trust != "curated":
+        raise Forbidden(
+            f"Lesson {lesson.id} came from {caller.principal!r}, and nobody decides on their own words: have somebody "
+            f"else {action} it, with another token or by {command}"
+        )
 
 
 def reviewed_lesson(lesson: Lesson, action: str, note: str) -> Reviewed:
@@ -140,8 +154,8 @@ def _edit(ledger: Ledger, lesson: Lesson, review: LessonReview, status: Status) 
 
 
 def _despite(reasons: Sequence[str]) -> str:
-    """Return the note on words that a person gave although the lint objects; empty where it does not."""
-    return f"Accepted as a person's words, although {'; '.join(reasons)}." if reasons else ""
+    """Return the note on words that a reviewer gave although the lint objects; empty where it does not."""
+    return f"Accepted as a reviewer's words, although {'; '.join(reasons)}." if reasons else ""
 
 
 def _delete(ledger: Ledger, lesson: Lesson, status: Status) -> int:

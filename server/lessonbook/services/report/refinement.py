@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from lessonbook.dedup.precedence import EXACT, Verdict
 from lessonbook.domain.errors import InvalidInput, NotFound
 from lessonbook.domain.findings import Finding
-from lessonbook.domain.lesson import Caller
+from lessonbook.domain.lesson import Caller, not_independent
 from lessonbook.domain.lesson_names import kind_of
 from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.loop import RefinedIssue, Refinement, Report
@@ -91,6 +91,8 @@ async def refine(work: Workspace, caller: Caller, batch: Batch) -> Refinement:
     """Refine findings of any origin in one audited refinement run. See `report_issues`."""
     began = time.perf_counter()
     review = work.settings.trust.review
+    claimed = batch.source
+    batch = replace(batch, source=caller.source_of(claimed))
 
     is_routed = not work.roster.known(batch.agent_name or caller.agent_name)
 
@@ -113,7 +115,7 @@ async def refine(work: Workspace, caller: Caller, batch: Batch) -> Refinement:
 
     refined = await once(work, caller, batch.tool, batch.idempotency_key, fingerprint, Refinement, act)
     work.rate_limits.add(caller, refined.issues, issues=len(refined.issues))
-    return refined
+    return refined if batch.source == claimed else refined.model_copy(update={"note": not_independent(claimed)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Operators' views of lessons, pending issues and the audit trail. They log no deliveries: runs use `get_lessons`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from itertools import accumulate
@@ -11,13 +11,14 @@ from sqlalchemy import Connection
 
 from lessonbook.domain.errors import NotFound
 from lessonbook.domain.lesson import Caller, Lesson
-from lessonbook.domain.lesson_status import LISTED
+from lessonbook.domain.lesson_status import LISTED, SERVABLE
 from lessonbook.domain.loop import Result
 from lessonbook.domain.operator import (
     AuditEntry,
     AuditQuery,
     AuditTrail,
     EvidenceSummary,
+    FlaggedLesson,
     LessonChange,
     LessonDetail,
     LessonListing,
@@ -164,10 +165,7 @@ async def get_lesson(
             issues=[
                 pending_issue(row) for row in issue_rows.of_lesson(connection, caller.project, lesson_id, EVIDENCE_MAX)
             ],
-            flags=[
-                RaisedFlag(principal=row.principal, reason=row.reason, flagged_at=row.flagged_at.isoformat())
-                for row in lesson_rows.flags_of(connection, caller.project, lesson_id)
-            ],
+            flags=_raised(lesson_rows.flags_of(connection, caller.project, lesson_id)),
         )
 
     return _part(await work.store.read(read), begin, room)
@@ -193,6 +191,20 @@ def _part(detail: LessonDetail, begin: int, room: int | None) -> LessonDetail:
     return head.model_copy(update={**nothing, "next_cursor": encode([end]) if len(shown) < len(entries) else ""})
 
 
+async def get_served_lesson(work: Workspace, caller: Caller, lesson_id: str) -> ListedLesson:
+    """Return one lesson as agents may see it, without the words of issues.
+
+    Raises:
+        NotFound: it does not exist, or is not servable.
+    """
+    found = await work.store.read(lambda connection: lesson_rows.find(connection, caller.project, [lesson_id]))
+    if lesson_id not in found:
+        raise NotFound.lesson(lesson_id, caller.project)
+    if found[lesson_id].status not in SERVABLE:
+        raise NotFound(f"Lesson {lesson_id!r} is not served now: get_lessons gives those that are")
+    return listed(found[lesson_id])
+
+
 def _evidence(lesson: Lesson) -> EvidenceSummary:
     found = Evidence.from_document(lesson.evidence)
     splits = found.total().splits.values()
@@ -216,11 +228,22 @@ async def lessons_by_category(work: Workspace, caller: Caller, agent_name: str =
     return {category: [listed(lesson) for lesson in lessons] for category, lessons in found.items()}
 
 
-async def list_flagged(work: Workspace, caller: Caller, agent_name: str = "") -> list[ListedLesson]:
-    """Return every lesson with a flag but the rejected ones, most severe first."""
+async def list_flagged(work: Workspace, caller: Caller, agent_name: str = "") -> list[FlaggedLesson]:
+    """Return every lesson with a flag but the rejected ones, most severe first, with who flagged it and why."""
     name = work.roster.resolve(agent_name) if agent_name else ""
-    found = await work.store.read(lambda connection: lesson_rows.flagged(connection, caller.project, name, LISTED))
-    return [listed(lesson) for lesson in found]
+
+    def read(connection: Connection) -> list[FlaggedLesson]:
+        found = lesson_rows.flagged(connection, caller.project, name, LISTED)
+        flags = lesson_rows.flags_of_all(connection, caller.project, [lesson.id for lesson in found])
+        return [FlaggedLesson(**dict(listed(lesson)), raised=_raised(flags.get(lesson.id, []))) for lesson in found]
+
+    return await work.store.read(read)
+
+
+def _raised(flags: Iterable[lesson_rows.FlagRow]) -> list[RaisedFlag]:
+    return [
+        RaisedFlag(principal=row.principal, reason=row.reason, flagged_at=row.flagged_at.isoformat()) for row in flags
+    ]
 
 
 async def list_pending_issues(
