@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 from pathlib import Path
 from typing import Annotated, Literal
@@ -26,6 +28,10 @@ def serve(
     host: Annotated[str, typer.Option(help="HTTP: the address to bind.")] = "",
     port: Annotated[int | None, typer.Option(help="HTTP: the port.", min=0, max=65_535)] = None,
     toolsets: Annotated[str, typer.Option(help="agent, operator, or both with a comma.")] = "",
+    session_run: Annotated[
+        bool,
+        typer.Option("--session-run", help="stdio: lessons without a run_id count for the client's session."),
+    ] = False,
 ) -> None:
     """Serve MCP over stdio, or MCP and REST over HTTP."""
     import anyio
@@ -35,9 +41,19 @@ def serve(
     names = [name.strip() for name in toolsets.split(",")] if toolsets else None
     server = {"host": host or None, "port": port, "toolsets": names}
     settings = load(agent=agent, server={key: value for key, value in server.items() if value is not None})
-    stopped_by = anyio.run(serve_on_http if http else serve_on_stdio, settings)
+    if http:
+        stopped_by = anyio.run(serve_on_http, settings)
+    else:
+        given = {name: str(value) for name in ("project", "database", "config") if (value := options().get(name))}
+        stopped_by = anyio.run(serve_on_stdio, settings, given, _session_of_client() if session_run else "")
     if stopped_by == signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
+
+
+def _session_of_client() -> str:
+    """Return the id of the client's session, which Claude Code passes to its servers; empty if there is none."""
+    session = os.environ.get("CLAUDE_CODE_SESSION_ID", "")
+    return session if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{7,127}", session) else ""
 
 
 def install(

@@ -25,6 +25,8 @@ class Caller:
     person: bool = False
     agent_name: str = ""
     """The agent of this connection, used when a call names none."""
+    run_id: str = ""
+    """The run of this connection, used when a call of `get_lessons` names none."""
 
     def require_person(self, action: str, command: str) -> None:
         """Check that the caller is a person, who alone may do `action`: by `command` at the terminal.
