@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any, Final
+
+import anyio.to_thread
 
 from lessonbook import services
 from lessonbook.domain.documents import list_of, text_of
 from lessonbook.domain.errors import NotFound
 from lessonbook.domain.loop import Application, LessonQuery, Report
+from lessonbook.domain.operator import TaskExplanation
 from lessonbook.domain.validation import parse
 from lessonbook.edges.access.gateway import TOOL_TIMEOUT_S, Gateway
 
+_USUAL_TASK: Final = "add an endpoint"
 SESSIONS_MAX: Final = 64
 """Sessions whose last prompt is kept, in memory only."""
 Document = dict[str, object]
@@ -59,6 +64,17 @@ async def answer_request(
             return await _record(gateway, request, within_s)
         case _:
             return {}
+
+
+async def warm(gateway: Gateway) -> None:
+    """Load what a first call of `get_lessons` would wait for, and log no run.
+
+    Raises:
+        LessonbookError: the database cannot be used.
+    """
+    await anyio.to_thread.run_sync(import_module, "lessonbook.services.serve")
+    asked = TaskExplanation(task=_USUAL_TASK, files=["app.py"])
+    await gateway.call_for(gateway.caller(), None, services.serve.explain_lessons, asked)
 
 
 async def _lessons(gateway: Gateway, request: Mapping[str, object], prompts: LastPrompts, within_s: float) -> Document:

@@ -19,6 +19,8 @@ from lessonbook.hooks.json_parts import list_of, object_of, text_of
 
 AT_PROMPT = Reach(within_s=2.0, may_load=True)
 """A prompt waits for two seconds at most where no server is there yet."""
+AT_START = Reach(within_s=0.0, may_load=False)
+"""A server that is there is told to load what the first prompt needs, and not waited for."""
 AT_EDIT = Reach(within_s=0.5, may_load=False)
 AT_END = Reach(within_s=8.0, may_load=True)
 PROMPT_BOUNDS: Mapping[str, object] = {"max_lessons": 3, "max_tokens": 300}
@@ -68,6 +70,7 @@ def answer(event: HookEvent, options: Mapping[str, str]) -> str:
     match event.name:
         case "SessionStart":
             session.forget_old_sessions()
+            ask({"ask": "warm"}, event.folder, options, AT_START)
             return _INTRODUCTION.format(run_id=event.session)
         case "UserPromptSubmit" if event.prompt.strip():
             return _lessons(event, options, {"task": event.prompt, **PROMPT_BOUNDS}, AT_PROMPT)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
-from typing import Final
 
 import anyio
 
@@ -17,29 +14,18 @@ from lessonbook.config.settings import load_settings
 from lessonbook.edges.hook_requests import answer_request
 from lessonbook.logs import set_up
 
-LATE_S: Final = 1.0
-"""What a call that has begun may take beyond its time, before the process ends in the middle of it."""
-
-
-def _leave(_number: int, _frame: FrameType | None) -> None:
-    os._exit(0)
-
 
 def answer_here(
     request: Mapping[str, object], folder: str, options: Mapping[str, str], within_s: float
 ) -> dict[str, object]:
-    """Return the answer to a request; nothing where the store cannot be opened and asked `within_s` seconds.
+    """Return the answer to a request; nothing where the store cannot be opened and asked in `within_s` seconds.
 
-    Loading cannot be cancelled. So a timer ends the process, with code 0 and without output, soon after the call has
-    given up by itself.
+    Loading cannot be cancelled: the hook's timer ends the process where it takes longer.
 
     Raises:
         LessonbookError: the settings are wrong, or the database does not answer.
     """
     until = time.monotonic() + within_s
-    if hasattr(signal, "setitimer"):
-        signal.signal(signal.SIGALRM, _leave)
-        signal.setitimer(signal.ITIMER_REAL, within_s + LATE_S)
     os.chdir(folder)  # settings and project are those of the working folder
     chosen: dict[str, object] = {"project": options["project"]} if "project" in options else {}
     if "database" in options:

@@ -89,10 +89,13 @@ def log_failure(event: str, error: BaseException) -> None:
 
 def _own_folder(name: str) -> str:
     """Return a folder of ours in the state folder, made with mode 0700 where it is missing."""
-    folder = f"{state_folder()}/{name}".rstrip("/")
+    folder = state_folder()
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    if sys.platform != "win32" and not is_private_folder(folder):
-        os.chmod(folder, 0o700)
+    if name:
+        folder = f"{folder}/{name}"
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        if sys.platform != "win32" and not is_private_folder(folder):
+            os.chmod(folder, 0o700)  # fails where it is not ours
     return folder
 
 

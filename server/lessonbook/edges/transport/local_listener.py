@@ -15,7 +15,8 @@ from typing import Final
 from lessonbook.domain.documents import object_of
 from lessonbook.domain.errors import LessonbookError
 from lessonbook.edges.access.gateway import Gateway
-from lessonbook.edges.hook_requests import LastPrompts, answer_request
+from lessonbook.edges.background import WARM_AFTER_S
+from lessonbook.edges.hook_requests import LastPrompts, answer_request, warm
 from lessonbook.machine import private_files
 from lessonbook.machine.local_sockets import LINE_BYTES_MAX, SUFFIX, is_private_folder, socket_folder
 
@@ -27,12 +28,15 @@ log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def answer_hooks(gateway: Gateway, names: Iterable[str]) -> AsyncGenerator[None]:
+async def answer_hooks(gateway: Gateway, names: Iterable[str], *, expected: bool = False) -> AsyncGenerator[None]:
     """Answer hooks on a socket for each name while the block runs. Where that cannot be, serve without.
 
-    The folder has mode 0700 and the sockets 0600, and a folder of somebody else is not used.
+    The folder has mode 0700 and the sockets 0600, and a folder of somebody else is not used. Where hooks are
+    `expected`, what the first of them would wait for is loaded in the background.
     """
     listener = _Listener(gateway)
+    if expected:
+        listener.warm_up(WARM_AFTER_S)
     servers: list[asyncio.Server] = []
     places: list[str] = []
     try:
@@ -102,14 +106,30 @@ class _Listener:
             self._calls.discard(task)
             writer.close()
 
+    def warm_up(self, after_s: float) -> None:
+        """Begin to load what the first request would wait for, after a pause in which a client is answered."""
+
+        async def act() -> None:
+            await asyncio.sleep(after_s)
+            with suppress(asyncio.CancelledError, LessonbookError):
+                await warm(self._gateway)
+
+        task = asyncio.create_task(act())
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+
     def stop(self) -> None:
-        """Cancel the requests that are at work."""
-        for call in self._calls:
+        """Cancel what is at work."""
+        for call in list(self._calls):
             call.cancel()
 
     async def _answer(self, line: bytes) -> dict[str, object]:
         try:
-            return await answer_request(self._gateway, object_of(json.loads(line)), self._prompts)
+            request = object_of(json.loads(line))
+            if request.get("ask") == "warm":
+                self.warm_up(0.0)
+                return {}
+            return await answer_request(self._gateway, request, self._prompts)
         except LessonbookError as error:
             log.info("a hook's request was refused: %s", error)
         except (ValueError, RecursionError):
