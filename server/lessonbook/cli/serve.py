@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 from pathlib import Path
 from typing import Annotated, Literal
@@ -52,8 +51,10 @@ def serve(
 
 def _session_of_client() -> str:
     """Return the id of the client's session, which Claude Code passes to its servers; empty if there is none."""
+    from lessonbook.hooks.events import is_session_id
+
     session = os.environ.get("CLAUDE_CODE_SESSION_ID", "")
-    return session if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{7,127}", session) else ""
+    return session if is_session_id(session) else ""
 
 
 def install(

@@ -17,12 +17,10 @@ from lessonbook.hooks.events import EDITS, INPUT_BYTES_MAX, SHELL, HookEvent, re
 from lessonbook.hooks.exchange import Reach, ask
 from lessonbook.hooks.json_parts import list_of, object_of, text_of
 
-AT_PROMPT = Reach(within_s=2.0, may_load=True)
-"""A prompt waits for two seconds at most where no server is there yet."""
-AT_START = Reach(within_s=0.0, may_load=False)
-"""A server that is there is told to load what the first prompt needs, and not waited for."""
-AT_EDIT = Reach(within_s=0.5, may_load=False)
-AT_END = Reach(within_s=8.0, may_load=True)
+PROMPT_S = 2.0
+"""How long a prompt waits where no server is there yet, or it is still loading; a server that is there takes 10 ms."""
+EDIT_S = 0.5
+END_S = 8.0
 PROMPT_BOUNDS: Mapping[str, object] = {"max_lessons": 3, "max_tokens": 300}
 EDIT_BOUNDS: Mapping[str, object] = {"max_lessons": 2, "max_tokens": 200}
 REPORTED_MAX = 10
@@ -70,12 +68,12 @@ def answer(event: HookEvent, options: Mapping[str, str]) -> str:
     match event.name:
         case "SessionStart":
             session.forget_old_sessions()
-            ask({"ask": "warm"}, event.folder, options, AT_START)
+            ask({"ask": "warm"}, event.folder, options, Reach(0.0))  # a server that is there begins to load
             return _INTRODUCTION.format(run_id=event.session)
         case "UserPromptSubmit" if event.prompt.strip():
-            return _lessons(event, options, {"task": event.prompt, **PROMPT_BOUNDS}, AT_PROMPT)
+            return _lessons(event, options, {"task": event.prompt, **PROMPT_BOUNDS}, Reach(PROMPT_S, may_load=True))
         case "PreToolUse" if event.tool in EDITS and event.files:
-            return _lessons(event, options, {"files": list(event.files), **EDIT_BOUNDS}, AT_EDIT)
+            return _lessons(event, options, {"files": list(event.files), **EDIT_BOUNDS}, Reach(EDIT_S))
         case "PostToolUse" | "PostToolUseFailure" if event.tool == SHELL:
             _note_command(event, options)
         case "Stop":
@@ -125,7 +123,7 @@ def _report_failing(event: HookEvent, options: Mapping[str, str]) -> None:
         digest = test_commands.key_of(f"{key} {sorted(tests)}")
         request: dict[str, object] = {"ask": "report", "issues": [issue], "run_id": event.session}
         request["idempotency_key"] = f"{event.session}:tests:{digest}"
-        if ask(request, event.folder, options, AT_END).get("issues"):
+        if ask(request, event.folder, options, Reach(END_S, may_load=True)).get("issues"):
             with session.open_state(event.session) as state:
                 if state["failing"].get(key) == entry:
                     state["failing"][key] = {**entry, "reported": True}
@@ -142,6 +140,6 @@ def _record_cited(event: HookEvent, options: Mapping[str, str]) -> None:
         fresh = [lesson_id for lesson_id in cited if lesson_id not in state["recorded"]]
     if fresh:
         request = {"ask": "record", "run_id": event.session, "lesson_ids": fresh}
-        done = ask(request, event.folder, options, AT_END).get("recorded")
+        done = ask(request, event.folder, options, Reach(END_S, may_load=True)).get("recorded")
         with session.open_state(event.session) as state:
             state["recorded"].update({str(lesson_id): True for lesson_id in list_of(done)})

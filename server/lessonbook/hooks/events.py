@@ -54,7 +54,7 @@ def read_event(content: bytes) -> HookEvent | None:
     if len(content) > INPUT_BYTES_MAX:
         return None
     told = read_object(content.decode("utf-8", "replace"))
-    if not _SESSION.fullmatch(session := text_of(told.get("session_id"))):
+    if not is_session_id(session := text_of(told.get("session_id"))):
         return None
     folder = _folder(text_of(told.get("cwd")))
     given = object_of(told.get("tool_input"))
@@ -76,6 +76,11 @@ def read_event(content: bytes) -> HookEvent | None:
         transcript=text_of(told.get("transcript_path")),
         last_message=text_of(told.get("last_assistant_message"))[-OUTPUT_MAX:],
     )
+
+
+def is_session_id(text: str) -> bool:
+    """Return whether a text may be a client's session id, and so a run's."""
+    return _SESSION.fullmatch(text) is not None
 
 
 def beginning_and_end(text: str) -> str:

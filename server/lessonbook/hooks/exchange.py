@@ -33,7 +33,7 @@ class Reach(NamedTuple):
     """How long a request may take, in seconds, and whether this process may load the store for it."""
 
     within_s: float
-    may_load: bool
+    may_load: bool = False
 
 
 def ask(request: Mapping[str, object], folder: str, options: Mapping[str, str], reach: Reach) -> Document:

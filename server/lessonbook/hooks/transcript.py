@@ -13,6 +13,7 @@ READ_BYTES_MAX = 1024 * 1024
 """Read of a transcript: its end."""
 CITED_MAX = 100
 _LESSON_ID = re.compile(r"\bL[a-z2-7]{10}\b")
+_LESSON_ID_BYTES = re.compile(rb"\bL[a-z2-7]{10}\b")
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|\n+")
 _DENIED = re.compile(
     r"\bn[o']t\b|n't\b|\bnever\b|\bno\b|\bnone\b|\bignor|\bskip|\birrelevant|\bunrelated|\bmislead|\bwrong|\bflag|\binapplicable",
@@ -39,7 +40,7 @@ def cited_lessons(transcript: str, last_message: str) -> list[str]:
 def _assistant_texts(path: str) -> Iterator[str]:
     """Yield what the assistant wrote: entries of Claude Code (`type: assistant`) and of Codex (`role: assistant`)."""
     for line in _last_lines(path):
-        if b"assistant" not in line or not re.search(rb"\bL[a-z2-7]{10}\b", line):
+        if b"assistant" not in line or not _LESSON_ID_BYTES.search(line):
             continue  # most lines are results of tools: reading them as JSON would take long
         entry = read_object(line)
         message = object_of(entry.get("message" if entry.get("type") == "assistant" else "payload"))
