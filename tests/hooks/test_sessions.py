@@ -142,7 +142,7 @@ def test_an_application_is_recorded_only_for_lessons_that_the_assistant_cites(
     for _ in range(2):
         client.hook("Stop", transcript_path=transcript)
     assert client.call("get_stats")["totals"]["applications"] == 1
-    assert client.call("get_lesson", lesson_id=cited)["times_applied"] == 1
+    assert client.call("get_lesson", lesson_id=cited)["lesson"]["times_applied"] == 1
 
 
 def test_without_a_server_a_hook_opens_the_store_itself(client: ClientSession) -> None:

@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from lessonbook.hooks import session
 from lessonbook.hooks.events import EDITS, INPUT_BYTES_MAX, SHELL, HookEvent, read_event
 from lessonbook.hooks.exchange import Reach, ask
 from lessonbook.hooks.json_parts import list_of, object_of, text_of
 
+if TYPE_CHECKING:
+    from types import FrameType
+
 PROMPT_S = 2.0
 """How long a prompt waits where no server is there yet, or it is still loading; a server that is there takes 10 ms."""
 EDIT_S = 0.5
 END_S = 8.0
+LATE_S = 1.0
+"""What a request may take beyond its time before a timer ends the process, perhaps in the middle of a call."""
 PROMPT_BOUNDS: Mapping[str, object] = {"max_lessons": 3, "max_tokens": 300}
 EDIT_BOUNDS: Mapping[str, object] = {"max_lessons": 2, "max_tokens": 200}
 REPORTED_MAX = 10
@@ -68,7 +75,7 @@ def answer(event: HookEvent, options: Mapping[str, str]) -> str:
     match event.name:
         case "SessionStart":
             session.forget_old_sessions()
-            ask({"ask": "warm"}, event.folder, options, Reach(0.0))  # a server that is there begins to load
+            _ask({"ask": "warm"}, event, options, Reach(0.0))  # a server that is there begins to load
             return _INTRODUCTION.format(run_id=event.session)
         case "UserPromptSubmit" if event.prompt.strip():
             return _lessons(event, options, {"task": event.prompt, **PROMPT_BOUNDS}, Reach(PROMPT_S, may_load=True))
@@ -86,7 +93,25 @@ def answer(event: HookEvent, options: Mapping[str, str]) -> str:
 
 def _lessons(event: HookEvent, options: Mapping[str, str], asked: Mapping[str, object], reach: Reach) -> str:
     request = {"ask": "lessons", "run_id": event.session, **asked}
-    return text_of(ask(request, event.folder, options, reach).get("text"))
+    return text_of(_ask(request, event, options, reach).get("text"))
+
+
+def _ask(
+    request: Mapping[str, object], event: HookEvent, options: Mapping[str, str], reach: Reach
+) -> dict[str, object]:
+    _end_in(reach.within_s + LATE_S)
+    return ask(request, event.folder, options, reach)
+
+
+def _end_in(seconds: float) -> None:
+    """Let this process end after so many seconds, with code 0 and without output: loading cannot be cancelled."""
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, _end)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    os._exit(0)
 
 
 def _note_command(event: HookEvent, options: Mapping[str, str]) -> None:
@@ -123,7 +148,7 @@ def _report_failing(event: HookEvent, options: Mapping[str, str]) -> None:
         digest = test_commands.key_of(f"{key} {sorted(tests)}")
         request: dict[str, object] = {"ask": "report", "issues": [issue], "run_id": event.session}
         request["idempotency_key"] = f"{event.session}:tests:{digest}"
-        if ask(request, event.folder, options, Reach(END_S, may_load=True)).get("issues"):
+        if _ask(request, event, options, Reach(END_S, may_load=True)).get("issues"):
             with session.open_state(event.session) as state:
                 if state["failing"].get(key) == entry:
                     state["failing"][key] = {**entry, "reported": True}
@@ -140,6 +165,6 @@ def _record_cited(event: HookEvent, options: Mapping[str, str]) -> None:
         fresh = [lesson_id for lesson_id in cited if lesson_id not in state["recorded"]]
     if fresh:
         request = {"ask": "record", "run_id": event.session, "lesson_ids": fresh}
-        done = ask(request, event.folder, options, Reach(END_S, may_load=True)).get("recorded")
+        done = _ask(request, event, options, Reach(END_S, may_load=True)).get("recorded")
         with session.open_state(event.session) as state:
             state["recorded"].update({str(lesson_id): True for lesson_id in list_of(done)})

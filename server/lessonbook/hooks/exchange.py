@@ -8,23 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from lessonbook.hooks.json_parts import read_object
 from lessonbook.machine.local_sockets import LINE_BYTES_MAX, find_sockets, name_for
 
-if TYPE_CHECKING:
-    from types import FrameType
-
 SLACK_S = 0.2
 """What an answer may take beyond the time that the server was given."""
-LATE_S = 1.0
-"""What a request may take beyond its time before the timer ends the process, perhaps in the middle of a call."""
 _CHUNK_BYTES = 64 * 1024
 Document = dict[str, object]
 
@@ -46,7 +40,6 @@ def ask(request: Mapping[str, object], folder: str, options: Mapping[str, str], 
         reach: how long it may take.
     """
     began = time.monotonic()
-    _end_in(reach.within_s + LATE_S)
     line = json.dumps({**request, "within_s": reach.within_s}).encode() + b"\n"
     if len(line) > LINE_BYTES_MAX:
         return {}
@@ -85,17 +78,6 @@ def _ask_server(path: str, line: bytes, within_s: float) -> Document | None:
         except OSError:
             return {}  # it may be at work: nobody else is asked
     return read_object(answer)
-
-
-def _end_in(seconds: float) -> None:
-    """Let this process end after so many seconds, with code 0 and without output."""
-    if hasattr(signal, "setitimer"):
-        signal.signal(signal.SIGALRM, _end)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-
-
-def _end(_number: int, _frame: FrameType | None) -> None:
-    os._exit(0)
 
 
 def _remove(path: str) -> None:

@@ -29,7 +29,7 @@ _RUNNERS = frozenset(
     }
 )
 _WITH_WORD = {
-    **dict.fromkeys(("go", "cargo", "dotnet", "swift", "mix", "deno", "bazel", "flutter", "dart"), ("test",)),
+    **dict.fromkeys(("go", "cargo", "dotnet", "swift", "mix", "deno", "bazel", "flutter", "dart"), ("test", "nextest")),
     **dict.fromkeys(("npm", "yarn", "pnpm", "bun"), ("test", "t")),
     **dict.fromkeys(("rake", "rails", "make", "just", "task", "composer", "sbt"), ("test", "check", "spec")),
     **dict.fromkeys(("mvn", "mvnw", "gradle", "gradlew"), ("test", "verify", "check", "build")),
@@ -61,7 +61,7 @@ _HIDES_CODE = re.compile(r"[|;\n]|(?<!&)&(?!&)")
 _FILE = re.compile(r"[\w./\\-]+\.\w{1,5}")
 
 
-class Outcome(NamedTuple):
+class CommandOutcome(NamedTuple):
     """What one test command printed: `fails` is None where that says nothing about tests."""
 
     runner: str
@@ -92,12 +92,17 @@ def runner_of(command: str) -> str:
 def is_commit(command: str) -> bool:
     """Return whether a command of a shell commits with git."""
     for words in _parts(command):
-        if words[0].rsplit("/", 1)[-1] == "git" and "commit" in words[1:] and "--dry-run" not in words:
-            return True
+        if words[0].rsplit("/", 1)[-1] == "git" and "--dry-run" not in words:
+            options = [*words[1:], ""]
+            while options[0].startswith("-"):
+                del options[: 2 if options[0] in {"-c", "-C"} else 1]
+                options = options or [""]
+            if options[0] == "commit":
+                return True
     return False
 
 
-def read_outcome(command: str, output: str, *, failed: bool, is_certain: bool) -> Outcome:
+def read_outcome(command: str, output: str, *, failed: bool, is_certain: bool) -> CommandOutcome:
     """Return what a test command's output says.
 
     Args:
@@ -110,12 +115,12 @@ def read_outcome(command: str, output: str, *, failed: bool, is_certain: bool) -
     lines = [line[:_LINE_MAX] for line in output.splitlines()[-LINES_MAX:]]
     ended_well = is_certain and not failed
     if ended_well and not _HIDES_CODE.search(command):
-        return Outcome(runner, False)
+        return CommandOutcome(runner, False)
     if any(_FAILS.search(line) for line in lines):
-        return Outcome(runner, True, tuple(_names(lines)))
+        return CommandOutcome(runner, True, tuple(_names(lines)))
     if failed:
-        return Outcome(runner, None)  # it did not get as far as its tests
-    return Outcome(runner, False if ended_well or any(_PASSES.search(line) for line in lines) else None)
+        return CommandOutcome(runner, None)  # it did not get as far as its tests
+    return CommandOutcome(runner, False if ended_well or any(_PASSES.search(line) for line in lines) else None)
 
 
 def describe(runner: str, tests: list[str]) -> str:
