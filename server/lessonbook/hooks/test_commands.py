@@ -51,14 +51,13 @@ _TESTS = (
         r"(?:FAILED|ERROR) ([\w./\\:-]{1,300})(?:\[.{0,200}\])?"
         r"(?: - ([A-Za-z_][\w.]{0,80}(?:Error|Exception|Failure|Exit)))?"
     ),
-    re.compile(r"\s*--- FAIL: ([\w./-]{1,200})()"),
+    re.compile(r"--- FAIL: ([\w./-]{1,200})()"),
     re.compile(r"test ([\w:]{1,200}) \.\.\. FAILED()"),
     re.compile(r"(?:FAIL|ERROR): ([\w.]{1,200})()"),
-    re.compile(r" ?FAIL {1,2}([\w./@-]{1,200})()$"),
+    re.compile(r"FAIL {1,2}([\w./@-]{1,200})()$"),
 )
 """The name of a failing test at the beginning of a line, and perhaps the kind of its error."""
 _HIDES_CODE = re.compile(r"[|;\n]|(?<!&)&(?!&)")
-_FILE = re.compile(r"[\w./\\-]+\.\w{1,5}")
 
 
 class CommandOutcome(NamedTuple):
@@ -135,7 +134,7 @@ def file_of(tests: list[str]) -> str:
     """Return the file of the first failing test that names one; empty if none does."""
     for test in tests:
         name = test.partition("::")[0].partition(" ")[0]
-        if _FILE.fullmatch(name):
+        if "." in name.rsplit("/", 1)[-1][1:]:
             return name
     return ""
 
@@ -143,7 +142,7 @@ def file_of(tests: list[str]) -> str:
 def _names(lines: list[str]) -> list[str]:
     names: dict[str, None] = {}
     for line in lines:
-        if (found := next((hit for form in _TESTS if (hit := form.match(line))), None)) is not None:
+        if (found := next((hit for form in _TESTS if (hit := form.match(line.lstrip()))), None)) is not None:
             name, error = found.groups()
             names[f"{name[:NAME_MAX]} ({error})" if error else name[:NAME_MAX]] = None
         if len(names) == TESTS_MAX:
