@@ -17,6 +17,7 @@ from bench import (
     evidence,
     findings,
     growth,
+    hooks,
     injection,
     intake,
     refine,
@@ -84,6 +85,17 @@ def growth_command(
     """Time get_lessons as the agent's lessons and all others grow: 1,000, 10,000, 100,000, 1,000,000."""
     plan = growth.Plan(databases=database.members(), calls=calls, most=most)
     _show(_finished(growth.measured, plan), json_file)
+
+
+@app.command(name="hooks")
+def hooks_command(
+    calls: Annotated[int, typer.Option(min=20, help="timed hooks of each kind with a server")] = 100,
+    cold: Annotated[int, typer.Option(min=1, help="timed hooks without a server")] = 10,
+    lessons: Annotated[int, typer.Option(min=1, max=50, help="lessons of the starter")] = 20,
+    json_file: JsonFile = None,
+) -> None:
+    """Time whole processes of `lessonbook hook`, with a server and without, beside a bare Python."""
+    _show(hooks.measure(hooks.Plan(calls, cold, lessons)), json_file)
 
 
 @app.command(name="intake")

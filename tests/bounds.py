@@ -12,6 +12,9 @@ LIMITS = {
     "lessonbook.edges.rest": ("HEALTH_TIMEOUT_S",),
     "lessonbook.edges.subscriptions": ("READY_S",),
     "lessonbook.edges.tools": ("TOOL_TIMEOUT_S",),
+    "lessonbook.edges.hook_requests": ("TOOL_TIMEOUT_S",),
+    "lessonbook.edges.transport.local_listener": ("READ_S",),
+    "lessonbook.hooks.command": ("PROMPT_S", "EDIT_S", "END_S"),
     "lessonbook.store.postgres": (
         "CONNECT_TIMEOUT_S",
         "LOCK_TIMEOUT_S",

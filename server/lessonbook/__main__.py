@@ -20,7 +20,18 @@ def _leave_working_folder() -> None:
 
 _leave_working_folder()
 
-from lessonbook.cli import main  # noqa: E402  # see above
+
+def main() -> None:
+    """Run the command line; a client's hook without what only people need, as somebody waits for it."""
+    if sys.argv[1:2] == ["hook"]:
+        from lessonbook.hooks.command import quick_options, run_hook  # noqa: PLC0415  # after `_leave_working_folder`
+
+        if (options := quick_options(sys.argv[2:])) is not None:
+            run_hook(options)
+    from lessonbook import cli  # noqa: PLC0415  # the same
+
+    cli.main()
+
 
 if __name__ == "__main__":
     main()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lessonbook.config.settings import Settings
+from lessonbook.config.settings import Settings, load_settings
+from lessonbook.domain.errors import ConfigError
 from lessonbook.domain.lesson import Caller
 from lessonbook.logs import set_up
+from lessonbook.machine import local_sockets
 from lessonbook.machine.git import project_of
 
 if TYPE_CHECKING:
@@ -29,10 +33,13 @@ def store_for(settings: Settings) -> Store:
     return connect(parse_address(settings.database_url))
 
 
-def gateway_for(settings: Settings, principal: str, *, person: bool = False, is_guarded: bool = False) -> Gateway:
+def gateway_for(
+    settings: Settings, principal: str, *, person: bool = False, is_guarded: bool = False, run_id: str = ""
+) -> Gateway:
     """Return a gateway for calls by `principal` in the configured project; for a `person` there is no time-out.
 
-    Where `is_guarded`, calls are made for whom a request's token names, and none without one.
+    Where `is_guarded`, calls are made for whom a request's token names, and none without one. `run_id` is the run of
+    lessons that are asked for without one.
     """
     from lessonbook.edges.access.gateway import TOOL_TIMEOUT_S, Gateway  # noqa: PLC0415  # not every command calls a service
 
@@ -41,20 +48,45 @@ def gateway_for(settings: Settings, principal: str, *, person: bool = False, is_
 
         return await open_workspace(settings)
 
-    caller = Caller(project_name(settings), principal, person=person, agent_name=settings.agent)
+    caller = Caller(project_name(settings), principal, person=person, agent_name=settings.agent, run_id=run_id)
     return Gateway(open_workspace, caller, None if person else TOOL_TIMEOUT_S, is_guarded=is_guarded)
 
 
-async def serve_on_stdio(settings: Settings) -> int | None:
-    """Serve MCP on stdin and stdout until stdin ends, or SIGINT or SIGTERM arrives; return the signal."""
+def names_for_hooks(settings: Settings, options: Mapping[str, str]) -> list[str]:
+    """Return the names under which hooks find a server that was started with `options` in this folder.
+
+    Where the options change neither project nor database, as in what `install` writes, hooks without options find it.
+    """
+    folder = os.getcwd()  # noqa: PTH109  # a string
+    names = [local_sockets.name_for(folder, options)]
+    if options:
+        try:
+            plain = load_settings()
+        except ConfigError:  # of files that the options leave out
+            return names
+        if project_name(plain) == project_name(settings) and plain.database_url == settings.database_url:
+            names.append(local_sockets.name_for(folder, {}))
+    return names
+
+
+async def serve_on_stdio(settings: Settings, options: Mapping[str, str] | None = None, run_id: str = "") -> int | None:
+    """Serve MCP on stdin and stdout until stdin ends, or SIGINT or SIGTERM arrives; return the signal.
+
+    Args:
+        settings: the settings in force.
+        options: `project`, `database` and `config` of the command line.
+        run_id: the run of lessons that are asked for without one.
+    """
     from lessonbook.edges.mcp_server import build_server  # noqa: PLC0415  # only what this transport needs
+    from lessonbook.edges.transport.local_listener import answer_hooks  # noqa: PLC0415
     from lessonbook.edges.transport.stdio import serve_stdio  # noqa: PLC0415
 
-    gateway = gateway_for(settings, "local")
+    gateway = gateway_for(settings, "local", run_id=run_id)
     server = build_server(gateway, settings.server.toolsets or ["agent", "operator"], stays_connected=True)
     set_up(settings.log_level)  # after the SDK's own set-up
     try:
-        return await serve_stdio(server, gateway.give_up)
+        async with answer_hooks(gateway, names_for_hooks(settings, options or {}), expected=bool(run_id)):
+            return await serve_stdio(server, gateway.give_up)
     finally:
         await gateway.close()
 

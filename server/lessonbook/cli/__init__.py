@@ -6,7 +6,21 @@ from typing import Annotated
 import typer
 
 from lessonbook.about import VERSION
-from lessonbook.cli import agents, audit, database, demo, lessons, loop, refine, serve, stats, tokens, transfer
+from lessonbook.cli import (
+    agents,
+    audit,
+    database,
+    demo,
+    hook,
+    lessons,
+    loop,
+    refine,
+    serve,
+    stats,
+    sync,
+    tokens,
+    transfer,
+)
 from lessonbook.cli.console import run_command_line, with_options, write
 
 app = typer.Typer(
@@ -15,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: Rich takes longer to load than most commands
 )
-for module in (serve, demo, loop, stats, refine, lessons, audit, agents, tokens, transfer, database):
+for module in (serve, hook, sync, demo, loop, stats, refine, lessons, audit, agents, tokens, transfer, database):
     module.add_to(app)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 from typing import Annotated, Literal
@@ -28,6 +29,10 @@ def serve(
     root_path: Annotated[str, typer.Option(help="HTTP: the prefix under which a proxy serves it: /lessonbook.")] = "",
     toolsets: Annotated[str, typer.Option(help="agent, operator, or both with a comma.")] = "",
     auth: Annotated[str, typer.Option(help="HTTP: whose tokens are asked for: tokens, oauth, or both.")] = "",
+    session_run: Annotated[
+        bool,
+        typer.Option("--session-run", help="stdio: lessons without a run_id count for the client's session."),
+    ] = False,
 ) -> None:
     """Serve MCP over stdio, or MCP and REST over HTTP.
 
@@ -46,9 +51,21 @@ def serve(
         server={key: value for key, value in server.items() if value is not None},
         auth={"accept": accept} if accept else {},
     )
-    stopped_by = anyio.run(serve_on_http if http else serve_on_stdio, settings)
+    if http:
+        stopped_by = anyio.run(serve_on_http, settings)
+    else:
+        given = {name: str(value) for name in ("project", "database", "config") if (value := options().get(name))}
+        stopped_by = anyio.run(serve_on_stdio, settings, given, _session_of_client() if session_run else "")
     if stopped_by == signal.SIGINT:
         raise typer.Exit(INTERRUPTED)
+
+
+def _session_of_client() -> str:
+    """Return the id of the client's session, which Claude Code passes to its servers; empty if there is none."""
+    from lessonbook.hooks.events import is_session_id
+
+    session = os.environ.get("CLAUDE_CODE_SESSION_ID", "")
+    return session if is_session_id(session) else ""
 
 
 def install(

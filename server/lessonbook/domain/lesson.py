@@ -33,6 +33,8 @@ class Caller:
     """What the caller's token allows; None: there is no token, as on stdio and at the terminal."""
     is_bound: bool = False
     """Whether the caller serves and reports as `agent_name` alone."""
+    run_id: str = ""
+    """The run of this connection, used when a call of `get_lessons` names none."""
 
     def may(self, scope: Scope) -> bool:
         """Return whether the caller's token has a scope, or none is needed."""

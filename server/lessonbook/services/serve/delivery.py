@@ -69,21 +69,27 @@ class _Pick:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-async def get_lessons(work: Workspace, caller: Caller, query: LessonQuery) -> Lessons:
+async def get_lessons(work: Workspace, caller: Caller, query: LessonQuery, *, only_new: bool = False) -> Lessons:
     """Return the lessons for a task, after the run and its deliveries are committed.
 
     The same call in the same run answers the same, whatever has been learned meanwhile; only a lesson that may no
-    longer be served is left out. Several agents may work in one run.
+    longer be served is left out. Several agents may work in one run. A query that names no run is of the caller's.
+
+    With `only_new` lessons that this run has had an assignment of, shown or withheld, are left out, and a repeated call
+    answers nothing: a hook that adds to a session's context says nothing twice.
 
     Raises:
         Unavailable: the database does not answer; then nothing is logged and nothing served.
         InvalidInput: by the gateway, before this is called: `run_id` holds a secret.
     """
+    if caller.run_id and not query.run_id:
+        query = query.model_copy(update={"run_id": caller.run_id})
     place, reading = await read_query(work, caller, query)
     shelf = await shelf_for(work, caller, place)
     similar = await work.semantic.similar(caller.project, reading.query)
     run_id = query.run_id or work.new_run_id()
-    fingerprint = hash_of({"agent": place.agent_name, "query": query.model_dump_json(exclude={"run_id"})})
+    asked = {"agent": place.agent_name, "query": query.model_dump_json(exclude={"run_id"})}
+    fingerprint = hash_of({**asked, "only_new": True} if only_new else asked)
 
     def transaction(connection: Connection) -> _Pick:
         now = work.now()
@@ -93,10 +99,10 @@ async def get_lessons(work: Workspace, caller: Caller, query: LessonQuery) -> Le
         run, earlier = None, {}
         if query.run_id:
             if (given := _answered(connection, caller, run_id, fingerprint, now)) is not None:
-                return given
+                return _Pick([]) if only_new else given
             run = runs.find(connection, caller.project, run_id)
             earlier = runs.deliveries_of(connection, caller.project, run_id)
-        call = _Serving(work, caller, place, shelf, query, run_id, run, earlier, now)
+        call = _Serving(work, caller, place, shelf, query, run_id, run, earlier, now, only_new)
         return call.log(connection, *call.choose(reading, similar), fingerprint)
 
     pick = await work.store.write_briefly(transaction)
@@ -189,12 +195,14 @@ class _Serving:
     run: RunRow | None
     earlier: Mapping[str, DeliveryRow]
     now: datetime
+    only_new: bool = False
 
     def choose(self, reading: TaskReading, similar: Mapping[str, float]) -> tuple[_Pick, list[Row]]:
         """Return what to serve, and the deliveries to log for it; `similar` is what an embedding model says."""
         query, shelf = self.query, self.shelf
         fitting = shelf.fitting(reading, query.categories, similar, self.place.agent_name)
-        fits = {fit.lesson.id: fit for fit in fitting}
+        repeated = frozenset(self.earlier if self.only_new else ())
+        fits = {fit.lesson.id: fit for fit in fitting if fit.lesson.id not in repeated}
         held_out = self._is_held_out() or bool(self._measure.stop)
         chances = {name: self._chance(fit.lesson, held_out=held_out) for name, fit in fits.items()}
         candidates = [ServingCandidate(name, fit.relevance, shelf.cost_of(fit.lesson)) for name, fit in fits.items()]
