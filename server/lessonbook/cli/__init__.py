@@ -3,7 +3,7 @@
 import typer
 
 from lessonbook.about import VERSION
-from lessonbook.cli import agents, database, demo, lessons, loop, refine, serve, stats, transfer
+from lessonbook.cli import agents, database, demo, install, lessons, loop, refine, serve, stats, transfer
 from lessonbook.cli.console import report_errors
 
 app = typer.Typer(
@@ -13,7 +13,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for module in (serve, demo, loop, stats, refine, lessons, agents, transfer, database):
+for module in (serve, install, demo, loop, stats, refine, lessons, agents, transfer, database):
     module.add_to(app)
 
 
