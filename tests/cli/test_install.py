@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -451,6 +452,33 @@ def test_a_command_in_the_working_folder_does_not_count(tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f".{os.pathsep}{os.pathsep}")
     assert find_program("lessonbook") is None
+
+
+CLIENTS_DOCUMENT = (Path(__file__).parents[2] / "docs" / "clients.md").read_text()
+
+
+def test_the_document_has_a_row_for_each_client_and_scope_as_the_records_say() -> None:
+    rows = re.findall(
+        r"^\| `([\w-]+)` \| (\w+)[^|]*\| (.+?) \| `(\w+)` \| (.+?) \| (yes|no) \|$", CLIENTS_DOCUMENT, re.M
+    )
+    assert [(name, scope) for name, scope, *_ in rows] == SCOPES
+    for name, scope, files, key, comments, remote in rows:
+        client = CLIENTS[name]
+        assert tuple(re.findall(r"`(.+?)`", files)) == client.files[scope]
+        assert (key, comments == "kept", remote == "yes") == (client.key, client.comments, client.remote is not None)
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_the_entry_in_the_document_is_the_one_that_is_written(name: str) -> None:
+    client = CLIENTS[name]
+    section = CLIENTS_DOCUMENT.split(f"## {client.title}\n")[1].split("\n## ")[0]
+    assert client.afterwards in section
+    kind, text = re.findall(r"```(json|toml)\n(.*?)```", section, re.DOTALL)[0]
+    arguments = ["serve", "--toolsets", "agent"]
+    if client.scopes[0] == "project":
+        arguments += ["--project", "git.example/acme/shop"]
+    shown = (toml if kind == "toml" else jsonc).read(text)
+    assert shown == {client.key: {"lessonbook": client.entry("lessonbook", arguments)}}
 
 
 def test_exported_lessons_are_their_owners_alone(run: Run) -> None:
