@@ -89,9 +89,9 @@ TRIALS: Final[Mapping[str, Trial]] = {
     "claude-code": Trial(
         "claude",
         ("mcp", "list"),
-        lambda _url: ("-p", PROMPT, "--allowedTools", "mcp__lessonbook__get_lessons"),
-        # Without the last, its first question to the model does not wait for servers that still start.
-        lambda url: {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "none", "MCP_CONNECTION_NONBLOCKING": "0"},
+        # Given by name, the file's servers are waited for; else a run without a person does not wait for them.
+        lambda _url: ("-p", PROMPT, "--allowedTools", "mcp__lessonbook__get_lessons", "--mcp-config", ".mcp.json"),
+        lambda url: {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "none"},
         _approve_in_claude,
     ),
     "codex": Trial("codex", ("mcp", "list"), _codex_arguments, lambda _url: {"SCRIPTED_KEY": "none"}, _nothing),

@@ -159,7 +159,7 @@ def _handler(model: ScriptedModel) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002, ARG002  # the base class's names
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class's names
             """Print nothing."""
 
     return ModelHandler
