@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from bench import (
     answers,
+    clients,
     dedup,
     effect,
     evidence,
@@ -217,6 +219,25 @@ def refine_command(
         Console().print(table)
     if json_file is not None:
         outcome.write_json(json_file)
+
+
+@app.command(name="clients")
+def clients_command(
+    names: Annotated[list[str] | None, typer.Argument(help="clients; by default all that npm has")] = None,
+    npm: Annotated[Path | None, typer.Option(help="folder into which npm installed them already")] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Let real clients connect to what `install` writes, and show what their model reads of an answer."""
+    console = Console(stderr=True)
+    try:
+        with console.status("starting") as status:
+            shown = clients.measure(names or [], npm, status.update)
+    except BenchError as error:
+        console.print(str(error), style="red", highlight=False, markup=False)
+        raise typer.Exit(1) from None
+    Console().print(clients.table(shown))
+    if json_file is not None:
+        json_file.write_text(json.dumps([asdict(one) for one in shown], indent=2) + "\n", encoding="utf-8")
 
 
 @app.command(name="learning")

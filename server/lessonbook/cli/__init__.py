@@ -12,6 +12,7 @@ from lessonbook.cli import (
     database,
     demo,
     hook,
+    install,
     lessons,
     loop,
     refine,
@@ -29,7 +30,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: Rich takes longer to load than most commands
 )
-for module in (serve, hook, sync, demo, loop, stats, refine, lessons, audit, agents, tokens, transfer, database):
+for module in (
+    serve,
+    install,
+    hook,
+    sync,
+    demo,
+    loop,
+    stats,
+    refine,
+    lessons,
+    audit,
+    agents,
+    tokens,
+    transfer,
+    database,
+):
     module.add_to(app)
 
 

@@ -1,23 +1,21 @@
-"""serve, install, trust: how agents reach the server."""
+"""serve, trust: how agents reach the server."""
 
 from __future__ import annotations
 
 import os
 import signal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from lessonbook.cli.console import INTERRUPTED, command, escaped, load, options, print_json, say, wants_json, write
+from lessonbook.cli.console import INTERRUPTED, command, load, options, wants_json
 from lessonbook.domain.errors import InvalidInput
-from lessonbook.machine.programs import find_program
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     command(app, "serve")(serve)
-    command(app, "install")(install)
     command(app, "trust")(trust)
 
 
@@ -66,66 +64,6 @@ def _session_of_client() -> str:
 
     session = os.environ.get("CLAUDE_CODE_SESSION_ID", "")
     return session if is_session_id(session) else ""
-
-
-def install(
-    client: Annotated[Literal["claude-code", "cursor", "vscode", "codex"], typer.Argument(help="The client.")],
-    agent: Annotated[str, typer.Option(help="The agent of calls that name none.")] = "",
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")] = False,
-) -> None:
-    """Write a client's MCP configuration, after showing the change.
-
-    It names this project, except where the client has one file for all projects: there the server finds the project by
-    the folder it is started in.
-    """
-    from lessonbook.app import project_name
-    from lessonbook.cli import clients
-
-    settings = load(agent=agent)
-    if client in clients.USER_WIDE and options().get("project"):
-        raise InvalidInput(
-            f"{client} has one file for all projects: leave --project out, the server finds the project by the folder"
-        )
-    arguments = ["serve"] if client in clients.USER_WIDE else ["serve", "--project", project_name(settings)]
-    if agent:
-        arguments += ["--agent", agent]
-    if database := options().get("database"):
-        refuse_password(database)
-        arguments += ["--database", database]
-    plan = clients.plan(client, arguments)
-    if wants_json():
-        print_json({"file": str(plan.file), "change": plan.difference, "written": yes and bool(plan.difference)})
-    elif not plan.difference:
-        say(escaped(f"{plan.file} needs no change."))
-    else:
-        say(f"[bold]{escaped(str(plan.file))}[/bold]")
-        write(plan.difference)
-    if plan.difference and (yes or (not wants_json() and typer.confirm("Write this?", default=True))):
-        plan.write()
-        if not wants_json():
-            say(f"Written. Restart {client}, and ask it for the lessonbook tools.")
-    if plan.is_shared and not find_program("lessonbook") and not wants_json():
-        say(
-            "[yellow]note[/yellow] `lessonbook` is not on the search path, so the file holds a path of this machine. "
-            "Install it (`uv tool install`) and run this again before you share the file."
-        )
-
-
-def refuse_password(database: str) -> None:
-    """Refuse to write a password into a client's configuration.
-
-    Raises:
-        InvalidInput: the database's address holds one.
-    """
-    from lessonbook.config.settings import user_file
-    from lessonbook.store.urls import without_password
-
-    if without_password(database) != database:
-        raise InvalidInput(
-            "The database's address holds a password, and a client's configuration is shared with a team. "
-            f'Write the address into {user_file()} ([database], url = "…"; make the file readable by you alone), '
-            "or leave the password out of it and keep that in ~/.pgpass. Then run this again without the password"
-        )
 
 
 def trust(

@@ -30,8 +30,3 @@ def own_command() -> list[str]:
     """
     script = Path(sys.executable).with_name(_NAME + (".exe" if os.name == "nt" else ""))
     return [str(script)] if script.is_file() else [sys.executable, "-P", "-m", _NAME]
-
-
-def shared_command() -> list[str]:
-    """Return the command for a shared file: the console script's name where it is on the path, else `own_command`."""
-    return [_NAME] if find_program(_NAME) else own_command()
