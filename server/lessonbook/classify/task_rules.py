@@ -16,10 +16,8 @@ _WEAKNESS = "CWE-"
 def hazards_of(catalogue: Catalogue) -> Hazards:
     """Return the index over a catalogue's tasks. Made once and kept: it takes a quarter of a second."""
     rules, ordinary = [*map(hazard_of, catalogue.rules)], ordinary_tasks()
-    sources = [
-        repr((rules, ordinary)).encode(),
-        *(Path(module.__file__).read_bytes() for module in (hazards, tokenizer)),
-    ]
+    code = [Path(module.__file__).read_bytes() for module in (hazards, tokenizer) if module.__file__]
+    sources = [repr((rules, ordinary)).encode(), *code]
     index = prepared("hazards", sources, lambda: packed_index(rules, ordinary))
     return Hazards(rules, ordinary, index=index)
 
