@@ -89,7 +89,7 @@ def build_rest(gateway: Gateway, toolsets: Sequence[Toolset], root_path: str = "
         redoc_url=None,
     )
     responses: dict[int | str, dict[str, Any]] = {
-        status: {"model": Problem} for status in (403, 404, 409, 422, 429, 503)
+        status: {"model": Problem} for status in (401, 403, 404, 409, 422, 429, 503)
     }
     router = APIRouter(responses=responses, dependencies=[Depends(check_parameters)])
     _add_kept_routes(router, gateway, toolsets)
@@ -101,7 +101,10 @@ def build_rest(gateway: Gateway, toolsets: Sequence[Toolset], root_path: str = "
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(Exception, _unexpected)
 
-    @app.get("/healthz", tags=["health"])
+    if gateway.is_guarded:
+        app.openapi = _asking_for_tokens(app.openapi)
+
+    @app.get("/healthz", tags=["health"], openapi_extra={"security": []})
     async def healthz() -> JSONResponse:
         alive = await is_alive(gateway, gateway.server("health"))
         return JSONResponse({"ok": alive}, 200 if alive else 503)
@@ -111,6 +114,17 @@ def build_rest(gateway: Gateway, toolsets: Sequence[Toolset], root_path: str = "
         return HTMLResponse(api_page(app.openapi(), root_path), headers={"Content-Security-Policy": SECURITY_POLICY})
 
     return app
+
+
+def _asking_for_tokens(describe: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    """Return a function that describes the API as `describe` does, with the tokens that every route asks for."""
+
+    def described() -> dict[str, Any]:
+        document = describe()
+        document.setdefault("components", {})["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        return {**document, "security": [{"token": []}]}
+
+    return described
 
 
 async def _problem(_request: Request, error: Exception) -> JSONResponse:

@@ -45,7 +45,7 @@ class Gateway:
     ) -> None:
         self._open = open_workspace
         self._caller = caller
-        self._is_guarded = is_guarded
+        self.is_guarded = is_guarded
         self._projects = {caller.project: None}
         self._timeout_s = timeout_s
         self._workspace: Workspace | None = None
@@ -92,7 +92,7 @@ class Gateway:
         known = current()
         if known is not None:
             return known
-        if self._is_guarded:
+        if self.is_guarded:
             raise Unauthorised
         return replace(self._caller, person=person or self._caller.person)
 
