@@ -8,7 +8,6 @@ patch, and gives the output of a command as text.
 from __future__ import annotations
 
 import os
-import re
 from typing import NamedTuple
 
 from lessonbook.hooks.json_parts import object_of, read_object, text_of
@@ -22,8 +21,8 @@ OUTPUT_MAX = 200_000
 FILES_MAX = 20
 EDITS = frozenset({"Edit", "Write", "MultiEdit", "NotebookEdit", "apply_patch"})
 SHELL = "Bash"
-_SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{7,127}")
-_PATCHED = re.compile(r"^\*\*\* (?:Add|Update) File: (.{1,1000})$", re.MULTILINE)
+_SESSION_LENGTHS = range(8, 129)
+_PATCHED = ("*** Add File: ", "*** Update File: ")
 _PATH_MAX = 1_000
 
 
@@ -80,7 +79,11 @@ def read_event(content: bytes) -> HookEvent | None:
 
 def is_session_id(text: str) -> bool:
     """Return whether a text may be a client's session id, and so a run's."""
-    return _SESSION.fullmatch(text) is not None
+    return len(text) in _SESSION_LENGTHS and text.isascii() and text[0].isalnum() and _is_word(text)
+
+
+def _is_word(text: str) -> bool:
+    return text.replace("-", "").replace("_", "").isalnum()
 
 
 def beginning_and_end(text: str) -> str:
@@ -104,8 +107,9 @@ def _folder(told: str) -> str:
 
 def _files(given: dict[str, object], folder: str) -> tuple[str, ...]:
     named = [path for key in ("file_path", "notebook_path") if (path := text_of(given.get(key)))]
-    patched: list[str] = [] if named else _PATCHED.findall(text_of(given.get("command")))
-    named += patched
+    if not named:
+        lines = text_of(given.get("command")).splitlines()
+        named = [line.split(": ", 1)[1] for line in lines if line.startswith(_PATCHED)]
     return tuple(_within(path[:_PATH_MAX], folder) for path in named[:FILES_MAX])
 
 

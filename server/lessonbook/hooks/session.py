@@ -11,10 +11,9 @@ import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from hashlib import sha256
 
 from lessonbook.hooks.json_parts import object_of, read_object
-from lessonbook.machine.local_sockets import is_private_folder
+from lessonbook.machine.local_sockets import digest, is_private_folder
 
 KEPT_S = 7 * 24 * 3600
 """A file that was not written for so long is removed."""
@@ -47,7 +46,7 @@ def open_state(session: str) -> Generator[State]:
         OSError: the folder is not this person's own, or cannot be written.
     """
     folder = _own_folder("sessions")
-    path = f"{folder}/{sha256(session.encode()).hexdigest()[:32]}.json"
+    path = f"{folder}/{digest(session)}.json"
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     with os.fdopen(os.open(path, flags, 0o600), "r+", encoding="utf-8") as handle:
         _lock(handle.fileno())
@@ -63,7 +62,7 @@ def open_state(session: str) -> Generator[State]:
 
 def has_state(session: str) -> bool:
     """Return whether anything is kept of a session."""
-    return os.path.exists(f"{state_folder()}/sessions/{sha256(session.encode()).hexdigest()[:32]}.json")
+    return os.path.exists(f"{state_folder()}/sessions/{digest(session)}.json")
 
 
 def forget_old_sessions() -> None:

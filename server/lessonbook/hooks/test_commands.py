@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
-from hashlib import sha256
 from typing import NamedTuple
+
+from lessonbook.machine.local_sockets import digest
 
 TESTS_MAX = 20
 """Names of failing tests that are kept of one command."""
@@ -71,7 +72,7 @@ class CommandOutcome(NamedTuple):
 
 def key_of(command: str) -> str:
     """Return what identifies a command within its session: a hash, since a command may hold a secret."""
-    return sha256(" ".join(command.split()).encode()).hexdigest()[:24]
+    return digest(" ".join(command.split()))
 
 
 def runner_of(command: str) -> str:
