@@ -26,13 +26,13 @@ def answer_here(
         LessonbookError: the settings are wrong, or the database does not answer.
     """
     until = time.monotonic() + within_s
+    set_up("CRITICAL")  # a client shows what a hook writes to stderr
     os.chdir(folder)  # settings and project are those of the working folder
     chosen: dict[str, object] = {"project": options["project"]} if "project" in options else {}
     if "database" in options:
         chosen["database"] = {"url": options["database"]}
     config = Path(options["config"]) if "config" in options else None
     settings = load_settings(chosen, file=config)
-    set_up("CRITICAL")  # a client shows what a hook writes to stderr
 
     async def act() -> dict[str, object]:
         gateway = gateway_for(settings, "local")
