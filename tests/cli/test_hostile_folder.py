@@ -43,7 +43,8 @@ def hostile(folder: Path, url: str = "http://127.0.0.1:9") -> None:
 
 
 def run(folder: Path, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "AWS_SECRET_ACCESS_KEY": SECRET, "COLUMNS": "200", **variables}
+    path = f"{Path(SCRIPT).parent}{os.pathsep}{os.environ['PATH']}"  # where `install` finds the command by its name
+    environment = {**os.environ, "PATH": path, "AWS_SECRET_ACCESS_KEY": SECRET, "COLUMNS": "200", **variables}
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False, input=""
     )

@@ -24,26 +24,25 @@ class Machine:
 
     @classmethod
     def current(cls) -> Machine:
-        """Return this machine.
-
-        Raises:
-            InvalidInput: the person has no home folder.
-        """
+        """Return this machine; `home` is empty where the person has no home folder."""
         try:
-            home = Path.home()
-        except RuntimeError as error:
-            raise InvalidInput("You have no home folder: set HOME to the folder that holds your settings") from error
-        if not home.is_dir():
-            raise InvalidInput(f"Your home folder {home} is not a folder: set HOME to the one that holds your settings")
+            home = str(Path.home()) if Path.home().is_dir() else ""
+        except RuntimeError:  # no HOME, and no such user
+            home = ""
         platform: Platform = "win32" if sys.platform == "win32" else "darwin" if sys.platform == "darwin" else "linux"
-        return cls(platform, str(home), dict(os.environ))
+        return cls(platform, home, dict(os.environ))
 
     def place(self, template: str) -> PurePath:
         """Return the path that a template names, such as `{settings}/Claude/claude_desktop_config.json`.
 
         `{home}` is the home folder, `{config}` the XDG folder (by default `~/.config`), `{settings}` the platform's
         folder for settings of applications, `{zed}`, `{codex}` and `{copilot}` those programs' own folders.
+
+        Raises:
+            InvalidInput: the person has no home folder.
         """
+        if not self.home:
+            raise InvalidInput("You have no home folder: set HOME to the folder that holds your settings")
         return self._path(template.format_map(self._folders()))
 
     def _folders(self) -> dict[str, str]:
