@@ -10,10 +10,11 @@ import pytest
 import lessonbook
 from lessonbook.app import gateway_for
 from lessonbook.config.settings import Settings
-from lessonbook.domain.errors import InvalidInput, Unavailable
+from lessonbook.domain.errors import Forbidden, InvalidInput, Unauthorised, Unavailable
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.loop import LessonQuery
 from lessonbook.edges.access.gateway import Gateway, Unexpected
+from lessonbook.edges.access.identity import acting_as
 from lessonbook.services.workspace import Workspace
 
 pytestmark = pytest.mark.anyio
@@ -82,3 +83,13 @@ async def test_a_service_that_fails_or_is_late_is_put_in_words(gateway: Gateway)
         await gateway.call(fail)
     with pytest.raises(Unavailable, match="too long"):
         await gateway.call_for(gateway.caller(), 0.01, wait)
+
+
+async def test_a_guarded_gateway_serves_nobody_without_a_token(settings: Settings) -> None:
+    gateway = gateway_for(settings, "local", is_guarded=True)
+    with pytest.raises(Unauthorised):
+        await gateway.call(echo)
+    with acting_as(Caller("demo", "ci", scopes=frozenset({"lessons:read"}))), pytest.raises(Forbidden):
+        await gateway.call(echo)
+    assert await gateway.call_for(gateway.server("upkeep"), None, echo) == ("upkeep", "")
+    await gateway.close()

@@ -84,8 +84,10 @@ class Authorisation:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
         path: str = scope.get("path", "")
-        if scope["type"] != "http" or path in OPEN:
+        if scope["type"] == "lifespan" or path in OPEN:
             await self._app(scope, receive, send)
+        elif scope["type"] != "http":
+            return  # nothing else is served, so nothing else passes
         elif path == METADATA or path.startswith(f"{METADATA}/"):
             await self._metadata(scope)(scope, receive, send)
         else:

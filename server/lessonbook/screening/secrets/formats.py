@@ -97,6 +97,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     ),
     _format("flyio-token", "fm1r_ fm2_ fo1_", r"(?:fm[12][ar]?_|fo1_)[A-Za-z0-9+/_-]{40,}+={0,3}"),
     # Code hosts and registries
+    _format("lessonbook-token", "lbt_", r"lbt_[A-Za-z0-9_-]{43}", edge=_ID),
     _format(
         "github-token",
         "ghp_ gho_ ghu_ ghs_ ghr_ github_pat_",
