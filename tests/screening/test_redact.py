@@ -42,6 +42,7 @@ SECRETS = [
     ("private-key", PEM.replace("\n", "\\n")),
     ("private-key", b64encode(PEM.encode()).decode()),
     ("private-key", "AGE-SECRET-KEY-1" + drawn(58, "ACDEFGHJKLMNPQRSTUVWXYZ0234567")),
+    ("lessonbook-token", "lbt_" + drawn(43)),
     ("jwt", JWT),
     ("jwt", b64encode(JWT.encode()).decode()),
     ("aws-key", "AKIA" + "QWERTYUIOP234567"),
