@@ -60,7 +60,8 @@ def accept_all_characters() -> None:
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
-            reconfigure(errors="lessonbook")
+            with contextlib.suppress(OSError):  # a stream that was replaced below Python, which stays as it is
+                reconfigure(errors="lessonbook")
 
 
 def is_terminal(stream: TextIO | None = None) -> bool:
