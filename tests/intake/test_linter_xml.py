@@ -179,7 +179,7 @@ def test_memory_does_not_grow_with_the_number_of_records():
             tracemalloc.stop()
 
     peak(4)  # what is loaded once for all files
-    assert peak(4_000) < 1.5 * peak(400)
+    assert peak(16_000) < 3 * peak(400)  # one or two buffers are alive at a time, whatever follows
 
 
 @pytest.mark.parametrize(
