@@ -22,7 +22,7 @@ _SHORT_MAX: Final = 34
 _PROSE_MIN: Final = 36
 """Characters that a column of longer cells needs: below that, records stand as blocks below each other."""
 _CLIPPED_AT: Final = 200
-_TAG: Final = re.compile(r"(\\*)(\[[a-z#/@][^\[]*?\])")
+_TAG: Final = re.compile(r"(?<!\\)(\\*)(\[[a-z#/@][^\[]*?\])")
 _UNSEEN: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 """Characters by which a text could control the terminal, or hide."""
 _IN_ASCII: Final = {

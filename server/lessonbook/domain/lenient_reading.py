@@ -20,7 +20,7 @@ _DEPTH_MAX: Final = 8
 """Requests nest their fields less deeply than this; deeper values are refused by the model."""
 _ENCODED_MAX: Final = 2
 """How often a client may have encoded a value as JSON."""
-_BROKEN: Final = re.compile(r"\s*(?:\[\s*(?:\Z|[\[{\"\d-])|\{\s*(?:\Z|[\"}\]]))")
+_BROKEN: Final = re.compile(r"\A\s*(?:\[\s*(?:\Z|[\[{\"\d-])|\{\s*(?:\Z|[\"}\]]))")
 """How a text begins that is meant as JSON; where it is not valid, its end may have been cut off."""
 _NOTHING: Final = frozenset({"", "null", "none"})
 """Texts that mean a missing number, boolean or name."""
