@@ -116,20 +116,20 @@ def _end(_number: int, _frame: FrameType | None) -> None:
 
 def _note_command(event: HookEvent, options: Mapping[str, str]) -> None:
     """Remember a test command that fails, forget one that passes, and report what is left at a commit."""
-    from lessonbook.hooks import test_commands  # most events are about something else
+    from lessonbook.hooks import failing_tests  # most events are about something else
 
-    if test_commands.runner_of(event.command):
-        found = test_commands.read_outcome(
+    if failing_tests.runner_of(event.command):
+        found = failing_tests.read_outcome(
             event.command, event.output, failed=event.failed, is_certain=event.is_certain
         )
         if found.fails or (found.fails is False and session.has_state(event.session)):
             with session.open_state(event.session) as state:
-                key = test_commands.key_of(event.command)
+                key = failing_tests.key_of(event.command)
                 if found.fails:
                     state["failing"][key] = {"runner": found.runner, "tests": list(found.tests)}
                 else:
                     state["failing"].pop(key, None)
-    if not event.failed and test_commands.is_commit(event.command):
+    if not event.failed and failing_tests.is_commit(event.command):
         _report_failing(event, options)
 
 
@@ -137,15 +137,15 @@ def _report_failing(event: HookEvent, options: Mapping[str, str]) -> None:
     """Report each test command that still fails, once: the same failure has the same idempotency key."""
     if not session.has_state(event.session):
         return
-    from lessonbook.hooks import test_commands  # most sessions have nothing to report
+    from lessonbook.hooks import failing_tests  # most sessions have nothing to report
 
     with session.open_state(event.session) as state:
         waiting = {key: object_of(entry) for key, entry in state["failing"].items()}
     waiting = {key: entry for key, entry in waiting.items() if not entry.get("reported")}
     for key, entry in list(waiting.items())[:REPORTED_MAX]:
         runner, tests = str(entry.get("runner")), [str(test) for test in list_of(entry.get("tests"))]
-        issue = {"description": test_commands.describe(runner, tests), "file": test_commands.file_of(tests)}
-        digest = test_commands.key_of(f"{key} {sorted(tests)}")
+        issue = {"description": failing_tests.describe(runner, tests), "file": failing_tests.file_of(tests)}
+        digest = failing_tests.key_of(f"{key} {sorted(tests)}")
         request: dict[str, object] = {"ask": "report", "issues": [issue], "run_id": event.session}
         request["idempotency_key"] = f"{event.session}:tests:{digest}"
         if _ask(request, event, options, Reach(END_S, may_load=True)).get("issues"):

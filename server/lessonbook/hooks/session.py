@@ -22,7 +22,7 @@ LOG_BYTES_MAX = 128 * 1024
 _MESSAGE_MAX = 300
 
 State = dict[str, dict[str, object]]
-"""`failing`: what `test_commands.read_outcome` found, by the command's hash; `recorded`: lesson ids."""
+"""`failing`: what `failing_tests.read_outcome` found, by the command's hash; `recorded`: lesson ids."""
 
 
 def state_folder() -> str:
