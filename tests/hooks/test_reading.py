@@ -7,8 +7,8 @@ import platformdirs
 import pytest
 
 from lessonbook.hooks.events import PROMPT_MAX, read_event
-from lessonbook.hooks.session import state_folder
 from lessonbook.hooks.failing_tests import is_commit, read_outcome, runner_of
+from lessonbook.hooks.session import state_folder
 from lessonbook.hooks.transcript import READ_BYTES_MAX, cited_lessons
 
 LESSON, OTHER = "Labcdefgh23", "Lzyxwvuts76"
