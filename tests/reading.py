@@ -12,6 +12,11 @@ def read_report(data: bytes, *, kind: ReportKind = "auto", place: str) -> Intake
     return collect(open_report(ReportFile(data, place), kind))
 
 
+def count_outcomes(file: ReportFile, count: int) -> None:
+    """Read a file of any format to its end, and assert how many tests, results or lines were told of it."""
+    assert sum(outcome is not None for outcome in open_report(file).outcomes) == count
+
+
 def read_junit(data: bytes | str, *, place: str = "JUnit") -> Intake:
     """Return everything in a JUnit XML file."""
     return collect(open_junit(ReportFile(_content(data), place)))

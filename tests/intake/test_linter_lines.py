@@ -1,6 +1,5 @@
 """Lines of linters and compilers become findings; words of people stay words."""
 
-import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,8 @@ from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import Finding
 from lessonbook.intake import open_report
 from lessonbook.intake.report_file import ReportFile
-from tests.reading import read_report
+from tests.memory import peak_memory
+from tests.reading import count_outcomes, read_report
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "linters"
 
@@ -153,12 +153,7 @@ def test_colours_are_dropped():
 def test_memory_does_not_grow_with_the_number_of_lines():
     def peak(count: int) -> int:
         file = ReportFile(b"src/a.py:1:1: F401 'os' imported but unused\n" * count, "-")
-        tracemalloc.start()
-        try:
-            assert sum(outcome is not None for outcome in open_report(file).outcomes) == count
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
+        return peak_memory(lambda: count_outcomes(file, count))
 
     assert peak(20_000) < 1.5 * peak(4_000)
 

@@ -1,6 +1,5 @@
 """XML of linters becomes findings."""
 
-import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,8 @@ from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import FileKind, Finding
 from lessonbook.intake import open_report
 from lessonbook.intake.report_file import ReportFile
-from tests.reading import read_report
+from tests.memory import peak_memory
+from tests.reading import count_outcomes, read_report
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "linters"
 
@@ -171,14 +171,8 @@ def test_memory_does_not_grow_with_the_number_of_records():
     def peak(count: int) -> int:
         error = f'<error line="1" message="{"m" * 500}" source="x"/>'
         file = ReportFile(f'<checkstyle><file name="/srv/a/b.c">{error * count}</file></checkstyle>'.encode(), "-")
-        tracemalloc.start()
-        try:
-            assert sum(outcome is not None for outcome in open_report(file).outcomes) == count
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
+        return peak_memory(lambda: count_outcomes(file, count))
 
-    peak(4)  # what is loaded once for all files
     assert peak(16_000) < 3 * peak(400)  # one or two buffers are alive at a time, whatever follows
 
 

@@ -1,7 +1,6 @@
 """What test runners write in formats of their own becomes findings."""
 
 import json
-import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,8 @@ from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import FileKind, Finding, Intake, Refused
 from lessonbook.intake import open_report
 from lessonbook.intake.report_file import ReportFile
-from tests.reading import read_report
+from tests.memory import peak_memory
+from tests.reading import count_outcomes, read_report
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "runners"
 
@@ -124,12 +124,7 @@ class TestGo:
                 for action in ("run", "output", "pass")
             )
             file = ReportFile("\n".join(parts).encode(), "-")
-            tracemalloc.start()
-            try:
-                assert not any(open_report(file).outcomes)
-                return tracemalloc.get_traced_memory()[1]
-            finally:
-                tracemalloc.stop()
+            return peak_memory(lambda: count_outcomes(file, 0))
 
         assert peak(4_000) < 1.5 * peak(400)
 

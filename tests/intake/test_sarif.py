@@ -3,7 +3,6 @@
 import copy
 import json
 import re
-import tracemalloc
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,8 @@ from lessonbook.intake.json_events import open_json
 from lessonbook.intake.report_file import ReportFile
 from lessonbook.intake.sarif import open_sarif
 from lessonbook.intake.sarif_rules import canonical_rule_id, tool_prefix
-from tests.reading import read_sarif
+from tests.memory import peak_memory
+from tests.reading import count_outcomes, read_sarif
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 DEMO = Path(__file__).parents[2] / "server" / "lessonbook" / "data" / "demo"
@@ -582,14 +582,7 @@ class TestStreaming:
         def peak(count: int) -> int:
             path = tmp_path / "scan.sarif"
             path.write_bytes(sarif(*[result("x" * 1_000)] * count))
-            tracemalloc.start()
-            try:
-                assert (
-                    sum(isinstance(found, Finding) for found in open_sarif(ReportFile(path, "scan")).outcomes) == count
-                )
-                return tracemalloc.get_traced_memory()[1]
-            finally:
-                tracemalloc.stop()
+            return peak_memory(lambda: count_outcomes(ReportFile(path, "scan"), count))
 
         assert peak(4_000) < 1.5 * peak(400)
 

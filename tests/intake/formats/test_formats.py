@@ -1,7 +1,6 @@
 """Each format of scanners, by a file that the tool wrote."""
 
 import json
-import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,8 @@ from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import FileKind, Finding, Refused, collect
 from lessonbook.intake import formats, open_report
 from lessonbook.intake.report_file import ReportFile
-from tests.reading import read_report
+from tests.memory import peak_memory
+from tests.reading import count_outcomes, read_report
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "scanners"
 
@@ -258,12 +258,6 @@ def test_memory_does_not_grow_with_the_records_of_a_file(tmp_path: Path):
         path = tmp_path / str(count)
         message = json.dumps({"ruleId": "no-eval", "severity": 2, "message": "eval can be harmful.", "line": 1})
         path.write_text(f'[{{"filePath": "a.js", "messages": [{", ".join([message] * count)}]}}]')
-        tracemalloc.start()
-        reading = open_report(ReportFile(path, "-"))
-        assert sum(1 for _ in reading.outcomes) == count
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return peak
+        return peak_memory(lambda: count_outcomes(ReportFile(path, "-"), count))
 
-    peak(10)
     assert peak(20_000) < peak(2_000) + 500_000

@@ -158,13 +158,13 @@ async def test_what_was_declared_beforehand_does_not_keep_anothers_report_from_c
     before: dict[str, bool] = {}
     while set(before.values()) != {True, False}:
         before |= await attacker.runs(lesson_id, 1)
+    shown = next(run_id for run_id, was_shown in before.items() if was_shown)  # the other may be one held out
     issue = {"description": "The call hangs again", "rule_id": "tool:T1", "file": "a.py"}
     for run_id in before:
         await loop.report(agent, issue, run_id=run_id, source="ci")  # an old sin, the agent says
-    first, *_ = before
-    await loop.report(qa, issue, run_id=first, source="ci")
+    await loop.report(qa, issue, run_id=shown, source="ci")
     assert (await loop.lesson(lesson_id)).events == 1
-    await loop.report(qa, issue, run_id=first, source="ci")
+    await loop.report(qa, issue, run_id=shown, source="ci")
     assert (await loop.lesson(lesson_id)).events == 1
     await loop.assert_healthy()
 
