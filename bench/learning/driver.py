@@ -7,7 +7,7 @@ from typing import Final
 from bench.learning.draws import Chance, Draws
 from lessonbook.domain.lesson_status import Status
 from lessonbook.experiment import coin
-from lessonbook.experiment.evidence import Evidence, Period
+from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.policy import (
     HOLDOUT_SHARE,
     Appraisal,
@@ -21,6 +21,7 @@ from lessonbook.experiment.policy import (
 from lessonbook.experiment.promotion import next_status
 
 PROJECT: Final = "simulated"
+REPORTER: Final = "ci"
 PERIOD_RUNS: Final = 500
 EARLY_RUNS: Final = 1_000
 REFIT_RUNS: Final = (25, 100)
@@ -58,9 +59,10 @@ class Lessonbook:
         for delivery in assign(ranked(candidates, self.appraisals), self.appraisals, uniform, self.budget):
             chance = known[delivery.lesson_id]
             lesson = chance.lesson
-            self.assigned[run, lesson] = (delivery.shown, delivery.p_show)
-            exposure = Period(shown=int(delivery.shown), withheld=int(not delivery.shown))
-            self.evidence[lesson] += Evidence(periods={run // PERIOD_RUNS: exposure}, shown=exposure.shown)
+            period = run // PERIOD_RUNS
+            self.assigned[run, lesson] = (delivery.shown, self.evidence[lesson].share(delivery.p_show, period))
+            counted = self.evidence[lesson].add_row(shown=delivery.shown, p_show=delivery.p_show, period=period)
+            self.evidence[lesson] = replace(counted, shown=counted.shown + delivery.shown)
             if delivery.shown:
                 shown.append(chance)
         return shown
@@ -70,18 +72,17 @@ class Lessonbook:
         evidence = self.evidence[chance.lesson]
         if chance.claim is not None:
             self.applied.add((run, chance.lesson))
-            _, p_show = self.assigned[run, chance.lesson]
-            evidence = evidence.add_application(p_show=p_show, period=run // PERIOD_RUNS)
+            evidence = evidence.add_application(period=run // PERIOD_RUNS)
         self.evidence[chance.lesson] = replace(evidence, flags=evidence.flags + chance.flag_shown)
 
     def reported(self, run: int, lesson: int) -> None:
         """Record an event where the lesson was eligible; independent reports are verified."""
         if (assigned := self.assigned.get((run, lesson))) is not None:
-            shown, p_show = assigned
+            shown, share = assigned
             self.evidence[lesson] = self.evidence[lesson].add_event(
                 shown=shown,
-                p_show=p_show,
-                verified=True,
+                share=share,
+                reporter=REPORTER,
                 applied=(run, lesson) in self.applied,
                 period=run // PERIOD_RUNS,
             )
@@ -99,5 +100,5 @@ class Lessonbook:
         for lesson, status in enumerate(self.status):
             if status == "retired" or not self.evidence[lesson].verified:
                 continue
-            if move := next_status(status, self.appraisals[str(lesson)], self.evidence[lesson]):
+            if move := next_status(status, self.appraisals[str(lesson)], named=[REPORTER]):
                 self.status[lesson] = move.to

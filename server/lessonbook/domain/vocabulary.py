@@ -25,6 +25,8 @@ Category = Literal[
 Source = Literal["qa", "ci", "review", "user", "scanner", "agent"]
 Trust = Literal["curated", "approved", "scanner", "imported", "offered", "generated"]
 EvidenceGrade = Literal["declared", "verified"]
+EffectState = Literal["not_measured", "not_enough_data", "helps", "harms", "undecided", "retired", "unhealthy"]
+"""What the evidence on a lesson, an agent or a project says, in the same word everywhere."""
 IssueAction = Literal["created", "merged", "pending", "quarantined", "rejected"]
 
 SEVERITY_RANK: Final[dict[Severity, int]] = {"critical": 4, "high": 3, "medium": 2, "low": 1}

@@ -4,15 +4,16 @@ The case split of vaccine trials (Dragalin, Fedorov & Cheuvart 2002): given an e
 had been shown is pρ / (pρ + 1 − p), with p the propensity and ρ the rate ratio. Base rates cancel.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from lessonbook.experiment.evidence import Evidence
-from lessonbook.experiment.grid import GRID_POINTS, RHO, normal_logs, normalised, quantile
+from lessonbook.experiment.evidence import Evidence, Split
+from lessonbook.experiment.grid import RHO, normal_logs, normalised
 from lessonbook.experiment.likelihood import case_split_logs
 from lessonbook.experiment.prior import DEFAULT_PRIOR, PRIOR_MEAN, PRIOR_SD, Prior
+from lessonbook.experiment.told import told_ratios
 
 EVENTS_MIN: Final = 10
 """With fewer events no effect is reported."""
@@ -23,7 +24,10 @@ _VERDICT_WEIGHT: Final = 4.0
 
 @dataclass(frozen=True, slots=True)
 class EffectEstimate:
-    """Effectiveness 1 − ρ: its posterior mean, 95 % interval, and the number of events that it stands on."""
+    """Effectiveness 1 − ρ: its posterior mean, the interval that is told, and the number of events it stands on.
+
+    The interval is valid at every look (`told`). Without an end it reaches from 1 − `RHO_MOST` to 1.
+    """
 
     mean: float
     low: float
@@ -32,22 +36,21 @@ class EffectEstimate:
 
 
 def effect_of(evidence: Evidence, prior: Prior = DEFAULT_PRIOR) -> EffectEstimate:
-    """Return effectiveness from the events of randomised exposures, over the lesson's whole life.
+    """Return effectiveness from the verified events of checked rows, over the lesson's whole life.
 
-    The population enters as N(μ, τ²) of log ρ, with τ at least `PRIOR_SD`, so that a reported effect stands on the
-    lesson's own events. The number of exposures and the applications do not enter, so that the interval stands on
-    randomisation alone.
+    The posterior mean only ranks. The population enters it as N(μ, τ²) of log ρ, with τ at least `PRIOR_SD`, so that it
+    stands on the lesson's own events. The number of rows and the applications do not enter.
     """
-    total, mean, sd = evidence.total(), prior.log_rho_mean, max(prior.log_rho_sd, PRIOR_SD)
-    if not total.events:
+    splits, mean, sd = evidence.verified, prior.log_rho_mean, max(prior.log_rho_sd, PRIOR_SD)
+    if not splits:
         return effect_before(round(mean, 3), round(sd, 3))
-    return _estimate(case_split_logs(total.splits), mean, sd, total.events)
+    return _estimate(splits, mean, sd, evidence.events)
 
 
 @lru_cache(maxsize=2048)
 def effect_before(mean: float = PRIOR_MEAN, sd: float = PRIOR_SD) -> EffectEstimate:
     """Return effectiveness before any event, where log ρ ~ N(mean, sd²)."""
-    return _estimate([0.0] * GRID_POINTS, mean, sd, 0)
+    return _estimate({}, mean, sd, 0)
 
 
 def prior_mean(times_verified: int, times_prevented: int) -> float:
@@ -60,8 +63,9 @@ def prior_mean(times_verified: int, times_prevented: int) -> float:
     return PRIOR_MEAN - _VERDICT_PULL * lean
 
 
-def _estimate(likelihood_logs: Sequence[float], mean: float, sd: float, events: int) -> EffectEstimate:
+def _estimate(splits: Mapping[float, Split], mean: float, sd: float, events: int) -> EffectEstimate:
     prior = normal_logs(mean, sd)
-    weights = normalised([one + other for one, other in zip(likelihood_logs, prior, strict=True)])
+    weights = normalised([one + other for one, other in zip(case_split_logs(splits), prior, strict=True)])
     expected = sum(weight * (1 - rho) for weight, rho in zip(weights, RHO, strict=True))
-    return EffectEstimate(expected, 1 - quantile(weights, 0.975), 1 - quantile(weights, 0.025), events)
+    least, most = told_ratios(splits)
+    return EffectEstimate(min(max(expected, 1 - most), 1 - least), 1 - most, 1 - least, events)

@@ -1,40 +1,69 @@
-"""The evidence on one lesson: counts that can be added in any order, and recomputed from the database."""
+"""The evidence on one lesson: counts that can be added in any order, and recomputed from the database.
+
+A row of evidence is one lesson in one change (a run, or several runs of one branch, session or pull request) that a
+routine reporter has checked. See docs/statistics.md for what is computed from these counts.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Self
+from math import exp, log
+from typing import Any, Final, NamedTuple, Self
 
 PLACES: Final = 4
 """Decimal places to which propensities are logged and counted."""
+SHARE_ROWS: Final = 20
+"""The weight, in rows, of the logged propensity beside the share that was really shown."""
+SHARE_PERIODS: Final = 13
+"""The share that was really shown is that of the last periods, of which there are so many."""
+_LOGIT_STEP: Final = 100
+"""Shares are counted to a hundredth of their log odds."""
 
 Split = tuple[int, int]
-"""Events while the lesson was shown, and while it was withheld."""
+"""Rows or events while the lesson was shown, and while it was withheld."""
+
+
+class SideCounts(NamedTuple):
+    """Checked rows of one propensity by arm, and those in which something else went wrong."""
+
+    shown: int = 0
+    shown_wrong: int = 0
+    withheld: int = 0
+    withheld_wrong: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """Randomised exposures (0 < p < 1) and their events within one period of time.
+    """Checked rows whose coin was tossed (0 < p < 1), and their events, within one period of time.
 
-    `splits` counts events by propensity, which takes few values. `applied` counts the shown exposures in which the
-    agent reported that it applied the lesson, `applied_events` their events.
+    `coins` counts rows by the propensity p that was logged, `splits` events by the share π that was expected (see
+    `Evidence.share`); both take few values. `applied` counts the shown rows in which the agent reported that it applied
+    the lesson, `applied_events` their events.
     """
 
-    shown: int = 0
-    withheld: int = 0
+    coins: Mapping[float, Split] = field(default_factory=dict[float, Split])
+    splits: Mapping[float, Split] = field(default_factory=dict[float, Split])
     applied: int = 0
     applied_events: int = 0
-    splits: Mapping[float, Split] = field(default_factory=dict[float, Split])
 
     def __add__(self, other: Self) -> Self:
         """Return the sum of two periods."""
         return replace(
             self,
-            shown=self.shown + other.shown,
-            withheld=self.withheld + other.withheld,
+            coins=_added(self.coins, other.coins),
+            splits=_added(self.splits, other.splits),
             applied=self.applied + other.applied,
             applied_events=self.applied_events + other.applied_events,
-            splits=_added(self.splits, other.splits),
         )
+
+    @property
+    def shown(self) -> int:
+        """The number of rows in which the lesson was shown."""
+        return sum(shown for shown, _ in self.coins.values())
+
+    @property
+    def withheld(self) -> int:
+        """The number of rows in which the lesson was withheld."""
+        return sum(withheld for _, withheld in self.coins.values())
 
     @property
     def events(self) -> int:
@@ -46,54 +75,98 @@ class Period:
 class Evidence:
     """All evidence on one lesson.
 
-    `periods` has exposures and events by number of the period (the caller's unit, such as weeks), so that old evidence
-    can be weighed less. `verified` counts verified events by propensity, over the lesson's life. `certain` counts
-    exposures without a coin (p = 0 or 1), which do not bear on the effect. `shown` counts all exposures that were
-    shown; `verdicts` are verified ones, (prevented, not prevented); `flags` counts the flags on the lesson.
+    `periods` has rows and events by number of the period (the caller's unit, such as weeks), so that old evidence can
+    be weighed less. `reporters` counts the events by who reported them, and by π. `side` counts other trouble by p.
+    `certain` counts deliveries without a coin (p = 0 or 1), which do not bear on the effect, and `shown` all deliveries
+    that were shown. `verdicts` are those of others, (prevented, not prevented). `flags` counts the flags on the lesson.
     """
 
     periods: Mapping[int, Period] = field(default_factory=dict[int, Period])
-    verified: Mapping[float, Split] = field(default_factory=dict[float, Split])
+    reporters: Mapping[str, Mapping[float, Split]] = field(default_factory=dict[str, Mapping[float, Split]])
+    side: Mapping[float, SideCounts] = field(default_factory=dict[float, SideCounts])
     certain: int = 0
     shown: int = 0
     verdicts: Split = (0, 0)
     flags: int = 0
 
-    def add_application(self, *, p_show: float, period: int = 0, event: bool = False) -> Self:
-        """Return the evidence with an agent's report that it applied the lesson, once per run.
+    def share(self, p_show: float, period: int = 0) -> float:
+        """Return π: the share shown among the lesson's earlier rows of this propensity, shrunk towards it.
 
-        `event`: the run's event was counted before.
+        Where the arms are checked unequally often, π moves with it, and a difference that depends on the arm alone
+        cancels from the effect and from retirement.
         """
+        recent = (
+            self.periods[number].coins.get(round(p_show, PLACES), (0, 0))
+            for number in range(period - SHARE_PERIODS + 1, period + 1)
+            if number in self.periods
+        )
+        shown = withheld = 0
+        for one, other in recent:
+            shown, withheld = shown + one, withheld + other
+        share = (shown + SHARE_ROWS * p_show) / (shown + withheld + SHARE_ROWS)
+        odds = round(log(share / (1 - share)) * _LOGIT_STEP) / _LOGIT_STEP
+        return round(1 / (1 + exp(-odds)), 6)
+
+    def add_row(self, *, shown: bool, p_show: float, period: int = 0) -> Self:
+        """Return the evidence with a row that was checked for the first time; nothing, where no coin was tossed."""
         if not 0.0 < p_show < 1.0:
             return self
+        return replace(self, periods=self._with(period, Period(coins={round(p_show, PLACES): _split(shown=shown)})))
+
+    def add_event(self, *, shown: bool, share: float, reporter: str, applied: bool = False, period: int = 0) -> Self:
+        """Return the evidence with the event of a row, in the row's period.
+
+        `share` is the row's π. The caller counts one event a row. `applied`: the agent has reported that it applied the
+        lesson.
+        """
+        splits = {share: _split(shown=shown)}
+        return replace(
+            self,
+            periods=self._with(period, Period(applied_events=int(shown and applied), splits=splits)),
+            reporters={**self.reporters, reporter: _added(self.reporters.get(reporter, {}), splits)},
+        )
+
+    def add_application(self, *, period: int = 0, event: bool = False) -> Self:
+        """Return the evidence with an agent's report that it applied the lesson, once a row.
+
+        `event`: the row's event was counted before.
+        """
         return replace(self, periods=self._with(period, Period(applied=1, applied_events=int(event))))
 
-    def add_event(self, *, shown: bool, p_show: float, verified: bool, applied: bool = False, period: int = 0) -> Self:
-        """Return the evidence with an event in the period of its run.
+    def add_side(self, *, shown: bool, p_show: float, wrong: bool, rows: int = 1) -> Self:
+        """Return the evidence with a row's second outcome: whether something else went wrong in its change.
 
-        The caller counts one event per run and lesson. `applied`: the agent has reported that it applied the lesson.
+        With `rows = 0` a row that is counted already is found to have gone wrong later.
         """
         if not 0.0 < p_show < 1.0:
             return self
-        splits = {round(p_show, PLACES): (int(shown), int(not shown))}
-        periods = self._with(period, Period(applied_events=int(shown and applied), splits=splits))
-        if not verified:
-            return replace(self, periods=periods)
-        return replace(self, periods=periods, verified=_added(self.verified, splits))
+        more = SideCounts(rows, int(wrong), 0, 0) if shown else SideCounts(0, 0, rows, int(wrong))
+        return replace(self, side=_sides_added(self.side, {round(p_show, PLACES): more}))
 
     def without_claims(self) -> Self:
         """Return the evidence without the agents' own statements: applications and flags."""
+        if not self.flags and not any(period.applied for period in self.periods.values()):
+            return self
         periods = {number: replace(period, applied=0, applied_events=0) for number, period in self.periods.items()}
         return replace(self, periods=periods, flags=0)
 
+    def without_reporter(self, name: str) -> Self:
+        """Return the verified events of all reporters but one, for what may not rest on it alone."""
+        return replace(self, reporters={other: splits for other, splits in self.reporters.items() if other != name})
+
     def __add__(self, other: Self) -> Self:
-        """Return the sum of evidence from two sources, such as events and rollups of exposures."""
-        summed = self
+        """Return the sum of evidence from two sources, such as lessons of one agent."""
+        periods = dict(self.periods)
         for number, period in other.periods.items():
-            summed = replace(summed, periods=summed._with(number, period))
+            periods[number] = periods[number] + period if number in periods else period
+        reporters = dict(self.reporters)
+        for name, splits in other.reporters.items():
+            reporters[name] = _added(reporters.get(name, {}), splits)
         return replace(
-            summed,
-            verified=_added(self.verified, other.verified),
+            self,
+            periods=periods,
+            reporters=reporters,
+            side=_sides_added(self.side, other.side),
             certain=self.certain + other.certain,
             shown=self.shown + other.shown,
             verdicts=(self.verdicts[0] + other.verdicts[0], self.verdicts[1] + other.verdicts[1]),
@@ -105,23 +178,35 @@ class Evidence:
         return sum(self.periods.values(), start=Period())
 
     @property
+    def verified(self) -> Mapping[float, Split]:
+        """Events by π, whoever reported them."""
+        total: Mapping[float, Split] = {}
+        for splits in self.reporters.values():
+            total = _added(total, splits)
+        return total
+
+    @property
     def events(self) -> int:
-        """The number of events of randomised exposures, declared or verified."""
-        return sum(period.events for period in self.periods.values())
+        """The number of events."""
+        return sum(sum(map(sum, splits.values())) for splits in self.reporters.values())
+
+    @property
+    def rows(self) -> int:
+        """The number of checked rows whose coin was tossed."""
+        return sum(period.shown + period.withheld for period in self.periods.values())
 
     def to_document(self) -> dict[str, Any]:
         """Return the counts as a JSON document, without those that are zero."""
         document: dict[str, Any] = {}
         if self.periods:
             document["periods"] = {
-                str(number): [
-                    *(period.shown, period.withheld, period.applied, period.applied_events),
-                    _rows(period.splits),
-                ]
+                str(number): [_listed(period.coins), _listed(period.splits), period.applied, period.applied_events]
                 for number, period in sorted(self.periods.items())
             }
-        if self.verified:
-            document["verified"] = _rows(self.verified)
+        if self.reporters:
+            document["reporters"] = {name: _listed(splits) for name, splits in sorted(self.reporters.items())}
+        if self.side:
+            document["side"] = [[p_show, *counts] for p_show, counts in sorted(self.side.items())]
         counts = {"certain": self.certain, "shown": self.shown, "flags": self.flags}
         document |= {name: count for name, count in counts.items() if count}
         if any(self.verdicts):
@@ -132,15 +217,17 @@ class Evidence:
     def from_document(cls, document: Mapping[str, Any]) -> Self:
         """Return the evidence that `to_document` wrote."""
         periods = {
-            int(number): Period(shown, withheld, applied, applied_events, dict(_split(rows)))
-            for number, (shown, withheld, applied, applied_events, rows) in document.get("periods", {}).items()
+            int(number): Period(dict(_splits(coins)), dict(_splits(splits)), applied, applied_events)
+            for number, (coins, splits, applied, applied_events) in document.get("periods", {}).items()
         }
+        prevented, not_prevented = document.get("verdicts", (0, 0))
         return cls(
             periods=periods,
-            verified=dict(_split(document.get("verified", ()))),
+            reporters={name: dict(_splits(rows)) for name, rows in document.get("reporters", {}).items()},
+            side={p_show: SideCounts(*counts) for p_show, *counts in document.get("side", ())},
             certain=document.get("certain", 0),
             shown=document.get("shown", 0),
-            verdicts=_pair(document.get("verdicts", (0, 0))),
+            verdicts=(prevented, not_prevented),
             flags=document.get("flags", 0),
         )
 
@@ -150,23 +237,30 @@ class Evidence:
         return periods
 
 
+def _split(*, shown: bool) -> Split:
+    return int(shown), int(not shown)
+
+
 def _added(one: Mapping[float, Split], other: Mapping[float, Split]) -> dict[float, Split]:
     total = dict(one)
-    for p_show, (shown, withheld) in other.items():
-        known = total.get(p_show, (0, 0))
-        total[p_show] = (known[0] + shown, known[1] + withheld)
+    for key, (shown, withheld) in other.items():
+        known = total.get(key, (0, 0))
+        total[key] = (known[0] + shown, known[1] + withheld)
     return total
 
 
-def _rows(splits: Mapping[float, Split]) -> list[list[float]]:
-    return [[p_show, *split] for p_show, split in sorted(splits.items())]
+def _sides_added(one: Mapping[float, SideCounts], other: Mapping[float, SideCounts]) -> dict[float, SideCounts]:
+    total = dict(one)
+    for p_show, counts in other.items():
+        known = total.get(p_show, SideCounts())
+        total[p_show] = SideCounts(*(a + b for a, b in zip(known, counts, strict=True)))
+    return total
 
 
-def _split(rows: Any) -> Iterator[tuple[float, Split]]:
-    for p_show, shown, withheld in rows:
-        yield p_show, (shown, withheld)
+def _listed(splits: Mapping[float, Split]) -> list[list[float]]:
+    return [[key, *split] for key, split in sorted(splits.items())]
 
 
-def _pair(counts: Any) -> Split:
-    prevented, not_prevented = counts
-    return prevented, not_prevented
+def _splits(rows: Any) -> Iterator[tuple[float, Split]]:
+    for key, shown, withheld in rows:
+        yield key, (shown, withheld)

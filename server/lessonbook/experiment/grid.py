@@ -36,14 +36,3 @@ def normalised(log_weights: Sequence[float]) -> list[float]:
     weights = [exp(weight - top) for weight in log_weights]
     total = sum(weights)
     return [weight / total for weight in weights]
-
-
-def quantile(weights: Sequence[float], level: float) -> float:
-    """Return the `level` quantile of ρ, linear in log ρ between grid points; weights need not sum to 1."""
-    target, below = level * sum(weights), 0.0
-    for index, weight in enumerate(weights):
-        if below + weight >= target:
-            share = (target - below) / weight - 0.5
-            return exp(min(max(LOG_RHO[index] + share * STEP, LOG_RHO[0]), LOG_RHO[-1]))
-        below += weight
-    return RHO_MAX

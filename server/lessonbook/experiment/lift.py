@@ -46,18 +46,19 @@ def margin(sd: float, observations: int) -> float:
 
 
 def lift_of(evidence: Evidence) -> Lift:
-    """Return issues prevented per randomised exposure by showing the lesson rather than withholding it.
+    """Return issues prevented per checked row by showing the lesson rather than withholding it.
 
-    The mean of X = (1 − z)Y/(1 − p) − zY/p over exposures, which is unbiased whatever p was (Horvitz & Thompson 1952).
+    The mean of X = (1 − z)Y/(1 − π) − zY/π over rows (Horvitz & Thompson 1952), with the share π that was really shown
+    in place of p, which narrows it (Hirano, Imbens & Ridder 2003).
     """
     total = evidence.total()
     exposures = total.shown + total.withheld
     if exposures == 0:
         return Lift(0.0, -inf, inf, 0)
     first = second = 0.0
-    for p_show, (shown, withheld) in total.splits.items():
-        first += withheld / (1 - p_show) - shown / p_show
-        second += withheld / (1 - p_show) ** 2 + shown / p_show**2
+    for share, (shown, withheld) in total.splits.items():
+        first += withheld / (1 - share) - shown / share
+        second += withheld / (1 - share) ** 2 + shown / share**2
     return _interval(first / exposures, second / exposures, exposures)
 
 

@@ -19,7 +19,7 @@ Splits: TypeAlias = Mapping[float, tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Randomised exposures and events of one lesson, weighed by their age. For the fields see `evidence.Period`."""
+    """Checked rows and events of one lesson, weighed by their age. `splits` are events by π: see `evidence.Period`."""
 
     shown: float
     withheld: float
@@ -48,17 +48,17 @@ def tally_of(evidence: Evidence, now: int, half_life: float) -> Tally:
         withheld += weight * period.withheld
         applied += weight * period.applied
         applied_events += weight * period.applied_events
-        for p_show, split in period.splits.items():
-            known = splits.get(p_show, (0.0, 0.0))
-            splits[p_show] = (known[0] + weight * split[0], known[1] + weight * split[1])
+        for share, split in period.splits.items():
+            known = splits.get(share, (0.0, 0.0))
+            splits[share] = (known[0] + weight * split[0], known[1] + weight * split[1])
     return Tally(shown, withheld, applied, applied_events, splits)
 
 
 def case_split_logs(splits: Splits) -> list[float]:
     """Return the log likelihood of ρ at every grid point, from events alone: base rates cancel."""
     logs = [0.0] * GRID_POINTS
-    for p_show, (shown, withheld) in splits.items():
-        rows = zip(logs, *split_logs(p_show), strict=True)
+    for share, (shown, withheld) in splits.items():
+        rows = zip(logs, *split_logs(share), strict=True)
         logs = [sofar + shown * one + withheld * other for sofar, one, other in rows]
     return logs
 

@@ -3,20 +3,22 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, fsum, inf
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from lessonbook.experiment import flags
 from lessonbook.experiment.effect import EffectEstimate, effect_of
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.grid import RHO
-from lessonbook.experiment.likelihood import believed
+from lessonbook.experiment.likelihood import Belief, believed
 from lessonbook.experiment.population import fit_prior
-from lessonbook.experiment.prior import Prior
+from lessonbook.experiment.prior import DEFAULT_PRIOR, Prior
 from lessonbook.experiment.retirement import e_value
 
 POLICY_VERSION: Final = "measured/2"
 LADDER: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98)
 """The propensities in use: few, so that evidence stays small."""
+DECLARED_MIN: Final = 0.8
+"""The agents' own statements move the propensity above this alone, and only where it is as high without them."""
 MISFITS_MAX: Final = 50
 """How many lessons that do not fit the budget are skipped before the selection ends."""
 HOLDOUT_SHARE: Final = 0.01
@@ -93,8 +95,10 @@ class Appraisal:
     """The expected value of a lesson.
 
     `benefit` is the expected number of severity-weighted issues prevented by one showing to a task that it fits
-    perfectly; `cost` is that of one showing, in tokens and flagged harm, in the same unit. `p_positive` is the
-    probability that benefit exceeds cost, `p_show` the propensity.
+    perfectly; `cost` is that of one showing, in tokens and flagged harm, in the same unit. `p_show` is the propensity.
+    `p_positive` is the probability that benefit exceeds cost, from independent evidence alone. Flags enter `p_show` as
+    well, where they are of several principals (the caller sees to that). Applications, which are agents' own
+    statements, enter benefit and cost, and so the order of lessons; for the propensity see `DECLARED_MIN`.
     """
 
     p_show: float
@@ -139,19 +143,45 @@ class Delivery:
     exempt: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Priors:
+    """The population of a project's lessons: by independent evidence alone, and by the agents' statements as well."""
+
+    independent: Prior = DEFAULT_PRIOR
+    declared: Prior = DEFAULT_PRIOR
+
+
+def fit_priors(population: Iterable[Evidence], now: int = 0, half_life: float = 1e9) -> Priors:
+    """Return both priors of a population. See `fit_prior`."""
+    known = list(population)
+    independent = fit_prior((evidence.without_claims() for evidence in known), now, half_life)
+    return Priors(independent, fit_prior(known, now, half_life))
+
+
 def appraise(
-    states: Sequence[LessonState], settings: PolicySettings | None = None, *, prior: Prior | None = None, now: int = 0
+    states: Sequence[LessonState],
+    settings: PolicySettings | None = None,
+    *,
+    priors: Priors | None = None,
+    now: int = 0,
+    tokens: float | None = None,
 ) -> dict[str, Appraisal]:
     """Return the appraisal of each lesson, by its id.
 
-    `now` is the current period of the evidence. Without a `prior`, one is fitted to these lessons.
+    Args:
+        states: the lessons; one by one or all at once gives the same where `priors` and `tokens` are the same.
+        settings: the policy's parameters.
+        priors: the population's; None: fitted to these lessons.
+        now: the current period of the evidence.
+        tokens: the mean length of the population's lessons; None: of these.
     """
     settings = settings or PolicySettings()
-    if prior is None:
-        prior = fit_prior((state.evidence for state in states if not state.exempt), now, settings.half_life)
-    tokens = fsum(state.tokens for state in states) / max(len(states), 1)
-    optimism = optimism_of(prior, settings, tokens)
-    return {state.lesson_id: _appraised(state, settings, prior, now, optimism) for state in states}
+    if priors is None:
+        priors = fit_priors((state.evidence for state in states if not state.exempt), now, settings.half_life)
+    if tokens is None:
+        tokens = fsum(state.tokens for state in states) / max(len(states), 1)
+    optimism = optimism_of(priors.independent, settings, tokens)
+    return {state.lesson_id: _appraised(state, settings, priors, now, optimism) for state in states}
 
 
 def assign(
@@ -247,11 +277,45 @@ def show_probability(
     return min(LADDER, key=lambda step: abs(step - wanted))
 
 
-def _appraised(state: LessonState, settings: PolicySettings, prior: Prior, now: int, optimism: float) -> Appraisal:
-    belief = believed(state.evidence, prior, now, settings.hazard, settings.half_life)
+def _appraised(state: LessonState, settings: PolicySettings, priors: Priors, now: int, optimism: float) -> Appraisal:
+    evidence, prior = state.evidence.without_claims(), priors.independent
+    belief = believed(evidence, prior, now, settings.hazard, settings.half_life)
+    told = flagged = independent = _worth(state, belief, evidence.flags, settings, prior)
+    if state.evidence.flags:
+        told = flagged = _worth(state, belief, state.evidence.flags, settings, prior)
+    p_show = show_probability(
+        flagged.p_positive, settings, optimism, gain_odds=flagged.gain_odds, trusted=state.trusted
+    )
+    if any(period.applied for period in state.evidence.periods.values()):
+        declared = believed(state.evidence, priors.declared, now, settings.hazard, settings.half_life)
+        told = _worth(state, declared, state.evidence.flags, settings, priors.declared)
+        if p_show >= DECLARED_MIN and not state.trusted:
+            moved = show_probability(told.p_positive, settings, optimism, gain_odds=told.gain_odds)
+            p_show = max(moved, DECLARED_MIN)
+    return Appraisal(
+        p_show=1.0 if state.exempt else p_show,
+        p_positive=independent.p_positive,
+        benefit=told.benefit,
+        cost=told.cost,
+        evidence=evidence,
+        prior=prior,
+        exempt=state.exempt,
+    )
+
+
+class _Worth(NamedTuple):
+    """What one showing of a lesson is believed to be worth. See `Appraisal` and `show_probability`."""
+
+    p_positive: float
+    gain_odds: float
+    benefit: float
+    cost: float
+
+
+def _worth(state: LessonState, belief: Belief, flagged: int, settings: PolicySettings, prior: Prior) -> _Worth:
     gains = [state.severity_weight * base * (1 - rho) for base, rho in zip(belief.bases, RHO, strict=True)]
     tokens_cost = settings.mean_weight * settings.token_cost * state.tokens
-    suspicion = flags.posterior(state.evidence.flags, state.evidence.shown, prior.flag_weights)
+    suspicion = flags.posterior(flagged, state.evidence.shown, prior.flag_weights)
     costs = [
         tokens_cost + settings.mean_weight * settings.flag_cost * excess for excess in flags.excess(prior.flag_weights)
     ]
@@ -261,15 +325,9 @@ def _appraised(state: LessonState, settings: PolicySettings, prior: Prior, now: 
         p_positive += chance * sum(weight for weight, value in values if value > 0)
         gained += chance * sum(weight * value for weight, value in values if value > 0)
         lost -= chance * sum(weight * value for weight, value in values if value < 0)
-    p_positive, gain_odds = min(p_positive, 1.0), gained / lost if lost > 0 else inf
-    return Appraisal(
-        p_show=1.0
-        if state.exempt
-        else show_probability(p_positive, settings, optimism, gain_odds=gain_odds, trusted=state.trusted),
-        p_positive=p_positive,
+    return _Worth(
+        p_positive=min(p_positive, 1.0),
+        gain_odds=gained / lost if lost > 0 else inf,
         benefit=fsum(weight * gain for weight, gain in zip(belief.weights, gains, strict=True)),
         cost=fsum(chance * cost for chance, cost in zip(suspicion, costs, strict=True)),
-        evidence=state.evidence,
-        prior=prior,
-        exempt=state.exempt,
     )

@@ -1,18 +1,22 @@
 """Promotion, demotion and retirement: changes of a lesson's status by evidence."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
 from lessonbook.domain.lesson_status import SERVABLE, EvidenceAction, Status, targets
-from lessonbook.experiment.effect import EVENTS_MIN
+from lessonbook.experiment.effect import EVENTS_MIN, effect_of
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.policy import Appraisal
-from lessonbook.experiment.retirement import ALPHA
+from lessonbook.experiment.retirement import ALPHA, e_value
+from lessonbook.experiment.side_effects import side_effect_of
 
 P_PROMOTE: Final = 0.9
 """Probability that the benefit exceeds the cost from which a lesson with enough events is promoted."""
 P_DEMOTE: Final = 0.5
 """The same probability below which a lesson is demoted."""
+OTHERS_EVENTS_MIN: Final = 3
+"""The events of others that a promotion or retirement needs beside those of any one reporter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +29,22 @@ class Move:
     numbers: dict[str, float]
 
 
-def next_status(status: Status, appraisal: Appraisal, evidence: Evidence, *, pinned: bool = False) -> Move | None:
+def next_status(
+    status: Status, appraisal: Appraisal, *, pinned: bool = False, named: Collection[str] = ()
+) -> Move | None:
     """Return the change of status that the evidence asks for; None if there is none.
 
-    Only servable lessons that are not pinned move. Retirement is by verified events alone; the rest is reversible.
+    Only servable lessons that are not pinned move, by verified events alone. All but retirement is reversible.
+    `named` are the reporters whose evidence alone may promote or retire, because an administrator named them as the
+    project's CI.
     """
     if status not in SERVABLE or pinned:
         return None
-    action, reason = _verdict(appraisal, evidence)
+    evidence = appraisal.evidence
+    action, reason = _verdict(appraisal)
     if action is None or not (found := targets(action, status)):
+        return None
+    if action in ("promote", "retire") and not stands_without_any_one(evidence, action, named):
         return None
     numbers = {
         "p_positive": round(appraisal.p_positive, 4),
@@ -46,12 +57,26 @@ def next_status(status: Status, appraisal: Appraisal, evidence: Evidence, *, pin
     return Move(action, found[0], reason, numbers)
 
 
-def _verdict(appraisal: Appraisal, evidence: Evidence) -> tuple[EvidenceAction | None, str]:
+def stands_without_any_one(evidence: Evidence, action: EvidenceAction, named: Collection[str] = ()) -> bool:
+    """Return whether evidence still leans the same way, a little, without any one of its reporters who is not named."""
+    for reporter in evidence.reporters.keys() - set(named):
+        others = evidence.without_reporter(reporter)
+        if others.events < OTHERS_EVENTS_MIN:
+            return False
+        leans = e_value(others) >= 1 if action == "retire" else effect_of(others).mean > 0
+        if not leans:
+            return False
+    return True
+
+
+def _verdict(appraisal: Appraisal) -> tuple[EvidenceAction | None, str]:
     """Return the action that the evidence asks for in any status, and why."""
     if appraisal.e_value >= 1 / ALPHA:
         return "retire", "it does not cut its issue's rate by 15 %"
+    if side_effect_of(appraisal.evidence.side).harms:
+        return "demote", "more goes wrong elsewhere in changes that were shown it"
     if appraisal.p_positive < P_DEMOTE:
         return "demote", "it more likely costs than spares"
-    if appraisal.p_positive >= P_PROMOTE and evidence.events >= EVENTS_MIN:
+    if appraisal.p_positive >= P_PROMOTE and appraisal.evidence.events >= EVENTS_MIN:
         return "promote", "it very likely spares more than it costs"
     return None, ""
