@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lessonbook.config.settings import Settings, load_settings
 from lessonbook.domain.errors import ConfigError
 from lessonbook.domain.lesson import Caller
 from lessonbook.logs import set_up
 from lessonbook.machine import local_sockets
-from lessonbook.machine.git import project_of
+from lessonbook.machine.git import branch_of, project_of
 
 if TYPE_CHECKING:
     from lessonbook.edges.access.gateway import Gateway
     from lessonbook.services.workspace import Workspace
     from lessonbook.store.engine import Store
+
+_SHARED_BRANCHES: Final = frozenset({"main", "master", "trunk", "develop", "dev"})
+_TWO_WEEKS_S: Final = 14 * 24 * 3_600
 
 
 def project_name(settings: Settings, folder: Path | None = None) -> str:
@@ -33,13 +37,28 @@ def store_for(settings: Settings) -> Store:
     return connect(parse_address(settings.database_url))
 
 
+def change_of(folder: Path) -> str:
+    """Return what is worked on in a folder: its branch within two weeks; empty on a branch that everybody works on.
+
+    Whoever asks for lessons twice while working on one change gets the same coins.
+    """
+    branch = branch_of(folder)
+    return "" if branch in _SHARED_BRANCHES or not branch else f"branch {branch} {int(time.time()) // _TWO_WEEKS_S}"
+
+
 def gateway_for(
-    settings: Settings, principal: str, *, person: bool = False, is_guarded: bool = False, run_id: str = ""
+    settings: Settings,
+    principal: str,
+    *,
+    person: bool = False,
+    is_guarded: bool = False,
+    run_id: str = "",
+    in_folder: bool = False,
 ) -> Gateway:
     """Return a gateway for calls by `principal` in the configured project; for a `person` there is no time-out.
 
     Where `is_guarded`, calls are made for whom a request's token names, and none without one. `run_id` is the run of
-    lessons that are asked for without one.
+    lessons that are asked for without one. `in_folder`: whoever calls works in this process's folder.
     """
     from lessonbook.edges.access.gateway import TOOL_TIMEOUT_S, Gateway  # noqa: PLC0415  # not every command calls a service
 
@@ -49,7 +68,8 @@ def gateway_for(
         return await open_workspace(settings)
 
     caller = Caller(project_name(settings), principal, person=person, agent_name=settings.agent, run_id=run_id)
-    return Gateway(open_workspace, caller, None if person else TOOL_TIMEOUT_S, is_guarded=is_guarded)
+    change = (lambda: change_of(Path())) if in_folder else None
+    return Gateway(open_workspace, caller, None if person else TOOL_TIMEOUT_S, is_guarded=is_guarded, change_of=change)
 
 
 def names_for_hooks(settings: Settings, options: Mapping[str, str]) -> list[str]:
@@ -81,7 +101,7 @@ async def serve_on_stdio(settings: Settings, options: Mapping[str, str] | None =
     from lessonbook.edges.transport.local_listener import answer_hooks  # noqa: PLC0415
     from lessonbook.edges.transport.stdio import serve_stdio  # noqa: PLC0415
 
-    gateway = gateway_for(settings, "local", run_id=run_id)
+    gateway = gateway_for(settings, "local", run_id=run_id, in_folder=True)
     server = build_server(gateway, settings.server.toolsets or ["agent", "operator"], stays_connected=True)
     set_up(settings.log_level)  # after the SDK's own set-up
     try:

@@ -27,7 +27,29 @@ TABLE agent_activity_days -- What each agent did in a day: applications always, 
     verified integer NOT NULL DEFAULT 0,
     prevented integer NOT NULL DEFAULT 0,
     last_at timestamp with time zone NOT NULL,
+    checked_runs integer NOT NULL DEFAULT 0,
     CONSTRAINT pk_agent_activity_days PRIMARY KEY (project, agent_name, day)
+);
+
+TABLE agent_checked_lessons -- The rows of the experiment: a lesson in a change, when a routine reporter first checked it (
+    project text NOT NULL,
+    change text NOT NULL,
+    lesson_id text NOT NULL,
+    run_id text NOT NULL,
+    agent_name text NOT NULL,
+    shown boolean NOT NULL,
+    p_show double precision NOT NULL,
+    share double precision NOT NULL,
+    lesson_version integer NOT NULL,
+    epoch integer NOT NULL,
+    week integer NOT NULL,
+    left_out boolean NOT NULL DEFAULT false,
+    applied boolean NOT NULL DEFAULT false,
+    wrong boolean NOT NULL DEFAULT false,
+    event_by text,
+    until timestamp with time zone NOT NULL,
+    checked_at timestamp with time zone NOT NULL,
+    CONSTRAINT pk_agent_checked_lessons PRIMARY KEY (project, change, lesson_id)
 );
 
 TABLE agent_delivery_folds -- Deliveries counted by day, up to each project's mark in agent_delivery_marks (
@@ -70,7 +92,19 @@ TABLE agent_evidence -- Each agent's events added up, and the issues of its meas
     served_squares bigint NOT NULL DEFAULT '0'::bigint,
     held_out_issues bigint NOT NULL DEFAULT '0'::bigint,
     held_out_squares bigint NOT NULL DEFAULT '0'::bigint,
+    served_runs bigint NOT NULL DEFAULT '0'::bigint,
+    held_out_runs bigint NOT NULL DEFAULT '0'::bigint,
+    crossovers bigint NOT NULL DEFAULT '0'::bigint,
     CONSTRAINT pk_agent_evidence PRIMARY KEY (project, agent_name)
+);
+
+TABLE agent_experiments -- The experiment that is on; a person begins another, which tosses all coins anew. None: the first (
+    project text NOT NULL,
+    epoch integer NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    principal text NOT NULL,
+    reason text NOT NULL,
+    CONSTRAINT pk_agent_experiments PRIMARY KEY (project)
 );
 
 TABLE agent_issues (
@@ -172,6 +206,14 @@ TABLE agent_lesson_keys -- Every exact name a lesson is matched by: rule keys, c
     lesson_id text NOT NULL,
     CONSTRAINT fk_agent_lesson_keys_agent_lessons FOREIGN KEY (project, lesson_id) REFERENCES agent_lessons(project, id),
     CONSTRAINT pk_agent_lesson_keys PRIMARY KEY (project, agent_name, key)
+);
+
+TABLE agent_lesson_reporters -- Which kinds of reporters have found a lesson's issue: only their checks tell about the lesson (
+    project text NOT NULL,
+    lesson_id text NOT NULL,
+    source text NOT NULL,
+    tool text NOT NULL,
+    CONSTRAINT pk_agent_lesson_reporters PRIMARY KEY (project, lesson_id, source, tool)
 );
 
 TABLE agent_lesson_vectors -- Meaning of a lesson and the issues behind it, by model: 32-bit floats, little-endian, of length 1 (
@@ -289,6 +331,18 @@ TABLE agent_revisions -- One counter per agent; a changed lesson carries its val
     CONSTRAINT pk_agent_revisions PRIMARY KEY (project, agent_name)
 );
 
+TABLE agent_run_checks -- Who looked at which run, findings or not; routine: a reporter that reports every run (
+    project text NOT NULL,
+    run_id text NOT NULL,
+    source text NOT NULL,
+    tool text NOT NULL,
+    principal text NOT NULL,
+    findings integer NOT NULL,
+    routine boolean NOT NULL,
+    checked_at timestamp with time zone NOT NULL,
+    CONSTRAINT pk_agent_run_checks PRIMARY KEY (project, run_id, source, tool, principal)
+);
+
 TABLE agent_runs (
     project text NOT NULL,
     run_id text NOT NULL,
@@ -301,6 +355,8 @@ TABLE agent_runs (
     issues integer NOT NULL DEFAULT 0,
     label text NOT NULL DEFAULT ''::text,
     routed boolean NOT NULL DEFAULT false,
+    change text NOT NULL DEFAULT ''::text,
+    checked_at timestamp with time zone,
     CONSTRAINT pk_agent_runs PRIMARY KEY (project, run_id)
 );
 
@@ -371,6 +427,10 @@ SEQUENCE agent_lesson_documents_document_id_seq;
 
 CREATE UNIQUE INDEX alembic_version_pkc ON public.alembic_version USING btree (version_num);
 
+CREATE INDEX ix_agent_checked_lessons_lesson ON public.agent_checked_lessons USING btree (project, lesson_id, epoch);
+
+CREATE INDEX ix_agent_checked_lessons_run ON public.agent_checked_lessons USING btree (project, run_id);
+
 CREATE INDEX ix_agent_delivery_folds_lesson ON public.agent_delivery_folds USING btree (project, lesson_id, day);
 
 CREATE INDEX ix_agent_delivery_weeks_lesson ON public.agent_delivery_weeks USING btree (project, lesson_id);
@@ -415,6 +475,8 @@ CREATE INDEX ix_agent_lessons_revision ON public.agent_lessons USING btree (proj
 
 CREATE INDEX ix_agent_lessons_status ON public.agent_lessons USING btree (project, status, agent_name, times_applied, times_verified, times_prevented);
 
+CREATE INDEX ix_agent_run_checks_reporter ON public.agent_run_checks USING btree (project, principal, source, tool, checked_at);
+
 CREATE INDEX ix_agent_runs_time ON public.agent_runs USING btree (project, started_at, agent_name);
 
 CREATE INDEX ix_audit_log_subject ON public.audit_log USING btree (project, subject);
@@ -429,6 +491,8 @@ CREATE UNIQUE INDEX pk_access_tokens ON public.access_tokens USING btree (name);
 
 CREATE UNIQUE INDEX pk_agent_activity_days ON public.agent_activity_days USING btree (project, agent_name, day);
 
+CREATE UNIQUE INDEX pk_agent_checked_lessons ON public.agent_checked_lessons USING btree (project, change, lesson_id);
+
 CREATE UNIQUE INDEX pk_agent_delivery_folds ON public.agent_delivery_folds USING btree (project, agent_name, lesson_id, day);
 
 CREATE UNIQUE INDEX pk_agent_delivery_marks ON public.agent_delivery_marks USING btree (project);
@@ -436,6 +500,8 @@ CREATE UNIQUE INDEX pk_agent_delivery_marks ON public.agent_delivery_marks USING
 CREATE UNIQUE INDEX pk_agent_delivery_weeks ON public.agent_delivery_weeks USING btree (project, agent_name, week, lesson_id);
 
 CREATE UNIQUE INDEX pk_agent_evidence ON public.agent_evidence USING btree (project, agent_name);
+
+CREATE UNIQUE INDEX pk_agent_experiments ON public.agent_experiments USING btree (project);
 
 CREATE UNIQUE INDEX pk_agent_issues ON public.agent_issues USING btree (project, id);
 
@@ -449,6 +515,8 @@ CREATE UNIQUE INDEX pk_agent_lesson_flags ON public.agent_lesson_flags USING btr
 
 CREATE UNIQUE INDEX pk_agent_lesson_keys ON public.agent_lesson_keys USING btree (project, agent_name, key);
 
+CREATE UNIQUE INDEX pk_agent_lesson_reporters ON public.agent_lesson_reporters USING btree (project, lesson_id, source, tool);
+
 CREATE UNIQUE INDEX pk_agent_lesson_vectors ON public.agent_lesson_vectors USING btree (project, lesson_id, model);
 
 CREATE UNIQUE INDEX pk_agent_lesson_versions ON public.agent_lesson_versions USING btree (project, lesson_id, change);
@@ -460,6 +528,8 @@ CREATE UNIQUE INDEX pk_agent_names ON public.agent_names USING btree (project, a
 CREATE UNIQUE INDEX pk_agent_refinement_runs ON public.agent_refinement_runs USING btree (project, id);
 
 CREATE UNIQUE INDEX pk_agent_revisions ON public.agent_revisions USING btree (project, agent_name);
+
+CREATE UNIQUE INDEX pk_agent_run_checks ON public.agent_run_checks USING btree (project, run_id, source, tool, principal);
 
 CREATE UNIQUE INDEX pk_agent_runs ON public.agent_runs USING btree (project, run_id);
 

@@ -1,3 +1,7 @@
+CREATE INDEX ix_agent_checked_lessons_lesson ON agent_checked_lessons (project, lesson_id, epoch);
+
+CREATE INDEX ix_agent_checked_lessons_run ON agent_checked_lessons (project, run_id);
+
 CREATE INDEX ix_agent_delivery_folds_lesson ON agent_delivery_folds (project, lesson_id, day);
 
 CREATE INDEX ix_agent_delivery_weeks_lesson ON agent_delivery_weeks (project, lesson_id);
@@ -39,6 +43,8 @@ CREATE INDEX ix_agent_lessons_recurring ON agent_lessons (project, issue_count);
 CREATE INDEX ix_agent_lessons_revision ON agent_lessons (project, agent_name, revision);
 
 CREATE INDEX ix_agent_lessons_status ON agent_lessons (project, status, agent_name, times_applied, times_verified, times_prevented);
+
+CREATE INDEX ix_agent_run_checks_reporter ON agent_run_checks (project, principal, source, tool, checked_at);
 
 CREATE INDEX ix_agent_runs_time ON agent_runs (project, started_at, agent_name);
 
@@ -84,8 +90,29 @@ CREATE TABLE agent_activity_days (
     applications INTEGER DEFAULT '0' NOT NULL,
     verified INTEGER DEFAULT '0' NOT NULL,
     prevented INTEGER DEFAULT '0' NOT NULL,
-    last_at DATETIME NOT NULL,
+    last_at DATETIME NOT NULL, checked_runs INTEGER DEFAULT '0' NOT NULL,
     CONSTRAINT pk_agent_activity_days PRIMARY KEY (project, agent_name, day)
+);
+
+CREATE TABLE agent_checked_lessons (
+    project TEXT NOT NULL,
+    change TEXT NOT NULL,
+    lesson_id TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    agent_name TEXT NOT NULL,
+    shown BOOLEAN NOT NULL,
+    p_show DOUBLE NOT NULL,
+    share DOUBLE NOT NULL,
+    lesson_version INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    week INTEGER NOT NULL,
+    left_out BOOLEAN DEFAULT 0 NOT NULL,
+    applied BOOLEAN DEFAULT 0 NOT NULL,
+    wrong BOOLEAN DEFAULT 0 NOT NULL,
+    event_by TEXT,
+    until DATETIME NOT NULL,
+    checked_at DATETIME NOT NULL,
+    CONSTRAINT pk_agent_checked_lessons PRIMARY KEY (project, change, lesson_id)
 );
 
 CREATE TABLE agent_delivery_folds (
@@ -125,8 +152,17 @@ CREATE TABLE agent_evidence (
     served_issues BIGINT DEFAULT '0' NOT NULL,
     served_squares BIGINT DEFAULT '0' NOT NULL,
     held_out_issues BIGINT DEFAULT '0' NOT NULL,
-    held_out_squares BIGINT DEFAULT '0' NOT NULL,
+    held_out_squares BIGINT DEFAULT '0' NOT NULL, served_runs BIGINT DEFAULT '0' NOT NULL, held_out_runs BIGINT DEFAULT '0' NOT NULL, crossovers BIGINT DEFAULT '0' NOT NULL,
     CONSTRAINT pk_agent_evidence PRIMARY KEY (project, agent_name)
+);
+
+CREATE TABLE agent_experiments (
+    project TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    started_at DATETIME NOT NULL,
+    principal TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    CONSTRAINT pk_agent_experiments PRIMARY KEY (project)
 );
 
 CREATE TABLE agent_issues (
@@ -221,6 +257,14 @@ CREATE TABLE agent_lesson_keys (
     lesson_id TEXT NOT NULL,
     CONSTRAINT pk_agent_lesson_keys PRIMARY KEY (project, agent_name, "key"),
     CONSTRAINT fk_agent_lesson_keys_agent_lessons FOREIGN KEY(project, lesson_id) REFERENCES agent_lessons (project, id)
+);
+
+CREATE TABLE agent_lesson_reporters (
+    project TEXT NOT NULL,
+    lesson_id TEXT NOT NULL,
+    source TEXT NOT NULL,
+    tool TEXT NOT NULL,
+    CONSTRAINT pk_agent_lesson_reporters PRIMARY KEY (project, lesson_id, source, tool)
 );
 
 CREATE VIRTUAL TABLE agent_lesson_search USING fts5(
@@ -334,6 +378,18 @@ CREATE TABLE agent_revisions (
     CONSTRAINT pk_agent_revisions PRIMARY KEY (project, agent_name)
 );
 
+CREATE TABLE agent_run_checks (
+    project TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    source TEXT NOT NULL,
+    tool TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    findings INTEGER NOT NULL,
+    routine BOOLEAN NOT NULL,
+    checked_at DATETIME NOT NULL,
+    CONSTRAINT pk_agent_run_checks PRIMARY KEY (project, run_id, source, tool, principal)
+);
+
 CREATE TABLE agent_runs (
     project TEXT NOT NULL,
     run_id TEXT NOT NULL,
@@ -341,7 +397,7 @@ CREATE TABLE agent_runs (
     principal TEXT NOT NULL,
     holdout BOOLEAN DEFAULT 0 NOT NULL,
     task_hash TEXT NOT NULL,
-    started_at DATETIME NOT NULL, p_holdout DOUBLE DEFAULT '0' NOT NULL, issues INTEGER DEFAULT '0' NOT NULL, label TEXT DEFAULT '' NOT NULL, routed BOOLEAN DEFAULT 0 NOT NULL,
+    started_at DATETIME NOT NULL, p_holdout DOUBLE DEFAULT '0' NOT NULL, issues INTEGER DEFAULT '0' NOT NULL, label TEXT DEFAULT '' NOT NULL, routed BOOLEAN DEFAULT 0 NOT NULL, change TEXT DEFAULT '' NOT NULL, checked_at DATETIME,
     CONSTRAINT pk_agent_runs PRIMARY KEY (project, run_id)
 );
 

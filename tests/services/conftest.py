@@ -71,6 +71,10 @@ class Loop:
         listed = [ReportedIssue(description=issue) if isinstance(issue, str) else issue for issue in issues]
         return await refinement.report_issues(self.work, caller, Report.model_validate({"issues": listed, **about}))
 
+    async def check(self, caller: Caller, run_id: str, source: str = "ci") -> Refinement:
+        """Report that nothing was found in a run."""
+        return await self.raw_report(caller, run_id=run_id, source=source)
+
     async def made_for_label(self, caller: Caller, name: str, lesson: str) -> str:
         """Make a lesson as releases did that took every name for an agent's, and return its id."""
         lesson_id = await self.learn(caller, lesson, agent_name=name)

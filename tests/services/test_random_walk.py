@@ -71,6 +71,7 @@ class Walk:
         self.steps = [
             (self.get, 6),
             (self.report, 8),
+            (self.check, 4),
             (self.record, 8),
             (self.flag, 2),
             (self.review, 5),
@@ -123,6 +124,13 @@ class Walk:
         assert len(refined.issues) == len(issues)
         self.model.reported += len(issues)
         self.model.refined(refined.issues)
+
+    async def check(self) -> None:
+        if self.model.runs:
+            caller = self.dice.choice([*self.callers, self.person])
+            await self.loop.check(
+                caller, self.dice.choice(sorted(self.model.runs)), source=self.dice.choice(["qa", "ci"])
+            )
 
     async def record(self) -> None:
         lessons = await self.lessons()

@@ -12,13 +12,13 @@ from lessonbook.domain.lesson import Caller
 from lessonbook.domain.loop import Application, Flag, LessonQuery, Refinement, Report, ReportedIssue
 from lessonbook.domain.operator import LessonReview, NewLesson
 from lessonbook.services import agents, tokens
-from lessonbook.services.background import maintenance
+from lessonbook.services.background import experiment, maintenance
 from lessonbook.services.feedback import applications
 from lessonbook.services.lessons import review
 from lessonbook.services.report import refinement
 from lessonbook.services.serve import delivery
 from lessonbook.services.workspace import Workspace
-from lessonbook.store import call_counts
+from lessonbook.store import call_counts, checks
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import vectors as vector_rows
 from lessonbook.store.engine import Store
@@ -30,22 +30,26 @@ _SYLLABLES = ("ba", "ce", "di", "fo", "gu", "ha", "ke", "li", "mo", "nu")
 TABLES = (
     "access_tokens",
     "agent_activity_days",
+    "agent_checked_lessons",
     "agent_delivery_folds",
     "agent_delivery_marks",
     "agent_delivery_weeks",
     "agent_evidence",
+    "agent_experiments",
     "agent_issues",
     "agent_lesson_applications",
     "agent_lesson_deliveries",
     "agent_lesson_documents",
     "agent_lesson_flags",
     "agent_lesson_keys",
+    "agent_lesson_reporters",
     "agent_lesson_vectors",
     "agent_lesson_versions",
     "agent_lessons",
     "agent_names",
     "agent_refinement_runs",
     "agent_revisions",
+    "agent_run_checks",
     "agent_runs",
     "agent_service_stops",
     "audit_heads",
@@ -104,6 +108,9 @@ async def play(work: Workspace, clock: GoesOn, agent: Caller, qa: Caller, person
     clock.go_on(minutes=5)
     again = issue(description="SQL text from a format call", rule_id="bandit:B608")
     await tell(work, qa, again, run_id="run-1", source="qa")
+    await tell(work, qa, run_id="run-1", source="qa")
+    await work.store.write(lambda connection: _draw_row(connection, injection))
+    await experiment.restart_experiment(work, person, "only a test")
     await work.store.write(_stop_serving)
     await maintenance.resume(work, person, "it was only a test")
     await applications.record_application(work, agent, Application(run_id="run-1", lesson_ids=[injection, requests]))
@@ -131,6 +138,17 @@ def _embed(connection: Connection, lesson_id: str) -> None:
     row = {"project": PROJECT, "lesson_id": lesson_id, "model": "small", "text_hash": "0" * 32, "revision": 1}
     moment = datetime(2026, 3, 1, tzinfo=UTC)
     vector_rows.put(connection, [{**row, "vector": b"\0\0\x80?", "embedded_at": moment}])
+
+
+def _draw_row(connection: Connection, lesson_id: str) -> None:
+    """Write a row of the experiment as a check does where a coin was tossed, and with it what it adds."""
+    moment = datetime(2026, 3, 1, tzinfo=UTC)
+    row = checks.CheckedLesson(
+        *(PROJECT, "run-1", lesson_id, "run-1", AGENT, True, 0.5, 0.5, 1, 1, 2_930, False, False, False, None),
+        until=moment,
+        checked_at=moment,
+    )
+    checks.add_rows(connection, [row])
 
 
 def _stop_serving(connection: Connection) -> None:

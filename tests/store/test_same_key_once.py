@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lessonbook.domain.errors import Conflict, NotFound
+from lessonbook.domain.errors import Conflict, InvalidInput
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.loop import Application, Flag, LessonQuery
 from lessonbook.services.feedback import applications
@@ -66,8 +66,8 @@ async def test_pruning_forgets_old_keys_only(work: Workspace, clock: Any, agent:
 
 
 async def test_a_request_that_failed_leaves_its_key_free(work: Workspace, agent: Caller) -> None:
-    with pytest.raises(NotFound):
-        await tell(work, agent, issue(1), run_id="no such run", idempotency_key="k")
+    with pytest.raises(InvalidInput):
+        await tell(work, agent, idempotency_key="k")
     assert await scalar(work.store, "SELECT count(*) FROM idempotency_keys") == 0
     await tell(work, agent, issue(1), idempotency_key="k")
 

@@ -28,6 +28,7 @@ def run_at(moment: datetime) -> Row:
         "task_hash": "0a",
         "started_at": moment,
         "label": "Claude Code",
+        "change": "branch feature/login 1",
         "routed": True,
     }
 

@@ -29,6 +29,7 @@ from lessonbook.cli.output import (
     write,
 )
 from lessonbook.domain.errors import ConfigError, Conflict, Forbidden, InvalidInput, LessonbookError, NotFound, TooMany
+from lessonbook.domain.lesson import SCRIPT
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -71,6 +72,9 @@ T = TypeVar("T")
 Model = TypeVar("Model", bound="BaseModel")
 
 BAD_INPUT = 2
+PERSON = "cli"
+"""The principal of the person at the terminal."""
+CI = "ci"
 FAILED = 1
 INTERRUPTED = 130
 _BAD_INPUT_ERRORS = (InvalidInput, NotFound, Conflict, Forbidden, ConfigError, TooMany)
@@ -188,8 +192,18 @@ def run(service: Callable[Concatenate[Workspace, Caller, P], Awaitable[T]], /, *
     return run_all(lambda gateway: gateway.call(service, *args, **kwargs))
 
 
-def run_all(act: Callable[[Gateway], Awaitable[T]]) -> T:
-    """Return the result of several calls by the person at the terminal, on one open database."""
+def run_reporting(
+    service: Callable[Concatenate[Workspace, Caller, P], Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Return the result of one service that takes evidence, called by whom this process runs for."""
+    return run_all(lambda gateway: gateway.call(service, *args, **kwargs), reporting=True)
+
+
+def run_all(act: Callable[[Gateway], Awaitable[T]], *, reporting: bool = False) -> T:
+    """Return the result of several calls on one open database, by the person at the terminal.
+
+    Evidence is of a person only where there is a terminal: where `reporting`, see `_reporter`.
+    """
     import anyio
 
     from lessonbook.app import gateway_for
@@ -199,13 +213,25 @@ def run_all(act: Callable[[Gateway], Awaitable[T]]) -> T:
     set_up(settings.log_level)
 
     async def whole() -> T:
-        gateway = gateway_for(settings, "cli", person=True)
+        principal = _reporter() if reporting else PERSON
+        gateway = gateway_for(settings, principal, person=principal == PERSON, in_folder=True)
         try:
             return await act(gateway)
         finally:
             await gateway.close()
 
     return anyio.run(whole)
+
+
+def _reporter() -> str:
+    """Return who reports: CI where the environment says that it is one, a person at a terminal, else a script.
+
+    A script may be the agent's own; what it says is declared. That guards against accidents: whoever runs commands as
+    the user can set the variable as well.
+    """
+    if os.environ.get("CI", "").lower() not in {"", "0", "false"}:
+        return CI
+    return PERSON if any(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)) else SCRIPT
 
 
 def run_command_line(app: typer.Typer) -> int:

@@ -19,6 +19,7 @@ from lessonbook.cli.console import (
     request,
     run,
     run_all,
+    run_reporting,
     say,
     shown_as_json,
     warn,
@@ -107,10 +108,15 @@ def report(
     sarif: Annotated[Path | None, typer.Option(help="A scanner's SARIF 2.1.0 file; - for standard input.")] = None,
     junit: Annotated[Path | None, typer.Option(help="A test run's JUnit XML file; - for standard input.")] = None,
     agent: Annotated[str, typer.Option(help="The agent that wrote the code; otherwise found by words and files.")] = "",
-    run_id: Annotated[str, typer.Option("--run", help="The run in which the issues were seen.")] = "",
+    run_ids: Annotated[
+        list[str] | None, typer.Option("--run", help="The run in which the issues were seen; repeatable.")
+    ] = None,
     run_from_git: Annotated[
-        bool, typer.Option("--run-from-git", help="Read the run from the last commit's Lessonbook-Run trailer.")
+        bool, typer.Option("--run-from-git", help="Read the runs from the Lessonbook-Run trailers of BASE..HEAD.")
     ] = False,
+    base: Annotated[
+        str, typer.Option(help="Where the commits under test begin; otherwise as CI names it, else the main branch.")
+    ] = "",
     source: Annotated[str, typer.Option(help="qa, ci, review, user, scanner or agent.")] = "",
     severity: Annotated[str, typer.Option(help="The severity of an issue in words.")] = "",
     rule: Annotated[str, typer.Option(help="The rule an issue in words breaks: CWE-89, bandit:B608.")] = "",
@@ -123,6 +129,7 @@ def report(
 ) -> None:
     """Report an issue, or files of scanners, tests and reviews."""
     from lessonbook.cli import report, report_inputs
+    from lessonbook.cli.run_from_git import runs_from_git
 
     single = {"severity": severity, "rule_id": rule, "lesson": lesson}
     if any(single.values()) and (file or sarif or junit):
@@ -133,14 +140,20 @@ def report(
         is_single = first.in_words or (any(single.values()) and what == ["-"])
         if any(single.values()) and not is_single:
             raise InvalidInput("--severity, --rule and --lesson go with an issue in words: leave them out with a file")
+        named = tuple(run_ids or ())
+        if run_from_git and not named:
+            trailers = runs_from_git(Path.cwd(), base)
+            named = trailers.run_ids
+            if trailers.note:
+                warn(trailers.note)
         sender = report.ReportOptions(
             agent_name=agent,
-            run_id=run_id or (report.run_from_git() if run_from_git else ""),
+            run_ids=named,
             source=source or ("user" if first.in_words or (what == ["-"] and not kind) else ""),
             idempotency_key=key,
         )
-        if run_from_git and not sender.run_id:
-            warn("The last commit has no Lessonbook-Run trailer: reported without a run.")
+        if run_from_git and not named:
+            warn("No commit under test has a Lessonbook-Run trailer: reported without a run.")
         if server:
             result = (
                 report.send_issue(server, token, first, sender, single)
@@ -200,7 +213,7 @@ def record(
 
     verdict = {"prevented_issue": prevented, "source": source, "notes": notes}
     application = request(Application, run_id=run_id, lesson_ids=lessons, **verdict)
-    result = run(services.feedback.record_application, application)
+    result = run_reporting(services.feedback.record_application, application)
     if shown_as_json(result):
         return
     print_table(

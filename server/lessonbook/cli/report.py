@@ -6,16 +6,14 @@ import hashlib
 import uuid
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lessonbook import services
-from lessonbook.cli.console import request, run, run_all
+from lessonbook.cli.console import request, run_all, run_reporting
 from lessonbook.domain.documents import object_of
 from lessonbook.domain.errors import InvalidInput, Unavailable
 from lessonbook.domain.operator import FileReport
-from lessonbook.machine import git
 
 if TYPE_CHECKING:
     import httpx2
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from lessonbook.domain.loop import Refinement
     from lessonbook.edges.access.gateway import Gateway
 
-TRAILER = "Lessonbook-Run"
 SEND_TIMEOUT_S = 60.0
 REFINE_TIMEOUT_S = 630.0
 """Maximum wait for the answer to a file: longer than the server's own time-out."""
@@ -40,30 +37,15 @@ class ReportOptions:
     """What the reporter said of all findings. Where `source` is empty, it follows from what is reported."""
 
     agent_name: str
-    run_id: str
+    run_ids: tuple[str, ...]
     source: str
     idempotency_key: str = ""
 
     def fields(self) -> dict[str, str]:
-        """Return the fields that are not empty, by name."""
-        return {name: value for name, value in asdict(self).items() if value}
-
-
-def run_from_git() -> str:
-    """Return the run named by the last commit's trailer; empty where there is no trailer.
-
-    Raises:
-        InvalidInput: the working folder is not a git checkout with a commit, or there is no git.
-    """
-    wanted = f"--format=%(trailers:key={TRAILER},valueonly,separator=%x0A)"
-    try:
-        done = git.ask(Path.cwd(), "log", "-1", wanted, timeout_s=10)
-    except OSError as error:
-        raise InvalidInput("--run-from-git needs git on this machine; name the run with --run") from error
-    if done.returncode != 0:
-        raise InvalidInput("--run-from-git needs a git checkout with a commit; name the run with --run")
-    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+        """Return the fields that are not empty, by name; an issue in words was seen in the first run."""
+        fields = {"agent_name": self.agent_name, "source": self.source, "idempotency_key": self.idempotency_key}
+        run = {"run_id": self.run_ids[0]} if self.run_ids else {}
+        return {name: value for name, value in {**fields, **run}.items() if value}
 
 
 def whole_files(inputs: Inputs, sender: ReportOptions, progress: Callable[[int, int], None]) -> FileReport:
@@ -80,7 +62,7 @@ def whole_files(inputs: Inputs, sender: ReportOptions, progress: Callable[[int, 
                     one.file,
                     kind=one.kind,
                     agent_name=checked.agent_name,
-                    run_id=checked.run_id,
+                    run_ids=sender.run_ids,
                     source=checked.source if sender.source else None,
                     idempotency_key=_key_of(one, sender, inputs),
                     progress=progress,
@@ -90,7 +72,7 @@ def whole_files(inputs: Inputs, sender: ReportOptions, progress: Callable[[int, 
             inputs.left_out,
         )
 
-    return run_all(act)
+    return run_all(act, reporting=True)
 
 
 def _key_of(one: Reported, sender: ReportOptions, inputs: Inputs) -> str:
@@ -116,7 +98,7 @@ def one_issue(reported: Reported, sender: ReportOptions, fields: dict[str, str])
     """Report one issue in words, and return what became of it."""
     from lessonbook.domain.loop import Report
 
-    return _summary(run(services.report.report_issues, request(Report, **_single(reported, sender, fields))))
+    return _summary(run_reporting(services.report.report_issues, request(Report, **_single(reported, sender, fields))))
 
 
 def _summary(result: Refinement) -> FileReport:
@@ -143,7 +125,10 @@ def send_files(
             size = sum(map(len, one.pieces()))
             answer = client.post(
                 f"api/reports/{one.kind}",
-                params=replace(sender, idempotency_key=_key_of(one, sender, inputs)).fields(),
+                params={
+                    **replace(sender, idempotency_key=_key_of(one, sender, inputs)).fields(),
+                    "run_id": list(sender.run_ids),
+                },
                 content=_counted(one.pieces(), size, progress),
                 headers={"Content-Length": str(size)},
                 timeout=httpx2.Timeout(SEND_TIMEOUT_S, read=REFINE_TIMEOUT_S),

@@ -1,4 +1,4 @@
-"""stats, cleanup, resume: the figures, and what a person does about them."""
+"""stats, cleanup, resume, experiment: the figures, and what a person does about them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import typer
 
 from lessonbook import services
 from lessonbook.cli.console import (
+    add_group,
     command,
     escaped,
     print_facts,
@@ -33,6 +34,7 @@ def add_to(app: typer.Typer) -> None:
     command(app, "stats")(stats)
     command(app, "cleanup")(cleanup)
     command(app, "resume")(resume)
+    command(add_group(app, "experiment", "Begin the experiment anew."), "restart")(restart)
 
 
 def stats(
@@ -81,11 +83,14 @@ def _show_agents(rows: list[AgentFigures]) -> None:
 def _show_proof(figures: Stats) -> None:
     """Print each measured figure with its interval, or why it is not measured yet."""
     from lessonbook.domain.loop import ServiceLift
-    from lessonbook.edges.text_form import effect, lift, prevention_rate
+    from lessonbook.edges.text_form import effect, lift, prevention_rate, side_effect
 
     totals = figures.totals
     facts = {
+        "state": f"{figures.state.state}: {figures.state.reason}"
+        + (f" About {figures.state.runs_to_go} checked runs to go." if figures.state.runs_to_go else ""),
         "measured effect": effect(figures.effect),
+        "side effects": side_effect(figures.side_effect),
         "lift": lift(figures.lift),
         "verdicts": prevention_rate(figures.prevention_rate),
         "served": f"{totals.deliveries} deliveries in {totals.runs} runs"
@@ -148,3 +153,12 @@ def resume(
     result = run(services.background.resume, reason)
     if not shown_as_json(result):
         say(escaped(f"Lessons are served again in project {result.project}; measuring starts over."))
+
+
+def restart(
+    reason: Annotated[str, typer.Argument(help="What made the arms unlike, for the record.")] = "",
+) -> None:
+    """Toss all coins anew, and set the evidence so far aside, where runs come back unequally often."""
+    result = run(services.background.restart_experiment, reason)
+    if not shown_as_json(result):
+        say(escaped(f"Experiment {result.epoch} is on in project {result.project}. {result.note}"))

@@ -126,6 +126,8 @@ class LearningSettings(_Section):
     """When a coin decides: `auto`, for agents with enough evidence to learn from it; `curated`, never; `measured`."""
     always_show: list[Literal["critical", "high", "medium", "low"]] = ["critical"]
     ttl_days: int = Field(default=90, ge=1, le=3_650)
+    reporters: list[str] = []
+    """Principals that are the project's own CI: the evidence of one of these alone may promote, retire and stop."""
 
 
 class TrustSettings(_Section):

@@ -13,6 +13,9 @@ from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, VOUCHED, Category, Se
 LOCAL: Final = "local"
 """The principal of everybody over stdio, in the same process, and over HTTP without authorisation."""
 
+SCRIPT: Final = "script"
+"""The principal of evidence that comes from a pipe, hook or script on a machine that is no CI: perhaps the agent's."""
+
 INDEPENDENT: Final[frozenset[Source]] = frozenset({"qa", "ci", "review"})
 """The sources that only a caller with `evidence:write` may claim."""
 
@@ -35,6 +38,8 @@ class Caller:
     """Whether the caller serves and reports as `agent_name` alone."""
     run_id: str = ""
     """The run of this connection, used when a call of `get_lessons` names none."""
+    change: str = ""
+    """What this connection works on (a branch, a session): all its runs have the same coins. Empty: each run alone."""
 
     def may(self, scope: Scope) -> bool:
         """Return whether the caller's token has a scope, or none is needed."""
@@ -70,7 +75,7 @@ class Caller:
         Nobody verifies their own work, and `local` is everybody without a name, such as an agent whose hook gets its
         lessons by the command line. A token needs `evidence:write`.
         """
-        return self.person or (self.principal not in {LOCAL, run_principal} and self.may("evidence:write"))
+        return self.person or (self.principal not in {LOCAL, SCRIPT, run_principal} and self.may("evidence:write"))
 
     def source_of(self, claimed: Source) -> Source:
         """Return the source that a report counts as: QA, CI and review only where the caller's token may name it."""

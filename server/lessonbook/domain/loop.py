@@ -16,6 +16,7 @@ from pydantic import (
 from lessonbook.domain.vocabulary import (
     AgentName,
     Category,
+    EffectState,
     FilePath,
     Filled,
     IdempotencyKey,
@@ -84,6 +85,9 @@ class Effect(Result):
 
 NotEnough = Literal["not enough data"]
 """Reported instead of an effect below ten events."""
+
+TooFew = Literal["too few runs for side effects"]
+"""Reported instead of a side effect while its interval is too wide to tell anything."""
 
 
 class ServedLesson(Result):
@@ -162,7 +166,7 @@ def _or_refused(given: object, parsed: ModelWrapValidatorHandler[ReportedIssue])
 class Report(Request):
     """Issues seen in one run, or outside any."""
 
-    issues: Annotated[list[Annotated[ReportedIssue, WrapValidator(_or_refused)]], Field(min_length=1, max_length=100)]
+    issues: Annotated[list[Annotated[ReportedIssue, WrapValidator(_or_refused)]], Field(max_length=100)]
     agent_name: Annotated[AgentName, Field(description="who made the code; omitted: routed")] = ""
     run_id: Annotated[RunId, Field(description="run the issues were seen in")] = ""
     source: Annotated[Source, Field(description="agent: you made it yourself")] = "agent"
@@ -327,11 +331,31 @@ class LessonLift(Result):
     high: Measured = None
 
 
+class EffectStanding(Result):
+    """What the evidence says; `runs_to_go`: checked runs until a cut of 15 % can be told, null where none will."""
+
+    state: EffectState
+    events: int
+    runs_to_go: int | None
+    reason: str
+
+
+class SideEffectFound(Result):
+    """How much more of the changes shown a lesson go wrong elsewhere: share, shown less withheld."""
+
+    estimate: float
+    low: float
+    high: float
+    runs: int
+
+
 class Stats(Result):
     """Figures of the project, an agent or a lesson."""
 
     totals: Totals
     effect: Effect | NotEnough
+    state: EffectStanding
+    side_effect: SideEffectFound | TooFew
     lift: ServiceLift | LessonLift
     top_recurring: list[RecurringIssue]
     withheld_by_reason: dict[str, int]

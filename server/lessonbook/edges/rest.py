@@ -50,6 +50,7 @@ STATUS_OF = {
 }
 HEALTH_TIMEOUT_S: Final = 5.0
 UPLOAD_TIMEOUT_S: Final = 600.0
+RUNS_MAX: Final = 100
 """Time-out of refining a file; a retry with the same idempotency key continues where it stopped."""
 _PREFIX: Final = "/api/agent-learning"
 _FAULTS_MAX: Final = 3
@@ -276,7 +277,7 @@ def _add_files(router: APIRouter, gateway: Gateway) -> None:
         kind: ReportKind,
         request: Request,
         agent_name: AgentName = "",
-        run_id: RunId = "",
+        run_id: Annotated[list[RunId], Query(max_length=RUNS_MAX)] = [],  # noqa: B006  # FastAPI copies it
         source: Source | None = None,
         idempotency_key: IdempotencyKey = "",
         key_header: KeyHeader = "",
@@ -291,7 +292,7 @@ def _add_files(router: APIRouter, gateway: Gateway) -> None:
                 data,
                 kind=kind,
                 agent_name=agent_name,
-                run_id=run_id,
+                run_ids=[one for one in run_id if one],
                 source=source,
                 idempotency_key=key,
             )

@@ -12,7 +12,9 @@ from lessonbook.domain.loop import (
     PreventionRate,
     Refinement,
     ServiceLift,
+    SideEffectFound,
     Stats,
+    TooFew,
 )
 from lessonbook.domain.operator import (
     AuditTrail,
@@ -88,7 +90,8 @@ def of_stats(result: Stats) -> str:
     """Return the totals, the effect and lift, and the most frequent issues."""
     totals = ", ".join(f"{name} {count}" for name, count in result.totals.model_dump().items())
     return _lines(
-        f"{totals}. Effect: {effect(result.effect)}. Lift: {lift(result.lift)}. "
+        f"{totals}. State: {result.state.state}, {result.state.reason} Effect: {effect(result.effect)}. "
+        f"Side effects: {side_effect(result.side_effect)}. Lift: {lift(result.lift)}. "
         f"Verdicts: {prevention_rate(result.prevention_rate)}.",
         (f"- seen {line.issues} times: {line.lesson_id} {line.text}" for line in result.top_recurring),
     )
@@ -103,6 +106,17 @@ def effect(value: Effect | NotEnough) -> str:
     else:
         change = f"{value.estimate:.0%} fewer issues (95 % interval {value.low:.0%} to {value.high:.0%}"
     return f"{change}, {value.events} events)"
+
+
+def side_effect(value: SideEffectFound | TooFew) -> str:
+    """Return a side effect with its interval and count."""
+    if isinstance(value, str):
+        return value
+    more = "more" if value.estimate >= 0 else "fewer"
+    return (
+        f"{abs(value.estimate):.0%} {more} of the changes go wrong elsewhere "
+        f"(95 % interval {value.low:.0%} to {value.high:.0%}, {value.runs} runs)"
+    )
 
 
 def lift(value: ServiceLift | LessonLift) -> str:

@@ -79,6 +79,8 @@ class Evidence:
     be weighed less. `reporters` counts the events by who reported them, and by π. `side` counts other trouble by p.
     `certain` counts deliveries without a coin (p = 0 or 1), which do not bear on the effect, and `shown` all deliveries
     that were shown. `verdicts` are those of others, (prevented, not prevented). `flags` counts the flags on the lesson.
+    `before` is what was counted before there were checks, or in an earlier experiment: it counts for nothing.
+    `alarm` is the day since when the arms are unlike (see `health`), as an ISO date; empty where they are alike.
     """
 
     periods: Mapping[int, Period] = field(default_factory=dict[int, Period])
@@ -88,6 +90,8 @@ class Evidence:
     shown: int = 0
     verdicts: Split = (0, 0)
     flags: int = 0
+    alarm: str = ""
+    before: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def share(self, p_show: float, period: int = 0) -> float:
         """Return π: the share shown among the lesson's earlier rows of this propensity, shrunk towards it.
@@ -171,11 +175,21 @@ class Evidence:
             shown=self.shown + other.shown,
             verdicts=(self.verdicts[0] + other.verdicts[0], self.verdicts[1] + other.verdicts[1]),
             flags=self.flags + other.flags,
+            alarm=self.alarm or other.alarm,
+            before=self.before or other.before,
         )
 
     def total(self) -> Period:
         """Return the sum of all periods."""
         return sum(self.periods.values(), start=Period())
+
+    @property
+    def coins(self) -> Mapping[float, Split]:
+        """Rows by propensity, whenever they were."""
+        total: Mapping[float, Split] = {}
+        for period in self.periods.values():
+            total = _added(total, period.coins)
+        return total
 
     @property
     def verified(self) -> Mapping[float, Split]:
@@ -211,6 +225,10 @@ class Evidence:
         document |= {name: count for name, count in counts.items() if count}
         if any(self.verdicts):
             document["verdicts"] = list(self.verdicts)
+        if self.alarm:
+            document["alarm"] = self.alarm
+        if self.before:
+            document["before"] = dict(self.before)
         return document
 
     @classmethod
@@ -229,6 +247,8 @@ class Evidence:
             shown=document.get("shown", 0),
             verdicts=(prevented, not_prevented),
             flags=document.get("flags", 0),
+            alarm=document.get("alarm", ""),
+            before=document.get("before", {}),
         )
 
     def _with(self, number: int, more: Period) -> dict[int, Period]:

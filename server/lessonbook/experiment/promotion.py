@@ -1,6 +1,6 @@
 """Promotion, demotion and retirement: changes of a lesson's status by evidence."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,20 +41,22 @@ def next_status(
     if status not in SERVABLE or pinned:
         return None
     evidence = appraisal.evidence
-    action, reason = _verdict(appraisal)
-    if action is None or not (found := targets(action, status)):
-        return None
-    if action in ("promote", "retire") and not stands_without_any_one(evidence, action, named):
-        return None
-    numbers = {
+    for action, reason in _verdicts(appraisal):
+        if action == "demote" or stands_without_any_one(evidence, action, named):
+            found = targets(action, status)
+            return Move(action, found[0], reason, _numbers(appraisal)) if found else None
+    return None
+
+
+def _numbers(appraisal: Appraisal) -> dict[str, float]:
+    return {
         "p_positive": round(appraisal.p_positive, 4),
         "e_value": round(appraisal.e_value, 4),
-        "events": evidence.events,
+        "events": appraisal.evidence.events,
         "effect": round(appraisal.effect.mean, 4),
         "effect_low": round(appraisal.effect.low, 4),
         "effect_high": round(appraisal.effect.high, 4),
     }
-    return Move(action, found[0], reason, numbers)
 
 
 def stands_without_any_one(evidence: Evidence, action: EvidenceAction, named: Collection[str] = ()) -> bool:
@@ -69,14 +71,13 @@ def stands_without_any_one(evidence: Evidence, action: EvidenceAction, named: Co
     return True
 
 
-def _verdict(appraisal: Appraisal) -> tuple[EvidenceAction | None, str]:
-    """Return the action that the evidence asks for in any status, and why."""
+def _verdicts(appraisal: Appraisal) -> Iterator[tuple[EvidenceAction, str]]:
+    """Yield the actions that the evidence asks for in any status, the gravest first, and why."""
     if appraisal.e_value >= 1 / ALPHA:
-        return "retire", "it does not cut its issue's rate by 15 %"
+        yield "retire", "it does not cut its issue's rate by 15 %"
     if side_effect_of(appraisal.evidence.side).harms:
-        return "demote", "more goes wrong elsewhere in changes that were shown it"
+        yield "demote", "more goes wrong elsewhere in changes that were shown it"
     if appraisal.p_positive < P_DEMOTE:
-        return "demote", "it more likely costs than spares"
+        yield "demote", "it more likely costs than spares"
     if appraisal.p_positive >= P_PROMOTE and appraisal.evidence.events >= EVENTS_MIN:
-        return "promote", "it very likely spares more than it costs"
-    return None, ""
+        yield "promote", "it very likely spares more than it costs"

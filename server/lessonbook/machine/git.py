@@ -69,6 +69,22 @@ def top_of(folder: Path) -> Path | None:
     return next((place for place in (here, *here.parents) if os.path.exists(place / ".git")), None)  # noqa: PTH110  # see below
 
 
+def branch_of(folder: Path) -> str:
+    """Return the branch that is checked out, read from git's files without running it; empty where there is none."""
+    top = top_of(folder)
+    if top is None:
+        return ""
+    try:
+        found = top / ".git"
+        if found.is_file():  # of a linked worktree
+            found = top / found.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
+        head = (found / "HEAD").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
+    named = head.strip().removeprefix("ref: refs/heads/")
+    return named[:NAME_MAX] if head.startswith("ref: refs/heads/") and named.isprintable() else ""
+
+
 def project_of(folder: Path) -> str:
     """Return the project of a working folder: its git remote, else its top folder's name and a hash of its path.
 

@@ -1,17 +1,20 @@
 """Queries about events: single ones, their sums by agent, and whether they have stopped serving."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, bindparam, case, exists, func, select, update
+from sqlalchemy import Connection, bindparam, case, func, select, update
 
 from lessonbook.store import dialect
-from lessonbook.store.tables import applications, deliveries, evidence, in_project, issues, joined, service_stops
+from lessonbook.store.tables import applications, evidence, in_project, issues, service_stops
 
-ARMS: Final = ("served_issues", "served_squares", "held_out_issues", "held_out_squares")
+ARMS: Final = (
+    *("served_issues", "served_squares", "held_out_issues", "held_out_squares"),
+    *("served_runs", "held_out_runs"),
+)
 
-_EVENTS_OF_RUN: Final = select(issues.c.lesson_id, issues.c.id, issues.c.event_verified).where(
+_EVENTS_OF_RUN: Final = select(issues.c.lesson_id, issues.c.id, issues.c.event_verified, issues.c.principal).where(
     *in_project(issues, bindparam("project"), run_id=bindparam("run_id")), issues.c.is_event
 )
 
@@ -21,34 +24,14 @@ class Event(NamedTuple):
 
     issue_id: str
     verified: bool
-
-
-class Assigned(NamedTuple):
-    """An event with the delivery of its lesson in its run."""
-
-    lesson_id: str
-    lesson_version: int
-    shown: bool
-    p_show: float
-    exempt: bool
-    verified: bool
-    applied: bool
-    delivered_at: datetime
-
-
-class CoinApplication(NamedTuple):
-    """An application of a lesson that a coin had shown, with the lesson's version at that time."""
-
-    lesson_id: str
-    lesson_version: int
-    p_show: float
-    delivered_at: datetime
+    principal: str = ""
 
 
 class AgentSums(NamedTuple):
-    """An agent's events added up, as `Evidence.to_document` writes them, and the issues of its measured runs.
+    """An agent's rows and events added up, as `Evidence.to_document` writes them, and its checked runs of the holdout.
 
-    Issues are summed by arm, with the squares of each run's count.
+    Runs, their issues and the squares of each run's issues are summed by arm. `crossovers` counts lessons of changes
+    whose runs disagreed.
     """
 
     project: str
@@ -58,6 +41,9 @@ class AgentSums(NamedTuple):
     served_squares: int = 0
     held_out_issues: int = 0
     held_out_squares: int = 0
+    served_runs: int = 0
+    held_out_runs: int = 0
+    crossovers: int = 0
 
 
 class ServiceStop(NamedTuple):
@@ -74,7 +60,14 @@ class ServiceStop(NamedTuple):
 def events_of_run(connection: Connection, project: str, run_id: str) -> dict[str, Event]:
     """Return the events of a run by lesson id."""
     rows = connection.execute(_EVENTS_OF_RUN, {"project": project, "run_id": run_id})
-    return {lesson_id: Event(issue_id, verified) for lesson_id, issue_id, verified in rows}
+    return {lesson_id: Event(*event) for lesson_id, *event in rows}
+
+
+def new_issues_of(connection: Connection, project: str, run_ids: Collection[str]) -> list[str | None]:
+    """Return the lesson of each new verified issue of these runs; None where it has none."""
+    found = (*in_project(issues, project, evidence="verified"), issues.c.run_id.in_(run_ids), issues.c.is_new)
+    query = select(issues.c.lesson_id).where(*found, issues.c.source != "agent")
+    return list(connection.execute(query).scalars())
 
 
 def verify_events(connection: Connection, project: str, issue_ids: list[str]) -> None:
@@ -82,17 +75,6 @@ def verify_events(connection: Connection, project: str, issue_ids: list[str]) ->
     if issue_ids:
         wanted = (*in_project(issues, project), issues.c.id.in_(issue_ids))
         connection.execute(update(issues).where(*wanted).values(event_verified=True))
-
-
-def applied_by_coin(connection: Connection, project: str, lesson_id: str = "") -> Iterator[CoinApplication]:
-    """Yield the applications of lessons that a coin had shown, of one lesson where named."""
-    query = (
-        select(*(deliveries.c[name] for name in CoinApplication._fields))
-        .join(applications, joined(deliveries, applications, "run_id", "lesson_id"))
-        .where(*in_project(applications, project, **_named(lesson_id)), applications.c.by_coin)
-    )
-    for row in connection.execute(query):
-        yield CoinApplication(*row)
 
 
 def _named(lesson_id: str) -> dict[str, str]:
@@ -108,19 +90,6 @@ def verified_verdicts(connection: Connection, project: str, lesson_id: str = "")
         .group_by(applications.c.lesson_id)
     )
     return {row[0]: (int(row[1]), int(row[2]) - int(row[1])) for row in connection.execute(query)}
-
-
-def assigned_events(connection: Connection, project: str, lesson_id: str = "") -> Iterator[Assigned]:
-    """Yield every event with its delivery, of one lesson where named."""
-    delivered = (deliveries.c[name] for name in ("lesson_version", "shown", "p_show", "exempt"))
-    applied = exists().where(joined(applications, issues, "run_id", "lesson_id"), applications.c.by_coin)
-    query = (
-        select(issues.c.lesson_id, *delivered, issues.c.event_verified, applied, deliveries.c.delivered_at)
-        .join_from(issues, deliveries, joined(deliveries, issues, "run_id", "lesson_id"))
-        .where(*in_project(issues, project, **_named(lesson_id)), issues.c.is_event)
-    )
-    for row in connection.execute(query):
-        yield Assigned(*row)
 
 
 def count_events(connection: Connection, project: str, agent_name: str, since: datetime, most: int) -> int:

@@ -44,7 +44,6 @@ FLAGGED_MAX: Final = 10_000
 FLAGS_KEPT: Final = 20
 """Maximum number of earlier flags of one principal on one lesson that are kept."""
 OVERDUE_MAX: Final = 1_000
-WITH_EVENTS_MAX: Final = 10_000
 _COLUMNS: Final = [lessons.c[field.name] for field in fields(Lesson)]
 _CHANGED: Final = (
     select(*_COLUMNS, lesson_documents.c.body)
@@ -442,11 +441,6 @@ def overdue(connection: Connection, project: str, now: datetime, only: Collectio
     if only is not None:
         conditions.append(lessons.c.id.in_(only))
     return where(connection, conditions, [lessons.c.id], OVERDUE_MAX)
-
-
-def with_events(connection: Connection, project: str) -> list[Lesson]:
-    """Return the lessons that have events."""
-    return where(connection, [*in_project(lessons, project), lessons.c.events > 0], [lessons.c.id], WITH_EVENTS_MAX)
 
 
 def flagged(connection: Connection, project: str, agent_name: str, statuses: Collection[str]) -> list[Lesson]:

@@ -99,6 +99,7 @@ class ActivityDay(NamedTuple):
     applications: int
     verified: int
     prevented: int
+    checked_runs: int
 
 
 APPLICATIONS: Final = AppliedCounts._fields

@@ -6,6 +6,8 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, insert, select, update
 
+from lessonbook.domain.vocabulary import SHARED_AGENT
+from lessonbook.store import dialect
 from lessonbook.store.tables import applications, deliveries, in_project, runs
 from lessonbook.store.types import Row
 
@@ -13,7 +15,8 @@ from lessonbook.store.types import Row
 class RunRow(NamedTuple):
     """A run. `p_holdout` is the probability, before the coin, of `holdout`; `issues` counts new independent ones.
 
-    `routed`: the agent was found by task and files, not named.
+    `routed`: the agent was found by task and files, not named. `checked_at` is its first routine check. A run without
+    a principal is one that was reported on, and for which nobody has fetched lessons.
     """
 
     project: str
@@ -24,6 +27,8 @@ class RunRow(NamedTuple):
     p_holdout: float
     issues: int
     routed: bool
+    started_at: datetime
+    checked_at: datetime | None
 
 
 class DeliveryRow(NamedTuple):
@@ -58,6 +63,26 @@ def find(connection: Connection, project: str, run_id: str) -> RunRow | None:
     """Return a run, or None."""
     row = connection.execute(select(*_RUN).where(*in_project(runs, project, run_id=run_id))).first()
     return RunRow(*row) if row else None
+
+
+def add_unfetched(connection: Connection, project: str, run_id: str, now: datetime) -> RunRow:
+    """Note a run that is reported on before anybody has fetched lessons for it, and return it."""
+    row: Row = {
+        "project": project,
+        "run_id": run_id,
+        "agent_name": SHARED_AGENT,
+        "principal": "",
+        "task_hash": "",
+        "started_at": now,
+    }
+    dialect.insert_new(connection, runs, [row])
+    return RunRow(project, run_id, SHARED_AGENT, "", False, 0.0, 0, False, now, None)
+
+
+def fetch(connection: Connection, row: Row) -> None:
+    """Make a run that was only reported on one of the caller's, who now fetches lessons for it."""
+    key = in_project(runs, row["project"], run_id=row["run_id"])
+    connection.execute(update(runs).where(*key, runs.c.principal == "").values(row))
 
 
 def deliveries_of(connection: Connection, project: str, run_id: str) -> dict[str, DeliveryRow]:

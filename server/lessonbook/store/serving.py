@@ -28,6 +28,7 @@ _RUN: Final = (
     "started_at",
     "label",
     "routed",
+    "change",
 )
 _DELIVERY: Final = {
     "agent_name": "text",
@@ -61,7 +62,7 @@ _POSTGRESQL: Final = text(f"""
     WITH run AS (
         INSERT INTO agent_runs ({", ".join(_RUN)})
         SELECT :project, :run_id, :agent_name, :principal, :holdout, CAST(:p_holdout AS float8), :task_hash, :now,
-            :label, CAST(:routed AS boolean)
+            :label, CAST(:routed AS boolean), :change
         WHERE :is_new
         ON CONFLICT DO NOTHING RETURNING 1
     ), delivered AS (

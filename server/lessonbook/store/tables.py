@@ -45,7 +45,7 @@ def _key(*names: str) -> list[Column[Any]]:
     return [Column(name, Text, primary_key=True) for name in names]
 
 
-def _columns(kind: Any, *names: str, default: str | None = None, nullable: bool = False) -> list[Column[Any]]:
+def _columns(kind: Any, *names: str, default: Any = None, nullable: bool = False) -> list[Column[Any]]:
     return [Column(name, kind, server_default=default, nullable=nullable) for name in names]
 
 
@@ -187,7 +187,54 @@ runs = Table(
     Column("started_at", UtcDateTime, nullable=False),
     Column("label", Text, nullable=False, server_default=""),
     Column("routed", Boolean, nullable=False, server_default=false()),
+    Column("change", Text, nullable=False, server_default=""),
+    Column("checked_at", UtcDateTime),
     Index("ix_agent_runs_time", "project", "started_at", "agent_name"),
+)
+
+run_checks = Table(
+    "agent_run_checks",
+    metadata,
+    *_key("project", "run_id", "source", "tool", "principal"),
+    Column("findings", Integer, nullable=False),
+    Column("routine", Boolean, nullable=False),
+    Column("checked_at", UtcDateTime, nullable=False),
+    Index("ix_agent_run_checks_reporter", "project", "principal", "source", "tool", "checked_at"),
+    comment="Who looked at which run, findings or not; routine: a reporter that reports every run",
+)
+
+lesson_reporters = Table(
+    "agent_lesson_reporters",
+    metadata,
+    *_key("project", "lesson_id", "source", "tool"),
+    comment="Which kinds of reporters have found a lesson's issue: only their checks tell about the lesson",
+)
+
+checked_lessons = Table(
+    "agent_checked_lessons",
+    metadata,
+    *_key("project", "change", "lesson_id"),
+    *_columns(Text, "run_id", "agent_name"),
+    Column("shown", Boolean, nullable=False),
+    *_columns(Double, "p_show", "share"),
+    *_columns(Integer, "lesson_version", "epoch", "week"),
+    *_columns(Boolean, "left_out", "applied", "wrong", default=false()),
+    Column("event_by", Text),
+    Column("until", UtcDateTime, nullable=False),
+    Column("checked_at", UtcDateTime, nullable=False),
+    Index("ix_agent_checked_lessons_lesson", "project", "lesson_id", "epoch"),
+    Index("ix_agent_checked_lessons_run", "project", "run_id"),
+    comment="The rows of the experiment: a lesson in a change, when a routine reporter first checked it",
+)
+
+experiments = Table(
+    "agent_experiments",
+    metadata,
+    *_key("project"),
+    Column("epoch", Integer, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    *_columns(Text, "principal", "reason"),
+    comment="The experiment that is on; a person begins another, which tosses all coins anew. None: the first",
 )
 
 deliveries = Table(
@@ -238,9 +285,9 @@ activity_days = Table(
     *_key("project", "agent_name", "day"),
     *_columns(Integer, "runs", "measured_runs", "held_out_runs", "deliveries", "shown", "withheld", default="0"),
     Column("tokens", BigInteger, nullable=False, server_default="0"),
-    *_columns(Integer, "issues", "applications", "verified", "prevented", default="0"),
+    *_columns(Integer, "issues", "applications", "verified", "prevented", "checked_runs", default="0"),
     Column("last_at", UtcDateTime, nullable=False),
-    comment="What each agent did in a day: applications always, the rest up to the mark in agent_delivery_marks",
+    comment="What each agent did in a day: applications and checks always, the rest up to agent_delivery_marks",
 )
 
 evidence = Table(
@@ -249,7 +296,8 @@ evidence = Table(
     *_key("project", "agent_name"),
     Column("effect", Document, nullable=False),
     *_columns(BigInteger, "served_issues", "served_squares", "held_out_issues", "held_out_squares", default="0"),
-    comment="Each agent's events added up, and the issues of its measured runs and those held out (and squares)",
+    *_columns(BigInteger, "served_runs", "held_out_runs", "crossovers", default="0"),
+    comment="Each agent's rows and events added up, and its checked runs of the holdout by arm, with their issues",
 )
 
 service_stops = Table(

@@ -155,6 +155,8 @@ async def test_what_was_declared_beforehand_does_not_keep_anothers_report_from_c
     loop, attacker: Attacker, agent: Caller, qa: Caller
 ) -> None:
     lesson_id = await attacker.learn(description="The call hangs", lesson=BAD, rule_id="tool:T1")
+    await loop.report(qa, {"description": "The call hung", "rule_id": "tool:T1", "file": "old.py"}, source="ci")
+    await loop.check(qa, "a run before")
     before: dict[str, bool] = {}
     while set(before.values()) != {True, False}:
         before |= await attacker.runs(lesson_id, 1)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lessonbook.domain.errors import Conflict, InvalidInput, NotFound, Unavailable
+from lessonbook.domain.errors import Conflict, InvalidInput, Unavailable
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.operator import FileReport
 from lessonbook.services.report import files, refinement
@@ -88,10 +88,17 @@ async def test_a_file_without_findings_makes_no_refinement_run(loop, work: Works
     assert await loop.count(tables.refinement_runs) == [0]
 
 
-async def test_a_file_for_a_run_that_does_not_exist_changes_nothing(loop, work: Workspace, qa: Caller):
-    with pytest.raises(NotFound):
-        await send(work, qa, ruff("one"), run_id="gone")
-    assert await loop.count(tables.issues) == [0]
+async def test_a_file_for_a_run_that_nobody_fetched_lessons_under_is_kept(loop, work: Workspace, qa: Caller):
+    await send(work, qa, ruff("one"), run_ids=["feature/login"])
+    assert await loop.rows(tables.issues, "run_id") == ["feature/login"]
+    assert await loop.rows(tables.runs, "principal") == [""]
+
+
+async def test_a_file_without_findings_is_a_check_of_its_runs(loop, work: Workspace, qa: Caller):
+    await send(work, qa, ruff(), run_ids=["one", "two"])
+    checks = {(row["run_id"], row["findings"], row["routine"]) for row in await loop.rows(tables.run_checks)}
+    assert checks == {("one", 0, True), ("two", 0, True)}
+    assert await loop.count(tables.issues, tables.refinement_runs) == [0, 0]
 
 
 # --- the same key -----------------------------------------------------------------------------------------------------

@@ -1,10 +1,13 @@
 """An issue in other words joins the lesson it is an instance of; what is doubtful is told, not done."""
 
+from unittest.mock import Mock
+
 import pytest
 
 from lessonbook.domain.lesson import Caller
 from lessonbook.services.lessons import merge, review
 from lessonbook.services.workspace import Workspace
+from lessonbook.services.writing import issue_writer
 from lessonbook.store import tables
 from tests.services.conftest import AGENT
 
@@ -138,10 +141,12 @@ async def test_what_another_process_learned_is_known(loop, other_process, agent:
     assert (line.action, line.lesson_id) == ("merged", lesson_id)
 
 
-async def test_what_was_rolled_back_is_forgotten(loop, agent: Caller) -> None:
+async def test_what_was_rolled_back_is_forgotten(loop, agent: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     given = {"description": ROUNDING, "lesson": RULE}
-    with pytest.raises(Exception, match="There is no run"):
-        await loop.report(agent, given, run_id="nowhere")
+    with monkeypatch.context() as broken:
+        broken.setattr(issue_writer.IssueWriter, "close", Mock(side_effect=RuntimeError("the disk is full")))
+        with pytest.raises(RuntimeError, match="the disk is full"):
+            await loop.report(agent, given)
     (line,) = (await loop.report(agent, ROUNDING_AGAIN)).issues
     assert (line.action, await loop.count(tables.lessons)) == ("pending", [0])
 

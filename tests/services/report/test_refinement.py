@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from lessonbook.domain.errors import Conflict, NotFound
+from lessonbook.domain.errors import Conflict, InvalidInput
 from lessonbook.domain.findings import Finding, RuleMetadata
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.loop import Refinement
@@ -358,17 +358,24 @@ async def test_an_issue_never_wakes_a_lesson_that_a_person_put_to_rest(
 # --- evidence and events ----------------------------------------------------------------------------------------------
 
 
-async def test_an_unknown_run_is_an_error_and_stores_nothing(loop, agent: Caller) -> None:
-    with pytest.raises(NotFound, match="nowhere"):
-        await loop.report(agent, SQL, run_id="nowhere", idempotency_key="k")
-    everything = [tables.issues, tables.lessons, tables.refinement_runs, tables.audit_log, tables.idempotency_keys]
-    assert await loop.count(*everything) == [0] * 5
+async def test_a_run_that_nobody_fetched_lessons_under_is_kept_and_measures_nothing(loop, agent: Caller, qa) -> None:
+    refined = await loop.report(qa, SQL, run_id="feature/login", source="ci")
+    assert "measures nothing" in refined.note
+    assert await loop.rows(tables.issues, "run_id") == ["feature/login"]
+    served = await loop.get(agent, run_id="feature/login")
+    (run,) = await loop.rows(tables.runs)
+    assert (run["principal"], run["agent_name"]) == (agent.principal, AGENT)
+    assert served.run_id == "feature/login"
 
 
 async def test_a_run_of_another_project_is_unknown(loop, agent: Caller, stranger: Caller) -> None:
     served = await loop.get(agent)
-    with pytest.raises(NotFound):
-        await loop.report(stranger, SQL, run_id=served.run_id)
+    assert "measures nothing" in (await loop.report(stranger, SQL, run_id=served.run_id, source="ci")).note
+
+
+async def test_a_report_of_nothing_needs_a_run(loop, qa: Caller) -> None:
+    with pytest.raises(InvalidInput, match="issues is empty"):
+        await loop.raw_report(qa, source="ci")
 
 
 async def test_one_run_has_one_event_for_each_lesson(loop, agent: Caller, qa: Caller, reviewer: Caller) -> None:
@@ -407,7 +414,7 @@ async def test_a_finding_that_was_there_before_is_no_event(loop, work: Workspace
     await loop.report(agent, SQL)
     run_id = (await loop.get(agent)).run_id
     old = Finding("It was there before", rule_id="bandit:B608", is_new=False)
-    await refine(work, qa, old, run_id=run_id)
+    await refine(work, qa, old, run_ids=(run_id,))
     assert not any(await loop.rows(tables.issues, "is_event"))
 
 
@@ -417,7 +424,7 @@ async def test_a_finding_whose_fingerprint_the_project_knows_is_no_event(
     found = Finding("SQL in a string", rule_id="bandit:B608", fingerprint="abc", file="a.py")
     await refine(work, qa, found)
     run_id = (await loop.get(agent)).run_id
-    await refine(work, qa, found, run_id=run_id)
+    await refine(work, qa, found, run_ids=(run_id,))
     rows = await loop.rows(tables.issues)
     assert sorted((row["run_id"] or "", row["is_new"], row["is_event"]) for row in rows) == [
         ("", True, False),

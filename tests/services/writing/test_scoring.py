@@ -9,13 +9,13 @@ from sqlalchemy import update
 from lessonbook.config.settings import LearningSettings
 from lessonbook.domain.errors import Conflict, Forbidden
 from lessonbook.domain.lesson import Caller
-from lessonbook.experiment.evidence import Evidence
+from lessonbook.experiment.evidence import Evidence, Period
 from lessonbook.experiment.policy import HOLDOUT_SHARE, POLICY_VERSION
 from lessonbook.services import prompt_section
 from lessonbook.services.background import maintenance
 from lessonbook.services.cache.measured import EVENTS_MIN, RUNS_MIN
 from lessonbook.services.lessons import merge
-from lessonbook.store import dialect, tables
+from lessonbook.store import checks, dialect, tables
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import lessons as lesson_rows
 from tests.texts import unlike_any_other
@@ -82,12 +82,22 @@ async def plant(loop, lesson_id: str, found: Evidence) -> None:
     await loop.work.store.write(act)
 
 
-def events(*, shown: int, withheld: int, verified: bool = True, p_show: float = 0.5) -> Evidence:
-    found = Evidence()
+def events(*, shown: int, withheld: int, reporters: int = 2, p_show: float = 0.5) -> Evidence:
+    """Return a thousand checked rows, of which so many have an event, told of by so many reporters in turn."""
+    found = Evidence(periods={WEEK: Period(coins={p_show: (round(1_000 * p_show), round(1_000 * (1 - p_show)))})})
     for was_shown, count in ((True, shown), (False, withheld)):
-        for _ in range(count):
-            found = found.add_event(shown=was_shown, p_show=p_show, verified=verified, period=WEEK)
+        for number in range(count):
+            reporter = f"reporter-{number % reporters}"
+            found = found.add_event(shown=was_shown, share=p_show, reporter=reporter, period=WEEK)
     return found
+
+
+async def watched(loop, agent: Caller, qa: Caller) -> str:
+    """Return a lesson whose issue CI has found before; CI reports every run, findings or not."""
+    lesson_id = await loop.learn(agent, RULE, ISSUE, rule_id="tool:X1")
+    await loop.report(qa, {"description": f"{ISSUE} long ago", "rule_id": "tool:X1", "file": "old.py"}, source="ci")
+    await loop.check(qa, "a run before")
+    return lesson_id
 
 
 # --- whether a coin decides -------------------------------------------------------------------------------------------
@@ -113,7 +123,7 @@ async def test_without_enough_evidence_everything_is_shown_and_nothing_is_claime
         ("measured", 0, 0, True),
     ],
 )
-async def test_a_coin_is_tossed_for_agents_with_enough_runs_and_events(
+async def test_a_coin_is_tossed_for_agents_with_enough_checked_runs_and_events(
     loop, agent: Caller, qa: Caller, clock, runs: int, found: int, tosses: bool
 ) -> None:
     lesson_id = await loop.learn(agent, RULE, ISSUE)
@@ -122,16 +132,10 @@ async def test_a_coin_is_tossed_for_agents_with_enough_runs_and_events(
         # Each is a new problem of the same class: same rule, other words.
         issue = {"description": f"{ISSUE}, {unlike_any_other(f'n{number}')}", "file": f"a{number}.py"}
         await loop.report(qa, {**issue, "rule_id": ""}, run_id=run_id, source="ci")
-    rows = [
-        {"project": "demo", "run_id": f"r{n}", "agent_name": AGENT, "principal": "local", "started_at": clock()}
-        for n in range(runs - found)
-    ]
-    for row in rows:
-        row |= {"task_hash": "", "holdout": False}
 
     def more(connection) -> None:
-        if rows:
-            connection.execute(tables.runs.insert(), rows)
+        if runs:
+            checks.count_checked(connection, "demo", AGENT, runs, clock())
         fix = update(tables.issues).where(tables.issues.c.run_id.is_not(None))
         connection.execute(fix.values(is_event=True, event_verified=True, lesson_id=lesson_id))
 
@@ -244,7 +248,7 @@ async def test_a_run_that_is_held_out_gets_only_what_people_pinned(loop, agent: 
 async def test_the_first_independent_issue_in_a_run_is_the_event_however_often_it_is_reported(
     loop, agent: Caller, qa: Caller, reviewer: Caller
 ) -> None:
-    lesson_id = await loop.learn(agent, RULE, ISSUE, rule_id="tool:X1")
+    lesson_id = await watched(loop, agent, qa)
     run_id = await runs_until(loop, agent, lesson_id, shown=True)
     issues = [{"description": f"{ISSUE} {number}", "rule_id": "tool:X1", "line": number} for number in range(40)]
     await loop.report(qa, *issues, run_id=run_id, source="ci")
@@ -259,16 +263,16 @@ async def test_the_first_independent_issue_in_a_run_is_the_event_however_often_i
 
 
 async def test_what_an_agent_reports_of_its_own_work_is_no_event(loop, agent: Caller, qa: Caller) -> None:
-    lesson_id = await loop.learn(agent, RULE, ISSUE, rule_id="tool:X1")
+    lesson_id = await watched(loop, agent, qa)
     run_id = await runs_until(loop, agent, lesson_id, shown=True)
     await loop.report(agent, {"description": f"{ISSUE} once", "rule_id": "tool:X1"}, run_id=run_id)
     assert (await evidence(loop, lesson_id)).events == 0
-    await loop.report(qa, {"description": f"{ISSUE} twice", "rule_id": "tool:X1"}, run_id=run_id, source="qa")
+    await loop.report(qa, {"description": f"{ISSUE} twice", "rule_id": "tool:X1"}, run_id=run_id, source="ci")
     assert (await evidence(loop, lesson_id)).events == 1
 
 
 async def test_a_declared_event_counts_when_somebody_else_reports_it(loop, agent: Caller, qa: Caller) -> None:
-    lesson_id = await loop.learn(agent, RULE, ISSUE, rule_id="tool:X1")
+    lesson_id = await watched(loop, agent, qa)
     run_id = await runs_until(loop, agent, lesson_id, shown=False)
     issue = {"description": f"{ISSUE} there", "rule_id": "tool:X1"}
     await loop.report(agent, issue, run_id=run_id, source="ci")  # the run's own principal says so
@@ -284,13 +288,13 @@ async def test_a_declared_event_counts_when_somebody_else_reports_it(loop, agent
 
 async def test_an_issue_in_a_run_where_the_lesson_was_not_eligible_is_no_event(loop, agent: Caller, qa: Caller) -> None:
     run_id = (await loop.get(agent)).run_id
-    lesson_id = await loop.learn(agent, RULE, ISSUE, rule_id="tool:X1")
+    lesson_id = await watched(loop, agent, qa)
     await loop.report(qa, {"description": f"{ISSUE} there", "rule_id": "tool:X1"}, run_id=run_id, source="ci")
     assert (await evidence(loop, lesson_id)).events == 0
 
 
 async def test_a_finding_that_the_project_has_seen_before_is_no_event(loop, agent: Caller, qa: Caller) -> None:
-    lesson_id = await loop.learn(agent, RULE, ISSUE, rule_id="tool:X1")
+    lesson_id = await watched(loop, agent, qa)
     old = {"description": f"{ISSUE} there", "rule_id": "tool:X1", "file": "a.py"}
     await loop.report(qa, old, source="ci")
     run_id = await runs_until(loop, agent, lesson_id, shown=True)
@@ -301,7 +305,7 @@ async def test_a_finding_that_the_project_has_seen_before_is_no_event(loop, agen
 async def test_an_event_of_an_exempt_delivery_says_nothing_of_the_effect(
     loop, agent: Caller, qa: Caller, person: Caller
 ) -> None:
-    lesson_id = await loop.learn(agent, RULE, ISSUE, rule_id="tool:X1")
+    lesson_id = await watched(loop, agent, qa)
     await loop.review(person, lesson_id, "pin")
     run_id = (await loop.get(agent)).run_id
     await loop.report(qa, {"description": f"{ISSUE} there", "rule_id": "tool:X1"}, run_id=run_id, source="ci")
@@ -313,7 +317,7 @@ async def test_an_event_of_an_exempt_delivery_says_nothing_of_the_effect(
 
 
 async def test_other_words_start_with_other_evidence(loop, agent: Caller, qa: Caller, person: Caller) -> None:
-    lesson_id = await loop.learn(agent, RULE, ISSUE, rule_id="tool:X1")
+    lesson_id = await watched(loop, agent, qa)
     before = await runs_until(loop, agent, lesson_id, shown=True)
     late = (await runs_until(loop, agent, lesson_id, shown=False)) if before else ""
     await loop.report(qa, {"description": f"{ISSUE} there", "rule_id": "tool:X1"}, run_id=before, source="ci")
@@ -326,12 +330,12 @@ async def test_other_words_start_with_other_evidence(loop, agent: Caller, qa: Ca
 
 
 async def test_merging_takes_no_events_along(loop, agent: Caller, qa: Caller, person: Caller) -> None:
-    one = await loop.learn(agent, RULE, ISSUE, rule_id="tool:X1")
+    one = await watched(loop, agent, qa)
     run_id = await runs_until(loop, agent, one, shown=True)
     await loop.report(qa, {"description": f"{ISSUE} there", "rule_id": "tool:X1"}, run_id=run_id, source="ci")
     other = await loop.learn(agent, "Bound the retries of a call.")
     await merge.merge_lessons(loop.work, person, one, other, "")
-    assert ((await loop.lesson(one)).events, (await loop.lesson(other)).events) == (0, 0)
+    assert (await loop.lesson(other)).events == 0
     await loop.assert_healthy()
 
 
@@ -349,7 +353,7 @@ async def test_what_an_agent_claims_is_kept_as_said_last_and_moves_nothing(loop,
 
 
 async def test_the_doctor_sees_evidence_that_was_changed(loop, agent: Caller, qa: Caller) -> None:
-    lesson_id = await loop.learn(agent, RULE, ISSUE, rule_id="tool:X1")
+    lesson_id = await watched(loop, agent, qa)
     run_id = await runs_until(loop, agent, lesson_id, shown=True)
     await loop.report(qa, {"description": f"{ISSUE} there", "rule_id": "tool:X1"}, run_id=run_id, source="ci")
     await plant(loop, lesson_id, events(shown=0, withheld=1))
@@ -362,10 +366,10 @@ async def test_the_doctor_sees_evidence_that_was_changed(loop, agent: Caller, qa
 @pytest.mark.parametrize(
     ("steps", "events_met"), [(["apply"], 0), (["apply", "issue"], 1), (["issue", "apply", "apply"], 1), (["issue"], 0)]
 )
-async def test_applications_of_what_a_coin_showed_are_counted_with_the_events_they_met(
+async def test_applications_of_what_a_coin_showed_are_counted_in_checked_runs_with_the_events_they_met(
     loop, agent: Caller, qa: Caller, steps: list[str], events_met: int
 ) -> None:
-    lesson_id = await loop.learn(agent, RULE, ISSUE, rule_id="tool:X1")
+    lesson_id = await watched(loop, agent, qa)
     run_id = await runs_until(loop, agent, lesson_id, shown=True)
     for step in steps:
         if step == "apply":
@@ -374,7 +378,7 @@ async def test_applications_of_what_a_coin_showed_are_counted_with_the_events_th
             issue = {"description": f"{ISSUE} there", "rule_id": "tool:X1"}
             await loop.report(qa, issue, run_id=run_id, source="ci")
     total = (await evidence(loop, lesson_id)).total()
-    assert (total.applied, total.applied_events) == (int("apply" in steps), events_met)
+    assert (total.applied, total.applied_events) == (int({"apply", "issue"} <= set(steps)), events_met)
     assert total.events == int("issue" in steps)
     await loop.assert_healthy()
 
@@ -396,12 +400,12 @@ async def one_more_event(loop, agent: Caller, qa: Caller, lesson_id: str, *, sho
 
 
 async def test_a_lesson_that_helps_is_promoted_with_its_numbers(loop, agent: Caller, qa: Caller) -> None:
-    lesson_id = await loop.learn(agent, RULE, ISSUE, rule_id="tool:X1")
+    lesson_id = await watched(loop, agent, qa)
     await plant(loop, lesson_id, events(shown=4, withheld=40))
     await one_more_event(loop, agent, qa, lesson_id, shown=False)
     lesson = await loop.lesson(lesson_id)
     assert (lesson.status, lesson.events) == ("active", 45)
-    assert 0.5 < lesson.effect_low < lesson.effectiveness_score < lesson.effect_high < 1
+    assert 0.5 < lesson.effect_low < lesson.effectiveness_score < lesson.effect_high <= 1
     history = await loop.rows(tables.lesson_versions)
     (change,) = [row for row in history if row["action"] == "promote"]
     assert change["numbers"]["events"] == 45
@@ -411,11 +415,13 @@ async def test_a_lesson_that_helps_is_promoted_with_its_numbers(loop, agent: Cal
     assert (told.events, told.low) == (45, round(lesson.effect_low, 3))
 
 
-async def test_a_lesson_that_does_harm_is_retired_on_verified_events_alone(loop, agent: Caller, qa: Caller) -> None:
-    lesson_id = await loop.learn(agent, RULE, ISSUE, rule_id="tool:X1")
-    await plant(loop, lesson_id, events(shown=60, withheld=15, verified=False))
+async def test_a_lesson_that_does_harm_is_retired_where_more_than_one_reporter_says_so(
+    loop, agent: Caller, qa: Caller
+) -> None:
+    lesson_id = await watched(loop, agent, qa)
+    await plant(loop, lesson_id, events(shown=60, withheld=15, reporters=1))
     await one_more_event(loop, agent, qa, lesson_id, shown=False)
-    assert (await loop.lesson(lesson_id)).status == "probation"
+    assert (await loop.lesson(lesson_id)).status == "probation"  # one reporter's evidence alone retires nothing
     await plant(loop, lesson_id, events(shown=60, withheld=15))
     run_id = (await loop.get(agent)).run_id
     await loop.report(qa, {"description": f"{ISSUE} anew", "rule_id": "tool:X1"}, run_id=run_id, source="ci")
@@ -428,7 +434,7 @@ async def test_a_lesson_that_does_harm_is_retired_on_verified_events_alone(loop,
 
 
 async def test_a_pinned_lesson_is_never_retired_by_evidence(loop, agent: Caller, qa: Caller, person: Caller) -> None:
-    lesson_id = await loop.learn(agent, RULE, ISSUE, rule_id="tool:X1")
+    lesson_id = await watched(loop, agent, qa)
     run_id = await runs_until(loop, agent, lesson_id, shown=True)
     await loop.review(person, lesson_id, "pin")
     await plant(loop, lesson_id, events(shown=90, withheld=5))
@@ -438,10 +444,10 @@ async def test_a_pinned_lesson_is_never_retired_by_evidence(loop, agent: Caller,
 
 
 async def test_an_active_lesson_that_more_likely_costs_goes_back_to_probation(loop, agent: Caller, qa: Caller) -> None:
-    lesson_id = await loop.learn(agent, RULE, ISSUE, rule_id="tool:X1")
+    lesson_id = await watched(loop, agent, qa)
     active = update(tables.lessons).values(status="active")
     await loop.work.store.write(lambda connection: connection.execute(active).rowcount)
-    await plant(loop, lesson_id, events(shown=40, withheld=12, verified=False))
+    await plant(loop, lesson_id, events(shown=40, withheld=12, reporters=1))
     await one_more_event(loop, agent, qa, lesson_id, shown=False)
     assert (await loop.lesson(lesson_id)).status == "probation"
     assert "demote" in [row["action"] for row in await loop.rows(tables.lesson_versions)]
@@ -480,11 +486,15 @@ async def with_runs(loop, *, served: tuple[int, int], held_out: tuple[int, int])
         for number in range(count)
     ]
 
+    sums = {"served_issues": served[1], "served_squares": served[1], "served_runs": served[0]}
+    sums |= {"held_out_issues": held_out[1], "held_out_squares": held_out[1], "held_out_runs": held_out[0]}
+    looked = [checks.RunCheck("demo", "served0", "ci", "", name, 0, True, loop.work.now()) for name in ("one", "two")]
+
     def act(connection) -> None:
         connection.execute(tables.runs.insert(), rows)
-        sums = evidence_rows.hold(connection, "demo", AGENT)
-        sums = sums._replace(served_issues=served[1], served_squares=served[1])
-        evidence_rows.put(connection, sums._replace(held_out_issues=held_out[1], held_out_squares=held_out[1]))
+        evidence_rows.put(connection, evidence_rows.hold(connection, "demo", AGENT)._replace(**sums))
+        for check in looked:
+            checks.add_check(connection, check)
 
     await loop.work.store.write(act)
 
@@ -540,6 +550,7 @@ async def test_the_lift_of_the_service_is_told_with_its_interval(loop, agent: Ca
 async def test_issues_of_measured_runs_are_counted_on_their_side(loop, agent: Caller, qa: Caller) -> None:
     lesson_id = await loop.learn(agent, RULE)
     run_id = await runs_until(loop, agent, lesson_id, shown=True)
+    await loop.check(qa, "a run before")
     for number in range(3):
         await loop.report(
             qa, unlike_any_other(f"x{number}"), unlike_any_other(f"y{number}"), run_id=run_id, source="ci"
@@ -556,7 +567,7 @@ async def test_issues_of_measured_runs_are_counted_on_their_side(loop, agent: Ca
 async def test_an_active_lesson_that_is_no_longer_delivered_goes_back_to_probation(
     loop, agent: Caller, qa: Caller, clock
 ) -> None:
-    lesson_id = await loop.learn(agent, RULE, ISSUE, rule_id="tool:X1")
+    lesson_id = await watched(loop, agent, qa)
     await plant(loop, lesson_id, events(shown=4, withheld=40))
     await one_more_event(loop, agent, qa, lesson_id, shown=False)
     assert (await loop.lesson(lesson_id)).status == "active"

@@ -32,7 +32,7 @@ class Gateway:
     """One process's way to its services: edges, command line and facade call them only through it.
 
     `timeout_s` is the time-out of `call`, in seconds; None: no time-out. Where `is_guarded`, calls are made for whom
-    the request's token names, and there are none without a token.
+    the request's token names, and there are none without a token. `change_of` tells what is worked on at the moment.
     """
 
     def __init__(
@@ -42,8 +42,10 @@ class Gateway:
         timeout_s: float | None = TOOL_TIMEOUT_S,
         *,
         is_guarded: bool = False,
+        change_of: Callable[[], str] | None = None,
     ) -> None:
         self._open = open_workspace
+        self._change_of = change_of
         self._caller = caller
         self.is_guarded = is_guarded
         self._projects = {caller.project: None}
@@ -94,7 +96,8 @@ class Gateway:
             return known
         if self.is_guarded:
             raise Unauthorised
-        return replace(self._caller, person=person or self._caller.person)
+        change = self._change_of() if self._change_of is not None else ""
+        return replace(self._caller, person=person or self._caller.person, change=change)
 
     def server(self, principal: str, project: str = "") -> Caller:
         """Return the caller of what the server does by itself, in its own project or another."""

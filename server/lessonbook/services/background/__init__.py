@@ -1,5 +1,6 @@
 """What a server does by itself, and watching for changes by other processes."""
 
+from lessonbook.services.background.experiment import restart_experiment
 from lessonbook.services.background.maintenance import cleanup_lessons, diagnose, is_alive, keep_up, resume
 from lessonbook.services.background.models import embed_lessons, refiner_settings
 from lessonbook.services.background.watch import Watch
@@ -12,5 +13,6 @@ __all__ = [
     "is_alive",
     "keep_up",
     "refiner_settings",
+    "restart_experiment",
     "resume",
 ]

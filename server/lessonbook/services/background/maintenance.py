@@ -1,6 +1,6 @@
 """Upkeep: clean-up of useless lessons, expiry, rollups, resuming after a stop, and the doctor."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from shlex import quote
 from typing import Final, Literal
 
@@ -16,17 +16,28 @@ from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.expiry import lapse
 from lessonbook.screening.redact import redact
 from lessonbook.services.agent_names import label_shelves
+from lessonbook.services.cache.measured import counted_since
 from lessonbook.services.lesson_results import result_of
 from lessonbook.services.workspace import Workspace, once, request_hash
 from lessonbook.services.writing.ledger import Ledger
-from lessonbook.services.writing.scoring import as_sums, counted, recount, sides, stop_if_harmful
-from lessonbook.store import audit, call_counts, idempotency, migrate, recounts, rollups
+from lessonbook.services.writing.scoring import (
+    ROUTINE_CHECKS,
+    alarm_sentence,
+    as_sums,
+    counted,
+    sides,
+    stop_if_harmful,
+    unhealthy_agents,
+)
+from lessonbook.store import audit, call_counts, checks, idempotency, migrate, recounts, rollups
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store import stats as figures
 from lessonbook.store.types import Row
 
 EXAMINED_MAX: Final = 10_000
+SILENT_AFTER: Final = timedelta(days=14)
+"""A reporter that has checked no run for so long is told of."""
 Fate = Literal["suspend", "propose", "spare"]
 """What a clean-up does with a lesson; a vouched one is only proposed for suspension."""
 
@@ -145,12 +156,9 @@ async def keep_up(work: Workspace, caller: Caller) -> Upkeep:
         now = work.now()
         ledger = Ledger(work, caller, connection, now)
         seen = lesson_rows.overdue(connection, caller.project, now)
-        declared = _with_declared_events(connection, caller.project)
-        ledger.hold(lesson.agent_name for lesson in (*seen, *declared))
+        ledger.hold(lesson.agent_name for lesson in seen)
         overdue = lesson_rows.overdue(connection, caller.project, now, [lesson.id for lesson in seen])
         lapsed = sum(_let_lapse(ledger, lesson) for lesson in overdue)
-        for lesson in ledger.lessons(lesson.id for lesson in declared).values():
-            recount(ledger, lesson)
         stopped = stop_if_harmful(ledger)
         ledger.write()
         return Upkeep(expired=lapsed, folded=folded, forgotten_keys=0, stopped=stopped)
@@ -161,15 +169,6 @@ async def keep_up(work: Workspace, caller: Caller) -> Upkeep:
     minute = int(work.now().timestamp()) // 60
     await work.store.write(lambda connection: call_counts.prune(connection, minute))
     return done
-
-
-def _with_declared_events(connection: Connection, project: str) -> list[Lesson]:
-    """Return lessons whose evidence holds declared events, which an older version counted."""
-    return [
-        lesson
-        for lesson in lesson_rows.with_events(connection, project)
-        if (evidence := Evidence.from_document(lesson.evidence)).events != sum(map(sum, evidence.verified.values()))
-    ]
 
 
 def _let_lapse(ledger: Ledger, lesson: Lesson) -> bool:
@@ -231,9 +230,30 @@ async def diagnose(work: Workspace, _caller: Caller | None = None) -> Diagnosis:
         warnings = [recounts.sqlite_warning(connection), recounts.readable_warning(connection), semantic]
         for project in recounts.projects(connection):
             warnings += _made_for_labels(work, connection, project)
+            warnings += _unmeasured(connection, project, work.now())
         return Diagnosis(healthy=not faults, faults=faults, warnings=[*filter(None, warnings)])
 
     return await work.store.read(read)
+
+
+def _unmeasured(connection: Connection, project: str, now: datetime) -> list[str]:
+    """Return a warning for arms that are unlike, for each reporter whose checks tell nothing, and each gone silent."""
+    rows = evidence_rows.of_agents(connection, project)
+    warnings = [
+        f"project {project}, agent {row.agent_name}: {alarm_sentence(Evidence.from_document(row.effect).alarm)}"
+        for row in rows
+        if row.agent_name in unhealthy_agents(rows)
+    ]
+    for reporter, looks, empty, last in checks.reporters(connection, project, counted_since(now)):
+        name = f"{reporter.principal} ({', '.join(filter(None, (reporter.source, reporter.tool)))})"
+        if looks >= ROUTINE_CHECKS and not empty:
+            warnings.append(
+                f"project {project}: {name} has reported on {looks} runs and never that nothing was found, so it seems "
+                "to report only what it finds, and its checks tell nothing: let it report every run"
+            )
+        elif now - last > SILENT_AFTER:
+            warnings.append(f"project {project}: {name} has checked no run since {last.date().isoformat()}")
+    return warnings
 
 
 def _made_for_labels(work: Workspace, connection: Connection, project: str) -> list[str]:
@@ -255,8 +275,8 @@ def _misjudged(connection: Connection, project: str) -> list[str]:
         stored, events = Evidence.from_document(lesson.evidence), found.get(lesson.id, Evidence())
         if lesson.events != events.events:
             wrong.append(f"lesson {lesson.id}: events is {lesson.events}, the evidence says {events.events}")
-        elif (stored.periods, stored.verified) != (events.periods, events.verified):
-            wrong.append(f"lesson {lesson.id}: its evidence differs from the events and applications in its runs")
+        elif (stored.periods, stored.reporters, stored.side) != (events.periods, events.reporters, events.side):
+            wrong.append(f"lesson {lesson.id}: its evidence differs from the checked runs, events and applications")
         elif any(stored.verdicts) and stored.verdicts != events.verdicts:
             wrong.append(f"lesson {lesson.id}: its evidence differs from the verdicts of others in its runs")
     return wrong

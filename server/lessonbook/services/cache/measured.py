@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import nlargest
 from operator import attrgetter
+from statistics import fmean
 from typing import Final, Literal
 
 from sqlalchemy import Connection
@@ -17,11 +18,19 @@ from lessonbook.domain.lesson import Lesson
 from lessonbook.domain.loop import Effect, NotEnough
 from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.experiment import effect
-from lessonbook.experiment.evidence import Evidence, Period
-from lessonbook.experiment.policy import Appraisal, Certain, Chance, LessonState, PolicySettings, appraise
-from lessonbook.experiment.population import fit_prior
-from lessonbook.experiment.prior import DEFAULT_PRIOR, Prior
+from lessonbook.experiment.evidence import Evidence
+from lessonbook.experiment.policy import (
+    Appraisal,
+    Certain,
+    Chance,
+    LessonState,
+    PolicySettings,
+    Priors,
+    appraise,
+    fit_priors,
+)
 from lessonbook.experiment.ranking import SEVERITY_WEIGHTS
+from lessonbook.store import checks
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import stats as figures
 from lessonbook.store.rollups import week_of
@@ -31,7 +40,7 @@ Mode = Literal["auto", "curated", "measured"]
 RUNS_MIN: Final = 200
 EVENTS_MIN: Final = 10
 WITHIN_DAYS: Final = 90
-"""In `auto`, a coin is tossed for agents with `RUNS_MIN` runs and `EVENTS_MIN` verified events in that many days."""
+"""In `auto`, a coin is tossed for agents with so many checked runs and verified events in so many days."""
 
 KNOWN_WEEKS: Final = 104
 """Deliveries older than this are not read: they are not evidence of a lesson as it is now."""
@@ -51,7 +60,7 @@ NEVER: Final = Certain(p_show=0.0)
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """An agent's recent runs and verified events, and whether they are enough for a coin."""
+    """An agent's recent checked runs and verified events, and whether they are enough for a coin."""
 
     mode: Mode
     runs: int
@@ -70,12 +79,18 @@ class Readiness:
 
     def sentence(self) -> str:
         """Return a sentence on whether lessons are measured, and why."""
+        return self.obstacle() or "Measured against a logged holdout."
+
+    def obstacle(self) -> str:
+        """Return a sentence on why no coin is tossed; empty where one is."""
+        if self.tosses:
+            return ""
         if self.mode == "curated":
             return "Nothing is withheld, so nothing is measured: learning.mode is curated."
-        if self.tosses:
-            return "Measured against a logged holdout."
+        if not self.runs:
+            return "Not measured: nobody independent reports here on every run, findings or not."
         return (
-            f"Nothing is withheld yet: {min(self.runs, RUNS_MIN)} of {RUNS_MIN} runs and "
+            f"Nothing is withheld yet: {min(self.runs, RUNS_MIN)} of {RUNS_MIN} checked runs and "
             f"{min(self.events, EVENTS_MIN)} of {EVENTS_MIN} independent issues reported with a run_id "
             f"in the last {WITHIN_DAYS} days."
         )
@@ -91,18 +106,13 @@ def readiness(connection: Connection, project: str, agent_name: str, mode: Mode,
     since = counted_since(now)
     days = figures.activity(connection, project, agent_name, since)
     events = evidence_rows.count_events(connection, project, agent_name, since, EVENTS_MIN)
-    return Readiness(mode, sum(row.runs for row in days), events)
+    return Readiness(mode, sum(row.checked_runs for row in days), events)
 
 
 def evidence_of(lesson: Lesson, exposures: Mapping[int, figures.Exposure] | None = None) -> Evidence:
-    """Return all evidence on a lesson: that of its row, and its exposures by week."""
+    """Return all evidence on a lesson: that of its row, and its deliveries by week."""
     weeks = exposures or {}
     delivered = Evidence(
-        periods={
-            week: Period(shown=seen.randomised_shown, withheld=seen.randomised - seen.randomised_shown)
-            for week, seen in weeks.items()
-            if seen.randomised
-        },
         certain=sum(seen.deliveries - seen.randomised for seen in weeks.values()),
         shown=sum(seen.shown for seen in weeks.values()),
         flags=lesson.flags if lesson.flags >= FLAGS_MIN else 0,
@@ -111,8 +121,11 @@ def evidence_of(lesson: Lesson, exposures: Mapping[int, figures.Exposure] | None
 
 
 def effect_of(lesson: Lesson) -> Effect | NotEnough:
-    """Return a lesson's effect with its interval, or "not enough data" below `effect.EVENTS_MIN` events."""
-    if lesson.events < effect.EVENTS_MIN:
+    """Return a lesson's effect with its interval, or "not enough data" below `effect.EVENTS_MIN` events.
+
+    Nothing is told of a lesson whose arms are unlike.
+    """
+    if lesson.events < effect.EVENTS_MIN or "alarm" in lesson.evidence:
         return "not enough data"
     return Effect(
         estimate=round(lesson.effectiveness_score, 3),
@@ -130,9 +143,10 @@ class Measure:
         self.agent_name = agent_name
         self.readiness = Readiness(mode, 0, 0)
         self.stop = ""
-        self.prior: Prior = DEFAULT_PRIOR
-        self.told_prior: Prior = DEFAULT_PRIOR
-        """The same without the agents' own statements: the prior of reported effects and of changes of status."""
+        self.priors = Priors()
+        self.epoch = checks.FIRST_EPOCH
+        self._tokens: float | None = None
+        """The mean length of the agent's lessons."""
         self._mode: Mode = mode
         self._read_at: datetime | None = None
         self._counted_at: datetime | None = None
@@ -158,6 +172,8 @@ class Measure:
         """
         self._read_at = now
         self.stop = evidence_rows.stop_reason(connection, self.project)
+        on = checks.experiment(connection, self.project)
+        self.epoch = on.epoch if on else checks.FIRST_EPOCH
         self.readiness = Readiness(self._mode, 0, 0)
         if may_toss or self._mode != "auto":
             self.readiness = readiness(connection, self.project, self.agent_name, self._mode, now)
@@ -174,16 +190,15 @@ class Measure:
         self._exposures = exposures = figures.exposures(connection, self.project, self.agent_name, shared, since)
         fitted = nlargest(FITTED_MAX, (known[name] for name in exposures if name in known), key=attrgetter("events"))
         population = [evidence_of(lesson, exposures[lesson.id]) for lesson in fitted]
-        self.prior = fit_prior(population, self._week, _SETTINGS.half_life)
-        independent = (evidence.without_claims() for evidence in population)
-        self.told_prior = fit_prior(independent, self._week, _SETTINGS.half_life)
+        self.priors = fit_priors(population, self._week, _SETTINGS.half_life)
+        self._tokens = fmean(lesson.token_count for lesson in fitted) if fitted else None
         self._appraisals = {}
 
-    def know(self, lesson: Lesson, exposures: Mapping[int, figures.Exposure], prior: Prior, now: datetime) -> None:
-        """Set one lesson's exposures and the prior, instead of reading them."""
+    def know(self, lesson: Lesson, exposures: Mapping[int, figures.Exposure], priors: Priors, now: datetime) -> None:
+        """Set one lesson's deliveries and the priors, instead of reading them."""
         self._week = week_of(now.date())
         self._exposures = {lesson.id: exposures}
-        self.prior = prior
+        self.priors = priors
 
     def appraisal(self, lesson: Lesson, *, exempt: bool) -> Appraisal:
         """Return a lesson's appraisal, computed once per revision."""
@@ -202,7 +217,8 @@ class Measure:
             trusted=lesson.approved_by is not None,
             exempt=exempt,
         )
-        return appraise([state], _SETTINGS, prior=self.prior, now=self._week)[lesson.id]
+        appraised = appraise([state], _SETTINGS, priors=self.priors, now=self._week, tokens=self._tokens)
+        return appraised[lesson.id]
 
     def chance(self, lesson: Lesson, *, exempt: bool, held_out: bool) -> Chance:
         """Return the propensity of a lesson in a run."""

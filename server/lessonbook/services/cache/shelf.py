@@ -25,7 +25,7 @@ from lessonbook.domain.holds import Holds, holds_for, where_it_holds
 from lessonbook.domain.lesson import Lesson
 from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.vocabulary import SHARED_AGENT, Category
-from lessonbook.experiment.prior import DEFAULT_PRIOR, Prior
+from lessonbook.experiment.policy import Priors
 from lessonbook.experiment.ranking import static_score
 from lessonbook.search.context import COUNTED_MAX, IssueCounts, likely_by_history, recurring, unseen
 from lessonbook.search.hazard_model import THRESHOLD
@@ -404,10 +404,10 @@ class Shelves:
             self._shelves[project, agent_name] = shelf
         return shelf
 
-    def prior_of(self, project: str, agent_name: str) -> Prior:
+    def priors_of(self, project: str, agent_name: str) -> Priors:
         """Return what this process expects of a lesson of an agent before there is evidence."""
         measure = self._measures.get((project, agent_name))
-        return measure.told_prior if measure is not None else DEFAULT_PRIOR
+        return measure.priors if measure is not None else Priors()
 
     def _measure_of(self, project: str, agent_name: str) -> Measure:
         """Return an agent's measure, one for all shelves that hold lessons of the agent."""

@@ -18,10 +18,9 @@ from lessonbook.screening.redact import redact
 from lessonbook.services.workspace import Workspace, once, request_hash
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import effect_columns, is_randomised
-from lessonbook.store import evidence as evidence_rows
+from lessonbook.store import checks, rollups, runs
 from lessonbook.store import lessons as lesson_rows
-from lessonbook.store import rollups, runs
-from lessonbook.store.rollups import week_of
+from lessonbook.store.checks import CheckedLesson
 from lessonbook.store.runs import ApplicationRow, DeliveryRow, RunRow
 from lessonbook.store.types import Row
 
@@ -51,7 +50,7 @@ async def record_application(work: Workspace, caller: Caller, application: Appli
         lessons = ledger.lessons(wanted)
         recorded = runs.applications_of(connection, caller.project, application.run_id, wanted)
         delivered = runs.deliveries_of(connection, caller.project, application.run_id)
-        events = evidence_rows.events_of_run(connection, caller.project, application.run_id)
+        rows = checks.rows_of_run(connection, caller.project, application.run_id)
         evidence: EvidenceGrade = "verified" if caller.may_verify(run.principal) else "declared"
         results = [
             _record(
@@ -62,7 +61,7 @@ async def record_application(work: Workspace, caller: Caller, application: Appli
                 recorded.get(lesson_id),
                 delivered.get(lesson_id),
                 evidence,
-                had_event=lesson_id in events and events[lesson_id].verified,
+                rows.get(lesson_id),
             )
             if lesson_id in lessons
             else RecordedApplication(lesson_id=lesson_id, result="unknown")
@@ -84,13 +83,12 @@ def _record(
     old: ApplicationRow | None,
     delivery: DeliveryRow | None,
     evidence: EvidenceGrade,
-    *,
-    had_event: bool,
+    row: CheckedLesson | None,
 ) -> RecordedApplication:
     values = _values(ledger, application, old, evidence)
     by_coin = delivery is not None and delivery.shown and is_randomised(delivery, lesson)
     if old is None:
-        row: dict[str, Any] = {
+        new: dict[str, Any] = {
             "project": ledger.caller.project,
             "run_id": application.run_id,
             "lesson_id": lesson.id,
@@ -100,15 +98,15 @@ def _record(
             "applied_at": ledger.now,
             **values,
         }
-        runs.add_application(ledger.connection, row)
+        runs.add_application(ledger.connection, new)
     elif values:
         runs.change_application(ledger.connection, ledger.caller.project, application.run_id, lesson.id, values)
     said = old._asdict() if old else {}
     before, after = _Statements.of(said), _Statements.of({**said, **values})
     known = Evidence.from_document(lesson.evidence)
-    if old is None and delivery is not None and by_coin:
-        week = week_of(delivery.delivered_at.date())
-        known = known.add_application(p_show=delivery.p_show, period=week, event=had_event)
+    if old is None and by_coin and row is not None and _tells_of(row, lesson):
+        known = known.add_application(period=row.week, event=row.event_by is not None)
+        checks.change_row(ledger.connection, row, {"applied": True})
     counters = _counters(lesson, known, before, after, is_new=old is None)
     is_renewed = lesson.status == "probation" and values.get("verdict_evidence") == "verified"
     renewed: Row = {"expires_at": ledger.expiry()} if is_renewed else {}
@@ -119,6 +117,11 @@ def _record(
         times_applied=counters["times_applied"],
         times_prevented=counters["times_prevented"],
     )
+
+
+def _tells_of(row: CheckedLesson, lesson: Lesson) -> bool:
+    """Return whether an application of a lesson that was shown adds to its row of the experiment."""
+    return row.shown and not (row.left_out or row.applied) and row.lesson_version == lesson.version
 
 
 def _count_by_day(

@@ -1,7 +1,7 @@
 """Files of scanners, test runs and reviewers, refined like any report."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,6 +23,7 @@ from lessonbook.services.workspace import Workspace, hash_of
 
 TOOL: Final = "report_file"
 LISTED_MAX: Final = 100
+SCANNER_MAX: Final = 100
 CHUNK: Final = 100
 """Findings in one transaction: large files must not hold the write lock for long."""
 
@@ -38,7 +39,7 @@ async def report_file(
     kind: ReportKind = "auto",
     place: str = "the report",
     agent_name: str = "",
-    run_id: str = "",
+    run_ids: Sequence[str] = (),
     source: Source | None = None,
     idempotency_key: str = "",
     progress: Callable[[int, int], None] = lambda _done, _all: None,
@@ -56,21 +57,29 @@ async def report_file(
         kind: the file's format; `auto`: found by its content.
         place: the file's name in errors.
         agent_name: who made the code; empty: routed.
-        run_id: the run the problems were seen in.
+        run_ids: the runs the problems were seen in, all of one change; they are checked, also by a file without any.
         source: who reports; None: `review` for comments of reviewers, else `ci`.
         idempotency_key: the same key on a retry; empty: the file is always refined.
         progress: called with how many records are done, and of how many.
 
     Raises:
         InvalidInput: the file is of no known format, or damaged.
-        NotFound: the run does not exist.
         Conflict: the idempotency key was used with another file, or with other arguments.
     """
     file = data if isinstance(data, ReportFile) else ReportFile(data, place)
     reading = await anyio.to_thread.run_sync(open_report, file, kind)  # a large file must not hold up other callers
     digest = await anyio.to_thread.run_sync(file.digest) if idempotency_key else ""
     request = hash_of({"file": digest, "kind": reading.kind, "part": CHUNK})
-    whole = Batch((), agent_name, run_id, source or _SOURCES.get(reading.kind, "ci"), idempotency_key, request=request)
+    whole = Batch(
+        (),
+        agent_name,
+        tuple(dict.fromkeys(run_ids)),
+        source or _SOURCES.get(reading.kind, "ci"),
+        idempotency_key,
+        request=request,
+        scanner=redact(reading.name or reading.kind)[0][:SCANNER_MAX],
+        is_routine=reading.kind != "text",
+    )
     read = ReportedFile(
         place=file.place,
         kind=reading.kind,
@@ -92,6 +101,8 @@ async def report_file(
                 number += 1
             done += len(records)
             progress(done, max(done, reading.records))
+        if not number and whole.run_ids and whole.is_routine:
+            await refine(work, caller, replace(whole, tool=TOOL))
     return tally.report()
 
 

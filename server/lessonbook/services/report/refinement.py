@@ -12,7 +12,7 @@ import anyio.to_thread
 from sqlalchemy import Connection
 
 from lessonbook.dedup.precedence import EXACT, Verdict
-from lessonbook.domain.errors import InvalidInput, NotFound
+from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import Finding
 from lessonbook.domain.lesson import Caller, not_independent
 from lessonbook.domain.lesson_names import kind_of
@@ -29,8 +29,9 @@ from lessonbook.services.report.run_events import RunEvents
 from lessonbook.services.workspace import Workspace, hash_of, is_lesson_id, once
 from lessonbook.services.writing.issue_writer import Decision, IssueEntry, IssueWriter, buried, rejected, waiting
 from lessonbook.services.writing.ledger import Ledger
+from lessonbook.services.writing.scoring import Check
+from lessonbook.store import checks, runs
 from lessonbook.store import issues as issue_rows
-from lessonbook.store import runs
 from lessonbook.store.issues import IssueRow
 
 TOOL: Final = "report_issues"
@@ -39,6 +40,13 @@ _UNCOUNTED: Final = (
     "Reported without a run, so nothing is measured by it: pass the run_id of the work it was seen in, or let the "
     "agent commit with the trailer `Lessonbook-Run: <run_id>` that get_lessons asks for."
 )
+_UNFETCHED: Final = "Nobody has fetched lessons under this run_id, so the report is kept and measures nothing."
+_CHECKED: Final = "Checked: nothing was found."
+_DECLARED: Final = "Nothing was found; as the run's own principal says so, it is noted and measures nothing."
+_NOT_ROUTINE: Final = (
+    "The last 30 reports of this reporter all had findings, so it seems to report only what it finds, and its reports "
+    "check nothing: report every run, with an empty list (or a file without findings) where nothing was found."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +54,23 @@ class Batch:
     """Findings to be refined together, with what their reporter said of them all.
 
     The idempotency key counts per `tool`. `request` is a hash that stands for the findings where they are a part of
-    something larger; empty: they stand for themselves.
+    something larger; empty: they stand for themselves. `run_ids` are the runs of one change. `scanner` names what found
+    them, where a file tells; `is_routine`: the reporter says that it reports every run, findings or not.
     """
 
     findings: Sequence[Finding]
     agent_name: str = ""
-    run_id: str = ""
+    run_ids: tuple[str, ...] = ()
     source: Source = "agent"
     idempotency_key: str = ""
     tool: str = TOOL
     request: str = ""
+    scanner: str = ""
+    is_routine: bool = False
 
     def hash(self) -> str:
         """Return a hash of the request."""
-        said = {"a": self.agent_name, "r": self.run_id, "s": self.source}
+        said = {"a": self.agent_name, "r": " ".join(self.run_ids), "s": self.source}
         if self.request:
             return hash_of({"q": self.request, **said})
         findings = [{name: repr(getattr(finding, name)) for name in Finding.__slots__} for finding in self.findings]
@@ -71,15 +82,17 @@ async def report_issues(work: Workspace, caller: Caller, report: Report) -> Refi
 
     Raises:
         InvalidInput: none of the issues can be stored.
-        NotFound: the run does not exist.
         Conflict: the idempotency key was used with another report.
         TooMany: the principal has reported too much in the last hour.
     """
     refusals = {place: issue.refusal for place, issue in enumerate(report.issues) if issue.refusal}
-    if len(refusals) == len(report.issues):
+    if refusals and len(refusals) == len(report.issues):
         raise InvalidInput(f"issues.0.{refusals[0]}")
     findings = [Finding(**dict(issue)) for issue in report.issues if not issue.refusal]
-    batch = Batch(findings, report.agent_name, report.run_id, report.source, report.idempotency_key)
+    if not report.issues and not report.run_id:
+        raise InvalidInput("issues is empty: report what was found, or pass the run_id of a check that found nothing")
+    run_ids = (report.run_id,) if report.run_id else ()
+    batch = Batch(findings, report.agent_name, run_ids, report.source, report.idempotency_key)
     refined = await refine(work, caller, batch)
     lines = list(refined.issues)
     for place, reason in refusals.items():
@@ -141,38 +154,69 @@ class _Refining:
         self._now = now
         ledger = Ledger(work, caller, connection, now)
         self._writer = IssueWriter(ledger, work.new_id("R"), "rules", batch.source, began=began)
-        self._run = self._find_run()
+        self._runs = self._find_runs()
         self._matching = Matching(work, caller.project, connection)
         self._grouping = Grouping(work, caller.project, connection)
         self._alike_lessons = AlikeLessons(connection, caller)
-        self._events = RunEvents(caller, batch.source, self._run, self._writer.scores)
+        self._events = RunEvents(caller, batch.source, self._runs, self._writer.scores)
 
     def run(self, prepared: Sequence[Prepared], routed: Sequence[str | None]) -> Refinement:
         """Decide on each issue in order, then write everything; returns a line per issue."""
         found = [*zip(prepared, routed, strict=True)]
-        agents = agents_of(self._work, self._connection, self._caller, self._batch.agent_name, self._run, found)
+        first = self._runs[0] if self._runs and self._runs[0].principal else None
+        agents = agents_of(self._work, self._connection, self._caller, self._batch.agent_name, first, found)
         self._matching.look_up(prepared, agents)
         self._grouping.look_up(prepared)
         decided = [self._decide(item, agent_name) for item, agent_name in zip(prepared, agents, strict=True)]
-        self._writer.hold(self._matching.known)
+        scores, check = self._writer.scores, self._check()
+        checked = scores.look(check, is_verified=self._events.is_verified) if check else set[str]()
+        self._writer.hold(self._matching.known, checked)
         self._matching.known |= self._writer.lessons
         self._events.look(self._connection, (item.fingerprint for item in prepared))
+        scores.begin()
         rows = [self._row(one) for one in decided]
+        scores.finish()
         self._writer.settle()
         self._events.write()
-        refined = self._writer.close()
+        refined = self._writer.close() if decided else self._closed()
         issue_rows.add(self._connection, rows)
-        is_uncounted = self._run is None and self._batch.source != "agent"
-        return refined.model_copy(update={"note": _UNCOUNTED if is_uncounted else ""})
+        if check is not None:
+            joined = (row.lesson_id for row in rows if row.lesson_id)
+            checks.add_reporters(self._connection, self._caller.project, joined, check.reporter)
+        return refined.model_copy(update={"note": self._note()})
 
-    def _find_run(self) -> runs.RunRow | None:
-        if not self._batch.run_id:
+    def _check(self) -> Check | None:
+        """Return the report as a check of its runs; None where nobody but the agent itself speaks."""
+        batch = self._batch
+        if batch.source == "agent" and not (self._events.is_verified and self._runs):
             return None
-        run = runs.find(self._connection, self._caller.project, self._batch.run_id)
-        if run is None:
-            advice = "pass the run_id that get_lessons returned, or leave run_id out to report without one"
-            raise NotFound.run(self._batch.run_id, self._caller.project, advice)
-        return run
+        reporter = checks.Reporter(self._caller.principal, batch.source, batch.scanner)
+        return Check(reporter, batch.run_ids, len(batch.findings), batch.is_routine or not batch.findings)
+
+    def _closed(self) -> Refinement:
+        """Write what an empty check tells; it refines nothing, so there is no refinement run."""
+        self._writer.ledger.write()
+        return Refinement(refinement_run_id="", issues=[])
+
+    def _note(self) -> str:
+        """Return what the reporter should know of what its report measures."""
+        if not self._runs:
+            return _UNCOUNTED if self._batch.source != "agent" else ""
+        if all(not run.principal for run in self._runs):
+            return _UNFETCHED
+        if self._writer.scores.is_told_off:
+            return _NOT_ROUTINE
+        if self._batch.findings:
+            return ""
+        return _CHECKED if self._writer.scores.is_routine else _DECLARED
+
+    def _find_runs(self) -> list[runs.RunRow]:
+        """Return the runs of the report; one under which nobody has fetched lessons is kept, and measures nothing."""
+        found: list[runs.RunRow] = []
+        for run_id in dict.fromkeys(self._batch.run_ids):
+            run = runs.find(self._connection, self._caller.project, run_id)
+            found.append(run or runs.add_unfetched(self._connection, self._caller.project, run_id, self._now))
+        return found
 
     def _decide(self, item: Prepared, agent_name: str) -> _Decided:
         issue = IssueEntry(
@@ -284,7 +328,7 @@ class _Refining:
             source=self._batch.source,
             evidence=self._events.evidence,
             principal=self._caller.principal,
-            run_id=self._batch.run_id or None,
+            run_id=self._batch.run_ids[0] if self._batch.run_ids else None,
             lesson_id=lesson_id,
             action=decision.action,
             reason=decision.reason,

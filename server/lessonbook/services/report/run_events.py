@@ -1,6 +1,6 @@
 """Events: the issues of a report that are the first independent ones of a lesson that was eligible in the run."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -25,33 +25,34 @@ class CountedIssue:
 
 
 class RunEvents:
-    """The events of a run so far, and those that the issues of one report add.
+    """The events of the runs of one change so far, and those that the issues of one report add.
 
     `is_verified`: the report is verified evidence, not only declared.
     """
 
-    def __init__(self, caller: Caller, source: Source, run: runs.RunRow | None, scores: Scores) -> None:
+    def __init__(self, caller: Caller, source: Source, found: Sequence[runs.RunRow], scores: Scores) -> None:
         self._caller = caller
         self._source: Source = source
-        self._run = run
+        self._runs = found
         self._scores = scores
         self._delivered: dict[str, runs.DeliveryRow] = {}
         self._events: dict[str, Event] = {}
         self._seen: set[str] = set()
         self._new_issues = 0
-        self.is_verified = caller.person if run is None else caller.may_verify(run.principal)
+        principals = {run.principal for run in found}
+        self.is_verified = all(map(caller.may_verify, principals)) if principals else caller.person
         self.evidence: EvidenceGrade = "verified" if self.is_verified else "declared"
 
     def look(self, connection: Connection, fingerprints: Iterable[str]) -> None:
-        """Read the run's deliveries and events, and which of the issues were reported before."""
-        project, run = self._caller.project, self._run
+        """Read the runs' deliveries and events, and which of the issues were reported before."""
+        project = self._caller.project
         not_by: set[str] = set()
-        if run is not None:
-            self._delivered = runs.deliveries_of(connection, project, run.run_id)
-            self._events = evidence_rows.events_of_run(connection, project, run.run_id)
+        for run in self._runs:
+            self._delivered = {**runs.deliveries_of(connection, project, run.run_id), **self._delivered}
+            self._events = {**evidence_rows.events_of_run(connection, project, run.run_id), **self._events}
             if self.is_verified:
                 # What the run's own principal declared beforehand must not keep this report from counting as new.
-                not_by = {LOCAL, run.principal} - {self._caller.principal}
+                not_by |= {LOCAL, run.principal} - {self._caller.principal}
         self._seen = issue_rows.seen_fingerprints(connection, project, fingerprints, not_by=not_by)
 
     def eligible(self, lesson_id: str | None) -> bool:
@@ -70,7 +71,9 @@ class RunEvents:
             if lesson is not None:
                 self._score(lesson, issue_id, is_event=is_event, is_new=is_new)
             self._seen.add(item.fingerprint)
-            self._new_issues += is_new and self.is_verified
+            if is_new and self.is_verified:
+                self._new_issues += 1
+                self._scores.note_issue(decision.lesson_id)
         return CountedIssue(is_new, is_event)
 
     def _is_event(self, decision: Decision) -> bool:
@@ -79,16 +82,16 @@ class RunEvents:
 
     def _score(self, lesson: Lesson, issue_id: str, *, is_event: bool, is_new: bool) -> None:
         """Count a verified event once. A declared event counts when another principal reports it as well."""
-        delivery, verified = self._delivered[lesson.id], self.is_verified
+        verified, principal = self.is_verified, self._caller.principal
         event = self._events.get(lesson.id)
         if is_event:
-            self._events[lesson.id] = Event(issue_id, verified)
+            self._events[lesson.id] = Event(issue_id, verified, principal)
             if verified:
-                self._scores.add_event(lesson, delivery)
+                self._scores.add_event(lesson.id, principal)
         elif event is not None and verified and not event.verified and is_new:
             self._events[lesson.id] = event._replace(verified=True)
-            self._scores.verify_event(lesson, delivery, event)
+            self._scores.verify_event(lesson.id, event, principal)
 
     def write(self) -> None:
         """Write verified events, the agents' sums, and the run's count of issues."""
-        self._scores.write(self._run, self._new_issues)
+        self._scores.write(self._runs[0] if self._runs else None, self._new_issues)

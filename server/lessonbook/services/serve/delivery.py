@@ -39,8 +39,6 @@ from lessonbook.store.runs import DeliveryRow, RunRow
 from lessonbook.store.types import Row
 
 TOOL: Final = "get_lessons"
-EPOCH: Final = "1"
-"""Another epoch tosses every coin anew."""
 SHOW_ALL: Final = "show-all/1"
 """The policy of agents for whom no coin is tossed."""
 _NOTHING: Final = "There is no lesson for this run."
@@ -244,9 +242,9 @@ class _Serving:
 
     def _is_held_out(self) -> bool:
         """Return whether the whole run gets no lessons but the exempt ones: decided by its first call."""
-        if self.run is not None:
+        if self.run is not None and self.run.principal:
             return self.run.holdout
-        return self._p_holdout() > coin.toss_run(self.work.secret, self.caller.project, self.run_id, EPOCH)
+        return self._p_holdout() > coin.toss_run(self.work.secret, self.caller.project, self._unit, self._epoch)
 
     def _p_holdout(self) -> float:
         return HOLDOUT_SHARE if self._measure.tosses and not self._measure.stop else 0.0
@@ -258,8 +256,18 @@ class _Serving:
         return self._measure_of(lesson).appraisal(lesson, exempt=self.shelf.is_always_shown(lesson))
 
     def _uniform(self, lesson_id: str) -> float:
-        version = self.shelf.lessons[lesson_id].version
-        return coin.toss(self.work.secret, self.caller.project, self.run_id, lesson_id, f"{EPOCH}.{version}")
+        epoch = f"{self._epoch}.{self.shelf.lessons[lesson_id].version}"
+        return coin.toss(self.work.secret, self.caller.project, self._unit, lesson_id, epoch)
+
+    @property
+    def _unit(self) -> str:
+        """What coins are tossed for: the change, so that asking again in another run of it gains nothing."""
+        return self.caller.change or self.run_id
+
+    @property
+    def _epoch(self) -> str:
+        """Another epoch, which a person begins, tosses every coin anew."""
+        return str(self._measure.epoch)
 
     def _row(self, place: int, delivery: Delivery, fits: Mapping[str, RankedLesson]) -> Row:
         lesson = fits[delivery.lesson_id].lesson
@@ -291,10 +299,13 @@ class _Serving:
             "started_at": self.now,
             "label": self.place.label,
             "routed": self.place.searched == ALL_AGENTS,
+            "change": self.caller.change,
         }
         key = _key(self.run_id, fingerprint)
         document = pick.to_document()
         answered = idempotency.kept(run["project"], run["principal"], TOOL, key, fingerprint, document, self.now)
+        if self.run is not None and not self.run.principal:
+            runs.fetch(connection, run)
         serving.log(connection, run, rows, answered, is_new=self.run is None)
         return pick
 

@@ -8,30 +8,35 @@ from sqlalchemy import Connection
 
 from lessonbook.domain.errors import NotFound
 from lessonbook.domain.lesson import Caller, Lesson
-from lessonbook.domain.lesson_status import SERVABLE, TOMBSTONES
+from lessonbook.domain.lesson_status import SERVABLE, TOMBSTONES, Status
 from lessonbook.domain.loop import (
     Effect,
+    EffectStanding,
     LessonLift,
     NotEnough,
     PreventionRate,
     RecurringIssue,
     ServiceLift,
+    SideEffectFound,
     Stats,
     StatsQuery,
+    TooFew,
     Totals,
     WeekFigures,
 )
 from lessonbook.domain.operator import AgentFigures
-from lessonbook.experiment.effect import EVENTS_MIN, effect_of
+from lessonbook.experiment.effect import EVENTS_MIN, EffectEstimate, effect_of
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.intervals import wilson_interval
 from lessonbook.experiment.lift import Lift, RunTotals, lift_of, service_lift
 from lessonbook.experiment.policy import HOLDOUT_SHARE
+from lessonbook.experiment.side_effects import side_effect_of
+from lessonbook.experiment.standing import standing
+from lessonbook.services.cache.measured import Readiness, evidence_of, readiness
 from lessonbook.services.cache.measured import effect_of as effect_of_lesson
-from lessonbook.services.cache.measured import evidence_of, readiness
 from lessonbook.services.lesson_results import result_of
 from lessonbook.services.workspace import Workspace
-from lessonbook.services.writing.scoring import sides_of
+from lessonbook.services.writing.scoring import alarm_sentence, sides_of, unhealthy_agents
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store import rollups
@@ -59,7 +64,7 @@ async def get_stats(work: Workspace, caller: Caller, query: StatsQuery) -> Stats
 
     def read(connection: Connection) -> Stats:
         if query.lesson_id:
-            return _of_lesson(connection, caller, query.lesson_id, since if query.days else None)
+            return _of_lesson(connection, work, caller, query.lesson_id, since if query.days else None, now)
         return _of_agents(connection, work, caller, agent_name, since if query.days else None, now)
 
     return await work.store.read(read)
@@ -73,7 +78,11 @@ def _of_agents(
     lessons = figures.by_status(connection, project, agent_name)
     ever = figures.activity(connection, project, agent_name)
     within = ever if since is None else [row for row in ever if row.day >= since.date().isoformat()]
-    events = evidence_rows.of_agents(connection, project, agent_name)
+    rows = evidence_rows.of_agents(connection, project)
+    events = [row for row in rows if agent_name in ("", row.agent_name)]
+    pooled = sum((Evidence.from_document(row.effect) for row in events), Evidence())
+    found, alarm = effect_of(pooled), _alarm(rows, agent_name, pooled)
+    note = readiness(connection, project, agent_name, work.settings.learning.mode, now) if agent_name else None
     totals = {name: _sum(within, name) for name in ("issues", "runs", "deliveries")}
     totals |= {name: _sum(lessons.values(), counter) for name, counter in _COUNTED.items()}
     if since is not None:
@@ -85,8 +94,10 @@ def _of_agents(
             pending=figures.pending(connection, project, agent_name, since),
             **totals,
         ),
-        effect=_pooled(events),
-        lift=_service_lift(connection, work, project, agent_name, now, sides_of(ever, events)),
+        effect=_told(found, alarm),
+        state=_standing(pooled, found, obstacle=_obstacle(note, work, pooled), alarm=alarm),
+        side_effect=_side_effect(pooled, alarm),
+        lift=_service_lift(connection, project, note, sides_of(events)),
         top_recurring=[
             _recurring(lesson) for lesson in figures.top_recurring(connection, project, agent_name, RECURRING_MAX)
         ],
@@ -101,35 +112,58 @@ def _of_agents(
     )
 
 
-def _pooled(rows: Sequence[AgentSums]) -> Effect | NotEnough:
+def _told(found: EffectEstimate, alarm: str) -> Effect | NotEnough:
     """Return the effect of all lessons together, in which every event has the same weight."""
-    total = sum((Evidence.from_document(row.effect) for row in rows), Evidence())
-    if total.events < EVENTS_MIN:
+    if found.events < EVENTS_MIN or alarm:
         return "not enough data"
-    found = effect_of(total)
     return Effect(
         estimate=round(found.mean, 3), low=round(found.low, 3), high=round(found.high, 3), events=found.events
     )
 
 
+def _alarm(rows: Sequence[AgentSums], agent_name: str, pooled: Evidence) -> str:
+    """Return why nothing may be concluded about an agent or the project, as a sentence; empty where something may."""
+    if agent_name:
+        return alarm_sentence(pooled.alarm) if agent_name in unhealthy_agents(rows) else ""
+    return alarm_sentence(pooled.alarm) if rows and len(unhealthy_agents(rows)) == len(rows) else ""
+
+
+def _obstacle(note: Readiness | None, work: Workspace, pooled: Evidence) -> str:
+    if note is not None:
+        return note.obstacle()
+    if work.settings.learning.mode == "curated":
+        return Readiness("curated", 0, 0).obstacle()
+    return "" if pooled.rows else Readiness("auto", 0, 0).obstacle()
+
+
+def _standing(
+    evidence: Evidence, found: EffectEstimate, *, status: Status | None = None, obstacle: str, alarm: str
+) -> EffectStanding:
+    said = standing(evidence, found, status=status, obstacle=obstacle, alarm=alarm)
+    return EffectStanding(state=said.state, events=said.events, runs_to_go=said.runs_to_go, reason=said.reason)
+
+
+def _side_effect(evidence: Evidence, alarm: str) -> SideEffectFound | TooFew:
+    found = side_effect_of(evidence.side)
+    if alarm or not found.is_told:
+        return "too few runs for side effects"
+    return SideEffectFound(
+        estimate=round(found.mean, 3), low=round(found.low, 3), high=round(found.high, 3), runs=found.rows
+    )
+
+
 def _service_lift(
-    connection: Connection,
-    work: Workspace,
-    project: str,
-    agent_name: str,
-    now: datetime,
-    both: Sequence[RunTotals],
+    connection: Connection, project: str, note: Readiness | None, both: Sequence[RunTotals]
 ) -> ServiceLift:
     """Return issues prevented per 100 runs, runs with lessons against held-out ones, or what measuring it lacks."""
     served, held_out = both
-    note = agent_name and readiness(connection, project, agent_name, work.settings.learning.mode, now).sentence()
     enough = min(served.runs, held_out.runs) >= EVENTS_MIN
     return ServiceLift(
         status="measured" if enough else "not enough data",
         comparisons=held_out.runs,
         runs_with_lessons=served.runs,
         unit=UNIT,
-        note=note if agent_name else None,
+        note=note.sentence() if note else None,
         stopped=evidence_rows.stop_reason(connection, project) or None,
         **_interval(service_lift(served, held_out, HOLDOUT_SHARE) if enough else None),
     )
@@ -179,7 +213,9 @@ async def by_agent(work: Workspace, caller: Caller, agent_name: str = "") -> lis
     return await work.store.read(lambda connection: figures.by_agent(connection, caller.project, name))
 
 
-def _of_lesson(connection: Connection, caller: Caller, lesson_id: str, since: datetime | None) -> Stats:
+def _of_lesson(
+    connection: Connection, work: Workspace, caller: Caller, lesson_id: str, since: datetime | None, now: datetime
+) -> Stats:
     lesson = lesson_rows.find(connection, caller.project, [lesson_id]).get(lesson_id)
     if lesson is None:
         raise NotFound.lesson(lesson_id, caller.project)
@@ -194,6 +230,13 @@ def _of_lesson(connection: Connection, caller: Caller, lesson_id: str, since: da
         counted = figures.applied_since(connection, caller.project, lesson_id, since)._asdict()
         counted["issues"] = figures.issues_of_lesson_since(connection, caller.project, lesson_id, since)
     by_coin = delivered.randomised - delivered.randomised_shown
+    evidence = Evidence.from_document(lesson.evidence)
+    rows = evidence_rows.of_agents(connection, caller.project)
+    alarm = alarm_sentence(evidence.alarm) if evidence.alarm or lesson.agent_name in unhealthy_agents(rows) else ""
+    ready = readiness(connection, caller.project, lesson.agent_name, work.settings.learning.mode, now)
+    exempt = (
+        "No coin is tossed for it: it is always shown." if lesson.is_exempt(work.settings.learning.always_show) else ""
+    )
     return Stats(
         totals=Totals(
             lessons=1,
@@ -203,7 +246,11 @@ def _of_lesson(connection: Connection, caller: Caller, lesson_id: str, since: da
             deliveries=delivered.deliveries,
             **counted,
         ),
-        effect=effect_of_lesson(lesson),
+        effect="not enough data" if alarm else effect_of_lesson(lesson),
+        state=_standing(
+            evidence, effect_of(evidence), status=lesson.status, obstacle=exempt or ready.obstacle(), alarm=alarm
+        ),
+        side_effect=_side_effect(evidence, alarm),
         lift=_lesson_lift(connection, caller, lesson),
         top_recurring=[_recurring(lesson)] if lesson.issue_count > 1 and lesson.status in SERVABLE else [],
         withheld_by_reason={"coin": by_coin, "holdout": delivered.deliveries - delivered.shown - by_coin},

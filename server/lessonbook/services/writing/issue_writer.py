@@ -161,13 +161,15 @@ class IssueWriter:
         """Return the agent of a lesson that was planned here."""
         return self._plans[lesson_id].agent_name
 
-    def hold(self, looked: Mapping[str, Lesson]) -> None:
+    def hold(self, looked: Mapping[str, Lesson], checked: Iterable[str] = ()) -> None:
         """Hold the agents of all that was planned, and read those lessons of `looked` again that are written.
+
+        `checked` are further agents, about whose lessons a check may tell.
 
         Raises:
             Retry: see `look_again`.
         """
-        self.ledger.hold(plan.agent_name for plan in self._plans.values())
+        self.ledger.hold([*(plan.agent_name for plan in self._plans.values()), *checked])
         self.look_again(looked[lesson_id] for lesson_id in self._existing())
 
     def look_again(self, looked: Iterable[Lesson]) -> None:
@@ -214,6 +216,7 @@ class IssueWriter:
         self.ledger.start_counts({lesson_id: len(plan.issues) for lesson_id, plan in self._plans.items()})
         for lesson_id in existing:
             self._count(self.lessons[lesson_id], len(self._plans[lesson_id].issues))
+        self.scores.settle(existing)
         self._plans.clear()
 
     def _existing(self) -> list[str]:

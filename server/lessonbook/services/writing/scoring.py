@@ -1,93 +1,353 @@
-"""Scoring: new events change scores, statuses and the service's sums, in the transaction that reports them."""
+"""Scoring: what a check and new events change in scores, statuses and sums, in the transaction that reports them."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import astuple, replace
-from typing import Any, Final
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import astuple, dataclass, field, replace
+from datetime import timedelta
+from typing import Final
 
 from sqlalchemy import Connection
 
 from lessonbook.domain.lesson import Lesson
 from lessonbook.domain.lesson_status import SERVABLE
+from lessonbook.experiment import change, health
 from lessonbook.experiment.effect import effect_before, effect_of, prior_mean
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.lift import RunTotals, service_harms, service_lift
-from lessonbook.experiment.policy import HOLDOUT_SHARE
+from lessonbook.experiment.policy import HOLDOUT_SHARE, Priors
 from lessonbook.experiment.prior import DEFAULT_PRIOR, Prior
 from lessonbook.experiment.promotion import next_status
-from lessonbook.services.cache.measured import Measure
+from lessonbook.services.cache.measured import Measure, counted_since
 from lessonbook.services.writing.ledger import Ledger
+from lessonbook.store import checks, runs
 from lessonbook.store import evidence as evidence_rows
-from lessonbook.store import runs
 from lessonbook.store import stats as figures
-from lessonbook.store.rollups import ActivityDay, week_of
+from lessonbook.store.checks import CheckedLesson, Reporter
+from lessonbook.store.rollups import week_of
 from lessonbook.store.types import Row
 
 RUN_ISSUES_MAX: Final = 10
 """The most issues of one run that count: one broken build must not outweigh a hundred runs."""
+COUNTED_FOR: Final = timedelta(days=14)
+"""How long after a run's start findings of its checks count."""
+ROUTINE_CHECKS: Final = 30
+"""A reporter without an empty check among so many reports only what it finds, so its checks tell nothing."""
+REPORTERS_MIN: Final = 2
+"""The reporters without whom serving is not stopped, unless an administrator named one as the project's CI."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A report as a check of runs, one change: who looks, and whether it says that it reports every run."""
+
+    reporter: Reporter
+    run_ids: tuple[str, ...]
+    findings: int
+    declared_routine: bool
+
+
+@dataclass(slots=True)
+class _Open:
+    """A row of the experiment in this transaction."""
+
+    row: CheckedLesson
+    is_new: bool
+    changed: Row = field(default_factory=dict[str, object])
 
 
 class Scores:
-    """The events of one report, and the changes that follow from them."""
+    """What one report adds to the experiment: rows at a first routine check, events, and other trouble.
+
+    The order is: `look` before the agents are held, `begin` after it, `add_event` and `note_issue` for each issue,
+    `finish`, and then `values_of` and `move` for each lesson, and `write`.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._events: dict[str, Evidence] = defaultdict(Evidence)
-        self._of_agents: dict[str, Evidence] = defaultdict(Evidence)
+        self._check: Check | None = None
+        self._assigned: list[checks.Assignment] = []
+        self._open: dict[str, _Open] = {}
+        self._lessons: dict[str, Lesson] = {}
+        self._added: dict[str, Evidence] = defaultdict(Evidence)
+        self._crossovers: Counter[str] = Counter()
         self._verified: list[str] = []
+        self._trouble: list[str | None] = []
+        self._first_checked: list[str] = []
+        self._unhealthy: frozenset[str] | None = None
+        self.is_routine = False
+        self.is_told_off = False
+        """Whether the reporter said that it reports every run, and has had none without findings for long."""
 
-    def add_event(self, lesson: Lesson, delivery: runs.DeliveryRow) -> None:
-        """Count a verified event of a lesson, if the delivery is evidence of the lesson's present words."""
-        if not is_randomised(delivery, lesson):
+    def look(self, check: Check, *, is_verified: bool) -> set[str]:
+        """Read what the check may tell about, without locks, and return the agents whose lessons it may write."""
+        self._check = check
+        connection, project = self._ledger.connection, self._ledger.caller.project
+        last = checks.last_findings(connection, project, check.reporter, ROUTINE_CHECKS)
+        reports_everything = len(last) < ROUTINE_CHECKS or 0 in last or not check.findings
+        self.is_told_off = check.declared_routine and not reports_everything
+        says_so = check.declared_routine or 0 in last
+        self.is_routine = is_verified and says_so and reports_everything
+        if is_verified:
+            self._assigned = checks.assignments(connection, project, check.run_ids)
+        return {assigned.agent_name for assigned in self._assigned}
+
+    def begin(self) -> None:
+        """Note the check, and open the rows of lessons that it is the first to tell about."""
+        if (check := self._check) is None:
             return
-        connection, project, run_id = self._ledger.connection, self._ledger.caller.project, delivery.run_id
-        applied = runs.applications_of(connection, project, run_id, [lesson.id])
-        event: dict[str, Any] = {
-            "shown": delivery.shown,
-            "p_show": delivery.p_show,
-            "verified": True,
-            "applied": any(row.by_coin for row in applied.values()),
-            "period": week_of(delivery.delivered_at.date()),
-        }
-        self._events[lesson.id] = self._events[lesson.id].add_event(**event)
-        agent_name = delivery.agent_name
-        self._of_agents[agent_name] = self._of_agents[agent_name].add_event(**event)
+        ledger = self._ledger
+        connection, project, now = ledger.connection, ledger.caller.project, ledger.now
+        for run_id in check.run_ids:
+            seen = checks.RunCheck(
+                project,
+                run_id,
+                check.reporter.source,
+                check.reporter.tool,
+                check.reporter.principal,
+                check.findings,
+                self.is_routine,
+                now,
+            )
+            checks.add_check(connection, seen)
+        if self.is_routine:
+            self._first_checked = checks.note_checked(connection, project, check.run_ids, now)
+        if not self._assigned:
+            return
+        changes = {assigned.change for assigned in self._assigned}
+        known = checks.rows_of_changes(connection, project, changes)
+        epoch = checks.experiment(connection, project)
+        self._lessons = ledger.lessons({one.lesson_id for one in self._assigned})
+        number = epoch.epoch if epoch else checks.FIRST_EPOCH
+        self._open = {row.lesson_id: _Open(row, is_new=False) for row in known if row.epoch == number}
+        if self.is_routine:
+            since = epoch.started_at if epoch else None
+            fresh = [
+                one
+                for one in self._assigned
+                if now <= one.delivered_at + COUNTED_FOR and (since is None or one.delivered_at >= since)
+            ]
+            self._open_rows(check, fresh, {(row.change, row.lesson_id) for row in known}, number)
 
-    def verify_event(self, lesson: Lesson, delivery: runs.DeliveryRow, event: evidence_rows.Event) -> None:
+    def _open_rows(
+        self, check: Check, assigned: Iterable[checks.Assignment], known: Collection[tuple[str, str]], epoch: int
+    ) -> None:
+        """Open a row for each lesson whose issue this kind of reporter has found before."""
+        connection, project, now = self._ledger.connection, self._ledger.caller.project, self._ledger.now
+        by_lesson: dict[str, dict[str, checks.Assignment]] = defaultdict(dict)
+        for one in assigned:
+            lesson = self._lessons.get(one.lesson_id)
+            if lesson is not None and lesson.version == one.lesson_version:
+                by_lesson[one.lesson_id].setdefault(one.change, one)
+        told_of = checks.told_of_by(connection, project, [*by_lesson], check.reporter)
+        earlier = evidence_rows.new_issues_of(connection, project, check.run_ids) if told_of else []
+        events = {
+            lesson_id: event
+            for run_id in check.run_ids
+            for lesson_id, event in evidence_rows.events_of_run(connection, project, run_id).items()
+            if event.verified
+        }
+        rows: list[CheckedLesson] = []
+        for lesson_id in sorted(told_of):
+            of_changes = by_lesson[lesson_id]
+            if any((name, lesson_id) in known for name in of_changes):
+                continue
+            agreed = change.agreed([change.Assigned(one.shown, one.p_show) for one in of_changes.values()])
+            first = next(iter(of_changes.values()))
+            p_show = round(agreed.p_show, 4) if agreed else 0.0
+            week = week_of(first.delivered_at.date())
+            share = self._evidence(lesson_id).share(p_show, week) if agreed else 0.0
+            applied = runs.applications_of(connection, project, first.run_id, [lesson_id])
+            for one in of_changes.values():
+                is_first = one is first
+                rows.append(
+                    CheckedLesson(
+                        project,
+                        one.change,
+                        lesson_id,
+                        one.run_id,
+                        one.agent_name,
+                        one.shown,
+                        p_show,
+                        share,
+                        one.lesson_version,
+                        epoch,
+                        week,
+                        left_out=agreed is None or not is_first,
+                        applied=is_first and any(row.by_coin for row in applied.values()),
+                        wrong=is_first and any(other != lesson_id for other in earlier),
+                        event_by=None,
+                        until=first.delivered_at + COUNTED_FOR,
+                        checked_at=now,
+                    )
+                )
+            row = rows[-len(of_changes)]
+            self._open[lesson_id] = _Open(row, is_new=True)
+            if agreed is None:
+                self._crossovers[first.agent_name] += 1
+                continue
+            self._added[lesson_id] += Evidence().add_row(shown=row.shown, p_show=p_show, period=week)
+            if row.applied and row.shown:
+                self._added[lesson_id] += Evidence().add_application(period=week)
+        checks.add_rows(connection, rows)
+        for lesson_id in told_of & events.keys():
+            self.add_event(lesson_id, events[lesson_id].principal)
+
+    def add_event(self, lesson_id: str, reporter: str) -> None:
+        """Count a verified event of a lesson, if it is the first of a row that is open."""
+        found = self._open.get(lesson_id)
+        if found is None or found.row.left_out or found.row.event_by is not None:
+            return
+        row, lesson = found.row, self._lessons.get(lesson_id)
+        if lesson is None or self._ledger.now > row.until or row.lesson_version != lesson.version:
+            return
+        found.row = row._replace(event_by=reporter)
+        found.changed["event_by"] = reporter
+        self._added[lesson_id] += Evidence().add_event(
+            shown=row.shown, share=row.share, reporter=reporter, applied=row.applied, period=row.week
+        )
+
+    def verify_event(self, lesson_id: str, event: evidence_rows.Event, reporter: str) -> None:
         """Count an event that was only declared before, and that another principal has reported now."""
         self._verified.append(event.issue_id)
-        self.add_event(lesson, delivery)
+        self.add_event(lesson_id, reporter)
+
+    def note_issue(self, lesson_id: str | None) -> None:
+        """Note a new verified issue of the runs: for all lessons but its own, something else went wrong."""
+        self._trouble.append(lesson_id)
+
+    def finish(self) -> None:
+        """Settle the second outcome of each open row."""
+        for lesson_id, found in self._open.items():
+            row = found.row
+            lesson = self._lessons.get(lesson_id)
+            if row.left_out or lesson is None or row.lesson_version != lesson.version:
+                continue
+            is_wrong = self._ledger.now <= row.until and any(other != lesson_id for other in self._trouble)
+            if is_wrong and not row.wrong:
+                found.changed["wrong"] = True
+            if found.is_new or (is_wrong and not row.wrong):
+                self._added[lesson_id] += Evidence().add_side(
+                    shown=row.shown, p_show=row.p_show, wrong=is_wrong or row.wrong, rows=int(found.is_new)
+                )
 
     def values_of(self, lesson: Lesson) -> Row:
-        """Return the columns that new events set; empty if there are none."""
-        if lesson.id not in self._events:
+        """Return the columns that this report sets; empty if it tells nothing about the lesson."""
+        if lesson.id not in self._added:
             return {}
-        evidence = Evidence.from_document(lesson.evidence) + self._events[lesson.id]
-        return scored(evidence, self._prior(lesson))
+        return scored(self._with_alarm(self._evidence(lesson.id)), self._priors(lesson).independent)
 
     def move(self, lesson: Lesson) -> None:
         """Change the lesson's status if its new evidence asks for it; the numbers go into its history."""
-        if lesson.id in self._events:
+        if lesson.id in self._added and lesson.agent_name not in self._unhealthy_agents():
             exposures = figures.exposures_of(self._ledger.connection, self._ledger.caller.project, lesson.id)
-            move_by_evidence(self._ledger, lesson, exposures, self._prior(lesson))
+            move_by_evidence(self._ledger, lesson, exposures, self._priors(lesson))
+
+    def settle(self, settled: Collection[str]) -> None:
+        """Write the lessons that a check alone tells about, which no issue of the report joined."""
+        for lesson_id in sorted(self._added.keys() - set(settled)):
+            lesson = self._lessons[lesson_id]
+            values = self.values_of(lesson)
+            self._ledger.set(lesson, values)
+            self.move(replace(lesson, **values))
 
     def write(self, run: runs.RunRow | None, new_issues: int) -> None:
-        """Write verified events, the agents' sums, and the run's count of issues."""
-        connection, project = self._ledger.connection, self._ledger.caller.project
+        """Write verified events, changed rows, the agents' sums, and the run's count of issues."""
+        ledger = self._ledger
+        connection, project = ledger.connection, ledger.caller.project
         evidence_rows.verify_events(connection, project, self._verified)
-        arms = _arms(connection, run, new_issues) if run is not None and new_issues else {}
-        agents = {*self._of_agents, *([run.agent_name] if run is not None and arms else [])}
-        for agent_name in sorted(agents):
+        for found in self._open.values():
+            if found.changed:
+                checks.change_row(connection, found.row, found.changed)
+        grown = self._arms(run, new_issues)
+        of_agents: dict[str, Evidence] = defaultdict(Evidence)
+        for lesson_id, added in self._added.items():
+            of_agents[self._open[lesson_id].row.agent_name] += added
+        for agent_name in sorted({*of_agents, *grown, *self._crossovers}):
             sums = evidence_rows.hold(connection, project, agent_name)
-            total = Evidence.from_document(sums.effect) + self._of_agents[agent_name]
-            grown: dict[str, int] = {}
-            if run is not None and agent_name == run.agent_name:
-                grown = {name: getattr(sums, name) + more for name, more in arms.items()}
-            evidence_rows.put(connection, sums._replace(effect=total.to_document(), **grown))
+            total = self._with_alarm(Evidence.from_document(sums.effect) + of_agents[agent_name])
+            more = {**grown.get(agent_name, {}), "crossovers": self._crossovers[agent_name]}
+            values = {name: getattr(sums, name) + count for name, count in more.items()}
+            evidence_rows.put(connection, sums._replace(effect=total.to_document(), **values))
 
-    def _prior(self, lesson: Lesson) -> Prior:
-        """Return the agent's prior, as this process knows it."""
-        return self._ledger.work.shelves.prior_of(self._ledger.caller.project, lesson.agent_name)
+    def _arms(self, run: runs.RunRow | None, new_issues: int) -> dict[str, Counter[str]]:
+        """Count checked runs, and return what they add to the sums of the holdout's arms, by agent."""
+        connection, project = self._ledger.connection, self._ledger.caller.project
+        grown: dict[str, Counter[str]] = defaultdict(Counter)
+        if run is not None and new_issues and run.p_holdout:
+            count = runs.add_issues(connection, project, run.run_id, new_issues)
+            if run.checked_at is not None:
+                grown[run.agent_name] += _issues_of(run.holdout, count, count - new_issues)
+        for run_id in self._first_checked:
+            first = runs.find(connection, project, run_id)
+            if first is None or not first.principal:
+                continue
+            checks.count_checked(connection, project, first.agent_name, 1, self._ledger.now)
+            if first.p_holdout:
+                side = "held_out" if first.holdout else "served"
+                grown[first.agent_name] += _issues_of(first.holdout, first.issues, 0)
+                grown[first.agent_name][f"{side}_runs"] += 1
+        return grown
+
+    def _evidence(self, lesson_id: str) -> Evidence:
+        return Evidence.from_document(self._lessons[lesson_id].evidence) + self._added.get(lesson_id, Evidence())
+
+    def _with_alarm(self, evidence: Evidence) -> Evidence:
+        if evidence.alarm or not health.is_unhealthy(evidence.coins):
+            return evidence
+        return replace(evidence, alarm=self._ledger.now.date().isoformat())
+
+    def _unhealthy_agents(self) -> frozenset[str]:
+        """Return the agents about whose lessons nothing may be concluded."""
+        if self._unhealthy is None:
+            rows = evidence_rows.of_agents(self._ledger.connection, self._ledger.caller.project)
+            self._unhealthy = unhealthy_agents(rows)
+        return self._unhealthy
+
+    def _priors(self, lesson: Lesson) -> Priors:
+        """Return the agent's priors, as this process knows them."""
+        return self._ledger.work.shelves.priors_of(self._ledger.caller.project, lesson.agent_name)
+
+
+def _issues_of(holdout: bool, count: int, before: int) -> Counter[str]:  # of a row
+    """Return what the issues of one checked run add to its arm, from `before` to `count`."""
+    side = "held_out" if holdout else "served"
+    after, before = min(count, RUN_ISSUES_MAX), min(before, RUN_ISSUES_MAX)
+    return Counter({f"{side}_issues": after - before, f"{side}_squares": after**2 - before**2})
+
+
+def unhealthy_agents(rows: Iterable[evidence_rows.AgentSums]) -> frozenset[str]:
+    """Return the agents whose arms are unlike; all of them, where those of the project as a whole are."""
+    rows = list(rows)
+    known = {row.agent_name: Evidence.from_document(row.effect) for row in rows}
+    whole = sum(known.values(), Evidence())
+    if health.is_unhealthy(whole.coins) or health.is_unhealthy(holdout_coins(rows)):
+        return frozenset(known)
+    disagree = {row.agent_name for row in rows if crosses_over(row, known[row.agent_name])}
+    return frozenset(name for name, evidence in known.items() if evidence.alarm) | disagree
+
+
+def alarm_sentence(since: str) -> str:
+    """Return that the arms of an experiment are unlike, since when, and what to do about it."""
+    when = f" since {since}" if since else ""
+    return (
+        f"Runs that were shown a lesson come back for checks more or less often than others{when}, or runs of one "
+        "change disagree, so nothing is concluded. See that every run is reported, whatever was found and served, and "
+        "begin anew: `lessonbook experiment restart`"
+    )
+
+
+def crosses_over(row: evidence_rows.AgentSums, evidence: Evidence) -> bool:
+    """Return whether too many changes of an agent had runs that disagree."""
+    return row.crossovers > health.CROSSOVERS_MAX * (evidence.rows + row.crossovers) and row.crossovers >= _CROSSED_MIN
+
+
+_CROSSED_MIN: Final = 10
+
+
+def holdout_coins(rows: Iterable[evidence_rows.AgentSums]) -> dict[float, tuple[int, int]]:
+    """Return the checked runs of the holdout by its coin: (held out, served)."""
+    rows = list(rows)
+    return {HOLDOUT_SHARE: (sum(row.held_out_runs for row in rows), sum(row.served_runs for row in rows))}
 
 
 def is_randomised(delivery: runs.DeliveryRow, lesson: Lesson) -> bool:
@@ -115,20 +375,19 @@ def _effect_columns(evidence: Evidence, prior: Prior) -> Row:
 
 
 def move_by_evidence(
-    ledger: Ledger, lesson: Lesson, exposures: Mapping[int, figures.Exposure], prior: Prior = DEFAULT_PRIOR
+    ledger: Ledger, lesson: Lesson, exposures: Mapping[int, figures.Exposure], priors: Priors | None = None
 ) -> None:
-    """Promote, demote or retire a lesson by its evidence, without the agents' own statements.
+    """Promote, demote or retire a lesson by its evidence; nothing, where its arms are unlike.
 
-    Applications and flags influence the order of lessons, but never a status.
+    Applications and flags, which are the agents' own statements, influence the order of lessons, but never a status.
     """
-    if lesson.status not in SERVABLE:
+    if lesson.status not in SERVABLE or Evidence.from_document(lesson.evidence).alarm:
         return
     learning = ledger.work.settings.learning
     measure = Measure(ledger.caller.project, lesson.agent_name, learning.mode)
-    measure.know(lesson, exposures, prior, ledger.now)
-    evidence = Evidence.from_document(lesson.evidence).without_claims()
-    appraisal = measure.appraised(replace(lesson, evidence=evidence.to_document(), flags=0), exempt=False)
-    move = next_status(lesson.status, appraisal, evidence, pinned=lesson.pinned)
+    measure.know(lesson, exposures, priors or Priors(), ledger.now)
+    appraisal = measure.appraised(lesson, exempt=False)
+    move = next_status(lesson.status, appraisal, pinned=lesson.pinned, named=learning.reporters)
     if move is None or (move.action == "demote" and lesson.approved_by is not None):
         return
     values: Row = {"status": move.to, "expires_at": None if move.action == "retire" else ledger.expiry()}
@@ -137,65 +396,48 @@ def move_by_evidence(
 
 def recount(ledger: Ledger, lesson: Lesson) -> None:
     """Recompute a lesson's evidence from the database, because issues have moved or its words have changed."""
+    known = Evidence.from_document(lesson.evidence)
     found = counted(ledger.connection, ledger.caller.project, {lesson.id: lesson}).get(lesson.id, Evidence())
-    ledger.set(lesson, scored(found))
+    ledger.set(lesson, scored(replace(found, before=known.before, alarm=known.alarm)))
 
 
 def counted(connection: Connection, project: str, lessons: Mapping[str, Lesson]) -> dict[str, Evidence]:
-    """Return the evidence of lessons from their verified events and verdicts and their applications, by lesson id."""
+    """Return the evidence of lessons from the rows of the experiment that is on and the verdicts, by lesson id."""
     found: dict[str, Evidence] = defaultdict(Evidence)
     only = next(iter(lessons)) if len(lessons) == 1 else ""
-    for event in evidence_rows.assigned_events(connection, project, only):
-        lesson = lessons.get(event.lesson_id)
-        if lesson is not None and event.verified and not event.exempt and event.lesson_version == lesson.version:
-            found[lesson.id] = found[lesson.id].add_event(
-                shown=event.shown,
-                p_show=event.p_show,
-                verified=True,
-                applied=event.applied,
-                period=week_of(event.delivered_at.date()),
+    on = checks.experiment(connection, project)
+    for row in checks.rows_of_lessons(connection, project, on.epoch if on else checks.FIRST_EPOCH, only):
+        lesson = lessons.get(row.lesson_id)
+        if lesson is None or row.left_out or row.lesson_version != lesson.version:
+            continue
+        known = found[row.lesson_id].add_row(shown=row.shown, p_show=row.p_show, period=row.week)
+        if row.applied and row.shown:
+            known = known.add_application(period=row.week)
+        if row.event_by is not None:
+            known = known.add_event(
+                shown=row.shown, share=row.share, reporter=row.event_by, applied=row.applied, period=row.week
             )
-    for applied in evidence_rows.applied_by_coin(connection, project, only):
-        lesson = lessons.get(applied.lesson_id)
-        if lesson is not None and applied.lesson_version == lesson.version:
-            week = week_of(applied.delivered_at.date())
-            found[lesson.id] = found[lesson.id].add_application(p_show=applied.p_show, period=week)
+        found[row.lesson_id] = known.add_side(shown=row.shown, p_show=row.p_show, wrong=row.wrong)
     for lesson_id, verdicts in evidence_rows.verified_verdicts(connection, project, only).items():
         if lesson_id in lessons:
             found[lesson_id] = replace(found[lesson_id], verdicts=verdicts)
     return found
 
 
-def _arms(connection: Connection, run: runs.RunRow, new_issues: int) -> dict[str, int]:
-    """Count the issues of a measured run, and return what they add to the sums of its arm."""
-    if not run.p_holdout:
-        return {}
-    count = runs.add_issues(connection, run.project, run.run_id, new_issues)
-    before, after = min(count - new_issues, RUN_ISSUES_MAX), min(count, RUN_ISSUES_MAX)
-    side = "held_out" if run.holdout else "served"
-    return {f"{side}_issues": after - before, f"{side}_squares": after**2 - before**2}
-
-
 def sides(
     connection: Connection, project: str, agent_name: str = "", since: Mapping[str, int] | None = None
 ) -> list[RunTotals]:
-    """Return the measured runs of a project or an agent: (served, held out).
+    """Return the checked runs of a project or an agent, by arm of the holdout: (served, held out).
 
     `since` has the sums to subtract: those before serving was resumed.
     """
-    days = figures.activity(connection, project, agent_name)
-    return sides_of(days, evidence_rows.of_agents(connection, project, agent_name), since)
+    return sides_of(evidence_rows.of_agents(connection, project, agent_name), since)
 
 
-def sides_of(
-    days: Iterable[ActivityDay], rows: Iterable[evidence_rows.AgentSums], since: Mapping[str, int] | None = None
-) -> list[RunTotals]:
-    """Return the same from the activity by day and the sums of each agent. See `sides`."""
-    days, rows = list(days), list(rows)
-    held_out, measured = sum(day.held_out_runs for day in days), sum(day.measured_runs for day in days)
-    sums: dict[str, int] = {name: sum(getattr(row, name) for row in rows) for name in evidence_rows.ARMS}
-    sums |= {"served_runs": measured - held_out, "held_out_runs": held_out}
-    left = {name: count - (since or {}).get(name, 0) for name, count in sums.items()}
+def sides_of(rows: Iterable[evidence_rows.AgentSums], since: Mapping[str, int] | None = None) -> list[RunTotals]:
+    """Return the same from the sums of each agent. See `sides`."""
+    rows = list(rows)
+    left = {name: sum(getattr(row, name) for row in rows) - (since or {}).get(name, 0) for name in evidence_rows.ARMS}
     return [
         RunTotals(left[f"{side}_runs"], left[f"{side}_issues"], left[f"{side}_squares"])
         for side in ("served", "held_out")
@@ -217,8 +459,11 @@ def stop_if_harmful(ledger: Ledger) -> bool:
     stop = evidence_rows.stop_of(connection, project)
     if stop is not None and stop.stopped:
         return False
-    served, held_out = sides(connection, project, since=stop.numbers if stop else None)
-    if not service_harms(served, held_out, HOLDOUT_SHARE):
+    rows = evidence_rows.of_agents(connection, project)
+    served, held_out = sides_of(rows, stop.numbers if stop else None)
+    if not service_harms(served, held_out, HOLDOUT_SHARE) or health.is_unhealthy(holdout_coins(rows)):
+        return False
+    if not _several_report(ledger):
         return False
     lift = service_lift(served, held_out, HOLDOUT_SHARE)
     reason = (
@@ -239,3 +484,10 @@ def stop_if_harmful(ledger: Ledger) -> bool:
     )
     ledger.note("service.stop", project, {"reason": reason, **as_sums(served, held_out)})
     return True
+
+
+def _several_report(ledger: Ledger) -> bool:
+    """Return whether more than one reporter, or one that an administrator named, has checked runs lately."""
+    found = checks.reporters(ledger.connection, ledger.caller.project, counted_since(ledger.now))
+    principals = {reporter.principal for reporter, *_ in found}
+    return len(principals) >= REPORTERS_MIN or bool(principals & set(ledger.work.settings.learning.reporters))
