@@ -107,6 +107,15 @@ def upgrade() -> None:
     for name in ("served_runs", "held_out_runs", "crossovers"):
         op.add_column("agent_evidence", sa.Column(name, sa.BigInteger(), nullable=False, server_default="0"))
     connection = op.get_bind()
+    if connection.dialect.name == "postgresql":  # SQLite keeps no comments
+        op.create_table_comment(
+            "agent_activity_days",
+            "What each agent did in a day: applications and checks always, the rest up to agent_delivery_marks",
+        )
+        op.create_table_comment(
+            "agent_evidence",
+            "Each agent's rows and events added up, and its checked runs of the holdout by arm, with their issues",
+        )
     set_aside(connection)
     connection.execute(EVIDENCE.update().values(effect=sa.literal({}, DOCUMENT), **dict.fromkeys(SUMS, 0)))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lessonbook.cli.report import run_from_git
+from lessonbook.cli.run_from_git import runs_from_git
 from lessonbook.machine import git
 from lessonbook.machine.git import project_of
 
@@ -102,7 +102,7 @@ def test_reading_the_last_commit_runs_no_program_that_the_folder_names(
     for key, value in (("log.showSignature", "true"), ("gpg.program", str(evil)), ("core.pager", str(evil))):
         run_git(checkout, "config", key, value)
     monkeypatch.chdir(checkout)
-    assert run_from_git() == "r1"
+    assert runs_from_git(checkout).run_ids == ("r1",)
     assert not (checkout / "ran").exists()
 
 

@@ -11,7 +11,7 @@ TABLE access_tokens -- Tokens for HTTP, by their SHA-256; each is for some proje
     CONSTRAINT pk_access_tokens PRIMARY KEY (name)
 );
 
-TABLE agent_activity_days -- What each agent did in a day: applications always, the rest up to the mark in agent_delivery_marks (
+TABLE agent_activity_days -- What each agent did in a day: applications and checks always, the rest up to agent_delivery_marks (
     project text NOT NULL,
     agent_name text NOT NULL,
     day text NOT NULL,
@@ -84,7 +84,7 @@ TABLE agent_delivery_weeks -- Deliveries counted by week (since 1970-01-01), up 
     CONSTRAINT pk_agent_delivery_weeks PRIMARY KEY (project, agent_name, week, lesson_id)
 );
 
-TABLE agent_evidence -- Each agent's events added up, and the issues of its measured runs and those held out (and squares) (
+TABLE agent_evidence -- Each agent's rows and events added up, and its checked runs of the holdout by arm, with their issues (
     project text NOT NULL,
     agent_name text NOT NULL,
     effect jsonb NOT NULL,

@@ -72,7 +72,7 @@ async def test_what_is_written_is_read_back_as_it_was(work: Workspace) -> None:
         return run, delivered, given
 
     run, delivered, given = await work.store.read(read)
-    assert run == [{**run_at(moment), "issues": 0}]
+    assert run == [{**run_at(moment), "issues": 0, "checked_at": None}]
     assert delivered == deliveries
     assert given == answered_at(moment)["answer"]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, case, func, select, update
 
@@ -146,7 +146,8 @@ def reporters(connection: Connection, project: str, since: datetime) -> list[tup
         .group_by(*keys)
         .order_by(*keys)
     )
-    return [(Reporter(*row[:3]), row[3], int(row[4]), row[5]) for row in connection.execute(query)]
+    rows: Sequence[Any] = connection.execute(query).all()
+    return [(Reporter(*row[:3]), row[3], int(row[4]), row[5]) for row in rows]
 
 
 def add_reporters(connection: Connection, project: str, lesson_ids: Iterable[str], reporter: Reporter) -> None:
@@ -174,10 +175,8 @@ def assignments(connection: Connection, project: str, run_ids: Collection[str]) 
         .where(deliveries.c.p_show > 0, deliveries.c.p_show < 1)
         .order_by(deliveries.c.delivered_at, deliveries.c.run_id, deliveries.c.lesson_id)
     )
-    found: list[Assignment] = []
-    for run_id, lesson_id, agent_name, shown, p_show, version, delivered_at, change in connection.execute(query):
-        found.append(Assignment(run_id, change or run_id, lesson_id, agent_name, shown, p_show, version, delivered_at))
-    return found
+    rows: Sequence[Any] = connection.execute(query).all()
+    return [Assignment(run_id, change or run_id, *rest) for run_id, *rest, change in rows]
 
 
 def rows_of_changes(connection: Connection, project: str, changes: Collection[str]) -> list[CheckedLesson]:

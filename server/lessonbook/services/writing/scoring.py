@@ -265,7 +265,7 @@ class Scores:
         for agent_name in sorted({*of_agents, *grown, *self._crossovers}):
             sums = evidence_rows.hold(connection, project, agent_name)
             total = self._with_alarm(Evidence.from_document(sums.effect) + of_agents[agent_name])
-            more = {**grown.get(agent_name, {}), "crossovers": self._crossovers[agent_name]}
+            more: dict[str, int] = {**grown.get(agent_name, Counter()), "crossovers": self._crossovers[agent_name]}
             values = {name: getattr(sums, name) + count for name, count in more.items()}
             evidence_rows.put(connection, sums._replace(effect=total.to_document(), **values))
 
