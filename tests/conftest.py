@@ -93,6 +93,7 @@ def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.startswith("LESSONBOOK_") and name != "LESSONBOOK_TEST_DATABASE_URL":
             monkeypatch.delenv(name)
     monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.delenv("CI", raising=False)  # it would make reports those of a CI
     for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(tmp_path / "home"))
 

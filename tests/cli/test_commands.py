@@ -194,9 +194,10 @@ def test_pending_issues_are_listed_and_refined(run: Run) -> None:
     assert run("pending", "--json").json["issues"] == []
 
 
-def test_a_clean_up_tells_first_and_suspends_when_told(run: Run) -> None:
+def test_a_clean_up_tells_first_and_suspends_when_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     done = run("report", "a", "--lesson", "Close every file that you open.", "--agent", AGENT, "--json")
     (lesson_id,) = done.json["lesson_ids"]
+    monkeypatch.setenv("CI", "true")  # a verdict from a script would be its own
     for _ in range(5):
         run_id = run("get", "--agent", AGENT, "--json").json["run_id"]
         run("record", lesson_id, "--run", run_id, "--not-prevented")
@@ -323,7 +324,7 @@ def test_without_a_trailer_the_report_is_taken_without_a_run(run: Run) -> None:
     subprocess.run(commit, check=True)
     done = run("report", "something broke", "--run-from-git")
     assert done.code == 0
-    assert "no Lessonbook-Run trailer" in done.err
+    assert "No commit under test has a Lessonbook-Run trailer" in done.err
 
 
 def test_the_schema_goes_up_and_down_and_is_checked(run: Run, empty_url: str) -> None:

@@ -29,7 +29,6 @@ from lessonbook.cli.output import (
     write,
 )
 from lessonbook.domain.errors import ConfigError, Conflict, Forbidden, InvalidInput, LessonbookError, NotFound, TooMany
-from lessonbook.domain.lesson import SCRIPT
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -229,6 +228,8 @@ def _reporter() -> str:
     A script may be the agent's own; what it says is declared. That guards against accidents: whoever runs commands as
     the user can set the variable as well.
     """
+    from lessonbook.domain.lesson import SCRIPT
+
     if os.environ.get("CI", "").lower() not in {"", "0", "false"}:
         return CI
     return PERSON if any(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)) else SCRIPT

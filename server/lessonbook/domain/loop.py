@@ -332,12 +332,12 @@ class LessonLift(Result):
 
 
 class EffectStanding(Result):
-    """What the evidence says; `runs_to_go`: checked runs until a cut of 15 % can be told, null where none will."""
+    """What the evidence says; `runs_to_go`: checked runs until a cut of 15 % can be told, absent where none will."""
 
     state: EffectState
     events: int
-    runs_to_go: int | None
     reason: str
+    runs_to_go: Annotated[int | None, Field(exclude_if=_is_absent)] = None
 
 
 class SideEffectFound(Result):
