@@ -1,7 +1,9 @@
 """Which eligible lessons are shown in a run, with which propensity, and their expected value."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import exp, fsum, inf
 from typing import Final, NamedTuple, Protocol
 
@@ -9,8 +11,8 @@ from lessonbook.experiment import flags
 from lessonbook.experiment.effect import EffectEstimate, effect_of
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.grid import RHO
-from lessonbook.experiment.likelihood import Belief, believed
-from lessonbook.experiment.population import fit_prior
+from lessonbook.experiment.likelihood import Belief, believed, seen_in
+from lessonbook.experiment.population import fit_both
 from lessonbook.experiment.prior import DEFAULT_PRIOR, Prior
 from lessonbook.experiment.retirement import e_value
 
@@ -152,10 +154,8 @@ class Priors:
 
 
 def fit_priors(population: Iterable[Evidence], now: int = 0, half_life: float = 1e9) -> Priors:
-    """Return both priors of a population. See `fit_prior`."""
-    known = list(population)
-    independent = fit_prior((evidence.without_claims() for evidence in known), now, half_life)
-    return Priors(independent, fit_prior(known, now, half_life))
+    """Return both priors of a population. See `population.fit_both`."""
+    return Priors(*fit_both(population, now, half_life))
 
 
 def appraise(
@@ -279,7 +279,8 @@ def show_probability(
 
 def _appraised(state: LessonState, settings: PolicySettings, priors: Priors, now: int, optimism: float) -> Appraisal:
     evidence, prior = state.evidence.without_claims(), priors.independent
-    belief = believed(evidence, prior, now, settings.hazard, settings.half_life)
+    seen = seen_in(state.evidence)
+    belief = believed(evidence, prior, now, settings.hazard, settings.half_life, seen=seen)
     told = flagged = independent = _worth(state, belief, evidence.flags, settings, prior)
     if state.evidence.flags:
         told = flagged = _worth(state, belief, state.evidence.flags, settings, prior)
@@ -287,7 +288,7 @@ def _appraised(state: LessonState, settings: PolicySettings, priors: Priors, now
         flagged.p_positive, settings, optimism, gain_odds=flagged.gain_odds, trusted=state.trusted
     )
     if any(period.applied for period in state.evidence.periods.values()):
-        declared = believed(state.evidence, priors.declared, now, settings.hazard, settings.half_life)
+        declared = believed(state.evidence, priors.declared, now, settings.hazard, settings.half_life, seen=seen)
         told = _worth(state, declared, state.evidence.flags, settings, priors.declared)
         if p_show >= DECLARED_MIN and not state.trusted:
             moved = show_probability(told.p_positive, settings, optimism, gain_odds=told.gain_odds)
@@ -315,19 +316,24 @@ class _Worth(NamedTuple):
 def _worth(state: LessonState, belief: Belief, flagged: int, settings: PolicySettings, prior: Prior) -> _Worth:
     gains = [state.severity_weight * base * (1 - rho) for base, rho in zip(belief.bases, RHO, strict=True)]
     tokens_cost = settings.mean_weight * settings.token_cost * state.tokens
+    chances: dict[float, float] = {}  # by cost: most rates of flags are not above the usual, and cost the same
     suspicion = flags.posterior(flagged, state.evidence.shown, prior.flag_weights)
-    costs = [
-        tokens_cost + settings.mean_weight * settings.flag_cost * excess for excess in flags.excess(prior.flag_weights)
-    ]
+    for chance, excess in zip(suspicion, flags.excess(prior.flag_weights), strict=True):
+        cost = tokens_cost + settings.mean_weight * settings.flag_cost * excess
+        chances[cost] = chances.get(cost, 0.0) + chance
+    rows = sorted(zip(gains, belief.weights, strict=True))
+    ordered = [gain for gain, _ in rows]
+    below = list(accumulate((weight for _, weight in rows), initial=0.0))
+    worth_below = list(accumulate((weight * gain for gain, weight in rows), initial=0.0))
     p_positive = gained = lost = 0.0
-    for chance, cost in zip(suspicion, costs, strict=True):
-        values = [(weight, gain - cost) for weight, gain in zip(belief.weights, gains, strict=True)]
-        p_positive += chance * sum(weight for weight, value in values if value > 0)
-        gained += chance * sum(weight * value for weight, value in values if value > 0)
-        lost -= chance * sum(weight * value for weight, value in values if value < 0)
+    for cost, chance in chances.items():
+        at = bisect_right(ordered, cost)
+        p_positive += chance * (below[-1] - below[at])
+        gained += chance * (worth_below[-1] - worth_below[at] - cost * (below[-1] - below[at]))
+        lost += chance * (cost * below[at] - worth_below[at])
     return _Worth(
         p_positive=min(p_positive, 1.0),
         gain_odds=gained / lost if lost > 0 else inf,
-        benefit=fsum(weight * gain for weight, gain in zip(belief.weights, gains, strict=True)),
-        cost=fsum(chance * cost for chance, cost in zip(suspicion, costs, strict=True)),
+        benefit=worth_below[-1],
+        cost=fsum(chance * cost for cost, chance in chances.items()),
     )

@@ -46,13 +46,14 @@ def next_status(
         return None
     if action in ("promote", "retire") and not stands_without_any_one(evidence, action, named):
         return None
+    effect = appraisal.effect
     numbers = {
         "p_positive": round(appraisal.p_positive, 4),
         "e_value": round(appraisal.e_value, 4),
         "events": evidence.events,
-        "effect": round(appraisal.effect.mean, 4),
-        "effect_low": round(appraisal.effect.low, 4),
-        "effect_high": round(appraisal.effect.high, 4),
+        "effect": round(effect.mean, 4),
+        "effect_low": round(effect.low, 4),
+        "effect_high": round(effect.high, 4),
     }
     return Move(action, found[0], reason, numbers)
 

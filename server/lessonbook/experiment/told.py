@@ -7,12 +7,11 @@ likelihood averaged over the prior to that of ρ has expectation one where ρ is
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
-from math import exp, log, log1p
+from math import exp, log
 from typing import Final
 
 from lessonbook.experiment.evidence import Split
-from lessonbook.experiment.grid import shown_share
+from lessonbook.experiment.grid import split_logs
 
 ALPHA: Final = 0.05
 RHO_LEAST: Final = 0.05
@@ -36,18 +35,8 @@ def told_ratios(splits: Mapping[float, Split]) -> tuple[float, float]:
     Args:
         splits: events by expected share π: (shown, withheld).
     """
-    logs = [0.0] * POINTS
-    for share, (shown, withheld) in splits.items():
-        rows = zip(logs, *_split_logs(share), strict=True)
-        logs = [sofar + shown * one + withheld * other for sofar, one, other in rows]
+    logs = split_logs(splits, _LOGS)
     top = max(logs)
     average = top + log(sum(weight * exp(one - top) for weight, one in zip(_WEIGHTS, logs, strict=True)))
     possible = [index for index, one in enumerate(logs) if average - one < -log(ALPHA)]
     return _RATIOS[possible[0]], _RATIOS[possible[-1] + 2]  # a point further out: ρ may lie between two
-
-
-@lru_cache(maxsize=4096)
-def _split_logs(share: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return log P(shown | event) and log P(withheld | event) at every point."""
-    shares = [shown_share(share, exp(one)) for one in _LOGS]
-    return tuple(map(log, shares)), tuple(log1p(-one) for one in shares)
