@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 from math import exp, fsum, inf
 from typing import Final, NamedTuple, Protocol
@@ -236,6 +237,7 @@ def ranked(candidates: Iterable[ServingCandidate], appraisals: Mapping[str, Appr
     return sorted(candidates, key=worth, reverse=True)
 
 
+@lru_cache(maxsize=64)
 def optimism_of(prior: Prior, settings: PolicySettings, tokens: float) -> float:
     """Return the optimism o of `show_probability` for this population of lessons.
 
