@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lessonbook.experiment.evidence import Evidence
+from lessonbook.experiment.evidence import Evidence, SideCounts
 from lessonbook.experiment.policy import (
     DECLARED_MIN,
     LADDER,
@@ -210,6 +210,14 @@ def test_without_statements_both_priors_are_the_same(population: list[Evidence])
     priors = fit_priors([one.without_claims() for one in population], 4, 20.0)
     assert priors.independent == priors.declared
     assert fit_priors(population, 4, 20.0).independent == priors.independent
+
+
+def test_a_lesson_that_is_told_to_break_something_is_hardly_shown() -> None:
+    breaks = replace(evidence(15, 40), side={0.5: SideCounts(1_000, 550, 1_000, 300)})
+    known = appraise([state("breaks", breaks), state("helps", evidence(15, 40))], priors=Priors(), tokens=100.0)
+    assert known["breaks"].side_effect.harms
+    assert known["breaks"].p_show < 0.05 < known["helps"].p_show
+    assert known["breaks"].value(1.0) < 0 < known["helps"].value(1.0)
 
 
 def test_longer_lessons_cost_more() -> None:

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lessonbook.experiment.evidence import Evidence, SideCounts
-from lessonbook.experiment.side_effects import SideEffect, shrunk, side_effect_of
+from lessonbook.experiment.side_effects import (
+    SPREAD_MIN,
+    UNKNOWN,
+    SideEffect,
+    of_lesson,
+    pooled,
+    shrunk,
+    side_effect_of,
+)
 
 COUNTS = st.builds(
     lambda n, m, a, b: SideCounts(n, min(a, n), m, min(b, m)),
@@ -72,6 +80,23 @@ def test_a_wide_interval_is_not_told_and_never_harms() -> None:
 @given(st.floats(-0.3, 0.3), st.floats(0.001, 0.5), st.floats(-0.3, 0.3))
 def test_a_lessons_side_effect_is_drawn_towards_that_of_its_agent(own: float, half: float, agents: float) -> None:
     agent = SideEffect(agents, agents - 0.1, agents + 0.1, 500)
-    told = shrunk(SideEffect(own, own - half, own + half, 50), agent)
-    assert min(own, agents) - 1e-12 <= told <= max(own, agents) + 1e-12
-    assert shrunk(SideEffect(0.0, -1.0, 1.0, 0), agent) == agents
+    told = of_lesson(SideEffect(own, own - half, own + half, 50), agent)
+    assert min(own, agents) - 1e-12 <= told.mean <= max(own, agents) + 1e-12
+    assert told.high - told.low <= 2 * half + 1e-12
+    assert of_lesson(SideEffect(own, own - half, own + half, 50), UNKNOWN).mean == own
+    assert of_lesson(UNKNOWN, agent) == UNKNOWN
+    assert shrunk(UNKNOWN, agent) == agents
+
+
+def test_a_harmless_lesson_among_others_that_break_things_is_not_blamed_once_it_has_rows_of_its_own() -> None:
+    breaking, harmless = {0.5: SideCounts(400, 240, 400, 120)}, {0.5: SideCounts(400, 120, 400, 120)}
+    pool = pooled([breaking] * 4 + [harmless])
+    assert of_lesson(side_effect_of(breaking), *pool).harms
+    assert not of_lesson(side_effect_of(harmless), *pool).harms
+
+
+@given(SIDE, st.integers(1, 6))
+def test_lessons_that_are_alike_differ_by_no_more_than_is_assumed(side: dict[float, SideCounts], lessons: int) -> None:
+    pool = pooled([side] * lessons)
+    assert pool.spread == SPREAD_MIN
+    assert pool.together.mean == pytest.approx(side_effect_of(side).mean)

@@ -16,6 +16,7 @@ from lessonbook.experiment.likelihood import Belief, believed, seen_in
 from lessonbook.experiment.population import fit_both
 from lessonbook.experiment.prior import DEFAULT_PRIOR, Prior
 from lessonbook.experiment.retirement import e_value
+from lessonbook.experiment.side_effects import NO_POOL, Pool, SideEffect, of_lesson, pooled, side_effect_of
 
 POLICY_VERSION: Final = "measured/2"
 LADDER: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98)
@@ -98,7 +99,8 @@ class Appraisal:
     """The expected value of a lesson.
 
     `benefit` is the expected number of severity-weighted issues prevented by one showing to a task that it fits
-    perfectly; `cost` is that of one showing, in tokens and flagged harm, in the same unit. `p_show` is the propensity.
+    perfectly; `cost` is that of one showing, in tokens, flagged harm, and side effects where they are told (by the end
+    of their interval nearer to zero), in the same unit. `p_show` is the propensity.
     `p_positive` is the probability that benefit exceeds cost, from independent evidence alone. Flags enter `p_show` as
     well, where they are of several principals (the caller sees to that). Applications, which are agents' own
     statements, enter benefit and cost, and so the order of lessons; for the propensity see `DECLARED_MIN`.
@@ -111,6 +113,12 @@ class Appraisal:
     evidence: Evidence
     prior: Prior
     exempt: bool = False
+    side: Pool = NO_POOL
+
+    @property
+    def side_effect(self) -> SideEffect:
+        """What goes wrong elsewhere where the lesson is shown."""
+        return of_lesson(side_effect_of(self.evidence.side), *self.side)
 
     @property
     def effect(self) -> EffectEstimate:
@@ -148,15 +156,20 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Priors:
-    """The population of a project's lessons: by independent evidence alone, and by the agents' statements as well."""
+    """The population of an agent's lessons: by independent evidence alone, and by the agents' statements as well.
+
+    `side` is what goes wrong elsewhere.
+    """
 
     independent: Prior = DEFAULT_PRIOR
     declared: Prior = DEFAULT_PRIOR
+    side: Pool = NO_POOL
 
 
 def fit_priors(population: Iterable[Evidence], now: int = 0, half_life: float = 1e9) -> Priors:
-    """Return both priors of a population. See `population.fit_both`."""
-    return Priors(*fit_both(population, now, half_life))
+    """Return both priors of a population, and its side effects. See `population.fit_both`."""
+    known = list(population)
+    return Priors(*fit_both(known, now, half_life), pooled(evidence.side for evidence in known))
 
 
 def appraise(
@@ -281,17 +294,19 @@ def show_probability(
 
 def _appraised(state: LessonState, settings: PolicySettings, priors: Priors, now: int, optimism: float) -> Appraisal:
     evidence, prior = state.evidence.without_claims(), priors.independent
+    side_effect = of_lesson(side_effect_of(evidence.side), *priors.side)
+    harm = side_effect.low if side_effect.harms else 0.0
     seen = seen_in(state.evidence)
     belief = believed(evidence, prior, now, settings.hazard, settings.half_life, seen=seen)
-    told = flagged = independent = _worth(state, belief, evidence.flags, settings, prior)
+    told = flagged = independent = _worth(state, belief, evidence.flags, settings, prior, harm)
     if state.evidence.flags:
-        told = flagged = _worth(state, belief, state.evidence.flags, settings, prior)
+        told = flagged = _worth(state, belief, state.evidence.flags, settings, prior, harm)
     p_show = show_probability(
         flagged.p_positive, settings, optimism, gain_odds=flagged.gain_odds, trusted=state.trusted
     )
     if any(period.applied for period in state.evidence.periods.values()):
         declared = believed(state.evidence, priors.declared, now, settings.hazard, settings.half_life, seen=seen)
-        told = _worth(state, declared, state.evidence.flags, settings, priors.declared)
+        told = _worth(state, declared, state.evidence.flags, settings, priors.declared, harm)
         if p_show >= DECLARED_MIN and not state.trusted:
             moved = show_probability(told.p_positive, settings, optimism, gain_odds=told.gain_odds)
             p_show = max(moved, DECLARED_MIN)
@@ -303,6 +318,7 @@ def _appraised(state: LessonState, settings: PolicySettings, priors: Priors, now
         evidence=evidence,
         prior=prior,
         exempt=state.exempt,
+        side=priors.side,
     )
 
 
@@ -315,13 +331,15 @@ class _Worth(NamedTuple):
     cost: float
 
 
-def _worth(state: LessonState, belief: Belief, flagged: int, settings: PolicySettings, prior: Prior) -> _Worth:
+def _worth(
+    state: LessonState, belief: Belief, flagged: int, settings: PolicySettings, prior: Prior, harm: float
+) -> _Worth:
     gains = [state.severity_weight * base * (1 - rho) for base, rho in zip(belief.bases, RHO, strict=True)]
-    tokens_cost = settings.mean_weight * settings.token_cost * state.tokens
+    certain_cost = settings.mean_weight * (settings.token_cost * state.tokens + harm)
     chances: dict[float, float] = {}  # by cost: most rates of flags are not above the usual, and cost the same
     suspicion = flags.posterior(flagged, state.evidence.shown, prior.flag_weights)
     for chance, excess in zip(suspicion, flags.excess(prior.flag_weights), strict=True):
-        cost = tokens_cost + settings.mean_weight * settings.flag_cost * excess
+        cost = certain_cost + settings.mean_weight * settings.flag_cost * excess
         chances[cost] = chances.get(cost, 0.0) + chance
     rows = sorted(zip(gains, belief.weights, strict=True))
     ordered = [gain for gain, _ in rows]

@@ -9,7 +9,6 @@ from lessonbook.experiment.effect import EVENTS_MIN, effect_of
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.policy import Appraisal
 from lessonbook.experiment.retirement import ALPHA, e_value
-from lessonbook.experiment.side_effects import side_effect_of
 
 P_PROMOTE: Final = 0.9
 """Probability that the benefit exceeds the cost from which a lesson with enough events is promoted."""
@@ -74,7 +73,7 @@ def _verdict(appraisal: Appraisal) -> tuple[EvidenceAction | None, str]:
     """Return the action that the evidence asks for in any status, and why."""
     if appraisal.e_value >= 1 / ALPHA:
         return "retire", "it does not cut its issue's rate by 15 %"
-    if side_effect_of(appraisal.evidence.side).harms:
+    if appraisal.side_effect.harms:
         return "demote", "more goes wrong elsewhere in changes that were shown it"
     if appraisal.p_positive < P_DEMOTE:
         return "demote", "it more likely costs than spares"
