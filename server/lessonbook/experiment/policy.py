@@ -101,9 +101,11 @@ class Appraisal:
     `benefit` is the expected number of severity-weighted issues prevented by one showing to a task that it fits
     perfectly; `cost` is that of one showing, in tokens, flagged harm, and side effects where they are told (by the end
     of their interval nearer to zero), in the same unit. `p_show` is the propensity.
-    `p_positive` is the probability that benefit exceeds cost, from independent evidence alone. Flags enter `p_show` as
-    well, where they are of several principals (the caller sees to that). Applications, which are agents' own
-    statements, enter benefit and cost, and so the order of lessons; for the propensity see `DECLARED_MIN`.
+    `p_positive` is the probability that benefit exceeds the cost of tokens and told side effects, from independent
+    evidence alone. `p_show` allows for the harm that one lesson in ten does elsewhere as well. Flags of several
+    principals (the caller sees to that) lower it, and their absence does not raise it: nobody need have looked.
+    Applications, which are agents' own statements, enter benefit and cost, and so the order of lessons; for the
+    propensity see `DECLARED_MIN`.
     """
 
     p_show: float
@@ -298,21 +300,25 @@ def _appraised(state: LessonState, settings: PolicySettings, priors: Priors, now
     harm = side_effect.low if side_effect.harms else 0.0
     seen = seen_in(state.evidence)
     belief = believed(evidence, prior, now, settings.hazard, settings.half_life, seen=seen)
-    told = flagged = independent = _worth(state, belief, evidence.flags, settings, prior, harm)
+    suspicion = list(zip(prior.flag_weights, flags.excess(prior.flag_weights), strict=True))
+    told = _worth(state, belief, suspicion, settings, harm)
+    p_show = show_probability(told.p_positive, settings, optimism, gain_odds=told.gain_odds, trusted=state.trusted)
     if state.evidence.flags:
-        told = flagged = _worth(state, belief, state.evidence.flags, settings, prior, harm)
-    p_show = show_probability(
-        flagged.p_positive, settings, optimism, gain_odds=flagged.gain_odds, trusted=state.trusted
-    )
+        usual = priors.declared.flag_weights
+        suspected = flags.posterior(state.evidence.flags, state.evidence.shown, usual)
+        suspicion = list(zip(suspected, flags.excess(usual), strict=True))
+        told = _worth(state, belief, suspicion, settings, harm)
+        flagged = show_probability(told.p_positive, settings, optimism, gain_odds=told.gain_odds, trusted=state.trusted)
+        p_show = min(p_show, flagged)
     if any(period.applied for period in state.evidence.periods.values()):
         declared = believed(state.evidence, priors.declared, now, settings.hazard, settings.half_life, seen=seen)
-        told = _worth(state, declared, state.evidence.flags, settings, priors.declared, harm)
+        told = _worth(state, declared, suspicion, settings, harm)
         if p_show >= DECLARED_MIN and not state.trusted:
             moved = show_probability(told.p_positive, settings, optimism, gain_odds=told.gain_odds)
             p_show = max(moved, DECLARED_MIN)
     return Appraisal(
         p_show=1.0 if state.exempt else p_show,
-        p_positive=independent.p_positive,
+        p_positive=_worth(state, belief, _UNSUSPECTED, settings, harm).p_positive,
         benefit=told.benefit,
         cost=told.cost,
         evidence=evidence,
@@ -320,6 +326,9 @@ def _appraised(state: LessonState, settings: PolicySettings, priors: Priors, now
         exempt=state.exempt,
         side=priors.side,
     )
+
+
+_UNSUSPECTED: Final = [(1.0, 0.0)]
 
 
 class _Worth(NamedTuple):
@@ -332,13 +341,12 @@ class _Worth(NamedTuple):
 
 
 def _worth(
-    state: LessonState, belief: Belief, flagged: int, settings: PolicySettings, prior: Prior, harm: float
+    state: LessonState, belief: Belief, suspicion: Sequence[tuple[float, float]], settings: PolicySettings, harm: float
 ) -> _Worth:
     gains = [state.severity_weight * base * (1 - rho) for base, rho in zip(belief.bases, RHO, strict=True)]
     certain_cost = settings.mean_weight * (settings.token_cost * state.tokens + harm)
     chances: dict[float, float] = {}  # by cost: most rates of flags are not above the usual, and cost the same
-    suspicion = flags.posterior(flagged, state.evidence.shown, prior.flag_weights)
-    for chance, excess in zip(suspicion, flags.excess(prior.flag_weights), strict=True):
+    for chance, excess in suspicion:
         cost = certain_cost + settings.mean_weight * settings.flag_cost * excess
         chances[cost] = chances.get(cost, 0.0) + chance
     rows = sorted(zip(gains, belief.weights, strict=True))

@@ -58,11 +58,7 @@ def fit_both(population: Iterable[Evidence], now: int = 0, half_life: float = 1e
     ignored = 1 - (applied + PRIOR_SHOWINGS * (1 - start.ignored)) / (shown + PRIOR_SHOWINGS)
     prior = Prior(base_exposures=shape / rate)
     logs = [_added(split_logs(tally.splits), rate_logs(tally, prior)) for tally in tallies]
-    prior = replace(
-        prior,
-        rho_weights=fit_mixture(logs, start.rho_weights, _ROUNDS),
-        flag_weights=flags.fitted((0, one.shown) for one in known),
-    )
+    prior = replace(prior, rho_weights=fit_mixture(logs, start.rho_weights, _ROUNDS))
     declared = prior
     if any(one.flags for one in known):
         declared = replace(prior, flag_weights=flags.fitted((one.flags, one.shown) for one in known))
