@@ -10,12 +10,17 @@ have `WEEK_RUNS` runs; the priors are fitted anew every `REFIT_RUNS`. One report
 """
 
 import json
+import os
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+
+from rich.table import Table
 
 from bench.faults import BenchError
 from lessonbook.domain.lesson_status import Status
@@ -37,8 +42,6 @@ TOKENS: Final = 100
 SEVERITY_WEIGHT: Final = 4.0
 FALL_MIN: Final = 0.10
 PROGRAMS_MIN: Final = 100
-RARER_CWE: Final = "CWE-693"
-"""The one lesson after which "weak or broken" is rarer."""
 
 
 class Program(NamedTuple):
@@ -183,3 +186,130 @@ def _program(row: dict[str, Any]) -> Program:
 
 def _names(numbers: Sequence[int]) -> list[str]:
     return [f"CWE-{number}" for number in numbers]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was told in every seed, and what the programs show."""
+
+    runs: int
+    seeds: Sequence[Replayed]
+    cells: Sequence[Cell]
+
+    def lessons(self) -> list[str]:
+        """Return the names of all lessons, by number."""
+        return sorted({name for cell in self.cells for name in cell.lessons}, key=lambda name: int(name[4:]))
+
+    def of_lesson(self, name: str) -> dict[str, float]:
+        """Return the share of seeds in which each thing was told of a lesson."""
+        count = len(self.seeds)
+        return {
+            "told_to_help": sum(name in seed.helps for seed in self.seeds) / count,
+            "told_to_harm": sum(name in seed.harms for seed in self.seeds) / count,
+            "told_side_effect": sum(name in seed.breaks for seed in self.seeds) / count,
+            "unhealthy": sum(name in seed.unhealthy for seed in self.seeds) / count,
+        }
+
+    def works(self, name: str) -> tuple[float, float, int]:
+        """Return the shares of programs that work, plain and taught, and how many of each there are."""
+        own = [cell for cell in self.cells if name in cell.lessons]
+        return (
+            sum(cell.plain.works for cell in own) / len(own),
+            sum(cell.taught.works for cell in own) / len(own),
+            len(own),
+        )
+
+    def weak(self, name: str) -> tuple[float, float]:
+        """Return the shares of programs that are weak or broken, plain and taught."""
+        own = [cell for cell in self.cells if name in cell.lessons]
+        arms = ([cell.plain for cell in own], [cell.taught for cell in own])
+        plain, taught = (sum(not one.works or name in one.weaknesses for one in arm) / len(arm) for arm in arms)
+        return plain, taught
+
+    def document(self) -> dict[str, Any]:
+        """Return what is written to JSON."""
+        lessons = {name: self.of_lesson(name) for name in self.lessons()}
+        return {"task": "replay", "seeds": len(self.seeds), "runs": self.runs, "lessons": lessons, **self.goals()}
+
+    def goals(self) -> dict[str, float]:
+        """Return the figures that have goals: the mean of false help, and of breakage that is told."""
+        not_helped = [name for name in self.lessons() if self.weak(name)[1] >= self.weak(name)[0]]
+        broken = [
+            name
+            for name in self.lessons()
+            for plain, taught, programs in (self.works(name),)
+            if plain - taught >= FALL_MIN and 2 * programs >= PROGRAMS_MIN
+        ]
+        return {
+            "false_help": _mean([self.of_lesson(name)["told_to_help"] for name in not_helped]),
+            "breakage_told": _mean([self.of_lesson(name)["told_side_effect"] for name in broken]),
+            "breakage_told_least": min((self.of_lesson(name)["told_side_effect"] for name in broken), default=0.0),
+        }
+
+    def table(self) -> Table:
+        """Return a row per lesson."""
+        grid = Table(title=f"told of each lesson in {len(self.seeds)} seeds of {self.runs:,} runs")
+        for column in ("lesson", "programs that work", "weak or broken", "helps", "harms", "breaks", "unhealthy"):
+            grid.add_column(column, justify="left" if column == "lesson" else "right")
+        for name in self.lessons():
+            plain, taught, _ = self.works(name)
+            weak, weak_taught = self.weak(name)
+            shares = (f"{share:.2f}" for share in self.of_lesson(name).values())
+            grid.add_row(name, f"{plain:.2f} → {taught:.2f}", f"{weak:.2f} → {weak_taught:.2f}", *shares)
+        for name, value in self.goals().items():
+            grid.add_row(name, "", "", f"{value:.3f}")
+        return grid
+
+
+def measure(data: Path, seeds: int, runs: int, tell: Callable[[str], None], workers: int | None = None) -> Measured:
+    """Return what is told in so many seeds, computed on all processors.
+
+    Raises:
+        BenchError: The folder has no outcomes.
+    """
+    cells = cells_of(data)
+    done: dict[int, Replayed] = {}
+    count = min(workers or os.cpu_count() or 1, seeds)
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+        futures = {pool.submit(replay, cells, seed, runs): seed for seed in range(seeds)}
+        for future in as_completed(futures):
+            done[futures[future]] = future.result()
+            tell(f"{len(done)} of {seeds} seeds")
+    return Measured(runs, [done[seed] for seed in range(seeds)], cells)
+
+
+def draw_picture(measured: Measured, path: Path) -> None:
+    """Draw how many programs work with each lesson and without, and what was told of it."""
+    import matplotlib as mpl  # noqa: PLC0415  # only for pictures, and slow to load
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt  # noqa: PLC0415  # after the backend is chosen
+
+    names = sorted(measured.lessons(), key=lambda name: measured.works(name)[2])
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 7), sharey=True, layout="constrained")
+    for row, name in enumerate(names):
+        plain, taught, programs = measured.works(name)
+        left.plot([plain, taught], [row, row], color="0.7", linewidth=2, zorder=1)
+        left.scatter([plain], [row], color="tab:blue", zorder=2, label="withheld" if not row else None)
+        left.scatter([taught], [row], color="tab:red", zorder=2, label="shown" if not row else None)
+        left.annotate(f"{2 * programs}", (1.0, row), ha="right", va="center", fontsize=7, color="0.4")
+        told = measured.of_lesson(name)
+        right.barh(row + 0.2, told["told_side_effect"], 0.35, color="tab:red", label=None if row else "breaks programs")
+        right.barh(row - 0.2, told["told_to_help"], 0.35, color="tab:green", label=None if row else "helps")
+    left.set_yticks(range(len(names)), names, fontsize=8)
+    left.set(xlim=(0, 1.02), xlabel="share of programs that work (grey: programs)")
+    right.set(xlim=(0, 1.02), xlabel=f"share of {len(measured.seeds)} seeds in which it is told")
+    left.legend(frameon=False, loc="lower right")
+    right.legend(frameon=False, loc="lower right")
+    figure.suptitle("Real programs, replayed: what Lessonbook tells of each lesson")
+    figure.supxlabel(
+        "All lessons of a task were taught in one prompt: each is praised and blamed for the whole of it. Programs: "
+        "CodeStrike.",
+        fontsize=8,
+    )
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / max(len(values), 1)

@@ -26,7 +26,7 @@ _LOGS: Final = tuple(log(RHO_LEAST) + index * _STEP for index in range(POINTS))
 _RATIOS: Final = (0.0, *(exp(one) for one in _LOGS), RHO_MOST)
 """The grid with an end at each side: where its last point is not refuted, neither is what is beyond it."""
 _DENSITIES: Final = tuple(exp(-0.5 * ((one - _MEAN) / _SD) ** 2) for one in _LOGS)
-_WEIGHTS: Final = tuple(density / sum(_DENSITIES) for density in _DENSITIES)
+WEIGHTS: Final = tuple(density / sum(_DENSITIES) for density in _DENSITIES)
 
 
 def told_ratios(splits: Mapping[float, Split]) -> tuple[float, float]:
@@ -37,6 +37,6 @@ def told_ratios(splits: Mapping[float, Split]) -> tuple[float, float]:
     """
     logs = split_logs(splits, _LOGS)
     top = max(logs)
-    average = top + log(sum(weight * exp(one - top) for weight, one in zip(_WEIGHTS, logs, strict=True)))
+    average = top + log(sum(weight * exp(one - top) for weight, one in zip(WEIGHTS, logs, strict=True)))
     possible = [index for index, one in enumerate(logs) if average - one < -log(ALPHA)]
     return _RATIOS[possible[0]], _RATIOS[possible[-1] + 2]  # a point further out: ρ may lie between two
