@@ -299,8 +299,7 @@ def draw_picture(measured: Measured, path: Path) -> None:
     left.set_yticks(range(len(names)), names, fontsize=8)
     left.set(xlim=(0, 1.02), xlabel="share of programs that work (grey: programs)")
     right.set(xlim=(0, 1.02), xlabel=f"share of {len(measured.seeds)} seeds in which it is told")
-    left.legend(frameon=False, loc="lower right")
-    right.legend(frameon=False, loc="lower right")
+    figure.legend(frameon=False, loc="outside right upper")
     figure.suptitle("Real programs, replayed: what Lessonbook tells of each lesson")
     figure.supxlabel(
         "All lessons of a task were taught in one prompt: each is praised and blamed for the whole of it. Programs: "

@@ -37,6 +37,8 @@ from lessonbook.experiment.policy import (
 from lessonbook.experiment.power import runs_to_tell
 from lessonbook.experiment.promotion import next_status
 from lessonbook.experiment.ranking import SEVERITY_WEIGHTS, static_score, value
+from lessonbook.services.cache.measured import EVENTS_MIN, FLAGS_MIN, RUNS_MIN, WITHIN_DAYS
+from lessonbook.services.writing.scoring import RUN_ISSUES_MAX
 
 PROJECT: Final = "simulated"
 REPORTER: Final = "ci"
@@ -44,23 +46,21 @@ WEEK_RUNS: Final = 500
 EARLY_RUNS: Final = 1_000
 REFIT_RUNS: Final = (25, 100)
 """Runs between appraisals, early and later."""
-RUNS_MIN: Final = 200
-EVENTS_MIN: Final = 10
-RECENT_RUNS: Final = 90 * WEEK_RUNS // 7
-"""A coin is tossed with so many checked runs and events in 90 days, as `services.cache.measured` has it."""
+RECENT_RUNS: Final = WITHIN_DAYS * WEEK_RUNS // 7
 TELLABLE_RUNS: Final = 5_000
 TELLABLE_P: Final = 0.9
-FLAGS_MIN: Final = 2
-RUN_ISSUES_MAX: Final = 10
 
 
 class Lessonbook:
     """The product in `auto`, with every lesson on probation at the start.
 
-    With `tellable` no coin is tossed either where a cut of 15 % cannot be told within `TELLABLE_RUNS` checked runs.
+    A coin is tossed from `runs_min` checked runs on; with `tellable` only where a cut of 15 % can be told within
+    `TELLABLE_RUNS` checked runs as well.
     """
 
-    def __init__(self, draws: Draws, settings: PolicySettings | None = None, *, tellable: bool = False) -> None:
+    def __init__(
+        self, draws: Draws, settings: PolicySettings | None = None, *, runs_min: int = RUNS_MIN, tellable: bool = False
+    ) -> None:
         self.settings = settings or PolicySettings()
         self.world = draws.world
         self.secret = draws.seed.to_bytes(8)
@@ -68,6 +68,7 @@ class Lessonbook:
         self.weight: list[float] = draws.lessons.weight.tolist()
         self.evidence = [Evidence() for _ in self.tokens]
         self.status: list[Status] = ["probation"] * len(self.tokens)
+        self.runs_min = runs_min
         self.tellable = tellable
         self.tosses = False
         self.stopped = False
@@ -204,7 +205,7 @@ class Lessonbook:
 
     def _is_ready(self) -> bool:
         rows, events = len(self.checked_runs), sum(found for _, found in self.checked_runs)
-        if rows < RUNS_MIN or events < EVENTS_MIN:
+        if rows < self.runs_min or events < min(EVENTS_MIN, self.runs_min):
             return False
         return not self.tellable or rows + runs_to_tell(rows=rows, events=events, p_show=TELLABLE_P) <= TELLABLE_RUNS
 
