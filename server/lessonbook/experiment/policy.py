@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 from math import exp, fsum, inf
@@ -76,8 +76,6 @@ class PolicySettings:
     p_min: float = 0.002
     p_max: float = 0.98
     p_trusted: float = 0.95
-    p_new: float = 0.98
-    events_new: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,8 +300,6 @@ def _appraised(state: LessonState, settings: PolicySettings, priors: Priors, now
     harm = side_effect.low if side_effect.harms else 0.0
     seen = seen_in(state.evidence)
     belief = believed(evidence, prior, now, settings.hazard, settings.half_life, seen=seen)
-    if state.evidence.events < settings.events_new and not state.trusted:
-        settings = replace(settings, p_max=settings.p_new)
     suspicion = list(zip(prior.flag_weights, flags.excess(prior.flag_weights), strict=True))
     told = _worth(state, belief, suspicion, settings, harm)
     p_show = show_probability(told.p_positive, settings, optimism, gain_odds=told.gain_odds, trusted=state.trusted)
