@@ -50,7 +50,7 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """The checked rows of one life, in order: whether shown, whether there was an event, and π."""
+    """The checked rows of one life, in order: whether shown, whether there was an event, and π of those with one."""
 
     shown: Flags
     event: Flags
@@ -90,8 +90,7 @@ class Life:
 
     def _logs(self, rhos: Floats) -> Floats:
         """Return the log likelihood of each rate ratio by event, up to a constant: a row per ratio."""
-        shown, share = self.shown[self.event], self.share[self.event]
-        return shown * np.log(rhos)[:, None] - np.log1p(share * (rhos[:, None] - 1))
+        return self.shown[self.event] * np.log(rhos)[:, None] - np.log1p(self.share * (rhos[:, None] - 1))
 
 
 def lived(cell: Cell, dice: np.random.Generator, rows: int = ROWS) -> Life:
@@ -99,19 +98,17 @@ def lived(cell: Cell, dice: np.random.Generator, rows: int = ROWS) -> Life:
     shown = dice.random(rows) < cell.p_show
     back = dice.random(rows) < np.where(shown, *cell.attribution)
     event = dice.random(rows) < BASE * np.where(shown, cell.rho, 1.0)
-    week = (np.arange(rows) // WEEK_ROWS)[back]
-    shown = shown[back]
-    return Life(shown, event[back], shares(shown, week, cell.p_show))
+    return of_rows(shown[back], event[back], (np.arange(rows) // WEEK_ROWS)[back], cell.p_show)
 
 
-def shares(shown: Flags, week: NDArray[np.int64], p_show: float) -> Floats:
-    """Return π of each row (`Evidence.share`), of rows in order with one propensity."""
+def of_rows(shown: Flags, event: Flags, week: NDArray[np.int64], p_show: float) -> Life:
+    """Return the life of checked rows in order, which have one propensity, with π as `Evidence.share` has it."""
     before = np.concatenate([[0], np.cumsum(shown)])
-    now = np.arange(len(shown))
-    since = np.searchsorted(week, week - SHARE_PERIODS + 1)
+    now = np.flatnonzero(event)
+    since = np.searchsorted(week, week[now] - SHARE_PERIODS + 1)
     share = (before[now] - before[since] + SHARE_ROWS * p_show) / (now - since + SHARE_ROWS)
     odds = np.round(np.log(share / (1 - share)) / LOGIT_STEP) * LOGIT_STEP
-    return np.round(1 / (1 + np.exp(-odds)), 6)
+    return Life(shown, event, np.round(1 / (1 + np.exp(-odds)), 6))
 
 
 def of_cell(cell: Cell, seed: int, lives: int = LIVES, told_lives: int = TOLD_LIVES) -> dict[str, float]:
@@ -142,7 +139,7 @@ def false_alarms(p_show: float, seed: int, lives: int = HEALTHY_LIVES, rows: int
     alarms = 0
     for _ in range(lives):
         shown = dice.random(rows) < p_show
-        alarms += Life(shown, shown, shown.astype(float)).alarm(p_show) < rows
+        alarms += Life(shown, shown, np.zeros(0)).alarm(p_show) < rows
     return alarms / lives
 
 

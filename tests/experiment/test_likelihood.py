@@ -4,6 +4,7 @@ from math import log
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from lessonbook.experiment.evidence import Evidence, Period
@@ -29,6 +30,7 @@ def nearly_always_shown(*events: int) -> Evidence:
 
 
 @given(EVIDENCE, st.integers(0, 8), st.floats(0, 0.2), st.floats(1, 50))
+@examples(max_examples=40, deadline=None)
 def test_beliefs_are_probabilities_and_rates(evidence: Evidence, now: int, hazard: float, half_life: float) -> None:
     belief = believed(evidence, DEFAULT_PRIOR, now, hazard, half_life)
     assert len(belief.weights) == len(belief.bases) == GRID_POINTS
@@ -38,6 +40,7 @@ def test_beliefs_are_probabilities_and_rates(evidence: Evidence, now: int, hazar
 
 
 @given(EVIDENCE)
+@examples(max_examples=20, deadline=None)
 def test_what_the_periods_say_may_be_computed_beforehand(evidence: Evidence) -> None:
     seen = seen_in(evidence)
     assert believed(evidence, DEFAULT_PRIOR, 6, 0.04, 20.0, seen=seen) == believed(

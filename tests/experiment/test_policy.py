@@ -5,6 +5,7 @@ from statistics import fmean
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from lessonbook.experiment.evidence import Evidence, SideCounts
@@ -27,6 +28,7 @@ from lessonbook.experiment.population import fit_prior
 from lessonbook.experiment.prior import DEFAULT_PRIOR
 from tests.experiment.evidences import EVIDENCE, counted
 
+few = examples(max_examples=20, deadline=None)
 SIZES = st.lists(st.integers(10, 300), min_size=1, max_size=12)
 
 
@@ -172,6 +174,7 @@ def test_flags_beyond_the_usual_lower_the_value() -> None:
 
 
 @given(EVIDENCE, EVIDENCE)
+@few
 def test_statements_of_agents_move_what_is_shown_anyway_and_only_between_80_and_98_of_a_hundred(
     one: Evidence, other: Evidence
 ) -> None:
@@ -196,6 +199,7 @@ def test_applications_can_lower_a_propensity_to_80_of_a_hundred_and_no_further()
 
 
 @given(st.lists(EVIDENCE, min_size=2, max_size=4))
+@few
 def test_one_by_one_lessons_are_appraised_as_all_at_once(population: list[Evidence]) -> None:
     states = [state(str(number), one, tokens=50 + 40 * number) for number, one in enumerate(population)]
     priors, tokens = fit_priors(population, 3, 20.0), fmean(one.tokens for one in states)
@@ -206,6 +210,7 @@ def test_one_by_one_lessons_are_appraised_as_all_at_once(population: list[Eviden
 
 
 @given(st.lists(EVIDENCE, max_size=4))
+@few
 def test_without_statements_both_priors_are_the_same(population: list[Evidence]) -> None:
     priors = fit_priors([one.without_claims() for one in population], 4, 20.0)
     assert priors.independent == priors.declared
@@ -240,6 +245,7 @@ def test_an_exempt_lesson_is_certain_and_comes_first() -> None:
 
 
 @given(st.lists(EVIDENCE, min_size=1, max_size=4))
+@few
 def test_appraisals_are_probabilities_whatever_the_evidence(population: list[Evidence]) -> None:
     states = [state(str(number), one) for number, one in enumerate(population)]
     for known in appraise(states, now=3).values():
