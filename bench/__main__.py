@@ -23,6 +23,7 @@ from bench import (
     injection,
     intake,
     refine,
+    replay,
     retrieval,
     routing,
     secret_finding,
@@ -248,6 +249,7 @@ def learning_command(
     json_file: JsonFile = None,
     picture: Annotated[Path | None, typer.Option(help="draw issues prevented over runs into this file")] = None,
     ingredients: Annotated[bool, typer.Option("--ablation", help="what each ingredient adds, instead")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="processes; by default one per processor")] = None,
 ) -> None:
     """Compare Lessonbook's policy with simpler rules in a simulated world, or with itself less an ingredient."""
     from bench.learning import ablation, comparison, report, world  # noqa: PLC0415  # they need the extra `bench`
@@ -265,13 +267,54 @@ def learning_command(
             if json_file is not None:
                 report.write_json(without, json_file)
             return
-        compared = comparison.compare(read, seeds, runs, status.update)
+        compared = comparison.compare(read, seeds, runs, status.update, workers)
     measured = report.figures(compared)
     Console().print(report.table(measured))
     if json_file is not None:
         report.write_json(measured, json_file)
     if picture is not None:
         report.draw_picture(compared, picture)
+
+
+@app.command(name="learning-grid")
+def learning_grid_command(
+    lives: Annotated[int, typer.Option(min=50, help="lives in each cell of the grid")] = 1_000,
+    workers: Annotated[int | None, typer.Option(min=1, help="processes; by default one per processor")] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Tell how often a lesson is retired wrongly, or an effect told wrongly, where arms are checked unequally often."""
+    from bench.learning import grid, report  # noqa: PLC0415  # they need the extra `bench`
+
+    with Console(stderr=True).status("starting") as status:
+        figures = grid.measure(status.update, lives, workers)
+    for table in grid.tables(figures):
+        Console().print(table)
+    if json_file is not None:
+        report.write_json(figures, json_file)
+
+
+@app.command(name="replay")
+def replay_command(
+    data: Annotated[Path, typer.Option(help="folder with codestrike_outcomes.jsonl")],
+    seeds: Annotated[int, typer.Option(min=1, help="how often the runs are drawn")] = replay.SEEDS,
+    runs: Annotated[int, typer.Option(min=10, help="runs of each seed")] = replay.RUNS,
+    workers: Annotated[int | None, typer.Option(min=1, help="processes; by default one per processor")] = None,
+    json_file: JsonFile = None,
+    picture: Annotated[Path | None, typer.Option(help="draw what was told of each lesson into this file")] = None,
+) -> None:
+    """Replay programs that models wrote with lessons and without, and show what is told of each lesson."""
+    console = Console(stderr=True)
+    try:
+        with console.status("starting") as status:
+            measured = replay.measure(data, seeds, runs, status.update, workers)
+    except BenchError as error:
+        console.print(str(error), style="red", highlight=False, markup=False)
+        raise typer.Exit(1) from None
+    Console().print(measured.table())
+    if json_file is not None:
+        json_file.write_text(json.dumps(measured.document(), indent=2) + "\n", encoding="utf-8")
+    if picture is not None:
+        replay.draw_picture(measured, picture)
 
 
 def _finished(measured: Callable[[Plan, Callable[[str], None]], Awaitable[Report]], plan: Plan) -> Report:

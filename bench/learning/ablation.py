@@ -18,6 +18,7 @@ from bench.learning.driver import Lessonbook
 from bench.learning.simulation import Outcome, simulate
 from bench.learning.world import World
 from lessonbook.experiment import likelihood, policy
+from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.grid import GRID_POINTS
 from lessonbook.experiment.policy import PolicySettings
 from lessonbook.experiment.prior import DEFAULT_PRIOR, Prior
@@ -34,16 +35,23 @@ class Without:
     places: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
+_seen_in = likelihood.seen_in
+
+
+def _no_counts_seen(evidence: Evidence) -> list[likelihood.Seen]:
+    return [seen._replace(worths=[], worth_logs=[]) for seen in _seen_in(evidence)]
+
+
 def _no_counts(*_: object) -> list[float]:
     return [0.0] * GRID_POINTS
 
 
-def _no_applications(tally: likelihood.Tally, _: object) -> list[float]:
-    return likelihood.case_split_logs(tally.splits)
+def _no_applications(*_: object) -> tuple[list[float], list[float]]:
+    return [0.0] * GRID_POINTS, [0.0] * GRID_POINTS
 
 
-def _no_population(*_: object) -> Prior:
-    return DEFAULT_PRIOR
+def _no_population(*_: object) -> tuple[Prior, Prior]:
+    return DEFAULT_PRIOR, DEFAULT_PRIOR
 
 
 def _always_optimistic(*_: object) -> float:
@@ -60,11 +68,13 @@ def _no_caution(p_positive: float, settings: PolicySettings, optimism: float = 0
 _LEARNING: Final = "lessonbook.experiment"
 INGREDIENTS: Final[Mapping[str, Without]] = {
     WHOLE: Without(),
-    "how many events there were": Without(places={f"{_LEARNING}.likelihood.count_logs": _no_counts}),
-    "who applied the lesson": Without(
-        places={f"{_LEARNING}.{module}.event_logs": _no_applications for module in ("likelihood", "population")}
+    "how many events there were": Without(
+        places={f"{_LEARNING}.policy.seen_in": _no_counts_seen, f"{_LEARNING}.population.rate_logs": _no_counts}
     ),
-    "the population": Without(places={f"{_LEARNING}.policy.fit_prior": _no_population}),
+    "who applied the lesson": Without(
+        places={f"{_LEARNING}.{module}.application_logs": _no_applications for module in ("likelihood", "population")}
+    ),
+    "the population": Without(places={f"{_LEARNING}.policy.fit_both": _no_population}),
     "effects that change": Without(PolicySettings(hazard=0.0)),
     "changed lessons expected at no effect": Without(
         places={f"{_LEARNING}.likelihood.CHANGED": DEFAULT_PRIOR.rho_weights}

@@ -47,14 +47,13 @@ class Comparison:
         return [horizon for horizon in HORIZONS if horizon <= runs]
 
 
-def compare(world: World, seeds: int, runs: int, tell: Callable[[str], None]) -> Comparison:
+def compare(world: World, seeds: int, runs: int, tell: Callable[[str], None], workers: int | None = None) -> Comparison:
     """Return how the policies fare in `seeds` seeds of `world`, computed on all processors.
 
     `tell` hears of the progress.
     """
     done: dict[int, dict[str, Outcome]] = {}
-    workers = min(os.cpu_count() or 1, seeds)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(min(workers or os.cpu_count() or 1, seeds), mp_context=get_context("spawn")) as pool:
         futures = {pool.submit(one_seed, world, seed, runs): seed for seed in range(seeds)}
         for future in as_completed(futures):
             done[futures[future]] = future.result()

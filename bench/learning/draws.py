@@ -95,12 +95,17 @@ class Draws:
     """Of each run, a uniform number for policies that hold whole runs out."""
     other_detected: list[bool]
     """Of each run, whether its generic failures and side effects are detected."""
+    attributed: list[float]
+    """Of each change, the uniform number that decides whether it comes back."""
+    lateness: list[float]
+    """Of each change, the uniform number that decides whether it comes back in time."""
 
 
 def draw(world: World, seed: int, runs: int) -> Draws:
     """Return everything that chance decides in one seed of `world`."""
     dice = np.random.default_rng(seed)
     lessons = _lessons(world, dice, runs)
+    others = np.random.default_rng([seed, 3])  # apart, so that worlds differ in nothing else
     return Draws(
         world=world,
         seed=seed,
@@ -111,6 +116,8 @@ def draw(world: World, seed: int, runs: int) -> Draws:
         delays=dice.geometric(1 / world.delay_runs, runs).tolist(),
         coins=dice.random(runs).tolist(),
         other_detected=(dice.random(runs) < world.detection).tolist(),
+        attributed=others.random(runs).tolist(),
+        lateness=others.random(runs).tolist(),
     )
 
 

@@ -1,7 +1,7 @@
 """The simple rules that are compared with Lessonbook's."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -10,6 +10,22 @@ from bench.learning.draws import Chance, Draws
 MARKS_MIN = 5
 RATIO_OFF = 0.3
 HOLDOUT_SHARE = 0.05
+
+
+class Check(NamedTuple):
+    """What comes back of a change: of which lessons, and with which findings.
+
+    `rows` has the lessons whose runs came back, each with whether its issue was found. `reported` are the findings by
+    run and lesson, and `trouble` counts failures that no lesson is about. `routine`: the reporter looks at every run,
+    findings or not. `in_time`: within 14 days.
+    """
+
+    change: int
+    rows: list[tuple[int, bool]]
+    reported: list[tuple[int, int]]
+    trouble: int
+    routine: bool
+    in_time: bool
 
 
 class Policy(Protocol):
@@ -23,8 +39,8 @@ class Policy(Protocol):
         """Hear what the agent says of a shown lesson at the end of the run."""
         ...
 
-    def reported(self, run: int, lesson: int) -> None:
-        """Hear of the first issue of the lesson's class that is reported of a run, when the report arrives."""
+    def checked(self, check: Check) -> None:
+        """Hear what a check of a change has found, when it arrives."""
         ...
 
     def retired(self) -> Sequence[bool] | None:
@@ -54,8 +70,13 @@ class _Rule:
     def claimed(self, run: int, chance: Chance) -> None:
         """Hear nothing."""
 
+    def checked(self, check: Check) -> None:
+        """Hear of every finding."""
+        for run, lesson in check.reported:
+            self.reported(run, lesson)
+
     def reported(self, run: int, lesson: int) -> None:
-        """Hear nothing."""
+        """Hear nothing of an issue of the lesson's class in a run."""
 
     def retired(self) -> Sequence[bool] | None:
         """Return None: nothing is switched off for good."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.learning.draws import GENERIC_RATE, Chance, Draws
-from bench.learning.rules import Policy
+from bench.learning.rules import Check, Policy
 
 SERVED_SHARE: Final = 0.2
 LAST_FIFTH: Final = 5
@@ -34,24 +34,74 @@ def simulate(draws: Draws, policy: Policy) -> Outcome:
     """Return what `policy` did with one seed's draws.
 
     Prevented are issues of lessons' classes, less side effects and generic failures, whether detected or not (reading).
-    Every report of a run arrives at one time (reading). A harmful lesson counts as served if it was shown in a fifth of
+    Every report of a change arrives at one time (reading). Whether a row comes back depends on its own arm, by one
+    uniform number for its change (reading). A harmful lesson counts as served if it was shown in a fifth of
     its retrievals within the last fifth of the runs, from when it does harm (reading: the oracle then serves none).
     Good lessons count as retired where the rule has dropped them or, of rules that drop none, serves them less.
     """
     ledger = _Ledger(draws)
-    arrivals: dict[int, list[tuple[int, int]]] = {}
+    arrivals: dict[int, list[Check]] = {}
+    change = _Change(draws, 0)
     for run, chances in enumerate(draws.chances):
-        for of_run, lesson in arrivals.pop(run, ()):
-            policy.reported(of_run, lesson)
+        for check in arrivals.pop(run, ()):
+            policy.checked(check)
         shown = policy.choose(run, chances)
-        ledger.add(run, chances, shown)
+        failed = ledger.add(run, chances, shown)
         for chance in shown:
             policy.claimed(run, chance)
-        lessons = {chance.lesson for chance in shown}
-        reports = [(run, c.lesson) for c in chances if (c.report_shown if c.lesson in lessons else c.report)]
-        if reports:
-            arrivals.setdefault(run + draws.delays[run], []).extend(reports)
+        change.add(run, chances, shown, failed=failed)
+        if (run + 1) % draws.world.runs_per_change == 0:
+            if (check := change.check()) is not None:
+                arrivals.setdefault(run + draws.delays[run], []).append(check)
+            change = _Change(draws, change.number + 1)
     return ledger.outcome(policy.retired())
+
+
+class _Change:
+    """The runs of one change, until they are checked."""
+
+    def __init__(self, draws: Draws, number: int) -> None:
+        self.draws = draws
+        self.number = number
+        self.shown: dict[int, bool] = {}
+        self.reported: list[tuple[int, int]] = []
+        self.trouble = 0
+
+    def add(self, run: int, chances: Sequence[Chance], shown: Sequence[Chance], *, failed: bool) -> None:
+        """Add a run: what happened in it is settled, and may be found."""
+        lessons = {chance.lesson for chance in shown}
+        for chance in chances:
+            is_shown = chance.lesson in lessons
+            self.shown[chance.lesson] = self.shown.get(chance.lesson, False) or is_shown
+            if chance.report_shown if is_shown else chance.report:
+                self.reported.append((run, chance.lesson))
+        if self.draws.other_detected[run]:
+            self.trouble += failed + sum(chance.side_shown for chance in shown)
+
+    def check(self) -> Check | None:
+        """Return what comes back; None: nothing does."""
+        world, draws = self.draws.world, self.draws
+        if self.number * world.runs_per_change >= world.falls_silent:
+            return None
+        arms = world.attribution
+        luck = draws.attributed[self.number]
+        back = {lesson for lesson, is_shown in self.shown.items() if luck < arms[not is_shown]}
+        if self.shown and not back:
+            return None
+        if not self.shown and luck >= arms[1]:
+            return None
+        reported = [(run, lesson) for run, lesson in self.reported if lesson in back]
+        if world.reporters == "triggered" and not reported and not self.trouble:
+            return None
+        found = {lesson for _, lesson in reported}
+        return Check(
+            change=self.number,
+            rows=[(lesson, lesson in found) for lesson in self.shown if lesson in back],
+            reported=reported,
+            trouble=self.trouble,
+            routine=world.reporters == "routine",
+            in_time=draws.lateness[self.number] >= world.late_checks,
+        )
 
 
 class _Ledger:
@@ -71,8 +121,8 @@ class _Ledger:
         self.helps: list[bool] = lessons.always_good().tolist()
         self.harms_from: list[float] = lessons.harms_from().tolist()
 
-    def add(self, run: int, chances: Sequence[Chance], shown: Sequence[Chance]) -> None:
-        """Count one run."""
+    def add(self, run: int, chances: Sequence[Chance], shown: Sequence[Chance]) -> bool:
+        """Count one run, and return whether it had a generic failure."""
         prevented = weighted = spent = 0.0
         for chance in shown:
             spared = chance.issue - chance.issue_shown
@@ -88,6 +138,7 @@ class _Ledger:
             for counts, some in ((self.retrieved, chances), (self.shown, shown)):
                 for chance in some:
                     counts[chance.lesson] += run >= self.harms_from[chance.lesson] or self.helps[chance.lesson]
+        return self.draws.generic[run] < rate
 
     def outcome(self, retired: Sequence[bool] | None) -> Outcome:
         """Return the sums."""

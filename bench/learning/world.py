@@ -2,6 +2,7 @@
 
 import tomllib
 from dataclasses import dataclass, fields
+from math import inf
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -9,6 +10,7 @@ from bench.faults import BenchError
 
 Range = tuple[float, float]
 Claims = Literal["outcome", "insight", "spoofed"]
+Reporters = Literal["routine", "triggered"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,11 @@ class World:
 
     `good`, `useless`, `backfire` and `side` are shares: lessons that cut the rate of their issue, do nothing, raise it,
     or cause other issues. Rates are per run in which the lesson's class is at stake, tokens are counts.
+
+    `attribution` is the share of changes that come back checked, where the lesson was shown and where it was withheld;
+    `reporters` are "routine", which report every run, or "triggered", which report only what they find; from run
+    `falls_silent` on nobody reports; `late_checks` is the share of checks that come after 14 days. Runs of a change,
+    `runs_per_change` of them, end in one check. Unless `declared`, agents report no applications and raise no flags.
     """
 
     name: str = "mixed"
@@ -49,6 +56,12 @@ class World:
     claims: Claims = "outcome"
     flag_if_side_effect: float = 0.3
     flag_otherwise: float = 0.004
+    attribution: Range = (1.0, 1.0)
+    reporters: Reporters = "routine"
+    falls_silent: float = inf
+    late_checks: float = 0.0
+    runs_per_change: int = 1
+    declared: bool = True
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -65,6 +78,8 @@ class World:
             raise BenchError(f"{path}: no such key: {', '.join(unknown)}")
         if values.get("claims", "outcome") not in {"outcome", "insight", "spoofed"}:
             raise BenchError(f'{path}: claims is one of "outcome", "insight", "spoofed"')
+        if values.get("reporters", "routine") not in {"routine", "triggered"}:
+            raise BenchError(f'{path}: reporters is one of "routine", "triggered"')
         values.setdefault("name", path.stem)
         values |= {key: tuple[Any, ...](value) for key, value in values.items() if isinstance(value, list)}
         return cls(**values)

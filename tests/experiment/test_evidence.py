@@ -1,20 +1,20 @@
-"""Evidence: counts that add up in any order and survive being stored."""
+"""Evidence: counts of checked rows that add up in any order, and survive being stored."""
 
 import json
 from dataclasses import replace
+from math import log
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lessonbook.experiment.evidence import Evidence, Period
-from tests.experiment.evidences import EVENT, EVIDENCE, P_SHOWN, exposed, with_events
+from lessonbook.experiment.evidence import SHARE_PERIODS, SHARE_ROWS, Evidence, Period, SideCounts
+from tests.experiment.evidences import EVIDENCE, P_SHOWN, ROWS, Row, with_row, with_rows
 
 
 @given(EVIDENCE, st.integers(0, 3), st.integers(0, 3))
-def test_what_is_stored_is_what_is_read(evidence: Evidence, flags: int, applied: int) -> None:
-    evidence = replace(evidence, verdicts=(applied, flags), flags=flags)
-    for number in range(applied):
-        evidence = evidence.add_application(p_show=0.5, period=number, event=number == 1)
+def test_what_is_stored_is_what_is_read(evidence: Evidence, flags: int, prevented: int) -> None:
+    evidence = replace(evidence, verdicts=(prevented, flags), flags=flags, certain=prevented, shown=flags)
     assert Evidence.from_document(json.loads(json.dumps(evidence.to_document()))) == evidence
 
 
@@ -23,38 +23,80 @@ def test_no_evidence_is_an_empty_document() -> None:
     assert Evidence.from_document({}) == Evidence()
 
 
-@given(st.lists(EVENT, max_size=20), st.randoms(use_true_random=False), st.integers(0, 20))
-def test_the_order_and_the_grouping_of_evidence_do_not_matter(events, dice, cut: int) -> None:
-    whole = with_events(events)
-    shuffled = list(events)
+@given(ROWS, st.randoms(use_true_random=False), st.integers(0, 20))
+def test_the_order_and_the_grouping_of_rows_do_not_matter(rows: list[Row], dice, cut: int) -> None:
+    whole = with_rows(rows)
+    shuffled = list(rows)
     dice.shuffle(shuffled)
-    assert with_events(shuffled) == whole
-    assert with_events(events[:cut]) + with_events(events[cut:]) == whole
+    assert with_rows(shuffled) == whole
+    assert with_rows(rows[:cut]) + with_rows(rows[cut:]) == whole
+    assert sum((with_row(Evidence(), row) for row in rows), Evidence()) == whole
+
+
+@given(ROWS)
+def test_every_count_is_the_number_of_its_rows(rows: list[Row]) -> None:
+    evidence = with_rows(rows)
+    total = evidence.total()
+    assert (total.shown, total.withheld) == (sum(row.shown for row in rows), sum(not row.shown for row in rows))
+    assert evidence.rows == len(rows)
+    assert evidence.events == total.events == sum(row.event for row in rows)
+    assert total.applied == sum(row.applied and row.shown for row in rows)
+    assert total.applied_events == sum(row.applied and row.shown and row.event for row in rows)
+    assert sum(counts.shown_wrong + counts.withheld_wrong for counts in evidence.side.values()) == sum(
+        row.wrong for row in rows
+    )
 
 
 @given(EVIDENCE, st.sampled_from([0.0, 1.0]), st.booleans())
-def test_certain_deliveries_are_counted_apart(evidence: Evidence, certain: float, verified: bool) -> None:
-    shown = certain == 1.0
-    more = exposed(evidence, shown=shown, p_show=certain).add_application(p_show=certain)
-    more = more.add_event(shown=shown, p_show=certain, verified=verified)
-    assert (more.periods, more.verified, more.events) == (evidence.periods, evidence.verified, evidence.events)
-    assert more.certain == evidence.certain + 1
-    assert more.shown == evidence.shown + shown
+def test_a_delivery_without_a_coin_is_no_row(evidence: Evidence, certain: float, shown: bool) -> None:
+    assert evidence.add_row(shown=shown, p_show=certain) == evidence
+    assert evidence.add_side(shown=shown, p_show=certain, wrong=True) == evidence
 
 
-@given(EVIDENCE, P_SHOWN, st.booleans(), st.integers(0, 9))
-def test_an_event_is_counted_where_it_belongs(evidence: Evidence, p_show: float, shown: bool, period: int) -> None:
-    more = evidence.add_event(shown=shown, p_show=p_show, verified=False, applied=True, period=period)
+@given(EVIDENCE, P_SHOWN, st.booleans(), st.integers(0, 9), st.sampled_from(["ci", "new"]))
+def test_an_event_is_counted_in_its_period_and_for_its_reporter(
+    evidence: Evidence, share: float, shown: bool, period: int, reporter: str
+) -> None:
+    more = evidence.add_event(shown=shown, share=share, reporter=reporter, applied=True, period=period)
     assert more.events == evidence.events + 1
-    assert more.verified == evidence.verified
     before = evidence.periods.get(period, Period())
+    assert more.periods[period].events == before.events + 1
     assert more.periods[period].applied_events == before.applied_events + shown
-    verified = evidence.add_event(shown=shown, p_show=p_show, verified=True, applied=True, period=period)
-    assert verified.periods == more.periods
-    assert sum(map(sum, verified.verified.values())) == sum(map(sum, evidence.verified.values())) + 1
+    assert more.without_reporter(reporter).reporters == evidence.without_reporter(reporter).reporters
+    assert sum(map(sum, more.verified.values())) == more.events
 
 
 def test_adding_leaves_the_old_evidence_as_it_was() -> None:
-    before = exposed(Evidence(), shown=True, p_show=0.5)
-    before.add_event(shown=True, p_show=0.5, verified=True)
-    assert before.events == 0
+    before = Evidence().add_row(shown=True, p_show=0.5)
+    kept = before.to_document()
+    before.add_row(shown=False, p_show=0.5).add_event(shown=True, share=0.5, reporter="ci").add_application()
+    assert before.to_document() == kept
+
+
+def test_trouble_that_is_found_later_adds_no_row() -> None:
+    evidence = Evidence().add_side(shown=True, p_show=0.5, wrong=False)
+    assert evidence.add_side(shown=True, p_show=0.5, wrong=True, rows=0).side == {0.5: SideCounts(1, 1, 0, 0)}
+
+
+@given(EVIDENCE, st.integers(0, 5))
+def test_without_the_agents_statements_rows_and_events_stay(evidence: Evidence, flags: int) -> None:
+    bare = replace(evidence, flags=flags).without_claims()
+    assert (bare.flags, bare.total().applied, bare.total().applied_events) == (0, 0, 0)
+    assert (bare.verified, bare.rows, bare.side) == (evidence.verified, evidence.rows, evidence.side)
+
+
+@given(P_SHOWN, st.integers(0, 300), st.integers(0, 300))
+def test_the_expected_share_lies_between_the_coins_and_what_was_shown(p: float, shown: int, withheld: int) -> None:
+    evidence = Evidence(periods={7: Period(coins={p: (shown, withheld)})})
+    expected = (shown + SHARE_ROWS * p) / (shown + withheld + SHARE_ROWS)
+    share = evidence.share(p, 7)
+    assert log(share / (1 - share)) == pytest.approx(log(expected / (1 - expected)), abs=0.0051)
+    assert 0 < share < 1
+
+
+def test_the_expected_share_is_that_of_late_rows_of_the_same_propensity() -> None:
+    evidence = Evidence(periods={0: Period(coins={0.5: (500, 0)}), 40: Period(coins={0.8: (0, 500)})})
+    assert evidence.share(0.5, SHARE_PERIODS) == pytest.approx(0.5)
+    assert evidence.share(0.5, SHARE_PERIODS - 1) > 0.9
+    assert evidence.share(0.5, 40) == pytest.approx(0.5)
+    assert evidence.share(0.8, 39) == pytest.approx(0.8, abs=0.002)

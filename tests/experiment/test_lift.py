@@ -1,5 +1,6 @@
 """Lift: its intervals cover the truth at every look."""
 
+from dataclasses import replace
 from math import inf
 from random import Random
 
@@ -7,7 +8,6 @@ import pytest
 
 from lessonbook.experiment.evidence import Evidence, Period
 from lessonbook.experiment.lift import ALPHA, RunTotals, lift_of, margin, service_harms, service_lift
-from tests.experiment.evidences import exposed
 
 
 def test_without_exposures_nothing_is_known() -> None:
@@ -17,7 +17,7 @@ def test_without_exposures_nothing_is_known() -> None:
 
 
 def test_lift_is_the_mean_of_weighed_differences() -> None:
-    evidence = Evidence(periods={0: Period(shown=80, withheld=20, splits={0.8: (4, 3)})})
+    evidence = Evidence(periods={0: Period(coins={0.8: (80, 20)}, splits={0.8: (4, 3)})})
     lift = lift_of(evidence)
     assert lift.mean == pytest.approx((3 / 0.2 - 4 / 0.8) / 100)
     assert lift.observations == 100
@@ -25,22 +25,23 @@ def test_lift_is_the_mean_of_weighed_differences() -> None:
 
 
 def test_certain_exposures_say_nothing_of_lift() -> None:
-    evidence = Evidence(periods={0: Period(shown=80, withheld=20, splits={0.8: (4, 3)})})
-    more = exposed(evidence, shown=True, p_show=1.0).add_event(shown=True, p_show=1.0, verified=True)
+    evidence = Evidence(periods={0: Period(coins={0.8: (80, 20)}, splits={0.8: (4, 3)})})
+    more = replace(evidence.add_row(shown=True, p_show=1.0), certain=40, shown=40)
     assert lift_of(more) == lift_of(evidence)
 
 
 def always_covered(dice: Random, p_show: float, base: float, rho: float) -> bool:
     truth = base * (1 - rho)
-    counts = {"shown": 0, "withheld": 0}
+    rows = [0, 0]
     events = [0, 0]
     for number in range(1, 1_501):
         shown = dice.random() < p_show
-        counts["shown" if shown else "withheld"] += 1
+        rows[not shown] += 1
         if dice.random() < base * (rho if shown else 1):
             events[not shown] += 1
         if number >= 100 and number % 10 == 0:
-            lift = lift_of(Evidence(periods={0: Period(**counts, splits={p_show: (events[0], events[1])})}))
+            period = Period(coins={p_show: (rows[0], rows[1])}, splits={p_show: (events[0], events[1])})
+            lift = lift_of(Evidence(periods={0: period}))
             if not lift.low <= truth <= lift.high:
                 return False
     return True

@@ -4,11 +4,12 @@ from math import log
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from lessonbook.experiment.evidence import Evidence, Period
-from lessonbook.experiment.grid import GRID_POINTS, RHO, normalised
-from lessonbook.experiment.likelihood import Belief, believed, event_logs, rate_logs, tally_of
+from lessonbook.experiment.grid import GRID_POINTS, RHO, normalised, split_logs
+from lessonbook.experiment.likelihood import Belief, believed, rate_logs, seen_in, tally_of
 from lessonbook.experiment.prior import DEFAULT_PRIOR
 from tests.experiment.evidences import EVIDENCE
 
@@ -16,7 +17,7 @@ FOREVER = 1e12
 
 
 def period(shown: int, withheld: int, *, p_show: float = 0.5, of_shown: int = 30, of_withheld: int = 30) -> Period:
-    return Period(shown=of_shown, withheld=of_withheld, splits={p_show: (shown, withheld)})
+    return Period(coins={p_show: (of_shown, of_withheld)}, splits={p_show: (shown, withheld)})
 
 
 def mean_rho(belief: Belief) -> float:
@@ -29,6 +30,7 @@ def nearly_always_shown(*events: int) -> Evidence:
 
 
 @given(EVIDENCE, st.integers(0, 8), st.floats(0, 0.2), st.floats(1, 50))
+@examples(max_examples=40, deadline=None)
 def test_beliefs_are_probabilities_and_rates(evidence: Evidence, now: int, hazard: float, half_life: float) -> None:
     belief = believed(evidence, DEFAULT_PRIOR, now, hazard, half_life)
     assert len(belief.weights) == len(belief.bases) == GRID_POINTS
@@ -37,10 +39,19 @@ def test_beliefs_are_probabilities_and_rates(evidence: Evidence, now: int, hazar
     assert all(rate > 0 for rate in belief.bases)
 
 
+@given(EVIDENCE)
+@examples(max_examples=20, deadline=None)
+def test_what_the_periods_say_may_be_computed_beforehand(evidence: Evidence) -> None:
+    seen = seen_in(evidence)
+    assert believed(evidence, DEFAULT_PRIOR, 6, 0.04, 20.0, seen=seen) == believed(
+        evidence, DEFAULT_PRIOR, 6, 0.04, 20.0
+    )
+
+
 def test_one_period_is_believed_as_the_posterior_says() -> None:
     evidence = Evidence(periods={3: period(4, 9)})
     tally = tally_of(evidence, 3, FOREVER)
-    rows = zip(DEFAULT_PRIOR.rho_weights, event_logs(tally, None), rate_logs(tally, DEFAULT_PRIOR), strict=True)
+    rows = zip(DEFAULT_PRIOR.rho_weights, split_logs(tally.splits), rate_logs(tally, DEFAULT_PRIOR), strict=True)
     expected = normalised([log(weight) + split + rate for weight, split, rate in rows])
     belief = believed(evidence, DEFAULT_PRIOR, 3, 0.1, 20)
     assert belief.weights == pytest.approx(expected)

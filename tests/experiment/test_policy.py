@@ -1,28 +1,34 @@
 """Who is shown: by what is known, by the budget, and by a coin that nothing else depends on."""
 
 from dataclasses import replace
+from statistics import fmean
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from lessonbook.experiment.evidence import Evidence, Period
+from lessonbook.experiment.evidence import Evidence, SideCounts
 from lessonbook.experiment.policy import (
+    DECLARED_MIN,
     LADDER,
     Appraisal,
     LessonState,
     PolicySettings,
+    Priors,
     ServingCandidate,
     appraise,
     assign,
+    fit_priors,
     optimism_of,
     ranked,
     show_probability,
 )
 from lessonbook.experiment.population import fit_prior
 from lessonbook.experiment.prior import DEFAULT_PRIOR
-from tests.experiment.evidences import EVIDENCE
+from tests.experiment.evidences import EVIDENCE, counted
 
+few = examples(max_examples=20, deadline=None)
 SIZES = st.lists(st.integers(10, 300), min_size=1, max_size=12)
 
 
@@ -32,8 +38,7 @@ def appraisal(p_show: float = 0.5, benefit: float = 1.0, *, exempt: bool = False
 
 def evidence(shown: int, withheld: int, *, p_show: float = 0.5, exposures: int = 400) -> Evidence:
     half = exposures // 2
-    splits = {p_show: (shown, withheld)}
-    return Evidence(periods={0: Period(shown=half, withheld=half, splits=splits)}, verified=splits, shown=half)
+    return counted({p_show: (shown, withheld)}, rows=(half, half), p_show=p_show)
 
 
 @given(SIZES, st.data())
@@ -112,9 +117,9 @@ def test_where_the_outlook_is_bad_a_lesson_that_may_do_much_harm_is_withheld(p: 
 
 def test_a_lesson_is_worth_the_same_whichever_others_it_is_looked_at_with() -> None:
     states = [LessonState(str(weight), weight, 100, evidence(15, 30)) for weight in (1.0, 8.0)]
-    together = appraise(states, prior=DEFAULT_PRIOR)
+    together = appraise(states, priors=Priors(), tokens=100.0)
     for one in states:
-        alone = appraise([one], prior=DEFAULT_PRIOR)[one.lesson_id]
+        alone = appraise([one], priors=Priors(), tokens=100.0)[one.lesson_id]
         assert alone.cost == together[one.lesson_id].cost
         assert alone.p_positive == together[one.lesson_id].p_positive
 
@@ -164,7 +169,60 @@ def test_flags_beyond_the_usual_lower_the_value() -> None:
     flagged = replace(evidence(15, 30), flags=12)
     known = appraise([state("flagged", flagged), state("quiet", evidence(15, 30))])
     assert known["flagged"].cost > known["quiet"].cost
-    assert known["flagged"].p_positive < known["quiet"].p_positive
+    assert known["flagged"].p_show < known["quiet"].p_show
+    assert known["flagged"].p_positive == known["quiet"].p_positive
+
+
+@given(EVIDENCE, EVIDENCE)
+@few
+def test_statements_of_agents_move_what_is_shown_anyway_and_only_between_80_and_98_of_a_hundred(
+    one: Evidence, other: Evidence
+) -> None:
+    """Applications are what agents say of their own runs: the same rows without them have a propensity of their own."""
+    priors = fit_priors([one, other])
+    for evidence in (one, other):
+        told = appraise([state("told", evidence)], priors=priors, tokens=100.0)["told"]
+        bare = appraise([state("bare", evidence.without_claims())], priors=priors, tokens=100.0)["bare"]
+        assert told.p_positive == bare.p_positive
+        assert (told.effect, told.e_value) == (bare.effect, bare.e_value)
+        if bare.p_show >= DECLARED_MIN:
+            assert DECLARED_MIN <= told.p_show <= PolicySettings().p_max
+        else:
+            assert told.p_show == bare.p_show
+
+
+def test_applications_can_lower_a_propensity_to_80_of_a_hundred_and_no_further() -> None:
+    helps = evidence(45, 80)
+    period = replace(helps.periods[0], applied=100, applied_events=45)  # events where it was applied, and none else
+    told = appraise([state("told", replace(helps, periods={0: period}))], priors=Priors(), tokens=100.0)["told"]
+    assert appraise([state("bare", helps)], priors=Priors(), tokens=100.0)["bare"].p_show > told.p_show == DECLARED_MIN
+
+
+@given(st.lists(EVIDENCE, min_size=2, max_size=4))
+@few
+def test_one_by_one_lessons_are_appraised_as_all_at_once(population: list[Evidence]) -> None:
+    states = [state(str(number), one, tokens=50 + 40 * number) for number, one in enumerate(population)]
+    priors, tokens = fit_priors(population, 3, 20.0), fmean(one.tokens for one in states)
+    together = appraise(states, now=3)
+    for one in states:
+        alone = appraise([one], priors=priors, now=3, tokens=tokens)[one.lesson_id]
+        assert alone == together[one.lesson_id]
+
+
+@given(st.lists(EVIDENCE, max_size=4))
+@few
+def test_without_statements_both_priors_are_the_same(population: list[Evidence]) -> None:
+    priors = fit_priors([one.without_claims() for one in population], 4, 20.0)
+    assert priors.independent == priors.declared
+    assert fit_priors(population, 4, 20.0).independent == priors.independent
+
+
+def test_a_lesson_that_is_told_to_break_something_is_hardly_shown() -> None:
+    breaks = replace(evidence(15, 40), side={0.5: SideCounts(1_000, 550, 1_000, 300)})
+    known = appraise([state("breaks", breaks), state("helps", evidence(15, 40))], priors=Priors(), tokens=100.0)
+    assert known["breaks"].side_effect.harms
+    assert known["breaks"].p_show < 0.05 < known["helps"].p_show
+    assert known["breaks"].value(1.0) < 0 < known["helps"].value(1.0)
 
 
 def test_longer_lessons_cost_more() -> None:
@@ -175,7 +233,7 @@ def test_longer_lessons_cost_more() -> None:
 
 def test_old_evidence_weighs_less() -> None:
     states = [state("helped", evidence(5, 40))]
-    now, later = (appraise(states, prior=DEFAULT_PRIOR, now=when)["helped"].benefit for when in (0, 60))
+    now, later = (appraise(states, priors=Priors(), now=when)["helped"].benefit for when in (0, 60))
     assert now > later
 
 
@@ -187,6 +245,7 @@ def test_an_exempt_lesson_is_certain_and_comes_first() -> None:
 
 
 @given(st.lists(EVIDENCE, min_size=1, max_size=4))
+@few
 def test_appraisals_are_probabilities_whatever_the_evidence(population: list[Evidence]) -> None:
     states = [state(str(number), one) for number, one in enumerate(population)]
     for known in appraise(states, now=3).values():

@@ -10,8 +10,7 @@ from functools import lru_cache
 from typing import Final
 
 from lessonbook.experiment.evidence import Evidence, Split
-from lessonbook.experiment.grid import RHO, normal_logs, normalised
-from lessonbook.experiment.likelihood import case_split_logs
+from lessonbook.experiment.grid import RHO, normal_logs, normalised, split_logs
 from lessonbook.experiment.prior import DEFAULT_PRIOR, PRIOR_MEAN, PRIOR_SD, Prior
 from lessonbook.experiment.told import told_ratios
 
@@ -65,7 +64,7 @@ def prior_mean(times_verified: int, times_prevented: int) -> float:
 
 def _estimate(splits: Mapping[float, Split], mean: float, sd: float, events: int) -> EffectEstimate:
     prior = normal_logs(mean, sd)
-    weights = normalised([one + other for one, other in zip(case_split_logs(splits), prior, strict=True)])
+    weights = normalised([one + other for one, other in zip(split_logs(splits), prior, strict=True)])
     expected = sum(weight * (1 - rho) for weight, rho in zip(weights, RHO, strict=True))
     least, most = told_ratios(splits)
     return EffectEstimate(min(max(expected, 1 - most), 1 - least), 1 - most, 1 - least, events)

@@ -115,7 +115,11 @@ class Evidence:
         """Return the evidence with a row that was checked for the first time; nothing, where no coin was tossed."""
         if not 0.0 < p_show < 1.0:
             return self
-        return replace(self, periods=self._with(period, Period(coins={round(p_show, PLACES): _split(shown=shown)})))
+        periods = dict(self.periods)
+        known = periods.get(period, _NO_PERIOD)
+        coins = _one_more(known.coins, round(p_show, PLACES), shown=shown)
+        periods[period] = Period(coins, known.splits, known.applied, known.applied_events)
+        return replace(self, periods=periods)
 
     def add_event(self, *, shown: bool, share: float, reporter: str, applied: bool = False, period: int = 0) -> Self:
         """Return the evidence with the event of a row, in the row's period.
@@ -123,19 +127,22 @@ class Evidence:
         `share` is the row's π. The caller counts one event a row. `applied`: the agent has reported that it applied the
         lesson.
         """
-        splits = {share: _split(shown=shown)}
-        return replace(
-            self,
-            periods=self._with(period, Period(applied_events=int(shown and applied), splits=splits)),
-            reporters={**self.reporters, reporter: _added(self.reporters.get(reporter, {}), splits)},
-        )
+        periods = dict(self.periods)
+        known = periods.get(period, _NO_PERIOD)
+        splits = _one_more(known.splits, share, shown=shown)
+        periods[period] = Period(known.coins, splits, known.applied, known.applied_events + (shown and applied))
+        reported = _one_more(self.reporters.get(reporter, {}), share, shown=shown)
+        return replace(self, periods=periods, reporters={**self.reporters, reporter: reported})
 
     def add_application(self, *, period: int = 0, event: bool = False) -> Self:
         """Return the evidence with an agent's report that it applied the lesson, once a row.
 
         `event`: the row's event was counted before.
         """
-        return replace(self, periods=self._with(period, Period(applied=1, applied_events=int(event))))
+        periods = dict(self.periods)
+        known = periods.get(period, _NO_PERIOD)
+        periods[period] = Period(known.coins, known.splits, known.applied + 1, known.applied_events + event)
+        return replace(self, periods=periods)
 
     def add_side(self, *, shown: bool, p_show: float, wrong: bool, rows: int = 1) -> Self:
         """Return the evidence with a row's second outcome: whether something else went wrong in its change.
@@ -251,14 +258,15 @@ class Evidence:
             before=document.get("before", {}),
         )
 
-    def _with(self, number: int, more: Period) -> dict[int, Period]:
-        periods = dict(self.periods)
-        periods[number] = periods[number] + more if number in periods else more
-        return periods
+
+_NO_PERIOD: Final = Period()
 
 
-def _split(*, shown: bool) -> Split:
-    return int(shown), int(not shown)
+def _one_more(splits: Mapping[float, Split], key: float, *, shown: bool) -> dict[float, Split]:
+    more = dict(splits)
+    known = more.get(key, (0, 0))
+    more[key] = (known[0] + shown, known[1] + (not shown))
+    return more
 
 
 def _added(one: Mapping[float, Split], other: Mapping[float, Split]) -> dict[float, Split]:

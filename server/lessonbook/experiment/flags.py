@@ -1,6 +1,7 @@
 """The harm that the flags on a lesson suggest."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import accumulate
 from math import log
 from typing import Final
@@ -10,6 +11,7 @@ from lessonbook.experiment.mixture import fit_mixture
 
 RATES: Final = tuple(0.001 * 200 ** (index / 13) for index in range(14))
 """Rates at which a lesson may be flagged, in flags per showing: from 0.1 % to 20 %."""
+_LOG_RATES: Final = tuple(map(log, RATES))
 USUAL: Final = 0.005
 USUAL_SPREAD: Final = 0.7
 SUSPECT_FROM: Final = 0.012
@@ -36,17 +38,21 @@ RATE_WEIGHTS: Final = _default()
 
 def posterior(flags: int, showings: int, weights: Sequence[float]) -> list[float]:
     """Return the probabilities of `RATES` after `flags` in `showings`, which are Poisson; `weights` are the prior's."""
-    logs = (log(weight) + flags * log(rate) - showings * rate for weight, rate in zip(weights, RATES, strict=True))
-    return normalised(list(logs))
+    rows = zip(weights, RATES, _LOG_RATES, strict=True)
+    return normalised([log(weight) + flags * log_rate - showings * rate for weight, rate, log_rate in rows])
 
 
 def fitted(population: Iterable[tuple[int, int]]) -> tuple[float, ...]:
     """Return the probabilities of `RATES` in a population of (flags, showings), by expectation maximisation."""
-    logs = [[flags * log(rate) - showings * rate for rate in RATES] for flags, showings in population if showings]
+    rates = tuple(zip(RATES, _LOG_RATES, strict=True))
+    logs = [
+        [flags * log_rate - showings * rate for rate, log_rate in rates] for flags, showings in population if showings
+    ]
     return fit_mixture(logs, RATE_WEIGHTS, _ROUNDS)
 
 
-def excess(weights: Sequence[float]) -> list[float]:
+@lru_cache(maxsize=64)
+def excess(weights: tuple[float, ...]) -> Sequence[float]:
     """Return how far each of `RATES` is above the usual rate: 1.3 times the population's median, at most 2.6 %."""
     totals = zip(RATES, accumulate(weights), strict=True)
     median = next((rate for rate, total in totals if total >= 0.5), RATES[-1])  # noqa: PLR2004  # the median

@@ -1,8 +1,8 @@
 """The grid of rate ratios ρ on which effects are estimated, and the logarithms of the case split on it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from math import exp, log, log1p
+from math import exp, expm1, log, log1p
 from typing import Final
 
 GRID_POINTS: Final = 31
@@ -18,11 +18,25 @@ def shown_share(p_show: float, rho: float) -> float:
     return p_show * rho / (p_show * rho + 1 - p_show)
 
 
+def split_logs(splits: Mapping[float, tuple[float, float]], log_rho: tuple[float, ...] = LOG_RHO) -> list[float]:
+    """Return the log likelihood of every rate ratio of a grid, from events by share: (shown, withheld).
+
+    With log P(shown | event) = log p + log ρ − log(pρ + 1 − p), and log P(withheld | event) = log(1 − p) less the same,
+    it is linear in log ρ but for one term per share. Shares are above 0 and below 1.
+    """
+    shown_events = constant = 0.0
+    logs = [0.0] * len(log_rho)
+    for share, (shown, withheld) in splits.items():
+        events = shown + withheld
+        shown_events += shown
+        constant += shown * log(share) + withheld * log1p(-share)
+        logs = [sofar + events * one for sofar, one in zip(logs, _norm_logs(share, log_rho), strict=True)]
+    return [constant + shown_events * one - sofar for one, sofar in zip(log_rho, logs, strict=True)]
+
+
 @lru_cache(maxsize=4096)
-def split_logs(p_show: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return log P(shown | event) and log P(withheld | event) at every grid point, for 0 < p_show < 1."""
-    shares = [shown_share(p_show, rho) for rho in RHO]
-    return tuple(log(share) for share in shares), tuple(log1p(-share) for share in shares)
+def _norm_logs(share: float, log_rho: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(log1p(share * expm1(one)) for one in log_rho)
 
 
 def normal_logs(mean: float, sd: float) -> list[float]:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum, log
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
-from lessonbook.experiment.evidence import Evidence, Period
+from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.grid import GRID_POINTS, RHO, normal_logs, normalised, split_logs
 from lessonbook.experiment.prior import Prior
 
@@ -44,8 +44,9 @@ def tally_of(evidence: Evidence, now: int, half_life: float) -> Tally:
     splits: dict[float, tuple[float, float]] = {}
     for number, period in evidence.periods.items():
         weight = 0.5 ** (max(now - number, 0) / half_life)
-        shown += weight * period.shown
-        withheld += weight * period.withheld
+        for one, other in period.coins.values():
+            shown += weight * one
+            withheld += weight * other
         applied += weight * period.applied
         applied_events += weight * period.applied_events
         for share, split in period.splits.items():
@@ -54,32 +55,18 @@ def tally_of(evidence: Evidence, now: int, half_life: float) -> Tally:
     return Tally(shown, withheld, applied, applied_events, splits)
 
 
-def case_split_logs(splits: Splits) -> list[float]:
-    """Return the log likelihood of ρ at every grid point, from events alone: base rates cancel."""
-    logs = [0.0] * GRID_POINTS
-    for share, (shown, withheld) in splits.items():
-        rows = zip(logs, *split_logs(share), strict=True)
-        logs = [sofar + shown * one + withheld * other for sofar, one, other in rows]
-    return logs
-
-
 def rate_logs(tally: Tally, prior: Prior) -> list[float]:
-    """Return the log likelihood of ρ at every grid point, from the number of events: see `count_logs`."""
-    worths = [tally.withheld + rho * tally.shown for rho in RHO]
-    if worths[0] <= 0:
-        return [0.0] * GRID_POINTS
-    return count_logs(tally.events, worths, prior.base_shape, [prior.base_exposures] * GRID_POINTS)
-
-
-def count_logs(events: float, worths: Sequence[float], shape: float, exposures: Sequence[float]) -> list[float]:
-    """Return the log likelihood of `events` at every grid point.
+    """Return the log likelihood of ρ at every grid point, from the number of events.
 
     With a base rate b ~ Gamma(a, m) and n events in x = N₀ + ρN₁ (N₀ exposures withheld, N₁ shown), n is negative
-    binomial: mᵃ xⁿ ÷ (m + x)ᵃ⁺ⁿ. Of a lesson that is nearly always shown, only this has information. `worths` has x and
-    `exposures` has m at every grid point, both in exposures; `shape` is a.
+    binomial: mᵃ xⁿ ÷ (m + x)ᵃ⁺ⁿ. Of a lesson that is nearly always shown, only this has information.
     """
-    rows = zip(worths, exposures, strict=True)
-    return [shape * log(m) + events * log(x) - (shape + events) * log(m + x) for x, m in rows]
+    if not tally.shown and not tally.withheld:
+        return [0.0] * GRID_POINTS
+    shape, exposures, events = prior.base_shape, prior.base_exposures, tally.events
+    worths = [tally.withheld + rho * tally.shown for rho in RHO]
+    constant, after = shape * log(exposures), shape + events
+    return [constant + events * log(worth) - after * log(exposures + worth) for worth in worths]
 
 
 def ignored_share(tally: Tally, prior: Prior) -> float:
@@ -99,15 +86,6 @@ def application_logs(share: float, prior: Prior) -> tuple[list[float], list[floa
     return [log(1 - ratio) for ratio in ratios], [log(ratio) for ratio in ratios]
 
 
-def event_logs(tally: Tally | Period, applications: tuple[list[float], list[float]] | None) -> list[float]:
-    """Return the log likelihood of ρ at every grid point, from the case split of events and from applications."""
-    logs = case_split_logs(tally.splits)
-    if applications is None or not (shown := sum(events for events, _ in tally.splits.values())):
-        return logs
-    applied, ignored = tally.applied_events, shown - tally.applied_events
-    return [sofar + applied * one + ignored * other for sofar, one, other in zip(logs, *applications, strict=True)]
-
-
 @dataclass(frozen=True, slots=True)
 class Belief:
     """The posterior of a lesson: probabilities of the grid's rate ratios, and the expected base rate under each."""
@@ -116,40 +94,103 @@ class Belief:
     bases: Sequence[float]
 
 
-def believed(evidence: Evidence, prior: Prior, now: int, hazard: float, half_life: float) -> Belief:
-    """Return the posterior of a lesson in period `now`.
+class Seen(NamedTuple):
+    """What one period of evidence says at every grid point, before any prior.
+
+    `logs` are log likelihoods by the case split. `worths` are exposures, each weighed by its relative rate, N₀ + ρN₁,
+    and `worth_logs` their logarithms; both are empty without exposures. `applied` and `ignored` are the events of shown
+    rows that applied the lesson, and that did not.
+    """
+
+    number: int
+    logs: Sequence[float]
+    events: int
+    worths: Sequence[float]
+    worth_logs: Sequence[float]
+    applied: int
+    ignored: int
+
+
+def seen_in(evidence: Evidence) -> list[Seen]:
+    """Return what each period says, the oldest first."""
+    seen: list[Seen] = []
+    for number, period in sorted(evidence.periods.items()):
+        shown, withheld = period.shown, period.withheld
+        worths = [withheld + rho * shown for rho in RHO] if shown or withheld else []
+        shown_events = sum(one for one, _ in period.splits.values())
+        seen.append(
+            Seen(
+                number=number,
+                logs=split_logs(period.splits),
+                events=period.events,
+                worths=worths,
+                worth_logs=list(map(log, worths)),
+                applied=period.applied_events,
+                ignored=shown_events - period.applied_events,
+            )
+        )
+    return seen
+
+
+def believed(
+    evidence: Evidence, prior: Prior, now: int, hazard: float, half_life: float, *, seen: Sequence[Seen] | None = None
+) -> Belief:
+    """Return the posterior of a lesson in period `now`. `seen` is what `seen_in` returns, where the caller has it.
 
     From one period to the next ρ is drawn again, from `CHANGED`, with probability `hazard`: the code or the model that
     the lesson was good for may change. Periods go through the forward filter of that hidden Markov model (Rabiner 1989;
-    the "fixed share" of Herbster & Warmuth 1998). Each adds the likelihood of its events (`event_logs`) and of their
-    number: under every ρ the base rate is Gamma(a, m), so that a rising rate shows even for a lesson that is nearly
-    always shown, where the case split has no information. Where paths meet in one ρ, m is set to keep their mean rate
-    (assumed density filtering, Minka 2001); the base rate returns to the population's with `half_life`, in periods
-    (discounting, West & Harrison 1997).
+    the "fixed share" of Herbster & Warmuth 1998). Each adds the likelihood of its events by the case split, and where
+    the lesson was applied, and of their number: under every ρ the base rate is Gamma(a, m), so that a rising rate shows
+    even for a lesson that is nearly always shown, where the case split has no information. Where paths meet in one ρ, m
+    is set to keep their mean rate (assumed density filtering, Minka 2001); the base rate returns to the population's
+    with `half_life`, in periods (discounting, West & Harrison 1997).
     """
-    tally = tally_of(evidence, now, half_life)
-    applications = application_logs(ignored_share(tally, prior), prior) if tally.applied > 0 else None
-    weights = list(prior.rho_weights)
+    applications = _applications_of(evidence, prior, now, half_life)
+    weights: Sequence[float] = prior.rho_weights
     shape, worths = prior.base_shape, [prior.base_exposures] * GRID_POINTS
     before: int | None = None
-    for number in [*sorted(evidence.periods), now]:
-        if before is not None and number > before:
-            weights, rates = _changed(weights, [shape / worth for worth in worths], (1 - hazard) ** (number - before))
-            kept = 0.5 ** ((number - before) / half_life)
-            worths = [prior.base_exposures + kept * (shape / rate - prior.base_exposures) for rate in rates]
-            shape = prior.base_shape + kept * (shape - prior.base_shape)
-        if number == before or (period := evidence.periods.get(number)) is None:
-            continue
-        before = number
-        logs = event_logs(period, applications)
-        seen = [period.withheld + rho * period.shown for rho in RHO]
-        if seen[0] > 0:
-            events = period.events
-            logs = [one + count for one, count in zip(logs, count_logs(events, seen, shape, worths), strict=True)]
-            shape += events
-            worths = [worth + more for worth, more in zip(worths, seen, strict=True)]
+    for period in seen_in(evidence) if seen is None else seen:
+        if before is not None:
+            weights, shape, worths = _later(weights, shape, worths, prior, period.number - before, hazard, half_life)
+        before = period.number
+        logs = period.logs
+        if applications is not None and (period.applied or period.ignored):
+            rows = zip(logs, *applications, strict=True)
+            logs = [sofar + period.applied * one + period.ignored * other for sofar, one, other in rows]
+        if period.worths:
+            after, events = shape + period.events, period.events
+            more = [worth + one for worth, one in zip(worths, period.worths, strict=True)]
+            columns = zip(logs, period.worth_logs, worths, more, strict=True)
+            logs = [one + shape * log(m) + events * log_x - after * log(both) for one, log_x, m, both in columns]
+            shape, worths = after, more
         weights = normalised([log(max(one, _TINY)) + more for one, more in zip(weights, logs, strict=True)])
+    if before is not None and now > before:
+        weights, shape, worths = _later(weights, shape, worths, prior, now - before, hazard, half_life)
     return Belief(weights, [shape / worth for worth in worths])
+
+
+def _applications_of(
+    evidence: Evidence, prior: Prior, now: int, half_life: float
+) -> tuple[list[float], list[float]] | None:
+    if not any(period.applied for period in evidence.periods.values()):
+        return None
+    return application_logs(ignored_share(tally_of(evidence, now, half_life), prior), prior)
+
+
+def _later(
+    weights: Sequence[float],
+    shape: float,
+    worths: Sequence[float],
+    prior: Prior,
+    periods: int,
+    hazard: float,
+    half_life: float,
+) -> tuple[Sequence[float], float, list[float]]:
+    """Return weights, and a and m of the base rate, after so many periods."""
+    weights, rates = _changed(weights, [shape / worth for worth in worths], (1 - hazard) ** periods)
+    kept, exposures = 0.5 ** (periods / half_life), prior.base_exposures
+    worths = [exposures + kept * (shape / rate - exposures) for rate in rates]
+    return weights, prior.base_shape + kept * (shape - prior.base_shape), worths
 
 
 CHANGED: Final = tuple(normalised(normal_logs(0.0, 0.5)))

@@ -1,7 +1,10 @@
 """Which eligible lessons are shown in a run, with which propensity, and their expected value."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
 from math import exp, fsum, inf
 from typing import Final, NamedTuple, Protocol
 
@@ -9,10 +12,11 @@ from lessonbook.experiment import flags
 from lessonbook.experiment.effect import EffectEstimate, effect_of
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.grid import RHO
-from lessonbook.experiment.likelihood import Belief, believed
-from lessonbook.experiment.population import fit_prior
+from lessonbook.experiment.likelihood import Belief, believed, seen_in
+from lessonbook.experiment.population import fit_both
 from lessonbook.experiment.prior import DEFAULT_PRIOR, Prior
 from lessonbook.experiment.retirement import e_value
+from lessonbook.experiment.side_effects import NO_POOL, Pool, SideEffect, of_lesson, pooled, side_effect_of
 
 POLICY_VERSION: Final = "measured/2"
 LADDER: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98)
@@ -95,10 +99,13 @@ class Appraisal:
     """The expected value of a lesson.
 
     `benefit` is the expected number of severity-weighted issues prevented by one showing to a task that it fits
-    perfectly; `cost` is that of one showing, in tokens and flagged harm, in the same unit. `p_show` is the propensity.
-    `p_positive` is the probability that benefit exceeds cost, from independent evidence alone. Flags enter `p_show` as
-    well, where they are of several principals (the caller sees to that). Applications, which are agents' own
-    statements, enter benefit and cost, and so the order of lessons; for the propensity see `DECLARED_MIN`.
+    perfectly; `cost` is that of one showing, in tokens, flagged harm, and side effects where they are told (by the end
+    of their interval nearer to zero), in the same unit. `p_show` is the propensity.
+    `p_positive` is the probability that benefit exceeds the cost of tokens and told side effects, from independent
+    evidence alone. `p_show` allows for the harm that one lesson in ten does elsewhere as well. Flags of several
+    principals (the caller sees to that) lower it, and their absence does not raise it: nobody need have looked.
+    Applications, which are agents' own statements, enter benefit and cost, and so the order of lessons; for the
+    propensity see `DECLARED_MIN`.
     """
 
     p_show: float
@@ -108,6 +115,12 @@ class Appraisal:
     evidence: Evidence
     prior: Prior
     exempt: bool = False
+    side: Pool = NO_POOL
+
+    @property
+    def side_effect(self) -> SideEffect:
+        """What goes wrong elsewhere where the lesson is shown."""
+        return of_lesson(side_effect_of(self.evidence.side), *self.side)
 
     @property
     def effect(self) -> EffectEstimate:
@@ -145,17 +158,20 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Priors:
-    """The population of a project's lessons: by independent evidence alone, and by the agents' statements as well."""
+    """The population of an agent's lessons: by independent evidence alone, and by the agents' statements as well.
+
+    `side` is what goes wrong elsewhere.
+    """
 
     independent: Prior = DEFAULT_PRIOR
     declared: Prior = DEFAULT_PRIOR
+    side: Pool = NO_POOL
 
 
 def fit_priors(population: Iterable[Evidence], now: int = 0, half_life: float = 1e9) -> Priors:
-    """Return both priors of a population. See `fit_prior`."""
+    """Return both priors of a population, and its side effects. See `population.fit_both`."""
     known = list(population)
-    independent = fit_prior((evidence.without_claims() for evidence in known), now, half_life)
-    return Priors(independent, fit_prior(known, now, half_life))
+    return Priors(*fit_both(known, now, half_life), pooled(evidence.side for evidence in known))
 
 
 def appraise(
@@ -236,6 +252,7 @@ def ranked(candidates: Iterable[ServingCandidate], appraisals: Mapping[str, Appr
     return sorted(candidates, key=worth, reverse=True)
 
 
+@lru_cache(maxsize=64)
 def optimism_of(prior: Prior, settings: PolicySettings, tokens: float) -> float:
     """Return the optimism o of `show_probability` for this population of lessons.
 
@@ -279,28 +296,39 @@ def show_probability(
 
 def _appraised(state: LessonState, settings: PolicySettings, priors: Priors, now: int, optimism: float) -> Appraisal:
     evidence, prior = state.evidence.without_claims(), priors.independent
-    belief = believed(evidence, prior, now, settings.hazard, settings.half_life)
-    told = flagged = independent = _worth(state, belief, evidence.flags, settings, prior)
+    side_effect = of_lesson(side_effect_of(evidence.side), *priors.side)
+    harm = side_effect.low if side_effect.harms else 0.0
+    seen = seen_in(state.evidence)
+    belief = believed(evidence, prior, now, settings.hazard, settings.half_life, seen=seen)
+    suspicion = list(zip(prior.flag_weights, flags.excess(prior.flag_weights), strict=True))
+    told = _worth(state, belief, suspicion, settings, harm)
+    p_show = show_probability(told.p_positive, settings, optimism, gain_odds=told.gain_odds, trusted=state.trusted)
     if state.evidence.flags:
-        told = flagged = _worth(state, belief, state.evidence.flags, settings, prior)
-    p_show = show_probability(
-        flagged.p_positive, settings, optimism, gain_odds=flagged.gain_odds, trusted=state.trusted
-    )
+        usual = priors.declared.flag_weights
+        suspected = flags.posterior(state.evidence.flags, state.evidence.shown, usual)
+        suspicion = list(zip(suspected, flags.excess(usual), strict=True))
+        told = _worth(state, belief, suspicion, settings, harm)
+        flagged = show_probability(told.p_positive, settings, optimism, gain_odds=told.gain_odds, trusted=state.trusted)
+        p_show = min(p_show, flagged)
     if any(period.applied for period in state.evidence.periods.values()):
-        declared = believed(state.evidence, priors.declared, now, settings.hazard, settings.half_life)
-        told = _worth(state, declared, state.evidence.flags, settings, priors.declared)
+        declared = believed(state.evidence, priors.declared, now, settings.hazard, settings.half_life, seen=seen)
+        told = _worth(state, declared, suspicion, settings, harm)
         if p_show >= DECLARED_MIN and not state.trusted:
             moved = show_probability(told.p_positive, settings, optimism, gain_odds=told.gain_odds)
             p_show = max(moved, DECLARED_MIN)
     return Appraisal(
         p_show=1.0 if state.exempt else p_show,
-        p_positive=independent.p_positive,
+        p_positive=_worth(state, belief, _UNSUSPECTED, settings, harm).p_positive,
         benefit=told.benefit,
         cost=told.cost,
         evidence=evidence,
         prior=prior,
         exempt=state.exempt,
+        side=priors.side,
     )
+
+
+_UNSUSPECTED: Final = [(1.0, 0.0)]
 
 
 class _Worth(NamedTuple):
@@ -312,22 +340,28 @@ class _Worth(NamedTuple):
     cost: float
 
 
-def _worth(state: LessonState, belief: Belief, flagged: int, settings: PolicySettings, prior: Prior) -> _Worth:
+def _worth(
+    state: LessonState, belief: Belief, suspicion: Sequence[tuple[float, float]], settings: PolicySettings, harm: float
+) -> _Worth:
     gains = [state.severity_weight * base * (1 - rho) for base, rho in zip(belief.bases, RHO, strict=True)]
-    tokens_cost = settings.mean_weight * settings.token_cost * state.tokens
-    suspicion = flags.posterior(flagged, state.evidence.shown, prior.flag_weights)
-    costs = [
-        tokens_cost + settings.mean_weight * settings.flag_cost * excess for excess in flags.excess(prior.flag_weights)
-    ]
+    certain_cost = settings.mean_weight * (settings.token_cost * state.tokens + harm)
+    chances: dict[float, float] = {}  # by cost: most rates of flags are not above the usual, and cost the same
+    for chance, excess in suspicion:
+        cost = certain_cost + settings.mean_weight * settings.flag_cost * excess
+        chances[cost] = chances.get(cost, 0.0) + chance
+    rows = sorted(zip(gains, belief.weights, strict=True))
+    ordered = [gain for gain, _ in rows]
+    below = list(accumulate((weight for _, weight in rows), initial=0.0))
+    worth_below = list(accumulate((weight * gain for gain, weight in rows), initial=0.0))
     p_positive = gained = lost = 0.0
-    for chance, cost in zip(suspicion, costs, strict=True):
-        values = [(weight, gain - cost) for weight, gain in zip(belief.weights, gains, strict=True)]
-        p_positive += chance * sum(weight for weight, value in values if value > 0)
-        gained += chance * sum(weight * value for weight, value in values if value > 0)
-        lost -= chance * sum(weight * value for weight, value in values if value < 0)
+    for cost, chance in chances.items():
+        at = bisect_right(ordered, cost)
+        p_positive += chance * (below[-1] - below[at])
+        gained += chance * (worth_below[-1] - worth_below[at] - cost * (below[-1] - below[at]))
+        lost += chance * (cost * below[at] - worth_below[at])
     return _Worth(
         p_positive=min(p_positive, 1.0),
         gain_odds=gained / lost if lost > 0 else inf,
-        benefit=fsum(weight * gain for weight, gain in zip(belief.weights, gains, strict=True)),
-        cost=fsum(chance * cost for chance, cost in zip(suspicion, costs, strict=True)),
+        benefit=worth_below[-1],
+        cost=fsum(chance * cost for cost, chance in chances.items()),
     )

@@ -11,12 +11,11 @@ from typing import Final
 
 from lessonbook.experiment import flags
 from lessonbook.experiment.evidence import Evidence
+from lessonbook.experiment.grid import split_logs
 from lessonbook.experiment.likelihood import (
     PRIOR_SHOWINGS,
     Tally,
     application_logs,
-    case_split_logs,
-    event_logs,
     ignored_share,
     rate_logs,
     tally_of,
@@ -31,7 +30,14 @@ _IGNORED_RISK_SD: Final = 0.2
 
 
 def fit_prior(population: Iterable[Evidence], now: int = 0, half_life: float = 1e9) -> Prior:
-    """Return the population's prior, starting from `DEFAULT_PRIOR`, which counts as a few lessons.
+    """Return the population's prior, by independent evidence and the agents' statements. See `fit_both`."""
+    return fit_both(population, now, half_life)[1]
+
+
+def fit_both(population: Iterable[Evidence], now: int = 0, half_life: float = 1e9) -> tuple[Prior, Prior]:
+    """Return the population's prior by independent evidence alone, and by the agents' statements as well.
+
+    Both start from `DEFAULT_PRIOR`, which counts as a few lessons.
 
     Base rates and shares are fitted by moments, the distribution of ρ by `fit_mixture`, and `ignored_risk` by penalised
     maximum likelihood.
@@ -50,14 +56,18 @@ def fit_prior(population: Iterable[Evidence], now: int = 0, half_life: float = 1
     rate = (events + _PRIOR_EXPOSURES * shape / start.base_exposures) / (exposures + _PRIOR_EXPOSURES)
     shown, applied = fsum(tally.shown for tally in tallies), fsum(tally.applied for tally in tallies)
     ignored = 1 - (applied + PRIOR_SHOWINGS * (1 - start.ignored)) / (shown + PRIOR_SHOWINGS)
-    prior = Prior(
-        base_exposures=shape / rate, ignored=ignored, flag_weights=flags.fitted((one.flags, one.shown) for one in known)
-    )
-    independent = [_added(case_split_logs(tally.splits), rate_logs(tally, prior)) for tally in tallies]
-    weights = fit_mixture(independent, start.rho_weights, _ROUNDS)
-    prior = replace(prior, ignored_risk=_ignored_risk(tallies, independent, replace(prior, rho_weights=weights)))
-    together = [_added(event_logs(tally, _applications(tally, prior)), rate_logs(tally, prior)) for tally in tallies]
-    return replace(prior, rho_weights=fit_mixture(together, start.rho_weights, _ROUNDS))
+    prior = Prior(base_exposures=shape / rate)
+    logs = [_added(split_logs(tally.splits), rate_logs(tally, prior)) for tally in tallies]
+    prior = replace(prior, rho_weights=fit_mixture(logs, start.rho_weights, _ROUNDS))
+    declared = prior
+    if any(one.flags for one in known):
+        declared = replace(prior, flag_weights=flags.fitted((one.flags, one.shown) for one in known))
+    if applied:
+        declared = replace(declared, ignored=ignored)
+        declared = replace(declared, ignored_risk=_ignored_risk(tallies, logs, declared))
+        logs = [_with_applications(one, tally, declared) for one, tally in zip(logs, tallies, strict=True)]
+        declared = replace(declared, rho_weights=fit_mixture(logs, start.rho_weights, _ROUNDS))
+    return prior, declared
 
 
 def _ignored_risk(tallies: Sequence[Tally], independent: Sequence[Sequence[float]], prior: Prior) -> float:
@@ -80,8 +90,12 @@ def _ignored_risk(tallies: Sequence[Tally], independent: Sequence[Sequence[float
     return max(_IGNORED_RISKS, key=evidence)
 
 
-def _applications(tally: Tally, prior: Prior) -> tuple[list[float], list[float]] | None:
-    return application_logs(ignored_share(tally, prior), prior) if tally.applied > 0 else None
+def _with_applications(logs: Sequence[float], tally: Tally, prior: Prior) -> Sequence[float]:
+    if not tally.applied or not tally.shown_events:
+        return logs
+    pair = application_logs(ignored_share(tally, prior), prior)
+    applied, ignored = tally.applied_events, tally.shown_events - tally.applied_events
+    return [sofar + applied * one + ignored * other for sofar, one, other in zip(logs, *pair, strict=True)]
 
 
 def _log_mean(logs: Sequence[float], weights: Sequence[float]) -> float:

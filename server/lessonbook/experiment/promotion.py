@@ -9,7 +9,6 @@ from lessonbook.experiment.effect import EVENTS_MIN, effect_of
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.policy import Appraisal
 from lessonbook.experiment.retirement import ALPHA, e_value
-from lessonbook.experiment.side_effects import side_effect_of
 
 P_PROMOTE: Final = 0.9
 """Probability that the benefit exceeds the cost from which a lesson with enough events is promoted."""
@@ -49,13 +48,14 @@ def next_status(
 
 
 def _numbers(appraisal: Appraisal) -> dict[str, float]:
+    effect = appraisal.effect
     return {
         "p_positive": round(appraisal.p_positive, 4),
         "e_value": round(appraisal.e_value, 4),
         "events": appraisal.evidence.events,
-        "effect": round(appraisal.effect.mean, 4),
-        "effect_low": round(appraisal.effect.low, 4),
-        "effect_high": round(appraisal.effect.high, 4),
+        "effect": round(effect.mean, 4),
+        "effect_low": round(effect.low, 4),
+        "effect_high": round(effect.high, 4),
     }
 
 
@@ -75,7 +75,7 @@ def _verdicts(appraisal: Appraisal) -> Iterator[tuple[EvidenceAction, str]]:
     """Yield the actions that the evidence asks for in any status, the gravest first, and why."""
     if appraisal.e_value >= 1 / ALPHA:
         yield "retire", "it does not cut its issue's rate by 15 %"
-    if side_effect_of(appraisal.evidence.side).harms:
+    if appraisal.side_effect.harms:
         yield "demote", "more goes wrong elsewhere in changes that were shown it"
     if appraisal.p_positive < P_DEMOTE:
         yield "demote", "it more likely costs than spares"

@@ -8,30 +8,22 @@ The shares π (`Evidence.share`) take the place of the propensities, so that arm
 retire a good lesson; with them the bound is one that simulations show (`python -m bench learning --grid`), not exact.
 """
 
-from collections.abc import Mapping
 from math import exp, fsum, log
 from typing import Final
 
-from lessonbook.experiment.evidence import Evidence, Split
-from lessonbook.experiment.grid import shown_share
+from lessonbook.experiment.evidence import Evidence
+from lessonbook.experiment.grid import split_logs
 
 RHO_NULL: Final = 0.85
 """Lessons with at most this rate ratio cut their issue by 15 % or more, and are retired with probability ≤ `ALPHA`."""
 RHO_BAD: Final = (1.0, 1.2, 1.5, 2.0, 3.0)
 ALPHA: Final = 0.01
 
+_LOGS: Final = tuple(map(log, (RHO_NULL, *RHO_BAD)))
 _EXP_MAX: Final = 700.0
 
 
 def e_value(evidence: Evidence) -> float:
     """Return the evidence against H₀: the mean over `RHO_BAD` of likelihood ratios, from verified events only."""
-    splits = evidence.verified
-    return fsum(exp(min(_log_ratio(splits, rho), _EXP_MAX)) for rho in RHO_BAD) / len(RHO_BAD)
-
-
-def _log_ratio(splits: Mapping[float, Split], rho: float) -> float:
-    total = 0.0
-    for share, (shown, withheld) in splits.items():
-        null, bad = shown_share(share, RHO_NULL), shown_share(share, rho)
-        total += shown * log(bad / null) + withheld * log((1 - bad) / (1 - null))
-    return total
+    null, *bad = split_logs(evidence.verified, _LOGS)
+    return fsum(exp(min(one - null, _EXP_MAX)) for one in bad) / len(bad)

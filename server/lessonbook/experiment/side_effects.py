@@ -5,18 +5,19 @@ difference of their means within each propensity, so that what the coin's chance
 weights without a centre would turn unequal checking into harm.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import inf, sqrt
-from typing import Final
+from math import fsum, inf, sqrt
+from operator import add
+from typing import Final, NamedTuple
 
 from lessonbook.experiment.evidence import SideCounts
 from lessonbook.experiment.lift import margin
 
 HALF_WIDTH_MAX: Final = 0.10
 """A side effect is told where its interval is at most twice as wide."""
-_SHRUNK_SD: Final = 0.05
-"""How much the side effects of an agent's lessons differ, as a standard deviation."""
+SPREAD_MIN: Final = 0.03
+"""How much the side effects of an agent's lessons differ at least, as a standard deviation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,10 @@ class SideEffect:
     def harms(self) -> bool:
         """Whether more goes wrong with the lesson, beyond chance."""
         return self.is_told and self.low > 0
+
+
+UNKNOWN: Final = SideEffect(0.0, -inf, inf, 0)
+"""Without rows in both arms."""
 
 
 def side_effect_of(side: Mapping[float, SideCounts]) -> SideEffect:
@@ -60,19 +65,71 @@ def side_effect_of(side: Mapping[float, SideCounts]) -> SideEffect:
         )
         rows += n
     if not rows:
-        return SideEffect(0.0, -inf, inf, 0)
+        return UNKNOWN
     mean = difference / weights
     half = margin(sqrt(variance) / weights * sqrt(rows), rows)
     return SideEffect(mean, mean - half, mean + half, rows)
 
 
+def of_lesson(own: SideEffect, of_agent: SideEffect, spread: float = SPREAD_MIN) -> SideEffect:
+    """Return a lesson's side effect, drawn towards that of all lessons of its agent.
+
+    The lesson's is normal around the agent's with a standard deviation of `spread` (`spread_of`); errors are half the
+    half widths of both intervals, which are valid at every look. Without rows in both arms nothing is known of it.
+    """
+    if not of_agent.rows or not own.rows:
+        return own
+    around = spread**2 + _error(of_agent) ** 2
+    weight = around / (around + _error(own) ** 2)
+    mean = weight * own.mean + (1 - weight) * of_agent.mean
+    half = 2 * sqrt(weight) * _error(own)
+    return SideEffect(mean, mean - half, mean + half, own.rows)
+
+
+class Pool(NamedTuple):
+    """The side effect of all lessons of an agent together, and how much they differ, as a standard deviation."""
+
+    together: SideEffect = UNKNOWN
+    spread: float = SPREAD_MIN
+
+
+NO_POOL: Final = Pool()
+"""Nothing is known of the agent's other lessons."""
+
+
+def pooled(population: Iterable[Mapping[float, SideCounts]]) -> Pool:
+    """Return the side effects of an agent's lessons as a population."""
+    sides = list(population)
+    total: dict[float, SideCounts] = {}
+    for side in sides:
+        for p_show, counts in side.items():
+            known = total.get(p_show, SideCounts())
+            total[p_show] = SideCounts(*map(add, known, counts))
+    return Pool(side_effect_of(total), spread_of(map(side_effect_of, sides)))
+
+
 def shrunk(own: SideEffect, of_agent: SideEffect) -> float:
-    """Return a lesson's side effect as it is ranked: its own mean, drawn towards that of all lessons of its agent."""
-    if not own.rows:
-        return of_agent.mean if of_agent.rows else 0.0
-    error = (own.high - own.low) / 4
-    own_weight = _SHRUNK_SD**2 / (_SHRUNK_SD**2 + error**2)
-    return own_weight * own.mean + (1 - own_weight) * (of_agent.mean if of_agent.rows else 0.0)
+    """Return a lesson's side effect as it is ranked: the mean of `of_lesson`."""
+    return of_lesson(own, of_agent).mean if own.rows else of_agent.mean
+
+
+def spread_of(lessons: Iterable[SideEffect]) -> float:
+    """Return how much the side effects of an agent's lessons differ beyond their errors, as a standard deviation.
+
+    By moments (DerSimonian & Laird 1986), and at least `SPREAD_MIN`.
+    """
+    known = [(one.mean, 1 / _error(one) ** 2) for one in lessons if one.rows]
+    total = fsum(weight for _, weight in known)
+    beyond = total - fsum(weight**2 for _, weight in known) / total if known else 0.0
+    if beyond <= 0:
+        return SPREAD_MIN
+    mean = fsum(weight * one for one, weight in known) / total
+    surplus = fsum(weight * (one - mean) ** 2 for one, weight in known) - (len(known) - 1)
+    return max(sqrt(max(surplus / beyond, 0.0)), SPREAD_MIN)
+
+
+def _error(effect: SideEffect) -> float:
+    return (effect.high - effect.low) / 4
 
 
 def _spread(wrong: int, rows: int) -> float:

@@ -7,12 +7,11 @@ likelihood averaged over the prior to that of ρ has expectation one where ρ is
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
-from math import exp, log, log1p
+from math import exp, log
 from typing import Final
 
 from lessonbook.experiment.evidence import Split
-from lessonbook.experiment.grid import shown_share
+from lessonbook.experiment.grid import split_logs
 
 ALPHA: Final = 0.05
 RHO_LEAST: Final = 0.05
@@ -27,7 +26,7 @@ _LOGS: Final = tuple(log(RHO_LEAST) + index * _STEP for index in range(POINTS))
 _RATIOS: Final = (0.0, *(exp(one) for one in _LOGS), RHO_MOST)
 """The grid with an end at each side: where its last point is not refuted, neither is what is beyond it."""
 _DENSITIES: Final = tuple(exp(-0.5 * ((one - _MEAN) / _SD) ** 2) for one in _LOGS)
-_WEIGHTS: Final = tuple(density / sum(_DENSITIES) for density in _DENSITIES)
+WEIGHTS: Final = tuple(density / sum(_DENSITIES) for density in _DENSITIES)
 
 
 def told_ratios(splits: Mapping[float, Split]) -> tuple[float, float]:
@@ -36,18 +35,8 @@ def told_ratios(splits: Mapping[float, Split]) -> tuple[float, float]:
     Args:
         splits: events by expected share π: (shown, withheld).
     """
-    logs = [0.0] * POINTS
-    for share, (shown, withheld) in splits.items():
-        rows = zip(logs, *_split_logs(share), strict=True)
-        logs = [sofar + shown * one + withheld * other for sofar, one, other in rows]
+    logs = split_logs(splits, _LOGS)
     top = max(logs)
-    average = top + log(sum(weight * exp(one - top) for weight, one in zip(_WEIGHTS, logs, strict=True)))
+    average = top + log(sum(weight * exp(one - top) for weight, one in zip(WEIGHTS, logs, strict=True)))
     possible = [index for index, one in enumerate(logs) if average - one < -log(ALPHA)]
     return _RATIOS[possible[0]], _RATIOS[possible[-1] + 2]  # a point further out: ρ may lie between two
-
-
-@lru_cache(maxsize=4096)
-def _split_logs(share: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return log P(shown | event) and log P(withheld | event) at every point."""
-    shares = [shown_share(share, exp(one)) for one in _LOGS]
-    return tuple(map(log, shares)), tuple(log1p(-one) for one in shares)
