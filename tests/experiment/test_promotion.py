@@ -68,8 +68,9 @@ def reported(by: dict[str, tuple[int, int]]) -> Evidence:
 def test_one_reporter_alone_moves_nothing_up_and_retires_nothing(p_positive: float, events: tuple[int, int]) -> None:
     alone = reported({"ci": events})
     status: Status = "probation" if p_positive > 0.5 else "active"
-    assert next_status(status, known(p_positive, alone)) is None
-    assert next_status(status, known(p_positive, alone), named=["qa"]) is None
+    for named in ([], ["qa"]):
+        move = next_status(status, known(p_positive, alone), named=named)
+        assert move is None or move.action == "demote"  # which is reversible
     move = next_status(status, known(p_positive, alone), named=["ci"])
     assert move is not None
     assert move.to == ("active" if p_positive > 0.5 else "retired")
