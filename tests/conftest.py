@@ -86,8 +86,12 @@ def databases_of(item: pytest.Item) -> set[str]:
 
 
 @pytest.fixture(autouse=True)
-def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keep every test away from the person's own settings and data."""
+def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep every test away from the person's own settings and data.
+
+    What processes keep of the packaged data is shared by all tests: making it takes longer than most commands do.
+    """
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
     for name in list(os.environ):
         if name.startswith("LESSONBOOK_") and name != "LESSONBOOK_TEST_DATABASE_URL":
             monkeypatch.delenv(name)

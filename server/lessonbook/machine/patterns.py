@@ -1,6 +1,7 @@
 """Regular expressions that are compiled when first used: a process needs few of them."""
 
 import re
+from functools import cached_property
 from typing import Any, Final, cast
 
 
@@ -10,7 +11,7 @@ class LazyPattern:
     def __init__(self, expression: str, flags: int) -> None:
         self._source: Final = expression, flags
 
-    @property
+    @cached_property
     def compiled(self) -> re.Pattern[str]:
         """The pattern itself."""
         return re.compile(*self._source)
