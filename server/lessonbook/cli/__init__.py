@@ -27,7 +27,7 @@ COMMANDS: Final = {
     "transfer": ("import", "export"),
     "database": ("db", "doctor"),
 }
-"""The commands and groups that each module adds, in the order of the help."""
+"""The commands and groups that each module adds, in the order of the help (groups come after commands)."""
 
 
 def _version(value: bool) -> None:  # Typer's callback
