@@ -12,9 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import parse_qs, quote, urlsplit
 
-import asyncpg
 import httpcore2
 import hypothesis
 import pytest
@@ -27,6 +25,7 @@ from lessonbook.store import migrate
 from lessonbook.store.engine import connect
 from lessonbook.store.urls import parse_address
 from tests import bounds
+from tests.postgres import Databases, database_of, run_sql
 
 # Where Python is not to keep what it has compiled (as in many containers), each worker and each of the hundreds of
 # servers that tests start would compile every module again: three times the work.
@@ -50,7 +49,7 @@ HASTY = (
     *(f"ALTER SYSTEM SET {name} = off" for name in ("fsync", "full_page_writes", "synchronous_commit", "autovacuum")),
     "SELECT pg_reload_conf()",
 )
-"""A server of the tests' own need not outlive the machine: thousands of databases are made and dropped on it."""
+"""A server of the tests' own need not outlive the machine."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -87,8 +86,12 @@ def databases_of(item: pytest.Item) -> set[str]:
 
 
 @pytest.fixture(autouse=True)
-def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keep every test away from the person's own settings and data."""
+def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep every test away from the person's own settings and data.
+
+    What processes keep of the packaged data is shared by all tests: making it takes longer than most commands do.
+    """
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
     for name in list(os.environ):
         if name.startswith("LESSONBOOK_") and name != "LESSONBOOK_TEST_DATABASE_URL":
             monkeypatch.delenv(name)
@@ -119,25 +122,6 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.cleanup()
 
 
-def database_of(url: str, name: str) -> str:
-    """Return the URL of database `name` on the server of `url`."""
-    return urlsplit(url)._replace(path=f"/{name}").geturl() if urlsplit(url).netloc else _socket_url(url, name)
-
-
-def _socket_url(url: str, name: str) -> str:
-    host = parse_qs(urlsplit(url).query)["host"][0]
-    return f"postgresql://postgres@/{name}?host={quote(host)}"
-
-
-async def run_sql(url: str, *statements: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
 async def _migrate(url: str) -> None:
     store = connect(parse_address(url))
     await migrate.upgrade(store)
@@ -149,6 +133,13 @@ def postgres_template(postgres_url: str) -> str:
     asyncio.run(run_sql(postgres_url, f"DROP DATABASE IF EXISTS {TEMPLATE}", f"CREATE DATABASE {TEMPLATE}"))
     asyncio.run(_migrate(database_of(postgres_url, TEMPLATE)))
     return TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def postgres_databases(postgres_url: str, postgres_template: str) -> Iterator[Databases]:
+    databases = Databases(postgres_url, postgres_template)
+    yield databases
+    databases.close()
 
 
 @pytest.fixture(scope="session")
@@ -169,7 +160,11 @@ def empty_url(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> I
     if dialect == "sqlite":
         yield f"sqlite:///{tmp_path / 'empty' / 'lessonbook.db'}"
         return
-    yield from _fresh(request.getfixturevalue("postgres_url"), "template0")
+    server_url = request.getfixturevalue("postgres_url")
+    name = f"empty_{uuid.uuid4().hex[:12]}"
+    asyncio.run(run_sql(server_url, f"CREATE DATABASE {name} TEMPLATE template0"))
+    yield database_of(server_url, name)
+    asyncio.run(run_sql(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture
@@ -179,14 +174,8 @@ def database_url(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -
         shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "lessonbook.db")
         yield f"sqlite:///{tmp_path / 'lessonbook.db'}"
         return
-    yield from _fresh(request.getfixturevalue("postgres_url"), request.getfixturevalue("postgres_template"))
-
-
-def _fresh(server_url: str, template: str) -> Iterator[str]:
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    asyncio.run(run_sql(server_url, f"CREATE DATABASE {name} TEMPLATE {template}"))
-    yield database_of(server_url, name)
-    asyncio.run(run_sql(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
+    with request.getfixturevalue("postgres_databases").one() as url:
+        yield url
 
 
 @dataclass

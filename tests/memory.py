@@ -3,6 +3,9 @@
 import gc
 import tracemalloc
 from collections.abc import Callable
+from typing import Final
+
+TIMES: Final = 3
 
 
 def peak_memory(act: Callable[[], object]) -> int:
@@ -10,7 +13,12 @@ def peak_memory(act: Callable[[], object]) -> int:
 
     What another thread allocates meanwhile counts as well, and what is loaded on first use.
     """
-    return min(_peak(act) for _ in range(3))
+    return min(_peak(act) for _ in range(TIMES))
+
+
+def needs_less(act: Callable[[], object], limit: float) -> bool:
+    """Return whether `act` ran with less than `limit` bytes alive at a time, in one of three times."""
+    return any(_peak(act) < limit for _ in range(TIMES))
 
 
 def _peak(act: Callable[[], object]) -> int:

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lessonbook
+from lessonbook.machine.patterns import LazyPattern, lazy_pattern
 from lessonbook.screening.secrets.formats import FORMATS
 from tests.backtracking import Exhausted, Matcher, attacks
 
@@ -29,6 +30,7 @@ PARTS = 16
 MADE_BY_FUNCTIONS = {
     "classify/severity.py": "kept in the module's tables of words, and found there",
     "screening/lint/mood.py": "kept in the tables of signs in advice.py and speech.py, and found there",
+    "machine/patterns.py": "the patterns of others, which call it by name",
     "screening/secrets/commands.py": "kept in the module's table of programs, and found there",
     "screening/secrets/formats.py": "compiled when a hint of its is met, from the table FORMATS",
     "screening/secrets/places.py": "kept in the module's table of statements, and found there",
@@ -48,8 +50,8 @@ def patterns_in(value: Any, place: str, seen: set[int]) -> Iterator[tuple[str, r
     if id(value) in seen:
         return
     seen.add(id(value))
-    if isinstance(value, re.Pattern):
-        yield place, value
+    if isinstance(value, (re.Pattern, LazyPattern)):
+        yield place, value if isinstance(value, re.Pattern) else value.compiled
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from patterns_in(key, place, seen)
@@ -63,9 +65,9 @@ def patterns_in(value: Any, place: str, seen: set[int]) -> Iterator[tuple[str, r
 
 
 def calls_of_re(path: Path) -> Iterator[tuple[ast.Call, str, bool]]:
-    """Yield each call of a function of `re` in a file, that function's name, and whether it is in one of ours."""
+    """Yield each call in a file that makes a pattern, the name of what it calls in `re`, and whether ours call it."""
     text = path.read_text("utf-8")
-    ahead: list[tuple[ast.AST, bool]] = [(ast.parse(text), False)] if "re." in text else []
+    ahead: list[tuple[ast.AST, bool]] = [(ast.parse(text), False)] if "re." in text or "lazy_" in text else []
     while ahead:
         node, is_inside = ahead.pop()
         is_inside = is_inside or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
@@ -74,6 +76,8 @@ def calls_of_re(path: Path) -> Iterator[tuple[ast.Call, str, bool]]:
             owner = node.func.value
             if isinstance(owner, ast.Name) and owner.id == "re" and node.func.attr != "escape":
                 yield node, node.func.attr, is_inside
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == lazy_pattern.__name__:
+            yield node, "compile", is_inside
 
 
 def patterns_in_calls() -> Iterator[tuple[str, re.Pattern[Any]]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
+from tests.forks import forked
 
 AGENT = "Weird [red] Agent"
 TEXT = (
@@ -46,6 +47,12 @@ def _environment(home: Path, **more: str) -> dict[str, str]:
 
 
 def _piped(home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    command = forked("-m", "lessonbook", *arguments)
+    return subprocess.run(command, capture_output=True, cwd=home, env=_environment(home, **environment), check=False)
+
+
+def _started(home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a command in an interpreter of its own, which chooses the encoding of its streams when it starts."""
     command = [sys.executable, "-P", "-m", "lessonbook", *arguments]
     return subprocess.run(command, capture_output=True, cwd=home, env=_environment(home, **environment), check=False)
 
@@ -54,7 +61,7 @@ def _on_terminal(home: Path, width: int, *arguments: str, **environment: str) ->
     """Return what a command shows on a terminal of `width` columns."""
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, 0x5414, struct.pack("HHHH", 50, width, 0, 0))  # TIOCSWINSZ
-    command = [sys.executable, "-P", "-m", "lessonbook", *arguments]
+    command = forked("-m", "lessonbook", *arguments)
     process = subprocess.Popen(
         command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=home, env=_environment(home, **environment)
     )
@@ -105,11 +112,11 @@ def test_marks_and_control_characters_in_stored_words_are_shown_not_obeyed(home:
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
 def test_any_encoding_of_the_output_will_do(home: Path, encoding: str):
     for command in (("lessons", "list"), ("get", "print a table with marks", "--agent", AGENT), ("--help",)):
-        done = _piped(home, *command, PYTHONIOENCODING=encoding)
+        done = _started(home, *command, PYTHONIOENCODING=encoding)
         assert done.returncode == 0, done.stderr
         assert b"Traceback" not in done.stderr
         done.stdout.decode(encoding)
-    listed = json.loads(_piped(home, "lessons", "list", "--json", PYTHONIOENCODING=encoding).stdout.decode(encoding))
+    listed = json.loads(_started(home, "lessons", "list", "--json", PYTHONIOENCODING=encoding).stdout.decode(encoding))
     assert listed["lessons"][0]["text"] == TEXT
 
 

@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer.main
+
+from lessonbook import cli
 
 LOADED = """
 import json, sys
@@ -13,12 +16,13 @@ from lessonbook.cli import main
 try:
     main()
 except SystemExit:
-    print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})), file=sys.stderr)
+    names = {name if name.startswith("lessonbook.") else name.partition(".")[0] for name in sys.modules}
+    print(json.dumps(sorted(names)), file=sys.stderr)
 """
 
 
 def _loaded(folder: Path, *arguments: str) -> set[str]:
-    """Return the libraries that a command has loaded when it ends, in a fresh process whose output is a pipe."""
+    """Return the libraries and our modules that a command has loaded when it ends, its output being a pipe."""
     command = [sys.executable, "-P", "-c", LOADED, *arguments]
     done = subprocess.run(command, capture_output=True, check=True, cwd=folder)
     return set(json.loads(done.stderr.splitlines()[-1]))
@@ -35,4 +39,15 @@ def test_help_loads_neither_a_database_nor_rich_nor_mcp(tmp_path: Path, argument
 def test_serving_and_reporting_load_what_they_need(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     database = ("--database", f"sqlite:///{tmp_path / 'x.db'}")
     _loaded(tmp_path, "stats", *database)  # migrates
-    assert not _loaded(tmp_path, *arguments, *database) & {"rich", "alembic", "mcp", "fastapi", "asyncpg", "numpy"}
+    loaded = _loaded(tmp_path, *arguments, *database)
+    assert not loaded & {"rich", "alembic", "mcp", "fastapi", "asyncpg", "numpy", "lessonbook.cli.install"}
+    assert ("lessonbook.screening.lint" in loaded) == (arguments[0] == "report")
+
+
+def test_each_module_adds_the_commands_that_it_is_found_by() -> None:
+    for module, names in cli.COMMANDS.items():
+        for name in names:
+            commands = typer.main.get_command(cli.app_for([name])).commands
+            assert set(commands) == set(names), module
+    everything = typer.main.get_command(cli.app_for(["--project", "get"])).commands
+    assert set(everything) == {name for names in cli.COMMANDS.values() for name in names}

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import DATABASES
 from tests.contract.links import HANDSHAKE, KINDS, STATELESS, Link, Transport, add_agent, in_a_task, linked
-from tests.contract.processes import afresh
+from tests.contract.processes import afresh, command
 
 
 @pytest.fixture(scope="session")
@@ -77,9 +77,9 @@ def link_url(kind: tuple[Transport, str, str], new_database: Callable[[str], str
 
 @pytest.fixture(scope="session")
 async def link(anyio_backend: str, kind: tuple[Transport, str, str], link_url: str) -> AsyncIterator[Link]:
-    """A link of each kind to a server with both toolsets, started as a person starts it."""
-    transport, protocol, _ = kind
-    async with in_a_task(linked(transport, protocol, link_url, afresh)) as link:
+    """A link of each kind to a server with both toolsets; those on SQLite are started as a person starts them."""
+    transport, protocol, database = kind
+    async with in_a_task(linked(transport, protocol, link_url, afresh if database == "sqlite" else command)) as link:
         while (await link.call("get_stats")).is_error:  # on a busy machine its first call may take too long
             pass
         yield link

@@ -18,7 +18,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 import lessonbook
+from lessonbook.classify.catalogue import load_catalogue
+from lessonbook.classify.roster import load_roster
+from lessonbook.classify.task_rules import hazards_of
+from lessonbook.machine.patterns import LazyPattern
 from tests import bounds
 
 LIMITS = "TEST_LIMITS"
@@ -45,6 +51,14 @@ def load() -> None:
             importlib.import_module(found.name)
     for name in MORE:
         importlib.import_module(name)
+    # What a command would make at first use.
+    hazards_of(load_catalogue(None))
+    load_roster(None)
+    for found in gc.get_objects():
+        if isinstance(found, LazyPattern):
+            _ = found.compiled
+        elif isinstance(found, type) and issubclass(found, BaseModel) and found.__module__.startswith("lessonbook."):
+            found.model_rebuild()
     bounds.widen()
     gc.collect()
     gc.freeze()

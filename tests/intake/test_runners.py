@@ -1,6 +1,7 @@
 """What test runners write in formats of their own becomes findings."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import FileKind, Finding, Intake, Refused
 from lessonbook.intake import open_report
 from lessonbook.intake.report_file import ReportFile
-from tests.memory import peak_memory
+from tests.memory import needs_less, peak_memory
 from tests.reading import count_outcomes, read_report
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "runners"
@@ -117,16 +118,16 @@ class TestGo:
         assert intake.refused == [Refused("lines[1]", "is not valid JSON")]
 
     def test_memory_does_not_grow_with_tests_that_pass(self):
-        def peak(count: int) -> int:
+        def reading(count: int) -> Callable[[], object]:
             parts = (
                 json.dumps(self.event(action, f"Test{number}", "x" * 500))
                 for number in range(count)
                 for action in ("run", "output", "pass")
             )
             file = ReportFile("\n".join(parts).encode(), "-")
-            return peak_memory(lambda: count_outcomes(file, 0))
+            return lambda: count_outcomes(file, 0)
 
-        assert peak(4_000) < 1.5 * peak(400)
+        assert needs_less(reading(4_000), 1.5 * peak_memory(reading(400)))
 
 
 class TestTap:

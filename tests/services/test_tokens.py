@@ -86,23 +86,21 @@ async def test_the_last_use_is_stored_once_an_hour(work: Workspace, person: Call
     assert await last_use() == clock().isoformat(timespec="seconds")
 
 
-@pytest.mark.parametrize(
-    ("new", "said"),
-    [
-        (NewToken("ci", ("issues:wirte",)), "no scope 'issues:wirte'"),
-        (NewToken("ci", ("evidence:write",), agent_name="backend"), "cannot have evidence:write"),
-        (NewToken("local"), "cannot be a token's name"),
-        (NewToken("oauth:ci"), "cannot be a token's name"),
-        (NewToken(""), "cannot be a token's name"),
-        (NewToken("ci", lasts=timedelta(0)), "last for some time"),
-        (NewToken("ci", projects=[f"p{number}" for number in range(101)]), "100 projects"),
-    ],
-)
-async def test_a_token_that_makes_no_sense_is_refused(
-    work: Workspace, person: Caller, new: NewToken, said: str
-) -> None:
-    with pytest.raises(InvalidInput, match=said):
-        await tokens.create_token(work, person, new)
+SENSELESS = [
+    (NewToken("ci", ("issues:wirte",)), "no scope 'issues:wirte'"),
+    (NewToken("ci", ("evidence:write",), agent_name="backend"), "cannot have evidence:write"),
+    (NewToken("local"), "cannot be a token's name"),
+    (NewToken("oauth:ci"), "cannot be a token's name"),
+    (NewToken(""), "cannot be a token's name"),
+    (NewToken("ci", lasts=timedelta(0)), "last for some time"),
+    (NewToken("ci", projects=[f"p{number}" for number in range(101)]), "100 projects"),
+]
+
+
+async def test_a_token_that_makes_no_sense_is_refused(work: Workspace, person: Caller) -> None:
+    for new, said in SENSELESS:
+        with pytest.raises(InvalidInput, match=said):
+            await tokens.create_token(work, person, new)
     assert await tokens.list_tokens(work, person) == []
 
 

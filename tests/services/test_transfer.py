@@ -200,8 +200,13 @@ async def test_of_two_records_of_one_lesson_the_lower_status_counts(loop, work: 
     assert await loop.rows(tables.lessons, "status") == ["retired"]
 
 
-@pytest.mark.parametrize("action", ["reject", "retire", "suspend", "expire", "delete"])
-@pytest.mark.parametrize("rule_key", ["", "tool:X1", "tool:X2"])
+@pytest.mark.parametrize(
+    ("action", "rule_key"),
+    [
+        *((action, "tool:X1") for action in ("reject", "retire", "suspend", "expire", "delete")),
+        *(("reject", rule_key) for rule_key in ("", "tool:X2")),
+    ],
+)
 async def test_what_was_taken_out_here_does_not_come_back_from_a_file(
     action: str, rule_key: str, loop, work: Workspace, agent: Caller, person: Caller
 ) -> None:

@@ -1,6 +1,5 @@
 """The curated rules: which lesson answers to which scanner rule or CWE."""
 
-import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from lessonbook.domain.documents import texts_in
 from lessonbook.domain.errors import ConfigError
 from lessonbook.domain.lesson_names import catalogue_name
 from lessonbook.domain.vocabulary import Category, Severity, Trust
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.machine.prepared import prepared
 
 _VERSION: Final = 1
@@ -30,9 +30,9 @@ _MAX_WHY_CHARACTERS: Final = 250
 
 COMMON_MAX: Final = 3
 
-_TWO_WORDS = re.compile(r"\w[-_/.]\w|[a-z][A-Z]")
+_TWO_WORDS = lazy_pattern(r"\w[-_/.]\w|[a-z][A-Z]")
 """Part of an id of two words or more: one word alone may be anything."""
-_ID = re.compile(r"\A[a-z0-9]+(?:-[a-z0-9]+)*\Z")
+_ID = lazy_pattern(r"\A[a-z0-9]+(?:-[a-z0-9]+)*\Z")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,10 @@
 import re
 from typing import Any, cast
 
-_VECTOR = re.compile(r"(?:\bCVSS:[234]\.\d|\bAV:[NALP])(?:/[A-Z][A-Za-z]{0,2}:[A-Z][A-Za-z]{0,5})+")
-_SCORE = re.compile(
+from lessonbook.machine.patterns import lazy_pattern
+
+_VECTOR = lazy_pattern(r"(?:\bCVSS:[234]\.\d|\bAV:[NALP])(?:/[A-Z][A-Za-z]{0,2}:[A-Z][A-Za-z]{0,5})+")
+_SCORE = lazy_pattern(
     r"\b(?:cvss|security[-_ ]severity|base score)\b"
     r"(?:[ :]*v?(?:2\.0|3\.[01]|4\.0)\b)?+(?:[ :=(]|base|score|of|is|rating)*+(10(?:\.0)?|\d\.\d)(?![\d/])",
     re.IGNORECASE,

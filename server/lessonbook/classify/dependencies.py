@@ -6,11 +6,12 @@ from typing import Final
 
 from lessonbook.classify.tools import kind_of_tool
 from lessonbook.domain.findings import Finding
+from lessonbook.machine.patterns import lazy_pattern
 
 ENTRY: Final = "vulnerable-dependency"
 """The catalogue's entry for packages with known vulnerabilities."""
 
-_ADVISORY: Final = re.compile(
+_ADVISORY: Final = lazy_pattern(
     r"\b(?:CVE-\d{4}-\d{4,7}|GHSA(?:-[0-9a-z]{4}){3}|GO-\d{4}-\d{4,5}|(?:RUSTSEC|PYSEC|OSV|MAL|CGA)-\d{4}-\d{1,9}"
     r"|SNYK-(?!CC-|CODE-)[A-Z0-9]{2,20}-[A-Z0-9-]{1,100}"
     r"|BDSA-\d{4}-\d{4,7}|(?:DSA|DLA|USN|RHSA|ALAS|ELSA)-\d{2,4}[:-]\d{1,6})",
@@ -26,8 +27,8 @@ _MANIFESTS: Final = frozenset(
         *("podfile.lock", "package.resolved", "conan.lock", "environment.yml"),
     }
 )
-_REQUIREMENTS = re.compile(r"(?:\A|[/\\])(?:[\w.-]{0,60}requirements[\w.-]{0,60}\.(?:txt|in)|[\w.-]{1,90}\.csproj)\Z")
-_VULNERABLE = re.compile(
+_REQUIREMENTS = lazy_pattern(r"(?:\A|[/\\])(?:[\w.-]{0,60}requirements[\w.-]{0,60}\.(?:txt|in)|[\w.-]{1,90}\.csproj)\Z")
+_VULNERABLE = lazy_pattern(
     r"\b(?:vulnerab\w+|advisor(?:y|ies)|outdated|end[ -]of[ -]life|upgrade|update[ds]?|version"
     r"|dependenc(?:y|ies)|packages?)\b",
     re.IGNORECASE,

@@ -1,7 +1,6 @@
 """What the words of a text and the places of files say for each of several claimants."""
 
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from itertools import islice
 from typing import Final
 
 from lessonbook.domain.path_globs import fits_path, glob_parts, is_name_like, path_parts
+from lessonbook.machine.patterns import lazy_pattern
 
 _FILE_WEIGHT: Final = 3.0
 """How much more the place of a file says than one word about it."""
@@ -28,9 +28,9 @@ _OTHER_LANGUAGE_FACTOR: Final = 0.3
 _MAX_UNCHANGED_CHARACTERS: Final = 3
 """Words as short as `aws`, `dns` and `ios` are no plurals."""
 
-_TOKEN = re.compile(r"[a-z0-9]+")
-_CAMEL = re.compile(r"\b[A-Z]?[a-z]+(?:[A-Z][a-z]+)+\b")
-_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_TOKEN = lazy_pattern(r"[a-z0-9]+")
+_CAMEL = lazy_pattern(r"\b[A-Z]?[a-z]+(?:[A-Z][a-z]+)+\b")
+_HUMP = lazy_pattern(r"(?<=[a-z])(?=[A-Z])")
 _WILD: Final = frozenset("*?")
 
 

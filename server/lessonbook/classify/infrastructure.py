@@ -1,6 +1,5 @@
 """Findings about infrastructure: their weakness is mostly far too broad, so the words of the check decide."""
 
-import re
 from collections.abc import Iterator
 from functools import cache
 from importlib import resources
@@ -8,13 +7,14 @@ from typing import Final
 
 from lessonbook.classify.tool_rules import NO_LESSON
 from lessonbook.domain.errors import ConfigError
+from lessonbook.machine.patterns import lazy_pattern
 
-_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[A-Z][a-z])")
-_POSSESSIVE = re.compile(r"(?<=\w)['\u2019](?=[st]\b)")
-_BETWEEN_WORDS = re.compile(r"[^a-z0-9]+")
+_HUMP = lazy_pattern(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[A-Z][a-z])")
+_POSSESSIVE = lazy_pattern(r"(?<=\w)['\u2019](?=[st]\b)")
+_BETWEEN_WORDS = lazy_pattern(r"[^a-z0-9]+")
 _READ_MAX: Final = 400
 _COLUMNS: Final = 2
-_PATH = re.compile(
+_PATH = lazy_pattern(
     r"(?:\A|/)(?:(?:[\w.-]{0,60}\.)?dockerfile(?:\.[\w-]{1,60})?|containerfile|(?:docker-)?compose[\w.-]{0,60}\.ya?ml|chart\.ya?ml"
     r"|serverless\.ya?ml|\.gitlab-ci\.yml|azure-pipelines\.ya?ml|jenkinsfile|vagrantfile|skaffold\.ya?ml)\Z"
     r"|\.(?:tf|tfvars|hcl|bicep|tf\.json)\Z"

@@ -9,18 +9,19 @@ from typing import Final
 
 from lessonbook.classify.stacks import Technology, any_fits, load_technologies
 from lessonbook.domain.documents import list_of, object_of, text_of
+from lessonbook.machine.patterns import lazy_pattern
 
-_FROM = re.compile(r"^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)?([\w./-]+)", re.MULTILINE | re.IGNORECASE)
-_IMAGE = re.compile(r"^[ \t]*(?:-[ \t]*)?image:[ \t]*[\"']?([\w./-]+)", re.MULTILINE)
-_API_VERSION = re.compile(r"^apiVersion:", re.MULTILINE)
-_KIND = re.compile(r"^kind:", re.MULTILINE)
-_REQUIREMENT = re.compile(r"^[ \t]*(?:-[ \t]*)?([A-Za-z][\w.-]*)", re.MULTILINE)
-_QUOTED = re.compile(r"[\"']([\w@./:-]{2,200})[\"']")
-_TAG = re.compile(r"<(?:groupId|artifactId)>([\w.-]{1,200})<|(?:Include|Sdk)=\"([\w.-]{1,200})\"")
-_GEM = re.compile(r"^[ \t]*gem[ \t]+[\"']([\w-]+)", re.MULTILINE)
-_MODULE = re.compile(r"^[ \t]*(?:require[ \t]+)?([\w.-]+/[\w./-]+)", re.MULTILINE)
-_PUB = re.compile(r"^[ ]{2,}([a-z][a-z0-9_]{0,100}):", re.MULTILINE)
-_PROVIDER = re.compile(r"^[ \t]*provider(?: {0,9}= {0,9}| {1,9})\"(\w+)\"", re.MULTILINE)
+_FROM = lazy_pattern(r"^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)?([\w./-]+)", re.MULTILINE | re.IGNORECASE)
+_IMAGE = lazy_pattern(r"^[ \t]*(?:-[ \t]*)?image:[ \t]*[\"']?([\w./-]+)", re.MULTILINE)
+_API_VERSION = lazy_pattern(r"^apiVersion:", re.MULTILINE)
+_KIND = lazy_pattern(r"^kind:", re.MULTILINE)
+_REQUIREMENT = lazy_pattern(r"^[ \t]*(?:-[ \t]*)?([A-Za-z][\w.-]*)", re.MULTILINE)
+_QUOTED = lazy_pattern(r"[\"']([\w@./:-]{2,200})[\"']")
+_TAG = lazy_pattern(r"<(?:groupId|artifactId)>([\w.-]{1,200})<|(?:Include|Sdk)=\"([\w.-]{1,200})\"")
+_GEM = lazy_pattern(r"^[ \t]*gem[ \t]+[\"']([\w-]+)", re.MULTILINE)
+_MODULE = lazy_pattern(r"^[ \t]*(?:require[ \t]+)?([\w.-]+/[\w./-]+)", re.MULTILINE)
+_PUB = lazy_pattern(r"^[ ]{2,}([a-z][a-z0-9_]{0,100}):", re.MULTILINE)
+_PROVIDER = lazy_pattern(r"^[ \t]*provider(?: {0,9}= {0,9}| {1,9})\"(\w+)\"", re.MULTILINE)
 _KOTLIN_PLUGIN: Final = "kotlin("
 _YAML: Final = (".yaml", ".yml")
 _TEXT_MAX: Final = 64 * 1024

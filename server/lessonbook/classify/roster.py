@@ -1,7 +1,6 @@
 """The agents lessons are kept for, and which of them a piece of work belongs to."""
 
 import math
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from lessonbook.classify.text_model import features_of, load_model, softmax
 from lessonbook.domain.documents import Label, Phrases, load_toml
 from lessonbook.domain.errors import ConfigError
 from lessonbook.domain.vocabulary import SHARED_AGENT
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.redact import redact, secret_in_id
 
 ROUTE_CONFIDENCE_MIN: Final = 0.4
@@ -47,7 +47,7 @@ _UNKNOWN_AREA: Final = 0.1
 _LEAST: Final = 0.01
 """The least probability of an area, so that the model alone rules none out."""
 _MIN_LIKENESS: Final = 0.5
-_SEPARATORS = re.compile(r"[\s_-]+")
+_SEPARATORS = lazy_pattern(r"[\s_-]+")
 
 
 @with_config(extra="forbid")

@@ -7,25 +7,26 @@ from typing import Final
 from lessonbook.classify.tools import load_tools, tool_named
 from lessonbook.domain.lesson_names import CATALOGUE
 from lessonbook.domain.vocabulary import words
+from lessonbook.machine.patterns import lazy_pattern
 
-_CWE = re.compile(r"(?:external/cwe/)?cwe[\s:_-]*0*(\d{1,5})(?:\s*:.*|\s*\(.*)?\Z", re.IGNORECASE | re.DOTALL)
+_CWE = lazy_pattern(r"(?:external/cwe/)?cwe[\s:_-]*0*(\d{1,5})(?:\s*:.*|\s*\(.*)?\Z", re.IGNORECASE | re.DOTALL)
 _TITLE: Final = r"(?:[\s:\u2013-]+\S.*)?\Z"
-_TOP_TEN = re.compile(rf"(?:owasp[\s:_-]*)?A0?(10|[1-9])[\s:_-]+(20\d\d){_TITLE}", re.IGNORECASE | re.DOTALL)
-_API_TEN = re.compile(
+_TOP_TEN = lazy_pattern(rf"(?:owasp[\s:_-]*)?A0?(10|[1-9])[\s:_-]+(20\d\d){_TITLE}", re.IGNORECASE | re.DOTALL)
+_API_TEN = lazy_pattern(
     rf"(?:owasp[\s:_-]*)?(?:api[\s:_-]+)?API0?(10|[1-9])[\s:_-]+2023{_TITLE}", re.IGNORECASE | re.DOTALL
 )
-_LLM_TEN = re.compile(
+_LLM_TEN = lazy_pattern(
     rf"(?:owasp[\s:_-]*)?(?:llm[\s:_-]+)?LLM(0[1-9]|10)(?:[\s:_-]+2025{_TITLE}|\Z)", re.IGNORECASE | re.DOTALL
 )
-_LISTABLE = re.compile(r"external/|cwe|owasp|api|llm|a0?\d", re.IGNORECASE)
+_LISTABLE = lazy_pattern(r"external/|cwe|owasp|api|llm|a0?\d", re.IGNORECASE)
 """The beginning of every id of a published list; tried first, as most ids are not."""
-_PYLINT_NAME = re.compile(r"\A[A-Za-z]+(?:-[A-Za-z]+)+\Z")
+_PYLINT_NAME = lazy_pattern(r"\A[A-Za-z]+(?:-[A-Za-z]+)+\Z")
 """A rule's name in pylint, beside its code: `arguments-differ`."""
-_PREFIXED = re.compile(r"\A([A-Za-z][A-Za-z0-9_.+-]{0,99}):\s*([^\s/].*)\Z")
+_PREFIXED = lazy_pattern(r"\A([A-Za-z][A-Za-z0-9_.+-]{0,99}):\s*([^\s/].*)\Z")
 _CODENARC: Final = "org.codenarc.rule."
-_SONAR_ID = re.compile(r"S\d{2,5}\Z")
+_SONAR_ID = lazy_pattern(r"S\d{2,5}\Z")
 """SonarQube's ids: after the language or the analyser, whose names are many."""
-_DOTTED = re.compile(r"\A[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){2,}\Z")
+_DOTTED = lazy_pattern(r"\A[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){2,}\Z")
 
 _BARE_FORMS: Final = {
     "bandit": r"B[1-7]\d\d",
@@ -48,7 +49,7 @@ _BARE_FORMS: Final = {
     "clippy": r"clippy::[a-z0-9_]+",
 }
 """The form of a tool's ids, where it is written without the tool and no other tool has it."""
-_BARE_PATTERNS: Final = {tool: re.compile(rf"\A(?:{form})\Z", re.IGNORECASE) for tool, form in _BARE_FORMS.items()}
+_BARE_PATTERNS: Final = {tool: lazy_pattern(rf"\A(?:{form})\Z", re.IGNORECASE) for tool, form in _BARE_FORMS.items()}
 _ESLINT_PLUGINS: Final[Mapping[str, str]] = {
     **{name: name for name in ("@typescript-eslint", "react-hooks", "jsx-a11y")},
     "typescript-eslint": "@typescript-eslint",

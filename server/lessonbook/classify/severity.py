@@ -14,6 +14,7 @@ from lessonbook.classify.cvss import score_in
 from lessonbook.classify.text_model import features_of, load_model, softmax
 from lessonbook.domain.documents import load_model_file
 from lessonbook.domain.vocabulary import Category, Severity, severity_of_score
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.search.lexicon.weaknesses import broader, weaknesses_in
 from lessonbook.search.tokenizer import READ_MAX
 
@@ -21,7 +22,7 @@ _Name = TypeVar("_Name", bound=str)
 
 
 def _patterns(words: Mapping[_Name, str]) -> dict[_Name, re.Pattern[str]]:
-    return {name: re.compile(rf"\b(?:{either})\b", re.I) for name, either in words.items()}
+    return {name: lazy_pattern(rf"\b(?:{either})\b", re.I) for name, either in words.items()}
 
 
 _SEVERITIES: Final[Mapping[Severity, re.Pattern[str]]] = _patterns(
@@ -74,7 +75,7 @@ _CATEGORIES: Final[Mapping[Category, re.Pattern[str]]] = _patterns(
     }
 )
 
-_REPORT: Final = re.compile(
+_REPORT: Final = lazy_pattern(
     r"\b(?:vulnerab\w+|attackers?|exploit\w*|cve-\d|ghsa-|advisor(?:y|ies)|affected (?:versions?|by)"
     r"|versions? (?:before|prior|up to|[<\d])|before (?:version )?v?\d|prior to|unsound\w*|soundness"
     r"|undefined behaviou?r|memory[- ](?:safety|corruption)|use[- ]after[- ]free|double[- ](?:free|drop)"
@@ -87,7 +88,7 @@ _REPORT: Final = re.compile(
 )
 _LEAST_OF_A_REPORT: Final = 60
 """The fewest characters of a report of a vulnerability; a shorter text is a remark."""
-_WEAKNESS: Final = re.compile(r"\bCWE[- ]?(\d{1,4})\b", re.I)
+_WEAKNESS: Final = lazy_pattern(r"\bCWE[- ]?(\d{1,4})\b", re.I)
 
 _NAMED_FIELD: Final = 0.8
 _SPELLED_OUT: Final = 2.0

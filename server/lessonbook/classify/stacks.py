@@ -11,6 +11,7 @@ from typing import Final, cast
 
 from lessonbook.domain.documents import texts_in
 from lessonbook.domain.errors import ConfigError, InvalidInput
+from lessonbook.machine.patterns import lazy_pattern
 
 STACK_MAX: Final = 60
 """Technologies of one stack."""
@@ -19,10 +20,10 @@ _FIELDS: Final = frozenset({"aliases", "implies", "languages", "words", "package
 _SHOWN_MAX: Final = 80
 _NEAREST: Final = 3
 
-_SEPARATORS = re.compile(r"[\s._-]+")
-_RELEASE = re.compile(r"(?<![\s@=~^>v\d.x])[\s@=~^>v]{0,9}\d[\d.x]{0,30}\Z")
-_SEVERAL = re.compile(r"[,;/&]|\+(?=\s*[a-z])|\band\b|\s", re.IGNORECASE)
-_TOKEN = re.compile(r"[A-Za-z_][\w.+#-]*[\w+#]|[A-Za-z]|\.NET")
+_SEPARATORS = lazy_pattern(r"[\s._-]+")
+_RELEASE = lazy_pattern(r"(?<![\s@=~^>v\d.x])[\s@=~^>v]{0,9}\d[\d.x]{0,30}\Z")
+_SEVERAL = lazy_pattern(r"[,;/&]|\+(?=\s*[a-z])|\band\b|\s", re.IGNORECASE)
+_TOKEN = lazy_pattern(r"[A-Za-z_][\w.+#-]*[\w+#]|[A-Za-z]|\.NET")
 
 
 @dataclass(frozen=True, slots=True)

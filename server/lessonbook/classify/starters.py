@@ -1,6 +1,5 @@
 """Which rules of the catalogue an agent starts with: those that a reviewer who knows its stack would name first."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Final
 from lessonbook.classify.catalogue import Catalogue, CatalogueRule
 from lessonbook.classify.stacks import Stack, Technology, load_technologies
 from lessonbook.domain.vocabulary import SEVERITY_RANK
+from lessonbook.machine.patterns import lazy_pattern
 
 _COMMON: Final = 1.0
 _SEVERITY: Final = 0.4
@@ -33,7 +33,7 @@ _LIKE: Final = 5.0
 _VARIED: Final = 60
 """Places that are filled with regard to what was chosen before."""
 
-_WORD = re.compile(r"[a-z]{3,}")
+_WORD = lazy_pattern(r"[a-z]{3,}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any, Final, get_origin
@@ -12,11 +11,12 @@ from typing import Any, Final, get_origin
 from pydantic import BaseModel
 
 from lessonbook.domain.errors import ConfigError
+from lessonbook.machine.patterns import lazy_pattern
 
 PREFIX: Final = "LESSONBOOK_"
-_OURS: Final = re.compile(rf"{PREFIX}(?:CONFIG|TOKEN|TEST_\w+)")
+_OURS: Final = lazy_pattern(rf"{PREFIX}(?:CONFIG|TOKEN|TEST_\w+)")
 """Variables that are not settings: the configuration file, the token of `report --server`, those of tests."""
-_HOLDS_SECRET: Final = re.compile(rf"\A{PREFIX}\w+_(?:KEY|TOKEN)")
+_HOLDS_SECRET: Final = lazy_pattern(rf"\A{PREFIX}\w+_(?:KEY|TOKEN)")
 """Variables that `api_key_env` may name, here or in another folder's settings."""
 
 

@@ -28,6 +28,7 @@ from lessonbook.config.working_folder import (
 )
 from lessonbook.domain.documents import is_object, list_of, object_of
 from lessonbook.domain.errors import ConfigError
+from lessonbook.machine.patterns import lazy_pattern
 
 log = logging.getLogger(__name__)
 _PROVIDERS: Final = {
@@ -36,7 +37,7 @@ _PROVIDERS: Final = {
     "generativelanguage.googleapis.com": {"GOOGLE_API_KEY", "GEMINI_API_KEY"},
 }
 """The variables that hold a provider's key, by its host."""
-_SECRET: Final = re.compile(r"key|token|secret|password|base_url", re.I)
+_SECRET: Final = lazy_pattern(r"key|token|secret|password|base_url", re.I)
 """Settings whose value may be a secret, perhaps by mistake: errors never repeat it."""
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.search.tokenizer import stem
 
 ALIKE_MIN: Final = 0.6
@@ -19,8 +20,8 @@ _READ_MAX: Final = 2_000
 _COMMON_MIN: Final = 2
 """Words in common: one is too few to say what a text is about."""
 
-_TOKEN: Final = re.compile(r"[^\W_][\w.-]*[^\W_]|[^\W_]|[;.:,!?]")
-_SHORT_FORM: Final = re.compile(r"n['’]t\b", re.IGNORECASE)
+_TOKEN: Final = lazy_pattern(r"[^\W_][\w.-]*[^\W_]|[^\W_]|[;.:,!?]")
+_SHORT_FORM: Final = lazy_pattern(r"n['’]t\b", re.IGNORECASE)
 _FORBIDDING: Final = frozenset(
     {"not", "never", "avoid", "stop", "no", "cannot", "neither", "refrain", "ban"}
     | {"disable", "forbid", "disallow", "prohibit", "deny", "refuse", "reject", "exclude", "hide"}

@@ -1,6 +1,5 @@
 """How likely it is that an issue is an instance of what others described: features of two texts, and a small model."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from sys import intern
 from typing import Final
 
 from lessonbook.domain.documents import load_model_file
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.search.lexicon.weaknesses import weaknesses_in
 from lessonbook.search.tokenizer import LIKENESS_READ_MAX, words_of
 
@@ -18,10 +18,10 @@ HEADLINE_MAX: Final = 240
 """Characters of a report that say what it is about."""
 
 _SENTENCE_FROM: Final = 40
-_SENTENCE_END: Final = re.compile(r"[.!?:](?=\s)")
-_CODE: Final = re.compile(r"`[^`]*`|\"[^\"]*\"|'[^']*'")
+_SENTENCE_END: Final = lazy_pattern(r"[.!?:](?=\s)")
+_CODE: Final = lazy_pattern(r"`[^`]*`|\"[^\"]*\"|'[^']*'")
 _GRAM_SIZES: Final = (3, 4, 5)
-_HEADING: Final = re.compile(r"\A(?:#{1,6}\s|[-=_*#\s]+$|\*\*[^*]{1,60}\*\*:?$)")
+_HEADING: Final = lazy_pattern(r"\A(?:#{1,6}\s|[-=_*#\s]+$|\*\*[^*]{1,60}\*\*:?$)")
 """A line of Markdown that names a part of a form, not a problem."""
 _SHORT_HEADLINE: Final = 12
 _BODY_MIN: Final = 15

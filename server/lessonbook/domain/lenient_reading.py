@@ -5,7 +5,6 @@ JSON in a text, numbers and booleans as texts, and names in any case. A value th
 """
 
 import json
-import re
 import types
 from collections.abc import Mapping
 from functools import cache
@@ -15,12 +14,13 @@ from pydantic import BaseModel
 
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.vocabulary import HOLDS_NO_COMMA, UNSAID
+from lessonbook.machine.patterns import lazy_pattern
 
 _DEPTH_MAX: Final = 8
 """Requests nest their fields less deeply than this; deeper values are refused by the model."""
 _ENCODED_MAX: Final = 2
 """How often a client may have encoded a value as JSON."""
-_BROKEN: Final = re.compile(r"\A\s*(?:\[\s*(?:\Z|[\[{\"\d-])|\{\s*(?:\Z|[\"}\]]))")
+_BROKEN: Final = lazy_pattern(r"\A\s*(?:\[\s*(?:\Z|[\[{\"\d-])|\{\s*(?:\Z|[\"}\]]))")
 """How a text begins that is meant as JSON; where it is not valid, its end may have been cut off."""
 _NOTHING: Final = frozenset({"", "null", "none"})
 """Texts that mean a missing number, boolean or name."""

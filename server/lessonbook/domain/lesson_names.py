@@ -7,14 +7,16 @@ import hashlib
 import re
 from typing import Final, Literal, cast, get_args
 
+from lessonbook.machine.patterns import lazy_pattern
+
 Kind = Literal["rule", "catalogue", "text", "issue", "group"]
 
 CATALOGUE: Final = "catalogue"
 """The tool of a rule key that names an entry of the catalogue itself."""
-_HASHED: Final = re.compile(r"(?:text|issue):[0-9a-f]{32}|group:G[0-9a-f]{20}")
-_CATALOGUED: Final = re.compile(r"catalogue:[\w.-]{1,100}")
+_HASHED: Final = lazy_pattern(r"(?:text|issue):[0-9a-f]{32}|group:G[0-9a-f]{20}")
+_CATALOGUED: Final = lazy_pattern(r"catalogue:[\w.-]{1,100}")
 _KINDS: Final = frozenset(get_args(Kind))
-_PLACE: Final = re.compile(
+_PLACE: Final = lazy_pattern(
     r"\b(?:line|col(?:umn)?)\s*\d+|:\d+(?::\d+)?\b|0x[0-9a-f]+|(?<![\w./-])(?:\d{1,2}|\d{4,})(?![\w./-])"
 )
 """Places and counts in a description, but not numbers that are part of a name (CVE-2021-44228) or a status (404)."""

@@ -1,11 +1,11 @@
 """Paths as they are kept: relative to the repository where its root shows, and without the names of users."""
 
-import re
 from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Final
 
 from lessonbook.domain.vocabulary import words
+from lessonbook.machine.patterns import lazy_pattern
 
 _NAME: Final = r"[^\s/\\:*?\"'<>|$%{}()]+"
 _SEP: Final = r"(?:/|\\{1,2})"
@@ -35,18 +35,18 @@ def _spelled_out(root: str, number: int) -> str:
 
 
 _BUILD_ROOT: Final = "|".join(_spelled_out(root, number) for number, root in enumerate(_BUILD_ROOTS))
-_IN_TEXT: Final = re.compile(f"{_START}(?:{_BUILD_ROOT})(?=\\w)")
+_IN_TEXT: Final = lazy_pattern(f"{_START}(?:{_BUILD_ROOT})(?=\\w)")
 _MOUNTED: Final = r"/(?:usr/src/app|workspace)/"
 """Folders of containers that are the repository's; only of a path alone, as words name them as addresses."""
 _VARIABLE: Final = (
     r"(?:%\w*(?:ROOT|WORKSPACE)\w*%|\$\(\w*(?:ROOT|WORKSPACE)\w*\)|\$\{?(?:workspaceFolder|\w*WORKSPACE|\w*ROOT)\}?)/"
 )
-_ROOT: Final = re.compile(rf"\A(?:file://)?(?:{_BUILD_ROOT}|{_MOUNTED}|{_VARIABLE})(?=[^/])")
-_HOME: Final = re.compile(
+_ROOT: Final = lazy_pattern(rf"\A(?:file://)?(?:{_BUILD_ROOT}|{_MOUNTED}|{_VARIABLE})(?=[^/])")
+_HOME: Final = lazy_pattern(
     rf"{_START}(?:(?:/mnt/[a-z])?{_SEP}(?:home|Users)|[A-Za-z]:{_SEP}(?:Users|Documents and Settings)){_SEP}"
     rf"(?!(?:Shared|Public|Default){_SEP}){_NAME}(?={_SEP}[\w.-])"
 )
-_ABSOLUTE: Final = re.compile(r"\A(?:/|~/|[A-Za-z]:/)")
+_ABSOLUTE: Final = lazy_pattern(r"\A(?:/|~/|[A-Za-z]:/)")
 _TOP_FOLDERS: Final = words(
     "src source sources lib libs app apps test tests spec specs packages pkg cmd internal server client"
     " backend frontend api web docs scripts migrations bin config include modules services tools examples roles"

@@ -1,11 +1,12 @@
 """The fixed vocabulary: severities, categories, sources, and the text types of fields."""
 
-import re
 import unicodedata
 from typing import Annotated, Final, Literal, get_args
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
+
+from lessonbook.machine.patterns import lazy_pattern
 
 Severity = Literal["critical", "high", "medium", "low"]
 Category = Literal[
@@ -64,7 +65,7 @@ def severity_of_score(score: float) -> Severity:
 
 SURROGATE_STAND_IN: Final = "\ufdd0"
 """Stands for half of a surrogate pair where a parser of messages refuses one: a code point that is no character."""
-_SURROGATE = re.compile(f"[\ud800-\udfff{SURROGATE_STAND_IN}]")
+_SURROGATE = lazy_pattern(f"[\ud800-\udfff{SURROGATE_STAND_IN}]")
 
 
 def storable(text: str) -> str:

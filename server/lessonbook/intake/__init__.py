@@ -29,6 +29,7 @@ from lessonbook.intake.sarif import open_sarif
 from lessonbook.intake.scanner_json import open_bandit, open_ruff
 from lessonbook.intake.tap import is_tap, open_tap
 from lessonbook.intake.xml_records import root_of
+from lessonbook.machine.patterns import lazy_pattern
 
 READERS: Final[dict[FileKind, Callable[[ReportFile], Reading]]] = {
     "sarif": open_sarif,
@@ -94,14 +95,14 @@ XML_ROOTS: Final[dict[str, FileKind]] = {
 }
 """The first elements of XML files that show their kind; others are read as JUnit, or refused."""
 _ADVICE: Final = f"say which format it is, or give a file of another. Read are {other_formats.READ}"
-_XML = re.compile(
+_XML = lazy_pattern(
     r"<(?:\?xml|!doctype|(?:[a-z]\w{0,30}:)?testsuites?\b"
     r"|(?:checkstyle|pmd|pmd-cpd|bugcollection|testrun|test-run|test-results|assemblies)[\s>]|results\sversion=)",
     re.IGNORECASE,
 )
-_JSON_LIST = re.compile(r"\[\s*[{\"]")
+_JSON_LIST = lazy_pattern(r"\[\s*[{\"]")
 """The beginning of a list of objects or texts, not of a text in brackets."""
-_JSON_LINE = re.compile(r"^[ \t]*(?:\{[ \t]*(?=[\"\r\n])|\[[ \t]*(?=[{\r\n]))", re.MULTILINE)
+_JSON_LINE = lazy_pattern(r"^[ \t]*(?:\{[ \t]*(?=[\"\r\n])|\[[ \t]*(?=[{\r\n]))", re.MULTILINE)
 MEMBERS: Final[dict[str, FileKind]] = {
     "runs": "sarif",
     "exitcode": "pytest",

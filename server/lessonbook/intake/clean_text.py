@@ -1,15 +1,16 @@
 """Words of report files without what is no part of them: control characters, colours, HTML entities."""
 
 import html
-import re
 from typing import Final
 
-_COLOUR: Final = re.compile(
+from lessonbook.machine.patterns import lazy_pattern
+
+_COLOUR: Final = lazy_pattern(
     "\x1b(?:\\[[0-9;:?]{0,30}[A-Za-z]|\\][^\x07\x1b]{0,300}(?:\x07|\x1b\\\\))|\x9b[0-9;:?]{0,30}[A-Za-z]"
 )
-_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
-_ENTITY: Final = re.compile(r"&(?:quot|apos|lt|gt|amp|nbsp|#\d{2,6}|#[xX][0-9a-fA-F]{2,5});")
-_QUOTE: Final = re.compile(r"&(?:quot|apos|nbsp|#0{0,3}3[49]|#[xX]2[27]);")
+_CONTROL: Final = lazy_pattern("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
+_ENTITY: Final = lazy_pattern(r"&(?:quot|apos|lt|gt|amp|nbsp|#\d{2,6}|#[xX][0-9a-fA-F]{2,5});")
+_QUOTE: Final = lazy_pattern(r"&(?:quot|apos|nbsp|#0{0,3}3[49]|#[xX]2[27]);")
 
 
 def without_controls(text: str) -> str:

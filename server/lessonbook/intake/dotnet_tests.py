@@ -1,6 +1,5 @@
 """Failing tests in the XML of .NET's runners: TRX, xUnit.net, NUnit."""
 
-import re
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from functools import partial
@@ -13,13 +12,14 @@ from lessonbook.domain.vocabulary import Severity
 from lessonbook.intake.fields import failure_in, line_in_text, path_in, title_of_test
 from lessonbook.intake.report_file import ReportFile
 from lessonbook.intake.xml_records import Record, XmlElement, XmlLayout, open_xml, records_of, root_of
+from lessonbook.machine.patterns import lazy_pattern
 
 _TRX_FAILURES: Final[dict[str, Severity]] = {
     "Failed": "medium",
     **dict.fromkeys(("Error", "Timeout", "Aborted", "PassedButRunAborted", "Disconnected"), "high"),
 }
 _NUNIT_FAILURES: Final = frozenset({"Failed", "Failure", "Error"})
-_FRAME: Final = re.compile(r" in ((?:[A-Za-z]:)?[^\n:<>]{1,300}\.(?:cs|fs|vb)):(?:line )?(\d{1,8})")
+_FRAME: Final = lazy_pattern(r" in ((?:[A-Za-z]:)?[^\n:<>]{1,300}\.(?:cs|fs|vb)):(?:line )?(\d{1,8})")
 _TRX_ADVICE: Final = "give the TRX file that `dotnet test --logger trx` wrote"
 _DEFINITIONS_MAX: Final = 100_000
 

@@ -13,12 +13,13 @@ from lessonbook.domain.fingerprints import lasting_name
 from lessonbook.intake.fields import MAX_FAILURE_CHARS, failure_in, line_in_text, path_in, title_of_test
 from lessonbook.intake.json_lines import lines_of, object_in
 from lessonbook.intake.report_file import ReportFile
+from lessonbook.machine.patterns import lazy_pattern
 
-_FRAMING: Final = re.compile(
+_FRAMING: Final = lazy_pattern(
     r"\A(?:=== (?:RUN|PAUSE|CONT|NAME|ATTR)|\s*--- (?:PASS|FAIL|SKIP|BENCH):|(?:FAIL|ok|PASS)\s|exit status \d)"
 )
-_PLACE: Final = re.compile(r"^\s{0,80}([\w./-]{1,300}\.go):(\d{1,8}):", re.MULTILINE)
-_HOST: Final = re.compile(r"(?:github\.com|gitlab\.com|bitbucket\.org)/[^/]+/[^/]+(?:/v\d+)?(?:/|\Z)")
+_PLACE: Final = lazy_pattern(r"^\s{0,80}([\w./-]{1,300}\.go):(\d{1,8}):", re.MULTILINE)
+_HOST: Final = lazy_pattern(r"(?:github\.com|gitlab\.com|bitbucket\.org)/[^/]+/[^/]+(?:/v\d+)?(?:/|\Z)")
 _ADVICE: Final = "give what `go test -json` printed"
 
 

@@ -13,11 +13,12 @@ from lessonbook.intake.fields import failure_in, line_in, line_in_text, path_in,
 from lessonbook.intake.json_records import Layout, open_records
 from lessonbook.intake.json_values import Shape, wanted
 from lessonbook.intake.report_file import ReportFile
+from lessonbook.machine.patterns import lazy_pattern
 
-_FRAME: Final = re.compile(
+_FRAME: Final = lazy_pattern(
     r"\(?((?:file://)?(?:[A-Za-z]:)?[^\s:()]{1,300}\.(?:[cm]?[jt]sx?|vue|svelte)):(\d{1,8})(?::\d{1,6})?\)?"
 )
-_FOREIGN: Final = re.compile(r"node_modules[/\\]|node:|internal/")
+_FOREIGN: Final = lazy_pattern(r"node_modules[/\\]|node:|internal/")
 _DEPTH_MAX: Final = 50
 _BROKEN: Final = frozenset({"failed", "timedOut", "interrupted"})
 

@@ -1,6 +1,5 @@
 """Failing tests, read from JUnit XML files as test runners and CI write them."""
 
-import re
 from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -15,12 +14,13 @@ from lessonbook.intake.fields import MAX_FAILURE_CHARS, failure_in, line_in_text
 from lessonbook.intake.other_formats import not_of_root
 from lessonbook.intake.report_file import NoReport, ReportFile
 from lessonbook.intake.xml_stream import Bounds, local_name, parse
+from lessonbook.machine.patterns import lazy_pattern
 
 _ADVICE: Final = "give the JUnit XML that a test runner wrote (pytest --junit-xml)"
 _SEVERITIES: Final[dict[str, Severity]] = {"error": "high", "failure": "medium"}
 _SUITES: Final = frozenset({"testsuites", "testsuite"})
 _OF_A_CASE: Final = 2
-_PATH = re.compile(r"\A(?:[^\s/\\]+[/\\])*[^\s/\\]+\.(?:py|[cm]?[jt]sx?|rb|go|rs|php|java|kt|cs|feature|spec)")
+_PATH = lazy_pattern(r"\A(?:[^\s/\\]+[/\\])*[^\s/\\]+\.(?:py|[cm]?[jt]sx?|rb|go|rs|php|java|kt|cs|feature|spec)")
 
 
 def open_junit(file: ReportFile) -> Reading:

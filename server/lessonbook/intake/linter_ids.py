@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 from lessonbook.domain.vocabulary import words
+from lessonbook.machine.patterns import lazy_pattern
 
 _LANGUAGES: Final[dict[str, str]] = {
     **dict.fromkeys(("py", "pyi", "ipynb", "pyx"), "python"),
@@ -23,45 +24,45 @@ _LANGUAGES: Final[dict[str, str]] = {
     **dict.fromkeys(("cs", "vb", "fs"), "dotnet"),
     **{name: name for name in ("go", "rs", "swift", "java", "scala")},
 }
-_RUFF_ALONE: Final = re.compile(
+_RUFF_ALONE: Final = lazy_pattern(
     r"\A(?:PL[CERW]\d{4}|(?:AIR|CPY|DOC|FAST|FURB|PERF|PGH|PLC|PLE|PLR|PLW|RUF|TRY|UP)\d{3})\Z"
 )
 """Ids that ruff has and no plugin of flake8."""
-_FLAKE8: Final = re.compile(r"\A[A-Z]{1,4}\d{3}\Z")
-_PYLINT: Final = re.compile(r"\A[CEFIRW]\d{4}\Z")
-_ANSIBLE: Final = re.compile(
+_FLAKE8: Final = lazy_pattern(r"\A[A-Z]{1,4}\d{3}\Z")
+_PYLINT: Final = lazy_pattern(r"\A[CEFIRW]\d{4}\Z")
+_ANSIBLE: Final = lazy_pattern(
     r"\A(?:E?ANSIBLE\d{4}|E\d{3}|[a-z-]+\[[a-z0-9_-]+\]|(?:args|avoid-implicit|complexity|deprecated-[a-z-]+|empty-string-compare"
     r"|fqcn(?:-builtins)?|galaxy|ignore-errors|inline-env-var|internal-error|jinja|key-order|latest|literal-compare"
     r"|command-instead-of-(?:module|shell)|load-failure|meta-[a-z-]+|name|no-[a-z-]+|only-builtins|package-latest|parser-error"
     r"|partial-become|playbook-extension|risky-[a-z-]+|role-name|run-once|sanity|schema|syntax-check|unnamed-task"
     r"|var-(?:naming|spacing)|warning|yaml))\Z"
 )
-_CLANG_TIDY: Final = re.compile(
+_CLANG_TIDY: Final = lazy_pattern(
     r"\A(?:abseil|altera|android|boost|bugprone|cert|clang-analyzer|concurrency|cppcoreguidelines|darwin|fuchsia|google|hicpp"
     r"|linuxkernel|llvm|llvmlibc|misc|modernize|mpi|objc|openmp|performance|portability|readability|zircon)-[\w.-]+\Z"
 )
-_COMPILER: Final = re.compile(r"\A-W[\w+#=-]+\Z")
-_MSVC: Final = re.compile(r"\AC\d{4}\Z")
-_GO_LINTER: Final = re.compile(r"\A[a-z][a-z0-9]{2,30}\Z")
-_GO_ID: Final = re.compile(r"([A-Za-z][A-Za-z0-9-]{1,40}): (.+)", re.DOTALL)
-_KTLINT: Final = re.compile(r"\A(?:(?:standard|experimental|compose|custom):[a-z-]+|[a-z]+(?:-[a-z]+)+)\Z")
-_PHPCS: Final = re.compile(r"\A[A-Z]\w+\.\w+\.\w+\.\w+\Z")
-_PHPSTAN: Final = re.compile(r"\A[a-z][A-Za-z]+(?:\.[a-zA-Z]+)+\Z")
-_SNAKE: Final = re.compile(r"\A[a-z]+(?:_[a-z0-9]+)*\Z")
-_COP: Final = re.compile(r"\A[A-Z][A-Za-z]+(?:/[A-Z][A-Za-z0-9]+)+\Z")
+_COMPILER: Final = lazy_pattern(r"\A-W[\w+#=-]+\Z")
+_MSVC: Final = lazy_pattern(r"\AC\d{4}\Z")
+_GO_LINTER: Final = lazy_pattern(r"\A[a-z][a-z0-9]{2,30}\Z")
+_GO_ID: Final = lazy_pattern(r"([A-Za-z][A-Za-z0-9-]{1,40}): (.+)", re.DOTALL)
+_KTLINT: Final = lazy_pattern(r"\A(?:(?:standard|experimental|compose|custom):[a-z-]+|[a-z]+(?:-[a-z]+)+)\Z")
+_PHPCS: Final = lazy_pattern(r"\A[A-Z]\w+\.\w+\.\w+\.\w+\Z")
+_PHPSTAN: Final = lazy_pattern(r"\A[a-z][A-Za-z]+(?:\.[a-zA-Z]+)+\Z")
+_SNAKE: Final = lazy_pattern(r"\A[a-z]+(?:_[a-z0-9]+)*\Z")
+_COP: Final = lazy_pattern(r"\A[A-Z][A-Za-z]+(?:/[A-Z][A-Za-z0-9]+)+\Z")
 _DOTNET: Final = (
-    (re.compile(r"(?:CS|BC|FS)\d{4}\Z"), "compiler"),
-    (re.compile(r"(?:CA|IDE|SCS|SA|S|RCS|VSTHRD|MA|xUnit)\d{3,4}\Z"), "roslyn"),
+    (lazy_pattern(r"(?:CS|BC|FS)\d{4}\Z"), "compiler"),
+    (lazy_pattern(r"(?:CA|IDE|SCS|SA|S|RCS|VSTHRD|MA|xUnit)\d{3,4}\Z"), "roslyn"),
 )
 _BY_FORM: Final = (
-    (re.compile(r"SC[1-3]\d{3}\Z"), "shellcheck"),
-    (re.compile(r"DL[1-4]\d{3}\Z"), "hadolint"),
-    (re.compile(r"TS\d{4,5}\Z"), "tsc"),
-    (re.compile(r"MD\d{3}\Z"), "markdownlint"),
+    (lazy_pattern(r"SC[1-3]\d{3}\Z"), "shellcheck"),
+    (lazy_pattern(r"DL[1-4]\d{3}\Z"), "hadolint"),
+    (lazy_pattern(r"TS\d{4,5}\Z"), "tsc"),
+    (lazy_pattern(r"MD\d{3}\Z"), "markdownlint"),
 )
 """Ids that one tool alone has, in files of any language."""
 _OF_CHECKSTYLE: Final = "com.puppycrawl.tools.checkstyle."
-_NAMED: Final = re.compile(
+_NAMED: Final = lazy_pattern(
     r"\A(detekt|eslint|swiftlint|stylelint|tslint|jshint|ktlint|shellcheck|phpcs)\.(?:rules\.)?(.+)", re.I
 )
 _OF_SCALASTYLE: Final = "org.scalastyle."

@@ -6,13 +6,14 @@ from typing import Final
 
 from lessonbook.domain.vocabulary import Severity, words
 from lessonbook.intake.linter_ids import is_go_linter, language_of, of_golangci, with_tool
+from lessonbook.machine.patterns import lazy_pattern
 
 _PATH: Final = r"(?P<path>(?:[A-Za-z]:[\\/])?[^\s:()\[\]\"'<>|*?=,;][^:()\[\]\"'<>|*?\n]{0,300}?)"
 _PLACE: Final = r":(?P<line>\d{1,8})(?::(?P<column>\d{1,6}))?"
 _LEVEL: Final = r"(?P<level>fatal error|error|warning|warn|note|info|style|hint|remark|help|notice)"
 _REST: Final = r"(?: (?P<code>[A-Z]{1,4}\d{3,5}))?(?::| -)\s{0,8}(?P<text>\S.*)"
 _FORMS: Final = tuple(
-    re.compile(rf"\A{form}")
+    lazy_pattern(rf"\A{form}")
     for form in (
         rf"\[(?P<level>ERROR|WARN|WARNING|INFO)\] {_PATH}{_PLACE}: (?P<text>\S.*)",
         rf"{_PATH}: line (?P<line>\d{{1,8}}), col (?P<column>\d{{1,6}}), (?P<level>Error|Warning) - (?P<text>\S.*)",
@@ -28,33 +29,33 @@ _FORMS: Final = tuple(
     )
 )
 """The forms of a line, the first that fits; PHPStan's has nothing after the second colon, the last is GitHub's."""
-_ABOUT: Final = re.compile(r"(file|line)=([^,]+)")
+_ABOUT: Final = lazy_pattern(r"(file|line)=([^,]+)")
 _OTHER_FILES: Final = words(
     "tf hcl toml json jsonc xml html htm sql proto graphql ex exs erl hs lua pl pm r dart jl nim zig f90 sv v"
     " vhd ini cfg tex rst gradle groovy clj sol j2 erb haml slim twig bicep hbs mdx"
 )
-_FILE_NAMES: Final = re.compile(
+_FILE_NAMES: Final = lazy_pattern(
     r"(?:Dockerfile|Containerfile|Makefile|Jenkinsfile|Rakefile|Gemfile|BUILD)(?:\.\w+)?\Z", re.I
 )
 
-_COP_FIRST: Final = re.compile(
+_COP_FIRST: Final = lazy_pattern(
     r"\A(?P<letter>[CWEFIR]): (?:\[(?:Correctable|Corrected|Todo)\] )?(?P<id>[A-Z]\w+(?:/\w+)+): (?P<text>\S.*)"
 )
-_BRACKET_FIRST: Final = re.compile(
+_BRACKET_FIRST: Final = lazy_pattern(
     r"\A\[(?P<id>E?[A-Z]+\d+|[CEFIRW])(?:\((?P<symbol>[a-z0-9-]+)\))?(?:, ?[^\]]*)?\] (?P<text>\S.*)"
 )
-_LEVEL_FIRST: Final = re.compile(r"\A\[(?P<level>error|warning)\] (?P<text>\S.*)")
-_WORD_IN_BRACKETS_FIRST: Final = re.compile(r"\A\[(?P<id>[a-z][a-z0-9-]*(?:\[[\w-]+\])?)\] (?P<text>\S.*)")
-_CODE_FIRST: Final = re.compile(r"\A(?P<id>[A-Z]{1,6}\d{3,5})(?P<colon>:)? (?P<fix>\[\*\] )?(?P<text>\S.*)")
-_WORD_FIRST: Final = re.compile(r"\A(?P<id>[a-z][a-z0-9-]*(?:\[[\w-]+\])?):? (?P<text>\S.*)")
-_END_BRACKET: Final = re.compile(r"\s{1,4}\[(?P<id>[\w@#+=-][\w@/.:+#=-]{0,100}(?:,[\w@/.:+#= -]{1,100}){0,5})\]\Z")
-_END_ROUND: Final = re.compile(r"\s{1,4}\((?P<id>[@a-zA-Z][\w@/.:-]{0,100})\)\Z")
-_END_IDENTIFIER: Final = re.compile(r"\s{1,4}\[identifier=(?P<id>[\w.]{1,100})\]\Z")
-_END_PROJECT: Final = re.compile(r"\s\[[^\]]{1,400}\.\w{0,8}proj(?:::[^\]]{1,200})?\]\Z")
-_END_LEVEL: Final = re.compile(r"\A(?P<level>Error|Warning)/(?P<id>.+)\Z")
-_VIOLATION: Final = re.compile(r"\A[A-Z][\w ]{2,60} Violation: ")
-_KEBAB: Final = re.compile(r"\A[a-z]+(?:-[a-z]+)*\Z")
-_PYRIGHT: Final = re.compile(r"\Areport[A-Z]\w+\Z")
+_LEVEL_FIRST: Final = lazy_pattern(r"\A\[(?P<level>error|warning)\] (?P<text>\S.*)")
+_WORD_IN_BRACKETS_FIRST: Final = lazy_pattern(r"\A\[(?P<id>[a-z][a-z0-9-]*(?:\[[\w-]+\])?)\] (?P<text>\S.*)")
+_CODE_FIRST: Final = lazy_pattern(r"\A(?P<id>[A-Z]{1,6}\d{3,5})(?P<colon>:)? (?P<fix>\[\*\] )?(?P<text>\S.*)")
+_WORD_FIRST: Final = lazy_pattern(r"\A(?P<id>[a-z][a-z0-9-]*(?:\[[\w-]+\])?):? (?P<text>\S.*)")
+_END_BRACKET: Final = lazy_pattern(r"\s{1,4}\[(?P<id>[\w@#+=-][\w@/.:+#=-]{0,100}(?:,[\w@/.:+#= -]{1,100}){0,5})\]\Z")
+_END_ROUND: Final = lazy_pattern(r"\s{1,4}\((?P<id>[@a-zA-Z][\w@/.:-]{0,100})\)\Z")
+_END_IDENTIFIER: Final = lazy_pattern(r"\s{1,4}\[identifier=(?P<id>[\w.]{1,100})\]\Z")
+_END_PROJECT: Final = lazy_pattern(r"\s\[[^\]]{1,400}\.\w{0,8}proj(?:::[^\]]{1,200})?\]\Z")
+_END_LEVEL: Final = lazy_pattern(r"\A(?P<level>Error|Warning)/(?P<id>.+)\Z")
+_VIOLATION: Final = lazy_pattern(r"\A[A-Z][\w ]{2,60} Violation: ")
+_KEBAB: Final = lazy_pattern(r"\A[a-z]+(?:-[a-z]+)*\Z")
+_PYRIGHT: Final = lazy_pattern(r"\Areport[A-Z]\w+\Z")
 _AS_ERRORS: Final = frozenset({"-Werror", "-warnings-as-errors"})
 
 _LEVELS: Final[dict[str, Severity]] = {

@@ -15,6 +15,7 @@ from lessonbook.intake.linter_line_forms import LinterLine, eslint_line, linter_
 from lessonbook.intake.report_file import ReportFile, encoding_of
 from lessonbook.intake.sarif_rules import unique
 from lessonbook.intake.text_lines import LINE_MAX, text_lines
+from lessonbook.machine.patterns import lazy_pattern
 
 _SAMPLE: Final = 400
 """Lines that decide whether a text is of this kind."""
@@ -24,23 +25,23 @@ _RARE: Final = 8
 """One in eight lines has to be a finding, a note, or source code that is shown."""
 _DETAILS_MAX: Final = 20
 
-_RUST: Final = re.compile(r"\A(?P<level>error|warning)(?:\[(?P<id>E\d{4})\])?: (?P<text>\S.*)")
-_ARROW: Final = re.compile(r"\A\s{0,12}--> (?P<path>[^\s:][^:]{0,300}):(?P<line>\d{1,8})(?::\d{1,6})?\s*")
-_LINT: Final = re.compile(
+_RUST: Final = lazy_pattern(r"\A(?P<level>error|warning)(?:\[(?P<id>E\d{4})\])?: (?P<text>\S.*)")
+_ARROW: Final = lazy_pattern(r"\A\s{0,12}--> (?P<path>[^\s:][^:]{0,300}):(?P<line>\d{1,8})(?::\d{1,6})?\s*")
+_LINT: Final = lazy_pattern(
     r"#\[(?:warn|deny|forbid)\((?P<clippy>clippy::)?(?P<lint>\w+)\)\]|rust-clippy/[\w./-]{1,60}#/?(?P<linked>\w+)"
 )
-_STYLISH: Final = re.compile(
+_STYLISH: Final = lazy_pattern(
     r"\A\s{1,6}(?P<line>\d{1,8}):\d{1,6}\s{1,40}(?P<level>error|warning|✖|⚠|×)\s{1,40}(?P<text>\S(?:.*?\S)?)"
     r"(?:\s{2,300}(?P<id>[@a-zA-Z][\w./@-]{0,100}))?\s{0,10}"
 )
 _MARKS: Final = {"✖": "error", "×": "error", "⚠": "warning"}
-_FILE: Final = re.compile(r"\A(?:[A-Za-z]:)?[^\s:*?\"<>|][^:*?\"<>|]{0,300}\.\w{1,10}")
-_EXCERPT: Final = re.compile(
+_FILE: Final = lazy_pattern(r"\A(?:[A-Za-z]:)?[^\s:*?\"<>|][^:*?\"<>|]{0,300}\.\w{1,10}")
+_EXCERPT: Final = lazy_pattern(
     r"\A(?:\s{0,40}(?:\d{1,8}\s{0,10}\|.*|\|.*|= (?:note|help): .*|\.\.\.)"
     r"|[\s|~^-]{0,300}[\^~][\s|~^-]{0,300}(?:[a-z`'].*)?)"
 )
-_UNDERLINE: Final = re.compile(r"\A[\s~^-]{0,300}\^[\s~^-]{0,300}")
-_NOISE: Final = re.compile(
+_UNDERLINE: Final = lazy_pattern(r"\A[\s~^-]{0,300}\^[\s~^-]{0,300}")
+_NOISE: Final = lazy_pattern(
     r"\A(?:\*{5} ?[*M]|-{5}|={5}|Your code has been rated |Found \d|Success: no issues|All checks passed|Offenses:"
     r"|Inspecting \d|Running |\d{1,9} files? (?:inspected|checked)|\d{1,9} (?:warnings?|errors?|problems?|issues?)\b"
     r"|[✖✔×] |[.CWEF]{1,400}\Z|In file included from |\s{1,40}from \S{1,300}:\d|make(?:\[\d{1,4}\])?: |exit status \d"
@@ -53,7 +54,7 @@ _NOISE: Final = re.compile(
     r"|[^\s:][^:]{0,200}: (?:note: )?(?:In (?:member |static |copy |lambda )?(?:function|member|class|instantiation"
     r"|constructor|destructor|substitution)|At (?:top level|global scope)))"
 )
-_CLEAN: Final = re.compile(r"\A(?:Success: no issues found|All checks passed!|\d{1,9} files? inspected, no offenses)")
+_CLEAN: Final = lazy_pattern(r"\A(?:Success: no issues found|All checks passed!|\d{1,9} files? inspected, no offenses)")
 
 _Role = Literal["blank", "finding", "head", "note", "noise", "detail", "excerpt", "words"]
 """What a line is: `head` a message whose place follows, `detail` more words of the finding above, `words` unknown."""

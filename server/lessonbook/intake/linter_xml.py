@@ -1,6 +1,5 @@
 """Findings in the XML of linters: Checkstyle (and whoever writes its format), PMD, CPD, SpotBugs, Cppcheck."""
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -12,6 +11,7 @@ from lessonbook.intake.linter_ids import rule_of_checkstyle
 from lessonbook.intake.report_file import ReportFile
 from lessonbook.intake.sarif_rules import unique
 from lessonbook.intake.xml_records import Record, XmlLayout, open_xml
+from lessonbook.machine.patterns import lazy_pattern
 
 _LEVELS: Final[dict[str, Severity]] = {"error": "high", "warning": "medium", "info": "low"}
 _ONE_LEVEL: Final = frozenset({"checkstyle", "ktlint", "phpstan", "scalastyle", ""})
@@ -28,7 +28,7 @@ _CPPCHECK: Final[dict[str, Severity | None]] = {
     **dict.fromkeys(("style", "performance", "portability"), "low"),
 }
 """Severities of Cppcheck; `information` and `debug` are about the run."""
-_NUMBER: Final = re.compile(r"[1-9]\d{0,5}")
+_NUMBER: Final = lazy_pattern(r"[1-9]\d{0,5}")
 
 
 def open_checkstyle(file: ReportFile) -> Reading:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
+from lessonbook.machine.patterns import lazy_pattern
+
 _FOR_SARIF: Final = "have it write SARIF"
 _FOR_JUNIT: Final = "have it write JUnit XML"
 
@@ -41,9 +43,9 @@ _ROOTS: Final[dict[str, tuple[str, str]]] = {
     "html": ("an HTML page", "give the file it was made from"),
 }
 """The first elements of XML files, each with the format's name and what to do instead."""
-_ROOT = re.compile(r"<(testng-results)[\s>]")
+_ROOT = lazy_pattern(r"<(testng-results)[\s>]")
 """Those that also begin files without a declaration, and no sentence about a page."""
-_PAGE = re.compile(r"<!doctype html\b|<html[\s>]", re.IGNORECASE)
+_PAGE = lazy_pattern(r"<!doctype html\b|<html[\s>]", re.IGNORECASE)
 READ: Final = (
     "SARIF, JUnit and other XML of test runners, XML, JSON and lines of most scanners and linters (the README names"
     " them), TAP, review comments, and text"

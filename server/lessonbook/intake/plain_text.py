@@ -1,6 +1,5 @@
 """Issues in words: one finding per paragraph."""
 
-import re
 from typing import Final
 
 from lessonbook.domain.documents import Unreadable, checked
@@ -9,11 +8,12 @@ from lessonbook.domain.findings import Finding, Outcome, Reading, Refused
 from lessonbook.intake.clean_text import decoded, without_controls
 from lessonbook.intake.fields import MAX_DESCRIPTION_CHARS
 from lessonbook.intake.report_file import ReportFile, encoding_of
+from lessonbook.machine.patterns import lazy_pattern
 
 MAX_PARAGRAPHS: Final = 100
 MAX_BYTES: Final = 16 * 1024 * 1024
 
-_BLANK_LINES = re.compile(r"\n[ \t\f\v]*(?:\n[ \t\f\v]*)+")
+_BLANK_LINES = lazy_pattern(r"\n[ \t\f\v]*(?:\n[ \t\f\v]*)+")
 
 
 def open_text(file: ReportFile) -> Reading:

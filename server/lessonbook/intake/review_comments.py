@@ -18,12 +18,13 @@ from lessonbook.intake.json_records import RECORD_MAX, TOO_LARGE, outcomes_of
 from lessonbook.intake.json_values import Allowance, Shape, build, items, members, skip, wanted
 from lessonbook.intake.report_file import ReportFile
 from lessonbook.intake.review_words import names_problem, words_in
+from lessonbook.machine.patterns import lazy_pattern
 
 _ADVICE: Final = "give the list that GitHub answers at /repos/{owner}/{repo}/pulls/{number}/comments, or its webhook"
 _DEPTH_MAX: Final = 20
 _NOT_PROBLEMS: Final = frozenset({"APPROVED", "APPROVE", "DISMISSED", "PENDING"})
 """States of a review that reports no problem, whatever it says."""
-_ANCHOR: Final = re.compile(r"#(discussion_r|issuecomment-|pullrequestreview-)(\d{1,20})\Z")
+_ANCHOR: Final = lazy_pattern(r"#(discussion_r|issuecomment-|pullrequestreview-)(\d{1,20})\Z")
 _SPACES: Final = {
     "discussion_r": "github-comment",
     "issuecomment-": "github-issue-comment",

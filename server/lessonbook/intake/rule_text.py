@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lessonbook.domain.vocabulary import words
+from lessonbook.machine.patterns import lazy_pattern
 
 MAX_CHARS: Final = 500
 """Longest advice or reason kept of a rule."""
@@ -20,13 +21,13 @@ _MAX_SOURCE_CHARS: Final = 20_000
 _MIN_WORDS: Final = 3
 _MAX_WORDS: Final = 60
 """Words of a sentence of advice: fewer say nothing, more tell a story."""
-_HEADING = re.compile(r"#{1,6}\s+(.*)|\*\*([^*]{1,80})\*\*:?\s*\Z")
-_LINK = re.compile(r"\[([^\[\]]+)\]\([^()\s]*\)|(?<![\w`])\[([^\[\]]+)\](?=[\s.,;:]|$)")
-_TAG = re.compile(r"</?[a-zA-Z][a-zA-Z0-9]{0,15}(?:\s[^<>]{0,200})?/?>")
-_PLACEHOLDER = re.compile(r"\{[\w.:#!]*\}|\{\{|%[sd]\b|<[\w -]{1,40}>")
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z`\"'])")
-_ITEM = re.compile(r"(?:[-*\u2022]|\d{1,2}[.)])\s+")
-_LEAD_IN = re.compile(
+_HEADING = lazy_pattern(r"#{1,6}\s+(.*)|\*\*([^*]{1,80})\*\*:?\s*\Z")
+_LINK = lazy_pattern(r"\[([^\[\]]+)\]\([^()\s]*\)|(?<![\w`])\[([^\[\]]+)\](?=[\s.,;:]|$)")
+_TAG = lazy_pattern(r"</?[a-zA-Z][a-zA-Z0-9]{0,15}(?:\s[^<>]{0,200})?/?>")
+_PLACEHOLDER = lazy_pattern(r"\{[\w.:#!]*\}|\{\{|%[sd]\b|<[\w -]{1,40}>")
+_SENTENCE_END = lazy_pattern(r"(?<=[.!?])\s+(?=[A-Z`\"'])")
+_ITEM = lazy_pattern(r"(?:[-*\u2022]|\d{1,2}[.)])\s+")
+_LEAD_IN = lazy_pattern(
     r"(?:(?:you can|to) (?:resolve|fix|address|remediate|solve|prevent|mitigate|avoid) (?:this|it"
     r"|the (?:issue|problem|finding|vulnerability))(?: by)?|the impact (?:is|of)|(?:recommendation"
     r"|remediation|recommended(?: fix| action)?|fix|how to fix(?: it)?|solution|mitigation|resolution"
@@ -37,13 +38,13 @@ _LEAD_IN = re.compile(
     re.IGNORECASE,
 )
 """Words before advice that are no part of it."""
-_POINTS_ELSEWHERE = re.compile(
+_POINTS_ELSEWHERE = lazy_pattern(
     r"https?://|www\.|\b(?:see|refer to|read|visit|click|consult) (?:also |the |our |this |here|more"
     r"|https?)|\bmore (?:information|details|info)\b|\b(?:CVE|GHSA|OSV|RUSTSEC|SNYK|PYSEC)-"
     r"|\b(?:documentation|changelog|release notes)\b[^.]{0,20}\Z|\?\s*\Z",
     re.IGNORECASE,
 )
-_ABOUT_THE_TOOL = re.compile(
+_ABOUT_THE_TOOL = lazy_pattern(
     r"(?:this|the|each|every|any|a|an) (?:rule|check|checker|query|audit|lint|linter|plugin|test|detector"
     r"|inspection|policy|analy[sz]er|pattern|diagnostic)\b|(?:rule|checks?|query|lint|detector|option"
     r"|example|default|note|configuration|deprecated|since|warning|error)\b(?!s\b)|(?:emitted|reported"
@@ -53,23 +54,23 @@ _ABOUT_THE_TOOL = re.compile(
     re.IGNORECASE,
 )
 """Beginnings of a sentence that says what the tool does. "Require" and "Disallow" are how linters title their rules."""
-_OBLIGED = re.compile(
+_OBLIGED = lazy_pattern(
     r"\b(?:should|must|ought to|(?:has|have|needs?) to (?:be )?|(?:is|are) (?:strongly "
     r"|highly )?(?:recommended|preferred|required to)|had better|may not|(?:is|are) better (?:to"
     r"|off))\b(?! have\b)",
     re.IGNORECASE,
 )
-_CONDITION = re.compile(
+_CONDITION = lazy_pattern(
     r"(?:instead of|rather than|when|whenever|if|for|in|to|where|unless|before|after|by default)\b[^,]{0,120},\s+",
     re.IGNORECASE,
 )
-_IN_QUOTES = re.compile(r"(?<!\w)'[^'\s][^']{0,80}'(?!\w)|\"[^\"]{1,80}\"|\u201c[^\u201d]{1,80}\u201d")
-_FIRST = re.compile(
+_IN_QUOTES = lazy_pattern(r"(?<!\w)'[^'\s][^']{0,80}'(?!\w)|\"[^\"]{1,80}\"|\u201c[^\u201d]{1,80}\u201d")
+_FIRST = lazy_pattern(
     r"(?:always |never |do not |don't |don\u2019t |only |also |simply |be sure to |make sure (?:to|that) "
     r"|try to |first,? )*",
     re.IGNORECASE,
 )
-_WORD = re.compile(r"[A-Za-z][A-Za-z'-]*")
+_WORD = lazy_pattern(r"[A-Za-z][A-Za-z'-]*")
 _VERBS: Final = words(
     "abort accept access acquire add adjust adopt align allocate allow allowlist annotate append apply ask assert"
     " assign attach audit authenticate authorise authorize avoid await back base begin bind block bound break"
@@ -97,7 +98,7 @@ _VERBS: Final = words(
 """Verbs with which advice to a programmer begins."""
 _NOT_VERBS_BEFORE: Final = words("of by in on for is are was were can may has have with without and or to")
 """Words after which the word before them was a noun: "Use of", "Call to"."""
-_NOUN_PHRASE = re.compile(
+_NOUN_PHRASE = lazy_pattern(
     r"\A(?!(?:ensure|verify|confirm|validate|make|consider|check)\b)[\w-]+ (?:(?!(?:the|a|an|what|how|whether|that"
     r"|which|if|when|where|to|it|this|these|all|any|each|every|your|its|only|not)\b)[\w-]+ ){0,5}(?:is|are|was|were"
     r"|has|have|can|may|might|could|will|does|but|found|used|detected|missing|made)\b",

@@ -11,6 +11,7 @@ from lessonbook.domain.findings import Finding
 from lessonbook.domain.vocabulary import Severity, severity_of_score
 from lessonbook.intake.fields import MAX_DESCRIPTION_CHARS, line_in, message_in, path_in
 from lessonbook.intake.sarif_rules import Rule, RuleBook, canonical_rule_id, cwes_in, score_in, tagged_security, unique
+from lessonbook.machine.patterns import lazy_pattern
 
 _SEVERITIES: Final[dict[str, Severity]] = {"error": "high", "warning": "medium", "note": "low"}
 _UNGRADED_TOOLS: Final = frozenset({"ruff"})
@@ -18,12 +19,12 @@ _UNGRADED_TOOLS: Final = frozenset({"ruff"})
 _KNOWN_BEFORE: Final = frozenset({"unchanged", "updated"})
 _STILL_OPEN: Final = frozenset({"underReview", "rejected"})
 """The status of a suppression that does not suppress."""
-_PLACE_IN_TEMPLATE = re.compile(r"\{(\d{1,4})\}|\{\{|\}\}")
-_LINK_TO_LOCATION = re.compile(r"\[([^\[\]]+)\]\(\d+\)")
-_SCHEME = re.compile(r"\A[a-zA-Z][a-zA-Z0-9+.-]*:")
-_FILE_SCHEME = re.compile(r"file:(?://(?:localhost)?(?=/))?", re.IGNORECASE)
-_HERE = re.compile(r"\A(?:\./+)+")
-_DRIVE = re.compile(r"/(?=[a-zA-Z]:/)")
+_PLACE_IN_TEMPLATE = lazy_pattern(r"\{(\d{1,4})\}|\{\{|\}\}")
+_LINK_TO_LOCATION = lazy_pattern(r"\[([^\[\]]+)\]\(\d+\)")
+_SCHEME = lazy_pattern(r"\A[a-zA-Z][a-zA-Z0-9+.-]*:")
+_FILE_SCHEME = lazy_pattern(r"file:(?://(?:localhost)?(?=/))?", re.IGNORECASE)
+_HERE = lazy_pattern(r"\A(?:\./+)+")
+_DRIVE = lazy_pattern(r"/(?=[a-zA-Z]:/)")
 _MAX_BASES: Final = 10
 _NO_MARK: Final = "requires login"
 """What semgrep writes instead of a fingerprint."""

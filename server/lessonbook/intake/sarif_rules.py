@@ -12,17 +12,18 @@ from lessonbook.domain.documents import Unreadable, index_of, item_at, list_of, 
 from lessonbook.domain.findings import RuleMetadata
 from lessonbook.domain.vocabulary import storable
 from lessonbook.intake.rule_text import choose_words
+from lessonbook.machine.patterns import lazy_pattern
 
-_CWE = re.compile(r"\bcwe[-_ /:]{0,3}0{0,6}([1-9]\d{0,5})\b", re.IGNORECASE)
-_CWE_ADDRESS = re.compile(r"cwe\.mitre\.org/data/definitions/0{0,6}([1-9]\d{0,5})\b", re.IGNORECASE)
-_BARE_NUMBER = re.compile(r"0{0,6}([1-9]\d{0,5})")
+_CWE = lazy_pattern(r"\bcwe[-_ /:]{0,3}0{0,6}([1-9]\d{0,5})\b", re.IGNORECASE)
+_CWE_ADDRESS = lazy_pattern(r"cwe\.mitre\.org/data/definitions/0{0,6}([1-9]\d{0,5})\b", re.IGNORECASE)
+_BARE_NUMBER = lazy_pattern(r"0{0,6}([1-9]\d{0,5})")
 _CWE_PROPERTIES: Final = frozenset({"cwe", "cwes", "cwe_id", "cwe-id", "cweid", "cweids"})
 _MAX_ID_CHARS: Final = 1_000
 _TITLE_MAX: Final = 300
 _FAMILIES: Final = ("semgrep", "codeql", "eslint")
 _NAMES: Final = ("guid", "name")
 """The members by which references name a component of a tool."""
-_NOT_IN_A_PREFIX = re.compile(r"[^a-z0-9.+_]+")
+_NOT_IN_A_PREFIX = lazy_pattern(r"[^a-z0-9.+_]+")
 
 SECURITY_SEVERITY: Final = "security-severity"
 """The property that code hosts read: a CVSS-like score from 0 to 10."""

@@ -14,29 +14,30 @@ from lessonbook.intake.clean_text import without_controls
 from lessonbook.intake.fields import MAX_FAILURE_CHARS, failure_in, line_in_text, path_in, title_of_test
 from lessonbook.intake.report_file import ReportFile
 from lessonbook.intake.text_lines import text_lines
+from lessonbook.machine.patterns import lazy_pattern
 
 _INDENT: Final = 4
 """Blanks before the lines of a subtest."""
-_RESULT: Final = re.compile(
+_RESULT: Final = lazy_pattern(
     r"\A(?P<indent> {0,80})(?P<not>not )?ok\b\s{0,8}(?P<number>\d{0,9})\s{0,8}(?:- )?(?P<name>.*?)"
     r"(?:\s#\s{0,8}(?P<mark>todo|skip)\b.*)?",
     re.IGNORECASE,
 )
-_SUBTEST: Final = re.compile(r"(?P<indent> {0,80})# Subtest: (?P<name>.+)")
-_BAIL: Final = re.compile(r"Bail out!\s{0,8}(?P<reason>.*)")
-_HEADING: Final = re.compile(r"^(?:TAP version 1[34]|1\.\.\d{1,9})[ \t\r]*$", re.MULTILINE)
-_NUMBERED: Final = re.compile(r"^(?:not ok|ok) \d{1,9}\b", re.MULTILINE)
-_MESSAGE: Final = re.compile(r"(?:error|message):\s{0,8}(?P<text>.*)")
-_FRAME: Final = re.compile(
+_SUBTEST: Final = lazy_pattern(r"(?P<indent> {0,80})# Subtest: (?P<name>.+)")
+_BAIL: Final = lazy_pattern(r"Bail out!\s{0,8}(?P<reason>.*)")
+_HEADING: Final = lazy_pattern(r"^(?:TAP version 1[34]|1\.\.\d{1,9})[ \t\r]*$", re.MULTILINE)
+_NUMBERED: Final = lazy_pattern(r"^(?:not ok|ok) \d{1,9}\b", re.MULTILINE)
+_MESSAGE: Final = lazy_pattern(r"(?:error|message):\s{0,8}(?P<text>.*)")
+_FRAME: Final = lazy_pattern(
     r"(?:(?<=[\s('\"])|^)(?P<path>(?:[A-Za-z]:)?[^\s:()'\"<>]{1,300}\.(?:[cm]?[jt]sx?|p[lm]|t|sh|bats|py|rb|go|php))"
     r":(?P<line>\d{1,8})\b"
     r"|\bat (?P<perl>[^\s:()'\"<>]{1,300}\.(?:p[lm]|t)) line (?P<perl_line>\d{1,8})"
     r"|in test file (?P<bats>[^\s:()'\"<>]{1,300}), line (?P<bats_line>\d{1,8})"
 )
-_FOREIGN: Final = re.compile(r"node:|node_modules/|/node/")
+_FOREIGN: Final = lazy_pattern(r"node:|node_modules/|/node/")
 _QUOTES: Final = "'\""
-_BLOCK: Final = re.compile(r"[|>][+-]?")
-_DULL: Final = re.compile(
+_BLOCK: Final = lazy_pattern(r"[|>][+-]?")
+_DULL: Final = lazy_pattern(
     r"\A(?:---|\.\.\.|(?:duration_ms|type|failureType|code|name|stack|operator|severity|exitcode)\b.*"
     r"|# (?:tests|pass|fail)\b.*)\Z"
 )

@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 from lessonbook.intake.report_file import CHUNK_BYTES, encoding_of
+from lessonbook.machine.patterns import lazy_pattern
 
-_DECLARED = re.compile(r"<\?xml\s[^>]{0,200}?encoding\s{0,20}=\s{0,20}[\"']([\w.:-]{1,40})")
-_CODECS = re.compile(
+_DECLARED = lazy_pattern(r"<\?xml\s[^>]{0,200}?encoding\s{0,20}=\s{0,20}[\"']([\w.:-]{1,40})")
+_CODECS = lazy_pattern(
     r"utf-(?:8|16|32)(?:-[bl]e)?|ascii|iso8859-\d+|cp\d+|koi8-\w|mac-\w+|gb\w+|big5\w*|euc_\w+|shift_jis\w*"
 )
 """Character sets. Python's other codecs are not, or take time quadratic in the length of the text (idna)."""
-_SUSPECT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]|&#(?:(\\d{1,10})|[xX]([0-9a-fA-F]{1,8}));")
+_SUSPECT = lazy_pattern(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]|&#(?:(\\d{1,10})|[xX]([0-9a-fA-F]{1,8}));"
+)
 _CHARACTERS: Final = (
     range(0x9, 0xB),
     range(0xD, 0xE),

@@ -1,6 +1,5 @@
 """What may become a lesson: its words after the lint, its severity, and whether it waits for a person."""
 
-import re
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -14,6 +13,7 @@ from lessonbook.domain.vocabulary import (
     Severity,
     Trust,
 )
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.lint.screen import screen, screen_why
 
 ReviewMode = Literal["none", "risky", "all"]
@@ -23,7 +23,7 @@ COPIED: Final = "it copies the words of the issue"
 COPIED_RUN: Final = 8
 """The fewest words in a row, shared with an issue, that count as copied."""
 FOR_ALL: Final = "it would go to all agents (name the agent it is for, to have it served without a person's word)"
-_WORDS: Final = re.compile(r"\w+")
+_WORDS: Final = lazy_pattern(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 """Redaction, before anything is stored: each secret is replaced by a mark that names its kind."""
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from lessonbook.domain.errors import InvalidInput
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.secrets.assignments import assigned
 from lessonbook.screening.secrets.codes import labelled
 from lessonbook.screening.secrets.commands import commanded
@@ -17,8 +17,8 @@ from lessonbook.screening.secrets.views import views
 
 Span = tuple[int, int, str]
 
-_MARK = re.compile(r"\[redacted:[a-z0-9-]{1,40}\]")
-_PUBLIC_ID = re.compile(
+_MARK = lazy_pattern(r"\[redacted:[a-z0-9-]{1,40}\]")
+_PUBLIC_ID = lazy_pattern(
     r"(?:CVE|GHSA|GO|RUSTSEC|PYSEC|OSV|SNYK|BDSA|AVD|CKV2?|CWE)[-_][A-Za-z0-9_-]{1,120}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 )
 _ROUNDS_MAX: Final = 8

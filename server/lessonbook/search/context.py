@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from math import exp, log, log2
 from typing import Final
 
+from lessonbook.machine.patterns import lazy_pattern
+
 _LANGUAGE_OF_SUFFIX: Final[Mapping[str, str]] = {
     "bash": "shell",
     "c": "c",
@@ -75,7 +77,7 @@ _NAMED: Final[Mapping[str, str]] = {
     "typescript": "typescript",
 }
 """Names by which a task speaks of a language; others ("go", "shell") are words of other meanings as well."""
-_NAME: Final = re.compile(r"(?<![\w.+#-])(c\+\+|c#|[a-z]+)(?![\w+#])", re.IGNORECASE)
+_NAME: Final = lazy_pattern(r"(?<![\w.+#-])(c\+\+|c#|[a-z]+)(?![\w+#])", re.IGNORECASE)
 _RELATED: Final[Mapping[str, frozenset[str]]] = {
     "c": frozenset({"cpp"}),
     "cpp": frozenset({"c"}),
@@ -98,7 +100,7 @@ _RELATED: Final[Mapping[str, frozenset[str]]] = {
 }
 """Languages and frameworks that code of a language may be of as well: a rule about those is not about others."""
 _GITHUB_ACTIONS: Final = ".github/workflows/"
-_TEST: Final = re.compile(r"(?:^|[/._-])(?:tests?|specs?|e2e)(?:[/._-]|$)")
+_TEST: Final = lazy_pattern(r"(?:^|[/._-])(?:tests?|specs?|e2e)(?:[/._-]|$)")
 NAMED_WITHIN: Final = 1_000
 """Characters of a task in which a language is looked for."""
 COUNTED_MAX: Final = 2_000

@@ -4,12 +4,12 @@ Fields are parted by ASCII's own separators (ECMA-48, information separators one
 either database passes over like blanks.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.search.tokenizer import words_of
 
 DOCUMENT_MAX: Final = 6_000
@@ -28,7 +28,7 @@ _ISSUE_PARTS: Final = 2
 _RECORD: Final = "\x1e"
 _UNIT: Final = "\x1f"
 _SEPARATORS: Final = str.maketrans({_RECORD: " ", _UNIT: " "})
-_SENTENCE_END: Final = re.compile(r"(?<=[.:;!?])\s")
+_SENTENCE_END: Final = lazy_pattern(r"(?<=[.:;!?])\s")
 
 
 @dataclass(frozen=True, slots=True)

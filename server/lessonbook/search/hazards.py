@@ -5,7 +5,6 @@ therefore brings phrases of tasks that raise it. A task is compared with the phr
 ordinary work that raises none; `search/hazard_model` turns the comparison into a probability.
 """
 
-import re
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ from importlib import resources
 from math import log, sqrt
 from typing import Final, NamedTuple
 
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.search.context import Place
 from lessonbook.search.hazard_model import SHARE, THRESHOLD, Fit, HazardModel, Need, load_hazard_model
 from lessonbook.search.tokenizer import words_of
@@ -35,7 +35,7 @@ WEAKNESSES_MAX: Final = 8
 COMMON_MAX: Final = 3
 K1: Final = 1.2
 B: Final = 0.75
-_BREAK: Final = re.compile(r"[.;!?](?:\s|$)|\n")
+_BREAK: Final = lazy_pattern(r"[.;!?](?:\s|$)|\n")
 ORDINARY: Final = ""
 """The id under which the phrases of ordinary work stand."""
 

@@ -1,6 +1,5 @@
 """How well lessons fit a task: an index over lessons and the issues behind them, held in memory."""
 
-import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from itertools import pairwise
 from math import log, sqrt
 from typing import Final, Generic, NamedTuple, TypeVar
 
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.search.document import Fields, Subjects, fields_of
 from lessonbook.search.postings import Posting, Postings
 from lessonbook.search.score import Compared, RelevanceModel, load_relevance_model
@@ -28,7 +28,7 @@ LATER_WEIGHT: Final = 0.4
 QUERY_WORDS_MAX: Final = 48
 PARTS_MAX: Final = 5
 PART_WORDS_MIN: Final = 2
-_BREAK: Final = re.compile(r"[.;:!?](?:\s|$)|[,\n•]|\s(?:and|then)\s|\s[-–—]\s")
+_BREAK: Final = lazy_pattern(r"[.;:!?](?:\s|$)|[,\n•]|\s(?:and|then)\s|\s[-–—]\s")
 COMMON_SHARE: Final = 0.5
 COMMON_FROM: Final = 20
 CANDIDATES: Final = 50

@@ -4,6 +4,8 @@ import re
 import unicodedata
 from typing import Final
 
+from lessonbook.machine.patterns import lazy_pattern
+
 WORD_MAX: Final = 40
 """Characters of a word that are kept."""
 _UNSPACED_RANGES: Final = (
@@ -15,9 +17,9 @@ _MARKS: Final = (
     "\u09bc-\u09cd\u0a01-\u0a4d\u0a81-\u0acd\u0b01-\u0b57\u0b82-\u0bcd\u0c00-\u0c56\u0c81-\u0cd6\u0d00-\u0d4d"
     "\u0d82-\u0ddf\u0e31-\u0e3a\u0e47-\u0e4e\u0eb1-\u0ebc\u0ec8-\u0ecd\u102b-\u103e\u17b4-\u17d3\u3099\u309a\uff9e\uff9f"
 )
-_TOKEN: Final = re.compile(rf"(?:\w|[{_MARKS}])+")
-_PIECE: Final = re.compile(rf"[{_UNSPACED_RANGES}]+|(?:(?![{_UNSPACED_RANGES}])(?:[^\W_]|[{_MARKS}]))+")
-_UNSPACED: Final = re.compile(rf"[{_UNSPACED_RANGES}]")
+_TOKEN: Final = lazy_pattern(rf"(?:\w|[{_MARKS}])+")
+_PIECE: Final = lazy_pattern(rf"[{_UNSPACED_RANGES}]+|(?:(?![{_UNSPACED_RANGES}])(?:[^\W_]|[{_MARKS}]))+")
+_UNSPACED: Final = lazy_pattern(rf"[{_UNSPACED_RANGES}]")
 
 
 def split_scripts(text: str) -> tuple[str, list[str]]:

@@ -1,9 +1,9 @@
 """Index terms of developer text: identifiers split, English endings removed, other scripts as they are written."""
 
-import re
 from functools import lru_cache
 from typing import Final
 
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.search.scripts import split_scripts
 
 READ_MAX: Final = 4_000
@@ -13,8 +13,8 @@ MODEL_READ_MAX: Final = 2_000
 LIKENESS_READ_MAX: Final = 1_500
 """Characters in which likeness looks for weaknesses: it was fitted to so much of each text."""
 
-_IDENTIFIER: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*|\d{2,}")
-_HUMP: Final = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
+_IDENTIFIER: Final = lazy_pattern(r"[A-Za-z][A-Za-z0-9_]*|\d{2,}")
+_HUMP: Final = lazy_pattern(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _STOP: Final = frozenset(
     [
         "a",

@@ -1,6 +1,5 @@
 """Tasks in other languages: the English index terms of their words."""
 
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -10,21 +9,22 @@ from importlib import resources
 from itertools import groupby
 from typing import Final
 
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.search.tokenizer import READ_MAX, stem
 
 _WORD_MAX: Final = 40
 _MEANINGS_MAX: Final = 4
 """English terms of one foreign word: more would drown the rest of the query."""
 
-_RUN: Final = re.compile(
+_RUN: Final = lazy_pattern(
     "(?P<latin>[A-Za-z\u00c0-\u024f\u1e00-\u1eff\u0300-\u036f]+)|(?P<ru>[\u0400-\u052f\u0300-\u036f]+)"
     "|(?P<ar>[\u0610-\u061a\u0620-\u065f\u066e-\u06d3]+)|(?P<ko>[\uac00-\ud7a3]+)"
     "|(?P<han>[\u3005\u3040-\u309f\u30a1-\u30fa\u30fc\u3400-\u4dbf\u4e00-\u9fff]+)"
 )
-_UMLAUT: Final = re.compile("([aou])e")
-_NO_LETTER: Final = re.compile(r"[ '-]")
-_KANA: Final = re.compile("[\u3040-\u30ff]")
-_HIRAGANA: Final = re.compile("[\u3041-\u3096]")
+_UMLAUT: Final = lazy_pattern("([aou])e")
+_NO_LETTER: Final = lazy_pattern(r"[ '-]")
+_KANA: Final = lazy_pattern("[\u3040-\u30ff]")
+_HIRAGANA: Final = lazy_pattern("[\u3041-\u3096]")
 
 _LATIN: Final = ("de", "fr", "es", "pt", "it")
 _SURE: Final = 2

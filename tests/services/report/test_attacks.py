@@ -61,13 +61,13 @@ async def test_no_text_breaks_a_report(loop, agent: Caller, field: str) -> None:
 
 
 @pytest.mark.parametrize("data", [NESTED, BOMB, OUTSIDE, b"\x00" * 100], ids=["nested", "bomb", "outside", "nul"])
-@pytest.mark.parametrize("kind", ["sarif", "junit", "pytest", "ruff", "bandit", "review"])
 async def test_a_hostile_file_is_refused_in_words_and_stores_nothing(
-    loop, work: Workspace, qa: Caller, data: bytes, kind
+    loop, work: Workspace, qa: Caller, data: bytes
 ) -> None:
-    with pytest.raises(LessonbookError) as refused:
-        await report_file(work, qa, data, kind=kind)
-    assert "passwd" not in str(refused.value)
+    for kind in ("sarif", "junit", "pytest", "ruff", "bandit", "review"):
+        with pytest.raises(LessonbookError) as refused:
+            await report_file(work, qa, data, kind=kind)
+        assert "passwd" not in str(refused.value)
     assert await loop.count(tables.issues) == [0]
 
 

@@ -8,6 +8,7 @@ from lessonbook.domain.findings import Finding
 from lessonbook.domain.vocabulary import Category, Severity
 from lessonbook.intake.formats.fields import BY_RANK, SEVERITIES, RecordFields, cwes_of, issue, severity_of
 from lessonbook.intake.formats.json_format import JsonFormat, Records
+from lessonbook.machine.patterns import lazy_pattern
 
 _SONAR_CATEGORIES: Final[dict[str, Category]] = {
     "BUG": "correctness",
@@ -15,7 +16,7 @@ _SONAR_CATEGORIES: Final[dict[str, Category]] = {
     "VULNERABILITY": "security",
     "SECURITY_HOTSPOT": "security",
 }
-_SONAR_NUMBER = re.compile(r"S\d{2,5}")
+_SONAR_NUMBER = lazy_pattern(r"S\d{2,5}")
 """The part of a rule id that is the same for all languages: `S4502` of `python:S4502`."""
 _SONAR_DONE: Final = frozenset({"CLOSED", "RESOLVED", "REVIEWED", "FIXED", "ACCEPTED", "FALSE_POSITIVE", "IN_SANDBOX"})
 _BRAKEMAN_SEVERITIES: Final[dict[str, Severity]] = {"High": "high", "Medium": "medium", "Weak": "low"}
@@ -30,10 +31,10 @@ _CLIMATE_CATEGORIES: Final[dict[str, Category]] = {
 }
 _CLIMATE_OWN: Final = frozenset({"structure", "duplication", "fixme"})
 """Engines of Code Climate itself."""
-_CLIMATE_TOOL = re.compile(r"[a-z][a-z0-9+-]{1,30}(?=[:/ ])", re.IGNORECASE)
+_CLIMATE_TOOL = lazy_pattern(r"[a-z][a-z0-9+-]{1,30}(?=[:/ ])", re.IGNORECASE)
 _NOT_TOLD: Final = "requires login"
 """What semgrep writes in place of members that its free edition leaves out."""
-_SEVERAL_SPACES = re.compile(r"\s+")
+_SEVERAL_SPACES = lazy_pattern(r"\s+")
 
 
 def _semgrep(record: RecordFields, _around: RecordFields) -> Finding | None:

@@ -20,15 +20,16 @@ from lessonbook.domain.findings import Finding, RuleMetadata
 from lessonbook.domain.vocabulary import Category, Severity
 from lessonbook.intake.fields import line_in, message_in, path_in
 from lessonbook.intake.sarif_rules import canonical_rule_id, metadata_of, unique
+from lessonbook.machine.patterns import lazy_pattern
 
-_CWE = re.compile(r"\bcwe[-_ :]{0,2}0{0,6}([1-9]\d{0,5})\b", re.IGNORECASE)
-_NUMBER = re.compile(r"\s{0,10}0{0,6}(\d{1,9})(?!\d)")
-_ADVISORY = re.compile(
+_CWE = lazy_pattern(r"\bcwe[-_ :]{0,2}0{0,6}([1-9]\d{0,5})\b", re.IGNORECASE)
+_NUMBER = lazy_pattern(r"\s{0,10}0{0,6}(\d{1,9})(?!\d)")
+_ADVISORY = lazy_pattern(
     r"\b(?:CVE-\d{4}-\d{4,}|GHSA(?:-[0-9a-z]{4}){3}|GO-\d{4}-\d{4,}|(?:RUSTSEC|PYSEC)-\d{4}-\d+|MAL-\d{4}-\d+"
     r"|SNYK-[A-Z0-9-]{3,100}|OSV-\d{4}-\d+)\b",
     re.IGNORECASE,
 )
-_NAME_END = re.compile(r"[:\s]")
+_NAME_END = lazy_pattern(r"[:\s]")
 """The end of a name before a version: `debian:10`, `alpine 3.9`."""
 _MARK_MAX: Final = 200
 _KEYS_MAX: Final = 50

@@ -15,6 +15,7 @@ from lessonbook.intake.formats.fields import (
 )
 from lessonbook.intake.formats.json_format import JsonFormat, Records
 from lessonbook.intake.formats.secrets import secret
+from lessonbook.machine.patterns import lazy_pattern
 
 _ENDINGS: Final = frozenset(
     (
@@ -32,8 +33,8 @@ _LISTS: Final = frozenset({"cwe", "cve", "ghsa", "owasp", "wasc", "usn", "rhsa",
 """Types of identifiers that name no rule of an analyser."""
 _WRAPPED: Final = frozenset({"bandit", "eslint", "gosec", "flawfinder", "find_sec_bugs", "nodejs_scan", "brakeman"})
 """Analysers whose rules GitLab's semgrep took over: `bandit.B303-1`."""
-_NUMBER_BEHIND = re.compile(r"-\d{1,3}\Z")
-_FIXED = re.compile(r"\b(?:to|version|versions)\s+v?(\d[\w.+~:-]{0,60}?)(?=[,;\s]|\.?\Z|\.\s)", re.IGNORECASE)
+_NUMBER_BEHIND = lazy_pattern(r"-\d{1,3}\Z")
+_FIXED = lazy_pattern(r"\b(?:to|version|versions)\s+v?(\d[\w.+~:-]{0,60}?)(?=[,;\s]|\.?\Z|\.\s)", re.IGNORECASE)
 
 
 def _read(record: RecordFields, around: RecordFields) -> Finding | None:

@@ -1,6 +1,5 @@
 """JSON of linters of one language."""
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -8,9 +7,10 @@ from lessonbook.domain.findings import Finding
 from lessonbook.domain.vocabulary import Severity
 from lessonbook.intake.formats.fields import SEVERITIES, RecordFields, issue, severity_of
 from lessonbook.intake.formats.json_format import JsonFormat, Records
+from lessonbook.machine.patterns import lazy_pattern
 
 _ESLINT_SEVERITIES: Final[Mapping[str, Severity]] = {"2": "high", "1": "medium"}
-_LEADING_RULE = re.compile(r"([A-Za-z][A-Za-z0-9-]{1,40}): (?=\S)")
+_LEADING_RULE = lazy_pattern(r"([A-Za-z][A-Za-z0-9-]{1,40}): (?=\S)")
 """The rule of a linter behind golangci-lint, as it begins a message: `SA1019: …`, `exported: …`."""
 _RULES_IN_MESSAGES: Final = frozenset({"gosec", "staticcheck", "stylecheck", "gosimple", "revive", "gocritic", "govet"})
 

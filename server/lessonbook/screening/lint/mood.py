@@ -3,6 +3,8 @@
 import re
 from typing import Final, NamedTuple
 
+from lessonbook.machine.patterns import lazy_pattern
+
 
 class Sign(NamedTuple):
     """What shows that a lesson has a fault; looked for only in texts with one of `words`, which is quick to see."""
@@ -18,10 +20,10 @@ class Sign(NamedTuple):
 
 def sign(reason: str, words: str, *patterns: str) -> Sign:
     """Return the sign that any of `patterns` is, in any case of letters."""
-    return Sign(reason, tuple(words.split()), re.compile("|".join(patterns), re.I | re.S))
+    return Sign(reason, tuple(words.split()), lazy_pattern("|".join(patterns), re.I | re.S))
 
 
-_URGED: Final = re.compile(
+_URGED: Final = lazy_pattern(
     r"(?:\b(?:never|not|need not)|n't)\s+(?:hesitat\w+|fail|forget|be (?:afraid|shy|scared|reluctant)|worry|wait|mind"
     r"|shy away|neglect|hold back|only|just)\b(?:\s+(?:to|from|about|of))?"
     r"|\bwithout (?:any )?(?:further )?(?:delay|hesitation|hesitating|worry\w*|fear|ado|exception|question)\b"
@@ -30,35 +32,35 @@ _URGED: Final = re.compile(
 )
 """Negations that urge to do what follows: "do not hesitate to", "never fail to"."""
 
-_NOT: Final = re.compile(
+_NOT: Final = lazy_pattern(
     r"\b(?:never|not|cannot|no|no one|nobody|none|neither|nor|without|instead of|rather than|avoid(?:s|ing)?)\b|n't\b"
     r"|^\W*(?:(?:always|also|then|please)\s)?(?:refuse|reject|forbid|prohibit|disallow|prevent|refrain|ban|block|deny"
     r"|detect|stop|flag|fail|alert|warn|guard|protect|beware|(?:checks?|looks?) for|finds?|reports?|detects|flags)\b"
     r"|\b(?:must|should) (?:refuse|reject|forbid|prevent)\b",
     re.I,
 )
-_CONDITION: Final = re.compile(r"\b(?:if|when|whenever|where|while|since|because|unless|in case|once|until)\b", re.I)
-_STATEMENT: Final = re.compile(r"\b(?:does|is|are|was|were|did|has|have|had|will|would|wo|could|it's) ?$", re.I)
-_BETWEEN: Final = re.compile(
+_CONDITION: Final = lazy_pattern(r"\b(?:if|when|whenever|where|while|since|because|unless|in case|once|until)\b", re.I)
+_STATEMENT: Final = lazy_pattern(r"\b(?:does|is|are|was|were|did|has|have|had|will|would|wo|could|it's) ?$", re.I)
+_BETWEEN: Final = lazy_pattern(
     r"\W*(?:(?:ever|to|even|simply|blindly|silently|globally|permanently|temporarily|quietly|just|allowed|be)\W+)*$",
     re.I,
 )
-_HARMFUL: Final = re.compile(
+_HARMFUL: Final = lazy_pattern(
     r"\b(?:attackers?|adversar(?:y|ies)|intruders?|hackers?|thie(?:f|ves)|malware|anyone|anybody|somebody|someone"
     r"|whoever|exploits?|payloads?|malicious \w+|untrusted \w+)\b(?:\s+[\w-]+){0,4}\s*$",
     re.I,
 )
 """Those whose deeds are described, not advised: "an attacker can bypass …"."""
 
-_SUPPOSED: Final = re.compile(
+_SUPPOSED: Final = lazy_pattern(
     r"\b(?:might|could|would|able to|used to|in order to|attempts? to|tr(?:y|ies) to"
     r"|(?:allow|let|enable|cause|permit|lead|help)(?:s|ed|ing) (?:[\w-]+ ){1,5}(?:to)?)\s*(?:\w+\s+)?$",
     re.I,
 )
 """A consequence, not what to do: "which allows users to bypass …"."""
 
-_CLAUSE_END: Final = re.compile(r"(?<!\.)[.,;:!?](?=\s)|\b(?:and|but|then|just)\b|\s[-–—]\s", re.I)
-_ASIDE: Final = re.compile(r"\b(never|not|don't)\s*,[^,.;:!?]{1,40},\s*", re.I)
+_CLAUSE_END: Final = lazy_pattern(r"(?<!\.)[.,;:!?](?=\s)|\b(?:and|but|then|just)\b|\s[-–—]\s", re.I)
+_ASIDE: Final = lazy_pattern(r"\b(never|not|don't)\s*,[^,.;:!?]{1,40},\s*", re.I)
 
 CLAUSE_MAX: Final = 200
 """The characters before a match in which a negation of it is looked for."""

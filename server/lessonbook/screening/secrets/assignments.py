@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Final, NamedTuple
 
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.secrets.bare import (
     Surroundings,
     is_code,
@@ -46,61 +47,61 @@ _PHRASE_MIN: Final = 12
 _DRAWN_MIN: Final = 20
 
 # Between a name and its value stands …
-_SIGN: Final = re.compile(  # … a sign, with or without a type: `=`, `:`, `:=`, `=>`, `?=`, `: str =`
+_SIGN: Final = lazy_pattern(  # … a sign, with or without a type: `=`, `:`, `:=`, `=>`, `?=`, `: str =`
     r"""\\?["'`]?[\])]{0,2}\s{0,8}"""
     r"(?::{0,3}={1,3}>?|(?:[.+?]|\?\?|\|\|)=|!==?|->|(?:\|\||\?\?|or\b)(?=\s{1,4}[\"'`])|:\s{0,4}[A-Za-z][\w.\[\]|?]{0,30}\s{0,4}=(?!=)|:(?!:))"
     r"[ \t]{0,40}\n?[ \t]{0,40}"
     r"(?:[|>][-+]?[ \t]{0,4}\n[ \t]{1,40})?"  # `password: |`
     r"""(?:["']\s{0,4}\+\s{0,4}(?=["']))?"""  # `"token=" + "…"`
 )
-_BLANK = re.compile(r"[ \t]{1,4}(?![-|&<>])")  # … a blank, after a flag: `--password x`
-_SPEECH = re.compile(
+_BLANK = lazy_pattern(r"[ \t]{1,4}(?![-|&<>])")  # … a blank, after a flag: `--password x`
+_SPEECH = lazy_pattern(
     r"(?:[ \t]{1,20}|[ \t]{1,4}(?P<verb>is|was|to|be)[ \t:]{1,4})(?=[\"'][^\s\"']{4,200}[\"'])"
 )  # … `password is "x"`
-_PAIR = re.compile(  # … what parts the items of a list, or the attributes of a key: `"token", "x"`, `key="x" value="y"`
+_PAIR = lazy_pattern(  # … what parts the items of a list, or a key's attributes: `"token", "x"`, `key="x" value="y"`
     r"""\\?["'`]\s{0,4}[,>})]{1,3}\s{0,40}(?:(?:\\?["'])?(?:[vV]alue|default|content)(?:\\?["'])?\s{0,4}[:=]\s{0,4})?(?=\\?["'`])"""
     r"""|\\?["'][\s{]{1,20}(?:(?:type\s{0,4}=\s{0,4}\w{1,20}|description\s{0,4}=\s{0,4}"[^"\n]{0,200}")\s{0,20}){0,2}"""
     r"""(?:[vV]alue|default)\s{0,4}=\s{0,4}(?=["'])"""
 )
-_ELEMENT = re.compile(r"[\"']?>(?:\s{0,8}<value>)?(?=[^<>\n]{1,400}</)")  # … the end of a tag
-_ELEMENT_TEXT = re.compile(r"[^<>\n]{1,400}")
-_BELOW = re.compile(r"[\"']?[ \t]{0,4}\n[ \t]{0,40}value[ \t]{0,4}:[ \t]{0,4}")  # … the next line, as in Kubernetes
-_DIRECTIVE = re.compile(r"[ \t]{1,8}(?=[^\s=:]{4,80}[ \t]{0,8}$)", re.M)  # … a blank, where that is all of the line
-_MENTION = re.compile(  # … a verb, or nothing, in prose: `the password is x1y2z3`
+_ELEMENT = lazy_pattern(r"[\"']?>(?:\s{0,8}<value>)?(?=[^<>\n]{1,400}</)")  # … the end of a tag
+_ELEMENT_TEXT = lazy_pattern(r"[^<>\n]{1,400}")
+_BELOW = lazy_pattern(r"[\"']?[ \t]{0,4}\n[ \t]{0,40}value[ \t]{0,4}:[ \t]{0,4}")  # … the next line, as in Kubernetes
+_DIRECTIVE = lazy_pattern(r"[ \t]{1,8}(?=[^\s=:]{4,80}[ \t]{0,8}$)", re.M)  # … a blank, where that is all of the line
+_MENTION = lazy_pattern(  # … a verb, or nothing, in prose: `the password is x1y2z3`
     r"[ \t]{1,4}(?:(?:is|was|to|be|lautet)[ \t:]{1,4})?(?=[^\s\"'<>$({\[]{6,80})"
 )
-_CONSTANT_PAIR = re.compile(r"[ \t]{0,4},[ \t]{0,4}(?=[\"'])")  # … a comma, after a constant: `CURLOPT_PASSWORD, "x"`
-_CALL = re.compile(  # … the bracket of a call, and perhaps who logs in: `NetworkCredential("user", "x")`
+_CONSTANT_PAIR = lazy_pattern(r"[ \t]{0,4},[ \t]{0,4}(?=[\"'])")  # … a comma, after a constant: `CURLOPT_PASSWORD, "x"`
+_CALL = lazy_pattern(  # … the bracket of a call, and perhaps who logs in: `NetworkCredential("user", "x")`
     r"""(?:\s{0,4}=\s{0,4}[\w.]{0,40})?\(\s{0,8}(?P<first>["'][^"'\n]{0,80}["']\s{0,4},\s{0,8}){0,2}(?=["'`])"""
 )
 # Before a value may stand …
-_SCHEME = re.compile(
+_SCHEME = lazy_pattern(
     r"(?i)(?:basic|bearer|token|apikey|api-token|api-key|key|ssws|digest|splunk|negotiate|oauth|jwt)\s{1,4}"
 )
-_FALLBACK = re.compile(
+_FALLBACK = lazy_pattern(
     r"""[A-Za-z_][\w.\[\]]{0,60}\s{0,4}(?:\|\||\?\?|or)\s{0,4}(?=["'`])"""
     r"""|[A-Za-z_][\w.]{0,60}\(\s{0,4}["'][\w.-]{1,80}["']\s{0,4},\s{0,4}(?=["'`])"""
 )
-_QUOTED = re.compile(
+_QUOTED = lazy_pattern(
     r"""[bBrRuUfF@$]{0,2}(\\?["'`])(?P<value>(?:(?!\1)[^\n\\]|\\(?!["'])[^\n]|(?!\1)\\["']){1,2000}+)(?:\1|$)""", re.M
 )
-_BARE = re.compile(r"""[^\s"'`<>,;(\[{=&][^\s"'`<>,;()\[\]=]{0,2000}+={0,3}+""")
-_BARE_PASSWORD = re.compile(r"""[^\s"'`<>,;(\[{][^\s"'`<>,;]{0,1999}+""")
-_NEAR = re.compile(r"""(?<![\w/.+-])[A-Za-z0-9][\w.+/=~!-]{19,400}+""")
-_WORD_BEFORE = re.compile(r"\b([A-Za-z]{3,10}) \Z")
-_CHECKSUM = re.compile(
+_BARE = lazy_pattern(r"""[^\s"'`<>,;(\[{=&][^\s"'`<>,;()\[\]=]{0,2000}+={0,3}+""")
+_BARE_PASSWORD = lazy_pattern(r"""[^\s"'`<>,;(\[{][^\s"'`<>,;]{0,1999}+""")
+_NEAR = lazy_pattern(r"""(?<![\w/.+-])[A-Za-z0-9][\w.+/=~!-]{19,400}+""")
+_WORD_BEFORE = lazy_pattern(r"\b([A-Za-z]{3,10}) \Z")
+_CHECKSUM = lazy_pattern(
     r"(?i)sha-?\d|hash|integrity|checksum|digest|md5|commit|revision|public|fingerprint|\bid\b|_id\b"
 )
-_BESIDE = re.compile(
+_BESIDE = lazy_pattern(
     r"(?i)(?:user(?:name|[ _-]?id)?|uid|login|host(?:name)?|server|machine)[\"']?\s{0,20}(?:=>|[:=]|[\"' ])"
 )
-_QUERY = re.compile(r"&[\w.-]{1,40}=")
-_NAMED_HASH = re.compile(r"\A(?:[A-Za-z][\w.]{0,20}-){1,8}[0-9a-f]{32,128}\Z")
-_MARKED = re.compile(r"\[redacted:|ENC[\[(]")
-_SEPARATED = re.compile(r"[_./]")
-_LABEL = re.compile(r"[ \t>*-]{0,12}(?:[A-Za-z]{1,12} ){0,3}")
+_QUERY = lazy_pattern(r"&[\w.-]{1,40}=")
+_NAMED_HASH = lazy_pattern(r"\A(?:[A-Za-z][\w.]{0,20}-){1,8}[0-9a-f]{32,128}\Z")
+_MARKED = lazy_pattern(r"\[redacted:|ENC[\[(]")
+_SEPARATED = lazy_pattern(r"[_./]")
+_LABEL = lazy_pattern(r"[ \t>*-]{0,12}(?:[A-Za-z]{1,12} ){0,3}")
 _MENTIONED: Final = frozenset({"password", "passwd", "pwd", "pw", "passphrase", "passcode", "passwort", "kennwort"})
-_CALLABLE = re.compile(r"[A-Za-z_][\w.]*")
+_CALLABLE = lazy_pattern(r"[A-Za-z_][\w.]*")
 
 
 class Value(NamedTuple):

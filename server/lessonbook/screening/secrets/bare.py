@@ -4,6 +4,7 @@ import re
 from typing import Final, NamedTuple
 
 from lessonbook.domain.vocabulary import words
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.secrets.values import is_mixed, is_phrase, is_scattered, is_spoken, is_template, is_worded
 
 _LINE_MAX: Final = 200
@@ -13,12 +14,12 @@ _LINE_STARTS: Final = words("export set setx env local declare readonly - * # //
 _OBJECTS: Final = words(
     "self this cls user req request res response args opts options params form data props obj event"
 )
-_PAIR_BEFORE = re.compile(r"(?:^|[\s;&?,:@{|(\"'`])[\w.-]{1,40}=[^\s=,;&\"'()]{1,80}[,;&\s:]{0,2}\Z")
-_PAIR_AFTER = re.compile(r"[,;&\s]\s?[\w.-]{1,40}=[^\s=,;&\"'()]{1,80}")
-_SECTION = re.compile(r"^\[[\w .:-]{1,60}\]\s*$", re.M)
-_EXPRESSION = re.compile(r"\A(?:[$&*@(\[{!/~]|[A-Za-z_][\w.]*(?:[(\[]|::|->|\?\.))")
-_DOTTED = re.compile(r"\A[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
-_COMMENT = re.compile(r"\A\s*(?:#.*)?\Z")
+_PAIR_BEFORE = lazy_pattern(r"(?:^|[\s;&?,:@{|(\"'`])[\w.-]{1,40}=[^\s=,;&\"'()]{1,80}[,;&\s:]{0,2}\Z")
+_PAIR_AFTER = lazy_pattern(r"[,;&\s]\s?[\w.-]{1,40}=[^\s=,;&\"'()]{1,80}")
+_SECTION = lazy_pattern(r"^\[[\w .:-]{1,60}\]\s*$", re.M)
+_EXPRESSION = lazy_pattern(r"\A(?:[$&*@(\[{!/~]|[A-Za-z_][\w.]*(?:[(\[]|::|->|\?\.))")
+_DOTTED = lazy_pattern(r"\A[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+_COMMENT = lazy_pattern(r"\A\s*(?:#.*)?\Z")
 
 
 class Surroundings(NamedTuple):

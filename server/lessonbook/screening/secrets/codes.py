@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.secrets.values import is_hex, is_scattered, is_stand_in
 
 Span = tuple[int, int, str]
@@ -40,7 +41,7 @@ _HINTS: Final = (
         "security code",
     ),
 )
-_LABEL = re.compile(
+_LABEL = lazy_pattern(
     r"(?<![a-z])(?:(?P<long>unseal[ _-]?keys?(?:_(?:b64|hex))?|initial root token|root token|recovery[ _-]?keys?"
     r"(?:_(?:b64|hex))?|(?:bitlocker|filevault)[^\n:=]{0,30}?key)"
     r"|(?P<phrase>mnemonic(?: phrase)?|(?:seed|recovery|backup|secret) (?:phrase|words))"
@@ -48,17 +49,17 @@ _LABEL = re.compile(
     r"|login|totp)(?: (?:recovery|backup|login|authentication))?[ _-](?:codes?|passcodes?|passwords?|pin)|otp"
     r"|pin(?: code)?))(?![a-z])"
 )
-_GAP = re.compile(
+_GAP = lazy_pattern(
     r"""(?:[ \t]\d{1,2})?(?:[ \t]{0,2}\([^()\n]{0,40}\))?["']?[ \t]{0,4}(?:[:=]|is\b|are\b)[ \t]{0,4}"""
     r"|[ \t]{0,4}\n"
 )
-_BETWEEN = re.compile(r"""[\s,;"'\[\]•*|-]{0,12}(?:\d{1,2}[.):][ \t]{1,4})?["']?""")
-_CODE = re.compile(
+_BETWEEN = lazy_pattern(r"""[\s,;"'\[\]•*|-]{0,12}(?:\d{1,2}[.):][ \t]{1,4})?["']?""")
+_CODE = lazy_pattern(
     r"[A-Za-z0-9]{1,6}-\d{4,8}(?!\d)|\d{4} \d{4}(?!\d)"
     r"|(?<![A-Za-z0-9-])[A-Za-z0-9]++(?:-[A-Za-z0-9]++){0,11}+(?![/.:=@_+-]\w|\w)"
 )
-_LONG = re.compile(r"[A-Za-z0-9+/_.-]{20,}+={0,2}")
-_WORDS = re.compile(r"""["']?(?P<words>[a-z]{3,10}(?: [a-z]{3,10}){11,23})(?![\w-])""")
+_LONG = lazy_pattern(r"[A-Za-z0-9+/_.-]{20,}+={0,2}")
+_WORDS = lazy_pattern(r"""["']?(?P<words>[a-z]{3,10}(?: [a-z]{3,10}){11,23})(?![\w-])""")
 _CODES_MAX: Final = 20
 _LISTED_MIN: Final = 6
 _ALONE_MIN: Final = 4

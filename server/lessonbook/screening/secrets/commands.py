@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.secrets.values import is_mixed, is_spoken, is_stand_in, is_template
 
 Span = tuple[int, int, str]
@@ -40,7 +41,7 @@ class _Program(NamedTuple):
 
 def _program(names: str, password: str) -> _Program:
     hints = tuple(name if len(name) > _SHORT_NAME else name + " " for name in names.split("|"))
-    return _Program(re.compile(rf"\b(?:{names})(?:\.exe)?(?=\s)"), hints, re.compile(password))
+    return _Program(lazy_pattern(rf"\b(?:{names})(?:\.exe)?(?=\s)"), hints, lazy_pattern(password))
 
 
 _PROGRAMS: Final = (
@@ -80,14 +81,14 @@ _PROGRAMS: Final = (
     _program("keyctl add", rf"\A{_OTHER}{_OTHER}{_NEXT}"),
 )
 _ECHO = rf"\b(?:echo|printf|Write-Output){_BLANKS}(?:-n{_BLANKS}|[\"']?%s(?:\\n)?[\"']?{_BLANKS})?"
-_PIPED = re.compile(rf"{_ECHO}{_WORD}[ \t]{{0,4}}\|[ \t]{{0,4}}(?P<rest>[^\n]{{1,200}})")
-_TAKER = re.compile(
+_PIPED = lazy_pattern(rf"{_ECHO}{_WORD}[ \t]{{0,4}}\|[ \t]{{0,4}}(?P<rest>[^\n]{{1,200}})")
+_TAKER = lazy_pattern(
     r"\A(?:sudo[ \t]{1,4})?(?:chpasswd|passwd|cryptsetup|kinit|smbpasswd|gpg|su\b|-S\b)|\Asudo[^\n|]{0,60} -S\b"
     r"|-stdin\b|--passphrase-fd"
 )
-_HERE_STRING = re.compile(rf"\b(?:cryptsetup|kinit|passwd|chpasswd|sudo -S)\b[^\n<]{{0,80}}<<<[ \t]{{0,4}}{_WORD}")
+_HERE_STRING = lazy_pattern(rf"\b(?:cryptsetup|kinit|passwd|chpasswd|sudo -S)\b[^\n<]{{0,80}}<<<[ \t]{{0,4}}{_WORD}")
 _USER_FLAG = r"(?<=\s)(?:-u|-U|--user(?:name)?|/u(?:ser)?:?)[ =]?[\"']?[\w.@\\-]{1,60}[\"']?[ \t]"
-_LOGIN = re.compile(rf"{_USER_FLAG}(?:[^\s|;&]{{1,60}}[ \t]){{0,3}}?(?:-p|-P|-w|--pass)[ =]{_WORD}")
+_LOGIN = lazy_pattern(rf"{_USER_FLAG}(?:[^\s|;&]{{1,60}}[ \t]){{0,3}}?(?:-p|-P|-w|--pass)[ =]{_WORD}")
 
 
 def commanded(text: str, small: str) -> Iterator[Span]:

@@ -1,12 +1,12 @@
 """Secrets within a text that is written in base64: an `.env`, a Docker configuration, a request."""
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.secrets.values import decoded
 
-_RUN = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/]{16,}+={0,2}")
+_RUN = lazy_pattern(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/]{16,}+={0,2}")
 _HEAD: Final = 16
 
 

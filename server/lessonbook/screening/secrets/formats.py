@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Final, NamedTuple
 
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.secrets.values import is_scattered, is_stand_in
 
 
@@ -252,7 +253,7 @@ FORMATS: Final[tuple[Format, ...]] = (
 )
 
 
-_RUN = re.compile(r"\S{18}")
+_RUN = lazy_pattern(r"\S{18}")
 """Every token has as many characters without a blank; most prose does not."""
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from lessonbook.domain.vocabulary import words
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.secrets.bare import is_code, is_given, place
 from lessonbook.screening.secrets.values import has_mixture, is_spoken, is_stand_in
 
@@ -20,7 +21,7 @@ _NAMES_BEYOND_ASCII: Final = words(
 ) | {"mật khẩu", "كلمة المرور"}
 _ALL_NAMES: Final = _NAMES | _NAMES_BEYOND_ASCII
 _LEAST: Final = 6
-_VALUE = re.compile(
+_VALUE = lazy_pattern(
     r"""["'”」]?\s{0,4}(?:[:=：＝]|=>|は|是|为|為|lautet:?|is|es|est|é|jest)\s{0,4}"""
     r"""(?:["'「“«](?P<quoted>[^"'」”»\n]{4,80})["'」”»]|(?P<bare>[^\s"'`<>,;()\[\]{}$，。；「」]{4,80}))"""
 )

@@ -1,15 +1,15 @@
 """What the name of a value says of it: nothing, or that it is a key of some sort, a token or a password."""
 
-import re
 from functools import lru_cache
 from typing import Final, Literal
 
 from lessonbook.domain.vocabulary import words
+from lessonbook.machine.patterns import lazy_pattern
 
 Promise = Literal["none", "key", "token", "password"]
 """How surely the value of a name is secret: `none` not at all, `password` whatever it looks like."""
 
-_PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_PARTS = lazy_pattern(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _PASSWORD: Final = words(
     "password passwd passwort pwd pass passphrase passcode pw passw userpass psk rootpw storepass keypass requirepass"
     " masterauth kennwort pswd psswd pssword pasword passwrd pswrd psword paswd passphase"

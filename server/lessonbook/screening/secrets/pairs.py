@@ -4,18 +4,19 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.secrets.values import is_mixed, is_spoken, is_stand_in, is_template, is_token
 
 Span = tuple[int, int, str]
 
 _STRING = r"""(?:"[^"\n]{0,100}"|'[^'\n]{0,100}')"""
-_CALL = re.compile(rf"\(\s{{0,8}}(?P<arguments>{_STRING}(?:\s{{0,8}},\s{{0,8}}{_STRING}){{1,3}})")
-_CALLED = re.compile(
+_CALL = lazy_pattern(rf"\(\s{{0,8}}(?P<arguments>{_STRING}(?:\s{{0,8}},\s{{0,8}}{_STRING}){{1,3}})")
+_CALLED = lazy_pattern(
     r"(?i)(?:(?P<third>connect|connection|plainauth|mongocredential|logon)|login|log_in|signin|sign_in|auth|credentials?"
     r"|authentication|authenticate|passwordtoken)[ \t]{0,2}(?:=[ \t]{0,2})?\Z"
 )
 _CALLED_MAX: Final = 40
-_ARGUMENT = re.compile(_STRING)
+_ARGUMENT = lazy_pattern(_STRING)
 _LABELS: Final = (
     "cred",
     "login",
@@ -30,11 +31,11 @@ _LABELS: Final = (
     "user/",
 )
 _LABEL_MAX: Final = 90
-_PAIR = re.compile(
+_PAIR = lazy_pattern(
     r"(?:\A|(?<=[\s(\"'`:>,]))(?P<user>[A-Za-z][\w.@\\-]{1,40})(?::|[ \t]?(?:/{1,2}|\|)[ \t]?|\()"
     r"(?P<word>[^\s/|,;\"'`():]{5,64})(?=[\s,;\"'`)]|\Z)"
 )
-_PGPASS = re.compile(r":(?:\d{4,5}|\*):[^\s:/]{1,60}:[A-Za-z*][^\s:]{0,60}:(?P<word>[^\s:][^\s]{3,100})$", re.M)
+_PGPASS = lazy_pattern(r":(?:\d{4,5}|\*):[^\s:/]{1,60}:[A-Za-z*][^\s:]{0,60}:(?P<word>[^\s:][^\s]{3,100})$", re.M)
 _VERBOSE: Final = frozenset("-_./\\")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from lessonbook.domain.vocabulary import words
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.secrets.values import (
     UUID,
     decoded,
@@ -22,18 +23,18 @@ from lessonbook.screening.secrets.values import (
 
 Span = tuple[int, int, str]
 
-_ADDRESS = re.compile(
+_ADDRESS = lazy_pattern(
     r"""(?<=://)[^\s/:"'`<>?#]{0,100}:(?P<password>(?!\d{2,5};)[^\s/"'`<>?#]{1,200})@(?=[\w\[%$.{(*-])"""
 )
-_ADDRESS_TOKEN = re.compile(r"(?<=://)[\w-]{20,200}(?=@[\w.-])")
+_ADDRESS_TOKEN = lazy_pattern(r"(?<=://)[\w-]{20,200}(?=@[\w.-])")
 _EXAMPLES: Final = frozenset({"user:pass@", "user:password@", "username:password@", "user:passwd@", "login:password@"})
 _WORD_OF_SHELL = r"""(?:"[^"\n]{0,200}"|'[^'\n]{0,200}'|[^\s"'\\]{1,200}){1,4}"""
-_CURL = re.compile(rf"(?<=\s)(?:-u|-U|-a|--auth|--user|--proxy-user)[ \t=]{{0,4}}(?P<word>{_WORD_OF_SHELL})")
-_CURL_NAMES: Final = re.compile(r"\b(?:curl|wget|http)\s")
+_CURL = lazy_pattern(rf"(?<=\s)(?:-u|-U|-a|--auth|--user|--proxy-user)[ \t=]{{0,4}}(?P<word>{_WORD_OF_SHELL})")
+_CURL_NAMES: Final = lazy_pattern(r"\b(?:curl|wget|http)\s")
 
 
 def _statement(*hints: str, pattern: str) -> tuple[tuple[str, ...], re.Pattern[str]]:
-    return hints, re.compile(pattern)
+    return hints, lazy_pattern(pattern)
 
 
 _STATEMENTS: Final = (
@@ -61,28 +62,30 @@ _STATEMENTS: Final = (
     _statement("isakmp key", pattern=r"isakmp key (?:\d )?(?P<word>[^\s<$]{4,60})"),
     _statement(" password 7 ", " secret 4 ", pattern=r" (?:password 7|secret 4) (?P<word>[0-9A-Za-z./]{8,60})"),
 )
-_SIGNATURE = re.compile(r"[?&](?:sig|X-Amz-Signature|X-Goog-Signature|Signature)=(?P<word>[\w%+/=-]{20,400}+)")
-_BASIC = re.compile(r"(?i)(?<=\bbasic )[A-Za-z0-9+/]{8,400}+={0,2}")
-_ORACLE = re.compile(r"(?<=jdbc:oracle:)\w{2,10}:[^/@\s\"']{1,60}/(?P<word>[^@\s\"']{2,100})@")
-_COOKIE = re.compile(r"(?i)\bcookie:[^\n]{1,4000}")
-_COOKIE_VALUE = re.compile(r"""[\w.-]{1,100}=(?P<word>[^;\s"']{16,4000}+)""")
-_WEB_KEY = re.compile(r"""["'](?:d|p|q|dp|dq|qi|k)["']\s{0,4}:\s{0,4}["'](?P<word>[\w-]{16,2000})["']""")
-_MANIFEST = re.compile(r"""\bkind["']?:[ \t]{0,4}["']?Secret\b""")
-_MANIFEST_VALUE = re.compile(
+_SIGNATURE = lazy_pattern(r"[?&](?:sig|X-Amz-Signature|X-Goog-Signature|Signature)=(?P<word>[\w%+/=-]{20,400}+)")
+_BASIC = lazy_pattern(r"(?i)(?<=\bbasic )[A-Za-z0-9+/]{8,400}+={0,2}")
+_ORACLE = lazy_pattern(r"(?<=jdbc:oracle:)\w{2,10}:[^/@\s\"']{1,60}/(?P<word>[^@\s\"']{2,100})@")
+_COOKIE = lazy_pattern(r"(?i)\bcookie:[^\n]{1,4000}")
+_COOKIE_VALUE = lazy_pattern(r"""[\w.-]{1,100}=(?P<word>[^;\s"']{16,4000}+)""")
+_WEB_KEY = lazy_pattern(r"""["'](?:d|p|q|dp|dq|qi|k)["']\s{0,4}:\s{0,4}["'](?P<word>[\w-]{16,2000})["']""")
+_MANIFEST = lazy_pattern(r"""\bkind["']?:[ \t]{0,4}["']?Secret\b""")
+_MANIFEST_VALUE = lazy_pattern(
     r"""^[ \t]{1,40}["']?(?!name|kind|type|apiVersion)[\w.-]{1,80}["']?:[ \t]{0,4}["']?"""
     r"""(?P<word>[A-Za-z0-9+/]{8,4000}+={0,2})["']?,?[ \t]{0,4}$""",
     re.M,
 )
-_MARKED = re.compile(r"(?<![\w./+=%@#$&\\-])[A-Za-z][A-Za-z0-9]{0,11}[_.~-][\w.~-]{16,400}+")
-_ID = re.compile(r"(?:(?<![A-Za-z])(?:id|ID)|[a-z]Id)s?\b[^\w\n]{0,6}(?:for example[^\w\n]{1,6}|e\.g\.[^\w\n]{1,6})?\Z")
+_MARKED = lazy_pattern(r"(?<![\w./+=%@#$&\\-])[A-Za-z][A-Za-z0-9]{0,11}[_.~-][\w.~-]{16,400}+")
+_ID = lazy_pattern(
+    r"(?:(?<![A-Za-z])(?:id|ID)|[a-z]Id)s?\b[^\w\n]{0,6}(?:for example[^\w\n]{1,6}|e\.g\.[^\w\n]{1,6})?\Z"
+)
 _PASSWORD_MIN: Final = 4
 _HEX_MIN: Final = 32
 _HEX_MARK_MAX: Final = 4
 _PART_MIN: Final = 20
 _WHOLE_MIN: Final = 30
 _LONGEST_MIN: Final = 12
-_ENDING = re.compile(r"\.[a-z][a-z0-9]{0,4}$")
-_PARTS = re.compile(r"[_.~=-]+")
+_ENDING = lazy_pattern(r"\.[a-z][a-z0-9]{0,4}$")
+_PARTS = lazy_pattern(r"[_.~=-]+")
 _MARKS_OF_NAMES: Final = words(
     "sha sha1 sha224 sha256 sha384 sha512 md5 blake2b commit commits rev ref build chunk bundle img image index node"
     " pod uuid urn guid cve ghsa id test tests fix bug issue release version python py cp lib request trace span"

@@ -9,23 +9,24 @@ from math import log2
 from typing import Final
 
 from lessonbook.domain.vocabulary import words
+from lessonbook.machine.patterns import lazy_pattern
 
 TOKEN_MIN: Final = 8
 """Fewest characters of a token that a name announces."""
 RANDOM_MIN: Final = 16
 """Fewest characters of a token that nothing but its look announces."""
 
-_HEX = re.compile(r"[0-9a-fA-F]+")
-UUID: Final = re.compile(r"[0-9A-Za-z]{8}(?:-[0-9A-Za-z]{4}){3}-[0-9A-Za-z]{12}")
-_MASK = re.compile(
+_HEX = lazy_pattern(r"[0-9a-fA-F]+")
+UUID: Final = lazy_pattern(r"[0-9A-Za-z]{8}(?:-[0-9A-Za-z]{4}){3}-[0-9A-Za-z]{12}")
+_MASK = lazy_pattern(
     r"[xX]{4}|\*{3}|\.{3}|…|#{4}|0{10}|\?{5}|_{4}|12345678901|EXAMPLE(?:KEY)?$"
     r"|(?i:redacted|your[_\W]|your(?:api|access|auth|secret|token|key|pass|user)|placeholder|change.?me|replace.?me"
     r"|insert.?(?:your|here)|goes.?here|dummy|abcdefghijklmnopqrst|<[a-z]|&lt;)"
     r"|ENC[\[(]|AES256_GCM|^Ag[A-D][A-Za-z0-9+/]{150}"
     r"|^[v^~<>=]{0,2}\d+(?:\.\d+){1,3}(?:[-+.]\w{1,12})?$"
 )
-_REPEATED = re.compile(r"[A-Za-z]{2,10}[_-]([A-Za-z0-9])\1{15,}+")
-_TEMPLATE = re.compile(
+_REPEATED = lazy_pattern(r"[A-Za-z]{2,10}[_-]([A-Za-z0-9])\1{15,}+")
+_TEMPLATE = lazy_pattern(
     r"\$[{(]|\{\{|#\{|<%|%\(|%s|^%\w{2,40}%$|^\$(?:env:)?[A-Za-z_]\w*$|^\{[\w.:!]*\}$|^\[[^\]]*\]$|^<[^>]*>$|^@\w+@$"
     r"|^(?:vault|ssm|env|file|gopass|pass|op|sm|keyvault|ref\+\w{1,20}):"
 )
@@ -63,25 +64,25 @@ _SPOKEN: Final = words(
     " hasło wachtwoord lösenord adgangskode jelszó obligatoire obligatorio obligatoria obrigatória obrigatorio valor"
     " mindestens erforderlich vergessen falsch ungültig incorrecta incorrecto incorrecte inválida oublié requis"
 )
-_PROSE = re.compile(
+_PROSE = lazy_pattern(
     r"(?i)\b(?:user|e-?mail|please|enter|must|should|requir|charact|invalid|incorrect|wrong|field|your|least|confirm|reset"
     r"|forg[eo]t|login|account|valid|match|empty|cannot|not|value|example|type|choose|provide|update|change|is|are|was|were"
     r"|for|to be|this|that|when|with|used?|debe|m[uü]ss|m[uü]ssen|doit|deve|mindest\w*|min\w*|zeichen|caract\w*)\b"
     r"|passw|passphr|secret|token|[.:;?!]\s|[.?]$"
 )
-_PHRASE = re.compile(r"[A-Za-z0-9][\w'-]{0,30}(?: [\w'-]{1,30}){1,14}[!?]?")
-_WORDED = re.compile(r"[A-Za-z]?[a-z]{4,30}(?:-[a-z]{1,20}){0,6}(?:-[0-9]{1,6})?")
-_OWN_NAME = re.compile(r"(?i)(?:pass(?:word|wd|phrase|code|wort)?|pwd|secret|token|key)s?$")
-_CHOSEN = re.compile(r"[A-Za-z0-9!@#$%^&*+?~_-]{6,80}")
-_ALGORITHM = re.compile(
+_PHRASE = lazy_pattern(r"[A-Za-z0-9][\w'-]{0,30}(?: [\w'-]{1,30}){1,14}[!?]?")
+_WORDED = lazy_pattern(r"[A-Za-z]?[a-z]{4,30}(?:-[a-z]{1,20}){0,6}(?:-[0-9]{1,6})?")
+_OWN_NAME = lazy_pattern(r"(?i)(?:pass(?:word|wd|phrase|code|wort)?|pwd|secret|token|key)s?$")
+_CHOSEN = lazy_pattern(r"[A-Za-z0-9!@#$%^&*+?~_-]{6,80}")
+_ALGORITHM = lazy_pattern(
     r"(?i)\A(?:pb-?kdf|b?crypt|sha-?\d|md\d|base-?\d|argon|utf-?\d|iso-?\d|aes-?\d|oauth|[hrep]s(?:256|384|512)|rfc|tls|ssl"
     r"|x509|pkcs|win(?:dows)?\d|python|ipv|http|log4|i18n|l10n|ntlm|kerberos|cwe|cve|ghsa|snyk|avd|ckv|b\d{3}$|s\d{3,4}$"
     r"|v\d|\d+[-_]?(?:char|digit|bit|byte|day|hour|min|sec|time|ms|s$|x$|st$|nd$|rd$|th$)|[a-z]{1,30}[-_]\d{1,2}$)"
 )
 _PRINTED: Final = frozenset(map(chr, [9, 10, 13, *range(32, 127)]))
-_HEADER = re.compile(r"(?:[A-Z][a-z]*\d?)(?:-[A-Z][a-z]*\d?){1,8}")
-_CONSTANT = re.compile(r"\A[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
-_LETTERS = re.compile(r"[A-Za-z]{4,}")
+_HEADER = lazy_pattern(r"(?:[A-Z][a-z]*\d?)(?:-[A-Z][a-z]*\d?){1,8}")
+_CONSTANT = lazy_pattern(r"\A[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
+_LETTERS = lazy_pattern(r"[A-Za-z]{4,}")
 _COMMON_PAIRS: Final = words(
     # The letter pairs that make up nine tenths of English in reports of defects, counted over such reports.
     "ab ac ad af ag ai al am an ap ar as at au av ba be bi bl bu ca ce ch ci ck cl co cr ct cu da dd de di do ds du ea"

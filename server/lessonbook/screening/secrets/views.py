@@ -5,15 +5,17 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from lessonbook.machine.patterns import lazy_pattern
+
 _ESCAPES: Final = ("&quot;", "&#", "&lt;", "&apos;", "%3", "%2", "%4", "\\u00", "\\x", '\\\\"')
-_ESCAPE = re.compile(
+_ESCAPE = lazy_pattern(
     r"&(?:quot|apos|amp|lt|gt|#0?3[49]|#0?38|#0?6[0-2]|#0?58|#x(?:2[267]|3[a-eA-E]));"
     r"|%(?:2[1-9A-Fa-f]|3[0-9A-Ea-e]|40|5[BDbd]|7[BDbd])"
     r"|\\u00(?:2[267]|3[a-eA-E])|\\x(?:2[267]|3[a-eA-E])"
     r"|\\{2,6}(?=\")"
 )
 _NAMED: Final = {"quot": '"', "apos": "'", "amp": "&", "lt": "<", "gt": ">"}
-_GLUE = re.compile(
+_GLUE = lazy_pattern(
     r"""(["'])(?:[ \t]{0,4}[+.&][ \t]{0,4}(?:\r?\n)?[ \t]{0,40}|[ \t]{0,4}\\?\r?\n[ \t]{0,40}(?:[+.&][ \t]{0,4})?)\1"""
     r"""|[ \t]{0,8}\\\r?\n[ \t]{0,40}"""
 )

@@ -5,7 +5,6 @@ begins so, `@group` any word of the group, `~` up to 4 and `~~` up to 10 words b
 dropped; a phrase does not leave its sentence.
 """
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from lessonbook.domain.errors import ConfigError
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.search.lexicon.spelling import SENTENCE_END, Spelling, is_word, root
 
 Span = tuple[int, int]
@@ -25,7 +25,7 @@ GAPS: Final = MappingProxyType({"~": 4, "~~": 10})
 
 _MAX_SPANS: Final = 24
 """Places kept of one phrase: a text that repeats it more often says nothing new."""
-_BRACKETS: Final = re.compile(r"\(([^()]*)\)")
+_BRACKETS: Final = lazy_pattern(r"\(([^()]*)\)")
 _LIGHT: Final = frozenset({"of", "in", "on", "to", "for", "by", "with", "from", "at", "is", "are", "be", "its", "and"})
 """Words that do not count when they stand between those of a phrase."""
 _NO_JOINS: Final[Mapping[str, str]] = MappingProxyType({})

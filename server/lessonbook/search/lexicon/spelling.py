@@ -1,6 +1,5 @@
 """Which words count as the same: inflections, synonyms, and what is written as one word or as two."""
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -8,11 +7,12 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Final
 
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.search.tokenizer import stem
 
 _MAX_WORD: Final = 40
 _STOPS: Final = frozenset(".!?;")
-_TOKEN: Final = re.compile(r"[^\W_]+|[.!?;](?=\s)|[/\\]?\.{2,}[/\\]*|/\./|%[0-9a-f]{2}|\n\s*\n")
+_TOKEN: Final = lazy_pattern(r"[^\W_]+|[.!?;](?=\s)|[/\\]?\.{2,}[/\\]*|/\./|%[0-9a-f]{2}|\n\s*\n")
 _ARTICLES: Final = frozenset({"a", "an", "the"})
 _WHOLE: Final = MappingProxyType(
     {"note": "note", "notes": "note", "noted": "note", "time": "time", "times": "time"}

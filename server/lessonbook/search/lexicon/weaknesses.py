@@ -18,6 +18,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 from pydantic import BeforeValidator, StringConstraints, with_config
 
 from lessonbook.domain.documents import Phrase, Phrases, load_toml
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.search.lexicon.phrases import GAPS, Index, Phrasebook, PhrasedText, Span
 from lessonbook.search.lexicon.spelling import Spelling
 
@@ -35,9 +36,9 @@ _MAX_LOOSE: Final = 6
 _PAIR_LOOSENESS: Final = 1
 _REACH_WORDS: Final = 25
 
-_QUOTE = re.compile(r"(?<!\w)['\u2018\u2019](?=\w)")
+_QUOTE = lazy_pattern(r"(?<!\w)['\u2018\u2019](?=\w)")
 """An opening quotation mark, which before an s would be read as that of a genitive."""
-_CITED = re.compile(r"(?<![a-z0-9])cwe[-_]?([1-9][0-9]{0,3})(?![a-z0-9])", re.IGNORECASE)
+_CITED = lazy_pattern(r"(?<![a-z0-9])cwe[-_]?([1-9][0-9]{0,3})(?![a-z0-9])", re.IGNORECASE)
 
 _SEPARATOR: Final = ";"
 

@@ -35,6 +35,7 @@ from lessonbook.domain.lesson_names import (
 from lessonbook.domain.places import repository_path, without_users
 from lessonbook.domain.vocabulary import Category, Severity, Trust
 from lessonbook.intake.rule_text import names_instance
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.lint.screen import screen_source, screen_why, visible
 from lessonbook.screening.offer import Offer, ReviewMode, capped, copies, held, reviewed, screened_offer
 from lessonbook.screening.redact import redact, redact_rule_id, without_marks
@@ -43,8 +44,8 @@ from lessonbook.search.subjects import subjects_of
 
 _KEPT: Final = 2_000
 """Texts of which it is kept what was made of them."""
-_PROMPT_SECTION: Final = re.compile(r"<lessons\b[^<>]{0,300}>.*?(?:</lessons[^<>]{0,300}>|\Z)", re.S)
-_NAMED: Final = re.compile(r"\b(?:CWE-\d{1,5}|(?:bandit|ruff|eslint|semgrep|hadolint|checkov):[\w./-]*\w)", re.I)
+_PROMPT_SECTION: Final = lazy_pattern(r"<lessons\b[^<>]{0,300}>.*?(?:</lessons[^<>]{0,300}>|\Z)", re.S)
+_NAMED: Final = lazy_pattern(r"\b(?:CWE-\d{1,5}|(?:bandit|ruff|eslint|semgrep|hadolint|checkov):[\w./-]*\w)", re.I)
 """A rule that an issue's description names: a CWE, or a scanner's rule with the scanner's name before it."""
 
 
