@@ -18,7 +18,7 @@ COMMANDS: Final = {
     "sync": ("sync",),
     "demo": ("demo",),
     "loop": ("get", "report", "record", "pending"),
-    "stats": ("stats", "cleanup", "resume"),
+    "stats": ("stats", "cleanup", "resume", "experiment"),
     "refine": ("refine",),
     "lessons": ("lessons",),
     "audit": ("flag", "audit"),
