@@ -249,6 +249,8 @@ END STORED,
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
     evidence jsonb NOT NULL DEFAULT '{}'::jsonb,
+    visible_to text,
+    proposal_for text,
     CONSTRAINT pk_agent_lessons PRIMARY KEY (project, id)
 );
 

@@ -293,7 +293,7 @@ CREATE TABLE agent_lessons (
     token_count INTEGER NOT NULL,
     revision BIGINT DEFAULT '0' NOT NULL,
     created_at DATETIME NOT NULL,
-    updated_at DATETIME NOT NULL, evidence JSON DEFAULT '{}' NOT NULL,
+    updated_at DATETIME NOT NULL, evidence JSON DEFAULT '{}' NOT NULL, visible_to TEXT, proposal_for TEXT,
     CONSTRAINT pk_agent_lessons PRIMARY KEY (project, id)
 );
 

@@ -131,7 +131,8 @@ class LearningSettings(_Section):
 class TrustSettings(_Section):
     """Which lessons wait for a person."""
 
-    review: Literal["none", "risky", "all"] = "risky"
+    review: Literal["auto", "none", "risky", "others", "all"] = "auto"
+    """`auto`: `others` over HTTP with authorisation, else `risky`."""
 
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]

@@ -17,7 +17,7 @@ from lessonbook.domain import loop
 from lessonbook.domain.errors import Forbidden, LessonbookError, MissingScope
 from lessonbook.domain.findings import Finding, ReportKind
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.lesson_status import SERVABLE
+from lessonbook.domain.lesson_status import LISTED, SERVABLE
 from lessonbook.domain.operator import (
     AgentFigures,
     CleanedUp,
@@ -165,6 +165,9 @@ def _answer(status: int, code: str, message: str) -> JSONResponse:
 
 
 def _add_kept_routes(router: APIRouter, gateway: Gateway, toolsets: Sequence[Toolset]) -> None:
+    # Words that wait for a person are for operators: agents must not read them.
+    listed = [status for status in LISTED if status != "quarantined" or "operator" in toolsets]
+
     @router.get(f"{_PREFIX}/lessons")
     async def lessons(
         agent_name: AgentName = "",
@@ -177,7 +180,7 @@ def _add_kept_routes(router: APIRouter, gateway: Gateway, toolsets: Sequence[Too
     ) -> LessonPage:
         listing = LessonListing(
             agent_name=agent_name,
-            status=[*SERVABLE] if active_only else [],
+            status=[*SERVABLE] if active_only else listed,
             severity=severity,
             category=category,
             limit=limit,

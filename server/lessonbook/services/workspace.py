@@ -15,6 +15,7 @@ from lessonbook.classify.catalogue import Catalogue, load_catalogue
 from lessonbook.classify.roster import Roster
 from lessonbook.config.settings import Settings
 from lessonbook.domain.lesson import Caller
+from lessonbook.screening.offer import ReviewMode, review_mode
 from lessonbook.screening.redact import refuse_secret
 from lessonbook.services.cache.embeddings import Semantic
 from lessonbook.services.cache.groups import GroupCaches
@@ -55,6 +56,11 @@ class Workspace:
     def catalogue(self) -> Catalogue:
         """The curated rules, read at first use: serving does not need them."""
         return load_catalogue(self.settings.data.catalogue)
+
+    def review_for(self, caller: Caller) -> ReviewMode:
+        """Return which lessons in a caller's words wait for a person."""
+        has_authorisation = caller.scopes is not None or bool(self.settings.auth.accept)
+        return review_mode(self.settings.trust.review, has_authorisation=has_authorisation)
 
     def new_id(self, prefix: str) -> str:
         """Return a fresh id: a letter for its kind and 48 random bits."""

@@ -85,6 +85,7 @@ lessons = Table(
     Column("token_count", Integer, nullable=False),
     Column("revision", BigInteger, nullable=False, server_default="0"),
     *_columns(UtcDateTime, "created_at", "updated_at"),
+    *_columns(Text, "visible_to", "proposal_for", nullable=True),
     Index("ix_agent_lessons_revision", "project", "agent_name", "revision"),
     Index("ix_agent_lessons_recurring", "project", "issue_count"),
     Index(

@@ -196,7 +196,7 @@ def _offer(triage: TriageRun, issues: Sequence[IssueEntry], authored: AuthoredLe
     )
     if offer is None or person:
         return offer, refusal
-    offer = reviewed(offer, triage.ledger.work.settings.trust.review)
+    offer = reviewed(offer, triage.ledger.work.review_for(triage.ledger.caller))
     if any(copies(text, issue.description) for issue in issues for text in (offer.text, offer.why)):
         offer = replace(offer, status="quarantined", reasons=(*offer.reasons, COPIED))
     return offer, ""

@@ -30,7 +30,7 @@ async def rematch(work: Workspace, caller: Caller, issue_ids: Sequence[str]) -> 
     prepared = await anyio.to_thread.run_sync(_prepared, work, list(rows.values()))
 
     def act(connection: Connection) -> Refinement | None:
-        matching = Matching(work, caller.project, connection)
+        matching = Matching(work, caller, connection)
         matching.look_up(list(prepared.values()), {row.agent_name for row in rows.values()})
         verdicts = {name: matching.match(item, rows[name].agent_name) for name, item in prepared.items()}
         triage = TriageRun(Ledger(work, caller, connection, work.now()), work.new_id("R"), "rules")

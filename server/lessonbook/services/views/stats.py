@@ -194,6 +194,8 @@ def _of_lesson(connection: Connection, caller: Caller, lesson_id: str, since: da
         counted = figures.applied_since(connection, caller.project, lesson_id, since)._asdict()
         counted["issues"] = figures.issues_of_lesson_since(connection, caller.project, lesson_id, since)
     by_coin = delivered.randomised - delivered.randomised_shown
+    is_served = lesson.status in SERVABLE and lesson.is_visible_to(caller.principal)
+    is_shown = lesson.issue_count > 1 and is_served
     return Stats(
         totals=Totals(
             lessons=1,
@@ -205,7 +207,7 @@ def _of_lesson(connection: Connection, caller: Caller, lesson_id: str, since: da
         ),
         effect=effect_of_lesson(lesson),
         lift=_lesson_lift(connection, caller, lesson),
-        top_recurring=[_recurring(lesson)] if lesson.issue_count > 1 and lesson.status in SERVABLE else [],
+        top_recurring=[_recurring(lesson)] if is_shown else [],
         withheld_by_reason={"coin": by_coin, "holdout": delivered.deliveries - delivered.shown - by_coin},
         prevention_rate=_rate(counted["prevented"], counted["verified"]),
     )
