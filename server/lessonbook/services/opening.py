@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 
 from sqlalchemy import Connection, select
@@ -22,23 +22,22 @@ from lessonbook.store.tables import secrets as secret_rows
 from lessonbook.store.urls import parse_address
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 async def open_workspace(
     settings: Settings,
     *,
-    now: Callable[[], datetime] = _now,
+    now: Callable[[], datetime] | None = None,
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
 ) -> Workspace:
     """Return a workspace on the configured database, migrated where it was new or behind.
+
+    Without a clock, `now`, the database's counts.
 
     Raises:
         ConfigError: the database's address or a data file is wrong.
         Unavailable: the database does not answer.
     """
-    return await work_on(connect(parse_address(settings.database_url)), settings, now=now, random_bytes=random_bytes)
+    store = connect(parse_address(settings.database_url))
+    return await work_on(store, settings, now=now or store.now, random_bytes=random_bytes)
 
 
 async def work_on(

@@ -155,8 +155,10 @@ class Gateway:
                     refuse_secret(run_id, "run_id")
             work = await self.workspace()
             if caller.scopes is not None:
-                await self._admit(work, caller, service, args, kwargs)
-            return await service(work, caller, *args, **kwargs)
+                with work.store.within(caller.project):
+                    await self._admit(work, caller, service, args, kwargs)
+            with work.store.within(caller.project):
+                return await service(work, caller, *args, **kwargs)
 
         return await answer(act, timeout_s)
 

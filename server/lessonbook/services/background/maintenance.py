@@ -25,6 +25,7 @@ from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store import stats as figures
 from lessonbook.store.types import Row
+from lessonbook.store.walls import EVERY_PROJECT
 
 EXAMINED_MAX: Final = 10_000
 Fate = Literal["suspend", "propose", "spare"]
@@ -233,7 +234,8 @@ async def diagnose(work: Workspace, _caller: Caller | None = None) -> Diagnosis:
             warnings += _made_for_labels(work, connection, project)
         return Diagnosis(healthy=not faults, faults=faults, warnings=[*filter(None, warnings)])
 
-    return await work.store.read(read)
+    with work.store.within(EVERY_PROJECT):
+        return await work.store.read(read)
 
 
 def _made_for_labels(work: Workspace, connection: Connection, project: str) -> list[str]:
