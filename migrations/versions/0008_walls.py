@@ -43,6 +43,16 @@ INVOKER_SINCE = 150_000
 def upgrade() -> None:
     op.add_column("agent_lessons", sa.Column("visible_to", sa.Text(), nullable=True))
     op.add_column("agent_lessons", sa.Column("proposal_for", sa.Text(), nullable=True))
+    op.create_table(
+        "project_names",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("leads_to", sa.Text(), nullable=False),
+        sa.Column("principal", sa.Text(), nullable=False),
+        sa.Column("is_shown", sa.Boolean(), nullable=False, server_default=sa.false()),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_project_names"),
+        comment="Further names by which projects are found; rows keep the name that they were written under",
+    )
     if op.get_bind().dialect.name == "postgresql":
         for table in TABLES:
             op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
@@ -62,6 +72,7 @@ def downgrade() -> None:
             op.execute(f"DROP POLICY one_project ON {table}")
             op.execute(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY")
             op.execute(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
+    op.drop_table("project_names")
     op.drop_column("agent_lessons", "proposal_for")
     op.drop_column("agent_lessons", "visible_to")
 

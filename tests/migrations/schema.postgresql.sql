@@ -363,6 +363,15 @@ TABLE idempotency_keys (
     CONSTRAINT pk_idempotency_keys PRIMARY KEY (project, principal, tool, key)
 );
 
+TABLE project_names -- Further names by which projects are found; rows keep the name that they were written under (
+    name text NOT NULL,
+    leads_to text NOT NULL,
+    principal text NOT NULL,
+    is_shown boolean NOT NULL DEFAULT false,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT pk_project_names PRIMARY KEY (name)
+);
+
 TABLE server_secrets -- Random keys shared by all replicas: what delimiters and coins are derived from (
     name text NOT NULL,
     value text NOT NULL,
@@ -474,6 +483,8 @@ CREATE UNIQUE INDEX pk_audit_log ON public.audit_log USING btree (project, write
 CREATE UNIQUE INDEX pk_call_counts ON public.call_counts USING btree (project, principal, writer, minute);
 
 CREATE UNIQUE INDEX pk_idempotency_keys ON public.idempotency_keys USING btree (project, principal, tool, key);
+
+CREATE UNIQUE INDEX pk_project_names ON public.project_names USING btree (name);
 
 CREATE UNIQUE INDEX pk_server_secrets ON public.server_secrets USING btree (name);
 

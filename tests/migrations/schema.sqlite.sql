@@ -402,6 +402,15 @@ CREATE TABLE idempotency_keys (
     CONSTRAINT pk_idempotency_keys PRIMARY KEY (project, principal, tool, "key")
 );
 
+CREATE TABLE project_names (
+    name TEXT NOT NULL,
+    leads_to TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    is_shown BOOLEAN DEFAULT 0 NOT NULL,
+    created_at DATETIME NOT NULL,
+    CONSTRAINT pk_project_names PRIMARY KEY (name)
+);
+
 CREATE TABLE server_secrets (
     name TEXT NOT NULL,
     value TEXT NOT NULL,

@@ -14,9 +14,10 @@ from lessonbook.domain.lesson import Lesson
 from lessonbook.services.cache.embeddings import Semantic
 from lessonbook.services.cache.precedents import PrecedentCaches
 from lessonbook.services.cache.shelf import Shelves
+from lessonbook.services.project_names import ProjectNames
 from lessonbook.services.rate_limit import RateLimits
 from lessonbook.services.workspace import Workspace
-from lessonbook.store import dialect, migrate
+from lessonbook.store import dialect, migrate, project_names
 from lessonbook.store.engine import Store, connect
 from lessonbook.store.tables import secrets as secret_rows
 from lessonbook.store.urls import parse_address
@@ -48,10 +49,12 @@ async def work_on(
     if settings.data.catalogue is not None:
         load_catalogue(settings.data.catalogue)  # a person's own: report its errors at once
     await migrate.ensure(store)
-    secret = await store.read(_stored_secret)
+    secret, names = await store.read(lambda connection: (_stored_secret(connection), project_names.every(connection)))
     if secret is None:
         fresh = random_bytes(32).hex()
         secret = await store.write(lambda connection: _agree_on(connection, fresh))
+    known = ProjectNames()
+    known.know(names, now())
     return Workspace(
         store=store,
         settings=settings,
@@ -64,6 +67,7 @@ async def work_on(
         writer=random_bytes(8).hex(),
         now=now,
         random_bytes=random_bytes,
+        project_names=known,
     )
 
 

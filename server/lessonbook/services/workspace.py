@@ -22,6 +22,7 @@ from lessonbook.services.cache.groups import GroupCaches
 from lessonbook.services.cache.precedents import PrecedentCaches
 from lessonbook.services.cache.shelf import Shelves
 from lessonbook.services.call_limit import CallLimit
+from lessonbook.services.project_names import ProjectNames
 from lessonbook.services.rate_limit import RateLimits
 from lessonbook.store import idempotency
 from lessonbook.store.engine import Store
@@ -49,6 +50,7 @@ class Workspace:
     random_bytes: Callable[[int], bytes]
     group_caches: GroupCaches = field(default_factory=GroupCaches)
     call_limit: CallLimit = field(default_factory=CallLimit)
+    project_names: ProjectNames = field(default_factory=ProjectNames)
     met: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     """Agents given to this server (`serve --agent`) that are stored, as (project, agent)."""
 

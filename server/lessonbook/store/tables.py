@@ -398,6 +398,16 @@ call_counts = Table(
     comment="Calls of a principal in a minute (since 1970-01-01), by server process: for the limit of all together",
 )
 
+project_names = Table(
+    "project_names",
+    metadata,
+    *_key("name"),
+    *_columns(Text, "leads_to", "principal"),
+    Column("is_shown", Boolean, nullable=False, server_default=false()),
+    Column("created_at", UtcDateTime, nullable=False),
+    comment="Further names by which projects are found; rows keep the name that they were written under",
+)
+
 STATS_VIEW = "agent_learning_stats"
 """The view of figures, a row per project and agent; see the second migration."""
 

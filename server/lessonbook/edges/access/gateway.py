@@ -154,11 +154,11 @@ class Gateway:
                 if isinstance(run_id, str):
                     refuse_secret(run_id, "run_id")
             work = await self.workspace()
-            if caller.scopes is not None:
-                with work.store.within(caller.project):
-                    await self._admit(work, caller, service, args, kwargs)
-            with work.store.within(caller.project):
-                return await service(work, caller, *args, **kwargs)
+            known = await work.project_names.resolve(work, caller)
+            with work.store.within(known.project):
+                if caller.scopes is not None:
+                    await self._admit(work, known, service, args, kwargs)
+                return await service(work, known, *args, **kwargs)
 
         return await answer(act, timeout_s)
 

@@ -17,6 +17,7 @@ from lessonbook.experiment.expiry import lapse
 from lessonbook.screening.redact import redact
 from lessonbook.services.agent_names import label_shelves
 from lessonbook.services.lesson_results import result_of
+from lessonbook.services.project_names import hint_on
 from lessonbook.services.workspace import Workspace, once, request_hash
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import as_sums, counted, recount, sides, stop_if_harmful
@@ -219,7 +220,7 @@ async def resume(work: Workspace, caller: Caller, reason: str) -> Resumed:
     return await work.store.write(transaction)
 
 
-async def diagnose(work: Workspace, _caller: Caller | None = None) -> Diagnosis:
+async def diagnose(work: Workspace, caller: Caller | None = None) -> Diagnosis:
     """Return the faults (counters that differ from the evidence, broken audit chains, a damaged file) and warnings."""
     semantic = await work.semantic.checked()
 
@@ -232,6 +233,8 @@ async def diagnose(work: Workspace, _caller: Caller | None = None) -> Diagnosis:
         warnings = [recounts.sqlite_warning(connection), recounts.readable_warning(connection), semantic]
         for project in recounts.projects(connection):
             warnings += _made_for_labels(work, connection, project)
+        if caller is not None:
+            warnings.append(hint_on(connection, caller))
         return Diagnosis(healthy=not faults, faults=faults, warnings=[*filter(None, warnings)])
 
     with work.store.within(EVERY_PROJECT):
