@@ -106,6 +106,8 @@ class ServerSettings(_Section):
     """Further web origins to accept, `https://name`."""
     root_path: str = Field(default="", max_length=200, pattern=r"^(?:/[\w.~-]+)*$")
     """The prefix under which a proxy serves this server, `/lessonbook`; the proxy may pass it on or take it away."""
+    max_connections: int = Field(default=1_000, ge=0, le=100_000)
+    """Connections and requests at once; more are refused with 503. 0: no bound."""
     toolsets: list[Literal["agent", "operator"]] = []
     """Empty: both on stdio, `agent` alone on HTTP."""
 

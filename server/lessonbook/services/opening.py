@@ -15,7 +15,6 @@ from lessonbook.services.cache.embeddings import Semantic
 from lessonbook.services.cache.precedents import PrecedentCaches
 from lessonbook.services.cache.shelf import Shelves
 from lessonbook.services.project_names import ProjectNames
-from lessonbook.services.rate_limit import RateLimits
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import dialect, migrate, project_names
 from lessonbook.store.engine import Store, connect
@@ -62,7 +61,6 @@ async def work_on(
         shelves=Shelves(settings.learning, partial(rule_of, settings)),
         precedent_caches=PrecedentCaches(),
         semantic=Semantic(settings.semantic, store, now),
-        rate_limits=RateLimits(),
         secret=bytes.fromhex(secret),
         writer=random_bytes(8).hex(),
         now=now,

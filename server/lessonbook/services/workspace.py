@@ -21,9 +21,8 @@ from lessonbook.services.cache.embeddings import Semantic
 from lessonbook.services.cache.groups import GroupCaches
 from lessonbook.services.cache.precedents import PrecedentCaches
 from lessonbook.services.cache.shelf import Shelves
-from lessonbook.services.call_limit import CallLimit
+from lessonbook.services.limits import Limits
 from lessonbook.services.project_names import ProjectNames
-from lessonbook.services.rate_limit import RateLimits
 from lessonbook.store import idempotency
 from lessonbook.store.engine import Store
 
@@ -43,13 +42,12 @@ class Workspace:
     shelves: Shelves
     precedent_caches: PrecedentCaches
     semantic: Semantic
-    rate_limits: RateLimits
     secret: bytes
     writer: str
     now: Callable[[], datetime]
     random_bytes: Callable[[int], bytes]
     group_caches: GroupCaches = field(default_factory=GroupCaches)
-    call_limit: CallLimit = field(default_factory=CallLimit)
+    limits: Limits = field(default_factory=Limits)
     project_names: ProjectNames = field(default_factory=ProjectNames)
     met: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     """Agents given to this server (`serve --agent`) that are stored, as (project, agent)."""

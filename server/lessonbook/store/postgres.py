@@ -258,7 +258,7 @@ class _Walled(asyncpg.Connection):  # pyright: ignore[reportMissingTypeArgument,
         """Execute a statement; BEGIN takes the wall along, in the same round trip."""
         if query.startswith("BEGIN"):
             query = f"{query} {walls.opening()}"
-        return await super().execute(query, *args, timeout=timeout)
+        return await super().execute(query, *args, timeout=timeout)  # pyright: ignore[reportUnknownMemberType]
 
 
 class _Again(Exception):  # a signal to try again

@@ -172,7 +172,7 @@ class Gateway:
             for name in (kwargs.get("agent_name"), *(getattr(argument, "agent_name", None) for argument in args)):
                 if isinstance(name, str) and name and work.roster.resolve(name) != caller.agent_name:
                     raise Forbidden(f"This token is bound to {caller.agent_name}: leave agent_name out")
-        await work.call_limit.admit(work, caller)
+        await work.limits.admit_call(work, caller)
 
     def give_up(self) -> None:
         """Let every call that waits for the database fail now: the server ends."""

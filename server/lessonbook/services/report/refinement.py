@@ -19,7 +19,7 @@ from lessonbook.domain.lesson_names import kind_of, text_name
 from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.loop import RefinedIssue, Refinement, Report
 from lessonbook.domain.vocabulary import SEVERITY_RANK, SHARED_AGENT, UNOWNED, Source
-from lessonbook.screening.offer import Offer, beside, held_from_all
+from lessonbook.screening.offer import Offer, ReviewMode, beside, held_from_all
 from lessonbook.services.alike_lessons import AlikeLessons
 from lessonbook.services.report.grouping import Grouping
 from lessonbook.services.report.matching import Matching
@@ -119,11 +119,11 @@ async def refine(work: Workspace, caller: Caller, batch: Batch) -> Refinement:
     offers = sum(bool(finding.lesson.strip()) for finding in batch.findings)
 
     def act(connection: Connection, now: datetime) -> Refinement:
-        work.rate_limits.admit(connection, work, caller, issues=len(prepared), offers=offers)
+        work.limits.admit_writes(connection, work, caller, issues=len(prepared), offers=offers)
         return _Refining(work, caller, batch, connection, now, began).run(prepared, routed)
 
     refined = await once(work, caller, batch.tool, batch.idempotency_key, fingerprint, Refinement, act)
-    work.rate_limits.add(caller, refined.issues, issues=len(refined.issues))
+    work.limits.add_writes(caller, refined.issues, issues=len(refined.issues), offers=offers)
     return refined if batch.source == claimed else refined.model_copy(update={"note": not_independent(claimed)})
 
 
@@ -146,7 +146,7 @@ class _Refining:
         self._work = work
         self._caller = caller
         self._batch = batch
-        self._review = work.review_for(caller)
+        self._review: ReviewMode = work.review_for(caller)
         self._connection = connection
         self._now = now
         ledger = Ledger(work, caller, connection, now)

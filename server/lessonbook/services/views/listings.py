@@ -34,11 +34,11 @@ from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.retirement import e_value
 from lessonbook.services.cache.measured import effect_of
 from lessonbook.services.lesson_results import result_of
-from lessonbook.services.rate_limit import unusual
 from lessonbook.services.views.cursors import bad_cursor, decode, encode, is_storable, moment_of, offset_of
 from lessonbook.services.views.page_size import FRAME_TOKENS, cut, fitting, tokens_of
 from lessonbook.services.views.pending_groups import GroupPage, page_of_groups, pending_issue, with_entries
 from lessonbook.services.views.search import FOUND_MAX, search
+from lessonbook.services.views.unusual_reports import unusual
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import agents as agent_rows
 from lessonbook.store import audit, runs
