@@ -207,13 +207,13 @@ def _cleaned(description: str) -> str:
 @cached(LRUCache[bytes, str](_KEPT), key=_hashed, lock=Lock())
 def _cleaned_path(file: str) -> str:
     """Return a path as it may be stored."""
-    return redact(repository_path(file))[0]
+    return redact(repository_path(visible(file)))[0]
 
 
 @cached(LRUCache[bytes, tuple[str, str]](_KEPT), key=_hashed, lock=Lock())
 def _identified(rule_id: str) -> tuple[str, str]:
     """Return a rule id as it may be stored, and its canonical key; both empty for none."""
-    shown = redact_rule_id(rule_id)
+    shown = redact_rule_id(visible(rule_id))
     return shown, canonical_key(shown) if shown else ""
 
 
