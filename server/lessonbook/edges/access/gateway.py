@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar, cast
@@ -75,6 +76,10 @@ class Gateway:
         self._opening = None
         if not opening.cancelled() and opening.exception() is None:
             self._workspace = opening.result()
+
+    def now_s(self) -> float:
+        """Return the database's time once it is open, else this machine's, in seconds since 1970."""
+        return time.time() if self._workspace is None else self._workspace.now().timestamp()
 
     @property
     def project(self) -> str:

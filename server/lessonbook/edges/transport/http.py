@@ -7,7 +7,7 @@ import contextlib
 import socket
 import sys
 from collections.abc import Callable, Generator, Sequence
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 import anyio
@@ -194,7 +194,7 @@ class Hurried(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Read on; the head of a request is waited for, its body is the guard's."""
         super().data_received(data)
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self._is_answering:
             self._rest()
         elif self._timer is None:
             self._hurry()
@@ -214,8 +214,13 @@ class Hurried(H11Protocol):
 
     def _give_up(self) -> None:
         self._timer = None
-        if self.cycle is None or self.cycle.response_complete:
+        if not self._is_answering:
             self.transport.close()
+
+    @property
+    def _is_answering(self) -> bool:
+        cycle: Any = self.cycle  # None before the first request
+        return cycle is not None and not cycle.response_complete
 
 
 class _Server(uvicorn.Server):
