@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import secrets
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import asyncpg
@@ -17,10 +18,12 @@ from lessonbook import services
 from lessonbook.app import gateway_for
 from lessonbook.config.settings import ServerSettings, Settings
 from lessonbook.domain.lesson import Caller
+from lessonbook.domain.operator import NewLesson
 from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.mcp_server import build_server
 from lessonbook.edges.operations import OPERATIONS
 from lessonbook.edges.transport.http import build_app
+from lessonbook.services.tokens import NewToken
 from lessonbook.store import migrate, walls
 from lessonbook.store.engine import Store, connect
 from lessonbook.store.tables import metadata
@@ -242,3 +245,31 @@ async def test_every_table_with_a_project_has_its_wall(store: Store) -> None:
     with_wall = text("SELECT relname FROM pg_class WHERE relrowsecurity AND relforcerowsecurity")
     found = await store.read(lambda connection: set(connection.execute(with_wall).scalars()))
     assert found == {name for name, table in metadata.tables.items() if "project" in table.c}
+
+
+async def test_what_concerns_several_projects_passes_the_walls(gateway: Gateway) -> None:
+    """The doctor, tokens, aliases and merges are for several projects; upkeep is for one."""
+    await other_project(gateway)
+    person = Caller("demo", "cli", person=True)
+    name = f"ci-{secrets.token_hex(4)}"
+    new = NewToken(name, projects=("demo", "theirs"))
+    await gateway.call_for(person, None, services.tokens.create_token, new)
+    await gateway.call_for(person, None, services.tokens.revoke_token, name)
+    for project in ("demo", "theirs"):
+        trail = await gateway.call_for(
+            replace(person, project=project), None, services.views.get_audit, _model("get_audit", {})
+        )
+        assert {"token.create", "token.revoke"} <= {entry.action for entry in trail.entries}
+    merged = f"merged-{secrets.token_hex(4)}"
+    await gateway.call_for(replace(person, project=merged), None, services.lessons.add_lesson, _new_lesson())
+    done = await gateway.call_for(person, None, services.projects.merge_projects, "theirs", merged, dry_run=False)
+    assert done.copied
+    listed = await gateway.call_for(person, None, services.projects.list_projects)
+    assert {merged, "theirs"} <= {one.stored_as for one in listed}
+    await gateway.call_for(person, None, services.projects.remove_alias, "theirs", dry_run=False)
+    await gateway.call_for(gateway.server("upkeep", "theirs"), None, services.background.keep_up)
+    assert (await gateway.call_for(person, None, services.background.diagnose)).faults == []
+
+
+def _new_lesson() -> NewLesson:
+    return NewLesson(text="Close every file in the block that opened it.", agent_name=AGENT, severity="low")

@@ -109,6 +109,7 @@ async def test_words_that_wait_are_listed_to_reviewers_alone(loop: Loop) -> None
 
 async def test_words_offered_beside_a_curated_lesson_wait_as_a_proposal_for_it(loop: Loop) -> None:
     (line,) = (await loop.report(WRITER, {**SQL, "lesson": OTHER})).issues
+    assert line.lesson_id
     kept, proposal = await loop.lesson(line.lesson_id), line.reason.partition("proposal ")[2][:12]
     assert (line.action, kept.trust, kept.issue_count) == ("created", "curated", 1)
     waiting = await loop.lesson(proposal.rstrip(":"))
