@@ -26,6 +26,7 @@ public_url = "https://sink.example"
 allowed_hosts = ["sink.example"]
 allowed_origins = ["https://sink.example"]
 root_path = "/sink"
+max_connections = 7
 toolsets = ["agent"]
 [auth]
 accept = ["oauth"]
