@@ -14,6 +14,7 @@ from rich.console import Console
 from bench import (
     answers,
     clients,
+    crowd,
     dedup,
     effect,
     evidence,
@@ -99,6 +100,18 @@ def hooks_command(
 ) -> None:
     """Time whole processes of `lessonbook hook`, with a server and without, beside a bare Python."""
     _show(hooks.measure(hooks.Plan(calls, cold, lessons)), json_file)
+
+
+@app.command(name="crowd")
+def crowd_command(
+    database: Annotated[speed.Databases, typer.Option(help="database behind Lessonbook")] = speed.Databases.both,
+    callers: Annotated[int, typer.Option(min=1, help="callers at once, on 8 connections")] = 200,
+    calls: Annotated[int, typer.Option(min=100, help="calls by which authorisation is timed")] = 3_000,
+    json_file: JsonFile = None,
+) -> None:
+    """Let many callers with tokens call at once, and time what authorisation adds to a call."""
+    plan = crowd.Plan(databases=database.members(), callers=callers, calls=calls)
+    _show(_finished(crowd.measured, plan), json_file)
 
 
 @app.command(name="intake")

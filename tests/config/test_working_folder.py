@@ -26,6 +26,7 @@ public_url = "https://sink.example"
 allowed_hosts = ["sink.example"]
 allowed_origins = ["https://sink.example"]
 root_path = "/sink"
+max_connections = 7
 toolsets = ["agent"]
 [auth]
 accept = ["oauth"]
@@ -39,6 +40,7 @@ agent_claim = "a"
 mode = "curated"
 always_show = ["low"]
 ttl_days = 1
+reporters = ["agent"]
 [trust]
 review = "none"
 [limits]

@@ -27,7 +27,7 @@ class Assistant:
         (message,) = (await self.link.client.get_prompt("refine-backlog", {"agent_name": agent_name})).messages
         prompt = message.content.text
         self.prompts.append(prompt)
-        data = re.search(r"<data>\n(.*)\n</data>", prompt, re.DOTALL)
+        data = re.search(r"<data id=\S+>\n(.*)\n</data id=", prompt, re.DOTALL)
         if data is None:
             return None
         groups: dict[str, list[str]] = {}
@@ -92,11 +92,11 @@ async def test_the_prompt_explains_the_rule_and_keeps_the_issues_between_its_mar
     with pytest.raises(AssertionError):  # an empty call is refused
         await assistant.refine(agent_name)
     (prompt,) = assistant.prompts
-    before, _, data = prompt.partition("<data>\n")
+    before, _, data = re.sub(r' id="[0-9a-f]{12}"', "", prompt).partition("<data>\n")
     for words in ("never becomes a lesson's text", "refine_issues ONCE", "group_ids", "suggestions", "do not follow"):
         assert words in before
     assert "approve every lesson" not in before
-    assert prompt.count("</data>") == 1
+    assert prompt.count("</data id=") == 1
     assert "<system>" not in data
 
 
@@ -107,7 +107,9 @@ async def test_one_answer_of_an_assistant_settles_all_issues_of_a_rule(link, age
     assert (group["issues"], group["rule_id"], len(group["examples"])) == (7, f"wheels:{agent_name}", 3)
     assistant = Assistant(link, {"wobbles": {"lesson": "Tighten every wheel before the machine starts."}})
     refined = await assistant.refine(agent_name)
-    assert len(assistant.prompts[0].partition("<data>\n")[2].splitlines()) == 2, "a line for the group, and the mark"
+    assert len(re.split(r"<data id=\S+>\n", assistant.prompts[0])[1].splitlines()) == 2, (
+        "a line for the group, and the mark"
+    )
     assert [group["actions"] for group in refined["groups"]] == [{"created": 7}]
     assert "groups" not in await link.do("list_pending_issues", agent_name=agent_name)
     (later,) = (await link.do("report_issues", agent_name=agent_name, issues=issues[:1]))["issues"]

@@ -19,6 +19,7 @@ EXAMPLES = {
     "the catalogue knows the rule": (NAMED, by("text")),
     "another rule of the same tool": (PLAIN, by("text", is_other_rule=True)),
     "the rule's own lesson comes": (WITH_ADVICE, by("group")),
+    "served to another principal alone": (WITH_LESSON, by("group", is_hidden=True)),
     "faint likeness": (PLAIN, by("likeness", probability=0.19, is_sure=False)),
     "named for the weakness": (PLAIN, by("weakness", link="named")),
     "seen for the weakness": (PLAIN, by("weakness", link="seen")),

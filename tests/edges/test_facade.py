@@ -91,8 +91,8 @@ def test_what_is_wrong_is_told_by_the_error(refiner):
         refiner.analyze_and_refine(AGENT, [""])
     with pytest.raises(InvalidInput, match="did you mean 'rule_id'"):
         refiner.analyze_and_refine(AGENT, [{"description": "x", "rule": "y"}])
-    with pytest.raises(NotFound, match="There is no run"):
-        refiner.analyze_and_refine(AGENT, [ISSUE], run_id="no-such-run")
+    with pytest.raises(InvalidInput, match="issues is empty"):
+        refiner.analyze_and_refine(AGENT, [])
     with pytest.raises(InvalidInput, match="NUL"):
         refiner.load_lessons_for_agent("a\0b")
     assert refiner.load_lessons_for_agent(AGENT) == []

@@ -291,6 +291,8 @@ END STORED,
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
     evidence jsonb NOT NULL DEFAULT '{}'::jsonb,
+    visible_to text,
+    proposal_for text,
     CONSTRAINT pk_agent_lessons PRIMARY KEY (project, id)
 );
 
@@ -415,6 +417,15 @@ TABLE idempotency_keys (
     answer jsonb NOT NULL,
     created_at timestamp with time zone NOT NULL,
     CONSTRAINT pk_idempotency_keys PRIMARY KEY (project, principal, tool, key)
+);
+
+TABLE project_names -- Further names by which projects are found; rows keep the name that they were written under (
+    name text NOT NULL,
+    leads_to text NOT NULL,
+    principal text NOT NULL,
+    is_shown boolean NOT NULL DEFAULT false,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT pk_project_names PRIMARY KEY (name)
 );
 
 TABLE server_secrets -- Random keys shared by all replicas: what delimiters and coins are derived from (
@@ -543,6 +554,8 @@ CREATE UNIQUE INDEX pk_call_counts ON public.call_counts USING btree (project, p
 
 CREATE UNIQUE INDEX pk_idempotency_keys ON public.idempotency_keys USING btree (project, principal, tool, key);
 
+CREATE UNIQUE INDEX pk_project_names ON public.project_names USING btree (name);
+
 CREATE UNIQUE INDEX pk_server_secrets ON public.server_secrets USING btree (name);
 
 CREATE UNIQUE INDEX uq_access_tokens_token_hash ON public.access_tokens USING btree (token_hash);
@@ -551,7 +564,99 @@ CREATE UNIQUE INDEX uq_agent_issues_event ON public.agent_issues USING btree (pr
 
 CREATE UNIQUE INDEX uq_agent_lesson_documents_lesson ON public.agent_lesson_documents USING btree (project, lesson_id);
 
-VIEW agent_learning_stats AS
+POLICY one_project ON agent_activity_days FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
+
+POLICY owner_outside ON agent_activity_days FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
+
+POLICY one_project ON agent_delivery_folds FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
+
+POLICY owner_outside ON agent_delivery_folds FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
+
+POLICY one_project ON agent_delivery_marks FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
+
+POLICY owner_outside ON agent_delivery_marks FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
+
+POLICY one_project ON agent_delivery_weeks FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
+
+POLICY owner_outside ON agent_delivery_weeks FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
+
+POLICY one_project ON agent_evidence FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
+
+POLICY owner_outside ON agent_evidence FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
+
+POLICY one_project ON agent_issues FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
+
+POLICY owner_outside ON agent_issues FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
+
+POLICY one_project ON agent_lesson_applications FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
+
+POLICY owner_outside ON agent_lesson_applications FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
+
+POLICY one_project ON agent_lesson_deliveries FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
+
+POLICY owner_outside ON agent_lesson_deliveries FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
+
+POLICY one_project ON agent_lesson_documents FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
+
+POLICY owner_outside ON agent_lesson_documents FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
+
+POLICY one_project ON agent_lesson_flags FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
+
+POLICY owner_outside ON agent_lesson_flags FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
+
+POLICY one_project ON agent_lesson_keys FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
+
+POLICY owner_outside ON agent_lesson_keys FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
+
+POLICY one_project ON agent_lesson_vectors FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
+
+POLICY owner_outside ON agent_lesson_vectors FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
+
+POLICY one_project ON agent_lesson_versions FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
+
+POLICY owner_outside ON agent_lesson_versions FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
+
+POLICY one_project ON agent_lessons FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
+
+POLICY owner_outside ON agent_lessons FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
+
+POLICY one_project ON agent_names FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
+
+POLICY owner_outside ON agent_names FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
+
+POLICY one_project ON agent_refinement_runs FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
+
+POLICY owner_outside ON agent_refinement_runs FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
+
+POLICY one_project ON agent_revisions FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
+
+POLICY owner_outside ON agent_revisions FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
+
+POLICY one_project ON agent_runs FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
+
+POLICY owner_outside ON agent_runs FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
+
+POLICY one_project ON agent_service_stops FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
+
+POLICY owner_outside ON agent_service_stops FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
+
+POLICY one_project ON audit_heads FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
+
+POLICY owner_outside ON audit_heads FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
+
+POLICY one_project ON audit_log FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
+
+POLICY owner_outside ON audit_log FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
+
+POLICY one_project ON call_counts FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
+
+POLICY owner_outside ON call_counts FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
+
+POLICY one_project ON idempotency_keys FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
+
+POLICY owner_outside ON idempotency_keys FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
+
+VIEW agent_learning_stats {security_invoker=true} AS
  WITH activity AS (
          SELECT agent_activity_days.project,
             agent_activity_days.agent_name,

@@ -337,7 +337,7 @@ CREATE TABLE agent_lessons (
     token_count INTEGER NOT NULL,
     revision BIGINT DEFAULT '0' NOT NULL,
     created_at DATETIME NOT NULL,
-    updated_at DATETIME NOT NULL, evidence JSON DEFAULT '{}' NOT NULL,
+    updated_at DATETIME NOT NULL, evidence JSON DEFAULT '{}' NOT NULL, visible_to TEXT, proposal_for TEXT,
     CONSTRAINT pk_agent_lessons PRIMARY KEY (project, id)
 );
 
@@ -456,6 +456,15 @@ CREATE TABLE idempotency_keys (
     answer JSON NOT NULL,
     created_at DATETIME NOT NULL,
     CONSTRAINT pk_idempotency_keys PRIMARY KEY (project, principal, tool, "key")
+);
+
+CREATE TABLE project_names (
+    name TEXT NOT NULL,
+    leads_to TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    is_shown BOOLEAN DEFAULT 0 NOT NULL,
+    created_at DATETIME NOT NULL,
+    CONSTRAINT pk_project_names PRIMARY KEY (name)
 );
 
 CREATE TABLE server_secrets (

@@ -50,8 +50,14 @@ POSTGRESQL = {
     "indexes": """
         SELECT pg_get_indexdef(indexrelid) FROM pg_index JOIN pg_class c ON c.oid = indexrelid
         WHERE c.relnamespace = 'public'::regnamespace ORDER BY c.relname""",
+    "policies": """
+        SELECT concat_ws(' ', 'POLICY', policyname, 'ON', tablename, 'FOR', cmd, 'USING', qual, with_check,
+            CASE WHEN c.relrowsecurity AND c.relforcerowsecurity THEN 'FORCED' END)
+        FROM pg_policies JOIN pg_class c ON c.oid = format('%I.%I', schemaname, tablename)::regclass
+        WHERE schemaname = 'public' ORDER BY tablename, policyname""",
     "views": """
-        SELECT 'VIEW ' || relname || ' AS' || chr(10) || pg_get_viewdef(oid) FROM pg_class
+        SELECT 'VIEW ' || relname || coalesce(' ' || reloptions::text, '') || ' AS' || chr(10) || pg_get_viewdef(oid)
+        FROM pg_class
         WHERE relnamespace = 'public'::regnamespace AND relkind IN ('v', 'm') ORDER BY relname""",
     "triggers": """
         SELECT pg_get_triggerdef(t.oid) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid

@@ -6,8 +6,11 @@ import uuid
 
 import pytest
 
+from lessonbook import services
+from lessonbook.app import gateway_for
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.lesson import Caller
+from lessonbook.domain.loop import Application, Flag, LessonQuery
 from lessonbook.domain.operator import NewLesson, PortableLesson
 from lessonbook.screening.redact import secret_in_id
 from lessonbook.services import transfer
@@ -73,3 +76,19 @@ async def test_a_secret_in_a_rules_id_is_marked_however_a_lesson_comes(loop, wor
     await transfer.import_lessons(work, person, [("memory.json", imported)])
     assert TOKEN not in await everything(loop)
     assert TOKEN.lower() not in await everything(loop)
+
+
+async def test_a_secret_among_lesson_ids_or_names_is_refused_and_stored_nowhere(loop, settings, agent: Caller) -> None:
+    gateway = gateway_for(settings, "local")
+    run_id = (await loop.get(agent)).run_id
+    asked = Application(run_id=run_id, lesson_ids=["Lnone", TOKEN[:40]], idempotency_key="once")
+    for service, request in (
+        (services.feedback.record_application, asked),
+        (services.feedback.flag_lesson, Flag(lesson_id=TOKEN[:40], reason="it misled me")),
+        (services.serve.get_lessons, LessonQuery(agent_name=TOKEN)),
+    ):
+        with pytest.raises(InvalidInput, match="holds a secret") as refused:
+            await gateway.call(service, request)
+        assert TOKEN[:40] not in str(refused.value)
+    await gateway.close()
+    assert TOKEN[:40] not in await everything(loop)

@@ -159,22 +159,22 @@ async def test_an_idempotency_key_is_the_principals_own(work: Workspace) -> None
 async def test_calls_are_limited_by_the_minute_over_all_processes(work: Workspace, clock: Clock) -> None:
     limits = work.settings.limits.model_copy(update={"calls_per_minute": 10})
     settings = work.settings.model_copy(update={"limits": limits})
-    here, there = (replace(work, settings=settings, writer=name, call_limit=type(work.call_limit)()) for name in "ab")
+    here, there = (replace(work, settings=settings, writer=name, limits=type(work.limits)()) for name in "ab")
     for _ in range(6):
-        await here.call_limit.admit(here, WRITER)
+        await here.limits.admit_call(here, WRITER)
     clock.go_on(seconds=6)
-    await here.call_limit.admit(here, WRITER)  # tells the other process of seven
+    await here.limits.admit_call(here, WRITER)  # tells the other process of seven
     for _ in range(3):
-        await there.call_limit.admit(there, WRITER)
+        await there.limits.admit_call(there, WRITER)
     with pytest.raises(TooMany, match="calls_per_minute"):
-        await there.call_limit.admit(there, WRITER)
-    await there.call_limit.admit(there, OTHER)  # another principal
-    await there.call_limit.admit(there, replace(WRITER, scopes=None))  # stdio and the terminal
+        await there.limits.admit_call(there, WRITER)
+    await there.limits.admit_call(there, OTHER)  # another principal
+    await there.limits.admit_call(there, replace(WRITER, scopes=None))  # stdio and the terminal
     clock.go_on(minutes=1)
-    await there.call_limit.admit(there, WRITER)
+    await there.limits.admit_call(there, WRITER)
 
 
 async def test_few_calls_cost_no_transaction(work: Workspace) -> None:
     for _ in range(50):
-        await work.call_limit.admit(work, WRITER)
+        await work.limits.admit_call(work, WRITER)
     assert await ask(work.store, "SELECT * FROM call_counts") == []

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.loop import Application, Flag, LessonQuery, Refinement, Report, ReportedIssue
 from lessonbook.domain.operator import LessonReview, NewLesson
-from lessonbook.services import agents, tokens
+from lessonbook.services import agents, projects, tokens
 from lessonbook.services.background import experiment, maintenance
 from lessonbook.services.feedback import applications
 from lessonbook.services.lessons import review
@@ -56,6 +56,7 @@ TABLES = (
     "audit_log",
     "call_counts",
     "idempotency_keys",
+    "project_names",
     "server_secrets",
 )
 
@@ -83,6 +84,8 @@ def issue(number: int = 0, **fields: Any) -> ReportedIssue:
         "description": unlike_any_other(name),
         "lesson": f"Check the length of {name} uploads against their limit before reading the body.",
     }
+    if "rule_id" in fields:  # the catalogue has a lesson for it
+        del words["lesson"]
     return ReportedIssue(**{**words, **fields})
 
 
@@ -126,6 +129,7 @@ async def play(work: Workspace, clock: GoesOn, agent: Caller, qa: Caller, person
     await maintenance.keep_up(work, person)  # folds the run of three days ago
     await work.store.write(lambda connection: _embed(connection, injection))
     await agents.add_agent(work, person, "Tinker")
+    await projects.alias_project(work, person, "demonstration", PROJECT, dry_run=False)
     await tokens.create_token(work, person, tokens.NewToken("ci"))
     await work.store.write(lambda connection: call_counts.exchange(connection, PROJECT, "ci", "one", 1, 1))
     await delivery.get_lessons(work, agent, LessonQuery(agent_name=AGENT, run_id="run-2"))

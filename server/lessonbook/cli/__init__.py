@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "lessons": ("lessons",),
     "audit": ("flag", "audit"),
     "agents": ("agents",),
+    "projects": ("project",),
     "tokens": ("token",),
     "transfer": ("import", "export"),
     "database": ("db", "doctor"),

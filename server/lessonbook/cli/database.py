@@ -28,6 +28,7 @@ def add_to(app: typer.Typer) -> None:
     command(group, "downgrade")(downgrade)
     command(group, "current")(current)
     command(group, "check")(check)
+    command(group, "grant")(grant)
     command(app, "doctor")(doctor)
 
 
@@ -88,6 +89,15 @@ def check() -> None:
         write("\n".join(differences) or "The database has the schema of this version.")
     if differences:
         raise typer.Exit(FAILED)
+
+
+def grant(role: Annotated[str, typer.Argument(help="The PostgreSQL role that servers log in as.")]) -> None:
+    """Print what the owner of the tables runs to let a role serve, without the right to change the schema."""
+    from lessonbook.store import walls
+
+    statements = _on_store(lambda store: walls.grants(store, role))
+    if not shown_as_json({"statements": statements}):
+        write("\n".join(statements))
 
 
 def doctor() -> None:

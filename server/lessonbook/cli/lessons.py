@@ -86,7 +86,9 @@ def list_lessons(
                 lesson.id,
                 lesson.agent_name,
                 lesson.severity,
-                lesson.status + (", pinned" if lesson.pinned else ""),
+                lesson.status
+                + (", pinned" if lesson.pinned else "")
+                + (f", for {lesson.visible_to} alone" if lesson.visible_to else ""),
                 lesson.issue_count,
                 f"{lesson.times_prevented}/{lesson.times_verified}",
                 lesson.text,

@@ -107,6 +107,8 @@ class ServerSettings(_Section):
     """Further web origins to accept, `https://name`."""
     root_path: str = Field(default="", max_length=200, pattern=r"^(?:/[\w.~-]+)*$")
     """The prefix under which a proxy serves this server, `/lessonbook`; the proxy may pass it on or take it away."""
+    max_connections: int = Field(default=1_000, ge=0, le=100_000)
+    """Connections and requests at once; more are refused with 503. 0: no bound."""
     toolsets: list[Literal["agent", "operator"]] = []
     """Empty: both on stdio, `agent` alone on HTTP."""
 
@@ -134,7 +136,8 @@ class LearningSettings(_Section):
 class TrustSettings(_Section):
     """Which lessons wait for a person."""
 
-    review: Literal["none", "risky", "all"] = "risky"
+    review: Literal["auto", "none", "risky", "others", "all"] = "auto"
+    """`auto`: `others` over HTTP with authorisation, else `risky`."""
 
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]

@@ -74,6 +74,7 @@ class Candidate:
         trust: the lesson's; None as for `status`.
         is_own: whether the name is the agent's own, not one for all agents.
         is_other_rule: whether the lesson answers to another rule of the tool that named the issue.
+        is_hidden: whether the lesson is served to another principal than the reporter alone.
     """
 
     by: Clue
@@ -87,6 +88,7 @@ class Candidate:
     trust: Trust | None = None
     is_own: bool = True
     is_other_rule: bool = False
+    is_hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,12 @@ PRECEDENCE: Final = (
         lambda issue, lesson: lesson.by == "group" and issue.brings_owner,
         "passed over",
         "What somebody offered for the rule must not keep its own advice away.",
+    ),
+    Clause(
+        "served to another principal alone",
+        lambda issue, lesson: lesson.is_hidden and issue.brings_lesson and lesson.by != "text",
+        "passed over",
+        "Words that nobody approved must not keep others' words, or the catalogue's, from being served.",
     ),
     Clause(
         "faint likeness",

@@ -79,9 +79,13 @@ class Unauthorised(LessonbookError):
 
 
 class TooMany(LessonbookError):
-    """That is more than one caller may write or call in its time."""
+    """That is more than one caller may write or call in its time. `retry_after_s`: when it may be tried again."""
 
     code = "too_many"
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class ConfigError(LessonbookError):

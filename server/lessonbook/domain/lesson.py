@@ -8,13 +8,15 @@ from typing import Any, Final
 from lessonbook.domain.errors import Forbidden
 from lessonbook.domain.lesson_status import Status
 from lessonbook.domain.scopes import Scope
-from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, VOUCHED, Category, Severity, Source, Trust
+from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, UNOWNED, VOUCHED, Category, Severity, Source, Trust
 
 LOCAL: Final = "local"
 """The principal of everybody over stdio, in the same process, and over HTTP without authorisation."""
 
 SCRIPT: Final = "script"
 """The principal of evidence that comes from a pipe, hook or script on a machine that is no CI: perhaps the agent's."""
+TERMINAL: Final = "cli"
+"""The principal of a person at the terminal."""
 
 INDEPENDENT: Final[frozenset[Source]] = frozenset({"qa", "ci", "review"})
 """The sources that only a caller with `evidence:write` may claim."""
@@ -53,6 +55,11 @@ class Caller:
         """
         if not self.person:
             raise Forbidden(f"Only a person can {action}: run `lessonbook {command}`")
+
+    @property
+    def reads_waiting_words(self) -> bool:
+        """Whether the caller may read lessons that are not served to it: words that wait or were withdrawn."""
+        return self.scopes is None or not self.scopes.isdisjoint({"lessons:propose", "lessons:approve"})
 
     @property
     def is_reviewer(self) -> bool:
@@ -126,6 +133,10 @@ class Lesson:
     provenance: Mapping[str, Any] = field(default_factory=dict[str, Any])
     evidence: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Events and self-reports, as `experiment.evidence.Evidence.to_document` writes them."""
+    visible_to: str | None = None
+    """The one principal to whom the lesson is served, until a person approves its words; None: to all."""
+    proposal_for: str | None = None
+    """The lesson beside which these words were offered, for a person to compare."""
 
     @property
     def severity_name(self) -> Severity:
@@ -136,6 +147,16 @@ class Lesson:
     def is_vouched_for(self) -> bool:
         """Whether a person or the catalogue vouches for the lesson, so that only a person may withdraw it."""
         return self.pinned or self.approved_by is not None or self.trust in VOUCHED
+
+    @property
+    def is_unreviewed(self) -> bool:
+        """Whether the words are an agent's or a model's, and no person wrote, approved or pinned them."""
+        is_a_persons = self.approved_by is not None or (self.author == TERMINAL and self.trust == "offered")
+        return self.trust in UNOWNED and not is_a_persons and not self.pinned
+
+    def is_visible_to(self, principal: str) -> bool:
+        """Return whether the lesson may be served to a principal."""
+        return self.visible_to is None or self.visible_to == principal
 
     def is_exempt(self, always_show: Collection[Severity]) -> bool:
         """Return whether the lesson is shown without a coin: pinned, or approved by a person with such a severity."""

@@ -101,6 +101,8 @@ class ServedLesson(Result):
     trust: Trust
     effect: Effect | None = None
     """None below ten events."""
+    review: str = ""
+    """That no person reviewed the words, and whose they are; empty where the catalogue or a person vouches for them."""
 
 
 class Lessons(Result):

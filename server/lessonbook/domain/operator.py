@@ -41,6 +41,10 @@ class LessonListing(Request):
     limit: Annotated[int, Field(ge=1, le=200)] = 50
 
 
+def _is_absent(value: str | None) -> bool:
+    return value is None
+
+
 class ListedLesson(Result):
     """One lesson in a list."""
 
@@ -53,6 +57,10 @@ class ListedLesson(Result):
     status: Status
     status_reason: str = ""
     trust: Trust
+    visible_to: Annotated[str | None, Field(exclude_if=_is_absent)] = None
+    """The one principal to whom it is served, until a person approves it."""
+    proposal_for: Annotated[str | None, Field(exclude_if=_is_absent)] = None
+    """The lesson beside which the words were offered."""
     rule_key: str = ""
     pinned: bool = False
     issue_count: int

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any, Final, cast
@@ -16,14 +18,17 @@ from lessonbook import services
 from lessonbook.domain.errors import Forbidden, InvalidInput, LessonbookError, NotFound
 from lessonbook.domain.lesson_status import STATUSES
 from lessonbook.domain.loop import LessonQuery, Request
-from lessonbook.domain.operator import PendingGroup, PendingListing
+from lessonbook.domain.operator import PendingGroup, PendingIssue, PendingListing
 from lessonbook.domain.validation import parse
 from lessonbook.domain.vocabulary import CATEGORIES, SEVERITIES, RunId
 from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.nearest_name import unknown
 from lessonbook.edges.text_form import of_lessons
+from lessonbook.screening.names import shown_name
 
 BACKLOG_SIZE: Final = 20
+MARK_BYTES: Final = 6
+"""Random bytes of the mark around data."""
 
 _BACKLOG: Final = """\
 Below are groups of issues that no lesson answers yet, one group a line: issues of one rule, or in like words, with \
@@ -95,9 +100,10 @@ def add_prompts(server: MCPServer[Any], gateway: Gateway, *, operators: bool) ->
                 raise InvalidInput("Name the run: run_id is the one that get_lessons returned")
             name = parse(_RunChoice, {"run_id": run_id}).run_id
             issues, delivered = await gateway.call(services.views.issues_of_run, run_id=name)
-            shown = [f'{{"lesson_id": "{lesson_id}"}}' for lesson_id, was_shown in delivered.items() if was_shown]
-            hidden = None if operators and gateway.allows(services.views.get_lesson) else {"description"}
-            return _POST_MORTEM % name + _as_data(shown + [issue.model_dump_json(exclude=hidden) for issue in issues])
+            shown = [json.dumps({"lesson_id": lesson_id}) for lesson_id, was_shown in delivered.items() if was_shown]
+            hidden = None if operators and gateway.allows(services.views.get_lesson) else {"description", "reason"}
+            found = [issue.model_copy(update=_shown_names(issue)).model_dump_json(exclude=hidden) for issue in issues]
+            return _POST_MORTEM % shown_name(name) + _as_data(shown + found)
 
 
 def _add_backlog(server: MCPServer[Any], gateway: Gateway) -> None:
@@ -120,7 +126,14 @@ def _add_backlog(server: MCPServer[Any], gateway: Gateway) -> None:
 def _line_of(group: PendingGroup) -> str:
     """Return a group as JSON, its examples without what the group says already."""
     left_out = {"group_id", "rule_id", "suggestion", "evidence", "reason"}
+    examples = [example.model_copy(update=_shown_names(example)) for example in group.examples]
+    group = group.model_copy(update={"rule_id": shown_name(group.rule_id), "examples": examples})
     return group.model_dump_json(exclude={"examples": {"__all__": left_out}})
+
+
+def _shown_names(issue: PendingIssue) -> dict[str, str]:
+    """Return the names in an issue as a model may read them: where its words are left out, they would speak for it."""
+    return {field: shown_name(getattr(issue, field)) for field in ("file", "rule_id", "agent_name")}
 
 
 def _check_names(server: MCPServer[Any]) -> ServerMiddleware[Any]:
@@ -161,9 +174,10 @@ def add_completions(server: MCPServer[Any], gateway: Gateway) -> None:
 
 
 def _as_data(lines: list[str]) -> str:
-    """Return lines of JSON between marks, with every `<` escaped so that no text can look like a mark."""
+    """Return lines of JSON between marks that nobody can guess, with every `<` escaped so that none looks like one."""
     body = "\n".join(line.replace("<", "\\u003c") for line in lines)
-    return f"\n<data>\n{body}\n</data>\n"
+    mark = secrets.token_hex(MARK_BYTES)
+    return f'\n<data id="{mark}">\n{body}\n</data id="{mark}">\n'
 
 
 @contextmanager

@@ -14,10 +14,10 @@ from starlette.exceptions import HTTPException
 from lessonbook import services
 from lessonbook.about import VERSION
 from lessonbook.domain import loop
-from lessonbook.domain.errors import Forbidden, LessonbookError, MissingScope
+from lessonbook.domain.errors import Forbidden, LessonbookError, MissingScope, TooMany
 from lessonbook.domain.findings import Finding, ReportKind
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.lesson_status import SERVABLE
+from lessonbook.domain.lesson_status import LISTED, SERVABLE, Status
 from lessonbook.domain.operator import (
     AgentFigures,
     CleanedUp,
@@ -133,6 +133,8 @@ async def _problem(_request: Request, error: Exception) -> JSONResponse:
     problem = _answer(STATUS_OF.get(code, 400), code, str(error))
     if isinstance(error, MissingScope):  # RFC 6750
         problem.headers["WWW-Authenticate"] = f'Bearer error="{error.code}", scope="{error.scope}"'
+    if isinstance(error, TooMany):
+        problem.headers["Retry-After"] = str(error.retry_after_s)
     return problem
 
 
@@ -166,6 +168,9 @@ def _answer(status: int, code: str, message: str) -> JSONResponse:
 
 
 def _add_kept_routes(router: APIRouter, gateway: Gateway, toolsets: Sequence[Toolset]) -> None:
+    # Words that wait for a person are for operators: agents must not read them.
+    listed: list[Status] = [status for status in LISTED if status != "quarantined" or "operator" in toolsets]
+
     @router.get(f"{_PREFIX}/lessons")
     async def lessons(
         agent_name: AgentName = "",
@@ -178,7 +183,7 @@ def _add_kept_routes(router: APIRouter, gateway: Gateway, toolsets: Sequence[Too
     ) -> LessonPage:
         listing = LessonListing(
             agent_name=agent_name,
-            status=[*SERVABLE] if active_only else [],
+            status=[*SERVABLE] if active_only else listed,
             severity=severity,
             category=category,
             limit=limit,

@@ -102,7 +102,8 @@ def remotes_of(top: Path) -> dict[str, str]:
     """Return the projects that a checkout's remotes name, by remote; none where git does not answer."""
     try:
         done = ask(top, "config", "--local", "--null", "--get-regexp", r"^remote\..*\.url$")
-    except OSError:
+    except OSError as error:
+        log.warning("%s, so the project of %s is named after its path (name it with --project)", error, top)
         return {}
     if done.returncode not in {0, _NOTHING_FOUND}:
         log.warning(

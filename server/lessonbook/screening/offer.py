@@ -16,13 +16,17 @@ from lessonbook.domain.vocabulary import (
 from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.lint.screen import screen, screen_why
 
-ReviewMode = Literal["none", "risky", "all"]
-"""The lessons that wait for a person: `trust.review` of the settings."""
+ReviewMode = Literal["none", "risky", "others", "all"]
+"""The lessons that wait for a person: `trust.review` of the settings, with `auto` decided.
+
+`others`: as `risky`, and what no person approved is served only to the principal who offered it.
+"""
 
 COPIED: Final = "it copies the words of the issue"
 COPIED_RUN: Final = 8
 """The fewest words in a row, shared with an issue, that count as copied."""
 FOR_ALL: Final = "it would go to all agents (name the agent it is for, to have it served without a person's word)"
+BESIDE: Final = "a reviewed lesson says what to do about the issue"
 _WORDS: Final = lazy_pattern(r"\w+")
 
 
@@ -95,3 +99,20 @@ def held_from_all(offer: Offer, agent_name: str, review: ReviewMode) -> Offer:
     if agent_name != SHARED_AGENT or review == "none" or offer.trust not in {"offered", "generated"}:
         return offer
     return held(offer, (FOR_ALL,))
+
+
+def review_mode(setting: Literal["auto"] | ReviewMode, *, has_authorisation: bool) -> ReviewMode:
+    """Return the mode that a setting of `trust.review` means; `has_authorisation`: tokens tell callers apart."""
+    if setting != "auto":
+        return setting
+    return "others" if has_authorisation else "risky"
+
+
+def beside(offer: Offer, review: ReviewMode, *, by_person: bool) -> Offer:
+    """Return the words offered beside a lesson of the catalogue or of a person, as a lesson of their own.
+
+    Under `others` they wait for a person, who compares the two. Nothing is named by them but their own text.
+    """
+    if by_person or review != "others":
+        return offer
+    return held(offer, (BESIDE,))

@@ -40,6 +40,12 @@ class AlikeLessons:
         told = "It contradicts" if found.opposite else "It says nearly the same as"
         return f"{told} lesson {found.key}{self._shown(found.key)}."
 
+    def same(self, agent_name: str, text: str) -> str:
+        """Return the lesson of the agent, or of all agents, that says nearly the same; empty where none does."""
+        near = (self._shelf(name).most_alike(text) for name in dict.fromkeys((agent_name, SHARED_AGENT)))
+        found = max((one for one in near if one and not one.opposite), key=lambda one: one.score, default=None)
+        return found.key if found else ""
+
     def add(self, agent_name: str, lesson_id: str, text: str) -> None:
         """Compare what comes later with a lesson that is made in this transaction as well."""
         shelf = self._shelf(agent_name)

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 
 from sqlalchemy import Connection, select
@@ -14,31 +14,30 @@ from lessonbook.domain.lesson import Lesson
 from lessonbook.services.cache.embeddings import Semantic
 from lessonbook.services.cache.precedents import PrecedentCaches
 from lessonbook.services.cache.shelf import Shelves
-from lessonbook.services.rate_limit import RateLimits
+from lessonbook.services.project_names import ProjectNames
 from lessonbook.services.workspace import Workspace
-from lessonbook.store import dialect, migrate
+from lessonbook.store import dialect, migrate, project_names
 from lessonbook.store.engine import Store, connect
 from lessonbook.store.tables import secrets as secret_rows
 from lessonbook.store.urls import parse_address
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 async def open_workspace(
     settings: Settings,
     *,
-    now: Callable[[], datetime] = _now,
+    now: Callable[[], datetime] | None = None,
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
 ) -> Workspace:
     """Return a workspace on the configured database, migrated where it was new or behind.
+
+    Without a clock, `now`, the database's counts.
 
     Raises:
         ConfigError: the database's address or a data file is wrong.
         Unavailable: the database does not answer.
     """
-    return await work_on(connect(parse_address(settings.database_url)), settings, now=now, random_bytes=random_bytes)
+    store = connect(parse_address(settings.database_url))
+    return await work_on(store, settings, now=now or store.now, random_bytes=random_bytes)
 
 
 async def work_on(
@@ -49,10 +48,12 @@ async def work_on(
     if settings.data.catalogue is not None:
         load_catalogue(settings.data.catalogue)  # a person's own: report its errors at once
     await migrate.ensure(store)
-    secret = await store.read(_stored_secret)
+    secret, names = await store.read(lambda connection: (_stored_secret(connection), project_names.every(connection)))
     if secret is None:
         fresh = random_bytes(32).hex()
         secret = await store.write(lambda connection: _agree_on(connection, fresh))
+    known = ProjectNames()
+    known.know(names, now())
     return Workspace(
         store=store,
         settings=settings,
@@ -60,11 +61,11 @@ async def work_on(
         shelves=Shelves(settings.learning, partial(rule_of, settings)),
         precedent_caches=PrecedentCaches(),
         semantic=Semantic(settings.semantic, store, now),
-        rate_limits=RateLimits(),
         secret=bytes.fromhex(secret),
         writer=random_bytes(8).hex(),
         now=now,
         random_bytes=random_bytes,
+        project_names=known,
     )
 
 

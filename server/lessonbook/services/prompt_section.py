@@ -41,7 +41,17 @@ def served(lesson: Lesson) -> ServedLesson:
         category=lesson.category,
         trust=lesson.trust,
         effect=None if isinstance(effect, str) else effect,
+        review=_review_of(lesson),
     )
+
+
+def _review_of(lesson: Lesson) -> str:
+    """Return that nobody reviewed a lesson's words, and whose they are; empty where somebody did."""
+    if not lesson.is_unreviewed:
+        return ""
+    if lesson.trust == "generated":
+        return "unreviewed, by a model"
+    return "unreviewed, by another agent" if lesson.visible_to is None else "unreviewed, your own"
 
 
 def section(answer: Lessons, mark: str) -> str:
@@ -63,7 +73,8 @@ def structured_form(answer: Lessons) -> str:
 def line_of(lesson: ServedLesson) -> str:
     """Return one lesson's lines: its text verbatim on the first, its rationale on the second."""
     effect = f"; {_share(lesson.effect)}" if lesson.effect else ""
-    head = f"- [{lesson.id} {lesson.severity} {lesson.category}, {lesson.trust}{effect}] {lesson.text}\n"
+    origin = lesson.review or lesson.trust
+    head = f"- [{lesson.id} {lesson.severity} {lesson.category}, {origin}{effect}] {lesson.text}\n"
     return f"{head}  Why: {lesson.why}\n" if lesson.why else head
 
 

@@ -20,12 +20,13 @@ from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import tokens as token_rows
 from lessonbook.store.tokens import USE_KEPT_EVERY, TokenRow
+from lessonbook.store.walls import EVERY_PROJECT
 
 PREFIX: Final = "lbt_"
 """What every token begins with, so that people and secret scanners recognise one."""
 SECRET_BYTES: Final = 32
 PROJECTS_MAX: Final = 100
-RESERVED: Final = frozenset({"local", "cli", "upkeep", "refiner", "watch"})
+RESERVED: Final = frozenset({"local", "cli", "script", "upkeep", "refiner", "watch"})
 """Principals that are not a token's."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
 
@@ -122,7 +123,8 @@ async def create_token(work: Workspace, caller: Caller, new: NewToken) -> Create
         _note(work, caller, connection, now, "token.create", row)
         return _line(row, now)
 
-    return CreatedToken(token=secret, line=await work.store.write(transaction))
+    with work.store.within(EVERY_PROJECT):  # each of its projects has it in its audit trail
+        return CreatedToken(token=secret, line=await work.store.write(transaction))
 
 
 def _checked_scopes(new: NewToken) -> list[Scope]:
@@ -161,7 +163,8 @@ async def revoke_token(work: Workspace, caller: Caller, name: str) -> TokenLine:
             _note(work, caller, connection, now, "token.revoke", row)
         return _line(row, now)
 
-    return await work.store.write(transaction)
+    with work.store.within(EVERY_PROJECT):
+        return await work.store.write(transaction)
 
 
 async def find_token(work: Workspace, _caller: Caller, hashed: str) -> FoundToken | None:

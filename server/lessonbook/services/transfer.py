@@ -184,7 +184,7 @@ class _Screen:
         if offer is not None:
             paths = tuple(dict.fromkeys(redact(path)[0] for path in lesson.paths))
             offer = replace(offer, holds=Holds(_languages(lesson.languages), paths))
-        if offer is not None and self._work.settings.trust.review == "all" and not self._active:
+        if offer is not None and self._work.review_for(self._caller) == "all" and not self._active:
             offer = reviewed(offer, "all")
         return offer, refusal
 
@@ -329,4 +329,6 @@ async def export_lessons(work: Workspace, caller: Caller, agent_name: str = "") 
 def _exported(lesson: Lesson, names: list[str]) -> ExportedLesson:
     holds = where_it_holds(lesson.provenance)
     where = {"languages": list(holds.languages), "paths": list(holds.paths)}
-    return result_of(ExportedLesson, lesson, names=names, **where)
+    # A file does not say to whom a lesson is served: what nobody approved waits where it is imported.
+    status = lesson.status if lesson.visible_to is None else "quarantined"
+    return result_of(ExportedLesson, lesson, names=names, status=status, **where)

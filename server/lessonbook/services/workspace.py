@@ -15,13 +15,14 @@ from lessonbook.classify.catalogue import Catalogue, load_catalogue
 from lessonbook.classify.roster import Roster
 from lessonbook.config.settings import Settings
 from lessonbook.domain.lesson import Caller
+from lessonbook.screening.offer import ReviewMode, review_mode
 from lessonbook.screening.redact import refuse_secret
 from lessonbook.services.cache.embeddings import Semantic
 from lessonbook.services.cache.groups import GroupCaches
 from lessonbook.services.cache.precedents import PrecedentCaches
 from lessonbook.services.cache.shelf import Shelves
-from lessonbook.services.call_limit import CallLimit
-from lessonbook.services.rate_limit import RateLimits
+from lessonbook.services.limits import Limits
+from lessonbook.services.project_names import ProjectNames
 from lessonbook.store import idempotency
 from lessonbook.store.engine import Store
 
@@ -41,13 +42,13 @@ class Workspace:
     shelves: Shelves
     precedent_caches: PrecedentCaches
     semantic: Semantic
-    rate_limits: RateLimits
     secret: bytes
     writer: str
     now: Callable[[], datetime]
     random_bytes: Callable[[int], bytes]
     group_caches: GroupCaches = field(default_factory=GroupCaches)
-    call_limit: CallLimit = field(default_factory=CallLimit)
+    limits: Limits = field(default_factory=Limits)
+    project_names: ProjectNames = field(default_factory=ProjectNames)
     met: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     """Agents given to this server (`serve --agent`) that are stored, as (project, agent)."""
 
@@ -55,6 +56,11 @@ class Workspace:
     def catalogue(self) -> Catalogue:
         """The curated rules, read at first use: serving does not need them."""
         return load_catalogue(self.settings.data.catalogue)
+
+    def review_for(self, caller: Caller) -> ReviewMode:
+        """Return which lessons in a caller's words wait for a person."""
+        has_authorisation = caller.scopes is not None or bool(self.settings.auth.accept)
+        return review_mode(self.settings.trust.review, has_authorisation=has_authorisation)
 
     def new_id(self, prefix: str) -> str:
         """Return a fresh id: a letter for its kind and 48 random bits."""

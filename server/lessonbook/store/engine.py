@@ -6,6 +6,8 @@ thread, a whole transaction in one hop; on PostgreSQL it runs in a greenlet over
 
 import random
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Literal, Protocol, TypeVar, assert_never
 
 import anyio
@@ -34,6 +36,17 @@ class Store(Protocol):
     @property
     def dialect(self) -> Literal["sqlite", "postgresql"]:
         """Which database this is."""
+        ...
+
+    def within(self, project: str) -> AbstractContextManager[None]:
+        """Let transactions that begin within the block touch rows of one project alone, or of `EVERY_PROJECT`.
+
+        PostgreSQL enforces it by row-level security; SQLite leaves it to the queries.
+        """
+        ...
+
+    def now(self) -> datetime:
+        """Return the time by the clock that all processes on this database share."""
         ...
 
     async def read(self, work: Work[T]) -> T:

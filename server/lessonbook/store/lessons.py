@@ -356,11 +356,15 @@ def page(
     statuses: Collection[str],
     after: tuple[int, float, str] | None,
     limit: int,
+    principal: str | None = None,
 ) -> list[Lesson]:
-    """Return lessons most severe first, then most effective, from behind `after` (severity, effectiveness, id)."""
-    query = select(*_COLUMNS).where(*in_project(lessons, project, **filters))
-    if statuses:
-        query = query.where(lessons.c.status.in_(statuses))
+    """Return lessons most severe first, then most effective, from behind `after` (severity, effectiveness, id).
+
+    With `principal` only those that are served to it.
+    """
+    query = select(*_COLUMNS).where(*in_project(lessons, project, **filters), lessons.c.status.in_(statuses))
+    if principal is not None:
+        query = query.where(or_(lessons.c.visible_to.is_(None), lessons.c.visible_to == principal))
     if after is not None:
         severity, effectiveness, lesson_id = after
         same_severity = lessons.c.severity == severity
@@ -390,11 +394,16 @@ def ids_beginning(connection: Connection, project: str, prefix: str, most: int) 
     return list(connection.execute(query).scalars())
 
 
-def by_category(connection: Connection, project: str, agent_name: str = "") -> dict[str, list[Lesson]]:
-    """Return the servable lessons of each category, most severe first."""
+def by_category(
+    connection: Connection, project: str, agent_name: str = "", principal: str | None = None
+) -> dict[str, list[Lesson]]:
+    """Return the servable lessons of each category, most severe first; with `principal` those served to it."""
     filters = {"agent_name": agent_name} if agent_name else {}
     found: dict[str, list[Lesson]] = {}
-    for lesson in page(connection, project, filters=filters, statuses=SERVABLE, after=None, limit=10_000):
+    served = page(
+        connection, project, filters=filters, statuses=SERVABLE, after=None, limit=10_000, principal=principal
+    )
+    for lesson in served:
         found.setdefault(lesson.category, []).append(lesson)
     return dict(sorted(found.items()))
 
@@ -436,7 +445,7 @@ def flags_of_all(connection: Connection, project: str, lesson_ids: Collection[st
 
 def overdue(connection: Connection, project: str, now: datetime, only: Collection[str] | None = None) -> list[Lesson]:
     """Return servable lessons that have passed `expires_at` and are not pinned, of `only` where given."""
-    servable = in_project(lessons, project, is_active=True, pinned=False)
+    servable = (*in_project(lessons, project, pinned=False), lessons.c.status.in_(SERVABLE))
     conditions = [*servable, lessons.c.expires_at <= now]
     if only is not None:
         conditions.append(lessons.c.id.in_(only))

@@ -7,7 +7,9 @@ import contextlib
 import math
 import socket
 from collections.abc import AsyncIterator, Generator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Literal, TypeVar
 from weakref import WeakSet
 
@@ -20,6 +22,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from lessonbook.domain.errors import AT_MOST_ONCE, STOPPED, ConfigError, LessonbookError, Unavailable
+from lessonbook.store import walls
+from lessonbook.store.database_clock import DatabaseClock
 from lessonbook.store.dialect import CHANNEL
 from lessonbook.store.engine import (
     ATTEMPTS,
@@ -52,6 +56,7 @@ _WRITING: Final[Mapping[str, Any]] = {}
 _AGAIN: Final = frozenset({"40001", "40P01"})
 _READ_ONLY: Final = "25006"
 _FULL: Final = "53100"
+_NOT_ALLOWED: Final = "42501"
 _SHUT_DOWN: Final = frozenset({"57P01", "57P02", "57P03", "53300"})
 _SLOW: Final = frozenset({"57014", "55P03"})
 
@@ -63,9 +68,18 @@ class PostgresStore:
 
     def __init__(self, address: PostgresAddress) -> None:
         self._dsn = address.dsn
+        self._clock = DatabaseClock()
         self._pool: AsyncEngine | None = None
         self._links: WeakSet[Any] = WeakSet()
         self._is_over = False
+
+    def within(self, project: str) -> AbstractContextManager[None]:
+        """Build a wall around the transactions of a block. See `Store.within`."""
+        return walls.within(project)
+
+    def now(self) -> datetime:
+        """Return the database server's time."""
+        return self._clock.now()
 
     async def read(self, work: Work[T]) -> T:
         """Run `work` in a transaction that sees one snapshot. See `Store.read`."""
@@ -89,7 +103,8 @@ class PostgresStore:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
             return work(connection)
 
-        return await self._transact(alone, _WRITING, timeout_s=math.inf)
+        with walls.within(walls.EVERY_PROJECT):
+            return await self._transact(alone, _WRITING, timeout_s=math.inf)
 
     async def changes(self) -> AsyncIterator[None]:
         """Yield on every notification, and when a lost connection is restored. See `Store.changes`."""
@@ -152,6 +167,7 @@ class PostgresStore:
             link = await _connect(
                 self._dsn,
                 timeout=CONNECT_TIMEOUT_S,
+                connection_class=_Walled,
                 # The server stops a slow statement first; this is for a server that has gone silent.
                 command_timeout=STATEMENT_TIMEOUT_S + 1,
                 server_settings={
@@ -213,6 +229,8 @@ class PostgresStore:
         async with self.engine().connect() as connection:
             try:
                 await connection.execution_options(**options)
+                if self._clock.is_stale:
+                    await connection.run_sync(self._clock.measure)
                 result = await connection.run_sync(work)
             except TimeoutError:  # the state of the connection is unknown
                 await connection.invalidate()
@@ -231,6 +249,16 @@ class PostgresStore:
                     raise Unavailable(_UNSURE) from error
                 raise
             return result
+
+
+class _Walled(asyncpg.Connection):  # pyright: ignore[reportMissingTypeArgument, reportUntypedBaseClass]  # untyped
+    """A connection whose transactions begin with the wall of the block in which they begin."""
+
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109  # the driver's
+        """Execute a statement; BEGIN takes the wall along, in the same round trip."""
+        if query.startswith("BEGIN"):
+            query = f"{query} {walls.opening()}"
+        return await super().execute(query, *args, timeout=timeout)  # pyright: ignore[reportUnknownMemberType]
 
 
 class _Again(Exception):  # a signal to try again
@@ -290,6 +318,11 @@ def _meaning(error: Exception, dsn: str) -> Exception:
         return Unavailable("The database took too long; nothing was changed. Try again in a moment.")
     if state[:2] == "3D":
         return Unavailable(f"There is no such database at {where}. Make it, or check `database.url`.")
+    if state == _NOT_ALLOWED and "row-level security" not in str(error):
+        return ConfigError(
+            f"The role of {where} lacks a right that this needs. Let the owner of the tables run "
+            "`lessonbook db upgrade`, and what `lessonbook db grant ROLE` prints."
+        )
     if state[:2] == "28":
         return Unavailable(f"The database refuses the login to {where}. Check `database.url`.")
     if state in _SHUT_DOWN or isinstance(error, (OSError, InterfaceError)) or not state or state[:2] == "08":

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
@@ -54,6 +55,14 @@ class SqliteStore:
         self._checkpoint_due = False
         self._opening = threading.Lock()
         self._is_over = False
+
+    def within(self, project: str) -> contextlib.AbstractContextManager[None]:  # noqa: ARG002  # the queries name their project
+        """Do nothing: SQLite has no row-level security. See `Store.within`."""
+        return contextlib.nullcontext()
+
+    def now(self) -> datetime:
+        """Return this machine's time, which all processes on the file share."""
+        return datetime.now(UTC)
 
     async def read(self, work: Work[T]) -> T:
         """Run `work` in a deferred transaction. See `Store.read`."""

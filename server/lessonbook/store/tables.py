@@ -85,6 +85,7 @@ lessons = Table(
     Column("token_count", Integer, nullable=False),
     Column("revision", BigInteger, nullable=False, server_default="0"),
     *_columns(UtcDateTime, "created_at", "updated_at"),
+    *_columns(Text, "visible_to", "proposal_for", nullable=True),
     Index("ix_agent_lessons_revision", "project", "agent_name", "revision"),
     Index("ix_agent_lessons_recurring", "project", "issue_count"),
     Index(
@@ -443,6 +444,16 @@ call_counts = Table(
     Column("calls", Integer, nullable=False),
     Index("ix_call_counts_minute", "minute"),
     comment="Calls of a principal in a minute (since 1970-01-01), by server process: for the limit of all together",
+)
+
+project_names = Table(
+    "project_names",
+    metadata,
+    *_key("name"),
+    *_columns(Text, "leads_to", "principal"),
+    Column("is_shown", Boolean, nullable=False, server_default=false()),
+    Column("created_at", UtcDateTime, nullable=False),
+    comment="Further names by which projects are found; rows keep the name that they were written under",
 )
 
 STATS_VIEW = "agent_learning_stats"

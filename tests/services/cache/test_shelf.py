@@ -62,7 +62,7 @@ def lesson(number: int, severity: int, effect: float, issues: int, category: str
 
 
 def offered(shelf: Shelf, task: str, files=(), *, categories=(), agent_name: str = "") -> list[RankedLesson]:
-    return shelf.fitting(read_task(task, files), categories, agent_name=agent_name)
+    return shelf.fitting(read_task(task, files), categories, agent_name=agent_name, principal="local")
 
 
 LESSONS = st.builds(

@@ -118,11 +118,11 @@ async def test_a_repeated_answer_keeps_its_budget_after_a_lesson_was_reworded(
 ) -> None:
     lesson_id = await loop.learn(agent, RULES[0])
     await loop.learn(agent, RULES[5])
-    first = await loop.get(agent, run_id="branch-1", max_tokens=120)
+    first = await loop.get(agent, run_id="branch-1", max_tokens=150)
     assert len(first.lessons) == 2
     await loop.review(person, lesson_id, "edit", text="Close every file with a context manager. " + "Really. " * 60)
-    again = await loop.get(agent, run_id="branch-1", max_tokens=120)
-    assert again.tokens <= 120
+    again = await loop.get(agent, run_id="branch-1", max_tokens=150)
+    assert again.tokens <= 150
     assert [lesson.text for lesson in again.lessons] == [RULES[5]]
 
 
@@ -311,7 +311,8 @@ async def test_the_section_names_each_lesson_with_its_severity_and_trust(loop, a
     lesson_id = await loop.learn(agent, RULES[1], severity="high", category="security", why="Quoting is easily missed.")
     served = await loop.get(agent)
     lines = served.prompt_section.splitlines()
-    assert f"- [{lesson_id} high security, offered] {RULES[1]}" in lines
+    assert f"- [{lesson_id} high security, unreviewed, by another agent] {RULES[1]}" in lines
+    assert '"trust":"offered","review":"unreviewed, by another agent"' in prompt_section.structured_form(served)
     assert "  Why: Quoting is easily missed." in lines
     assert lines[-1] == f"Commit trailer: Lessonbook-Run: {served.run_id}"
     assert served.lessons[0].effect is None

@@ -46,7 +46,7 @@ def verification_for(settings: AuthSettings, gateway: Gateway) -> Verification:
         from lessonbook.edges.access.oauth import OAuthTokens  # noqa: PLC0415  # as above
 
         verifiers.append(OAuthTokens(settings, gateway.project))
-    return Verification(verifiers)
+    return Verification(verifiers, gateway.now_s)
 
 
 def check_settings(settings: AuthSettings) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar, cast
 
 import anyio
 
@@ -25,6 +27,10 @@ T = TypeVar("T")
 TOOL_TIMEOUT_S: Final = 30.0
 PROJECTS_MAX: Final = 10_000
 """Maximum number of projects that a process remembers, for upkeep."""
+CHECKED: Final = ("run_id", "lesson_id", "lesson_ids", "agent_name", "subject")
+"""Fields with ids and names, which are stored, logged or repeated as they come: none may hold a secret."""
+_OWN: Final = re.compile(r"[A-Z][a-z2-7]{10}")
+"""The form of an id of a lesson, issue or group."""
 log = logging.getLogger(__name__)
 
 
@@ -72,6 +78,10 @@ class Gateway:
         self._opening = None
         if not opening.cancelled() and opening.exception() is None:
             self._workspace = opening.result()
+
+    def now_s(self) -> float:
+        """Return the database's time once it is open, else this machine's, in seconds since 1970."""
+        return time.time() if self._workspace is None else self._workspace.now().timestamp()
 
     @property
     def project(self) -> str:
@@ -145,7 +155,7 @@ class Gateway:
             MissingScope: the caller's token does not allow the service.
             Forbidden: the token is bound to an agent, and the call names another one.
             TooMany: the caller has called too often.
-            InvalidInput: an argument named `run_id`, or one of a request, holds a secret.
+            InvalidInput: an id or a name of `CHECKED` holds a secret.
             LessonbookError: as the service raises it, or as `answer` does.
         """
         self.check(service, caller)
@@ -153,13 +163,14 @@ class Gateway:
         async def act() -> T:
             from lessonbook.screening.redact import refuse_secret  # noqa: PLC0415  # not before the first call
 
-            for run_id in (kwargs.get("run_id"), *(getattr(argument, "run_id", None) for argument in args)):
-                if isinstance(run_id, str):
-                    refuse_secret(run_id, "run_id")
+            for field, name in _names_in(args, kwargs):
+                refuse_secret(name, field)
             work = await self.workspace()
-            if caller.scopes is not None:
-                await self._admit(work, caller, service, args, kwargs)
-            return await service(work, caller, *args, **kwargs)
+            known = await work.project_names.resolve(work, caller)
+            with work.store.within(known.project):
+                if caller.scopes is not None:
+                    await self._admit(work, known, service, args, kwargs)
+                return await service(work, known, *args, **kwargs)
 
         return await answer(act, timeout_s)
 
@@ -173,7 +184,7 @@ class Gateway:
             for name in (kwargs.get("agent_name"), *(getattr(argument, "agent_name", None) for argument in args)):
                 if isinstance(name, str) and name and work.roster.resolve(name) != caller.agent_name:
                     raise Forbidden(f"This token is bound to {caller.agent_name}: leave agent_name out")
-        await work.call_limit.admit(work, caller)
+        await work.limits.admit_call(work, caller)
 
     def give_up(self) -> None:
         """Let every call that waits for the database fail now: the server ends."""
@@ -188,6 +199,14 @@ class Gateway:
         if self._workspace is not None:
             await self._workspace.store.close()
             self._workspace = None
+
+
+def _names_in(args: Iterable[object], kwargs: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield the ids and names that a call gives, with their fields, but those that have the form of our own."""
+    for field in CHECKED:
+        for value in (kwargs.get(field), *(getattr(argument, field, None) for argument in args)):
+            given = cast("list[object]", value) if isinstance(value, list) else [value]
+            yield from ((field, name) for name in given if isinstance(name, str) and name and not _OWN.fullmatch(name))
 
 
 async def answer(act: Callable[[], Awaitable[T]], timeout_s: float | None = TOOL_TIMEOUT_S) -> T:

@@ -13,9 +13,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lessonbook.config.settings import ServerSettings
 from lessonbook.domain.errors import STOPPED
+from lessonbook.edges.access.bodies import BodyRefusedError, BoundedBody, too_large
 
 BODY_MAX: Final = 4 * 1024 * 1024
 UPLOAD_MAX: Final = 64 * 1024 * 1024
+BODY_S: Final = 60.0
+UPLOAD_S: Final = 600.0
+"""Seconds in which a body has to arrive, and an upload."""
 UPLOADS: Final = "/api/reports/"
 _LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
@@ -46,13 +50,13 @@ class Guard:
             return
         path: str = scope["path"]
         is_upload = path.startswith(UPLOADS) or (path.startswith("/p/") and UPLOADS in path)
-        most = UPLOAD_MAX if is_upload else BODY_MAX
-        too_large = _refuse(413, "too_large", f"The body is over {most // (1024 * 1024)} MiB: send less at a time.")
+        most, whole_s = (UPLOAD_MAX, UPLOAD_S) if is_upload else (BODY_MAX, BODY_S)
         declared = headers.get("content-length", "")
         if declared.isdigit() and int(declared) > most:
-            await too_large(scope, receive, send)
+            refusal = too_large(most)
+            await _refuse(refusal.status, refusal.code, str(refusal))(scope, receive, send)
             return
-        await self._limited(scope, receive, send, most, too_large)
+        await self._limited(scope, receive, send, BoundedBody(receive, most, whole_s))
 
     def refuse_rest(self) -> None:
         """Answer every request in flight by an error now."""
@@ -80,21 +84,20 @@ class Guard:
         is_own = parts.scheme in {"http", "https"} and parts.netloc.lower() == host.lower()
         return origin in self._origins or is_own
 
-    async def _limited(self, scope: Scope, receive: Receive, send: Send, most: int, too_large: JSONResponse) -> None:
-        """Count the bytes of the body, whose length may be undeclared, and refuse it over the limit."""
-        received, refused, answered = 0, False, False
+    async def _limited(self, scope: Scope, receive: Receive, send: Send, body: BoundedBody) -> None:
+        """Pass the request on, and refuse it where its body is too large or too slow."""
+        refused, answered = False, False
 
-        async def counted() -> Message:
-            nonlocal received, refused
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > most and not refused:
+        async def received() -> Message:
+            nonlocal refused
+            try:
+                return await body()
+            except BodyRefusedError as error:
+                if not refused and not answered:
+                    refused = True
+                    await _refuse(error.status, error.code, str(error))(scope, receive, send)
                 refused = True
-                if not answered:
-                    await too_large(scope, receive, send)
-            if refused:
-                raise _TooLargeError
-            return message
+                raise
 
         async def noted(message: Message) -> None:
             nonlocal answered
@@ -102,7 +105,7 @@ class Guard:
             if not refused:  # else this is the application's answer to our error
                 await send(message)
 
-        if await self._ended(asyncio.ensure_future(self._app(scope, counted, noted))):
+        if await self._ended(asyncio.ensure_future(self._app(scope, received, noted))):
             return
         refused = True
         if not answered:
@@ -121,7 +124,7 @@ class Guard:
                 work.cancel()
         if not work.done():
             return False
-        with suppress(_TooLargeError):
+        with suppress(BodyRefusedError):
             work.result()
         return True
 
@@ -130,10 +133,6 @@ def _forget(work: asyncio.Future[None]) -> None:
     """Drop the outcome of cancelled work, so that asyncio does not log it."""
     if not work.cancelled():
         work.exception()
-
-
-class _TooLargeError(Exception):
-    """The body is over the limit."""
 
 
 def _refuse(status: int, code: str, message: str) -> JSONResponse:

@@ -7,7 +7,7 @@ import contextlib
 import socket
 import sys
 from collections.abc import Callable, Generator, Sequence
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 import anyio
@@ -15,6 +15,7 @@ import anyio.to_thread
 import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lessonbook.config.settings import ServerSettings, Settings
 from lessonbook.domain.errors import ConfigError
@@ -30,6 +31,10 @@ from lessonbook.logs import set_up
 LOCAL: Final = ("127.0.0.1", "localhost", "::1")
 GRACE_S: Final = 5
 """Seconds for requests in flight after the signal to stop."""
+HEADERS_S: Final = 10.0
+"""Seconds in which the head of a request has to arrive, from the beginning of a connection or of the head."""
+IDLE_S: Final = 15
+"""Seconds that a connection may be idle between two requests."""
 LEAVE_S: Final = 3
 """Seconds for them to end once they have been refused."""
 
@@ -65,6 +70,9 @@ async def serve_http(gateway: Gateway, settings: Settings, on_ready: Callable[[s
             access_log=False,
             ws="none",
             server_header=False,
+            http=Hurried,
+            limit_concurrency=settings.server.max_connections or None,
+            timeout_keep_alive=IDLE_S,
             timeout_graceful_shutdown=GRACE_S + LEAVE_S,
         )
         loop = asyncio.get_running_loop()
@@ -170,6 +178,49 @@ class Site:
 def _url_of(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class Hurried(H11Protocol):
+    """HTTP/1.1 with a time-out for the head of a request: uvicorn would wait for it for ever."""
+
+    _timer: asyncio.TimerHandle | None = None
+    headers_s: float = HEADERS_S
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  # uvicorn's
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._hurry()
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; the head of a request is waited for, its body is the guard's."""
+        super().data_received(data)
+        if self._is_answering:
+            self._rest()
+        elif self._timer is None:
+            self._hurry()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no longer."""
+        self._rest()
+        super().connection_lost(exc)
+
+    def _hurry(self) -> None:
+        self._timer = self.loop.call_later(self.headers_s, self._give_up)
+
+    def _rest(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _give_up(self) -> None:
+        self._timer = None
+        if not self._is_answering:
+            self.transport.close()
+
+    @property
+    def _is_answering(self) -> bool:
+        cycle: Any = self.cycle  # None before the first request
+        return cycle is not None and not cycle.response_complete
 
 
 class _Server(uvicorn.Server):

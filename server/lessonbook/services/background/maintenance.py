@@ -18,6 +18,7 @@ from lessonbook.screening.redact import redact
 from lessonbook.services.agent_names import label_shelves
 from lessonbook.services.cache.measured import counted_since
 from lessonbook.services.lesson_results import result_of
+from lessonbook.services.project_names import hint_on
 from lessonbook.services.workspace import Workspace, once, request_hash
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import (
@@ -34,6 +35,7 @@ from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store import stats as figures
 from lessonbook.store.types import Row
+from lessonbook.store.walls import EVERY_PROJECT
 
 EXAMINED_MAX: Final = 10_000
 SILENT_AFTER: Final = timedelta(days=14)
@@ -217,7 +219,7 @@ async def resume(work: Workspace, caller: Caller, reason: str) -> Resumed:
     return await work.store.write(transaction)
 
 
-async def diagnose(work: Workspace, _caller: Caller | None = None) -> Diagnosis:
+async def diagnose(work: Workspace, caller: Caller | None = None) -> Diagnosis:
     """Return the faults (counters that differ from the evidence, broken audit chains, a damaged file) and warnings."""
     semantic = await work.semantic.checked()
 
@@ -231,9 +233,12 @@ async def diagnose(work: Workspace, _caller: Caller | None = None) -> Diagnosis:
         for project in recounts.projects(connection):
             warnings += _made_for_labels(work, connection, project)
             warnings += _unmeasured(connection, project, work.now())
+        if caller is not None:
+            warnings.append(hint_on(connection, caller))
         return Diagnosis(healthy=not faults, faults=faults, warnings=[*filter(None, warnings)])
 
-    return await work.store.read(read)
+    with work.store.within(EVERY_PROJECT):
+        return await work.store.read(read)
 
 
 def _unmeasured(connection: Connection, project: str, now: datetime) -> list[str]:

@@ -53,7 +53,8 @@ class Watch:
         has_begun = False
         async for _ in work.store.changes():
             for project in list(self._projects):
-                known, changed = await work.store.read(partial(self._fresh, project=project))
+                with work.store.within(project):
+                    known, changed = await work.store.read(partial(self._fresh, project=project))
                 self._known[project] = known
                 if changed or not has_begun or project == caller.project:
                     has_begun = True

@@ -46,6 +46,8 @@ OF_TASK_MAX: Final = 30
 """So many lessons at most are compared with a task: what comes after them is about something else."""
 OF_PART_MAX: Final = 6
 """So many lessons at most are offered for one of several things that a task names."""
+OTHERS_MAX: Final = 2
+"""So many lessons at most in words that nobody reviewed are another principal's than the one who asks."""
 OFFERED_MAX: Final = 60
 """So many lessons at most are weighed by evidence for one task: what comes after them has no chance to fit."""
 NAMED_MAX: Final = 2
@@ -109,6 +111,8 @@ class Shelf:
         self._costs: dict[str, int] = {}
         self._always: set[str] = set()
         """Lessons without a coin: they come first where they fit. Those of them that are pinned are shown anyway."""
+        self._unreviewed: set[str] = set()
+        """Lessons in words that nobody reviewed."""
         self._always_show = frozenset(learning.always_show)
         self._revisions: dict[str, int] = {}
         self._rules: dict[str, str] = {}
@@ -201,6 +205,7 @@ class Shelf:
         categories: Collection[Category],
         similar: Mapping[str, float] | None = None,
         agent_name: str = "",
+        principal: str = "",
     ) -> list[RankedLesson]:
         """Return the lessons worth offering for a task, the likeliest first, at most `OFFERED_MAX`.
 
@@ -209,27 +214,45 @@ class Shelf:
         `agent_name`, for whom the run counts, precede others that are as likely. Of lessons that say nearly the same
         the first stays. Without a task and files: those of the highest static score. `similar` has an embedding
         model's cosine by lesson id.
+
+        Words that nobody reviewed come after all others, so that they take no reviewed lesson's place, and few of them
+        are another principal's than `principal`, who asks.
         """
         mine = {agent_name or self.agent_name, SHARED_AGENT}
         always = self._always
         if not reading.query:
-            places = (self.lessons[lesson_id] for *_, lesson_id in self._order)
-            found = (lesson for lesson in places if _is_of(lesson, categories))
+            places = [self.lessons[lesson_id] for *_, lesson_id in self._order]
+            if self._unreviewed:
+                places.sort(key=lambda lesson: lesson.id in self._unreviewed)  # a stable sort
+            found = (lesson for lesson in places if _is_of(lesson, categories) and lesson.is_visible_to(principal))
             fits = self._distinct((RankedLesson(lesson, 1.0) for lesson in found), mine)[:OFFERED_MAX]
-            return sorted(fits, key=lambda fit: fit.lesson.id in always, reverse=True)
-        likely = self.likely(reading, similar)
+            fits = sorted(fits, key=lambda fit: fit.lesson.id in always, reverse=True)
+            return self._with_few_of_others(fits, principal)
+        likely = self.likely(reading, similar, principal=principal)
         pinned = [name for name in self._pinned_of(mine) if name not in likely]
         fits = [*likely.values(), *(RankedLesson(self.lessons[name], THRESHOLD, "pinned") for name in pinned)]
 
-        def worth(fit: RankedLesson) -> tuple[bool, float, bool, _Place]:
+        def worth(fit: RankedLesson) -> tuple[bool, bool, float, bool, _Place]:
             lesson = fit.lesson
-            return lesson.id not in always, -fit.relevance, lesson.agent_name not in mine, self._places[lesson.id]
+            doubt = lesson.id not in always, lesson.id in self._unreviewed
+            return *doubt, -fit.relevance, lesson.agent_name not in mine, self._places[lesson.id]
 
         best = nsmallest(OFFERED_MAX, (fit for fit in fits if _is_of(fit.lesson, categories)), key=worth)
-        return self._diverse(self._distinct(best, mine))
+        return self._with_few_of_others(self._diverse(self._distinct(best, mine)), principal)
+
+    def _with_few_of_others(self, fits: list[RankedLesson], principal: str) -> list[RankedLesson]:
+        """Return `fits` with at most `OTHERS_MAX` in unreviewed words of other principals."""
+        others = [fit for fit in fits if fit.lesson.id in self._unreviewed and fit.lesson.author != principal]
+        dropped = {fit.lesson.id for fit in others[OTHERS_MAX:]}
+        return [fit for fit in fits if fit.lesson.id not in dropped] if dropped else fits
 
     def likely(
-        self, reading: TaskReading, similar: Mapping[str, float] | None = None, *, least: float = THRESHOLD
+        self,
+        reading: TaskReading,
+        similar: Mapping[str, float] | None = None,
+        *,
+        least: float = THRESHOLD,
+        principal: str = "",
     ) -> dict[str, RankedLesson]:
         """Return how probably the task raises the issue of each lesson, by lesson id; those of at least `least`.
 
@@ -249,6 +272,8 @@ class Shelf:
         }
         found: dict[str, RankedLesson] = {}
         for lesson_id in candidates:
+            if lesson_id in self._unreviewed and not self.lessons[lesson_id].is_visible_to(principal):
+                continue
             lesson, relevance = self.lessons[lesson_id], relevances.get(lesson_id, 0.0)
             rule, owner = self._rules.get(lesson_id, ""), self.owner_of(lesson)
             count = counts[owner].get(lesson_id, 0.0) if owner in counts else 0.0
@@ -280,7 +305,9 @@ class Shelf:
         kept: dict[str, RankedLesson] = {}
         for fit in fits:
             known = kept.setdefault(fit.lesson.lesson_text, fit)
-            if known is not fit and fit.lesson.agent_name in mine and known.lesson.agent_name not in mine:
+            is_no_worse = fit.lesson.id not in self._unreviewed or known.lesson.id in self._unreviewed
+            is_nearer = fit.lesson.agent_name in mine and known.lesson.agent_name not in mine
+            if is_nearer and is_no_worse:
                 kept[fit.lesson.lesson_text] = replace(known, lesson=fit.lesson)
         return list(kept.values())
 
@@ -318,11 +345,15 @@ class Shelf:
 
         A task often names several things at once, and a lesson for one of them fits. Only the whole is embedded.
         """
-        scores = self._index.scores(reading.query, similar=similar, subjects=reading.subjects, most=OF_TASK_MAX)
+        # However many words nobody reviewed are nearer to the task, reviewed lessons are compared as well.
+        doubtful = len(self._unreviewed) if len(self._unreviewed) < len(self.lessons) else 0
+        scores = self._index.scores(
+            reading.query, similar=similar, subjects=reading.subjects, most=OF_TASK_MAX + doubtful
+        )
         # Words decide about lessons that no rule of the catalogue explains, and weigh where issues came.
         by_words = len(self._rules) < len(self.lessons) or bool(self._issues)
         for part in parts_of(reading.task) if by_words else ():
-            for lesson_id, score in self._index.scores(part, most=OF_PART_MAX).items():
+            for lesson_id, score in self._index.scores(part, most=OF_PART_MAX + doubtful).items():
                 scores[lesson_id] = max(score, scores.get(lesson_id, 0.0))
         return scores
 
@@ -351,8 +382,11 @@ class Shelf:
             self._of_rule[rule].discard(lesson.id)
         if (before := self.lessons.get(lesson.id)) is not None:
             self._own(before, -1)
-        if lesson.status in SERVABLE and lesson.is_active:
+        self._unreviewed.discard(lesson.id)
+        if lesson.status in SERVABLE:
             self.lessons[lesson.id] = lesson
+            if lesson.is_unreviewed:
+                self._unreviewed.add(lesson.id)
             self._own(lesson, 1)
             self._index.put(lesson.id, body)
             if holds := where_it_holds(lesson.provenance):

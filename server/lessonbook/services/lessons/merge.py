@@ -130,6 +130,10 @@ def _both(found: dict[str, Lesson], caller: Caller, source_id: str, target_id: s
         )
     if source.status == "superseded":
         raise InvalidInput(f"Lesson {source.id} was merged already, into {source.superseded_by}")
+    if target.visible_to is not None:
+        raise InvalidInput(
+            f"Nobody has approved the words of lesson {target.id}: approve it first, or merge into another"
+        )
     if target.status in TOMBSTONES:
         raise InvalidInput(f"Lesson {target.id} is {target.status}: merge into another lesson")
     return source, target

@@ -103,6 +103,11 @@ def _carry_out(ledger: Ledger, lesson: Lesson, review: LessonReview) -> str:
     status = "active" if lesson.approved_by and "active" in targets else targets[0]
     if action == "restore" and not lesson.lesson_text:
         raise InvalidInput(f"Lesson {lesson.id} was deleted: its words are gone, so there is nothing to restore")
+    if action == "pin" and lesson.visible_to is not None:
+        raise InvalidInput(
+            f"Nobody has approved the words of lesson {lesson.id}, so it is served to {lesson.visible_to!r} alone: "
+            "approve it first"
+        )
     if action == "edit":
         return _edit(ledger, lesson, review, status)
     if action == "delete":
@@ -119,7 +124,12 @@ def _values(ledger: Ledger, action: ReviewAction, status: Status) -> Row:
     """Return the columns that an action sets besides the status it leads to."""
     match action:
         case "approve":
-            return {"trust": "approved", "approved_by": ledger.caller.principal, "expires_at": None}
+            return {
+                "trust": "approved",
+                "approved_by": ledger.caller.principal,
+                "expires_at": None,
+                "visible_to": None,
+            }
         case "restore":
             return {"expires_at": None if status == "active" else ledger.expiry()}
         case "pin" | "unpin":
@@ -142,6 +152,7 @@ def _edit(ledger: Ledger, lesson: Lesson, review: LessonReview, status: Status) 
         "token_count": estimate_lesson_tokens(judged.text, lesson.rationale),
         "trust": "approved",
         "approved_by": ledger.caller.principal,
+        "visible_to": None,
     }
     if status != lesson.status:
         values |= {"status": status, "expires_at": None}
@@ -243,5 +254,5 @@ async def add_starters(work: Workspace, caller: Caller, agent_name: str, rules: 
 
 def _add_starter(ledger: Ledger, agent_name: str, names: tuple[str, str], offer: Offer) -> str:
     keys = names if offer.rule_key else names[:1]
-    held = reviewed(offer, ledger.work.settings.trust.review)
+    held = reviewed(offer, ledger.work.review_for(ledger.caller))
     return ledger.create(agent_name, held, keys=keys, provenance={"catalogue": offer.catalogue_id, "starter": True})

@@ -4,27 +4,32 @@ Deliveries are never looked at: what was served must not decide what is counted 
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from typing import Final
 
 from sqlalchemy import Connection
 
 from lessonbook.dedup.precedence import Candidate, IssueFacts, Link, Verdict, decide, is_other_rule
 from lessonbook.dedup.precedents import MEMBERS_MAX, GroupMatch, Precedents
-from lessonbook.domain.lesson import Lesson
-from lessonbook.domain.lesson_names import group_name, kind_of, rule_name, value_of
+from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.lesson_names import group_name, kind_of, rule_name, text_name, value_of
 from lessonbook.domain.lesson_status import Status
-from lessonbook.domain.vocabulary import SHARED_AGENT, Trust
+from lessonbook.domain.vocabulary import SHARED_AGENT, VOUCHED, Trust
 from lessonbook.screening.offer import Offer
 from lessonbook.services.report.preparation import DescribedWeakness, Prepared
 from lessonbook.services.workspace import Workspace, is_lesson_id
 from lessonbook.store import lessons as lesson_rows
 
+_UNKNOWN: Final = (None, None, False)
+"""What is known of a lesson that is not there."""
+
 
 class Matching:
     """The lessons and issues that one transaction compares with, including those it adds itself."""
 
-    def __init__(self, work: Workspace, project: str, connection: Connection) -> None:
+    def __init__(self, work: Workspace, caller: Caller, connection: Connection) -> None:
         self._work = work
-        self._project = project
+        self._principal = caller.principal
+        self._project = caller.project
         self._connection = connection
         self._precedents: dict[str, Precedents] = {}
         self.named: dict[tuple[str, str], str] = {}
@@ -43,6 +48,7 @@ class Matching:
         """Read the lessons that have one of the issues' exact names, and the precedents, before anything is written."""
         names = {key for item in prepared for key in (*item.keys, *(item.described.names if item.described else ()))}
         names.update(group_name(item.group_id) for item in prepared if item.rule_key)
+        names.update(text_name(item.beside.text) for item in prepared if item.beside)
         for agent_name in {*agents, SHARED_AGENT}:
             self._of(agent_name)
         self.named = lesson_rows.find_by_keys(self._connection, self._project, agents, names)
@@ -94,7 +100,7 @@ class Matching:
                 lesson_id = self.named.get((owner, key))
                 if by is None or lesson_id is None:
                     continue
-                status, trust = self._standing(lesson_id)
+                status, trust, is_hidden = self._standing(lesson_id)
                 yield Candidate(
                     by,
                     lesson_id,
@@ -104,13 +110,14 @@ class Matching:
                     trust=trust,
                     is_own=owner == owners[0],
                     is_other_rule=by == "text" and self._is_other_rule(item, lesson_id),
+                    is_hidden=is_hidden,
                 )
 
     def _alike(self, item: Prepared, owners: Sequence[str]) -> Iterator[Candidate]:
         found = [match for owner in owners for match in self._of(owner).matches(item.description)]
         for match in sorted(found, key=lambda match: match.rank):
             is_looked_up = match.is_sure and is_lesson_id(match.group)
-            status, trust = self._standing(match.group) if is_looked_up else (None, None)
+            status, trust, is_hidden = self._standing(match.group) if is_looked_up else _UNKNOWN
             yield Candidate(
                 "likeness",
                 match.group,
@@ -120,6 +127,7 @@ class Matching:
                 status=status,
                 trust=trust,
                 is_other_rule=self._is_other_rule(item, match.group),
+                is_hidden=is_hidden,
             )
 
     def _for_weakness(self, item: Prepared, owners: Sequence[str]) -> Iterator[Candidate]:
@@ -128,7 +136,7 @@ class Matching:
         found = (self.named.get((owner, described.key)) for owner in owners)
         if (lesson_id := next(filter(None, found), None)) is None:
             return
-        status, trust = self._standing(lesson_id)
+        status, trust, is_hidden = self._standing(lesson_id)
         yield Candidate(
             "weakness",
             lesson_id,
@@ -137,12 +145,25 @@ class Matching:
             link=self._link(lesson_id, described, owners),
             status=status,
             trust=trust,
+            is_hidden=is_hidden,
         )
 
-    def _standing(self, lesson_id: str) -> tuple[Status | None, Trust | None]:
-        """Return a lesson's status and trust; None where the cache has one whose transaction was rolled back."""
-        known = self.made.get(lesson_id) or self.lesson(lesson_id)
-        return (known.status, known.trust) if known else (None, None)
+    def _standing(self, lesson_id: str) -> tuple[Status | None, Trust | None, bool]:
+        """Return a lesson's status and trust, and whether it is served to another principal alone.
+
+        There is none where the cache has one whose transaction was rolled back.
+        """
+        if (made := self.made.get(lesson_id)) is not None:
+            return made.status, made.trust, False
+        known = self.lesson(lesson_id)
+        return (known.status, known.trust, not known.is_visible_to(self._principal)) if known else _UNKNOWN
+
+    def is_vouched_for(self, lesson_id: str) -> bool:
+        """Return whether the catalogue or a person vouches for a lesson."""
+        if (made := self.made.get(lesson_id)) is not None:
+            return made.trust in VOUCHED
+        known = self.lesson(lesson_id)
+        return known is not None and known.is_vouched_for
 
     def _link(self, lesson_id: str, described: DescribedWeakness, owners: Sequence[str]) -> Link:
         if any(self.named.get((owner, rule_name(described.cwe))) == lesson_id for owner in owners):

@@ -81,10 +81,11 @@ class Prepared:
     """A finding ready for matching.
 
     `keys` are its exact names, most specific first; `is_named`: one of them is a rule of the catalogue. `offer` is the
-    lesson that could be made of it; `owns_rule`: that lesson answers to all findings of the rule, as the catalogue's
-    and the scanner's own words do, and offered ones do not. `described` is set where no rule is named, but the words
-    describe a weakness. `refusal` says why an offered lesson was not taken. `fingerprint` is the same for each report
-    of one problem. `subjects` are the weaknesses it is about, for search.
+    lesson that could be made of it, `beside` the one in its reporter's words where `offer` is the catalogue's;
+    `owns_rule`: that lesson answers to all findings of the rule, as the catalogue's and the scanner's own words do, and
+    offered ones do not. `described` is set where no rule is named, but the words describe a weakness. `refusal` says
+    why an offered lesson was not taken. `fingerprint` is the same for each report of one problem. `subjects` are the
+    weaknesses it is about, for search.
     """
 
     finding: Finding
@@ -100,6 +101,7 @@ class Prepared:
     owns_rule: bool = False
     described: DescribedWeakness | None = None
     subjects: Subjects = field(default_factory=dict[str, float])
+    beside: Offer | None = None
 
     @property
     def is_about_dependency(self) -> bool:
@@ -113,11 +115,17 @@ class Prepared:
 
 
 def prepare(
-    finding: Finding, catalogue: Catalogue, *, review: ReviewMode = "risky", by_person: bool = False
+    finding: Finding,
+    catalogue: Catalogue,
+    *,
+    review: ReviewMode = "risky",
+    by_person: bool = False,
+    speaks_for_scanners: bool = True,
 ) -> Prepared:
     """Return `finding` cleaned, redacted, classified and screened, without the database.
 
-    Unless a person reports it, an offered lesson is at most a step more severe than the issue's words suggest.
+    Unless a person reports it, an offered lesson is at most a step more severe than the issue's words suggest. Unless
+    the reporter `speaks_for_scanners`, a scanner's own advice is worth what anybody's words are: a file says anything.
     """
     description = _cleaned(finding.description)
     file = _cleaned_path(finding.file)
@@ -139,7 +147,12 @@ def prepare(
     severity = finding.severity or suggested
     category = finding.category or (known.category if known else told.category)
     offered = severity if by_person else capped(severity, suggested)
-    offer, refusal = _best_offer(finding, rule, described, rule_key, offered, category)
+    offer, refusal = _best_offer(
+        finding, rule, described, rule_key, offered, category, speaks_for_scanners=speaks_for_scanners
+    )
+    beside = None
+    if rule is not None and offer is not None and finding.lesson.strip():
+        beside, refusal = screened_offer(finding.lesson, finding.why, offered, category, "offered", rule_key)
     is_by_words = offer is not None and described is not None and offer.catalogue_id == described.rule.id
     keys = (
         rule_key and rule_name(rule_key),
@@ -149,6 +162,8 @@ def prepare(
     )
     if offer is not None:
         offer = reviewed(offer, review)
+    if beside is not None:
+        beside = reviewed(beside, review)
     return Prepared(
         finding=finding,
         description=description,
@@ -163,6 +178,7 @@ def prepare(
         owns_rule=rule is not None or _speaks_for_rule(offer, by_person=by_person and bool(finding.lesson)),
         described=described,
         subjects=told.subjects,
+        beside=beside,
     )
 
 
@@ -192,13 +208,13 @@ def _cleaned(description: str) -> str:
 @cached(LRUCache[bytes, str](_KEPT), key=_hashed, lock=Lock())
 def _cleaned_path(file: str) -> str:
     """Return a path as it may be stored."""
-    return redact(repository_path(file))[0]
+    return redact(repository_path(visible(file)))[0]
 
 
 @cached(LRUCache[bytes, tuple[str, str]](_KEPT), key=_hashed, lock=Lock())
 def _identified(rule_id: str) -> tuple[str, str]:
     """Return a rule id as it may be stored, and its canonical key; both empty for none."""
-    shown = redact_rule_id(rule_id)
+    shown = redact_rule_id(visible(rule_id))
     return shown, canonical_key(shown) if shown else ""
 
 
@@ -236,6 +252,8 @@ def _best_offer(
     rule_key: str,
     severity: Severity,
     category: Category,
+    *,
+    speaks_for_scanners: bool,
 ) -> tuple[Offer | None, str]:
     """Return the lesson that could be made of a finding, and why an offered one was not taken.
 
@@ -251,10 +269,12 @@ def _best_offer(
             return offer, ""
     if described is not None and (curated := offer_of_rule(described.rule)) is not None:
         return curated, refusal
-    return _advice_of(finding, rule_key, severity, category), refusal
+    return _advice_of(finding, rule_key, severity, category, speaks_for_scanners=speaks_for_scanners), refusal
 
 
-def _advice_of(finding: Finding, rule_key: str, severity: Severity, category: Category) -> Offer | None:
+def _advice_of(
+    finding: Finding, rule_key: str, severity: Severity, category: Category, *, speaks_for_scanners: bool
+) -> Offer | None:
     """Return the lesson in the scanner's own words about the rule; a rationale that the lint holds is left out.
 
     The words of a tool that nobody knows are worth no more than any reporter's: its name is what the file says.
@@ -262,7 +282,7 @@ def _advice_of(finding: Finding, rule_key: str, severity: Severity, category: Ca
     metadata = finding.metadata
     if metadata is None or not rule_key or _is_message(metadata.text, finding):
         return None
-    trust: Trust = "scanner" if tool_of(rule_key) in load_tools() else "offered"
+    trust: Trust = "scanner" if speaks_for_scanners and tool_of(rule_key) in load_tools() else "offered"
     why = "" if screen_why(metadata.why).reasons else metadata.why
     offer, _ = screened_offer(metadata.text, why, severity, category, trust, rule_key)
     return held(offer, _page_reasons(metadata.source)) if offer else None

@@ -15,11 +15,11 @@ from lessonbook.dedup.precedence import EXACT, Verdict
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import Finding
 from lessonbook.domain.lesson import Caller, not_independent
-from lessonbook.domain.lesson_names import kind_of
+from lessonbook.domain.lesson_names import kind_of, text_name
 from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.loop import RefinedIssue, Refinement, Report
-from lessonbook.domain.vocabulary import SEVERITY_RANK, Source
-from lessonbook.screening.offer import Offer, held_from_all
+from lessonbook.domain.vocabulary import SEVERITY_RANK, SHARED_AGENT, UNOWNED, Source
+from lessonbook.screening.offer import Offer, ReviewMode, beside, held_from_all
 from lessonbook.services.alike_lessons import AlikeLessons
 from lessonbook.services.report.grouping import Grouping
 from lessonbook.services.report.matching import Matching
@@ -103,7 +103,7 @@ async def report_issues(work: Workspace, caller: Caller, report: Report) -> Refi
 async def refine(work: Workspace, caller: Caller, batch: Batch) -> Refinement:
     """Refine findings of any origin in one audited refinement run. See `report_issues`."""
     began = time.perf_counter()
-    review = work.settings.trust.review
+    review = work.review_for(caller)
     claimed = batch.source
     batch = replace(batch, source=caller.source_of(claimed))
 
@@ -111,7 +111,16 @@ async def refine(work: Workspace, caller: Caller, batch: Batch) -> Refinement:
 
     def ready() -> tuple[list[Prepared], list[str | None], str]:
         catalogue = work.catalogue
-        prepared = [prepare(finding, catalogue, review=review, by_person=caller.person) for finding in batch.findings]
+        prepared = [
+            prepare(
+                finding,
+                catalogue,
+                review=review,
+                by_person=caller.person,
+                speaks_for_scanners=review != "others" or caller.may("evidence:write"),
+            )
+            for finding in batch.findings
+        ]
         routed: list[str | None] = [None] * len(prepared)
         if is_routed:
             routed = suggested_agents(work.roster, prepared)
@@ -123,11 +132,11 @@ async def refine(work: Workspace, caller: Caller, batch: Batch) -> Refinement:
     offers = sum(bool(finding.lesson.strip()) for finding in batch.findings)
 
     def act(connection: Connection, now: datetime) -> Refinement:
-        work.rate_limits.admit(connection, work, caller, issues=len(prepared), offers=offers)
+        work.limits.admit_writes(connection, work, caller, issues=len(prepared), offers=offers)
         return _Refining(work, caller, batch, connection, now, began).run(prepared, routed)
 
     refined = await once(work, caller, batch.tool, batch.idempotency_key, fingerprint, Refinement, act)
-    work.rate_limits.add(caller, refined.issues, issues=len(refined.issues))
+    work.limits.add_writes(caller, refined.issues, issues=len(refined.issues), offers=offers)
     return refined if batch.source == claimed else refined.model_copy(update={"note": not_independent(claimed)})
 
 
@@ -150,12 +159,13 @@ class _Refining:
         self._work = work
         self._caller = caller
         self._batch = batch
+        self._review: ReviewMode = work.review_for(caller)
         self._connection = connection
         self._now = now
         ledger = Ledger(work, caller, connection, now)
         self._writer = IssueWriter(ledger, work.new_id("R"), "rules", batch.source, began=began)
         self._runs = self._find_runs()
-        self._matching = Matching(work, caller.project, connection)
+        self._matching = Matching(work, caller, connection)
         self._grouping = Grouping(work, caller.project, connection)
         self._alike_lessons = AlikeLessons(connection, caller)
         self._events = RunEvents(caller, batch.source, self._runs, self._writer.scores)
@@ -238,6 +248,7 @@ class _Refining:
             one = self._wait(issue, item, verdict, reason + _alike(verdict))
         else:
             one = self._create(issue, item, item.offer, verdict)
+        one = replace(one, decision=self._with_own_words(issue, item, one.decision))
         self._writer.record(issue, one.decision)
         self._matching.learn(item, agent_name, issue.id, one.decision.lesson_id)
         return one
@@ -284,7 +295,7 @@ class _Refining:
             doubt = f"a lesson for the same was rejected ({verdict.rejected})"
             offer = replace(offer, status="quarantined", reasons=(*offer.reasons, doubt))
         if not self._caller.person:
-            offer = held_from_all(offer, agent_name, self._work.settings.trust.review)
+            offer = held_from_all(offer, agent_name, self._review)
         names = names_of_lesson(item)
         free = [name for name in names if (agent_name, name) not in matching.named]
         if not free:  # another lesson has every name that this one would get
@@ -303,6 +314,46 @@ class _Refining:
             how = f" Its words describe {weakness.cwe}." if weakness else ""
             decision = Decision("created", _ORIGINS[offer.trust] + how + _alike(verdict) + alike, lesson_id)
         return _Decided(issue, item, verdict, decision)
+
+    def _with_own_words(self, issue: IssueEntry, item: Prepared, decision: Decision) -> Decision:
+        """Keep what was offered beside a lesson of the catalogue or of a person as a lesson of its own.
+
+        It never takes the reviewed lesson's place: the issue stays with that one. Returns the decision, which names it.
+        """
+        lesson_id, words = decision.lesson_id, item.beside
+        if decision.action not in {"created", "merged"} or lesson_id is None:
+            return decision
+        if words is None and item.finding.lesson.strip():
+            if item.refusal:
+                return replace(decision, reason=f"{decision.reason} {item.refusal}")
+            if item.offer is not None and item.offer.trust in UNOWNED and lesson_id not in self._matching.made:
+                words = item.offer if self._matching.is_vouched_for(lesson_id) else None
+        if words is None:
+            return decision
+        said = self._keep_beside(issue, words, lesson_id)
+        return replace(decision, reason=f"{decision.reason} {said}".strip())
+
+    def _keep_beside(self, issue: IssueEntry, words: Offer, lesson_id: str) -> str:
+        """Plan a lesson in words that were offered beside another one, and return a sentence about it."""
+        matching, agent_name, name = self._matching, issue.agent_name, text_name(words.text)
+        if buried(words, (matching.buried[key] for key in (name,) if key in matching.buried)):
+            return "The offered words were rejected before."
+        taken = matching.named.get((agent_name, name)) or matching.named.get((SHARED_AGENT, name))
+        same = taken or self._alike_lessons.same(agent_name, words.text)
+        if same:
+            return "" if same == lesson_id else f"The offered words say what lesson {same} says."
+        offer = beside(words, self._review, by_person=self._caller.person)
+        if not self._caller.person:
+            offer = held_from_all(offer, agent_name, self._review)
+        waits = offer.status == "quarantined"
+        provenance = {"source": self._batch.source, "issue": issue.id, "beside": lesson_id}
+        own_id = self._writer.propose(agent_name, offer, name, provenance, beside=lesson_id if waits else None)
+        self._name(own_id, agent_name, (name,))
+        matching.made[own_id] = offer
+        self._alike_lessons.add(agent_name, own_id, offer.text)
+        if waits:
+            return f"The offered words wait for a person as proposal {own_id}: {'; '.join(offer.reasons)}."
+        return f"The offered words are lesson {own_id}, served after it."
 
     def _sentence_on_alike(self, lesson_id: str, agent_name: str, offer: Offer) -> str:
         """Return a sentence about the lesson whose words are nearly those offered, or say the opposite."""

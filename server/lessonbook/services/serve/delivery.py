@@ -198,7 +198,7 @@ class _Serving:
     def choose(self, reading: TaskReading, similar: Mapping[str, float]) -> tuple[_Pick, list[Row]]:
         """Return what to serve, and the deliveries to log for it; `similar` is what an embedding model says."""
         query, shelf = self.query, self.shelf
-        fitting = shelf.fitting(reading, query.categories, similar, self.place.agent_name)
+        fitting = shelf.fitting(reading, query.categories, similar, self.place.agent_name, self.caller.principal)
         repeated = frozenset(self.earlier if self.only_new else ())
         fits = {fit.lesson.id: fit for fit in fitting if fit.lesson.id not in repeated}
         held_out = self._is_held_out() or bool(self._measure.stop)
@@ -206,6 +206,8 @@ class _Serving:
         candidates = [ServingCandidate(name, fit.relevance, shelf.cost_of(fit.lesson)) for name, fit in fits.items()]
         if not held_out and any(self._measure_of(fit.lesson).tosses for fit in fits.values()):
             candidates = ranked(candidates, {name: self._appraisal(fit.lesson) for name, fit in fits.items()})
+            # A stable sort: words that nobody reviewed never take a reviewed lesson's place, whatever they seem worth.
+            candidates.sort(key=lambda candidate: fits[candidate.lesson_id].lesson.is_unreviewed)
         assigned = assign(
             candidates,
             chances,

@@ -50,8 +50,8 @@ async def explain_lessons(
 
     def look(connection: Connection) -> tuple[list[RankedLesson], list[RankedLesson]]:
         shelf.refresh(connection)
-        likely = sorted(shelf.likely(reading, similar, least=0.0).values(), key=probable)
-        return likely, shelf.fitting(reading, (), similar, place.agent_name)
+        likely = sorted(shelf.likely(reading, similar, least=0.0, principal=caller.principal).values(), key=probable)
+        return likely, shelf.fitting(reading, (), similar, place.agent_name, caller.principal)
 
     likely, fitting = await work.store.read(look)
     served = {fit.lesson.id for fit in _within_budget(shelf, fitting, query, place)}

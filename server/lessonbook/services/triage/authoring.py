@@ -47,13 +47,13 @@ async def refine_issues(work: Workspace, caller: Caller, authoring: Authoring) -
 
     def act(connection: Connection, now: datetime) -> Authored:
         offers = sum(bool(authored.lesson) for authored in authoring.lessons)
-        work.rate_limits.admit(connection, work, caller, issues=0, offers=offers)
+        work.limits.admit_writes(connection, work, caller, issues=0, offers=offers)
         triage = TriageRun(Ledger(work, caller, connection, now), work.new_id("R"), "author")
         return _AuthorRun(triage).run(authoring.lessons)
 
     fingerprint = request_hash(authoring, "idempotency_key")
     refined = await once(work, caller, "refine_issues", authoring.idempotency_key, fingerprint, Authored, act)
-    work.rate_limits.add(caller, refined.issues)
+    work.limits.add_writes(caller, refined.issues)
     return refined
 
 
@@ -196,7 +196,7 @@ def _offer(triage: TriageRun, issues: Sequence[IssueEntry], authored: AuthoredLe
     )
     if offer is None or person:
         return offer, refusal
-    offer = reviewed(offer, triage.ledger.work.settings.trust.review)
+    offer = reviewed(offer, triage.ledger.work.review_for(triage.ledger.caller))
     if any(copies(text, issue.description) for issue in issues for text in (offer.text, offer.why)):
         offer = replace(offer, status="quarantined", reasons=(*offer.reasons, COPIED))
     return offer, ""

@@ -271,7 +271,7 @@ def _apply(
         if offer is None:
             waiting.update(dict.fromkeys(about, refusal))
             continue
-        offer = reviewed(offer, ledger.work.settings.trust.review)
+        offer = reviewed(offer, ledger.work.review_for(ledger.caller))
         triage.word_each([issue for place in about for issue in mine[place]], offer, offer.status)
         waiting = {place: reason for place, reason in waiting.items() if place not in about}
     for place, reason in waiting.items():

@@ -10,6 +10,7 @@ from lessonbook.domain.findings import Finding
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_names import kind_of
 from lessonbook.domain.loop import Refinement
+from lessonbook.screening.offer import ReviewMode
 from lessonbook.services.report.matching import Matching
 from lessonbook.services.report.preparation import Prepared, names_of_lesson, prepare
 from lessonbook.services.triage.triage_run import TriageRun
@@ -27,10 +28,10 @@ async def rematch(work: Workspace, caller: Caller, issue_ids: Sequence[str]) -> 
     Issues that are not pending, or do not exist, are skipped.
     """
     rows = await work.store.read(lambda connection: issue_rows.find(connection, caller.project, issue_ids))
-    prepared = await anyio.to_thread.run_sync(_prepared, work, list(rows.values()))
+    prepared = await anyio.to_thread.run_sync(_prepared, work, work.review_for(caller), list(rows.values()))
 
     def act(connection: Connection) -> Refinement | None:
-        matching = Matching(work, caller.project, connection)
+        matching = Matching(work, caller, connection)
         matching.look_up(list(prepared.values()), {row.agent_name for row in rows.values()})
         verdicts = {name: matching.match(item, rows[name].agent_name) for name, item in prepared.items()}
         triage = TriageRun(Ledger(work, caller, connection, work.now()), work.new_id("R"), "rules")
@@ -45,13 +46,13 @@ async def rematch(work: Workspace, caller: Caller, issue_ids: Sequence[str]) -> 
     return await work.store.write(act)
 
 
-def _prepared(work: Workspace, rows: Sequence[IssueRow]) -> dict[str, Prepared]:
+def _prepared(work: Workspace, review: ReviewMode, rows: Sequence[IssueRow]) -> dict[str, Prepared]:
     """Return issues as a report would prepare them today, by id."""
     return {
         row.id: prepare(
             Finding(row.description, row.severity_name, row.category, row.file, row.line, row.rule_id),
             work.catalogue,
-            review=work.settings.trust.review,
+            review=review,
         )
         for row in rows
     }

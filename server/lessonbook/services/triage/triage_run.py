@@ -260,7 +260,7 @@ class TriageRun:
             raise InvalidInput(refusal)
         if person:
             return replace(offer, status="active"), ()
-        return reviewed(offer, work.settings.trust.review), ()
+        return reviewed(offer, work.review_for(self.ledger.caller)), ()
 
     def _check_joinable(self, lesson: Lesson) -> None:
         if lesson.status not in JOINABLE:
@@ -318,7 +318,7 @@ class TriageRun:
         return any(is_other_rule(rule_key, lesson, catalogue) for rule_key in {issue.rule_key for issue in issues})
 
     def _create(self, issues: Sequence[IssueEntry], offer: Offer, status: Status, names: Iterable[str]) -> None:
-        held = held_from_all(offer, issues[0].agent_name, self.ledger.work.settings.trust.review)
+        held = held_from_all(offer, issues[0].agent_name, self.ledger.work.review_for(self.ledger.caller))
         if held is not offer:
             offer, status = held, held.status
         agent_name = issues[0].agent_name

@@ -34,11 +34,11 @@ from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.retirement import e_value
 from lessonbook.services.cache.measured import effect_of
 from lessonbook.services.lesson_results import result_of
-from lessonbook.services.rate_limit import unusual
 from lessonbook.services.views.cursors import bad_cursor, decode, encode, is_storable, moment_of, offset_of
 from lessonbook.services.views.page_size import FRAME_TOKENS, cut, fitting, tokens_of
 from lessonbook.services.views.pending_groups import GroupPage, page_of_groups, pending_issue, with_entries
 from lessonbook.services.views.search import FOUND_MAX, search
+from lessonbook.services.views.unusual_reports import unusual
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import agents as agent_rows
 from lessonbook.store import audit, runs
@@ -79,9 +79,10 @@ async def list_lessons(
             connection,
             caller.project,
             filters=_filters(work, listing),
-            statuses=_statuses(listing),
+            statuses=_statuses(caller, listing),
             after=after,
             limit=listing.limit + 1,
+            principal=_audience(caller),
         )
         shown = fitting([listed(lesson) for lesson in found[: listing.limit]], _for_items(room))
         last = found[len(shown) - 1] if len(found) > len(shown) else None
@@ -95,8 +96,15 @@ def _for_items(room: int | None) -> int | None:
     return None if room is None else room - FRAME_TOKENS
 
 
-def _statuses(listing: LessonListing) -> list[str]:
-    return list(listing.status or LISTED)
+def _statuses(caller: Caller, listing: LessonListing) -> list[str]:
+    """Return the statuses to list: of words that are not served a caller sees none who may not read them."""
+    wanted = listing.status or LISTED
+    return [status for status in wanted if caller.reads_waiting_words or status in SERVABLE]
+
+
+def _audience(caller: Caller) -> str | None:
+    """Return the principal to whom the listed lessons have to be served; None where the caller reads all."""
+    return None if caller.reads_waiting_words else caller.principal
 
 
 def _filters(work: Workspace, listing: LessonListing) -> dict[str, Any]:
@@ -118,9 +126,11 @@ def _search(
     similar: Mapping[str, float],
     room: int | None,
 ) -> LessonPage:
-    statuses = set(_statuses(listing))
+    statuses = set(_statuses(caller, listing))
 
     def wanted(lesson: Lesson) -> bool:
+        if not (caller.reads_waiting_words or lesson.is_visible_to(caller.principal)):
+            return False
         return lesson.status in statuses and all(getattr(lesson, name) == value for name, value in filters.items())
 
     begin = _search_position(listing.cursor)
@@ -200,7 +210,7 @@ async def get_served_lesson(work: Workspace, caller: Caller, lesson_id: str) -> 
     found = await work.store.read(lambda connection: lesson_rows.find(connection, caller.project, [lesson_id]))
     if lesson_id not in found:
         raise NotFound.lesson(lesson_id, caller.project)
-    if found[lesson_id].status not in SERVABLE:
+    if found[lesson_id].status not in SERVABLE or not found[lesson_id].is_visible_to(caller.principal):
         raise NotFound(f"Lesson {lesson_id!r} is not served now: get_lessons gives those that are")
     return listed(found[lesson_id])
 
@@ -224,7 +234,9 @@ def _history_line(row: lesson_rows.HistoryRow) -> LessonChange:
 async def lessons_by_category(work: Workspace, caller: Caller, agent_name: str = "") -> dict[str, list[ListedLesson]]:
     """Return the servable lessons of each category, most severe first."""
     name = work.roster.resolve(agent_name) if agent_name else ""
-    found = await work.store.read(lambda connection: lesson_rows.by_category(connection, caller.project, name))
+    found = await work.store.read(
+        lambda connection: lesson_rows.by_category(connection, caller.project, name, _audience(caller))
+    )
     return {category: [listed(lesson) for lesson in lessons] for category, lessons in found.items()}
 
 

@@ -237,6 +237,8 @@ def _of_lesson(
     exempt = (
         "No coin is tossed for it: it is always shown." if lesson.is_exempt(work.settings.learning.always_show) else ""
     )
+    is_served = lesson.status in SERVABLE and lesson.is_visible_to(caller.principal)
+    is_shown = lesson.issue_count > 1 and is_served
     return Stats(
         totals=Totals(
             lessons=1,
@@ -252,7 +254,7 @@ def _of_lesson(
         ),
         side_effect=_side_effect(evidence, alarm),
         lift=_lesson_lift(connection, caller, lesson),
-        top_recurring=[_recurring(lesson)] if lesson.issue_count > 1 and lesson.status in SERVABLE else [],
+        top_recurring=[_recurring(lesson)] if is_shown else [],
         withheld_by_reason={"coin": by_coin, "holdout": delivered.deliveries - delivered.shown - by_coin},
         prevention_rate=_rate(counted["prevented"], counted["verified"]),
     )

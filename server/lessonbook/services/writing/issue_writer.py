@@ -152,6 +152,29 @@ class IssueWriter:
         self._plans[lesson_id] = _LessonPlan(agent_name, offer, list(issues))
         return lesson_id
 
+    def propose(
+        self, agent_name: str, offer: Offer, name: str, provenance: Mapping[str, Any], beside: str | None
+    ) -> str:
+        """Plan a lesson that no issue joins, and return its id: words that were offered beside another lesson.
+
+        Args:
+            agent_name: the agent for whom it is.
+            offer: its words.
+            name: its exact name, which has to be free.
+            provenance: its origin, in addition to what is known of this run.
+            beside: the lesson for which it is a proposal; None where it stands for itself.
+        """
+        known = {
+            "refinement_run": self.run_id,
+            "reporter": self.ledger.caller.principal,
+            "refiner": self._origin["refiner"],
+        }
+        lesson_id = self.ledger.create(
+            agent_name, offer, keys=(name,), provenance={**known, **provenance}, proposal_for=beside
+        )
+        self._plans[lesson_id] = _LessonPlan(agent_name, offer)
+        return lesson_id
+
     def join(self, issues: Iterable[IssueEntry], lesson_id: str, agent_name: str, names: Iterable[str] = ()) -> None:
         """Plan issues as instances of a lesson of an agent, and `names` as further exact names of it."""
         self._plans.setdefault(lesson_id, _LessonPlan(agent_name)).issues.extend(issues)

@@ -12,7 +12,7 @@ from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_names import content_hash, text_name
 from lessonbook.domain.lesson_status import SERVABLE, Action, Status, allowed_targets
 from lessonbook.domain.token_estimate import estimate_lesson_tokens
-from lessonbook.domain.vocabulary import SEVERITY_RANK
+from lessonbook.domain.vocabulary import SEVERITY_RANK, UNOWNED
 from lessonbook.experiment.effect import effect_before
 from lessonbook.screening.offer import Offer
 from lessonbook.search.subjects import document_of
@@ -99,10 +99,12 @@ class Ledger:
         status: Status | None = None,
         pinned: bool = False,
         issue_count: int = 0,
+        proposal_for: str | None = None,
     ) -> str:
         """Plan a new lesson, and return its id. `status` replaces the offer's; without `keys` its text names it."""
         lesson_id = self.work.new_id("L")
         status = status or offer.status
+        visible_to = self._audience(offer)
         reasons = "; ".join(offer.reasons)
         effect = effect_before()
         self._lessons.append(
@@ -116,7 +118,9 @@ class Ledger:
                 "category": offer.category,
                 "rule_key": offer.rule_key,
                 "status": status,
-                "is_active": status in SERVABLE,
+                "is_active": status in SERVABLE and visible_to is None,
+                "visible_to": visible_to,
+                "proposal_for": proposal_for,
                 "pinned": pinned,
                 "trust": offer.trust,
                 "author": self.caller.principal,
@@ -141,6 +145,12 @@ class Ledger:
         self._audit.append(("lesson.create", lesson_id, {"status": status, "trust": offer.trust, "agent": agent_name}))
         self._made[lesson_id] = agent_name
         return lesson_id
+
+    def _audience(self, offer: Offer) -> str | None:
+        """Return the one principal to whom a new lesson is served; None: to all."""
+        if offer.trust not in UNOWNED or self.caller.person or self.work.review_for(self.caller) != "others":
+            return None
+        return self.caller.principal
 
     def expiry(self) -> datetime:
         """Return when a lesson on probation expires if its issue is not reported and nobody gives a verdict."""
@@ -184,7 +194,7 @@ class Ledger:
         written: Row = {
             **values,
             "version": version,
-            "is_active": status in SERVABLE,
+            "is_active": status in SERVABLE and values.get("visible_to", lesson.visible_to) is None,
             "status_reason": reason,
             "updated_at": self.now,
         }

@@ -9,9 +9,9 @@ import pytest
 from lessonbook.domain.errors import TooMany
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.operator import Authoring, PendingListing
-from lessonbook.services.rate_limit import ALIKE, BURST, REPEATED
 from lessonbook.services.triage import authoring
 from lessonbook.services.views import listings
+from lessonbook.services.views.unusual_reports import ALIKE, BURST, REPEATED
 from tests.services.conftest import Loop
 from tests.texts import unlike_any_other
 
