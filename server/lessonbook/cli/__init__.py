@@ -19,6 +19,7 @@ from lessonbook.cli import (
     serve,
     stats,
     sync,
+    takeback,
     tokens,
     transfer,
 )
@@ -43,6 +44,7 @@ for module in (
     audit,
     agents,
     tokens,
+    takeback,
     transfer,
     database,
 ):

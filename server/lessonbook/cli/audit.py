@@ -59,7 +59,7 @@ def audit(
         return
     from lessonbook.domain.operator import AuditQuery
 
-    query = request(AuditQuery, subject=lesson, since=_moment(since), limit=limit)
+    query = request(AuditQuery, subject=lesson, since=moment(since), limit=limit)
     trail = run(services.views.get_audit, query)
     if not shown_as_json(trail):
         rows = [
@@ -68,7 +68,7 @@ def audit(
         print_table("Audit trail", ["when", "who", "what", "of", "details"], rows, alone=True)
 
 
-def _moment(text: str) -> str:
+def moment(text: str) -> str:
     """Return a time that may be given as an age; anything else as it is."""
     found = _AGO.fullmatch(text.strip())
     if found is None:

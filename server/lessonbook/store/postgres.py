@@ -124,6 +124,9 @@ class PostgresStore:
         for link in list(self._links):
             link.terminate()
 
+    async def scrub(self) -> None:
+        """Do nothing: vacuuming, archives and backups are the server's and its owner's (docs/operating.md)."""
+
     async def close(self) -> None:
         """Close the pool: its connections by the protocol, unless the server is silent."""
         if self._pool is not None:

@@ -86,6 +86,23 @@ class SqliteStore:
         """Run `work` in an immediate transaction without foreign keys, which would break the rebuild of a table."""
         return await self._on_thread(self._writer, work, "BEGIN IMMEDIATE", foreign_keys=False)
 
+    async def scrub(self) -> None:
+        """Move the whole write-ahead log into the file and cut it, so that erased words are in neither.
+
+        Readers of other processes may keep a part of the log until they end; a later checkpoint cuts it then.
+        """
+        if self._path is not None:
+            await asyncio.get_running_loop().run_in_executor(self._writer, self._truncate_log)
+
+    def _truncate_log(self) -> None:
+        with (
+            contextlib.suppress(OSError, DatabaseError, PoolTimeoutError),
+            sole_owner(Path(f"{self._path}.checkpoint")) as owned,
+        ):
+            if owned:
+                with self.engine().connect() as connection:
+                    connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
     async def changes(self) -> AsyncIterator[None]:
         """Yield when the file's change counter has changed, checked every `POLL_S`. See `Store.changes`."""
         watching = None if self._path is None else _open(self._path)  # the counter is of commits by other connections
@@ -282,6 +299,7 @@ _PRAGMAS: Final = (
     "journal_mode = WAL",
     "synchronous = NORMAL",
     "foreign_keys = ON",
+    "secure_delete = ON",
     "wal_autocheckpoint = 0",
     f"journal_size_limit = {WAL_BYTES_MAX}",
 )

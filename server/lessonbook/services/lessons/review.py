@@ -106,7 +106,7 @@ def _carry_out(ledger: Ledger, lesson: Lesson, review: LessonReview) -> str:
     if action == "edit":
         return _edit(ledger, lesson, review, status)
     if action == "delete":
-        others = f" and those of its {blanked} issues" if (blanked := _delete(ledger, lesson, status)) else ""
+        others = f" and those of its {blanked} issues" if (blanked := delete_lesson(ledger, lesson)) else ""
         return f"Its words{others} are deleted for good; a tombstone stays, so that it is not learned again."
     values = {"status": status, **_values(ledger, action, status)}
     ledger.move(lesson, action, redact(review.reason)[0] or action, values)
@@ -158,8 +158,13 @@ def _despite(reasons: Sequence[str]) -> str:
     return f"Accepted as a reviewer's words, although {'; '.join(reasons)}." if reasons else ""
 
 
-def _delete(ledger: Ledger, lesson: Lesson, status: Status) -> int:
-    """Blank a lesson and the issues behind it, and return the number of issues."""
+def delete_lesson(ledger: Ledger, lesson: Lesson) -> int:
+    """Blank a lesson and the issues behind it, and return the number of issues.
+
+    Raises:
+        InvalidInput: its status does not allow it.
+    """
+    status = allowed_targets(lesson.id, "delete", lesson.status)[0]
     values: Row = {
         "lesson_text": "",
         "rationale": "",
