@@ -10,6 +10,7 @@ import typer
 
 from lessonbook import services
 from lessonbook.cli.console import FAILED, command, print_table, request, run, say, shown_as_json, warn
+from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -89,6 +90,6 @@ def _show_check(check: AuditCheck, *, with_heads: bool) -> None:
             print_table("Ends of the audit chains", ["writer", "entries", "hash"], rows, alone=True)
         elif check.whole:
             entries = sum(chain.seq for chain in check.chains)
-            say(f"The audit trail is whole: {entries} entries in {len(check.chains)} chains.")
+            say(f"The audit trail is whole: {count_of(entries, 'entry')} in {count_of(len(check.chains), 'chain')}.")
     if not check.whole:
         raise typer.Exit(FAILED)

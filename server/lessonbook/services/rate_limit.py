@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection
 
+from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import TooMany
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.loop import RefinedIssue
@@ -56,13 +57,13 @@ class RateLimits:
         limits, written = work.settings.limits, self._written(connection, caller, work.now())
         if limits.issues_per_hour and written.issues + issues > limits.issues_per_hour:
             raise TooMany(
-                f"{caller.principal!r} has reported {written.issues} issues in the last hour, and may report "
-                f"{limits.issues_per_hour} (limits.issues_per_hour): report the rest later, or fewer of a kind"
+                f"{caller.principal!r} has reported {count_of(written.issues, 'issue')} in the last hour, and may"
+                f" report {limits.issues_per_hour} (limits.issues_per_hour): report the rest later, or fewer of a kind"
             )
         if limits.lessons_per_hour and offers and written.lessons + offers > limits.lessons_per_hour:
             raise TooMany(
-                f"Reports of {caller.principal!r} have made {written.lessons} lessons in the last hour, and may make "
-                f"{limits.lessons_per_hour} (limits.lessons_per_hour): leave `lesson` out, or send it later"
+                f"Reports of {caller.principal!r} have made {count_of(written.lessons, 'lesson')} in the last hour, and"
+                f" may make {limits.lessons_per_hour} (limits.lessons_per_hour): leave `lesson` out, or send it later"
             )
 
     def add(self, caller: Caller, lines: Iterable[RefinedIssue], *, issues: int = 0) -> None:
@@ -96,9 +97,10 @@ def _floods(shares: Sequence[Share]) -> Iterator[str]:
         issues, different = sum(share.issues for share in own), sum(share.different for share in own)
         lately = sum(share.lately for share in own)
         if lately >= BURST and lately > MOST * issues:
-            yield f"A burst: {principal!r} reported {lately} issues in the last hour."
+            yield f"A burst: {principal!r} reported {count_of(lately, 'issue')} in the last hour."
         if issues >= REPEATED and issues >= ALIKE * different:
-            yield f"Near-duplicates: {issues} issues of {principal!r} in a day are {different} different ones."
+            reported = count_of(issues, "issue")
+            yield f"Near-duplicates: {reported} of {principal!r} in a day are {different} different ones."
 
 
 def _dominating(shares: Sequence[Share]) -> Iterator[str]:
@@ -109,4 +111,5 @@ def _dominating(shares: Sequence[Share]) -> Iterator[str]:
         joined = sum(share.issues for share in own)
         if joined >= REPEATED and joined > MOST * issues:
             most = max(own, key=lambda share: share.issues).principal
-            yield f"One lesson: {joined} of {issues} issues in a day joined {lesson_id}, most of them from {most!r}."
+            reported = count_of(issues, "issue")
+            yield f"One lesson: {joined} of {reported} in a day joined {lesson_id}, most of them from {most!r}."

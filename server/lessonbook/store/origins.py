@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, String, cast, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, String, Table, cast, delete, func, or_, select, update
 
 from lessonbook.store import dialect
 from lessonbook.store.tables import (
@@ -20,7 +20,7 @@ from lessonbook.store.tables import (
 )
 from lessonbook.store.types import Row
 
-_NO_WORDS = {"lesson_text": "", "rationale": "", "reason": ""}
+_NO_WORDS: Row = {"lesson_text": "", "rationale": "", "reason": ""}
 AT_ONCE = 500
 """Ids in one statement."""
 
@@ -133,14 +133,15 @@ def forget_meanings(connection: Connection, project: str, lesson_ids: Iterable[s
 
 def forget_remarks(connection: Connection, project: str, principal: str) -> int:
     """Blank what a principal wrote beside lessons: notes, flags and reasons. Returns how many."""
-    blanked = {
-        applications: ("principal", {"notes": ""}),
-        lesson_flags: ("principal", {"reason": "", "earlier": []}),
-        lesson_versions: ("principal", _NO_WORDS),  # a row of the history is blanked whole, or not at all
+    nothing: list[str] = []
+    blanked: dict[Table, Row] = {
+        applications: {"notes": ""},
+        lesson_flags: {"reason": "", "earlier": nothing},
+        lesson_versions: _NO_WORDS,  # a row of the history is blanked whole, or not at all
     }
     count = 0
-    for table, (column, values) in blanked.items():
-        whose = in_project(table, project, **{column: principal})
+    for table, values in blanked.items():
+        whose = in_project(table, project, principal=principal)
         count += connection.execute(update(table).where(*whose).values(values)).rowcount
     whose = in_project(applications, project, verdict_by=principal)
     count += connection.execute(update(applications).where(*whose).values(notes="")).rowcount

@@ -125,7 +125,7 @@ class PostgresStore:
             link.terminate()
 
     async def scrub(self) -> None:
-        """Do nothing: vacuuming, archives and backups are the server's and its owner's (docs/operating.md)."""
+        """Do nothing: vacuuming, archives and backups are the server's and its owner's (SECURITY.md)."""
 
     async def close(self) -> None:
         """Close the pool: its connections by the protocol, unless the server is silent."""

@@ -83,7 +83,7 @@ async def undo_rollback(work: Workspace, caller: Caller, rollback_id: str) -> Ro
         ends: dict[str, Status] = {}
         for lesson_id, was in moved:
             lesson = lessons.get(lesson_id)
-            status = next((one for one in _STATUSES if one == was), None)
+            status: Status | None = next((one for one in _STATUSES if one == was), None)
             if lesson is None or status is None or lesson.status_reason != mark:
                 continue  # somebody decided about it since
             ledger.move(lesson, "undo", f"rollback {rollback_id} undone", {"status": status})
