@@ -292,11 +292,11 @@ def _meaning(error: Exception, dsn: str) -> Exception:
     if state in _SLOW:
         return Unavailable("The database took too long; nothing was changed. Try again in a moment.")
     if state[:2] == "3D":
-        return Unavailable(f"There is no such database at {where}. Make it, or check `database.url`.")
+        return Unavailable("There is no such database. Make it, or check `database.url`.", place=where)
     if state[:2] == "28":
-        return Unavailable(f"The database refuses the login to {where}. Check `database.url`.")
+        return Unavailable("The database refuses the login. Check `database.url`.", place=where)
     if state in _SHUT_DOWN or isinstance(error, (OSError, InterfaceError)) or not state or state[:2] == "08":
-        return Unavailable(f"The database at {where} does not answer; nothing was changed. Is it running?")
+        return Unavailable("The database does not answer; nothing was changed. Is it running?", place=where)
     return error
 
 

@@ -58,7 +58,7 @@ class SqliteStore:
     async def read(self, work: Work[T]) -> T:
         """Run `work` in a deferred transaction. See `Store.read`."""
         pool = self._readers if self._path else self._writer
-        return await self._on_thread(pool, work, "BEGIN")
+        return await self._on_thread(pool, work, READING)
 
     async def write(self, work: Work[T]) -> T:
         """Run `work` in an immediate transaction. See `Store.write`."""
@@ -154,6 +154,8 @@ class SqliteStore:
         with anyio.CancelScope(deadline=until + GRACE_S if foreign_keys else math.inf, shield=True):
             return await future
         turn.is_over = True
+        if begin == READING:
+            raise Unavailable("The database took too long; nothing was changed. Try again in a moment.")
         raise Unavailable(f"The database took too long, {AT_MOST_ONCE}")
 
     def engine(self) -> Engine:
@@ -295,6 +297,8 @@ def _make_engine(path: Path | None) -> Engine:
     )
 
 
+READING: Final = "BEGIN"
+"""How a transaction begins that only reads."""
 _PRAGMAS: Final = (
     "journal_mode = WAL",
     "synchronous = NORMAL",
