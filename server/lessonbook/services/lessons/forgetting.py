@@ -65,7 +65,7 @@ def _forget_issues(ledger: Ledger, issue_ids: list[str]) -> Forgotten:
     project, connection = ledger.caller.project, ledger.connection
     of_issues = origins.lessons_of(connection, project, issue_ids)
     if len(of_issues) < len(issue_ids):
-        raise NotFound(f"There is no issue {issue_ids[0]} in project {project}")
+        raise NotFound.issue(issue_ids[0], project)
     lessons = ledger.lessons({lesson_id for lesson_id in of_issues.values() if lesson_id})
     origins.forget_issues(connection, project, issue_ids)
     origins.forget_meanings(connection, project, lessons)
