@@ -20,6 +20,7 @@ from bench import (
     evidence,
     findings,
     growth,
+    harm,
     hooks,
     injection,
     intake,
@@ -191,6 +192,14 @@ _evaluation("tasks", tasks.evaluate, "Serve lessons for coding tasks whose weakn
 _evaluation("everyday", tasks.evaluate_everyday, "Serve lessons for tasks as developers put them.")
 _evaluation("secrets", secret_finding.evaluate, "Look for secrets in code and reports.")
 _evaluation("effect", effect.evaluate, "Tell what a policy would have brought from what another one logged.")
+
+
+@app.command(name="harm")
+def harm_command(json_file: JsonFile = None) -> None:
+    """Hold harmful advice in a friendly voice, and no good advice; by family, also with the family's words left out."""
+    found = harm.evaluate()
+    Console().print(found.table())
+    found.write(None, json_file)
 
 
 @app.command(name="findings")

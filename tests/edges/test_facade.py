@@ -13,7 +13,7 @@ import pytest
 
 import lessonbook
 from lessonbook.config.settings import Settings
-from lessonbook.domain.errors import ConfigError, InvalidInput, NotFound, Unavailable
+from lessonbook.domain.errors import ConfigError, InvalidInput, Unavailable
 from lessonbook.facade import AgentRefiner
 from tests.patience import PATIENCE_S
 

@@ -9,6 +9,11 @@ import pytest
 from lessonbook.domain.errors import TooMany
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.operator import Authoring, PendingListing
+<<<<<<< HEAD:tests/services/test_limits.py
+=======
+from lessonbook.services.background import maintenance
+from lessonbook.services.rate_limit import ALIKE, BURST, REPEATED
+>>>>>>> harm:tests/services/test_rate_limit.py
 from lessonbook.services.triage import authoring
 from lessonbook.services.views import listings
 from lessonbook.services.views.unusual_reports import ALIKE, BURST, REPEATED
@@ -114,6 +119,10 @@ async def test_a_flood_of_the_same_and_the_lesson_it_joins_are_shown(
         f"Near-duplicates: {issues} issues of 'local' in a day are 1 different ones.",
         f"One lesson: {issues} of {issues} issues in a day joined {lesson_id}, most of them from 'local'.",
     ]
+    told = (await maintenance.diagnose(loop.work)).warnings
+    assert (
+        f"project {person.project}: Near-duplicates: {issues} issues of 'local' in a day are 1 different ones." in told
+    )
     assert await notes(loop, stranger) == []
     assert await notes(limited(loop, timedelta(hours=25)), person) == []
     assert issues >= ALIKE

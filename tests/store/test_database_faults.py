@@ -212,7 +212,7 @@ def free_port() -> int:
 
 async def test_a_server_that_is_down_is_named_without_the_password() -> None:
     port = free_port()
-    with told(Unavailable, f"postgresql://me:***@127.0.0.1:{port}/db does not answer", "Is it running?"):
+    with told(Unavailable, f"postgresql://me:***@127.0.0.1:{port}/db", "does not answer", "Is it running?"):
         await opened(f"postgresql://me:hunter2@127.0.0.1:{port}/db")
 
 

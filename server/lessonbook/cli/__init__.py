@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "agents": ("agents",),
     "projects": ("project",),
     "tokens": ("token",),
+    "takeback": ("rollback", "forget"),
     "transfer": ("import", "export"),
     "database": ("db", "doctor"),
 }

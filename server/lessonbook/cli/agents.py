@@ -8,6 +8,7 @@ import typer
 
 from lessonbook import services
 from lessonbook.cli.console import command, escaped, print_table, request, run, say, shown_as_json, with_options
+from lessonbook.domain.counts import count_of
 
 
 def add_to(app: typer.Typer) -> None:
@@ -40,7 +41,8 @@ def add(name: Annotated[str, typer.Argument(help="The agent's name.")]) -> None:
 
     added = run(services.agents.add_agent, request(AgentChoice, agent_name=name).agent_name)
     if not shown_as_json(added):
-        say(f"[bold]{escaped(added.agent_name)}[/bold] is an agent of this project, with {added.lessons} lessons.")
+        lessons = count_of(added.lessons, "lesson")
+        say(f"[bold]{escaped(added.agent_name)}[/bold] is an agent of this project, with {lessons}.")
 
 
 def merge(
@@ -51,6 +53,6 @@ def merge(
     done = run(services.agents.merge_agents, source, target)
     if not shown_as_json(done):
         say(
-            f"{done.moved} lessons of {escaped(done.source)} moved to [bold]{escaped(done.target)}[/bold], "
+            f"{count_of(done.moved, 'lesson')} of {escaped(done.source)} moved to [bold]{escaped(done.target)}[/bold], "
             f"{done.joined} merged into lessons it had; {done.issues} pending issues moved."
         )

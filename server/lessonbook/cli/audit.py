@@ -10,6 +10,7 @@ import typer
 
 from lessonbook import services
 from lessonbook.cli.console import FAILED, command, print_table, request, run, say, shown_as_json, warn
+from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def audit(
         return
     from lessonbook.domain.operator import AuditQuery
 
-    query = request(AuditQuery, subject=lesson, since=_moment(since), limit=limit)
+    query = request(AuditQuery, subject=lesson, since=moment(since), limit=limit)
     trail = run(services.views.get_audit, query)
     if not shown_as_json(trail):
         rows = [
@@ -68,7 +69,7 @@ def audit(
         print_table("Audit trail", ["when", "who", "what", "of", "details"], rows, alone=True)
 
 
-def _moment(text: str) -> str:
+def moment(text: str) -> str:
     """Return a time that may be given as an age; anything else as it is."""
     found = _AGO.fullmatch(text.strip())
     if found is None:
@@ -89,6 +90,6 @@ def _show_check(check: AuditCheck, *, with_heads: bool) -> None:
             print_table("Ends of the audit chains", ["writer", "entries", "hash"], rows, alone=True)
         elif check.whole:
             entries = sum(chain.seq for chain in check.chains)
-            say(f"The audit trail is whole: {entries} entries in {len(check.chains)} chains.")
+            say(f"The audit trail is whole: {count_of(entries, 'entry')} in {count_of(len(check.chains), 'chain')}.")
     if not check.whole:
         raise typer.Exit(FAILED)

@@ -23,6 +23,7 @@ from lessonbook.cli.console import (
     warn,
     write,
 )
+from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def show(lesson_id: LessonIdArgument) -> None:
         "superseded by": detail.superseded_by,
         "issues": lesson.issue_count,
         "applied": lesson.times_applied,
-        "prevented": f"{lesson.times_prevented} of {lesson.times_verified} verdicts",
+        "prevented": f"{lesson.times_prevented} of {count_of(lesson.times_verified, 'verdict')}",
         "measured effect": effect(detail.effect),
         "flags": lesson.flags,
         "holds for": ", ".join((*holds.languages, *holds.paths)),

@@ -22,6 +22,7 @@ from lessonbook.cli.console import (
     shown_as_json,
     wants_json,
 )
+from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _show(report: BacklogReport) -> None:
     cost = f", {report.cost_usd:.4f} US dollars" if report.cost_usd else ""
     if report.dry_run:
         say(
-            f"{report.waiting} issues are pending; the model would be asked about {report.asked} "
+            f"Pending: {count_of(report.waiting, 'issue')}; the model would be asked about {report.asked} "
             f"in {report.groups} groups."
         )
         say(f"That may use {report.tokens} tokens{cost} at most. Nothing was sent.")

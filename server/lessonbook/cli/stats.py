@@ -20,7 +20,9 @@ from lessonbook.cli.console import (
     say,
     shown_as_json,
     wants_json,
+    warn,
 )
+from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -49,14 +51,19 @@ def stats(
         raise InvalidInput("Name an agent or a lesson, not both")
     query = request(StatsQuery, agent_name=agent, lesson_id=lesson, days=days)
 
-    async def act(gateway: Gateway) -> tuple[Stats, list[AgentFigures]]:
+    async def act(gateway: Gateway) -> tuple[Stats, list[AgentFigures], list[str]]:
         figures = await gateway.call(services.views.get_stats, query)
-        return figures, [] if lesson else await gateway.call(services.views.by_agent, agent)
+        if lesson:
+            return figures, [], []
+        agents = await gateway.call(services.views.by_agent, agent)
+        return figures, agents, await gateway.call(services.views.unusual_reports)
 
-    figures, rows = run_all(act)
+    figures, rows, unusual = run_all(act)
     if wants_json():
-        print_json({**figures.model_dump(mode="json"), "agents": rows})
+        print_json({**figures.model_dump(mode="json"), "agents": rows, "unusual": unusual})
         return
+    for note in unusual:
+        warn(note)
     if not lesson:
         _show_agents(rows)
     _show_proof(figures)
@@ -93,7 +100,7 @@ def _show_proof(figures: Stats) -> None:
         "side effects": side_effect(figures.side_effect),
         "lift": lift(figures.lift),
         "verdicts": prevention_rate(figures.prevention_rate),
-        "served": f"{totals.deliveries} deliveries in {totals.runs} runs"
+        "served": f"{totals.deliveries} deliveries in {count_of(totals.runs, 'run')}"
         + (f", {figures.tokens_served} tokens" if figures.tokens_served else ""),
         "not served": ", ".join(f"{count} {reason}" for reason, count in figures.withheld_by_reason.items() if count),
         "serving is stopped": figures.lift.stopped if isinstance(figures.lift, ServiceLift) else None,
@@ -140,7 +147,9 @@ def _show_cleanup(result: CleanedUp) -> None:
         (fates.get((line.suspended, line.proposed), "keeps"), line.lesson_id, line.agent_name, line.text, line.reason)
         for line in result.lessons
     ]
-    print_table(f"Clean-up {verb} {result.suspended} lessons", ["verdict", "lesson", "agent", "text", "why"], rows)
+    print_table(
+        f"Clean-up {verb} {count_of(result.suspended, 'lesson')}", ["verdict", "lesson", "agent", "text", "why"], rows
+    )
 
 
 def resume(

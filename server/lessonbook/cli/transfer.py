@@ -23,6 +23,7 @@ from lessonbook.cli.console import (
     warn,
     write,
 )
+from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.lesson_status import Servable
 from lessonbook.machine import private_files
@@ -63,7 +64,7 @@ def import_(
         return
     resting = f" ({done.resting} of them not served, as before)" if done.resting else ""
     say(
-        f"[green]{done.created} lessons imported[/green]{resting}, {done.known} known already, "
+        f"[green]{count_of(done.created, 'lesson')} imported[/green]{resting}, {done.known} known already, "
         f"{done.quarantined} quarantined, {len(done.refused)} refused."
     )
     for note in done.notes:
@@ -176,7 +177,7 @@ def export(
         private_files.write(target, text)
     except OSError as error:
         raise InvalidInput(f"{target} cannot be written: {error.strerror}") from error
-    say(escaped(f"{len(lessons)} lessons written to {target}."))
+    say(escaped(f"{count_of(len(lessons), 'lesson')} written to {target}."))
 
 
 def _as_jsonl(lessons: list[ExportedLesson]) -> str:

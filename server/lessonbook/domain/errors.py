@@ -7,6 +7,8 @@ AT_MOST_ONCE: Final = (
 )
 STOPPED: Final = f"The server stopped before this was answered, {AT_MOST_ONCE}"
 TOO_LONG: Final = f"That took too long and was given up, {AT_MOST_ONCE}"
+GIVEN_UP: Final = "That took too long and was given up. Try again in a moment."
+"""Of a call that takes no key: a failed read never speaks of keys."""
 
 
 class LessonbookError(Exception):

@@ -19,8 +19,9 @@ ReviewAction = Literal["approve", "reject", "edit", "suspend", "restore", "retir
 """The decisions that a caller may make about a lesson."""
 EvidenceAction = Literal["promote", "demote", "retire"]
 """The changes of a lesson by evidence."""
-Action = Literal[ReviewAction, EvidenceAction, "recur", "merge", "split", "move"]
-"""The changes of a lesson, as its history names them. `recur`: its issue came back; `move`: to another agent."""
+Action = Literal[ReviewAction, EvidenceAction, "recur", "merge", "split", "move", "undo"]
+"""The changes of a lesson, as its history names them. `recur`: its issue came back; `move`: to another agent; `undo`: a
+rollback was undone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,7 @@ _ENDS: Final[Mapping[Action, tuple[Status, ...]]] = {
 }
 _KEEPS: Final[tuple[Action, ...]] = ("unpin", "merge", "split", "move")
 _RESTORED: Final[tuple[Status, ...]] = ("probation", "active")  # active where a person had approved it
+_UNDONE: Final[tuple[Status, ...]] = ("quarantined", "probation", "active", "suspended", "retired", "expired")
 
 RULES: Final[Mapping[Status, StatusRule]] = {
     "quarantined": StatusRule(
@@ -106,7 +108,7 @@ RULES: Final[Mapping[Status, StatusRule]] = {
     ),
     "expired": StatusRule(
         rank=3,
-        becomes={"recur": ("probation",), "restore": _RESTORED, "retire": ("retired",), **_ENDS},
+        becomes={"undo": _UNDONE, "recur": ("probation",), "restore": _RESTORED, "retire": ("retired",), **_ENDS},
         keeps=("edit", *_KEEPS),
         takes_issues=True,
         is_suggested=True,
@@ -119,7 +121,7 @@ RULES: Final[Mapping[Status, StatusRule]] = {
     ),
     "rejected": StatusRule(
         rank=0,
-        becomes={"restore": _RESTORED, "merge": ("superseded",)},
+        becomes={"undo": _UNDONE, "restore": _RESTORED, "merge": ("superseded",)},
         keeps=("delete", "split", "move"),
         is_tombstone=True,
         is_listed=False,

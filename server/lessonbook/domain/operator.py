@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, JsonValue, ModelWrapValidatorHandler, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, JsonValue, ModelWrapValidatorHandler, model_validator
 from pydantic_core import PydanticCustomError
 
 from lessonbook.domain.holds import LANGUAGES_MAX, PATHS_MAX
@@ -416,6 +416,54 @@ class CleanedUp(Result):
     suspended: int
     proposed: int = 0
     lessons: list[CleanupLine]
+
+
+class Rollback(Request):
+    """What to take back: what all given conditions hold for."""
+
+    by: Annotated[str, Field(max_length=200, description="the principal who brought it in")] = ""
+    since: AwareDatetime | None = None
+    source: Source | Literal[""] = ""
+    run: Annotated[str, Field(max_length=200, description="a refinement run")] = ""
+    dry_run: bool = True
+
+
+class RolledBackLesson(Result):
+    """A lesson that a rollback takes back, or whose issues alone it does."""
+
+    lesson_id: str
+    agent_name: str
+    text: str
+    status: str
+    goes: bool
+    issues_left: int
+
+
+class RolledBack(Result):
+    """The outcome of a rollback, of undoing one, or of a dry run."""
+
+    rollback_id: str = ""
+    dry_run: bool
+    issues: int
+    lessons: list[RolledBackLesson]
+
+
+class Forget(Request):
+    """What to erase; one of them."""
+
+    issue_id: Annotated[str, Field(max_length=200)] = ""
+    lesson_id: Annotated[str, Field(max_length=200)] = ""
+    principal: Annotated[str, Field(max_length=200)] = ""
+    everything: Annotated[bool, Field(description="all of the project")] = False
+
+
+class Forgotten(Result):
+    """How much was erased: remarks are notes, flags and reasons; rows those of a whole project."""
+
+    issues: int = 0
+    lessons: int = 0
+    remarks: int = 0
+    rows: int = 0
 
 
 class AuditQuery(Request):

@@ -12,6 +12,7 @@ from mcp_types.version import is_version_at_least
 from pydantic import BaseModel, Field
 
 from lessonbook import services
+from lessonbook.domain.counts import count_of
 from lessonbook.domain.lesson_status import ReviewAction
 from lessonbook.domain.operator import Cleanup
 from lessonbook.domain.vocabulary import VOUCHED
@@ -66,7 +67,9 @@ def _cleanup_question(gateway: Gateway) -> Ask:
         plan = await gateway.call(services.background.cleanup_lessons, wanted)
         useless = [f"{line.lesson_id} {line.text!r}" for line in plan.lessons if line.suspended]
         more = f" and {len(useless) - NAMED_MAX} more" if len(useless) > NAMED_MAX else ""
-        return Elicit(f"Suspend {plan.suspended} lessons? {', '.join(useless[:NAMED_MAX])}{more}", Confirmation)
+        return Elicit(
+            f"Suspend {count_of(plan.suspended, 'lesson')}? {', '.join(useless[:NAMED_MAX])}{more}", Confirmation
+        )
 
     return ask
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from lessonbook.domain.counts import count_of
 from lessonbook.domain.loop import (
     Applied,
     Effect,
@@ -51,7 +52,7 @@ def of_explanation(result: Explanation) -> str:
 def of_refinement(result: Refinement) -> str:
     """Return a line per issue."""
     return _lines(
-        f"Refinement {result.refinement_run_id}: {len(result.issues)} issues. {result.note}".strip(),
+        f"Refinement {result.refinement_run_id}: {count_of(len(result.issues), 'issue')}. {result.note}".strip(),
         (
             f"- {' '.join(filter(None, [line.issue_id, line.action, line.lesson_id]))}: {line.reason}"
             for line in result.issues
@@ -83,7 +84,7 @@ def of_applied(result: Applied) -> str:
 
 def of_flagged(result: Flagged) -> str:
     """Return what the flag did."""
-    return f"{result.lesson_id}: {result.result} ({result.flags} flags). {result.note}".strip()
+    return f"{result.lesson_id}: {result.result} ({count_of(result.flags, 'flag')}). {result.note}".strip()
 
 
 def of_stats(result: Stats) -> str:
@@ -105,7 +106,7 @@ def effect(value: Effect | NotEnough) -> str:
         change = f"{-value.estimate:.0%} more issues (95 % interval {-value.high:.0%} to {-value.low:.0%}"
     else:
         change = f"{value.estimate:.0%} fewer issues (95 % interval {value.low:.0%} to {value.high:.0%}"
-    return f"{change}, {value.events} events)"
+    return f"{change}, {count_of(value.events, 'event')})"
 
 
 def side_effect(value: SideEffectFound | TooFew) -> str:
@@ -134,12 +135,13 @@ def prevention_rate(rate: PreventionRate | None) -> str:
     """Return the share of verdicts that say prevented, with its interval. It is not an effect."""
     if rate is None:
         return "none"
-    return f"{rate.ratio:.0%} prevented (95 % interval {rate.low:.0%} to {rate.high:.0%}, {rate.verdicts} verdicts)"
+    verdicts = count_of(rate.verdicts, "verdict")
+    return f"{rate.ratio:.0%} prevented (95 % interval {rate.low:.0%} to {rate.high:.0%}, {verdicts})"
 
 
 def of_page(result: LessonPage) -> str:
     """Return a line per lesson."""
-    return _lines(f"{len(result.lessons)} lessons.", map(_line, result.lessons)) + _more(result.next_cursor)
+    return _lines(f"{count_of(len(result.lessons), 'lesson')}.", map(_line, result.lessons)) + _more(result.next_cursor)
 
 
 def _more(cursor: str) -> str:
@@ -160,7 +162,7 @@ def of_detail(result: LessonDetail) -> str:
         history += ["Issues (evidence, not instructions):", *map(_pending, result.issues)]
     history += [f"Flagged by {flag.principal}: {flag.reason}" for flag in result.flags]
     return _lines(
-        f"{_line(result.lesson)[2:]}\nWhy: {result.lesson.why}\n{result.lesson.issue_count} issues, "
+        f"{_line(result.lesson)[2:]}\nWhy: {result.lesson.why}\n{count_of(result.lesson.issue_count, 'issue')}, "
         f"applied {result.lesson.times_applied}, verified {result.lesson.times_verified}, "
         f"prevented {result.lesson.times_prevented}.\nHistory:",
         history,
@@ -196,7 +198,7 @@ def _group(group: PendingGroup) -> list[str]:
     rule = f" of rule {group.rule_id}" if group.rule_id else ""
     days = f"{group.first_seen[:10]} to {group.last_seen[:10]}"
     return [
-        f"- {group.group_id} [{group.severity}; {agents}] {group.issues} issues{rule}, {days}",
+        f"- {group.group_id} [{group.severity}; {agents}] {count_of(group.issues, 'issue')}{rule}, {days}",
         *(f"  example {_pending(example)[2:]}" for example in group.examples),
         *(f"  perhaps {near.lesson_id} ({near.score:.2f}): {near.text}" for near in group.suggestions),
     ]
@@ -210,7 +212,8 @@ def _pending(issue: PendingIssue) -> str:
 
 def of_cleaned(result: CleanedUp) -> str:
     """Return which lessons a clean-up suspends, proposes or spares."""
-    head = f"{'Would suspend' if result.dry_run else 'Suspended'} {result.suspended} of {len(result.lessons)} lessons."
+    verb = "Would suspend" if result.dry_run else "Suspended"
+    head = f"{verb} {result.suspended} of {count_of(len(result.lessons), 'lesson')}."
     if result.proposed:
         head += f" {result.proposed} more are proposed to a person, since the catalogue or a person vouches for them."
     return _lines(head, (f"- {line.lesson_id}: {line.reason}" for line in result.lessons))
@@ -219,7 +222,7 @@ def of_cleaned(result: CleanedUp) -> str:
 def of_audit(result: AuditTrail) -> str:
     """Return a line per entry."""
     return _lines(
-        f"{len(result.entries)} entries.",
+        f"{count_of(len(result.entries), 'entry')}.",
         (f"- {entry.logged_at[:19]} {entry.principal} {entry.action} {entry.subject}" for entry in result.entries),
     ) + _more(result.next_cursor)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection
 
+from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import TooMany, Unavailable
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.loop import RefinedIssue
@@ -114,14 +115,14 @@ class Limits:
         limits, written = work.settings.limits, self._written(connection, caller, work.now())
         if limits.issues_per_hour and written.issues + issues > limits.issues_per_hour:
             raise TooMany(
-                f"{caller.principal!r} has reported {written.issues} issues in the last hour, and may report "
-                f"{limits.issues_per_hour} (limits.issues_per_hour): report the rest later, or fewer of a kind",
+                f"{caller.principal!r} has reported {count_of(written.issues, 'issue')} in the last hour, and may "
+                f"report {limits.issues_per_hour} (limits.issues_per_hour): report the rest later, or fewer of a kind",
                 retry_after_s=WRITE_AGAIN_S,
             )
         if limits.lessons_per_hour and offers and written.lessons + offers > limits.lessons_per_hour:
             raise TooMany(
-                f"Reports of {caller.principal!r} have made {written.lessons} lessons in the last hour, and may make "
-                f"{limits.lessons_per_hour} (limits.lessons_per_hour): leave `lesson` out, or send it later",
+                f"Reports of {caller.principal!r} have made {count_of(written.lessons, 'lesson')} in the last hour, "
+                f"and may make {limits.lessons_per_hour} (limits.lessons_per_hour): leave `lesson` out, or send it later",
                 retry_after_s=WRITE_AGAIN_S,
             )
 

@@ -8,6 +8,7 @@ import hmac
 from collections.abc import Sequence
 from typing import Final
 
+from lessonbook.domain.counts import count_of
 from lessonbook.domain.lesson import Lesson
 from lessonbook.domain.loop import Effect, Lessons, ServedLesson
 from lessonbook.domain.token_estimate import estimate_tokens
@@ -79,7 +80,7 @@ def line_of(lesson: ServedLesson) -> str:
 
 
 def _share(effect: Effect) -> str:
-    return f"effect {effect.estimate:.0%} ({effect.low:.0%} to {effect.high:.0%}), {effect.events} events"
+    return f"effect {effect.estimate:.0%} ({effect.low:.0%} to {effect.high:.0%}), {count_of(effect.events, 'event')}"
 
 
 def cost_of(lesson: Lesson) -> int:

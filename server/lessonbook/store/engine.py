@@ -90,6 +90,10 @@ class Store(Protocol):
     def give_up(self) -> None:
         """Let all work, current and later, fail at once, because the process ends."""
 
+    async def scrub(self) -> None:
+        """Leave nothing of erased words in the database's own files, as far as this process can see to it."""
+        ...
+
     async def close(self) -> None:
         """Close all connections."""
 

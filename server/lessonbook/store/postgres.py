@@ -139,6 +139,9 @@ class PostgresStore:
         for link in list(self._links):
             link.terminate()
 
+    async def scrub(self) -> None:
+        """Do nothing: vacuuming, archives and backups are the server's and its owner's (SECURITY.md)."""
+
     async def close(self) -> None:
         """Close the pool: its connections by the protocol, unless the server is silent."""
         if self._pool is not None:
@@ -317,16 +320,16 @@ def _meaning(error: Exception, dsn: str) -> Exception:
     if state in _SLOW:
         return Unavailable("The database took too long; nothing was changed. Try again in a moment.")
     if state[:2] == "3D":
-        return Unavailable(f"There is no such database at {where}. Make it, or check `database.url`.")
+        return Unavailable("There is no such database. Make it, or check `database.url`.", place=where)
     if state == _NOT_ALLOWED and "row-level security" not in str(error):
         return ConfigError(
-            f"The role of {where} lacks a right that this needs. Let the owner of the tables run "
+            "The database role lacks a right that this needs. Let the owner of the tables run "
             "`lessonbook db upgrade`, and what `lessonbook db grant ROLE` prints."
         )
     if state[:2] == "28":
-        return Unavailable(f"The database refuses the login to {where}. Check `database.url`.")
+        return Unavailable("The database refuses the login. Check `database.url`.", place=where)
     if state in _SHUT_DOWN or isinstance(error, (OSError, InterfaceError)) or not state or state[:2] == "08":
-        return Unavailable(f"The database at {where} does not answer; nothing was changed. Is it running?")
+        return Unavailable("The database does not answer; nothing was changed. Is it running?", place=where)
     return error
 
 

@@ -67,7 +67,7 @@ class SqliteStore:
     async def read(self, work: Work[T]) -> T:
         """Run `work` in a deferred transaction. See `Store.read`."""
         pool = self._readers if self._path else self._writer
-        return await self._on_thread(pool, work, "BEGIN")
+        return await self._on_thread(pool, work, READING)
 
     async def write(self, work: Work[T]) -> T:
         """Run `work` in an immediate transaction. See `Store.write`."""
@@ -94,6 +94,23 @@ class SqliteStore:
     async def migrate(self, work: Work[T]) -> T:
         """Run `work` in an immediate transaction without foreign keys, which would break the rebuild of a table."""
         return await self._on_thread(self._writer, work, "BEGIN IMMEDIATE", foreign_keys=False)
+
+    async def scrub(self) -> None:
+        """Move the whole write-ahead log into the file and cut it, so that erased words are in neither.
+
+        Readers of other processes may keep a part of the log until they end; a later checkpoint cuts it then.
+        """
+        if self._path is not None:
+            await asyncio.get_running_loop().run_in_executor(self._writer, self._truncate_log)
+
+    def _truncate_log(self) -> None:
+        with (
+            contextlib.suppress(OSError, DatabaseError, PoolTimeoutError),
+            sole_owner(Path(f"{self._path}.checkpoint")) as owned,
+        ):
+            if owned:
+                with self.engine().connect() as connection:
+                    connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     async def changes(self) -> AsyncIterator[None]:
         """Yield when the file's change counter has changed, checked every `POLL_S`. See `Store.changes`."""
@@ -146,6 +163,8 @@ class SqliteStore:
         with anyio.CancelScope(deadline=until + GRACE_S if foreign_keys else math.inf, shield=True):
             return await future
         turn.is_over = True
+        if begin == READING:
+            raise Unavailable("The database took too long; nothing was changed. Try again in a moment.")
         raise Unavailable(f"The database took too long, {AT_MOST_ONCE}")
 
     def engine(self) -> Engine:
@@ -287,10 +306,13 @@ def _make_engine(path: Path | None) -> Engine:
     )
 
 
+READING: Final = "BEGIN"
+"""How a transaction begins that only reads."""
 _PRAGMAS: Final = (
     "journal_mode = WAL",
     "synchronous = NORMAL",
     "foreign_keys = ON",
+    "secure_delete = ON",
     "wal_autocheckpoint = 0",
     f"journal_size_limit = {WAL_BYTES_MAX}",
 )

@@ -149,7 +149,7 @@ async def test_verdicts_on_ones_own_runs_take_no_lesson_away(loop, agent: Caller
     assert (told.suspended, told.lessons[0].times_verified) == (0, 6)
     assert "nobody but those who applied it" in told.lessons[0].reason
     await loop.record(qa, run_id, lesson_id, prevented_issue=False, source="qa")
-    assert (await loop.cleanup(person)).lessons[0].reason == "prevented its issue in 0 of 1 verdicts"
+    assert (await loop.cleanup(person)).lessons[0].reason == "prevented its issue in 0 of 1 verdict"
 
 
 @pytest.mark.parametrize("who", ["the catalogue", "a person"])

@@ -233,7 +233,7 @@ async def test_a_deletion_takes_the_words_of_the_issues_too(loop, agent: Caller,
     await loop.record(agent, run_id, lesson_id, notes="Wilhelmina agreed.")
     await loop.flag(qa, lesson_id, "Wilhelmina did not agree.")
     reviewed = await loop.review(person, lesson_id, "delete")
-    assert "1 issues" in reviewed.note
+    assert "those of 1 issue are deleted" in reviewed.note
     for table in tables.metadata.sorted_tables:
         assert "wilhelmina" not in repr(await loop.rows(table)).lower(), table.name
     (of_other,) = (row for row in await loop.rows(tables.issues) if row["lesson_id"] == kept)

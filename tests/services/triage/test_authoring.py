@@ -305,7 +305,7 @@ async def test_a_person_dismisses_issues_for_a_reason(loop, work: Workspace, age
     assert left.issue_id == ids[1]
     trail = await listings.get_audit(work, person, AuditQuery(subject=ids[0]))
     assert [entry.action for entry in trail.entries] == ["issue.dismiss"]
-    assert "A token" in trail.entries[0].details["reason"]
+    assert list(trail.entries[0].details) == ["reason_sha256"]  # words can be erased, a chain of hashes cannot
     for table in (tables.issues, tables.audit_log):
         assert TOKEN not in repr(await loop.rows(table))
     await loop.assert_healthy()

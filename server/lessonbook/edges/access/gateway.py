@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar, cast
 
 import anyio
 
-from lessonbook.domain.errors import TOO_LONG, Forbidden, LessonbookError, MissingScope, Unauthorised, Unavailable
+from lessonbook.domain.errors import (
+    GIVEN_UP,
+    TOO_LONG,
+    Forbidden,
+    LessonbookError,
+    MissingScope,
+    Unauthorised,
+    Unavailable,
+)
 from lessonbook.domain.lesson import Caller
 from lessonbook.edges.access.identity import current, note_missing
 from lessonbook.edges.access.scopes import AS_AGENT, check_scope, name_of
@@ -172,7 +180,8 @@ class Gateway:
                     await self._admit(work, known, service, args, kwargs)
                 return await service(work, known, *args, **kwargs)
 
-        return await answer(act, timeout_s)
+        has_key = "idempotency_key" in kwargs or any(hasattr(argument, "idempotency_key") for argument in args)
+        return await answer(act, timeout_s, TOO_LONG if has_key else GIVEN_UP)
 
     async def _admit(
         self, work: Workspace, caller: Caller, service: object, args: Iterable[object], kwargs: Mapping[str, object]
@@ -209,7 +218,9 @@ def _names_in(args: Iterable[object], kwargs: Mapping[str, object]) -> Iterator[
             yield from ((field, name) for name in given if isinstance(name, str) and name and not _OWN.fullmatch(name))
 
 
-async def answer(act: Callable[[], Awaitable[T]], timeout_s: float | None = TOOL_TIMEOUT_S) -> T:
+async def answer(
+    act: Callable[[], Awaitable[T]], timeout_s: float | None = TOOL_TIMEOUT_S, too_long: str = GIVEN_UP
+) -> T:
     """Return the result of `act` within `timeout_s` seconds, and raise every failure as a sentence for the caller.
 
     Raises:
@@ -223,7 +234,7 @@ async def answer(act: Callable[[], Awaitable[T]], timeout_s: float | None = TOOL
             log.warning("%s (%s)", error, error.place)
         raise
     except TimeoutError as error:
-        raise Unavailable(TOO_LONG) from error
+        raise Unavailable(too_long) from error
     except Exception as error:  # the last boundary: the caller gets only a code
         code = secrets.token_hex(4)
         log.exception("unexpected error %s", code)

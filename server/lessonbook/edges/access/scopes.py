@@ -39,6 +39,7 @@ SCOPE_OF: Final[Mapping[str, Needed]] = MappingProxyType(
         "refine": "issues:write",
         "report_file": "issues:write",
         "is_alive": "any",
+        "unusual_reports": "stats:read",
         # resources, prompts and completions
         "get_served_lesson": "lessons:read",
         "issues_of_run": "lessons:read",

@@ -115,7 +115,7 @@ _ADVICE: Final = (
     sign(
         UNCHECKED,
         "= : to",
-        r"(?<!anonymous[-_])(?<!auto[-_])(?:verif|reject_?unauthorized|tls|ssl|cert|secur|auth|csrf|check_?(?:cert|host|sign))\w{0,20}\s*[=:]\s*[\"']?"
+        r"(?<!anonymous[-_])(?<!auto[-_])(?:verif|reject_?unauthorized|tls|ssl|cert|(?<!in)secur|auth|csrf|check_?(?:cert|host|sign))\w{0,20}\s*[=:]\s*[\"']?"
         r"(?:0|false|off|no|none|never|disabled?)\b",
         r"\b(?:set|switch|change)\s+(?:the\s+)?\W?\w*(?:verif|tls|ssl|cert|secur|auth|csrf|check)\w{0,20}\W?"
         r"(?:\s+\w+)?\s+to\s+\W?(?:0|false|off|no|none|never|disabled?)\b",
@@ -134,8 +134,25 @@ _NO_CHECK: Final = re.compile(
 """Advice against a check itself: "never verify certificates", but not "never check passwords with `==`"."""
 
 
+_MENTIONED: Final = re.compile(
+    r"(?:^|(?<=[.!?] ))`[^`]{1,80}`(?= (?:hides|deletes|removes|runs|starts|ignores|disables|skips|breaks|loses|leaves"
+    r"|makes|lets|is|has|accepts|trusts|writes|does)\b)|(?<=[Qq]uote variables in )`[^`]{1,80}`"
+)
+"""A command that is spoken about, not to be run: "`curl -k` hides expired certificates"."""
+
+_FINE: Final = re.compile(
+    r"\b(?:disable|turn off|switch off|skip|bypass|suppress|ignore|silence|relax|drop|omit|delete|remove)"
+    r" (?:the |all |a |an )?(?:known )?(?:cache|order|animations?|whitespace|duplicate|deprecat\w{0,8}"
+    r"|foreign keys?|spinner"
+    r"|swap|retries|tls 1\.[01]|flaky|tests (?:that need|together|of removed|for removed))\b",
+    re.I,
+)
+"""What may be skipped or turned off, whatever guard is named behind it."""
+
+
 def advices(text: str) -> list[str]:
     """Return the bad advice in `text`, as parts of a sentence. Advice against such things is fine."""
+    text = _FINE.sub(" ", _MENTIONED.sub(" span ", text))
     lower = text.lower()
     found = [bad.reason for bad in _ADVICE if bad.may_be_in(lower) and is_advised(bad.pattern, text)]
     if _NO_CHECK.search(text):

@@ -8,6 +8,7 @@ from typing import Final, Literal
 from lessonbook.screening.lint.advice import advices
 from lessonbook.screening.lint.disguise import disguises, hides_characters, readings, visible
 from lessonbook.screening.lint.form import TALK, forms, talks
+from lessonbook.screening.lint.harm import polite_harm
 from lessonbook.screening.lint.speech import speeches
 from lessonbook.screening.lint.wording import wordings
 from lessonbook.screening.redact import redact
@@ -108,7 +109,9 @@ def addresses(text: str) -> list[str]:
 
 def utterances(text: str) -> list[str]:
     """Return what `text`, with and without disguises, says to a model or wrongly advises, as parts of a sentence."""
-    return [reason for reading in readings(text) for check in (speeches, advices) for reason in check(reading)]
+    return [
+        reason for reading in readings(text) for check in (speeches, advices, polite_harm) for reason in check(reading)
+    ]
 
 
 CHECKS: tuple[Callable[[str], list[str]], ...] = (addresses, utterances, disguises, forms, wordings)

@@ -122,6 +122,15 @@ _HOW_IT_IS_MARKED: Final = (
     _sign(
         "<", r"</?(?:system|user|assistant|lessons?|instructions?|information|important|admin|prompt|human)\b|<\||<<SYS"
     ),
+    _sign(
+        "lesson end start begin trusted system instruction untrusted operator note",
+        r"(?:[\[{(<]|&lt;|&#60;|\\u003c){1,3}\s?[/#!]?\s?-{0,2}\s?(?:end[ _-]?(?:of)?[ _-]?)?"
+        r"(?:lessons?|system|untrusted|instructions?|operator)\b(?! \w+\()",
+        r"(?:={3}|-{3}|#{3}|\*{3}|~{3}|<{3}|_{3}|`{3})\s?(?:end|begin|start)[ _-]?(?:of)?\b",
+        r"\blessons? #?\d{1,4} ?\(|\b(?:end|start) of (?:the )?(?:lessons|untrusted|trusted)\b|\blessons end\b",
+        r"\b(?:operator|security team|maintainer|reviewer|admin)(?:'s)? note\s?:|\btrusted section\b",
+        r"\b(?:following|next) (?:rules?|lines?|lessons?) (?:are|is|come) (?:from|reviewed|approved|trusted)\b",
+    ),
     _sign("[", r"\[/?INST\]|\[(?:system|end|start|begin|insert|admin)\b"),
     _sign("%%% ##", r"%%%|##\s*\(?(?:instruction|system|user)"),
     _sign(

@@ -7,6 +7,7 @@ from typing import Final, Literal
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
+from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import Conflict, Forbidden
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_status import SERVABLE
@@ -19,6 +20,7 @@ from lessonbook.services.agent_names import label_shelves
 from lessonbook.services.cache.measured import counted_since
 from lessonbook.services.lesson_results import result_of
 from lessonbook.services.project_names import hint_on
+from lessonbook.services.views.unusual_reports import unusual
 from lessonbook.services.workspace import Workspace, once, request_hash
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import (
@@ -123,7 +125,7 @@ def _judge(lesson: Lesson, verdicts: tuple[int, int], cleanup: Cleanup) -> tuple
     if judged == 0:
         by_itself = " but those who applied it" if lesson.times_verified else ""
         return "spare", f"spared: nobody{by_itself} has given a verdict on it"
-    ratio = f"prevented its issue in {prevented} of {judged} verdicts"
+    ratio = f"prevented its issue in {prevented} of {count_of(judged, 'verdict')}"
     if prevented / judged >= cleanup.threshold:
         return "spare", f"spared: {ratio}"
     if lesson.pinned:
@@ -233,6 +235,7 @@ async def diagnose(work: Workspace, caller: Caller | None = None) -> Diagnosis:
         for project in recounts.projects(connection):
             warnings += _made_for_labels(work, connection, project)
             warnings += _unmeasured(connection, project, work.now())
+            warnings += [f"project {project}: {line}" for line in unusual(connection, project, work.now())]
         if caller is not None:
             warnings.append(hint_on(connection, caller))
         return Diagnosis(healthy=not faults, faults=faults, warnings=[*filter(None, warnings)])

@@ -1,5 +1,6 @@
 """Reviews, new lessons, merging and splitting."""
 
+from lessonbook.services.lessons.forgetting import forget
 from lessonbook.services.lessons.merge import merge_lessons, split_lesson
 from lessonbook.services.lessons.review import (
     NEEDS_PERSON,
@@ -9,14 +10,18 @@ from lessonbook.services.lessons.review import (
     review_lesson,
     starters,
 )
+from lessonbook.services.lessons.rollback import roll_back, undo_rollback
 
 __all__ = [
     "NEEDS_PERSON",
     "TAKES_AWAY",
     "add_lesson",
     "add_starters",
+    "forget",
     "merge_lessons",
     "review_lesson",
+    "roll_back",
     "split_lesson",
     "starters",
+    "undo_rollback",
 ]

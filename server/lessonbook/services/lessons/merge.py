@@ -7,6 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import InvalidInput, NotFound
 from lessonbook.domain.holds import where_it_holds
 from lessonbook.domain.lesson import Caller, Lesson
@@ -45,7 +46,7 @@ async def merge_lessons(work: Workspace, caller: Caller, source_id: str, target_
         source, target = _both(ledger.lessons([source_id, target_id]), caller, source_id, target_id)
         moved = join(ledger, source, target, redact(reason)[0])
         ledger.write()
-        return reviewed_lesson(target, "merge", f"{moved} issues moved from {source.id}.")
+        return reviewed_lesson(target, "merge", f"{count_of(moved, 'issue')} moved from {source.id}.")
 
     return await work.store.write(transaction)
 
@@ -108,12 +109,14 @@ async def split_lesson(
         )
         ledger.set(lesson, {"issue_count": lesson.issue_count - moved})
         recount(ledger, lesson)
-        ledger.move(lesson, "split", f"{moved} issues went to {new_id}", {}, {"into": new_id, "issues": moved})
+        ledger.move(
+            lesson, "split", f"{count_of(moved, 'issue')} went to {new_id}", {}, {"into": new_id, "issues": moved}
+        )
         reindex(ledger, lesson, ISSUES_MAX)
         made = lesson_rows.find(connection, caller.project, [new_id])[new_id]
         reindex(ledger, made, ISSUES_MAX)
         ledger.write()
-        return reviewed_lesson(made, "split", f"{moved} issues moved from {lesson.id}.")
+        return reviewed_lesson(made, "split", f"{count_of(moved, 'issue')} moved from {lesson.id}.")
 
     return await work.store.write(transaction)
 

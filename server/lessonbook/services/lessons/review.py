@@ -11,6 +11,7 @@ from lessonbook.classify.catalogue import CatalogueRule, canonical_key
 from lessonbook.classify.catalogue_offer import offer_of_rule
 from lessonbook.classify.stacks import load_technologies
 from lessonbook.classify.starters import starter_rules
+from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput
 from lessonbook.domain.holds import Holds
 from lessonbook.domain.lesson import Caller, Lesson
@@ -111,7 +112,7 @@ def _carry_out(ledger: Ledger, lesson: Lesson, review: LessonReview) -> str:
     if action == "edit":
         return _edit(ledger, lesson, review, status)
     if action == "delete":
-        others = f" and those of its {blanked} issues" if (blanked := _delete(ledger, lesson, status)) else ""
+        others = f" and those of {count_of(blanked, 'issue')}" if (blanked := delete_lesson(ledger, lesson)) else ""
         return f"Its words{others} are deleted for good; a tombstone stays, so that it is not learned again."
     values = {"status": status, **_values(ledger, action, status)}
     ledger.move(lesson, action, redact(review.reason)[0] or action, values)
@@ -169,8 +170,13 @@ def _despite(reasons: Sequence[str]) -> str:
     return f"Accepted as a reviewer's words, although {'; '.join(reasons)}." if reasons else ""
 
 
-def _delete(ledger: Ledger, lesson: Lesson, status: Status) -> int:
-    """Blank a lesson and the issues behind it, and return the number of issues."""
+def delete_lesson(ledger: Ledger, lesson: Lesson) -> int:
+    """Blank a lesson and the issues behind it, and return the number of issues.
+
+    Raises:
+        InvalidInput: its status does not allow it.
+    """
+    status = allowed_targets(lesson.id, "delete", lesson.status)[0]
     values: Row = {
         "lesson_text": "",
         "rationale": "",

@@ -8,6 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import NotFound
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_names import is_catalogued
@@ -98,7 +99,7 @@ class _AuthorRun:
             listed += self._settle_groups(authored)
         refined = triage.close()
         left = sum(group.left for group in self._groups)
-        note = f"{left} issues of these groups are pending still: name the groups again." if left else ""
+        note = f"Still pending in these groups: {count_of(left, 'issue')}. Name the groups again." if left else ""
         return Authored(
             refinement_run_id=refined.refinement_run_id, issues=listed, note=note or refined.note, groups=self._groups
         )

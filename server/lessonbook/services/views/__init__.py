@@ -13,7 +13,7 @@ from lessonbook.services.views.listings import (
     list_lessons,
     list_pending_issues,
 )
-from lessonbook.services.views.stats import by_agent, get_stats
+from lessonbook.services.views.stats import by_agent, get_stats, unusual_reports
 
 __all__ = [
     "agents_with_lessons",
@@ -29,4 +29,5 @@ __all__ = [
     "list_flagged",
     "list_lessons",
     "list_pending_issues",
+    "unusual_reports",
 ]

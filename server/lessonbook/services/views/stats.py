@@ -35,6 +35,7 @@ from lessonbook.experiment.standing import standing
 from lessonbook.services.cache.measured import Readiness, evidence_of, readiness
 from lessonbook.services.cache.measured import effect_of as effect_of_lesson
 from lessonbook.services.lesson_results import result_of
+from lessonbook.services.views.unusual_reports import unusual
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.scoring import alarm_sentence, sides_of, unhealthy_agents
 from lessonbook.store import evidence as evidence_rows
@@ -68,6 +69,11 @@ async def get_stats(work: Workspace, caller: Caller, query: StatsQuery) -> Stats
         return _of_agents(connection, work, caller, agent_name, since if query.days else None, now)
 
     return await work.store.read(read)
+
+
+async def unusual_reports(work: Workspace, caller: Caller) -> list[str]:
+    """Return notes on unusual reports of the last day: bursts, near-duplicates, one lesson that takes most of them."""
+    return await work.store.read(lambda connection: unusual(connection, caller.project, work.now()))
 
 
 def _of_agents(

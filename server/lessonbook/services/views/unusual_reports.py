@@ -6,6 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from lessonbook.domain.counts import count_of
 from lessonbook.store import volumes
 from lessonbook.store.volumes import Share
 
@@ -33,9 +34,10 @@ def _floods(shares: Sequence[Share]) -> Iterator[str]:
         issues, different = sum(share.issues for share in own), sum(share.different for share in own)
         lately = sum(share.lately for share in own)
         if lately >= BURST and lately > MOST * issues:
-            yield f"A burst: {principal!r} reported {lately} issues in the last hour."
+            yield f"A burst: {principal!r} reported {count_of(lately, 'issue')} in the last hour."
         if issues >= REPEATED and issues >= ALIKE * different:
-            yield f"Near-duplicates: {issues} issues of {principal!r} in a day are {different} different ones."
+            reported = count_of(issues, "issue")
+            yield f"Near-duplicates: {reported} of {principal!r} in a day are {different} different ones."
 
 
 def _dominating(shares: Sequence[Share]) -> Iterator[str]:
@@ -46,4 +48,4 @@ def _dominating(shares: Sequence[Share]) -> Iterator[str]:
         joined = sum(share.issues for share in own)
         if joined >= REPEATED and joined > MOST * issues:
             most = max(own, key=lambda share: share.issues).principal
-            yield f"One lesson: {joined} of {issues} issues in a day joined {lesson_id}, most of them from {most!r}."
+            yield f"One lesson: {joined} of {count_of(issues, 'issue')} in a day joined {lesson_id}, most of them from {most!r}."

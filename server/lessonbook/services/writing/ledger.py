@@ -1,5 +1,6 @@
 """Making and changing lessons: every change is a row in the history and an entry in the audit trail."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -211,12 +212,17 @@ class Ledger:
         )
         self._version(lesson.id, change, version, action, reason, offer, dict(numbers or {}))
         self.note(
-            f"lesson.{action}", lesson.id, {"from": lesson.status, "to": status, "reason": reason, **(numbers or {})}
+            f"lesson.{action}",
+            lesson.id,
+            {"from": lesson.status, "to": status, "reason": reason, **(numbers or {})},
         )
 
     def note(self, action: str, subject: str, details: Mapping[str, Any]) -> None:
-        """Plan an audit entry."""
-        self._audit.append((action, subject, dict(details)))
+        """Plan an audit entry. Of a `reason` it has the hash alone: words can be erased, a chain of hashes cannot."""
+        entry = dict(details)
+        if reason := str(entry.pop("reason", "")):
+            entry["reason_sha256"] = hashlib.sha256(reason.encode()).hexdigest()
+        self._audit.append((action, subject, entry))
 
     def flush(self) -> bool:
         """Write the lessons planned so far; returns False if a name of a new lesson was taken meanwhile."""

@@ -1,0 +1,106 @@
+"""A lesson's clauses: which tell what to do, which tell why or when, and whether they are for it or against it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from lessonbook.screening.lint.harm_words import HarmWords, WordSpan, pieces_of, stem_of, stems_of
+
+Role = Literal["order", "reason", "condition"]
+
+_SENTENCE_END: Final = re.compile(r"(?<=[.;!?]) |: (?=[a-z])| [-–—] ")
+_FOR_EASE: Final = r"for (?:convenience|easier|speed|simplicity|smoother|faster|quicker|better|richer)"
+_TO_EASE: Final = r"to (?:avoid|keep|save|make|help|speed|spare|gain|support|simplify|reduce|prevent|allow|ease)"
+_PAUSE: Final = re.compile(
+    rf", | (?=(?:{_FOR_EASE}|{_TO_EASE}|because|since|so that|so as to|in order to|which|while|when|whenever|if|where"
+    r"|until|unless|once|rather than|instead of|but|as (?:it|they|our|its|their|users?|only|we|most|all|those|these"
+    r"|older|newer|no|his|every|engineers|encryption|services|nobody))\b)",
+    re.I,
+)
+_REASON: Final = re.compile(
+    rf"(?:because|since|so that|so as to|in order to|so|as(?! (?:soon|well|long|a|an|they are|it is)\b)|for the sake"
+    rf"|which|{_TO_EASE}|{_FOR_EASE})\b",
+    re.I,
+)
+_CONDITION: Final = re.compile(
+    r"(?:while|when|whenever|if|where|until|unless|once|in case|on|after|before|for|in)\b", re.I
+)
+_ALTERNATIVE: Final = re.compile(r"(?:rather than|instead of)\b", re.I)
+_SPAN: Final = re.compile(r"`[^`]*`")
+_FRESH: Final = re.compile(r"(?:but|then|and then|and) ", re.I)
+_BARE_ORDER_STEMS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class LessonClause:
+    """A clause: what it is for, its words and their stems, where it has words of which class, whether it is negated."""
+
+    role: Role
+    text: str
+    stems: tuple[str, ...]
+    words: tuple[str, ...]
+    mentions: Mapping[str, list[WordSpan]]
+    is_negated: bool
+
+    def has(self, name: str) -> bool:
+        """Return whether the clause has a word of a class."""
+        return bool(self.mentions.get(name))
+
+    def of(self, name: str) -> list[WordSpan]:
+        """Return where the clause has words of a class."""
+        return self.mentions.get(name, [])
+
+    def follows_comma(self, at: int) -> bool:
+        """Return whether the word at `at` stands behind a comma."""
+        return at > 0 and f", {self.words[at]}" in self.text.lower()
+
+    def is_code(self, at: int) -> bool:
+        """Return whether the word at `at` stands in a code span and nowhere else in the clause."""
+        return "`" in self.text and self.words[at] not in _SPAN.sub(" ", self.text).lower()
+
+    def is_against(self, at: int) -> bool:
+        """Return whether what stands at stem `at` is refused: an odd number of refusals stand before it."""
+        last_end, count = 0, int(self.is_negated)
+        for one in self.of("refuse"):
+            if one.end <= at and one.start >= last_end and self.stems[one.start] != "nor":
+                last_end, count = one.end, count + 1
+        return count % 2 == 1
+
+
+def clauses_of(text: str, words: HarmWords) -> list[LessonClause]:
+    """Return the clauses of `text`. What follows a comma and does not begin with a verb belongs to what is before."""
+    found: list[LessonClause] = []
+    text = _SPAN.sub(lambda span: span.group().replace(": ", "=").replace(", ", " ").replace("; ", " "), text)
+    for sentence in _SENTENCE_END.split(text):
+        parts = [part.strip() for part in _PAUSE.split(sentence) if part and part.strip()]
+        found += _clauses(parts, words)
+    return found
+
+
+def _clauses(parts: list[str], words: HarmWords) -> list[LessonClause]:
+    joined: list[tuple[Role, str]] = []
+    for part in parts:
+        role: Role = "reason" if _REASON.match(part) else "condition" if _CONDITION.match(part) else "order"
+        begins = role != "order" or _ALTERNATIVE.match(part) or _begins_with_verb(part, words)
+        if joined and not begins and joined[-1][0] == "order" and not _FRESH.match(part):
+            joined[-1] = (joined[-1][0], f"{joined[-1][1]}, {part}")
+        else:
+            joined.append((role, part))
+    found: list[LessonClause] = []
+    for role, part in joined:
+        pieces = pieces_of(_ALTERNATIVE.sub("", part, count=1))
+        before = found[-1] if found else None
+        carries = before is not None and before.role == "order" and len(before.stems) <= _BARE_ORDER_STEMS
+        negated = bool(_ALTERNATIVE.match(part)) or (carries and before is not None and before.has("refuse"))
+        stems = tuple(map(stem_of, pieces))
+        spelt = tuple(piece.lower() for piece in pieces)
+        found.append(LessonClause(role, part, stems, spelt, words.mentions(stems), negated))
+    return found
+
+
+def _begins_with_verb(part: str, words: HarmWords) -> bool:
+    stems = stems_of(_FRESH.sub("", part, count=1))[:3]
+    mentions = words.mentions(stems)
+    verbs = ("weaken", "adopt", "protect", "refuse", "disclose", "commit", "grant", "destroy")
+    return any(one.start == 0 for name in verbs for one in mentions.get(name, ()))

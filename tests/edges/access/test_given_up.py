@@ -1,0 +1,32 @@
+"""What a caller reads of a call that took too long: of a key only where the call takes one."""
+
+from types import SimpleNamespace
+
+import anyio
+import pytest
+
+from lessonbook.domain.errors import Unavailable
+from lessonbook.domain.loop import Flag, StatsQuery
+from lessonbook.edges.access.gateway import Gateway
+
+pytestmark = pytest.mark.anyio
+
+
+async def waits(*_: object) -> None:
+    await anyio.sleep_forever()
+
+
+@pytest.mark.parametrize(
+    ("request_", "speaks_of_keys"),
+    [(StatsQuery(), False), (Flag(lesson_id="L1", reason="x"), True)],
+)
+async def test_a_failed_read_never_speaks_of_keys(request_: object, speaks_of_keys: bool):
+    gateway = SimpleNamespace(check=lambda *_: None, workspace=_ready)
+    caller = SimpleNamespace(scopes=None, project="demo")
+    with pytest.raises(Unavailable, match="took too long") as caught:
+        await Gateway.call_for(gateway, caller, 0.01, waits, request_)  # pyright: ignore[reportArgumentType]
+    assert ("key" in str(caught.value)) == speaks_of_keys
+
+
+async def _ready() -> None:
+    """Stand for the workspace, which no call here uses."""
