@@ -568,6 +568,10 @@ POLICY one_project ON agent_activity_days FOR ALL USING ((project = ( SELECT cur
 
 POLICY owner_outside ON agent_activity_days FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
 
+POLICY one_project ON agent_checked_lessons FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
+
+POLICY owner_outside ON agent_checked_lessons FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
+
 POLICY one_project ON agent_delivery_folds FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
 
 POLICY owner_outside ON agent_delivery_folds FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
@@ -583,6 +587,10 @@ POLICY owner_outside ON agent_delivery_weeks FOR ALL USING (COALESCE(( SELECT cu
 POLICY one_project ON agent_evidence FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
 
 POLICY owner_outside ON agent_evidence FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
+
+POLICY one_project ON agent_experiments FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
+
+POLICY owner_outside ON agent_experiments FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
 
 POLICY one_project ON agent_issues FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
 
@@ -608,6 +616,10 @@ POLICY one_project ON agent_lesson_keys FOR ALL USING ((project = ( SELECT curre
 
 POLICY owner_outside ON agent_lesson_keys FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
 
+POLICY one_project ON agent_lesson_reporters FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
+
+POLICY owner_outside ON agent_lesson_reporters FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
+
 POLICY one_project ON agent_lesson_vectors FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
 
 POLICY owner_outside ON agent_lesson_vectors FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
@@ -631,6 +643,10 @@ POLICY owner_outside ON agent_refinement_runs FOR ALL USING (COALESCE(( SELECT c
 POLICY one_project ON agent_revisions FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
 
 POLICY owner_outside ON agent_revisions FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
+
+POLICY one_project ON agent_run_checks FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
+
+POLICY owner_outside ON agent_run_checks FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
 
 POLICY one_project ON agent_runs FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
 

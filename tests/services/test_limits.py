@@ -9,11 +9,7 @@ import pytest
 from lessonbook.domain.errors import TooMany
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.operator import Authoring, PendingListing
-<<<<<<< HEAD:tests/services/test_limits.py
-=======
 from lessonbook.services.background import maintenance
-from lessonbook.services.rate_limit import ALIKE, BURST, REPEATED
->>>>>>> harm:tests/services/test_rate_limit.py
 from lessonbook.services.triage import authoring
 from lessonbook.services.views import listings
 from lessonbook.services.views.unusual_reports import ALIKE, BURST, REPEATED

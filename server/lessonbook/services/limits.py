@@ -122,7 +122,7 @@ class Limits:
         if limits.lessons_per_hour and offers and written.lessons + offers > limits.lessons_per_hour:
             raise TooMany(
                 f"Reports of {caller.principal!r} have made {count_of(written.lessons, 'lesson')} in the last hour, "
-                f"and may make {limits.lessons_per_hour} (limits.lessons_per_hour): leave `lesson` out, or send it later",
+                f"and may make {limits.lessons_per_hour} (limits.lessons_per_hour): leave out `lesson`, or wait",
                 retry_after_s=WRITE_AGAIN_S,
             )
 

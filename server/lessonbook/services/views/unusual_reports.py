@@ -48,4 +48,5 @@ def _dominating(shares: Sequence[Share]) -> Iterator[str]:
         joined = sum(share.issues for share in own)
         if joined >= REPEATED and joined > MOST * issues:
             most = max(own, key=lambda share: share.issues).principal
-            yield f"One lesson: {joined} of {count_of(issues, 'issue')} in a day joined {lesson_id}, most of them from {most!r}."
+            reported = count_of(issues, "issue")
+            yield f"One lesson: {joined} of {reported} in a day joined {lesson_id}, most of them from {most!r}."
