@@ -168,7 +168,10 @@ def _or_refused(given: object, parsed: ModelWrapValidatorHandler[ReportedIssue])
 class Report(Request):
     """Issues seen in one run, or outside any."""
 
-    issues: Annotated[list[Annotated[ReportedIssue, WrapValidator(_or_refused)]], Field(max_length=100)]
+    issues: Annotated[
+        list[Annotated[ReportedIssue, WrapValidator(_or_refused)]],
+        Field(max_length=100, description="[] with a run_id: checked, and nothing found"),
+    ]
     agent_name: Annotated[AgentName, Field(description="who made the code; omitted: routed")] = ""
     run_id: Annotated[RunId, Field(description="run the issues were seen in")] = ""
     source: Annotated[Source, Field(description="agent: you made it yourself")] = "agent"

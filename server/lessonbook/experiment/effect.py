@@ -46,6 +46,11 @@ def effect_of(evidence: Evidence, prior: Prior = DEFAULT_PRIOR) -> EffectEstimat
     return _estimate(splits, mean, sd, evidence.events)
 
 
+def does_harm(events: int, high: float) -> bool:
+    """Return whether a told effect, `high` the upper end of its interval, says that the lesson does harm."""
+    return events >= EVENTS_MIN and high < 0
+
+
 @lru_cache(maxsize=2048)
 def effect_before(mean: float = PRIOR_MEAN, sd: float = PRIOR_SD) -> EffectEstimate:
     """Return effectiveness before any event, where log ρ ~ N(mean, sd²)."""

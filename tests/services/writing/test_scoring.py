@@ -466,6 +466,21 @@ async def test_lessons_that_help_are_shown_more_often_than_those_that_harm(loop,
     assert shown.count(good) > shown.count(bad)
 
 
+@pytest.mark.parametrize("mode", ["auto"])
+async def test_a_lesson_told_to_do_harm_does_not_come_back_when_nobody_reports_any_more(loop, agent: Caller) -> None:
+    harmful, other = await loop.learn(agent, RULE), await loop.learn(agent, "Bound the retries of a call.")
+    told = (
+        update(tables.lessons).where(tables.lessons.c.id == harmful).values(events=40, effect_low=-3, effect_high=-0.2)
+    )
+
+    def act(connection) -> None:
+        connection.execute(told)
+        lesson_rows.mark_changed(connection, "demo", {harmful: AGENT})
+
+    await loop.work.store.write(act)
+    assert [lesson.id for lesson in (await loop.get(agent)).lessons] == [other]
+
+
 # --- the whole service ------------------------------------------------------------------------------------------------
 
 

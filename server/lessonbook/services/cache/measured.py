@@ -226,7 +226,10 @@ class Measure:
             return ALWAYS
         if held_out:
             return NEVER
-        return self.appraisal(lesson, exempt=False) if self.tosses else ALWAYS
+        if self.tosses:
+            return self.appraisal(lesson, exempt=False)
+        # Where nobody reports any more, what was told to do harm does not come back for that.
+        return NEVER if effect.does_harm(lesson.events, lesson.effect_high) else ALWAYS
 
 
 _SETTINGS: Final = PolicySettings()

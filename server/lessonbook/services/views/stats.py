@@ -30,7 +30,7 @@ from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.intervals import wilson_interval
 from lessonbook.experiment.lift import Lift, RunTotals, lift_of, service_lift
 from lessonbook.experiment.policy import HOLDOUT_SHARE
-from lessonbook.experiment.side_effects import side_effect_of
+from lessonbook.experiment.side_effects import NO_POOL, Pool, of_lesson, side_effect_of
 from lessonbook.experiment.standing import standing
 from lessonbook.services.cache.measured import Readiness, evidence_of, readiness
 from lessonbook.services.cache.measured import effect_of as effect_of_lesson
@@ -149,8 +149,9 @@ def _standing(
     return EffectStanding(state=said.state, events=said.events, runs_to_go=said.runs_to_go, reason=said.reason)
 
 
-def _side_effect(evidence: Evidence, alarm: str) -> SideEffectFound | TooFew:
-    found = side_effect_of(evidence.side)
+def _side_effect(evidence: Evidence, alarm: str, of_agent: Pool = NO_POOL) -> SideEffectFound | TooFew:
+    """Return what goes wrong elsewhere; a lesson's is drawn towards that of its agent's lessons (see `of_lesson`)."""
+    found = of_lesson(side_effect_of(evidence.side), *of_agent)
     if alarm or not found.is_told:
         return "too few runs for side effects"
     return SideEffectFound(
@@ -258,7 +259,7 @@ def _of_lesson(
         state=_standing(
             evidence, effect_of(evidence), status=lesson.status, obstacle=exempt or ready.obstacle(), alarm=alarm
         ),
-        side_effect=_side_effect(evidence, alarm),
+        side_effect=_side_effect(evidence, alarm, work.shelves.priors_of(caller.project, lesson.agent_name).side),
         lift=_lesson_lift(connection, caller, lesson),
         top_recurring=[_recurring(lesson)] if is_shown else [],
         withheld_by_reason={"coin": by_coin, "holdout": delivered.deliveries - delivered.shown - by_coin},
