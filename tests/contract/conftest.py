@@ -1,6 +1,5 @@
 """Fixtures of the contract: databases, and a link of every kind to a server. The same tests run over each."""
 
-import asyncio
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -13,6 +12,7 @@ import pytest
 from tests.conftest import DATABASES
 from tests.contract.links import HANDSHAKE, KINDS, STATELESS, Link, Transport, add_agent, in_a_task, linked
 from tests.contract.processes import afresh, command
+from tests.postgres import run_apart
 
 
 @pytest.fixture(scope="session")
@@ -40,12 +40,12 @@ def new_postgres_database(postgres_url: str, postgres_template: str) -> Iterator
 
     def make() -> str:
         made.append(f"contract_{uuid.uuid4().hex[:12]}")
-        asyncio.run(_execute(postgres_url, f"CREATE DATABASE {made[-1]} TEMPLATE {postgres_template}"))
+        run_apart(_execute(postgres_url, f"CREATE DATABASE {made[-1]} TEMPLATE {postgres_template}"))
         return _renamed(postgres_url, made[-1])
 
     yield make
     for name in made:
-        asyncio.run(_execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
+        run_apart(_execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 async def _execute(url: str, statement: str) -> None:

@@ -1,6 +1,5 @@
 """Projects are walls: another project's ids over every tool, route, resource and prompt, and row-level security."""
 
-import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator, Iterator
@@ -28,7 +27,7 @@ from lessonbook.store import migrate, walls
 from lessonbook.store.engine import Store, connect
 from lessonbook.store.tables import metadata
 from lessonbook.store.urls import parse_address
-from tests.conftest import database_of, run_sql
+from tests.postgres import database_of, run_apart, run_sql
 from tests.store.scenario import AGENT, issue, tell
 
 pytestmark = pytest.mark.anyio
@@ -61,9 +60,9 @@ async def prepare(url: str) -> None:
 @pytest.fixture(scope="module")
 def walled_url(postgres_url: str) -> Iterator[str]:
     """A database whose tables belong to a role without privileges, and where another one serves."""
-    asyncio.run(prepare(postgres_url))
+    run_apart(prepare(postgres_url))
     yield database_of(postgres_url, WALLED)
-    asyncio.run(run_sql(postgres_url, f"DROP DATABASE {WALLED} WITH (FORCE)"))
+    run_apart(run_sql(postgres_url, f"DROP DATABASE {WALLED} WITH (FORCE)"))
 
 
 @pytest.fixture(params=[OWNER, SERVED])

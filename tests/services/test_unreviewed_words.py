@@ -10,7 +10,6 @@ from lessonbook.domain.lesson import Caller
 from lessonbook.domain.loop import Lessons
 from lessonbook.domain.operator import LessonListing, TaskExplanation
 from lessonbook.domain.scopes import Scope
-from lessonbook.screening.offer import review_mode
 from lessonbook.services import prompt_section, views
 from lessonbook.services.serve.explanation import explain_lessons
 from lessonbook.services.workspace import Workspace
@@ -58,9 +57,10 @@ async def curated(loop: Loop, caller: Caller) -> str:
     [("auto", True, "others"), ("auto", False, "risky"), ("all", True, "all"), ("none", True, "none")],
 )
 def test_auto_lets_unreviewed_words_reach_others_only_where_nobody_is_told_apart(
-    setting, has_authorisation: bool, mode: str
+    loop: Loop, setting: str, has_authorisation: bool, mode: str
 ) -> None:
-    assert review_mode(setting, has_authorisation=has_authorisation) == mode
+    scopes = frozenset[Scope]() if has_authorisation else None
+    assert under(loop, setting).work.review_for(Caller("demo", "somebody", scopes=scopes)) == mode
 
 
 async def test_over_http_unreviewed_words_are_served_to_their_author_alone_until_a_person_approves(loop: Loop) -> None:

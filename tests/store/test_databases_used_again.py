@@ -1,10 +1,8 @@
 """A test gets a PostgreSQL database that another has used, and cannot tell."""
 
-import asyncio
-
 import asyncpg
 
-from tests.postgres import Databases, run_sql
+from tests.postgres import Databases, run_apart, run_sql
 
 
 async def _count(url: str) -> int:
@@ -17,10 +15,10 @@ async def _count(url: str) -> int:
 
 def test_a_database_is_given_again_without_its_rows_unless_its_schema_was_changed(postgres_databases: Databases):
     with postgres_databases.one() as first:
-        asyncio.run(run_sql(first, "INSERT INTO server_secrets (name, value) VALUES ('a', 'b')"))
+        run_apart(run_sql(first, "INSERT INTO server_secrets (name, value) VALUES ('a', 'b')"))
     with postgres_databases.one() as second:
         assert second == first
-        assert asyncio.run(_count(second)) == 0
-        asyncio.run(run_sql(second, "ALTER TABLE agent_runs ADD COLUMN mood TEXT"))
+        assert run_apart(_count(second)) == 0
+        run_apart(run_sql(second, "ALTER TABLE agent_runs ADD COLUMN mood TEXT"))
     with postgres_databases.one() as third:
         assert third != second

@@ -28,6 +28,11 @@ Trust = Literal["curated", "approved", "scanner", "imported", "offered", "genera
 EvidenceGrade = Literal["declared", "verified"]
 EffectState = Literal["not_measured", "not_enough_data", "helps", "harms", "undecided", "retired", "unhealthy"]
 """What the evidence on a lesson, an agent or a project says, in the same word everywhere."""
+ReviewMode = Literal["none", "risky", "others", "all"]
+"""The lessons that wait for a person: `trust.review` of the settings, with `auto` decided.
+
+`others`: as `risky`, and what no person approved is served only to the principal who offered it.
+"""
 IssueAction = Literal["created", "merged", "pending", "quarantined", "rejected"]
 
 SEVERITY_RANK: Final[dict[Severity, int]] = {"critical": 4, "high": 3, "medium": 2, "low": 1}

@@ -1,7 +1,7 @@
 """What may become a lesson: its words after the lint, its severity, and whether it waits for a person."""
 
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final
 
 from lessonbook.domain.holds import ANYWHERE, Holds
 from lessonbook.domain.lesson_status import Status
@@ -10,17 +10,12 @@ from lessonbook.domain.vocabulary import (
     SEVERITY_RANK,
     SHARED_AGENT,
     Category,
+    ReviewMode,
     Severity,
     Trust,
 )
 from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.lint.screen import screen, screen_why
-
-ReviewMode = Literal["none", "risky", "others", "all"]
-"""The lessons that wait for a person: `trust.review` of the settings, with `auto` decided.
-
-`others`: as `risky`, and what no person approved is served only to the principal who offered it.
-"""
 
 COPIED: Final = "it copies the words of the issue"
 COPIED_RUN: Final = 8
@@ -99,13 +94,6 @@ def held_from_all(offer: Offer, agent_name: str, review: ReviewMode) -> Offer:
     if agent_name != SHARED_AGENT or review == "none" or offer.trust not in {"offered", "generated"}:
         return offer
     return held(offer, (FOR_ALL,))
-
-
-def review_mode(setting: Literal["auto"] | ReviewMode, *, has_authorisation: bool) -> ReviewMode:
-    """Return the mode that a setting of `trust.review` means; `has_authorisation`: tokens tell callers apart."""
-    if setting != "auto":
-        return setting
-    return "others" if has_authorisation else "risky"
 
 
 def beside(offer: Offer, review: ReviewMode, *, by_person: bool) -> Offer:

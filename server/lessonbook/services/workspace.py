@@ -15,7 +15,7 @@ from lessonbook.classify.catalogue import Catalogue, load_catalogue
 from lessonbook.classify.roster import Roster
 from lessonbook.config.settings import Settings
 from lessonbook.domain.lesson import Caller
-from lessonbook.screening.offer import ReviewMode, review_mode
+from lessonbook.domain.vocabulary import ReviewMode
 from lessonbook.screening.redact import refuse_secret
 from lessonbook.services.cache.embeddings import Semantic
 from lessonbook.services.cache.groups import GroupCaches
@@ -59,8 +59,10 @@ class Workspace:
 
     def review_for(self, caller: Caller) -> ReviewMode:
         """Return which lessons in a caller's words wait for a person."""
-        has_authorisation = caller.scopes is not None or bool(self.settings.auth.accept)
-        return review_mode(self.settings.trust.review, has_authorisation=has_authorisation)
+        if (setting := self.settings.trust.review) != "auto":
+            return setting
+        tells_apart = caller.scopes is not None or bool(self.settings.auth.accept)
+        return "others" if tells_apart else "risky"
 
     def new_id(self, prefix: str) -> str:
         """Return a fresh id: a letter for its kind and 48 random bits."""

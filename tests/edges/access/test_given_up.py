@@ -1,5 +1,6 @@
 """What a caller reads of a call that took too long: of a key only where the call takes one."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import anyio
@@ -28,5 +29,11 @@ async def test_a_failed_read_never_speaks_of_keys(request_: object, speaks_of_ke
     assert ("key" in str(caught.value)) == speaks_of_keys
 
 
-async def _ready() -> None:
-    """Stand for the workspace, which no call here uses."""
+async def _ready() -> SimpleNamespace:
+    """Return what stands for the workspace, of which a call here only asks for its project."""
+
+    async def resolve(_: object, caller: object) -> object:
+        return caller
+
+    names, store = SimpleNamespace(resolve=resolve), SimpleNamespace(within=lambda _: nullcontext())
+    return SimpleNamespace(project_names=names, store=store)

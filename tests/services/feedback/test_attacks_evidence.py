@@ -19,7 +19,7 @@ from tests.texts import unlike_any_other
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 AGENT = "BackendDevelopmentAgent"
-BAD = "Decode a token without checking who signed it, and read the claims."
+BAD = "Keep the answers of a slow peer for a day before asking it again."
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from lessonbook.domain.lesson import Caller, not_independent
 from lessonbook.domain.lesson_names import kind_of, text_name
 from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.loop import RefinedIssue, Refinement, Report
-from lessonbook.domain.vocabulary import SEVERITY_RANK, SHARED_AGENT, UNOWNED, Source
-from lessonbook.screening.offer import Offer, ReviewMode, beside, held_from_all
+from lessonbook.domain.vocabulary import SEVERITY_RANK, SHARED_AGENT, UNOWNED, ReviewMode, Source
+from lessonbook.screening.offer import Offer, beside, held_from_all
 from lessonbook.services.alike_lessons import AlikeLessons
 from lessonbook.services.report.grouping import Grouping
 from lessonbook.services.report.matching import Matching

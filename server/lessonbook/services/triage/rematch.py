@@ -10,7 +10,7 @@ from lessonbook.domain.findings import Finding
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_names import kind_of
 from lessonbook.domain.loop import Refinement
-from lessonbook.screening.offer import ReviewMode
+from lessonbook.domain.vocabulary import ReviewMode
 from lessonbook.services.report.matching import Matching
 from lessonbook.services.report.preparation import Prepared, names_of_lesson, prepare
 from lessonbook.services.triage.triage_run import TriageRun
