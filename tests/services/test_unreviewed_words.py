@@ -56,7 +56,7 @@ async def curated(loop: Loop, caller: Caller) -> str:
     ("setting", "has_authorisation", "mode"),
     [("auto", True, "others"), ("auto", False, "risky"), ("all", True, "all"), ("none", True, "none")],
 )
-def test_auto_lets_unreviewed_words_reach_others_only_where_nobody_is_told_apart(
+async def test_auto_lets_unreviewed_words_reach_others_only_where_nobody_is_told_apart(
     loop: Loop, setting: str, has_authorisation: bool, mode: str
 ) -> None:
     scopes = frozenset[Scope]() if has_authorisation else None

@@ -50,6 +50,8 @@ _VERBS: Final = (
     "hold_version",
 )
 _ACTING: Final = ("adopt", "grant", "disclose", "weaken", "commit", "acquire", "proceed", "quieten", "evade", "destroy")
+_PREVENTED: Final = frozenset(stems_of("cannot"))
+"""In a reason it names what the advice prevents: "so that a slow peer cannot hold a worker"."""
 _BECAUSE: Final = frozenset(stems_of("because since as so"))
 _SENSITIVE: Final = ("secret", "weak", "overseer", "lesson", "unique")
 _OFF: Final = frozenset(stems_of("false off no none 0 never disabled null optional nil zero"))
@@ -130,7 +132,7 @@ def evidence(text: str, words: HarmWords) -> dict[str, float]:
 
 def _reasons(clauses: list[LessonClause]) -> dict[str, float]:
     """Return the points of the reasons that are given."""
-    reasons = [one for one in clauses if one.role == "reason"]
+    reasons = [one for one in clauses if one.role == "reason" and not _PREVENTED & set(one.stems)]
     if any(one.has("convenience") for one in reasons):
         return {"convenience": CONVENIENCE}
     if any(one.stems[0] in _BECAUSE and not one.has("danger") for one in reasons):
