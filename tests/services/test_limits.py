@@ -87,7 +87,7 @@ async def test_who_has_made_its_lessons_may_report_on_but_offer_no_more(loop: Lo
     await few.learn(agent, RULE)
     (line,) = (await few.report(agent, unlike_any_other("plain"))).issues
     assert line.action == "pending"
-    with pytest.raises(TooMany, match="leave `lesson` out"):
+    with pytest.raises(TooMany, match="leave out `lesson`"):
         await few.learn(agent, "Close every file with a context manager.")
     asked = {"lessons": [{"issue_ids": [line.issue_id], "lesson": "Close every file with a context manager."}]}
     with pytest.raises(TooMany, match="lessons_per_hour"):
