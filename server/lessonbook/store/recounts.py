@@ -8,7 +8,16 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Integer, Select, Table, cast, func, select, text
 
 from lessonbook.store import dialect, rollups
-from lessonbook.store.tables import activity_days, applications, in_project, issues, lesson_flags, lessons
+from lessonbook.store.tables import (
+    activity_days,
+    applications,
+    in_project,
+    issues,
+    lesson_flags,
+    lesson_versions,
+    lessons,
+    run_checks,
+)
 
 SAFE_SQLITE: Final = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 """The first releases, by line, without the WAL-reset fault."""
@@ -49,6 +58,24 @@ def miscounted(connection: Connection, project: str) -> list[str]:
             if row[name] != expected:
                 wrong.append(f"lesson {row['id']}: {name} is {row[name]}, the evidence says {expected}")
     return wrong
+
+
+def moved_unchecked(connection: Connection, project: str) -> list[tuple[str, str]]:
+    """Return the lessons whose last change was by evidence from before the project's first check, and that change."""
+    first = select(func.min(run_checks.c.checked_at)).where(*in_project(run_checks, project)).scalar_subquery()
+    later = lesson_versions.alias()
+    last = select(func.max(later.c.change)).where(
+        later.c.project == lesson_versions.c.project, later.c.lesson_id == lesson_versions.c.lesson_id
+    )
+    query = (
+        select(lesson_versions.c.lesson_id, lesson_versions.c.action)
+        .where(*in_project(lesson_versions, project), lesson_versions.c.action.in_(("promote", "demote", "retire")))
+        .where(lesson_versions.c.reason.startswith("By evidence"))
+        .where((lesson_versions.c.changed_at < first) | first.is_(None))
+        .where(lesson_versions.c.change == last.scalar_subquery())
+        .order_by(lesson_versions.c.lesson_id)
+    )
+    return [(lesson_id, action) for lesson_id, action in connection.execute(query)]
 
 
 def _miscounted_days(connection: Connection, project: str) -> list[str]:

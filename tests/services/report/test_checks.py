@@ -10,6 +10,7 @@ from lessonbook.domain.lesson import Caller
 from lessonbook.experiment.evidence import Evidence, Period
 from lessonbook.services.background import experiment, maintenance
 from lessonbook.services.report import files
+from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import COUNTED_FOR, ROUTINE_CHECKS
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import tables
@@ -232,3 +233,22 @@ async def test_nothing_is_measured_where_nobody_independent_reports(loop, agent:
     told = (await loop.stats(agent, lesson_id=lesson_id)).state
     assert told.state == "not_measured"
     assert "nobody independent reports" in told.reason
+
+
+async def test_what_evidence_moved_before_there_were_checks_is_listed_until_a_person_changes_it(
+    loop, agent: Caller, person: Caller
+) -> None:
+    moved, other = await loop.learn(agent, RULE), await loop.learn(agent, "Bound the retries of a call.")
+
+    def retire(connection) -> None:
+        ledger = Ledger(loop.work, agent, connection, loop.work.now())
+        lesson = ledger.lesson(moved)
+        ledger.move(lesson, "retire", "By evidence: it does not help.", {"status": "retired"})
+        ledger.write()
+
+    await loop.work.store.write(retire)
+    (warning,) = [line for line in (await maintenance.diagnose(loop.work)).warnings if "counts no longer" in line]
+    assert f"{moved} (retire)" in warning
+    assert other not in warning
+    await loop.review(person, moved, "restore")
+    assert not any("counts no longer" in line for line in (await maintenance.diagnose(loop.work)).warnings)

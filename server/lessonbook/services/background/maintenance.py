@@ -40,6 +40,8 @@ from lessonbook.store.types import Row
 from lessonbook.store.walls import EVERY_PROJECT
 
 EXAMINED_MAX: Final = 10_000
+MOVED_MAX: Final = 20
+"""Lessons that a warning names."""
 SILENT_AFTER: Final = timedelta(days=14)
 """A reporter that has checked no run for so long is told of."""
 Fate = Literal["suspend", "propose", "spare"]
@@ -261,6 +263,13 @@ def _unmeasured(connection: Connection, project: str, now: datetime) -> list[str
             )
         elif now - last > SILENT_AFTER:
             warnings.append(f"project {project}: {name} has checked no run since {last.date().isoformat()}")
+    if moved := recounts.moved_unchecked(connection, project):
+        named = ", ".join(f"{lesson_id} ({action})" for lesson_id, action in moved[:MOVED_MAX])
+        more = f" and {len(moved) - MOVED_MAX} more" if len(moved) > MOVED_MAX else ""
+        warnings.append(
+            f"project {project}: evidence from before runs were checked, which counts no longer, last moved "
+            f"{named}{more}: see `lessonbook lessons show ID`, and approve, restore or suspend what should be otherwise"
+        )
     return warnings
 
 
