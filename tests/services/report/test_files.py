@@ -89,7 +89,8 @@ async def test_a_file_without_findings_makes_no_refinement_run(loop, work: Works
 
 
 async def test_a_file_for_a_run_that_nobody_fetched_lessons_under_is_kept(loop, work: Workspace, qa: Caller):
-    await send(work, qa, ruff("one"), run_ids=["feature/login"])
+    (file,) = (await send(work, qa, ruff("one"), run_ids=["feature/login"])).files
+    assert "measures nothing" in file.notes[-1]
     assert await loop.rows(tables.issues, "run_id") == ["feature/login"]
     assert await loop.rows(tables.runs, "principal") == [""]
 

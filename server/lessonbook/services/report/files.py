@@ -18,7 +18,7 @@ from lessonbook.domain.vocabulary import Source
 from lessonbook.intake import open_report
 from lessonbook.intake.report_file import ReportFile
 from lessonbook.screening.redact import redact
-from lessonbook.services.report.refinement import Batch, refine
+from lessonbook.services.report.refinement import CHECKED, Batch, refine
 from lessonbook.services.workspace import Workspace, hash_of
 
 TOOL: Final = "report_file"
@@ -97,12 +97,16 @@ async def report_file(
             if findings := [record for record in records if isinstance(record, Finding)]:
                 # The answer of each part is kept under a name of its own, which no other call's key can meet.
                 part = replace(whole, findings=findings, tool=f"{TOOL}#{number}" if number else TOOL)
-                tally.add(await refine(work, caller, part))
+                refined = await refine(work, caller, part)
+                tally.add(refined)
+                if whole.run_ids:
+                    tally.note(refined)
                 number += 1
             done += len(records)
             progress(done, max(done, reading.records))
         if not number and whole.run_ids and whole.is_routine:
-            await refine(work, caller, replace(whole, tool=TOOL))
+            checked = await refine(work, caller, replace(whole, tool=TOOL))
+            tally.note(checked)
     return tally.report()
 
 
@@ -135,6 +139,8 @@ class _ReportTally:
     listed: list[RefinedIssue] = field(default_factory=list[RefinedIssue])
     refused: list[Refused] = field(default_factory=list[Refused])
     run_ids: list[str] = field(default_factory=list[str])
+    notes: dict[str, None] = field(default_factory=dict[str, None])
+    """What the reporter should know of what the file measures, where it names runs."""
 
     def add(self, refinement: Refinement) -> None:
         """Count a refinement run."""
@@ -145,10 +151,18 @@ class _ReportTally:
         self.lesson_ids.update(dict.fromkeys(made))
         self.listed += lines[: LISTED_MAX - len(self.listed)]
 
+    def note(self, refinement: Refinement) -> None:
+        """Keep what a refinement run tells its reporter, once; that nothing was found, the file's line says."""
+        if refinement.note and refinement.note != CHECKED:
+            self.notes[refinement.note] = None
+
     def report(self) -> FileReport:
         """Return the counts."""
         findings = self.counts.total()
-        files = [self.file.model_copy(update={"findings": findings})] if self.file is not None else []
+        files: list[ReportedFile] = []
+        if self.file is not None:
+            told = {"findings": findings, "notes": [*self.file.notes, *self.notes]}
+            files = [self.file.model_copy(update=told)]
         return FileReport(
             findings=findings,
             created=self.counts["created"],

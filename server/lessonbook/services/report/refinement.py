@@ -41,7 +41,7 @@ _UNCOUNTED: Final = (
     "agent commit with the trailer `Lessonbook-Run: <run_id>` that get_lessons asks for."
 )
 _UNFETCHED: Final = "Nobody has fetched lessons under this run_id, so the report is kept and measures nothing."
-_CHECKED: Final = "Checked: nothing was found."
+CHECKED: Final = "Checked: nothing was found."
 _DECLARED: Final = "Nothing was found; as the run's own principal says so, it is noted and measures nothing."
 _NOT_ROUTINE: Final = (
     "The last 30 reports of this reporter all had findings, so it seems to report only what it finds, and its reports "
@@ -218,7 +218,7 @@ class _Refining:
             return _NOT_ROUTINE
         if self._batch.findings:
             return ""
-        return _CHECKED if self._writer.scores.is_routine else _DECLARED
+        return CHECKED if self._writer.scores.is_routine else _DECLARED
 
     def _find_runs(self) -> list[runs.RunRow]:
         """Return the runs of the report; one under which nobody has fetched lessons is kept, and measures nothing."""
