@@ -148,6 +148,18 @@ async def test_other_trouble_in_the_change_is_the_second_outcome(loop, agent: Ca
     await loop.assert_healthy()
 
 
+async def test_a_shared_lesson_counts_for_the_agent_it_was_delivered_to(loop, agent: Caller, qa: Caller) -> None:
+    shared = await loop.learn(agent, RULE, agent_name="*", **ISSUE)
+    await loop.report(qa, {**ISSUE, "file": "old.py"}, source="ci", agent_name="*")
+    await loop.check(qa, "a run before")
+    (run_id,) = await runs(loop, agent, True)
+    await loop.check(qa, run_id)
+    assert await rows_of(loop) == [(run_id, True, False, None)]
+    assert await loop.rows(tables.checked_lessons, "agent_name") == [AGENT]
+    assert Evidence.from_document((await loop.lesson(shared)).evidence).rows == 1
+    await loop.assert_healthy()
+
+
 # --- the change -------------------------------------------------------------------------------------------------------
 
 

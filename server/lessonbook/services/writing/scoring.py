@@ -21,8 +21,10 @@ from lessonbook.services.cache.measured import Measure, counted_since
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import checks, runs
 from lessonbook.store import evidence as evidence_rows
+from lessonbook.store import lessons as lesson_rows
 from lessonbook.store import stats as figures
 from lessonbook.store.checks import CheckedLesson, Reporter
+from lessonbook.store.engine import Retry
 from lessonbook.store.rollups import week_of
 from lessonbook.store.types import Row
 
@@ -66,6 +68,7 @@ class Scores:
         self._ledger = ledger
         self._check: Check | None = None
         self._assigned: list[checks.Assignment] = []
+        self._agents: set[str] = set()
         self._open: dict[str, _Open] = {}
         self._lessons: dict[str, Lesson] = {}
         self._added: dict[str, Evidence] = defaultdict(Evidence)
@@ -89,10 +92,17 @@ class Scores:
         self.is_routine = is_verified and says_so and reports_everything
         if is_verified:
             self._assigned = checks.assignments(connection, project, check.run_ids)
-        return {assigned.agent_name for assigned in self._assigned}
+        # A lesson shared by all agents counts for the one that it was delivered to, and is held as its own agent's.
+        looked = lesson_rows.find(connection, project, {one.lesson_id for one in self._assigned})
+        self._agents = {lesson.agent_name for lesson in looked.values()}
+        return self._agents
 
     def begin(self) -> None:
-        """Note the check, and open the rows of lessons that it is the first to tell about."""
+        """Note the check, and open the rows of lessons that it is the first to tell about.
+
+        Raises:
+            Retry: a lesson has gone to another agent since `look`.
+        """
         if (check := self._check) is None:
             return
         ledger = self._ledger
@@ -117,6 +127,8 @@ class Scores:
         known = checks.rows_of_changes(connection, project, changes)
         epoch = checks.experiment(connection, project)
         self._lessons = ledger.lessons({one.lesson_id for one in self._assigned})
+        if any(lesson.agent_name not in self._agents for lesson in self._lessons.values()):
+            raise Retry
         number = epoch.epoch if epoch else checks.FIRST_EPOCH
         self._open = {row.lesson_id: _Open(row, is_new=False) for row in known if row.epoch == number}
         if self.is_routine:
