@@ -1,5 +1,7 @@
 """Checks: who looks at every run, what that tells about lessons, and what one change is."""
 
+import json
+from math import prod
 from typing import Any
 
 import pytest
@@ -163,18 +165,34 @@ async def test_a_shared_lesson_counts_for_the_agent_it_was_delivered_to(loop, ag
 # --- the change -------------------------------------------------------------------------------------------------------
 
 
+def lint(*rules: str) -> bytes:
+    """Return a file of ESLint's with a finding of each rule."""
+    found = [{"ruleId": rule, "severity": 2, "message": f"{rule} is broken.", "line": 1} for rule in rules]
+    return json.dumps([{"filePath": "a.js", "messages": found}]).encode()
+
+
 @pytest.mark.parametrize("wanted", [(True, True), (False, False), (True, False)])
 async def test_runs_that_meet_in_one_check_are_one_row_or_none(
-    loop, agent: Caller, qa: Caller, work, lesson_id, wanted: tuple[bool, bool]
+    loop, agent: Caller, qa: Caller, work, wanted: tuple[bool, bool]
 ) -> None:
+    lesson_id = await loop.learn(agent, RULE, description="no-hang is broken", rule_id="eslint:no-hang")
+    await files.report_file(work, qa, lint("no-hang"), agent_name=AGENT)
     met = await runs(loop, agent, *wanted)
-    await files.report_file(work, qa, b"[]", kind="eslint", agent_name=AGENT, run_ids=met, source="ci")
-    assert await rows_of(loop) == []  # another tool than the one that found it
-    await loop.report(qa, {**ISSUE, "file": "d.py"}, run_id="elsewhere", source="ci")
-    for run_id in met:
-        await loop.check(qa, run_id)
-    analysed = [row for row in await loop.rows(tables.checked_lessons) if not row["left_out"]]
-    assert len(analysed) == 2  # checked one by one they are two changes
+    await files.report_file(work, qa, lint(), agent_name=AGENT, run_ids=met)
+    rows = {row["run_id"]: row for row in await loop.rows(tables.checked_lessons)}
+    assert rows.keys() == set(met)
+    analysed = [row for row in rows.values() if not row["left_out"]]
+    evidence = Evidence.from_document((await loop.lesson(lesson_id)).evidence)
+    (crossovers,) = await loop.rows(tables.evidence, "crossovers")
+    if wanted[0] == wanted[1]:
+        (row,) = analysed
+        chances = {one["run_id"]: one["p_show"] for one in await loop.rows(tables.deliveries)}
+        shown, none = prod(chances[run_id] for run_id in met), prod(1 - chances[run_id] for run_id in met)
+        assert (row["shown"], row["p_show"]) == (wanted[0], pytest.approx(shown / (shown + none), abs=1e-4))
+        assert (evidence.rows, crossovers) == (1, 0)
+    else:
+        assert (analysed, evidence.rows, crossovers) == ([], 0, 1)
+    await loop.assert_healthy()
 
 
 async def test_runs_of_one_branch_have_the_same_coins_and_make_one_row(
