@@ -12,7 +12,6 @@ from lessonbook.store.tables import (
     activity_days,
     checked_lessons,
     deliveries,
-    evidence,
     experiments,
     in_project,
     joined,
@@ -230,10 +229,3 @@ def count_checked(connection: Connection, project: str, agent_name: str, more: i
     }
     statement = dialect.upsert(dialect.name_of(connection), activity_days, added=("checked_runs",))
     connection.execute(statement, row)
-
-
-def crossovers(connection: Connection, project: str, agent_name: str = "") -> int:
-    """Return how many rows were left out because the runs of their change disagreed."""
-    named = {"agent_name": agent_name} if agent_name else {}
-    query = select(func.coalesce(func.sum(evidence.c.crossovers), 0)).where(*in_project(evidence, project, **named))
-    return int(connection.execute(query).scalar_one())

@@ -58,7 +58,6 @@ _OFF: Final = frozenset(stems_of("false off no none 0 never disabled null option
 _ON: Final = frozenset(stems_of("true on yes 1 all * any always enabled 0.0.0.0"))
 _OPEN: Final = frozenset(stems_of("out away off behind private localhost"))
 _SPARING: Final = frozenset(stems_of("no non without only outside before few over"))
-_INTO: Final = frozenset(stems_of("in to into with along on as at"))
 _THINGS: Final = frozenset(stems_of("page form file name data code user account screen log path folder level build"))
 _BUILDING: Final = frozenset(
     stems_of("put add enable keep build record make load show create use cache seed run pass set")
