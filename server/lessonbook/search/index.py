@@ -1,7 +1,7 @@
 """How well lessons fit a task: an index over lessons and the issues behind them, held in memory."""
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from heapq import nlargest
 from itertools import pairwise
@@ -179,15 +179,17 @@ class RelevanceIndex(Generic[Key]):
         similar: Mapping[Key, float] | None = None,
         subjects: Subjects | None = None,
         most: int = CANDIDATES,
+        apart: Collection[Key] = (),
     ) -> dict[Key, float]:
         """Return how probably each of the best candidates is relevant, best first.
 
         Candidates are the `most` that share the most telling words, the `KINDRED` most about the same `subjects` and
-        the `SIMILAR` most similar. `collection` tells how frequent words are where the index holds only some of many
-        documents, `similar` what an embedding model says, `subjects` what the query speaks of.
+        the `SIMILAR` most similar. Documents `apart` take no place of others: at most `most` more are compared.
+        `collection` tells how frequent words are where the index holds only some of many documents, `similar` what an
+        embedding model says, `subjects` what the query speaks of.
         """
         fit = self._fit
-        compared = self.compared(query, collection, similar=similar, subjects=subjects, most=most)
+        compared = self.compared(query, collection, similar=similar, subjects=subjects, most=most, apart=apart)
         found = [(fit.probability(one), key) for key, one in compared]
         found.sort(key=lambda pair: -pair[0])
         return {key: probability for probability, key in found}
@@ -211,6 +213,7 @@ class RelevanceIndex(Generic[Key]):
         similar: Mapping[Key, float] | None = None,
         subjects: Subjects | None = None,
         most: int = CANDIDATES,
+        apart: Collection[Key] = (),
     ) -> list[tuple[Key, Compared]]:
         """Return the candidates for a query, as `scores` chooses them, and how each compares."""
         asked = _asked(query)
@@ -220,7 +223,7 @@ class RelevanceIndex(Generic[Key]):
         weights = self._weighed(asked.words, size, collection)
         sums = self._sums(weights, size, collection)
         about = self._sharing(subjects) if subjects else {}
-        best = self._candidates(sums, about, similar, most)
+        best = self._candidates(self._highest(sums, most, apart), about, similar)
         pairs = self._pairs(asked, weights)
         meaning = self._meanings.vector(asked.words)
         unit = _TEN * (1 + KIN_WEIGHT) * _idf(1, size)  # what ten words of the rarest are worth
@@ -246,14 +249,25 @@ class RelevanceIndex(Generic[Key]):
             found.append((key, compared))
         return found
 
-    def _candidates(
-        self, sums: list[float], about: Mapping[int, float], similar: Mapping[Key, float] | None, most: int
-    ) -> list[int]:
-        """Return the numbers of the documents that are compared in full."""
+    def _highest(self, sums: list[float], most: int, apart: Collection[Key]) -> list[int]:
+        """Return the numbers of the `most` documents with the highest sums; beside as many others, those `apart`."""
         values = sorted(filter(None, sums))
-        least = values[-most] if len(values) > most else 0.0
-        reached = [at for at, value in enumerate(sums) if value and value >= least]
-        best = sorted(reached, key=lambda at: (-sums[at], at))[:most]
+        width, keys = 4 * most if apart else most, self._keys
+        while True:
+            least = values[-width] if len(values) > width else 0.0
+            reached = [at for at, value in enumerate(sums) if value and value >= least]
+            reached.sort(key=lambda at: (-sums[at], at))
+            if not apart:
+                return reached[:most]
+            others = [at for at in reached if keys[at] not in apart]
+            if len(others) >= most or not least:
+                return others[:most] + [at for at in reached if keys[at] in apart][:most]
+            width *= 4
+
+    def _candidates(
+        self, best: list[int], about: Mapping[int, float], similar: Mapping[Key, float] | None
+    ) -> list[int]:
+        """Return the numbers of the documents that are compared in full: `best` by words, and others."""
         chosen = set(best)
         if about:
             nearest = nlargest(KINDRED, [(value, -number) for number, value in about.items()])

@@ -268,7 +268,7 @@ class Shelf:
         candidates = {
             *relevances,
             *(lesson_id for here in counts.values() for lesson_id in here if lesson_id in self.lessons),
-            *(lesson_id for rule in likely.considered for lesson_id in self._of_rule.get(rule, ())),
+            *(lesson_id for rule in likely.possible for lesson_id in self._of_rule.get(rule, ())),
         }
         found: dict[str, RankedLesson] = {}
         for lesson_id in candidates:
@@ -346,14 +346,13 @@ class Shelf:
         A task often names several things at once, and a lesson for one of them fits. Only the whole is embedded.
         """
         # However many words nobody reviewed are nearer to the task, reviewed lessons are compared as well.
-        doubtful = len(self._unreviewed) if len(self._unreviewed) < len(self.lessons) else 0
         scores = self._index.scores(
-            reading.query, similar=similar, subjects=reading.subjects, most=OF_TASK_MAX + doubtful
+            reading.query, similar=similar, subjects=reading.subjects, most=OF_TASK_MAX, apart=self._unreviewed
         )
         # Words decide about lessons that no rule of the catalogue explains, and weigh where issues came.
         by_words = len(self._rules) < len(self.lessons) or bool(self._issues)
         for part in parts_of(reading.task) if by_words else ():
-            for lesson_id, score in self._index.scores(part, most=OF_PART_MAX + doubtful).items():
+            for lesson_id, score in self._index.scores(part, most=OF_PART_MAX, apart=self._unreviewed).items():
                 scores[lesson_id] = max(score, scores.get(lesson_id, 0.0))
         return scores
 
