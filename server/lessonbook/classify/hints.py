@@ -1,10 +1,11 @@
 """What the words of a text and the places of files say for each of several claimants."""
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import lru_cache
+from itertools import chain, islice
 from typing import Final
 
 from lessonbook.domain.path_globs import fits_path, glob_parts, is_name_like, path_parts
@@ -19,6 +20,7 @@ _NAME_WEIGHT: Final = 1.5
 _PHRASE_BONUS: Final = 0.5
 """Added weight of each further word of a phrase."""
 _MAX_TEXT_CHARACTERS: Final = 2_000
+_PATHS_KEPT: Final = 256
 _MAX_FILES: Final = 50
 """Different files that are looked at."""
 _DEEPEST_FACTOR: Final = 1.2
@@ -32,6 +34,7 @@ _TOKEN = lazy_pattern(r"[a-z0-9]+")
 _CAMEL = lazy_pattern(r"\b[A-Z]?[a-z]+(?:[A-Z][a-z]+)+\b")
 _HUMP = lazy_pattern(r"(?<=[a-z])(?=[A-Z])")
 _WILD: Final = frozenset("*?")
+_PARTS_OF_FOLDER: Final = len(glob_parts("folder/**"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,8 @@ class _Pattern:
         """Tell whether the glob fits a path, in time that grows with the path's length alone."""
         if not self.names <= path.names:
             return False
+        if self.folder and len(self.parts) == _PARTS_OF_FOLDER:
+            return self.depth(path) >= 0
         return fits_path(self.parts, path.parts)
 
     def depth(self, path: _Path) -> int:
@@ -88,6 +93,31 @@ class _Pattern:
         if not self.folder:
             return -1
         return max((at for at, part in enumerate(path.parts[:-1]) if is_name_like(part, self.folder)), default=-1)
+
+
+class _Patterns:
+    """Globs, found by a folder or name that they spell out, else by the ending of the file's name."""
+
+    def __init__(self, patterns: Sequence[_Pattern]) -> None:
+        self._by_name: defaultdict[str, list[_Pattern]] = defaultdict(list)
+        self._by_ending: defaultdict[str, list[_Pattern]] = defaultdict(list)
+        self._others: list[_Pattern] = []
+        self.fitting = lru_cache(_PATHS_KEPT)(self._fitting)
+        """Findings of one file come together."""
+        for pattern in patterns:
+            _, dot, ending = pattern.parts[-1].rpartition(".")
+            if pattern.names:
+                self._by_name[max(pattern.names, key=len)].append(pattern)
+            elif dot and not _WILD & set(ending):
+                self._by_ending[ending].append(pattern)
+            else:
+                self._others.append(pattern)
+
+    def _fitting(self, path: _Path) -> list[tuple[_Pattern, int]]:
+        """Return the globs that fit a path, each with its depth in it."""
+        by_names = [self._by_name[name] for name in path.names if name in self._by_name]
+        found = chain(*by_names, self._by_ending.get(path.language, ()), self._others)
+        return [(pattern, pattern.depth(path)) for pattern in found if pattern.fits(path)]
 
 
 class Hints:
@@ -104,14 +134,16 @@ class Hints:
         self._longest = max((phrase.count(" ") + 1 for phrase in self._phrases), default=0)
         self._languages = tuple(frozenset(place.languages) for place in places)
         self._written = frozenset[str]().union(*self._languages)
-        self._patterns = tuple(
-            _pattern(index, glob, is_shared=is_shared)
-            for index, place in enumerate(places)
-            for globs, is_shared in (
-                ([*place.files, *(f"*.{ending}" for ending in place.languages)], False),
-                (place.shared, True),
-            )
-            for glob in globs
+        self._patterns = _Patterns(
+            [
+                _pattern(index, glob, is_shared=is_shared)
+                for index, place in enumerate(places)
+                for globs, is_shared in (
+                    ([*place.files, *(f"*.{ending}" for ending in place.languages)], False),
+                    (place.shared, True),
+                )
+                for glob in globs
+            ]
         )
 
     def of_text(self, text: str) -> list[float]:
@@ -147,9 +179,9 @@ class Hints:
     def _fits(self, path: _Path, words: Sequence[float] | None) -> dict[int, float]:
         """Return the claimants of one path, each with the weight of its best glob."""
         found = [
-            (pattern, pattern.depth(path))
-            for pattern in self._patterns
-            if (words is None or not pattern.is_shared or words[pattern.claimant]) and pattern.fits(path)
+            (pattern, depth)
+            for pattern, depth in self._patterns.fitting(path)
+            if words is None or not pattern.is_shared or words[pattern.claimant]
         ]
         deepest = max((depth for _, depth in found), default=-1)
         fits: dict[int, float] = {}

@@ -81,7 +81,7 @@ _DOCUMENTS: Final = RosterAgent(
 class Roster:
     """The known agents; resolves their names and routes work to them."""
 
-    __slots__ = ("_claimants", "_names", "agents", "hints")
+    __slots__ = ("_claimants", "_members", "_names", "agents", "hints")
 
     def __init__(self, agents: Iterable[RosterAgent]) -> None:
         self.agents: tuple[RosterAgent, ...] = tuple(agents)
@@ -89,6 +89,9 @@ class Roster:
             folded(name): agent.name for agent in reversed(self.agents) for name in (*agent.aliases, agent.name)
         }
         self._claimants = (*self.agents, _DOCUMENTS)
+        self._members: defaultdict[str, list[int]] = defaultdict(list)
+        for index, agent in enumerate(self.agents):
+            self._members[agent.area].append(index)
         self.hints = Hints(
             [agent.words for agent in self._claimants],
             [Places(agent.files, agent.shared_files, agent.languages) for agent in self._claimants],
@@ -139,7 +142,8 @@ class Roster:
         All go to the agent that the file's place points to, else to the one that their words together point to, except
         a finding whose own words name another agent's work and make that agent likely.
         """
-        routes = [next(iter(self.routes(text, [file])), None) for text in texts]
+        words = [self.hints.of_text(text) for text in texts]
+        routes = [next(iter(self._routes(*said, [file])), None) for said in zip(texts, words, strict=True)]
         wordless = [0.0] * len(self._claimants)
         keeper = _leader(self._ranked("", wordless, self.hints.of_files([file], wordless)))
         if keeper is None:
@@ -148,19 +152,21 @@ class Roster:
                 votes[agent] += probability / len(texts)
             keeper = _leader(sorted(votes.items(), key=lambda vote: -vote[1]))
         return [
-            routed[0] if routed is not None and self._differs(text, routed, keeper) else keeper
-            for text, routed in zip(texts, routes, strict=True)
+            routed[0] if routed is not None and self._differs(points, routed, keeper) else keeper
+            for points, routed in zip(words, routes, strict=True)
         ]
 
-    def _differs(self, text: str, routed: tuple[str, float], keeper: str | None) -> bool:
+    def _differs(self, words: Sequence[float], routed: tuple[str, float], keeper: str | None) -> bool:
         """Return whether a finding's words are about the work of another agent than its file's."""
         agent, probability = routed
-        points = dict(zip((agent.name for agent in self.agents), self.hints.of_text(text), strict=False))
+        points = dict(zip((agent.name for agent in self.agents), words, strict=False))
         return agent != keeper and probability >= _DIFFERS_FROM and points[agent] > points.get(keeper or "", 0.0)
 
     def routes(self, text: str, files: Sequence[str] = ()) -> list[tuple[str, float]]:
         """Return the likeliest agent of each area with its probability, the likeliest first."""
-        words = self.hints.of_text(text)
+        return self._routes(text, self.hints.of_text(text), files)
+
+    def _routes(self, text: str, words: Sequence[float], files: Sequence[str]) -> list[tuple[str, float]]:
         return self._ranked(text, words, self.hints.of_files(files, words if text.strip() else None))
 
     def _ranked(self, text: str, words: Sequence[float], places: Sequence[float]) -> list[tuple[str, float]]:
@@ -199,7 +205,7 @@ class Roster:
 
     def _first_of(self, area: str, evidence: Sequence[float]) -> tuple[int | None, float]:
         """Return the agent of `area` with the most evidence and its share among those that have any."""
-        members = [index for index, agent in enumerate(self.agents) if agent.area == area]
+        members = self._members.get(area)
         if not members:
             return None, 0.0
         best = max(members, key=lambda index: evidence[index])
