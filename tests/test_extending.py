@@ -20,8 +20,8 @@ from lessonbook.edges.mcp_server import build_server
 from lessonbook.edges.operations import OPERATIONS, Operation
 from lessonbook.edges.transport.http import build_app
 from lessonbook.intake import MEMBERS, READERS, formats
-from lessonbook.intake.formats.fields import issue
 from lessonbook.intake.formats.json_format import JsonFormat, Records, open_format
+from lessonbook.intake.formats.record_fields import issue
 from lessonbook.intake.json_records import Layout, open_records
 from lessonbook.intake.report_file import ReportFile
 from lessonbook.screening.lint import screen as lint

@@ -38,7 +38,7 @@ from lessonbook.experiment.power import runs_to_tell
 from lessonbook.experiment.promotion import next_status
 from lessonbook.experiment.ranking import SEVERITY_WEIGHTS, static_score, value
 from lessonbook.services.cache.measured import EVENTS_MIN, FLAGS_MIN, RUNS_MIN, WITHIN_DAYS
-from lessonbook.services.writing.scoring import RUN_ISSUES_MAX
+from lessonbook.services.writing.arms import RUN_ISSUES_MAX
 
 PROJECT: Final = "simulated"
 REPORTER: Final = "ci"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from lessonbook.config.settings import Settings, load_settings
 from lessonbook.domain.errors import ConfigError
 from lessonbook.domain.lesson import Caller
+from lessonbook.domain.principals import LOCAL
 from lessonbook.logs import set_up
 from lessonbook.machine import local_sockets
 from lessonbook.machine.git import branch_of, project_of
@@ -101,7 +102,7 @@ async def serve_on_stdio(settings: Settings, options: Mapping[str, str] | None =
     from lessonbook.edges.transport.local_listener import answer_hooks  # noqa: PLC0415
     from lessonbook.edges.transport.stdio import serve_stdio  # noqa: PLC0415
 
-    gateway = gateway_for(settings, "local", run_id=run_id, in_folder=True)
+    gateway = gateway_for(settings, LOCAL, run_id=run_id, in_folder=True)
     server = build_server(gateway, settings.server.toolsets or ["agent", "operator"], stays_connected=True)
     set_up(settings.log_level)  # after the SDK's own set-up
     try:
@@ -119,7 +120,7 @@ async def serve_on_http(settings: Settings) -> int | None:
     """
     from lessonbook.edges.transport.http import serve_http  # noqa: PLC0415  # only what this transport needs
 
-    gateway = gateway_for(settings, "local", is_guarded=bool(settings.auth.accept))
+    gateway = gateway_for(settings, LOCAL, is_guarded=bool(settings.auth.accept))
     try:
         return await serve_http(gateway, settings)
     finally:

@@ -12,6 +12,7 @@ from lessonbook.app import gateway_for
 from lessonbook.config.settings import load_settings
 from lessonbook.domain.errors import Unavailable
 from lessonbook.domain.loop import LessonQuery, Report
+from lessonbook.domain.principals import LOCAL
 from lessonbook.domain.validation import parse
 
 T = TypeVar("T")
@@ -24,7 +25,7 @@ class AgentRefiner:
     """
 
     def __init__(self, **settings: Any) -> None:
-        self._gateway = gateway_for(load_settings(settings or None), "local")
+        self._gateway = gateway_for(load_settings(settings or None), LOCAL)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="lessonbook-refiner", daemon=True)
         self._thread.start()

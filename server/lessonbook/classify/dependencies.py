@@ -5,18 +5,13 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from lessonbook.classify.tools import kind_of_tool
+from lessonbook.domain.advisories import names_advisory
 from lessonbook.domain.findings import Finding
 from lessonbook.machine.patterns import lazy_pattern
 
 ENTRY: Final = "vulnerable-dependency"
 """The catalogue's entry for packages with known vulnerabilities."""
 
-_ADVISORY: Final = lazy_pattern(
-    r"\b(?:CVE-\d{4}-\d{4,7}|GHSA(?:-[0-9a-z]{4}){3}|GO-\d{4}-\d{4,5}|(?:RUSTSEC|PYSEC|OSV|MAL|CGA)-\d{4}-\d{1,9}"
-    r"|SNYK-(?!CC-|CODE-)[A-Z0-9]{2,20}-[A-Z0-9-]{1,100}"
-    r"|BDSA-\d{4}-\d{4,7}|(?:DSA|DLA|USN|RHSA|ALAS|ELSA)-\d{2,4}[:-]\d{1,6})",
-    re.IGNORECASE,
-)
 _MANIFESTS: Final = frozenset(
     {
         *("package.json", "package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", "bun.lock"),
@@ -33,11 +28,6 @@ _VULNERABLE = lazy_pattern(
     r"|dependenc(?:y|ies)|packages?)\b",
     re.IGNORECASE,
 )
-
-
-def names_advisory(text: str) -> bool:
-    """Return whether a text names an advisory on a published package, such as a CVE."""
-    return _ADVISORY.search(text) is not None
 
 
 def is_manifest_path(path: str) -> bool:

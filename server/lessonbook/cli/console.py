@@ -29,6 +29,7 @@ from lessonbook.cli.output import (
     write,
 )
 from lessonbook.domain.errors import ConfigError, Conflict, Forbidden, InvalidInput, LessonbookError, NotFound, TooMany
+from lessonbook.domain.principals import CI, SCRIPT, TERMINAL
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -71,9 +72,6 @@ T = TypeVar("T")
 Model = TypeVar("Model", bound="BaseModel")
 
 BAD_INPUT = 2
-PERSON = "cli"
-"""The principal of the person at the terminal."""
-CI = "ci"
 FAILED = 1
 INTERRUPTED = 130
 _BAD_INPUT_ERRORS = (InvalidInput, NotFound, Conflict, Forbidden, ConfigError, TooMany)
@@ -212,8 +210,8 @@ def run_all(act: Callable[[Gateway], Awaitable[T]], *, reporting: bool = False) 
     set_up(settings.log_level)
 
     async def whole() -> T:
-        principal = _reporter() if reporting else PERSON
-        gateway = gateway_for(settings, principal, person=principal == PERSON, in_folder=True)
+        principal = _reporter() if reporting else TERMINAL
+        gateway = gateway_for(settings, principal, person=principal == TERMINAL, in_folder=True)
         try:
             return await act(gateway)
         finally:
@@ -228,11 +226,9 @@ def _reporter() -> str:
     A script may be the agent's own; what it says is declared. That guards against accidents: whoever runs commands as
     the user can set the variable as well.
     """
-    from lessonbook.domain.lesson import SCRIPT
-
     if os.environ.get("CI", "").lower() not in {"", "0", "false"}:
         return CI
-    return PERSON if any(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)) else SCRIPT
+    return TERMINAL if any(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)) else SCRIPT
 
 
 def run_command_line(app: typer.Typer) -> int:

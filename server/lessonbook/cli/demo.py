@@ -16,6 +16,7 @@ import typer
 from lessonbook.cli.console import command, console, escaped, print_table, say, write
 from lessonbook.cli.output import is_terminal
 from lessonbook.domain.errors import InvalidInput, LessonbookError, Unavailable
+from lessonbook.domain.principals import TERMINAL
 from lessonbook.machine import private_files
 from lessonbook.machine.programs import own_command
 
@@ -82,7 +83,7 @@ async def _play(database: Path) -> None:
     arguments += ["serve", "--project", "demo", "--toolsets", "agent,operator", "--database", url]
     # In a folder of its own, so that files of the working folder do not change the demo.
     server = stdio_client(StdioServerParameters(command=program, args=arguments, cwd=database.parent))
-    person = gateway_for(Settings.model_validate({"project": "demo", "database": {"url": url}}), "cli", person=True)
+    person = gateway_for(Settings.model_validate({"project": "demo", "database": {"url": url}}), TERMINAL, person=True)
     try:
         async with Client(server) as client:
             await _Demo(client, person).play()

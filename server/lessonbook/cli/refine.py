@@ -24,6 +24,7 @@ from lessonbook.cli.console import (
 )
 from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import InvalidInput
+from lessonbook.domain.principals import TERMINAL
 
 if TYPE_CHECKING:
     from lessonbook.domain.loop import RefinedIssue
@@ -148,7 +149,7 @@ def _go_through(agent: str, limit: int) -> None:
     terminal = console()
     # The event loop runs in another thread, so that Ctrl-C can interrupt a question.
     with start_blocking_portal() as portal:
-        gateway = gateway_for(settings, "cli", person=True)
+        gateway = gateway_for(settings, TERMINAL, person=True)
         try:
             TriageSession(portal, gateway, terminal, terminal.input).go_through(agent, limit)
         finally:

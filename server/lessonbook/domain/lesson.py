@@ -7,16 +7,9 @@ from typing import Any, Final
 
 from lessonbook.domain.errors import Forbidden
 from lessonbook.domain.lesson_status import Status
+from lessonbook.domain.principals import LOCAL, SCRIPT, TERMINAL
 from lessonbook.domain.scopes import Scope
 from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, UNOWNED, VOUCHED, Category, Severity, Source, Trust
-
-LOCAL: Final = "local"
-"""The principal of everybody over stdio, in the same process, and over HTTP without authorisation."""
-
-SCRIPT: Final = "script"
-"""The principal of evidence that comes from a pipe, hook or script on a machine that is no CI: perhaps the agent's."""
-TERMINAL: Final = "cli"
-"""The principal of a person at the terminal."""
 
 INDEPENDENT: Final[frozenset[Source]] = frozenset({"qa", "ci", "review"})
 """The sources that only a caller with `evidence:write` may claim."""

@@ -15,6 +15,7 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 
 from lessonbook import services
 from lessonbook.domain.errors import ConfigError, LessonbookError
+from lessonbook.domain.principals import REFINER, UPKEEP
 from lessonbook.edges.access.gateway import TOOL_TIMEOUT_S, Gateway
 
 WARM_AFTER_S: Final = 0.5
@@ -54,7 +55,7 @@ class Housekeeper:
     async def _keep_up(self) -> None:
         while True:
             for project in self._gateway.projects:
-                caller = self._gateway.server("upkeep", project)
+                caller = self._gateway.server(UPKEEP, project)
                 try:
                     await self._gateway.call_for(caller, TOOL_TIMEOUT_S, services.background.keep_up)
                 except LessonbookError as error:  # a server that cannot keep up can still serve
@@ -66,7 +67,7 @@ class Housekeeper:
         while True:
             pause_s: float | None = None
             for project in self._gateway.projects:
-                caller = self._gateway.server("upkeep", project)
+                caller = self._gateway.server(UPKEEP, project)
                 try:
                     pause_s = await self._gateway.call_for(caller, None, services.background.embed_lessons)
                 except LessonbookError as error:
@@ -80,7 +81,7 @@ class Housekeeper:
         """Refine pending issues, where a language model is configured; without it the server serves on."""
         rules, pause_s = True, 0.0
         while True:
-            caller = self._gateway.server("refiner")
+            caller = self._gateway.server(REFINER)
             try:
                 settings = await self._gateway.call_for(caller, None, services.background.refiner_settings)
             except LessonbookError:  # `_keep_up` logs it
@@ -107,7 +108,7 @@ class Housekeeper:
             ConfigError: the model cannot be used as configured.
         """
         wanted = services.triage.Wanted(rules=rules)
-        caller = self._gateway.server("refiner", project)
+        caller = self._gateway.server(REFINER, project)
         try:
             report = await self._gateway.call_for(caller, None, services.triage.refine_backlog, wanted)
         except ConfigError:

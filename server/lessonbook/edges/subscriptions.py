@@ -23,6 +23,7 @@ from mcp_types import (
 
 from lessonbook import services
 from lessonbook.domain.errors import LessonbookError
+from lessonbook.domain.principals import WATCH
 from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.edges.access.gateway import TOOL_TIMEOUT_S, Gateway
 from lessonbook.edges.access.scopes import check_scope_of
@@ -89,7 +90,7 @@ class Announcer:
         watched = self._watched = self._watched or services.background.Watch()
         if self._awaited:
             watched.report_all(self._gateway.project)
-        await self._gateway.call_for(self._gateway.server("watch"), None, watched.follow, self._announce)
+        await self._gateway.call_for(self._gateway.server(WATCH), None, watched.follow, self._announce)
 
     async def _announce(self, project: str, changed: Changed) -> None:
         self._following.set()
@@ -97,7 +98,7 @@ class Announcer:
             return
         for uri in _uris(project, await self._affected(project, changed)):
             await self._notify(project, uri)
-        caller = self._gateway.server("watch", project)
+        caller = self._gateway.server(WATCH, project)
         agents = set(await self._gateway.call_for(caller, TOOL_TIMEOUT_S, services.views.agents_with_lessons))
         if agents != self._listed.get(project):
             self._listed[project] = agents
@@ -108,7 +109,7 @@ class Announcer:
         """Return `changed`, with every agent where a shared lesson changed, since all agents get it."""
         if SHARED_AGENT not in changed:
             return changed
-        caller = self._gateway.server("watch", project)
+        caller = self._gateway.server(WATCH, project)
         names = await self._gateway.call_for(caller, TOOL_TIMEOUT_S, services.views.complete, "agent_name", "")
         return {**{name: [] for name in names}, **changed}
 
@@ -154,7 +155,7 @@ class Announcer:
         """Have a project watched that is not the server's own."""
         if project != self._gateway.project and self._watched is not None:
             try:
-                await self._gateway.call_for(self._gateway.server("watch", project), READY_S, self._watched.begin)
+                await self._gateway.call_for(self._gateway.server(WATCH, project), READY_S, self._watched.begin)
             except LessonbookError as error:
                 log.warning("watching for changes failed: %s", error)
                 self._watched.report_all(project)

@@ -11,6 +11,7 @@ import anyio
 
 from lessonbook.app import gateway_for
 from lessonbook.config.settings import load_settings
+from lessonbook.domain.principals import LOCAL
 from lessonbook.edges.hook_requests import answer_request
 from lessonbook.logs import set_up
 
@@ -35,7 +36,7 @@ def answer_here(
     settings = load_settings(chosen, file=config)
 
     async def act() -> dict[str, object]:
-        gateway = gateway_for(settings, "local")
+        gateway = gateway_for(settings, LOCAL)
         try:
             await gateway.workspace()
             return await answer_request(gateway, {**request, "within_s": until - time.monotonic()})

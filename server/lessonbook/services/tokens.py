@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from lessonbook.domain.errors import Conflict, InvalidInput, NotFound, Unavailable
 from lessonbook.domain.lesson import Caller
+from lessonbook.domain.principals import RESERVED
 from lessonbook.domain.scopes import NOT_FOR_AGENTS, USUAL, Scope, parse_scopes
 from lessonbook.services.agent_names import give_name
 from lessonbook.services.workspace import Workspace
@@ -26,8 +27,6 @@ PREFIX: Final = "lbt_"
 """What every token begins with, so that people and secret scanners recognise one."""
 SECRET_BYTES: Final = 32
 PROJECTS_MAX: Final = 100
-RESERVED: Final = frozenset({"local", "cli", "script", "upkeep", "refiner", "watch"})
-"""Principals that are not a token's."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
 
 State = Literal["valid", "expired", "revoked"]

@@ -12,8 +12,8 @@ from lessonbook.domain.lesson import Caller
 from lessonbook.experiment.evidence import Evidence, Period
 from lessonbook.services.background import experiment, maintenance
 from lessonbook.services.report import files
+from lessonbook.services.writing.checked_runs import COUNTED_FOR, ROUTINE_CHECKS
 from lessonbook.services.writing.ledger import Ledger
-from lessonbook.services.writing.scoring import COUNTED_FOR, ROUTINE_CHECKS
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import tables
 from tests.services.conftest import AGENT

@@ -6,8 +6,8 @@ from typing import Final
 from lessonbook.domain.documents import object_of, text_of
 from lessonbook.domain.findings import Finding
 from lessonbook.domain.vocabulary import Category, Severity
-from lessonbook.intake.formats.fields import BY_RANK, SEVERITIES, RecordFields, cwes_of, issue, severity_of
 from lessonbook.intake.formats.json_format import JsonFormat, Records
+from lessonbook.intake.formats.record_fields import BY_RANK, SEVERITIES, RecordFields, cwes_of, issue, severity_of
 from lessonbook.machine.patterns import lazy_pattern
 
 _SONAR_CATEGORIES: Final[dict[str, Category]] = {

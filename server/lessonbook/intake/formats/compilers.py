@@ -4,8 +4,8 @@ from typing import Final
 
 from lessonbook.domain.findings import Finding
 from lessonbook.domain.vocabulary import Severity
-from lessonbook.intake.formats.fields import RecordFields, issue, severity_of
 from lessonbook.intake.formats.json_format import JsonFormat, Records
+from lessonbook.intake.formats.record_fields import RecordFields, issue, severity_of
 
 _PYRIGHT_SEVERITIES: Final[dict[str, Severity]] = {"error": "medium", "warning": "low"}
 

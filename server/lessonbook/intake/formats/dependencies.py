@@ -3,19 +3,19 @@
 from collections.abc import Iterable
 from typing import Final
 
+from lessonbook.domain.advisories import advisories_in
 from lessonbook.domain.documents import list_of, object_of, text_of
 from lessonbook.domain.findings import Finding
 from lessonbook.domain.vocabulary import severity_of_score
-from lessonbook.intake.formats.fields import (
+from lessonbook.intake.formats.infrastructure import MISCONFIGURATION, misconfiguration
+from lessonbook.intake.formats.json_format import JsonFormat, Records
+from lessonbook.intake.formats.record_fields import (
     RecordFields,
-    advisories_in,
     ecosystem_of,
     issue,
     severity_of,
     vulnerability,
 )
-from lessonbook.intake.formats.infrastructure import MISCONFIGURATION, misconfiguration
-from lessonbook.intake.formats.json_format import JsonFormat, Records
 from lessonbook.intake.formats.secrets import secret
 
 _TRIVY_LEFT_OUT: Final = frozenset({"not_affected", "fixed_elsewhere"})

@@ -3,17 +3,17 @@
 import re
 from typing import Final
 
+from lessonbook.domain.advisories import advisories_in
 from lessonbook.domain.findings import Finding
-from lessonbook.intake.formats.fields import (
+from lessonbook.intake.formats.json_format import JsonFormat, Records
+from lessonbook.intake.formats.record_fields import (
     RecordFields,
-    advisories_in,
     cwes_of,
     ecosystem_of,
     issue,
     severity_of,
     vulnerability,
 )
-from lessonbook.intake.formats.json_format import JsonFormat, Records
 from lessonbook.intake.formats.secrets import secret
 from lessonbook.machine.patterns import lazy_pattern
 

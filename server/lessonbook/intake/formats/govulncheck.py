@@ -8,9 +8,9 @@ from lessonbook.domain.documents import Unreadable, object_of
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import Finding, Outcome, Reading, Refused
 from lessonbook.domain.vocabulary import Severity
-from lessonbook.intake.formats.fields import RecordFields, vulnerability
 from lessonbook.intake.formats.json_format import shape_of
 from lessonbook.intake.formats.outline import top_objects
+from lessonbook.intake.formats.record_fields import RecordFields, vulnerability
 from lessonbook.intake.json_events import Events, JsonFile, open_json
 from lessonbook.intake.json_records import RECORD_MAX
 from lessonbook.intake.json_values import Allowance, build, members, skip

@@ -4,8 +4,8 @@ from typing import Final
 
 from lessonbook.domain.documents import Unreadable
 from lessonbook.domain.findings import Finding
-from lessonbook.intake.formats.fields import RecordFields, cwes_of, issue, severity_of
 from lessonbook.intake.formats.json_format import JsonFormat, Records
+from lessonbook.intake.formats.record_fields import RecordFields, cwes_of, issue, severity_of
 
 
 def _checkov(record: RecordFields, _around: RecordFields) -> Finding:

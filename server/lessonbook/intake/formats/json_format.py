@@ -12,8 +12,8 @@ from typing import Final
 from lessonbook.domain.documents import Unreadable, is_object, list_of, text_of
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import FileKind, Finding, Outcome, Reading, Refused
-from lessonbook.intake.formats.fields import RecordFields
 from lessonbook.intake.formats.outline import outlines, top_objects
+from lessonbook.intake.formats.record_fields import RecordFields
 from lessonbook.intake.json_events import OPENING, Event, Events, JsonFile, open_json
 from lessonbook.intake.json_records import RECORD_MAX, TOO_LARGE
 from lessonbook.intake.json_values import Allowance, Shape, build, items, members, skip

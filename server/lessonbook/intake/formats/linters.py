@@ -5,8 +5,8 @@ from typing import Final
 
 from lessonbook.domain.findings import Finding
 from lessonbook.domain.vocabulary import Severity
-from lessonbook.intake.formats.fields import SEVERITIES, RecordFields, issue, severity_of
 from lessonbook.intake.formats.json_format import JsonFormat, Records
+from lessonbook.intake.formats.record_fields import SEVERITIES, RecordFields, issue, severity_of
 from lessonbook.machine.patterns import lazy_pattern
 
 _ESLINT_SEVERITIES: Final[Mapping[str, Severity]] = {"2": "high", "1": "medium"}

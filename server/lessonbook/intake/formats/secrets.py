@@ -5,8 +5,8 @@ from typing import Final
 from lessonbook.domain.documents import Unreadable, object_of
 from lessonbook.domain.findings import Finding
 from lessonbook.domain.vocabulary import Severity
-from lessonbook.intake.formats.fields import RecordFields, issue
 from lessonbook.intake.formats.json_format import JsonFormat, Records
+from lessonbook.intake.formats.record_fields import RecordFields, issue
 
 
 def secret(

@@ -22,16 +22,10 @@ from lessonbook.services.lesson_results import result_of
 from lessonbook.services.project_names import hint_on
 from lessonbook.services.views.unusual_reports import unusual
 from lessonbook.services.workspace import Workspace, once, request_hash
+from lessonbook.services.writing.arms import alarm_sentence, as_sums, sides, stop_if_harmful, unhealthy_agents
+from lessonbook.services.writing.checked_runs import ROUTINE_CHECKS
 from lessonbook.services.writing.ledger import Ledger
-from lessonbook.services.writing.scoring import (
-    ROUTINE_CHECKS,
-    alarm_sentence,
-    as_sums,
-    counted,
-    sides,
-    stop_if_harmful,
-    unhealthy_agents,
-)
+from lessonbook.services.writing.scoring import counted
 from lessonbook.store import audit, call_counts, checks, idempotency, migrate, recounts, rollups
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import lessons as lesson_rows

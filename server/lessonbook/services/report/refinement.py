@@ -27,9 +27,9 @@ from lessonbook.services.report.preparation import Prepared, names_of_lesson, pr
 from lessonbook.services.report.routing import agents_of, suggested_agents
 from lessonbook.services.report.run_events import RunEvents
 from lessonbook.services.workspace import Workspace, hash_of, is_lesson_id, once
+from lessonbook.services.writing.checked_runs import Check
 from lessonbook.services.writing.issue_writer import Decision, IssueEntry, IssueWriter, buried, rejected, waiting
 from lessonbook.services.writing.ledger import Ledger
-from lessonbook.services.writing.scoring import Check
 from lessonbook.store import checks, runs
 from lessonbook.store import issues as issue_rows
 from lessonbook.store.issues import IssueRow

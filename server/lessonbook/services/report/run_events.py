@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from lessonbook.domain.lesson import LOCAL, Caller, Lesson
+from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.principals import LOCAL
 from lessonbook.domain.vocabulary import EvidenceGrade, Source
 from lessonbook.services.report.preparation import Prepared
+from lessonbook.services.writing.checked_runs import Scores
 from lessonbook.services.writing.issue_writer import Decision
-from lessonbook.services.writing.scoring import Scores
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import runs

@@ -37,7 +37,7 @@ from lessonbook.services.cache.measured import effect_of as effect_of_lesson
 from lessonbook.services.lesson_results import result_of
 from lessonbook.services.views.unusual_reports import unusual
 from lessonbook.services.workspace import Workspace
-from lessonbook.services.writing.scoring import alarm_sentence, sides_of, unhealthy_agents
+from lessonbook.services.writing.arms import alarm_sentence, sides_of, unhealthy_agents
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store import rollups

@@ -14,8 +14,8 @@ from lessonbook.domain.vocabulary import VOUCHED, Category, IssueAction, Severit
 from lessonbook.screening.offer import Offer
 from lessonbook.search.document import Subjects
 from lessonbook.search.subjects import document_of, with_issue
+from lessonbook.services.writing.checked_runs import Scores
 from lessonbook.services.writing.ledger import Ledger
-from lessonbook.services.writing.scoring import Scores
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.engine import Retry

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from lessonbook.domain.advisories import spelled
 from lessonbook.domain.documents import (
     Unreadable,
     checked,
@@ -24,11 +25,6 @@ from lessonbook.machine.patterns import lazy_pattern
 
 _CWE = lazy_pattern(r"\bcwe[-_ :]{0,2}0{0,6}([1-9]\d{0,5})\b", re.IGNORECASE)
 _NUMBER = lazy_pattern(r"\s{0,10}0{0,6}(\d{1,9})(?!\d)")
-_ADVISORY = lazy_pattern(
-    r"\b(?:CVE-\d{4}-\d{4,}|GHSA(?:-[0-9a-z]{4}){3}|GO-\d{4}-\d{4,}|(?:RUSTSEC|PYSEC)-\d{4}-\d+|MAL-\d{4}-\d+"
-    r"|SNYK-[A-Z0-9-]{3,100}|OSV-\d{4}-\d+)\b",
-    re.IGNORECASE,
-)
 _NAME_END = lazy_pattern(r"[:\s]")
 """The end of a name before a version: `debian:10`, `alpine 3.9`."""
 _MARK_MAX: Final = 200
@@ -169,11 +165,6 @@ def cwes_of(texts: Iterable[str], *, bare: bool = False) -> list[str]:
     return found
 
 
-def advisories_in(texts: Iterable[str]) -> list[str]:
-    """Return the ids of advisories (CVE, GHSA, GO, RUSTSEC, PYSEC, SNYK) that texts name."""
-    return [_spelled(match[0]) for text in texts for match in _ADVISORY.finditer(text)]
-
-
 def mark_in(text: str) -> str:
     """Return a tool's fingerprint as it is kept; a long one by its SHA-256."""
     if len(text) > _MARK_MAX:
@@ -292,7 +283,7 @@ def vulnerability(
     package, installed, fixed = (text.replace("\x00", "") for text in (package, installed, fixed))
     if not package or not (advisory or title):
         raise Unreadable("names no package" if not package else "names no vulnerability")
-    others = unique(_spelled(alias) for alias in aliases if alias and alias != advisory)[:_KEYS_MAX]
+    others = unique(spelled(alias) for alias in aliases if alias and alias != advisory)[:_KEYS_MAX]
     ids = f" ({', '.join([advisory, *others[:5]])})" if advisory else ""
     name = f"{ecosystem} package {package}" if ecosystem else f"package {package}"
     version = f" {installed}" if installed else ""
@@ -312,10 +303,3 @@ def vulnerability(
         ecosystem=checked(ecosystem, "ecosystem", max_chars=_MARK_MAX),
         fixed_version=checked(fixed, "version", max_chars=1_000)[:_MARK_MAX],
     )
-
-
-def _spelled(advisory: str) -> str:
-    """Return an advisory's id as its database spells it: GHSA in lower case behind the prefix, others in upper case."""
-    if advisory[:5].upper() == "GHSA-":
-        return f"GHSA-{advisory[5:].lower()}"
-    return advisory.upper() if _ADVISORY.fullmatch(advisory) else advisory
