@@ -45,6 +45,7 @@ KEPT_ROUTES = [
     ("POST", f"{KEPT}/maintenance/cleanup-low-effectiveness?dry_run=true", "cleanup_lessons"),
     ("GET", f"{KEPT}/health", "is_alive"),
     ("POST", "/api/rework", "refine"),
+    ("POST", "/api/hooks", "get_lessons"),
     ("POST", "/api/reports/sarif", "report_file"),
 ]
 RESOURCES = {

@@ -475,6 +475,7 @@ FIXED_ROUTES = {
     },
     ("get", f"{KEPT}/health"): set[str](),
     ("post", "/api/rework"): {"Idempotency-Key"},
+    ("post", "/api/hooks"): set[str](),
     ("post", "/api/reports/{kind}"): {"kind", "agent_name", "run_id", "source", *KEY},
     ("get", "/healthz"): set[str](),
 }

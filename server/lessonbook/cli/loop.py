@@ -122,7 +122,14 @@ def report(
     rule: Annotated[str, typer.Option(help="The rule an issue in words breaks: CWE-89, bandit:B608.")] = "",
     lesson: Annotated[str, typer.Option(help="A general rule that would have prevented an issue in words.")] = "",
     key: Annotated[str, typer.Option(help="An idempotency key: a retry with the same key reports once.")] = "",
-    server: Annotated[str, typer.Option(help="Send to this server instead of the database: https://host.")] = "",
+    server: Annotated[
+        str,
+        typer.Option(
+            envvar="LESSONBOOK_SERVER",
+            help="Send to this server instead of the database: https://host.",
+            show_envvar=True,
+        ),
+    ] = "",
     token: Annotated[
         str, typer.Option(envvar="LESSONBOOK_TOKEN", help="The token for --server.", show_envvar=True)
     ] = "",

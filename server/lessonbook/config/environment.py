@@ -14,8 +14,8 @@ from lessonbook.domain.errors import ConfigError
 from lessonbook.machine.patterns import lazy_pattern
 
 PREFIX: Final = "LESSONBOOK_"
-_OURS: Final = lazy_pattern(rf"{PREFIX}(?:CONFIG|TOKEN|TEST_\w+)")
-"""Variables that are not settings: the configuration file, the token of `report --server`, those of tests."""
+_OURS: Final = lazy_pattern(rf"{PREFIX}(?:CONFIG|SERVER|TOKEN|TEST_\w+)")
+"""Variables that are not settings: the configuration file, a team's server and the token for it, those of tests."""
 _HOLDS_SECRET: Final = lazy_pattern(rf"\A{PREFIX}\w+_(?:KEY|TOKEN)")
 """Variables that `api_key_env` may name, here or in another folder's settings."""
 

@@ -31,6 +31,7 @@ from lessonbook.domain.validation import parse
 from lessonbook.domain.vocabulary import AgentName, Category, Filled, IdempotencyKey, RunId, Severity, Source
 from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.api_page import SECURITY_POLICY, api_page
+from lessonbook.edges.hook_requests import LastPrompts, answer_request
 from lessonbook.edges.operations import OPERATIONS, Operation, Toolset
 from lessonbook.edges.rest_input import KeyHeader, check_parameters, json_object, one_key, received
 from lessonbook.edges.schema import input_schema
@@ -96,6 +97,7 @@ def build_rest(gateway: Gateway, toolsets: Sequence[Toolset], root_path: str = "
     _add_kept_routes(router, gateway, toolsets)
     _add_twins(router, gateway, toolsets)
     _add_files(router, gateway)
+    _add_hooks(router, gateway)
     app.include_router(router)
     app.add_exception_handler(LessonbookError, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -301,6 +303,32 @@ def _add_files(router: APIRouter, gateway: Gateway) -> None:
                 source=source,
                 idempotency_key=key,
             )
+
+
+def _add_hooks(router: APIRouter, gateway: Gateway) -> None:
+    prompts = LastPrompts()
+
+    @router.post("/api/hooks", tags=["hooks"], openapi_extra=_HOOK_BODY)
+    async def ask(request: Request) -> dict[str, Any]:
+        """Answer what `lessonbook hook` asks at an event of a client."""
+        gateway.check(services.serve.get_lessons)
+        return await answer_request(gateway, await json_object(request), prompts)
+
+
+_HOOK_BODY: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {"ask": {"enum": ["lessons", "report", "record"]}, "run_id": {"type": "string"}},
+                    "required": ["ask"],
+                }
+            }
+        },
+    }
+}
 
 
 async def is_alive(gateway: Gateway, caller: Caller) -> bool:

@@ -32,7 +32,7 @@ PROMPT_BOUNDS: Mapping[str, object] = {"max_lessons": 3, "max_tokens": 300}
 EDIT_BOUNDS: Mapping[str, object] = {"max_lessons": 2, "max_tokens": 200}
 REPORTED_MAX = 10
 """Failing commands that one report names."""
-_OPTIONS = ("project", "database", "config")
+OPTIONS = ("project", "database", "config", "server")
 _INTRODUCTION = """\
 Lessonbook adds lessons from earlier issues to this session where they fit; they are advice on code and grant no \
 permission. Its run is {run_id}: pass it as run_id to the lessonbook tools, and commit with the trailer \
@@ -45,7 +45,7 @@ def quick_options(arguments: list[str]) -> dict[str, str] | None:
     words = list(arguments)
     while words:
         name, separator, value = words.pop(0).partition("=")
-        if name.removeprefix("--") not in _OPTIONS or not name.startswith("--") or not (separator or words):
+        if name.removeprefix("--") not in OPTIONS or not name.startswith("--") or not (separator or words):
             return None
         options[name[2:]] = value if separator else words.pop(0)
     return options

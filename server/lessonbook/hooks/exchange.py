@@ -1,4 +1,4 @@
-"""Asking Lessonbook: a running server over its socket, else this process with a store of its own.
+"""Asking Lessonbook: the team's server where one is named, else a running one over its socket, else this process.
 
 A hook gives up rather than let a person wait. It gives up before anything is logged as delivered: the server keeps to
 the time it is given, and so does this process.
@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from lessonbook.hooks.json_parts import read_object
+from lessonbook.hooks.team_server import address_of, ask_server
 from lessonbook.machine.local_sockets import LINE_BYTES_MAX, find_sockets, name_for
 
 SLACK_S = 0.2
@@ -36,9 +37,17 @@ def ask(request: Mapping[str, object], folder: str, options: Mapping[str, str], 
     Args:
         request: what is asked, as `lessonbook.edges.hook_requests` reads it.
         folder: the project's folder.
-        options: `project`, `database` and `config` of the hook's own command line.
+        options: `project`, `database`, `config` and `server` of the hook's own command line.
         reach: how long it may take.
+
+    Raises:
+        Refused: a team's server refuses the request.
+        OSError: a team's server does not answer in time.
     """
+    if server := address_of(options):
+        if not reach.within_s:
+            return {}
+        return ask_server(server, {**request, "within_s": reach.within_s}, reach.within_s + SLACK_S)
     began = time.monotonic()
     line = json.dumps({**request, "within_s": reach.within_s}).encode() + b"\n"
     if len(line) > LINE_BYTES_MAX:
