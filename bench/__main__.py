@@ -30,6 +30,7 @@ from bench import (
     routing,
     secret_finding,
     severity,
+    soak,
     speed,
     tasks,
 )
@@ -113,6 +114,17 @@ def crowd_command(
     """Let many callers with tokens call at once, and time what authorisation adds to a call."""
     plan = crowd.Plan(databases=database.members(), callers=callers, calls=calls)
     _show(_finished(crowd.measured, plan), json_file)
+
+
+@app.command(name="soak")
+def soak_command(
+    database: Annotated[speed.Databases, typer.Option(help="database behind Lessonbook")] = speed.Databases.both,
+    minutes: Annotated[float, typer.Option(min=0.1, help="how long on each database")] = 15.0,
+    rate: Annotated[float, typer.Option(min=0.1, help="calls a second")] = 20.0,
+    json_file: JsonFile = None,
+) -> None:
+    """Let a server answer a steady mix of calls, and tell what grows beside the data."""
+    _show(_finished(soak.measured, soak.Plan(database.members(), minutes, rate)), json_file)
 
 
 @app.command(name="intake")
