@@ -13,6 +13,7 @@ from lessonbook.config.settings import Settings
 from lessonbook.domain.errors import Forbidden, InvalidInput, Unauthorised, Unavailable
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.loop import LessonQuery
+from lessonbook.domain.operator import AuthoredLesson, Authoring
 from lessonbook.edges.access.gateway import Gateway, Unexpected
 from lessonbook.edges.access.identity import acting_as
 from lessonbook.services.workspace import Workspace
@@ -70,6 +71,13 @@ async def test_a_run_named_by_a_secret_reaches_no_service(gateway: Gateway) -> N
     with pytest.raises(InvalidInput, match="run_id holds a secret"):
         await gateway.call(echo, LessonQuery(run_id=SECRET))
     assert SECRET not in str(named.value)
+
+
+@pytest.mark.parametrize("field", ["issue_ids", "group_ids"])
+async def test_a_secret_in_a_request_within_a_request_reaches_no_service(gateway: Gateway, field: str) -> None:
+    lesson = AuthoredLesson.model_validate({field: [SECRET], "lesson": "Bind parameters instead of pasting values."})
+    with pytest.raises(InvalidInput, match=f"{field} holds a secret"):
+        await gateway.call(echo, Authoring(lessons=[lesson]))
 
 
 async def test_a_service_that_fails_or_is_late_is_put_in_words(gateway: Gateway) -> None:

@@ -23,6 +23,7 @@ from lessonbook.domain.errors import (
     Unavailable,
 )
 from lessonbook.domain.lesson import Caller
+from lessonbook.domain.loop import Request
 from lessonbook.edges.access.identity import current, note_missing
 from lessonbook.edges.access.scopes import AS_AGENT, check_scope, name_of
 
@@ -35,7 +36,7 @@ T = TypeVar("T")
 TOOL_TIMEOUT_S: Final = 30.0
 PROJECTS_MAX: Final = 10_000
 """Maximum number of projects that a process remembers, for upkeep."""
-CHECKED: Final = ("run_id", "lesson_id", "lesson_ids", "agent_name", "subject")
+CHECKED: Final = ("run_id", "lesson_id", "lesson_ids", "issue_ids", "group_ids", "agent_name", "subject")
 """Fields with ids and names, which are stored, logged or repeated as they come: none may hold a secret."""
 _OWN: Final = re.compile(r"[A-Z][a-z2-7]{10}")
 """The form of an id of a lesson, issue or group."""
@@ -211,11 +212,23 @@ class Gateway:
 
 
 def _names_in(args: Iterable[object], kwargs: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """Yield the ids and names that a call gives, with their fields, but those that have the form of our own."""
+    """Yield the ids and names that a call gives, with their fields, but those that have the form of our own.
+
+    Those of requests within a request as well, such as an author's lessons.
+    """
+    holders = [part for argument in args for part in (argument, *_within(argument))]
     for field in CHECKED:
-        for value in (kwargs.get(field), *(getattr(argument, field, None) for argument in args)):
+        for value in (kwargs.get(field), *(getattr(holder, field, None) for holder in holders)):
             given = cast("list[object]", value) if isinstance(value, list) else [value]
             yield from ((field, name) for name in given if isinstance(name, str) and name and not _OWN.fullmatch(name))
+
+
+def _within(argument: object) -> Iterator[object]:
+    """Yield the requests in a request's lists."""
+    if isinstance(argument, Request):
+        for value in vars(argument).values():
+            if isinstance(value, list):
+                yield from (item for item in cast("list[object]", value) if isinstance(item, Request))
 
 
 async def answer(
