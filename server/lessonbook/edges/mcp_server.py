@@ -74,7 +74,7 @@ def build_server(
         announcer: publishes changes; None: a new one.
     """
     announcer = announcer or Announcer(gateway)
-    housekeeper = Housekeeper(gateway)
+    housekeeper = Housekeeper(gateway, at_once=not stays_connected)
 
     @asynccontextmanager
     async def lifespan(_server: MCPServer[Any]) -> AsyncGenerator[None]:

@@ -83,6 +83,17 @@ class Store(Protocol):
         """
         ...
 
+    async def holds(self, name: str) -> bool:
+        """Take `name` for this process unless another process has it, and return whether this one has it.
+
+        It is kept until `close`, until the process ends, or until its connection is lost. A wrong answer does no harm
+        but double work: what is done under a name is correct in any number of processes.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        ...
+
     async def migrate(self, work: Work[T]) -> T:
         """Run `work`, a migration, while no other process migrates."""
         ...

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Final, Literal, TypeVar
 from weakref import WeakSet
 
@@ -72,6 +73,7 @@ class PostgresStore:
         self._pool: AsyncEngine | None = None
         self._links: WeakSet[Any] = WeakSet()
         self._is_over = False
+        self._names = _NamesHeld(address.dsn)
 
     def within(self, project: str) -> AbstractContextManager[None]:
         """Build a wall around the transactions of a block. See `Store.within`."""
@@ -92,6 +94,11 @@ class PostgresStore:
     async def write_briefly(self, work: Work[T]) -> T:
         """Run `work` in a transaction. See `Store.write_briefly`."""
         return await self.write(work)
+
+    async def holds(self, name: str) -> bool:
+        """Take an advisory lock on a connection of its own. See `Store.holds`."""
+        with _translated(self._dsn):
+            return await self._names.take(name)
 
     async def migrate(self, work: Work[T]) -> T:
         """Run `work` while holding the advisory lock of migrations, without time-outs."""
@@ -136,6 +143,7 @@ class PostgresStore:
     def give_up(self) -> None:
         """Break all connections off. See `Store.give_up`."""
         self._is_over = True
+        self._names.close()
         for link in list(self._links):
             link.terminate()
 
@@ -144,6 +152,7 @@ class PostgresStore:
 
     async def close(self) -> None:
         """Close the pool: its connections by the protocol, unless the server is silent."""
+        self._names.close()
         if self._pool is not None:
             with anyio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
                 await self._pool.dispose()
@@ -262,6 +271,38 @@ class _Walled(asyncpg.Connection):  # pyright: ignore[reportMissingTypeArgument,
         if query.startswith("BEGIN"):
             query = f"{query} {walls.opening()}"
         return await super().execute(query, *args, timeout=timeout)  # pyright: ignore[reportUnknownMemberType]
+
+
+class _NamesHeld:
+    """Names that this process holds against other replicas: advisory locks of one session."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._link: Any = None
+        self._names: set[str] = set()
+        self._taking = anyio.Lock()
+
+    async def take(self, name: str) -> bool:
+        """Hold `name` unless another session does, and return whether this one does. Without a name no link is kept."""
+        async with self._taking:
+            if self._link is None or self._link.is_closed():
+                self._names.clear()
+                self._link = await _connect(self._dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=CONNECT_TIMEOUT_S)
+                _notice_silence(self._link)
+            if name not in self._names:
+                key = int.from_bytes(sha256(f"lessonbook {name}".encode()).digest()[:8], signed=True)
+                if await self._link.fetchval("SELECT pg_try_advisory_lock($1)", key):
+                    self._names.add(name)
+            if not self._names:
+                self.close()
+            return name in self._names
+
+    def close(self) -> None:
+        """Let go of all names."""
+        link, self._link = self._link, None
+        self._names.clear()
+        if link is not None:
+            link.terminate()
 
 
 class _Again(Exception):  # a signal to try again

@@ -26,7 +26,7 @@ from sqlalchemy.pool import QueuePool
 from lessonbook.domain.errors import AT_MOST_ONCE, STOPPED, ConfigError, LessonbookError, Unavailable
 from lessonbook.machine import private_files
 from lessonbook.store.engine import ATTEMPTS, POOL_TIMEOUT_S, TRANSACTION_TIMEOUT_S, Retry, Work, deadline, pause_s
-from lessonbook.store.filesystem import network_filesystem, sole_owner
+from lessonbook.store.filesystem import NamesHeld, network_filesystem, sole_owner
 from lessonbook.store.urls import SqliteAddress
 
 T = TypeVar("T")
@@ -55,6 +55,7 @@ class SqliteStore:
         self._checkpoint_due = False
         self._opening = threading.Lock()
         self._is_over = False
+        self._names = None if address.path is None else NamesHeld(Path(f"{address.path}.upkeep"))
 
     def within(self, project: str) -> contextlib.AbstractContextManager[None]:  # noqa: ARG002  # the queries name their project
         """Do nothing: SQLite has no row-level security. See `Store.within`."""
@@ -90,6 +91,16 @@ class SqliteStore:
                 self._count_write()
                 return result
         return await self.write(work)
+
+    async def holds(self, name: str) -> bool:
+        """Lock a byte of a file beside the database's. See `Store.holds`."""
+        try:
+            return self._names is None or self._names.take(name)
+        except OSError as error:
+            raise Unavailable(
+                f"No file can be made beside the database ({error.strerror}): make its folder writable.",
+                place=str(self._path),
+            ) from error
 
     async def migrate(self, work: Work[T]) -> T:
         """Run `work` in an immediate transaction without foreign keys, which would break the rebuild of a table."""
@@ -139,6 +150,8 @@ class SqliteStore:
         with anyio.CancelScope(shield=True):
             if engine is not None:
                 await asyncio.get_running_loop().run_in_executor(self._writer, engine.dispose)
+        if self._names is not None:
+            self._names.close()
         self._writer.shutdown(wait=False)
         self._readers.shutdown(wait=False)
 

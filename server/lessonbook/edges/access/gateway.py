@@ -66,6 +66,7 @@ class Gateway:
         self._timeout_s = timeout_s
         self._workspace: Workspace | None = None
         self._opening: asyncio.Future[Workspace] | None = None
+        self._on_open: list[Callable[[], None]] = []
 
     async def workspace(self) -> Workspace:
         """Return the workspace, opened on first use. A failure is not remembered: the next call tries again.
@@ -86,6 +87,14 @@ class Gateway:
         self._opening = None
         if not opening.cancelled() and opening.exception() is None:
             self._workspace = opening.result()
+            for notify in self._on_open:
+                notify()
+
+    def when_open(self, notify: Callable[[], None]) -> None:
+        """Call `notify` once the workspace is open, at once if it is."""
+        self._on_open.append(notify)
+        if self._workspace is not None:
+            notify()
 
     def now_s(self) -> float:
         """Return the database's time once it is open, else this machine's, in seconds since 1970."""
