@@ -103,7 +103,7 @@ async def serve_on_stdio(settings: Settings, options: Mapping[str, str] | None =
 
     gateway = gateway_for(settings, "local", run_id=run_id, in_folder=True)
     server = build_server(gateway, settings.server.toolsets or ["agent", "operator"], stays_connected=True)
-    set_up(settings.log_level)  # after the SDK's own set-up
+    set_up(settings.log_level, settings.log_format)  # after the SDK's own set-up
     try:
         async with answer_hooks(gateway, names_for_hooks(settings, options or {}), expected=bool(run_id)):
             return await serve_stdio(server, gateway.give_up)

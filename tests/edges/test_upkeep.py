@@ -200,8 +200,8 @@ def file_mode(path: str) -> int:
 TAKEN = """
 import sys
 from pathlib import Path
-from lessonbook.store.filesystem import NamesHeld
-held = NamesHeld(Path(sys.argv[1]))
+from lessonbook.store.filesystem import ByteLocks
+held = ByteLocks(Path(sys.argv[1]))
 print(*(held.take(name) for name in sys.argv[2:]))
 """
 

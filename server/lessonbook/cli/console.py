@@ -209,7 +209,7 @@ def run_all(act: Callable[[Gateway], Awaitable[T]], *, reporting: bool = False) 
     from lessonbook.logs import set_up
 
     settings = load()
-    set_up(settings.log_level)
+    set_up(settings.log_level, settings.log_format)
 
     async def whole() -> T:
         principal = _reporter() if reporting else PERSON

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 
     from lessonbook.domain.lesson import Caller
+    from lessonbook.edges.access.calls import Watcher
     from lessonbook.services.workspace import Workspace
 
 T = TypeVar("T")
@@ -31,6 +32,8 @@ WARM_AFTER_S: Final = 0.5
 """Pause after the first answer: loading the store takes 0.2 s of processor time."""
 EVERY_S: Final = 3_600.0
 """Pause between two rounds of upkeep."""
+CENSUS_EVERY_S: Final = 60.0
+"""Pause between two counts of what the database holds, where figures are served."""
 AGAIN_S: Final = 60.0
 """Pause after a failure."""
 PAUSE_MAX_S: Final = 3_600.0
@@ -67,6 +70,8 @@ class Housekeeper:
             tasks.start_soon(self._keep_up)
             tasks.start_soon(self._refine)
             tasks.start_soon(self._embed)
+            if self._gateway.watcher is not None:
+                tasks.start_soon(self._count, self._gateway.watcher)
 
     async def _call(
         self,
@@ -80,7 +85,27 @@ class Housekeeper:
         caller = self._gateway.server(principal, project)
         if not await self._gateway.call_for(caller, TOOL_TIMEOUT_S, services.background.does_upkeep):
             return None
-        return await self._gateway.call_for(caller, timeout_s, service, *args)
+        try:
+            result = await self._gateway.call_for(caller, timeout_s, service, *args)
+        except LessonbookError:
+            self._note(service, well=False)
+            raise
+        self._note(service, well=True)
+        return result
+
+    def _note(self, service: Callable[..., object], *, well: bool) -> None:
+        if self._gateway.watcher is not None:
+            self._gateway.watcher.job_ended(service.__name__, well=well)
+
+    async def _count(self, watcher: Watcher) -> None:
+        """Count what the database holds, in each process that serves figures."""
+        caller = self._gateway.server("census")
+        while True:
+            try:
+                watcher.counted(await self._gateway.call_for(caller, TOOL_TIMEOUT_S, services.background.take_census))
+            except LessonbookError as error:
+                log.warning("counting for the figures failed: %s", error)
+            await anyio.sleep(CENSUS_EVERY_S)
 
     async def _keep_up(self) -> None:
         while True:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, cast
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
@@ -49,6 +49,7 @@ STATUS_OF = {
     "error": 400,
 }
 HEALTH_TIMEOUT_S: Final = 5.0
+METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 UPLOAD_TIMEOUT_S: Final = 600.0
 RUNS_MAX: Final = 100
 """Time-out of refining a file; a retry with the same idempotency key continues where it stopped."""
@@ -109,6 +110,13 @@ def build_rest(gateway: Gateway, toolsets: Sequence[Toolset], root_path: str = "
     async def healthz() -> JSONResponse:
         alive = await is_alive(gateway, gateway.server("health"))
         return JSONResponse({"ok": alive}, 200 if alive else 503)
+
+    if (watcher := gateway.watcher) is not None:
+
+        @app.get("/metrics", include_in_schema=False)
+        async def metrics() -> Response:
+            gateway.check("metrics")
+            return Response(watcher.text(), headers={"Content-Type": METRICS_TYPE})
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
@@ -232,12 +240,13 @@ def _add_kept_routes(router: APIRouter, gateway: Gateway, toolsets: Sequence[Too
 
     @router.post("/api/rework", openapi_extra=_json_body(Rework))
     async def rework(request: Request, key_header: KeyHeader = "") -> loop.Refinement:
-        gateway.check(services.report.refine)
-        body = parse(Rework, await json_object(request))
-        key = one_key(body.idempotency_key, key_header)
-        finding = Finding(description=body.issue, severity=body.severity)
-        batch = services.report.Batch([finding], source="user", idempotency_key=key, tool="rework")
-        return await gateway.call(services.report.refine, batch)
+        with gateway.watched(services.report.refine):
+            gateway.check(services.report.refine)
+            body = parse(Rework, await json_object(request))
+            key = one_key(body.idempotency_key, key_header)
+            finding = Finding(description=body.issue, severity=body.severity)
+            batch = services.report.Batch([finding], source="user", idempotency_key=key, tool="rework")
+            return await gateway.call(services.report.refine, batch)
 
 
 def _add_twins(router: APIRouter, gateway: Gateway, toolsets: Sequence[Toolset]) -> None:
@@ -262,8 +271,9 @@ def _json_body(model: type[BaseModel]) -> dict[str, Any]:
 
 def _twin(gateway: Gateway, operation: Operation) -> Callable[..., Awaitable[loop.Result]]:
     async def twin(request: Request) -> loop.Result:
-        gateway.check(operation)
-        return await gateway.call(operation, parse(operation.request, await json_object(request)))
+        with gateway.watched(operation):
+            gateway.check(operation)
+            return await gateway.call(operation, parse(operation.request, await json_object(request)))
 
     return twin
 

@@ -7,6 +7,7 @@ thread, a whole transaction in one hop; on PostgreSQL it runs in a greenlet over
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol, TypeVar, assert_never
 
@@ -28,6 +29,16 @@ ATTEMPTS = 4
 
 class Retry(Exception):  # a signal, not an error
     """Work lost a race for a unique key: run the transaction again, so that it sees the winner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Connections in use and how many there may be, transactions that wait for one, and transactions run again."""
+
+    in_use: int
+    limit: int
+    waiting: int
+    retried: int
 
 
 class Store(Protocol):
@@ -74,6 +85,10 @@ class Store(Protocol):
         Raises:
             Unavailable: as `write`.
         """
+        ...
+
+    def load(self) -> Load:
+        """Return the load of this process's connections now."""
         ...
 
     def changes(self) -> AsyncIterator[None]:

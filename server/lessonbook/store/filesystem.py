@@ -31,7 +31,7 @@ def network_filesystem(path: Path, mounts: Path = Path("/proc/mounts")) -> str |
     return kind if kind in NETWORK else None
 
 
-class NamesHeld:
+class ByteLocks:
     """Names that this process holds against others on this machine: locks of single bytes of one file."""
 
     def __init__(self, file: Path) -> None:

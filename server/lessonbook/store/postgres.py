@@ -32,6 +32,7 @@ from lessonbook.store.engine import (
     POOL_TIMEOUT_S,
     STATEMENT_TIMEOUT_S,
     TRANSACTION_TIMEOUT_S,
+    Load,
     Retry,
     Work,
     deadline,
@@ -73,7 +74,9 @@ class PostgresStore:
         self._pool: AsyncEngine | None = None
         self._links: WeakSet[Any] = WeakSet()
         self._is_over = False
-        self._names = _NamesHeld(address.dsn)
+        self._names = _AdvisoryLocks(address.dsn)
+        self._running = 0
+        self._retried = 0
 
     def within(self, project: str) -> AbstractContextManager[None]:
         """Build a wall around the transactions of a block. See `Store.within`."""
@@ -112,6 +115,12 @@ class PostgresStore:
 
         with walls.within(walls.EVERY_PROJECT):
             return await self._transact(alone, _WRITING, timeout_s=math.inf)
+
+    def load(self) -> Load:
+        """Return the load of the pool. See `Store.load`."""
+        pool: Any = self._pool.pool if self._pool is not None else None
+        in_use = pool.checkedout() if pool is not None else 0
+        return Load(in_use, POOL_SIZE, max(0, self._running - in_use), self._retried)
 
     async def changes(self) -> AsyncIterator[None]:
         """Yield on every notification, and when a lost connection is restored. See `Store.changes`."""
@@ -216,6 +225,7 @@ class PostgresStore:
             except (Retry, _Again) as again:
                 if attempt + 1 == ATTEMPTS:
                     raise Unavailable("The database is busy; nothing was changed. Try again in a moment.") from again
+            self._retried += 1
             await anyio.sleep(pause_s(attempt))
         raise Unavailable
 
@@ -223,11 +233,14 @@ class PostgresStore:
         """Do `_once` until the deadline; then the connection is closed."""
         commit = _Commit()
         try:
+            self._running += 1
             # Shielded: a cancelled caller must not leave a connection in the middle of the protocol.
             with anyio.CancelScope(deadline=until, shield=True):
                 return await self._once(work, options, commit)
         except TimeoutError as error:  # the driver's own, for one statement
             raise self._late(commit) from error
+        finally:
+            self._running -= 1
         raise self._late(commit)
 
     def _late(self, commit: _Commit) -> Unavailable:
@@ -273,7 +286,7 @@ class _Walled(asyncpg.Connection):  # pyright: ignore[reportMissingTypeArgument,
         return await super().execute(query, *args, timeout=timeout)  # pyright: ignore[reportUnknownMemberType]
 
 
-class _NamesHeld:
+class _AdvisoryLocks:
     """Names that this process holds against other replicas: advisory locks of one session."""
 
     def __init__(self, dsn: str) -> None:

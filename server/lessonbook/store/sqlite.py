@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import math
 import os
 import sqlite3
@@ -25,8 +26,17 @@ from sqlalchemy.pool import QueuePool
 
 from lessonbook.domain.errors import AT_MOST_ONCE, STOPPED, ConfigError, LessonbookError, Unavailable
 from lessonbook.machine import private_files
-from lessonbook.store.engine import ATTEMPTS, POOL_TIMEOUT_S, TRANSACTION_TIMEOUT_S, Retry, Work, deadline, pause_s
-from lessonbook.store.filesystem import NamesHeld, network_filesystem, sole_owner
+from lessonbook.store.engine import (
+    ATTEMPTS,
+    POOL_TIMEOUT_S,
+    TRANSACTION_TIMEOUT_S,
+    Load,
+    Retry,
+    Work,
+    deadline,
+    pause_s,
+)
+from lessonbook.store.filesystem import ByteLocks, network_filesystem, sole_owner
 from lessonbook.store.urls import SqliteAddress
 
 T = TypeVar("T")
@@ -55,7 +65,10 @@ class SqliteStore:
         self._checkpoint_due = False
         self._opening = threading.Lock()
         self._is_over = False
-        self._names = None if address.path is None else NamesHeld(Path(f"{address.path}.upkeep"))
+        self._running = 0
+        self._retried = 0
+        """Not exact: two threads may count at once."""
+        self._names = None if address.path is None else ByteLocks(Path(f"{address.path}.upkeep"))
 
     def within(self, project: str) -> contextlib.AbstractContextManager[None]:  # noqa: ARG002  # the queries name their project
         """Do nothing: SQLite has no row-level security. See `Store.within`."""
@@ -123,6 +136,12 @@ class SqliteStore:
                 with self.engine().connect() as connection:
                     connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    def load(self) -> Load:
+        """Return the load of the threads, which have a connection each. See `Store.load`."""
+        pool: Any = self._engine.pool if self._engine is not None else None
+        in_use = pool.checkedout() if pool is not None else 0
+        return Load(in_use, 1 if self._path is None else READERS + 2, max(0, self._running - in_use), self._retried)
+
     async def changes(self) -> AsyncIterator[None]:
         """Yield when the file's change counter has changed, checked every `POLL_S`. See `Store.changes`."""
         watching = None if self._path is None else _open(self._path)  # the counter is of commits by other connections
@@ -171,10 +190,14 @@ class SqliteStore:
         def call() -> T:
             return self._transact(work, begin, turn, foreign_keys=foreign_keys)
 
-        future = asyncio.get_running_loop().run_in_executor(pool, call)
+        future = asyncio.get_running_loop().run_in_executor(pool, contextvars.copy_context().run, call)
         # A migration may take as long as it takes, once its turn has come.
-        with anyio.CancelScope(deadline=until + GRACE_S if foreign_keys else math.inf, shield=True):
-            return await future
+        self._running += 1
+        try:
+            with anyio.CancelScope(deadline=until + GRACE_S if foreign_keys else math.inf, shield=True):
+                return await future
+        finally:
+            self._running -= 1
         turn.is_over = True
         if begin == READING:
             raise Unavailable("The database took too long; nothing was changed. Try again in a moment.")
@@ -199,6 +222,7 @@ class SqliteStore:
                     if self._checkpoint_due:
                         self._checkpoint()
             except Retry:
+                self._retried += 1
                 time.sleep(pause_s(races))
                 races += 1
             except _Busy as busy:
@@ -206,6 +230,7 @@ class SqliteStore:
                     raise Unavailable(_BUSY) from busy
                 if self._is_over:
                     raise Unavailable(STOPPED) from busy
+                self._retried += 1
                 time.sleep(pause_s(0))
             else:
                 return result

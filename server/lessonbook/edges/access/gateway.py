@@ -23,11 +23,13 @@ from lessonbook.domain.errors import (
     Unavailable,
 )
 from lessonbook.domain.lesson import Caller
+from lessonbook.edges.access.calls import Call, Watcher
 from lessonbook.edges.access.identity import current, note_missing
 from lessonbook.edges.access.scopes import AS_AGENT, check_scope, name_of
 
 if TYPE_CHECKING:
     from lessonbook.services.workspace import Workspace
+    from lessonbook.store.engine import Load
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -67,6 +69,8 @@ class Gateway:
         self._workspace: Workspace | None = None
         self._opening: asyncio.Future[Workspace] | None = None
         self._on_open: list[Callable[[], None]] = []
+        self.watcher: Watcher | None = None
+        """Counts calls and jobs; None: nobody does."""
 
     async def workspace(self) -> Workspace:
         """Return the workspace, opened on first use. A failure is not remembered: the next call tries again.
@@ -89,6 +93,10 @@ class Gateway:
             self._workspace = opening.result()
             for notify in self._on_open:
                 notify()
+
+    def load(self) -> Load | None:
+        """Return the load of the database, None before it is open."""
+        return None if self._workspace is None else self._workspace.store.load()
 
     def when_open(self, notify: Callable[[], None]) -> None:
         """Call `notify` once the workspace is open, at once if it is."""
@@ -175,8 +183,24 @@ class Gateway:
             InvalidInput: an id or a name of `CHECKED` holds a secret.
             LessonbookError: as the service raises it, or as `answer` does.
         """
-        self.check(service, caller)
+        with self.watched(service) as call:
+            call.made_by(caller)
+            self.check(service, caller)
+            call.result = result = await self._call(caller, timeout_s, service, args, kwargs)
+        return result
 
+    def watched(self, service: object) -> Call:
+        """Return a call of a service, to be entered: it is counted and logged, also where it is refused."""
+        return Call(name_of(service), self.watcher)
+
+    async def _call(
+        self,
+        caller: Caller,
+        timeout_s: float | None,
+        service: Callable[..., Awaitable[T]],
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+    ) -> T:
         async def act() -> T:
             from lessonbook.screening.redact import refuse_secret  # noqa: PLC0415  # not before the first call
 

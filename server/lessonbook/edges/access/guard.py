@@ -14,12 +14,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lessonbook.config.settings import ServerSettings
 from lessonbook.domain.errors import STOPPED
 from lessonbook.edges.access.bodies import BodyRefusedError, BoundedBody, too_large
+from lessonbook.logs import request_id_of, set_context
 
 BODY_MAX: Final = 4 * 1024 * 1024
 UPLOAD_MAX: Final = 64 * 1024 * 1024
 BODY_S: Final = 60.0
 UPLOAD_S: Final = 600.0
 """Seconds in which a body has to arrive, and an upload."""
+REQUEST_ID: Final = "x-request-id"
+"""The header with the id of a request, which its log lines carry: a client's own, or one made for it."""
 UPLOADS: Final = "/api/reports/"
 _LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
@@ -44,6 +47,11 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        request_id = request_id_of(headers.get(REQUEST_ID, ""))
+        with set_context(request_id=request_id):
+            await self._guarded(scope, receive, _naming(send, request_id), headers)
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
         refusal = self._refusal(headers)
         if refusal:
             await _refuse(403, "forbidden", refusal)(scope, receive, send)
@@ -127,6 +135,18 @@ class Guard:
         with suppress(BodyRefusedError):
             work.result()
         return True
+
+
+def _naming(send: Send, request_id: str) -> Send:
+    """Return `send` that adds the request's id to the answer."""
+
+    async def named(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [*message.get("headers", ()), (REQUEST_ID.encode(), request_id.encode())]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return named
 
 
 def _forget(work: asyncio.Future[None]) -> None:

@@ -1,5 +1,6 @@
 """What a server does by itself, and watching for changes by other processes."""
 
+from lessonbook.services.background.census import take_census
 from lessonbook.services.background.experiment import restart_experiment
 from lessonbook.services.background.maintenance import cleanup_lessons, diagnose, is_alive, keep_up, resume
 from lessonbook.services.background.models import embed_lessons, refiner_settings, semantic_settings
@@ -18,4 +19,5 @@ __all__ = [
     "restart_experiment",
     "resume",
     "semantic_settings",
+    "take_census",
 ]
