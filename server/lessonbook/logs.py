@@ -91,6 +91,10 @@ class BoundedFormatter(logging.Formatter):
             record.message += f" [{' '.join(named)}]"
         return super().formatMessage(record)
 
+    def formatException(self, ei: Any) -> str:  # noqa: N802  # the library's name
+        """Return a traceback without the values that the database repeats."""
+        return _without_details(super().formatException(ei))
+
     def format(self, record: logging.LogRecord) -> str:
         """Return the whole record."""
         return _cut(super().format(record), RECORD_MAX)
@@ -109,7 +113,7 @@ class JsonFormatter(logging.Formatter):
             **_fields_of(record),
         }
         if record.exc_info:
-            line["error"] = _cut(self.formatException(record.exc_info), RECORD_MAX)
+            line["error"] = _cut(_without_details(self.formatException(record.exc_info)), RECORD_MAX)
         return json.dumps(line)
 
 
@@ -134,6 +138,11 @@ class Seldom(logging.Filter):
             since, count = now, 0
         self._seen[place] = (since, count + 1)
         return count < REPEATS_MAX
+
+
+def _without_details(traceback: str) -> str:
+    """Return a traceback without the lines in which PostgreSQL repeats the values of a row."""
+    return "\n".join(line for line in traceback.splitlines() if not line.lstrip().startswith("DETAIL:"))
 
 
 def _shown(letter: str) -> str:

@@ -1,5 +1,7 @@
 """Figures for Prometheus: what they count, what they do not tell, and who may read them."""
 
+import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -8,6 +10,7 @@ from typing import Any
 
 import httpx2
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import insert
 
@@ -20,7 +23,9 @@ from lessonbook.edges.access.identity import acting_as
 from lessonbook.edges.metrics import Metrics
 from lessonbook.edges.transport.http import build_app
 from lessonbook.services import background
+from lessonbook.services.background.census import Census
 from lessonbook.services.workspace import Workspace
+from lessonbook.store.engine import Load
 from lessonbook.store.tables import activity_days
 
 pytestmark = pytest.mark.anyio
@@ -135,3 +140,33 @@ def test_the_server_s_own_calls_and_calls_within_calls_are_not_counted() -> None
     assert [name for name in found if name.startswith("lessonbook_calls_total")] == [
         "lessonbook_calls_total operation=get_lessons outcome=ok"
     ]
+
+
+def test_the_dashboard_asks_for_figures_that_there_are() -> None:
+    metrics = Metrics(lambda: Load(0, 1, 0, 0))
+    metrics.counted(Census({}, 0, 0, 1))
+    metrics.job_ended("keep_up", well=True)
+    metrics.job_ended("keep_up", well=False)
+    with Call("get_lessons", metrics):
+        pass
+    there = {
+        sample.name for family in text_string_to_metric_families(metrics.text().decode()) for sample in family.samples
+    }
+    dashboard = json.loads((DEPLOY / "grafana" / "lessonbook.json").read_text())
+    wanted = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    wanted += [one["query"]["query"] for one in dashboard["templating"]["list"] if one["type"] == "query"]
+    named = {name for expression in wanted for name in re.findall(r"\b(?:lessonbook|process)_\w+", expression)}
+    assert len(named) > 12
+    assert sorted(named - there) == []
+    listed = re.findall(r"`(lessonbook_\w+)", (DEPLOY.parent / "docs" / "operating.md").read_text())
+    whole = {name for name in there if not name.endswith(("_bucket", "_count", "_sum"))}
+    assert set(listed) == {name for name in whole if name.startswith("lessonbook_")} | {
+        "lessonbook_call_duration_seconds"
+    }
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+
+
+def test_the_scrape_configuration_names_the_address_of_the_figures() -> None:
+    (job,) = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"]
+    assert job["metrics_path"] == "/metrics"
+    assert job["static_configs"][0]["targets"] == [f"127.0.0.1:{Settings().server.port}"]

@@ -88,14 +88,10 @@ class Housekeeper:
         try:
             result = await self._gateway.call_for(caller, timeout_s, service, *args)
         except LessonbookError:
-            self._note(service, well=False)
+            self._gateway.job_ended(service.__name__, well=False)
             raise
-        self._note(service, well=True)
+        self._gateway.job_ended(service.__name__, well=True)
         return result
-
-    def _note(self, service: Callable[..., object], *, well: bool) -> None:
-        if self._gateway.watcher is not None:
-            self._gateway.watcher.job_ended(service.__name__, well=well)
 
     async def _count(self, watcher: Watcher) -> None:
         """Count what the database holds, in each process that serves figures."""

@@ -16,7 +16,6 @@ from lessonbook.about import VERSION
 from lessonbook.domain import loop
 from lessonbook.domain.errors import Forbidden, LessonbookError, MissingScope, TooMany
 from lessonbook.domain.findings import Finding, ReportKind
-from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_status import LISTED, SERVABLE, Status
 from lessonbook.domain.operator import (
     AgentFigures,
@@ -31,6 +30,7 @@ from lessonbook.domain.validation import parse
 from lessonbook.domain.vocabulary import AgentName, Category, Filled, IdempotencyKey, RunId, Severity, Source
 from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.api_page import SECURITY_POLICY, api_page
+from lessonbook.edges.health import READY, Health, HealthDetails
 from lessonbook.edges.operations import OPERATIONS, Operation, Toolset
 from lessonbook.edges.rest_input import KeyHeader, check_parameters, json_object, one_key, received
 from lessonbook.edges.schema import input_schema
@@ -48,7 +48,6 @@ STATUS_OF = {
     "internal": 500,
     "error": 400,
 }
-HEALTH_TIMEOUT_S: Final = 5.0
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 UPLOAD_TIMEOUT_S: Final = 600.0
 RUNS_MAX: Final = 100
@@ -106,10 +105,7 @@ def build_rest(gateway: Gateway, toolsets: Sequence[Toolset], root_path: str = "
     if gateway.is_guarded:
         app.openapi = _asking_for_tokens(app.openapi)
 
-    @app.get("/healthz", tags=["health"], openapi_extra={"security": []})
-    async def healthz() -> JSONResponse:
-        alive = await is_alive(gateway, gateway.server("health"))
-        return JSONResponse({"ok": alive}, 200 if alive else 503)
+    _add_health(app, gateway)
 
     if (watcher := gateway.watcher) is not None:
 
@@ -227,17 +223,6 @@ def _add_kept_routes(router: APIRouter, gateway: Gateway, toolsets: Sequence[Too
         wanted = Cleanup(threshold=threshold, min_applications=min_applications, dry_run=dry_run, idempotency_key=key)
         return await gateway.call(services.background.cleanup_lessons, wanted)
 
-    @router.get(f"{_PREFIX}/health")
-    async def health() -> JSONResponse:
-        connected = await is_alive(gateway, gateway.caller())
-        body = {
-            "status": "healthy" if connected else "unhealthy",
-            "database": "connected" if connected else "disconnected",
-            "service": "AgentRefiner",
-            "version": VERSION,
-        }
-        return JSONResponse(body, 200 if connected else 503)
-
     @router.post("/api/rework", openapi_extra=_json_body(Rework))
     async def rework(request: Request, key_header: KeyHeader = "") -> loop.Refinement:
         with gateway.watched(services.report.refine):
@@ -247,6 +232,38 @@ def _add_kept_routes(router: APIRouter, gateway: Gateway, toolsets: Sequence[Too
             finding = Finding(description=body.issue, severity=body.severity)
             batch = services.report.Batch([finding], source="user", idempotency_key=key, tool="rework")
             return await gateway.call(services.report.refine, batch)
+
+
+def _add_health(app: FastAPI, gateway: Gateway) -> None:
+    """Register what probes ask, which needs no token, and what operators ask."""
+    health = Health(gateway)
+
+    @app.get("/healthz", tags=["health"], openapi_extra={"security": []})
+    async def healthz() -> JSONResponse:
+        alive = await health.is_alive()
+        return JSONResponse({"ok": alive}, 200 if alive else 503)
+
+    @app.get("/readyz", tags=["health"], openapi_extra={"security": []})
+    async def readyz() -> JSONResponse:
+        reason = await health.readiness()
+        return JSONResponse({"ready": reason == READY, "reason": reason}, 200 if reason == READY else 503)
+
+    @app.get(f"{_PREFIX}/health")
+    async def kept_health() -> JSONResponse:
+        gateway.check(services.background.is_alive)
+        connected = await health.is_alive()
+        body = {
+            "status": "healthy" if connected else "unhealthy",
+            "database": "connected" if connected else "disconnected",
+            "service": "AgentRefiner",
+            "version": VERSION,
+        }
+        return JSONResponse(body, 200 if connected else 503)
+
+    @app.get(f"{_PREFIX}/health/details", responses={403: {"model": Problem}})
+    async def details() -> HealthDetails:
+        gateway.check("health_details")
+        return await health.details()
 
 
 def _add_twins(router: APIRouter, gateway: Gateway, toolsets: Sequence[Toolset]) -> None:
@@ -311,11 +328,3 @@ def _add_files(router: APIRouter, gateway: Gateway) -> None:
                 source=source,
                 idempotency_key=key,
             )
-
-
-async def is_alive(gateway: Gateway, caller: Caller) -> bool:
-    """Return whether the database answers."""
-    try:
-        return await gateway.call_for(caller, HEALTH_TIMEOUT_S, services.background.is_alive)
-    except LessonbookError:
-        return False

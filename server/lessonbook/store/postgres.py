@@ -178,6 +178,7 @@ class PostgresStore:
                 max_overflow=0,
                 pool_timeout=POOL_TIMEOUT_S,
                 pool_use_lifo=True,
+                hide_parameters=True,  # they are words of issues and lessons, and errors are logged
             )
         return self._pool
 

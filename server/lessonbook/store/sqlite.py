@@ -341,6 +341,7 @@ def _make_engine(path: Path | None) -> Engine:
         pool_size=1 if path is None else READERS + 2,  # the writer's, and one for `write_briefly`
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT_S,
+        hide_parameters=True,  # they are words of issues and lessons, and errors are logged
     )
 
 

@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar, cast
 
 import anyio
@@ -69,6 +70,10 @@ class Gateway:
         self._workspace: Workspace | None = None
         self._opening: asyncio.Future[Workspace] | None = None
         self._on_open: list[Callable[[], None]] = []
+        self.is_draining = False
+        """Whether the server stops, so that it wants no more requests."""
+        self.jobs: dict[str, datetime] = {}
+        """When each background job last ended well in this process."""
         self.watcher: Watcher | None = None
         """Counts calls and jobs; None: nobody does."""
 
@@ -97,6 +102,13 @@ class Gateway:
     def load(self) -> Load | None:
         """Return the load of the database, None before it is open."""
         return None if self._workspace is None else self._workspace.store.load()
+
+    def job_ended(self, job: str, *, well: bool) -> None:
+        """Note that a round of a background job has ended."""
+        if well:
+            self.jobs[job] = datetime.now(UTC)
+        if self.watcher is not None:
+            self.watcher.job_ended(job, well=well)
 
     def when_open(self, notify: Callable[[], None]) -> None:
         """Call `notify` once the workspace is open, at once if it is."""

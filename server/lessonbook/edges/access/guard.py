@@ -23,6 +23,8 @@ UPLOAD_S: Final = 600.0
 """Seconds in which a body has to arrive, and an upload."""
 REQUEST_ID: Final = "x-request-id"
 """The header with the id of a request, which its log lines carry: a client's own, or one made for it."""
+PROBES: Final = frozenset({"/healthz", "/readyz"})
+"""Addresses served under any Host, since an orchestrator's probe sends the address of a pod; they tell very little."""
 UPLOADS: Final = "/api/reports/"
 _LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
@@ -52,7 +54,7 @@ class Guard:
             await self._guarded(scope, receive, _naming(send, request_id), headers)
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
-        refusal = self._refusal(headers)
+        refusal = self._refusal(headers, is_probe=scope["path"] in PROBES)
         if refusal:
             await _refuse(403, "forbidden", refusal)(scope, receive, send)
             return
@@ -72,11 +74,11 @@ class Guard:
             if not refusal.done():
                 refusal.set_result(None)
 
-    def _refusal(self, headers: Headers) -> str:
+    def _refusal(self, headers: Headers, *, is_probe: bool) -> str:
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or not self._serves(hosts[0]):
+        if not is_probe and (len(hosts) != 1 or not self._serves(hosts[0])):
             return "This Host is not served: add it to server.allowed_hosts."
-        if not all(self._trusts(origin, hosts[0]) for origin in headers.getlist("origin")):
+        if not all(self._trusts(origin, "".join(hosts)) for origin in headers.getlist("origin")):
             return "This Origin may not call the server: add it to server.allowed_origins."
         return ""
 

@@ -47,6 +47,7 @@ SCOPE_OF: Final[Mapping[str, Needed]] = MappingProxyType(
         "complete": "lessons:read",
         # what the server says of itself
         "metrics": "stats:read",
+        "health_details": "stats:read",
         # subscriptions, by what the resource's address begins with
         "lessons": "lessons:read",
         "lesson": "lessons:read",

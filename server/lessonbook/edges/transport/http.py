@@ -78,6 +78,7 @@ async def serve_http(gateway: Gateway, settings: Settings, on_ready: Callable[[s
         loop = asyncio.get_running_loop()
 
         def stop() -> None:
+            gateway.is_draining = True
             announcer.close()
             loop.call_later(GRACE_S, app.refuse_rest)
             loop.call_later(GRACE_S + 1, gateway.give_up)

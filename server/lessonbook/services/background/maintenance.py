@@ -300,9 +300,11 @@ def _misjudged(connection: Connection, project: str) -> list[str]:
 
 
 async def is_alive(work: Workspace, _caller: Caller | None = None) -> bool:
-    """Return whether the database answers and has the schema this version needs.
+    """Return whether the database answers and has the schema this version needs, or a newer one.
+
+    While replicas are replaced, those of the version before serve on: each migration is compatible with them.
 
     Raises:
         Unavailable: it does not answer.
     """
-    return await migrate.current(work.store) == migrate.HEAD
+    return (await migrate.current(work.store) or "") >= migrate.HEAD
