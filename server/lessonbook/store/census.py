@@ -13,6 +13,6 @@ def lessons_by_status(connection: Connection) -> dict[str, int]:
 
 def deliveries_before(connection: Connection, day: str) -> tuple[int, int]:
     """Return how many deliveries are rolled up of the days before `day` (ISO, UTC), and how many of them were shown."""
-    columns = (func.coalesce(func.sum(activity_days.c[name]), 0) for name in ("deliveries", "shown"))
-    deliveries, shown = connection.execute(select(*columns).where(activity_days.c.day < day)).one()
-    return int(deliveries), int(shown)
+    deliveries, shown = (func.coalesce(func.sum(activity_days.c[name]), 0) for name in ("deliveries", "shown"))
+    row = connection.execute(select(deliveries, shown).where(activity_days.c.day < day)).one()
+    return int(row[0]), int(row[1])
