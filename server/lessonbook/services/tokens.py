@@ -26,7 +26,7 @@ PREFIX: Final = "lbt_"
 """What every token begins with, so that people and secret scanners recognise one."""
 SECRET_BYTES: Final = 32
 PROJECTS_MAX: Final = 100
-RESERVED: Final = frozenset({"local", "cli", "script", "upkeep", "refiner", "watch"})
+RESERVED: Final = frozenset({"local", "cli", "script", "upkeep", "refiner", "watch", "health", "census"})
 """Principals that are not a token's."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
 

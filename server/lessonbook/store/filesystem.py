@@ -16,6 +16,12 @@ NETWORK = frozenset(
 
 def network_filesystem(path: Path, mounts: Path = Path("/proc/mounts")) -> str | None:
     """Return the kind of network file system that `path` is on; None if it is local, or if the kind is unknown."""
+    kind = kind_of(path, mounts)
+    return kind if kind in NETWORK else None
+
+
+def kind_of(path: Path, mounts: Path = Path("/proc/mounts")) -> str | None:
+    """Return the kind of file system that `path` is on; None where the system does not say."""
     try:
         lines = mounts.read_text().splitlines()
     except OSError:
@@ -28,7 +34,7 @@ def network_filesystem(path: Path, mounts: Path = Path("/proc/mounts")) -> str |
         inside = place == point or place.startswith(point.rstrip("/") + "/")
         if inside and len(point) >= len(best):
             best, kind = point, found
-    return kind if kind in NETWORK else None
+    return kind or None
 
 
 class ByteLocks:

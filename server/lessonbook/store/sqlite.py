@@ -270,7 +270,7 @@ class SqliteStore:
             self._checkpoint_due = True
 
     def _checkpoint(self) -> None:
-        """Move the log into the file, one process at a time: see `recounts.SAFE_SQLITE`.
+        """Move the log into the file, one process at a time: see `installation.SAFE_SQLITE`.
 
         Failures are left to the next checkpoint: the transaction is committed already.
         """
