@@ -3,8 +3,7 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
@@ -17,13 +16,13 @@ from lessonbook.config.settings import Settings
 from lessonbook.domain.errors import Unavailable
 from lessonbook.edges import background
 from lessonbook.edges.access.gateway import Gateway
-from lessonbook.edges.access.guard import Guard
 from lessonbook.edges.transport.http import build_app
 from lessonbook.facade import AgentRefiner
 from lessonbook.services.workspace import Workspace
 from lessonbook.store.engine import connect
 from lessonbook.store.tables import lesson_vectors, lessons
 from lessonbook.store.urls import parse_address
+from tests.edges.lifespan import started
 from tests.edges.progress import Progress
 from tests.fake_embeddings import embeds, semantic
 from tests.fake_provider import KEY, FakeProvider, fake_provider
@@ -43,32 +42,6 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProvider]:
     with fake_provider() as provider:
         provider.will(embeds)
         yield provider
-
-
-@asynccontextmanager
-async def started(app: Guard) -> AsyncIterator[httpx2.AsyncClient]:
-    """Run an application's lifespan, as uvicorn does, and yield a client that speaks REST to it."""
-    has_started, stop, has_stopped = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    messages = iter(["lifespan.startup"])
-
-    async def receive() -> dict[str, str]:
-        if (kind := next(messages, None)) is not None:
-            return {"type": kind}
-        await stop.wait()
-        return {"type": "lifespan.shutdown"}
-
-    async def send(message: dict[str, str]) -> None:
-        (has_started if message["type"] == "lifespan.startup.complete" else has_stopped).set()
-
-    task = asyncio.ensure_future(app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, receive, send))
-    async with asyncio.timeout(PATIENCE_S):
-        await has_started.wait()
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost") as web:
-        yield web
-    stop.set()
-    async with asyncio.timeout(PATIENCE_S):
-        await has_stopped.wait()
-        await task
 
 
 async def offer(web: httpx2.AsyncClient, rule: str) -> str:

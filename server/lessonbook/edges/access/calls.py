@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from lessonbook.domain.errors import LessonbookError
 from lessonbook.domain.lesson import Caller
 from lessonbook.edges.access.scopes import SCOPE_OF
+from lessonbook.edges.tracing import TRACING, conclude
 from lessonbook.logs import Context, set_context
 
 if TYPE_CHECKING:
@@ -56,7 +57,9 @@ class Call:
         "_began_at",
         "_context",
         "_outer",
+        "_span",
         "_token",
+        "_tracing",
         "_watcher",
         "caller",
         "duration_s",
@@ -86,6 +89,8 @@ class Call:
         self._context.__enter__()
         if self._watcher is not None:
             self._watcher.call_began()
+        self._tracing = TRACING.begin(self.operation) if self.operation in SCOPE_OF else None
+        self._span = None if self._tracing is None else self._tracing.__enter__()
         self._began_at = time.perf_counter()
         return self
 
@@ -103,6 +108,9 @@ class Call:
             return
         self.duration_s = time.perf_counter() - self._began_at
         self.outcome = _outcome_of(error)
+        if self._tracing is not None and self._span is not None:
+            conclude(self._span, self.outcome)
+            self._tracing.__exit__(None, None, None)
         if self._watcher is not None:
             self._watcher.call_ended(self)
         level = logging.INFO if self.operation in SCOPE_OF and self.operation not in PROBES else logging.DEBUG

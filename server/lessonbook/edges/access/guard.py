@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lessonbook.config.settings import ServerSettings
 from lessonbook.domain.errors import STOPPED
 from lessonbook.edges.access.bodies import BodyRefusedError, BoundedBody, too_large
+from lessonbook.edges.tracing import TRACING
 from lessonbook.logs import request_id_of, set_context
 
 BODY_MAX: Final = 4 * 1024 * 1024
@@ -50,7 +51,7 @@ class Guard:
             return
         headers = Headers(scope=scope)
         request_id = request_id_of(headers.get(REQUEST_ID, ""))
-        with set_context(request_id=request_id):
+        with set_context(request_id=request_id), TRACING.continued(headers):
             await self._guarded(scope, receive, _naming(send, request_id), headers)
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
