@@ -146,7 +146,7 @@ def _go_through(agent: str, limit: int) -> None:
     from lessonbook.logs import set_up
 
     settings = load()
-    set_up(settings.log_level)
+    set_up(settings.log_level, settings.log_format)
     terminal = console()
     # The event loop runs in another thread, so that Ctrl-C can interrupt a question.
     with start_blocking_portal() as portal:
