@@ -130,13 +130,9 @@ def _space_warning(place: Path) -> str:
 
 def _of_server(connection: Connection) -> list[str]:
     """Return what is wrong with a PostgreSQL server, or with what is between it and us."""
-    from lessonbook.store import postgres  # noqa: PLC0415  # only the driver that is used
+    from lessonbook.store.postgres import time_outs  # noqa: PLC0415  # only the driver that is used
 
-    asked = {
-        "statement_timeout": postgres.STATEMENT_TIMEOUT_S,
-        "lock_timeout": postgres.LOCK_TIMEOUT_S,
-        "idle_in_transaction_session_timeout": postgres.TRANSACTION_TIMEOUT_S,
-    }
+    asked = time_outs()
     names = [*_DURABLE, *asked, "max_connections"]
     settings = {row[0]: str(row[1]) for row in connection.execute(_SETTINGS, {"names": names})}
     found = [
@@ -144,7 +140,7 @@ def _of_server(connection: Connection) -> list[str]:
         for name in _DURABLE
         if settings.get(name) == "off"
     ]
-    if lost := [name for name, limit_s in asked.items() if settings.get(name) != f"{limit_s * 1000:.0f}"]:
+    if lost := [name for name, limit in asked.items() if settings.get(name) != limit]:
         found.append(
             f"The connection's {', '.join(lost)} is not what Lessonbook asked for, so calls may wait longer than they "
             "should: connect without a pooler, or let it pass parameters on and pool by session."

@@ -63,6 +63,16 @@ _SHUT_DOWN: Final = frozenset({"57P01", "57P02", "57P03", "53300"})
 _SLOW: Final = frozenset({"57014", "55P03"})
 
 
+def time_outs() -> dict[str, str]:
+    """Return the time-outs that a connection asks the server for, in milliseconds."""
+    return {
+        "statement_timeout": f"{STATEMENT_TIMEOUT_S * 1000:.0f}",
+        "lock_timeout": f"{LOCK_TIMEOUT_S * 1000:.0f}",
+        # Releases the locks of a client that has gone silent.
+        "idle_in_transaction_session_timeout": f"{TRANSACTION_TIMEOUT_S * 1000:.0f}",
+    }
+
+
 class PostgresStore:
     """A PostgreSQL database, shared by any number of replicas."""
 
@@ -194,10 +204,7 @@ class PostgresStore:
                 command_timeout=STATEMENT_TIMEOUT_S + 1,
                 server_settings={
                     "application_name": "lessonbook",
-                    "statement_timeout": f"{STATEMENT_TIMEOUT_S * 1000:.0f}",
-                    "lock_timeout": f"{LOCK_TIMEOUT_S * 1000:.0f}",
-                    # Releases the locks of a client that has gone silent.
-                    "idle_in_transaction_session_timeout": f"{TRANSACTION_TIMEOUT_S * 1000:.0f}",
+                    **time_outs(),
                     "tcp_user_timeout": f"{SILENCE_S * 1000}",
                     "default_transaction_isolation": "read committed",
                     "timezone": "UTC",
