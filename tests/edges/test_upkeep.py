@@ -32,6 +32,7 @@ from tests.postgres import run_sql
 pytestmark = pytest.mark.anyio
 
 AGENT = "BackendDevelopmentAgent"
+JOBS = ("keep_up", "embed_lessons")
 OVERDUE = "Close every file in the block that opened it."
 FRESH = "Give each outgoing request a timeout."
 
@@ -53,6 +54,7 @@ async def offer(web: httpx2.AsyncClient, rule: str) -> str:
 
 def with_model(settings: Settings, provider: FakeProvider) -> Settings:
     given = {**settings.model_dump(exclude_unset=True), "semantic": semantic(provider, every_s=1)}
+    given["server"] = {"metrics": True}
     return Settings.model_validate(given)
 
 
@@ -83,8 +85,14 @@ async def test_a_server_to_which_only_rest_is_spoken_lets_lessons_expire_and_emb
         async def is_embedded() -> bool:
             return fresh in await embedded()
 
+        async def is_told() -> bool:
+            figures = (await web.get("/metrics")).text
+            jobs = [f'lessonbook_job_last_success_timestamp_seconds{{job="{job}"}}' for job in JOBS]
+            return all(name in figures for name in (*jobs, "lessonbook_lessons{"))
+
         await progress.until(has_expired)
         await progress.until(is_embedded)
+        await progress.until(is_told)
         assert (await statuses())[fresh] == "probation"
     await gateway.close()
 
