@@ -9,7 +9,7 @@ TIMES = 20
 LIMITS = {
     "lessonbook.edges.access.gateway": ("TOOL_TIMEOUT_S",),
     "lessonbook.edges.background": ("TOOL_TIMEOUT_S",),
-    "lessonbook.edges.rest": ("HEALTH_TIMEOUT_S",),
+    "lessonbook.edges.health": ("HEALTH_TIMEOUT_S",),
     "lessonbook.edges.subscriptions": ("READY_S",),
     "lessonbook.edges.tools": ("TOOL_TIMEOUT_S",),
     "lessonbook.edges.hook_requests": ("TOOL_TIMEOUT_S",),

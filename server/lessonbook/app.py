@@ -99,15 +99,17 @@ async def serve_on_stdio(settings: Settings, options: Mapping[str, str] | None =
         run_id: the run of lessons that are asked for without one.
     """
     from lessonbook.edges.mcp_server import build_server  # noqa: PLC0415  # only what this transport needs
+    from lessonbook.edges.tracing import traced  # noqa: PLC0415
     from lessonbook.edges.transport.local_listener import answer_hooks  # noqa: PLC0415
     from lessonbook.edges.transport.stdio import serve_stdio  # noqa: PLC0415
 
     gateway = gateway_for(settings, LOCAL, run_id=run_id, in_folder=True)
     server = build_server(gateway, settings.server.toolsets or ["agent", "operator"], stays_connected=True)
-    set_up(settings.log_level)  # after the SDK's own set-up
+    set_up(settings.log_level, settings.log_format)  # after the SDK's own set-up
     try:
-        async with answer_hooks(gateway, names_for_hooks(settings, options or {}), expected=bool(run_id)):
-            return await serve_stdio(server, gateway.give_up)
+        with traced():
+            async with answer_hooks(gateway, names_for_hooks(settings, options or {}), expected=bool(run_id)):
+                return await serve_stdio(server, gateway.give_up)
     finally:
         await gateway.close()
 
@@ -118,10 +120,12 @@ async def serve_on_http(settings: Settings) -> int | None:
     Raises:
         ConfigError: the address is open to the network without authorisation, or taken, or a setting is missing.
     """
+    from lessonbook.edges.tracing import traced  # noqa: PLC0415  # only what this transport needs
     from lessonbook.edges.transport.http import serve_http  # noqa: PLC0415  # only what this transport needs
 
     gateway = gateway_for(settings, LOCAL, is_guarded=bool(settings.auth.accept))
     try:
-        return await serve_http(gateway, settings)
+        with traced():
+            return await serve_http(gateway, settings)
     finally:
         await gateway.close()

@@ -14,6 +14,7 @@ from lessonbook.domain.errors import Unavailable
 from lessonbook.domain.loop import LessonQuery, Report
 from lessonbook.domain.principals import LOCAL
 from lessonbook.domain.validation import parse
+from lessonbook.edges.background import Housekeeper
 
 T = TypeVar("T")
 
@@ -21,7 +22,8 @@ T = TypeVar("T")
 class AgentRefiner:
     """Gets lessons and reports issues, for code in the same process.
 
-    It runs its own event loop in a daemon thread, so it may be called from any thread.
+    It runs its own event loop in a daemon thread, so it may be called from any thread. The thread also does the upkeep
+    of the project, as a server does, unless another process does it: agents in the same process may have no server.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -29,6 +31,7 @@ class AgentRefiner:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="lessonbook-refiner", daemon=True)
         self._thread.start()
+        self._upkeep = asyncio.run_coroutine_threadsafe(Housekeeper(self._gateway).run(), self._loop)
         self._closing = threading.Lock()
 
     @property
@@ -74,10 +77,16 @@ class AgentRefiner:
         with self._closing:
             if self.closed:
                 return
-            self._call(self._gateway.close())
+            self._call(self._end())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
+
+    async def _end(self) -> None:
+        self._upkeep.cancel()
+        running = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*running, return_exceptions=True)
+        await self._gateway.close()
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` on the refiner's event loop, and return its result."""

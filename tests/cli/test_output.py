@@ -1,5 +1,6 @@
 """What people and pipes see: real processes, on a terminal of a given width or without one."""
 
+import ast
 import contextlib
 import json
 import os
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from lessonbook import cli
+from lessonbook.cli import output
+from lessonbook.cli.output import say, strong
 from tests.cli.conftest import Run
 from tests.forks import forked
 
@@ -18,6 +22,7 @@ AGENT = "Weird [red] Agent"
 TEXT = (
     "Show [bold]marks[/bold] and [/] as they are — “quoted”, ≥ 2 × \U0001f512 — before a table breaks them over lines."
 )
+MARKED = "[bold]x[/bold] [/] [link=https://evil.example]y[/link]"
 HOSTILE = "The page [/] shows \x1b[31mred\x1b[0m text [bold]after[/bold] login"
 
 fcntl = pytest.importorskip("fcntl", reason="terminals of this kind are those of Unix")
@@ -57,8 +62,8 @@ def _started(home: Path, *arguments: str, **environment: str) -> subprocess.Comp
     return subprocess.run(command, capture_output=True, cwd=home, env=_environment(home, **environment), check=False)
 
 
-def _on_terminal(home: Path, width: int, *arguments: str, **environment: str) -> str:
-    """Return what a command shows on a terminal of `width` columns."""
+def _on_terminal(home: Path, width: int, *arguments: str, code: int = 0, **environment: str) -> str:
+    """Return what a command that ends with `code` shows on a terminal of `width` columns."""
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, 0x5414, struct.pack("HHHH", 50, width, 0, 0))  # TIOCSWINSZ
     command = forked("-m", "lessonbook", *arguments)
@@ -71,7 +76,7 @@ def _on_terminal(home: Path, width: int, *arguments: str, **environment: str) ->
         while piece := os.read(ours, 65_536):
             shown += piece
     os.close(ours)
-    assert process.wait() == 0, shown.decode()
+    assert process.wait() == code, shown.decode()
     return shown.decode().replace("\r\n", "\n")
 
 
@@ -106,6 +111,26 @@ def test_marks_and_control_characters_in_stored_words_are_shown_not_obeyed(home:
             assert "\x1b[31mred" not in shown
             for word in words:
                 assert word in re.sub(r"\x1b\[[0-9;]*m", "", shown)
+
+
+@pytest.mark.slow
+def test_no_command_reads_markup_in_what_somebody_else_wrote(home: Path):
+    lesson_id = _piped(home, "lessons", "list").stdout.decode().splitlines()[1].split("\t")[0]
+    assert _piped(home, "lessons", "add", "Close each file.", "--project", f"{MARKED}/shop").returncode == 0
+    for code, command, words in (
+        (0, ("lessons", "list"), [TEXT[:40], AGENT]),
+        (0, ("lessons", "list", "--project", f"{MARKED}/shop"), ["Close each file."]),
+        (0, ("audit", "--lesson", lesson_id), [AGENT]),
+        (0, ("stats",), [AGENT]),
+        (0, ("doctor", "--project", f"[/]{MARKED}/shop"), [f"project [/]{MARKED}/shop has no", f"and {MARKED}/shop"]),
+        (2, ("lessons", "show", MARKED), [f"There is no lesson '{MARKED}'"]),
+        (2, (MARKED,), [f"No such command '{MARKED}'"]),
+    ):
+        shown = _on_terminal(home, 400, *command, code=code)
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+        assert "\x1b]8" not in shown  # a link of the terminal
+        for word in words:
+            assert word in plain, (command, plain)
 
 
 @pytest.mark.slow
@@ -196,3 +221,29 @@ def test_doctor_puts_each_command_on_a_line_of_its_own(run: Run, monkeypatch: py
     (database,) = Path(os.environ["XDG_DATA_HOME"]).rglob("lessonbook.db")
     database.chmod(0o644)
     assert f"    chmod 600 {database}*" in run("doctor").out.splitlines()
+
+
+def test_a_sentence_is_printed_as_it_is_and_its_parts_stand_out_by_style_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    say(MARKED, " and ", strong(MARKED), (MARKED, "red"))
+    assert capsys.readouterr().out == f"{MARKED} and {MARKED}{MARKED}\n"
+    monkeypatch.setattr(output, "has_style", lambda *_: True)
+    say(MARKED, " and ", strong(MARKED))
+    assert capsys.readouterr().out.rstrip() == f"{MARKED} and {MARKED}"
+
+
+def test_no_command_hands_words_to_a_reader_of_markup():
+    """Only constants are markup: the questions of a triage session."""
+    for file in sorted(Path(cli.__file__).parent.rglob("*.py")):
+        source = file.read_text("utf-8")
+        assert "rich.markup" not in source, file
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.JoinedStr):
+                words = "".join(str(part.value) for part in node.values if isinstance(part, ast.Constant))
+                assert not re.search(r"\[/?(?:bold|red|green|yellow|dim|link)", words), (file, words)
+            elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("console().print", "terminal.print")):
+                assert not any(isinstance(given, ast.Constant | ast.JoinedStr) for given in node.args), (
+                    file,
+                    node.lineno,
+                )

@@ -16,6 +16,7 @@ from lessonbook.domain.errors import ConfigError
 HOSTILE = """
 agent = "BackendDevelopmentAgent"
 log_level = "ERROR"
+log_format = "json"
 project = "github.com/acme/private"
 [database]
 url = "sqlite:////tmp/theirs.db"
@@ -27,6 +28,7 @@ allowed_hosts = ["sink.example"]
 allowed_origins = ["https://sink.example"]
 root_path = "/sink"
 max_connections = 7
+metrics = true
 toolsets = ["agent"]
 [auth]
 accept = ["oauth"]

@@ -75,7 +75,7 @@ async def test_a_run_named_by_a_secret_reaches_no_service(gateway: Gateway) -> N
 
 @pytest.mark.parametrize("field", ["issue_ids", "group_ids"])
 async def test_a_secret_in_a_request_within_a_request_reaches_no_service(gateway: Gateway, field: str) -> None:
-    lesson = AuthoredLesson.model_validate({field: [SECRET[:40]], "lesson": "Bind parameters instead of pasting values."})
+    lesson = AuthoredLesson.model_validate({field: [SECRET[:40]], "lesson": "Bind parameters."})
     with pytest.raises(InvalidInput, match=f"{field} holds a secret"):
         await gateway.call(echo, Authoring(lessons=[lesson]))
 

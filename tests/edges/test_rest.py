@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
 
+import anyio
 import httpx2
 import jsonschema
 import pytest
@@ -17,13 +18,15 @@ from mcp.client import Client
 from lessonbook import __version__
 from lessonbook.app import gateway_for
 from lessonbook.config.settings import ServerSettings, Settings
-from lessonbook.edges import rest_input
+from lessonbook.edges import health, rest_input
 from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.access.guard import Guard
+from lessonbook.edges.health import DRAINING, NO_DATABASE, OLD_SCHEMA
 from lessonbook.edges.mcp_server import build_server
 from lessonbook.edges.operations import OPERATIONS
 from lessonbook.edges.transport.http import build_app
 from lessonbook.intake import report_file
+from lessonbook.store import migrate
 
 pytestmark = pytest.mark.anyio
 
@@ -31,6 +34,10 @@ FIXTURES = Path(__file__).parents[1] / "fixtures"
 KEPT = "/api/agent-learning"
 AGENT = "BackendDevelopmentAgent"
 ISSUE = {"description": "Built the query from user input", "rule_id": "bandit:B608"}
+
+
+sqlite_alone = pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
+"""For what never reaches the database, or the same in both."""
 
 
 @pytest.fixture
@@ -102,10 +109,6 @@ async def make_useless(web: httpx2.AsyncClient) -> str:
     return lesson_id
 
 
-sqlite_alone = pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
-"""For what never reaches the database, or the same in both."""
-
-
 def check_problem(answer: httpx2.Response, status: int, code: str, told: str = "") -> None:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/json"
@@ -124,6 +127,41 @@ async def test_health_is_told_in_the_words_of_the_system_before(web):
         separators=(",", ":"),
     )
     assert (await web.get("/healthz")).json() == {"ok": True}
+
+
+async def test_a_server_is_ready_until_it_drains_or_its_schema_is_too_old(web, gateway, work, monkeypatch):
+    answer = await web.get("/readyz", headers={"Host": "10.1.2.3:8642"})
+    assert (answer.status_code, answer.json()) == (200, {"ready": True, "reason": "ready"})
+    details = (await web.get(f"{KEPT}/health/details")).json()
+    assert (details["version"], details["ready"], details["connections"]["in_use"]) == (__version__, True, 0)
+
+    monkeypatch.setattr(migrate, "HEAD", "9999")
+    answer = await web.get("/readyz")
+    assert (answer.status_code, answer.json()["reason"]) == (503, OLD_SCHEMA)
+    monkeypatch.setattr(migrate, "HEAD", "0001")  # of a server that is about to be replaced
+    assert (await web.get("/readyz")).status_code == 200
+    gateway.is_draining = True
+    answer = await web.get("/readyz")
+    assert (answer.status_code, answer.json()) == (503, {"ready": False, "reason": DRAINING})
+    assert (await web.get("/healthz")).json() == {"ok": True}
+
+
+@sqlite_alone
+async def test_probes_are_answered_whatever_the_database_does_and_ask_it_once(web, gateway, monkeypatch):
+    monkeypatch.setattr(health, "HEALTH_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(health, "SLACK_S", 0.01)
+    asked, silence = [], anyio.Event()
+
+    async def silent(*_: object) -> None:
+        asked.append(1)
+        with anyio.CancelScope(shield=True):
+            await silence.wait()
+
+    monkeypatch.setattr(gateway, "call_for", silent)
+    for path in ("/healthz", "/readyz", "/healthz", f"{KEPT}/health"):
+        assert (await web.get(path)).status_code == 503
+    assert len(asked) == 1
+    silence.set()
 
 
 async def test_lessons_are_listed_by_agent_severity_category_and_page(web):
@@ -477,7 +515,9 @@ FIXED_ROUTES = {
     ("post", "/api/rework"): {"Idempotency-Key"},
     ("post", "/api/hooks"): set[str](),
     ("post", "/api/reports/{kind}"): {"kind", "agent_name", "run_id", "source", *KEY},
+    ("get", f"{KEPT}/health/details"): set[str](),
     ("get", "/healthz"): set[str](),
+    ("get", "/readyz"): set[str](),
 }
 
 
@@ -534,6 +574,9 @@ async def test_a_database_that_is_down_is_told_in_a_sentence(settings: Settings,
         check_problem(await web.get(f"{KEPT}/stats"), 503, "unavailable")
         answer = await web.get("/healthz")
         assert (answer.status_code, answer.json()) == (503, {"ok": False})
+        answer = await web.get("/readyz")
+        assert (answer.status_code, answer.json()["ready"]) == (503, False)
+        assert answer.json()["reason"] == NO_DATABASE
         answer = await web.get(f"{KEPT}/health")
         assert answer.status_code == 503
         assert (answer.json()["status"], answer.json()["database"]) == ("unhealthy", "disconnected")

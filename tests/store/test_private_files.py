@@ -13,7 +13,7 @@ from lessonbook.machine import private_files
 from lessonbook.store import migrate
 from lessonbook.store.engine import Store, connect
 from lessonbook.store.filesystem import sole_owner
-from lessonbook.store.recounts import readable_warning
+from lessonbook.store.installation import readable_warning
 from lessonbook.store.urls import parse_address
 
 pytestmark = pytest.mark.anyio
@@ -77,6 +77,9 @@ async def test_a_file_that_is_there_keeps_its_mode_and_the_doctor_tells_where_ot
     assert mode(path) == 0o640
     assert "chmod 600" in await store.read(readable_warning)
     path.chmod(0o600)
+    assert "chmod 600" in await store.read(readable_warning)  # the log beside it
+    for file in tmp_path.iterdir():
+        file.chmod(0o600)
     assert await store.read(readable_warning) == ""
     await store.close()
 

@@ -18,7 +18,7 @@ from lessonbook.services.workspace import Workspace
 from lessonbook.store import sqlite
 from lessonbook.store.engine import Store, connect
 from lessonbook.store.filesystem import network_filesystem, sole_owner
-from lessonbook.store.recounts import sqlite_warning
+from lessonbook.store.installation import sqlite_warning
 from lessonbook.store.sqlite import WAL_BYTES_MAX
 from lessonbook.store.urls import parse_address
 from tests.store.scenario import scalar

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lessonbook import services
-from lessonbook.cli.console import command, escaped, print_table, request, run, say, shown_as_json, with_options
+from lessonbook.cli.console import command, print_table, request, run, say, shown_as_json, strong, with_options
 from lessonbook.domain.counts import count_of
 
 
@@ -42,7 +42,7 @@ def add(name: Annotated[str, typer.Argument(help="The agent's name.")]) -> None:
     added = run(services.agents.add_agent, request(AgentChoice, agent_name=name).agent_name)
     if not shown_as_json(added):
         lessons = count_of(added.lessons, "lesson")
-        say(f"[bold]{escaped(added.agent_name)}[/bold] is an agent of this project, with {lessons}.")
+        say(strong(added.agent_name), f" is an agent of this project, with {lessons}.")
 
 
 def merge(
@@ -53,6 +53,7 @@ def merge(
     done = run(services.agents.merge_agents, source, target)
     if not shown_as_json(done):
         say(
-            f"{count_of(done.moved, 'lesson')} of {escaped(done.source)} moved to [bold]{escaped(done.target)}[/bold], "
-            f"{done.joined} merged into lessons it had; {done.issues} pending issues moved."
+            f"{count_of(done.moved, 'lesson')} of {done.source} moved to ",
+            strong(done.target),
+            f", {done.joined} merged into lessons it had; {done.issues} pending issues moved.",
         )

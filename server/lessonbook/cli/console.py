@@ -19,12 +19,12 @@ from lessonbook.cli.output import (
     brief,
     clipped,
     console,
-    escaped,
     print_facts,
     print_json,
     print_table,
     progress,
     say,
+    strong,
     warn,
     write,
 )
@@ -48,7 +48,6 @@ __all__ = [
     "clipped",
     "command",
     "console",
-    "escaped",
     "load",
     "options",
     "print_facts",
@@ -61,6 +60,7 @@ __all__ = [
     "run_command_line",
     "say",
     "shown_as_json",
+    "strong",
     "wants_json",
     "warn",
     "with_options",
@@ -207,7 +207,7 @@ def run_all(act: Callable[[Gateway], Awaitable[T]], *, reporting: bool = False) 
     from lessonbook.logs import set_up
 
     settings = load()
-    set_up(settings.log_level)
+    set_up(settings.log_level, settings.log_format)
 
     async def whole() -> T:
         principal = _reporter() if reporting else TERMINAL

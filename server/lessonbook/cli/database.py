@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 import typer
 
 from lessonbook import services
-from lessonbook.cli.console import FAILED, add_group, command, escaped, load, run, say, shown_as_json, write
+from lessonbook.cli.console import FAILED, add_group, command, load, run, say, shown_as_json, write
 
 T = TypeVar("T")
 
@@ -105,17 +105,17 @@ def doctor() -> None:
     found = run(services.background.diagnose)
     if not shown_as_json(found):
         for line in found.faults:
-            _advise("[red]fault[/red]", line)
+            _advise("fault", "red", line)
         for line in found.warnings:
-            _advise("[yellow]note[/yellow]", line)
+            _advise("note", "yellow", line)
         if found.healthy:
-            say("[green]All counters agree with the evidence, and the audit chains are whole.[/green]")
+            say(("All counters agree with the evidence, and the audit chains are whole.", "green"))
     if not found.healthy:
         raise typer.Exit(FAILED)
 
 
-def _advise(kind: str, text: str) -> None:
+def _advise(kind: str, colour: str, text: str) -> None:
     """Print a finding, and below it each command that it names, on a line of its own to be copied."""
-    say(f"{kind} {escaped(text)}")
+    say((kind, colour), f" {text}")
     for advised in _COMMAND.findall(text):
         write(f"    {advised}")

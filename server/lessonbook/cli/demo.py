@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lessonbook.cli.console import command, console, escaped, print_table, say, write
-from lessonbook.cli.output import is_terminal
+from lessonbook.cli.console import command, console, print_table, say, strong, write
+from lessonbook.cli.output import Said, is_terminal
 from lessonbook.domain.errors import InvalidInput, LessonbookError, Unavailable
 from lessonbook.domain.principals import TERMINAL
 from lessonbook.machine import private_files
@@ -154,7 +154,7 @@ class _Demo:
 
     async def _record(self, run_id: str, lesson_ids: list[str]) -> None:
         _step("5", "Applied, and judged", "the agent reports what it applied; QA gives the verdicts")
-        _line("[yellow]The verdicts are enacted[/yellow]: no agent writes code in this demo.")
+        _line(("The verdicts are enacted", "yellow"), ": no agent writes code in this demo.")
         await self._call("record_application", run_id=run_id, lesson_ids=lesson_ids)
         _line("QA's verdicts come from the command line: an agent's verdicts on its own run would not count.")
         answer = await self._judge(run_id, lesson_ids, prevented=True)
@@ -193,7 +193,7 @@ class _Demo:
         ]
         print_table("", ["verdict", "lesson", "why"], rows)
         _line("The catalogue worded it, so no agent can suspend it: a person does, at the terminal.")
-        _line(f"[bold]lessonbook lessons suspend {useless}[/bold]")
+        _line(strong(f"lessonbook lessons suspend {useless}"))
         decision = LessonReview(lesson_id=useless, action="suspend", reason="it never prevented its issue")
         await self.person.call(review_lesson, decision)
         answer = await self._call("get_lessons", agent_name=AGENT, task=TASK, files=FILES)
@@ -232,11 +232,11 @@ def _issue(finding: Finding) -> dict[str, Any]:
 
 
 def _step(number: str, title: str, what: str) -> None:
-    say(f"\n[bold reverse] {number} [/bold reverse] [bold]{title}[/bold] — {escaped(what)}")
+    say("\n", (f" {number} ", "bold reverse"), " ", strong(title), f" — {what}")
 
 
-def _line(text: str) -> None:
-    say(f"  {text}")
+def _line(*parts: Said) -> None:
+    say("  ", *parts)
 
 
 def _panel(text: str, title: str) -> None:
@@ -246,14 +246,14 @@ def _panel(text: str, title: str) -> None:
     from rich.panel import Panel
     from rich.text import Text
 
-    console().print(Panel(Text(text.rstrip()), title=title, title_align="left", border_style="green"))
+    console().print(Panel(Text(text.rstrip()), title=Text(title), title_align="left", border_style="green"))
 
 
 def _say_goodbye(database: Path | None) -> None:
     _step("✓", "Done", "issues became lessons, lessons were served and judged, and one was suspended")
     if database is None:
-        _line("The database was deleted. [bold]lessonbook demo --keep DIR[/bold] keeps it.")
+        _line("The database was deleted. ", strong("lessonbook demo --keep DIR"), " keeps it.")
     else:
         option = f"--project demo --database sqlite:///{database.absolute()}"
-        _line(f"Look at it: [bold]lessonbook lessons list {option}[/bold]")
-    _line("Connect your own agent: [bold]lessonbook install claude-code[/bold]  (or cursor, vscode, codex)")
+        _line("Look at it: ", strong(f"lessonbook lessons list {option}"))
+    _line("Connect your own agent: ", strong("lessonbook install claude-code"), "  (or cursor, vscode, codex)")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from lessonbook.cli.console import command, escaped, load, options, print_json, print_table, run, say, wants_json, write
+from lessonbook.cli.console import command, load, options, print_json, print_table, run, say, strong, wants_json, write
 from lessonbook.domain.errors import InvalidInput, LessonbookError, NotFound
 
 if TYPE_CHECKING:
@@ -214,13 +214,14 @@ def _say_notes(found: ConfigurationFile, *, remote: bool) -> None:
         return
     if found.shared and not is_on_path():
         say(
-            "[yellow]note[/yellow] `lessonbook` is not on the search path, and this file starts it by its name. "
-            + INSTALL_HINT
+            ("note", "yellow"),
+            " `lessonbook` is not on the search path, and this file starts it by its name. " + INSTALL_HINT,
         )
     if not found.client.starts_in_project:
         say(
-            f"[yellow]note[/yellow] {found.client.title} starts servers outside of any project's folder: the lessons "
-            "are those of the project `default`."
+            ("note", "yellow"),
+            f" {found.client.title} starts servers outside of any project's folder: the lessons "
+            "are those of the project `default`.",
         )
 
 
@@ -265,9 +266,11 @@ def _check(client: str, scope: Literal["project", "user"] | None) -> None:
         print_json({"checked": checked})
     for row in checked:
         if not wants_json():
-            good = f"[green]works[/green]: {', '.join(row['tools'])}"
-            say(f"[bold]{row['client']}[/bold] {escaped(row['file'])}")
-            say(f"  {good if row['works'] else '[red]fails[/red]: ' + escaped(row['problem'])}")
+            say(strong(row["client"]), f" {row['file']}")
+            found = (
+                (("works", "green"), ", ".join(row["tools"])) if row["works"] else (("fails", "red"), row["problem"])
+            )
+            say("  ", found[0], f": {found[1]}")
     if not all(row["works"] for row in checked):
         raise typer.Exit(1)
 

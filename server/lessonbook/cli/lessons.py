@@ -12,7 +12,6 @@ from lessonbook.cli.console import (
     add_group,
     clipped,
     command,
-    escaped,
     print_facts,
     print_table,
     request,
@@ -20,6 +19,7 @@ from lessonbook.cli.console import (
     run_all,
     say,
     shown_as_json,
+    strong,
     warn,
     write,
 )
@@ -111,9 +111,9 @@ def show(lesson_id: LessonIdArgument) -> None:
     if shown_as_json(detail):
         return
     lesson, holds = detail.lesson, where_it_holds(detail.provenance)
-    say(f"[bold]{escaped(lesson.text)}[/bold]")
+    say(strong(lesson.text))
     if lesson.why:
-        say(escaped(lesson.why))
+        say(lesson.why)
     write("")
     facts = {
         "agent": lesson.agent_name,
@@ -188,7 +188,7 @@ def _review(lesson_id: str, action: str, reason: str = "", text: str = "") -> No
 def _show_review(result: Reviewed) -> None:
     if not shown_as_json(result):
         pinned = ", pinned" if result.pinned else ""
-        say(f"[bold]{result.lesson_id}[/bold] is {result.status}{pinned}. {escaped(result.note)}".rstrip())
+        say(strong(result.lesson_id), f" is {result.status}{pinned}. {result.note}".rstrip())
 
 
 def _decision(action: str) -> Callable[[str, str], None]:
@@ -262,7 +262,7 @@ def starter(
     lessons = [dict(zip(columns, row, strict=True)) for row in rows]
     if not shown_as_json({"stack": names, "created": made, "lessons": lessons}):
         if names and not stack:
-            say(escaped(f"Stack by this folder: {', '.join(names)}."))
+            say(f"Stack by this folder: {', '.join(names)}.")
         print_table("Catalogue lessons", columns, rows)
         say("None was added." if dry_run else f"{len(made)} added, {len(rows) - len(made)} were there already.")
 

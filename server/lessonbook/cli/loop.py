@@ -13,7 +13,6 @@ from lessonbook.cli.console import (
     BAD_INPUT,
     clipped,
     command,
-    escaped,
     print_table,
     progress,
     request,
@@ -22,6 +21,7 @@ from lessonbook.cli.console import (
     run_reporting,
     say,
     shown_as_json,
+    strong,
     warn,
     write,
 )
@@ -181,7 +181,7 @@ def report(
 def _show_files(result: FileReport) -> None:
     for file in result.files:
         found = f"{file.findings} finding{'s' if file.findings != 1 else ''}" if file.findings else "no findings"
-        say(escaped(f"{file.place} read as {file.format}: {found}"))
+        say(f"{file.place} read as {file.format}: {found}")
         for note in file.notes:
             warn(f"{file.place}: {note}")
     if result.left_out:
@@ -192,18 +192,20 @@ def _show_files(result: FileReport) -> None:
 def _show_report(result: FileReport) -> None:
     if len(result.issues) == 1:
         line = result.issues[0]
-        say(escaped(f"{line.issue_id} {line.action} for {line.agent_name}: {line.reason}"))
+        say(f"{line.issue_id} {line.action} for {line.agent_name}: {line.reason}")
         return
     say(
-        f"[bold]{result.findings}[/bold] findings: [green]{result.created} new lessons[/green], "
-        f"{result.merged} seen before, {result.pending} pending, {result.quarantined} quarantined"
+        strong(str(result.findings)),
+        " findings: ",
+        (f"{result.created} new lessons", "green"),
+        f", {result.merged} seen before, {result.pending} pending, {result.quarantined} quarantined"
         + (f", {result.rejected} of rejected lessons" if result.rejected else "")
-        + "."
+        + ".",
     )
     if result.refused:
         print_table("Refused", ["place", "why"], [(line.place, line.reason) for line in result.refused])
     if result.pending:
-        say("See what waits with [bold]lessonbook pending[/bold].")
+        say("See what waits with ", strong("lessonbook pending"), ".")
 
 
 def record(
@@ -281,4 +283,10 @@ def pending(
     for note in page.notes:
         warn(note)
     if is_terminal():
-        say("Write a lesson with [bold]lessonbook refine[/bold]; review one with [bold]lessonbook lessons[/bold].")
+        say(
+            "Write a lesson with ",
+            strong("lessonbook refine"),
+            "; review one with ",
+            strong("lessonbook lessons"),
+            ".",
+        )

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _Row = Sequence[object]
+Said = str | tuple[str, str]
+"""A part of a sentence: a text, or a text and its style."""
 
 _SHORT_MAX: Final = 34
 """Characters up to which the cells of a column are never broken over two lines."""
 _PROSE_MIN: Final = 36
 """Characters that a column of longer cells needs: below that, records stand as blocks below each other."""
 _CLIPPED_AT: Final = 200
-_TAG: Final = re.compile(r"(?<!\\)(\\*)(\[[a-z#/@][^\[]*?\])")
 _UNSEEN: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 """Characters by which a text could control the terminal, or hide."""
 _IN_ASCII: Final = {
@@ -90,12 +91,23 @@ def write(text: str, *, end: str = "\n") -> None:
     sys.stdout.write(text + end)
 
 
-def say(text: str) -> None:
-    """Print a sentence with Rich markup. It is not wrapped, so that a command in it can be copied."""
+def say(*parts: Said) -> None:
+    """Print a sentence made of parts, as they are: no part is read as markup.
+
+    It is not wrapped, so that a command in it can be copied.
+    """
+    pairs = [(part, "") if isinstance(part, str) else part for part in parts]
     if has_style():
-        console().print(visible(text), soft_wrap=True)
+        from rich.text import Text
+
+        console().print(Text.assemble(*((visible(text), style) for text, style in pairs)), soft_wrap=True)
     else:
-        write(visible(_without_markup(text)))
+        write(visible("".join(text for text, _ in pairs)))
+
+
+def strong(text: str) -> Said:
+    """Return a part of a sentence that stands out."""
+    return text, "bold"
 
 
 def warn(text: str, *, colour: str = "yellow") -> None:
@@ -105,21 +117,6 @@ def warn(text: str, *, colour: str = "yellow") -> None:
         console(stderr=True).print(visible(text), style=colour, markup=False, soft_wrap=True)
     else:
         sys.stderr.write(visible(text) + "\n")
-
-
-def escaped(text: str) -> str:
-    """Return `text` so that `say` prints it as it is, without markup."""
-    # As `rich.markup.escape`: loading Rich takes longer than most commands.
-    protected = _TAG.sub(r"\1\1\\\2", text)
-    return f"{protected}\\" if protected.endswith("\\") and not protected.endswith("\\\\") else protected
-
-
-def _without_markup(text: str) -> str:
-    def plain(found: re.Match[str]) -> str:
-        slashes, tag = found.groups()
-        return "\\" * (len(slashes) // 2) + (tag if len(slashes) % 2 else "")
-
-    return _TAG.sub(plain, text)
 
 
 def visible(text: str) -> str:

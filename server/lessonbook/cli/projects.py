@@ -11,7 +11,6 @@ from lessonbook.cli.console import (
     FAILED,
     add_group,
     command,
-    escaped,
     print_table,
     run,
     say,
@@ -92,4 +91,4 @@ def _carry_out(act: Callable[[bool], ProjectChange], *, yes: bool) -> None:
     done = act(False)
     if not shown_as_json(done):
         counts = f" {done.copied} lessons copied, {done.known} known, {done.quarantined} wait." if done.copied else ""
-        say(f"Done.{escaped(counts)}")
+        say(f"Done.{counts}")

@@ -12,7 +12,6 @@ from lessonbook import services
 from lessonbook.cli.console import (
     FAILED,
     command,
-    escaped,
     load,
     print_table,
     progress,
@@ -20,6 +19,7 @@ from lessonbook.cli.console import (
     run,
     say,
     shown_as_json,
+    strong,
     wants_json,
 )
 from lessonbook.domain.counts import count_of
@@ -91,7 +91,7 @@ def _author(authored: dict[str, Any], severity: str, category: str) -> None:
         print_table("Groups", ["group", "issues", "lessons"], [(*row[:2], ", ".join(row[2])) for row in rows])
     _show_refined(result.issues)
     if result.note:
-        say(f"[yellow]{escaped(result.note)}[/yellow]")
+        say((result.note, "yellow"))
 
 
 def _show_refined(issues: Iterable[RefinedIssue]) -> None:
@@ -121,9 +121,11 @@ def _show(report: BacklogReport) -> None:
         say(f"That may use {report.tokens} tokens{cost} at most. Nothing was sent.")
     else:
         say(
-            f"[bold]{report.waiting}[/bold] issues were pending: [green]{report.created} got a new lesson[/green], "
-            f"{report.merged} joined one, {report.quarantined} wait for your approval, {report.pending} are pending "
-            "still" + (f", {report.rejected} are of rejected lessons" if report.rejected else "") + "."
+            strong(str(report.waiting)),
+            " issues were pending: ",
+            (f"{report.created} got a new lesson", "green"),
+            f", {report.merged} joined one, {report.quarantined} wait for your approval, {report.pending} are pending "
+            "still" + (f", {report.rejected} are of rejected lessons" if report.rejected else "") + ".",
         )
         if report.asked:
             say(
@@ -133,7 +135,7 @@ def _show(report: BacklogReport) -> None:
         if refined := [line for line in report.issues if line.action != "pending"]:
             _show_refined(refined)
     if report.stopped:
-        say(f"[yellow]{escaped(report.stopped)}[/yellow]")
+        say((report.stopped, "yellow"))
 
 
 def _go_through(agent: str, limit: int) -> None:
@@ -145,7 +147,7 @@ def _go_through(agent: str, limit: int) -> None:
     from lessonbook.logs import set_up
 
     settings = load()
-    set_up(settings.log_level)
+    set_up(settings.log_level, settings.log_format)
     terminal = console()
     # The event loop runs in another thread, so that Ctrl-C can interrupt a question.
     with start_blocking_portal() as portal:

@@ -10,7 +10,6 @@ from lessonbook import services
 from lessonbook.cli.console import (
     add_group,
     command,
-    escaped,
     print_facts,
     print_json,
     print_table,
@@ -161,7 +160,7 @@ def resume(
     """
     result = run(services.background.resume, reason)
     if not shown_as_json(result):
-        say(escaped(f"Lessons are served again in project {result.project}; measuring starts over."))
+        say(f"Lessons are served again in project {result.project}; measuring starts over.")
 
 
 def restart(
@@ -170,4 +169,4 @@ def restart(
     """Toss all coins anew, and set the evidence so far aside, where runs come back unequally often."""
     result = run(services.background.restart_experiment, reason)
     if not shown_as_json(result):
-        say(escaped(f"Experiment {result.epoch} is on in project {result.project}. {result.note}"))
+        say(f"Experiment {result.epoch} is on in project {result.project}. {result.note}")

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from lessonbook.cli.console import FAILED, command, escaped, print_json, say, wants_json, write
+from lessonbook.cli.console import FAILED, command, print_json, say, strong, wants_json, write
 
 _USUAL: Final = ("AGENTS.md", "CLAUDE.md", "GEMINI.md")
 
@@ -38,7 +38,7 @@ def sync(
     changed = [file for file in planned if not file.is_current]
     if not wants_json():
         for file in changed:
-            say(f"[bold]{escaped(str(file.path))}[/bold]")
+            say(strong(str(file.path)))
             write(file.difference())
     written = bool(changed) and not check and (yes or (not wants_json() and typer.confirm("Write this?", default=True)))
     if written:

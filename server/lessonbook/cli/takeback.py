@@ -8,7 +8,7 @@ import typer
 
 from lessonbook import services
 from lessonbook.cli.audit import moment
-from lessonbook.cli.console import command, escaped, print_table, request, run, say, shown_as_json
+from lessonbook.cli.console import command, print_table, request, run, say, shown_as_json
 from lessonbook.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _show(result: RolledBack) -> None:
     if result.dry_run:
         say(f"Would take back {_counted(result)}. Repeat it with --yes to do so.")
     else:
-        say(f"Took back {_counted(result)}. Undo it with: lessonbook rollback --undo {escaped(result.rollback_id)}")
+        say(f"Took back {_counted(result)}. Undo it with: lessonbook rollback --undo {result.rollback_id}")
 
 
 def _counted(result: RolledBack) -> str:

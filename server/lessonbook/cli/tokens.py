@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from lessonbook import services
-from lessonbook.cli.console import add_group, command, escaped, print_table, run, say, shown_as_json, write
+from lessonbook.cli.console import add_group, command, print_table, run, say, shown_as_json, strong, write
 from lessonbook.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -48,10 +48,12 @@ def create(
     line = created.line
     write(created.token)
     until = f"until {line.expires_at[:10]}" if line.expires_at else "for ever"
-    bound = f" as [bold]{escaped(line.agent_name)}[/bold] alone" if line.agent_name else ""
+    bound = (" as ", strong(line.agent_name), " alone") if line.agent_name else ()
     say(
-        f"[bold]{escaped(line.name)}[/bold] may do {', '.join(line.scopes)} in {escaped(', '.join(line.projects))}"
-        f"{bound}, {until}. Keep the token now: it is not shown again."
+        strong(line.name),
+        f" may do {', '.join(line.scopes)} in {', '.join(line.projects)}",
+        *bound,
+        f", {until}. Keep the token now: it is not shown again.",
     )
 
 
@@ -79,7 +81,7 @@ def revoke(name: Annotated[str, typer.Argument(help="The token's name.")]) -> No
     """Revoke a token: servers refuse it within 30 seconds, and break its open streams off within a minute."""
     revoked = run(services.tokens.revoke_token, name)
     if not shown_as_json(revoked):
-        say(f"[bold]{escaped(revoked.name)}[/bold] is revoked; running servers notice within 30 seconds.")
+        say(strong(revoked.name), " is revoked; running servers notice within 30 seconds.")
 
 
 def _names(text: str) -> list[str]:

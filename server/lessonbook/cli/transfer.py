@@ -13,7 +13,6 @@ import typer
 from lessonbook import services
 from lessonbook.cli.console import (
     command,
-    escaped,
     print_table,
     progress,
     request,
@@ -64,8 +63,8 @@ def import_(
         return
     resting = f" ({done.resting} of them not served, as before)" if done.resting else ""
     say(
-        f"[green]{count_of(done.created, 'lesson')} imported[/green]{resting}, {done.known} known already, "
-        f"{done.quarantined} quarantined, {len(done.refused)} refused."
+        (f"{count_of(done.created, 'lesson')} imported", "green"),
+        f"{resting}, {done.known} known already, {done.quarantined} quarantined, {len(done.refused)} refused.",
     )
     for note in done.notes:
         warn(note)
@@ -177,7 +176,7 @@ def export(
         private_files.write(target, text)
     except OSError as error:
         raise InvalidInput(f"{target} cannot be written: {error.strerror}") from error
-    say(escaped(f"{count_of(len(lessons), 'lesson')} written to {target}."))
+    say(f"{count_of(len(lessons), 'lesson')} written to {target}.")
 
 
 def _as_jsonl(lessons: list[ExportedLesson]) -> str:

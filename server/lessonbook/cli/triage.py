@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
 
-from rich.markup import escape
 from rich.panel import Panel
+from rich.text import Text
 
 from lessonbook.cli.output import brief, visible
 from lessonbook.domain.errors import LessonbookError
@@ -36,6 +36,7 @@ AGENTS_MAX: Final = 3
 SHOWN_CHARACTERS: Final = 1_500
 _MERGE: Final = "[bold]m[/bold] N merge with N · "
 _KEYS: Final = "[bold]w[/bold] write · [bold]s[/bold] skip · [bold]d[/bold] dismiss · [bold]q[/bold] quit: "
+"""Markup, as `ask` takes it; nothing that somebody else wrote is put into a question."""
 
 
 @dataclass(slots=True)
@@ -53,7 +54,7 @@ class TriageSession:
         """Show each group and carry out the person's decision, until they quit or none is left."""
         groups = self._groups(agent, limit)
         if not groups:
-            self.terminal.print("No issue is pending.")
+            self.terminal.print(Text("No issue is pending."))
             return
         try:
             for number, group in enumerate(groups, 1):
@@ -64,7 +65,7 @@ class TriageSession:
         except EOFError:
             self.terminal.print()
         summary = ", ".join(f"{count} {action}" for action, count in self.decided.items()) or "nothing decided"
-        self.terminal.print(f"Done: {summary}.")
+        self.terminal.print(Text(f"Done: {summary}."))
 
     def _call(
         self, service: Callable[Concatenate[Workspace, Caller, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
@@ -106,11 +107,13 @@ class TriageSession:
         if any(places):
             about.append(brief(", ".join(filter(None, places))))
         described = visible(first.description)[:SHOWN_CHARACTERS]  # a report's text must not control the terminal
-        likewise = "".join(f"\n\n[dim]also:[/dim] {escape(brief(visible(issue.description)))}" for issue in others)
-        body = f"{escape(described)}{likewise}\n\n[dim]{escape(visible(' · '.join(about)))}[/dim]"
-        self.terminal.print(Panel(body, title=f"{title} · {group.group_id}", title_align="left"))
+        body = Text(described)
+        for issue in others:
+            body.append("\n\nalso: ", style="dim").append(brief(visible(issue.description)))
+        body.append(f"\n\n{visible(' · '.join(about))}", style="dim")
+        self.terminal.print(Panel(body, title=Text(f"{title} · {group.group_id}"), title_align="left"))
         for number, (lesson_id, line) in enumerate(matches, 1):
-            self.terminal.print(f"  [bold]{number}[/bold] {lesson_id}{escape(line)}")
+            self.terminal.print(Text.assemble("  ", (str(number), "bold"), f" {lesson_id}{visible(line)}"))
 
     def _decide(self, group: PendingGroup, matches: list[tuple[str, str]]) -> bool:
         """Carry out what the person decides on a group; returns whether to go on."""
@@ -129,7 +132,7 @@ class TriageSession:
             elif key in {"d", "dismiss"}:
                 done = self._dismiss(group)
             else:
-                self.terminal.print("Answer with one of these letters.")
+                self.terminal.print(Text("Answer with one of these letters."))
                 continue
             if done:
                 return True
@@ -137,7 +140,7 @@ class TriageSession:
     def _merge(self, group: PendingGroup, matches: list[tuple[str, str]], number: str) -> bool:
         number = number or ("1" if len(matches) == 1 else self.ask("Merge with which number? ").strip())
         if not number.isdigit() or not 1 <= int(number) <= len(matches):
-            self.terminal.print("There is no lesson with that number.")
+            self.terminal.print(Text("There is no lesson with that number."))
             return False
         return self._author(group, {"lesson_id": matches[int(number) - 1][0]})
 
@@ -150,7 +153,7 @@ class TriageSession:
     def _dismiss(self, group: PendingGroup) -> bool:
         reason = self.ask("Why is it no lesson? ").strip()
         if not reason:
-            self.terminal.print("Dismissing needs a reason.")
+            self.terminal.print(Text("Dismissing needs a reason."))
             return False
         return self._author(group, {"dismiss": reason})
 
@@ -163,10 +166,10 @@ class TriageSession:
         try:
             refined = act()
         except LessonbookError as error:
-            self.terminal.print(f"[red]{escape(str(error))}[/red]")
+            self.terminal.print(Text(visible(str(error)), style="red"))
             return False
         for reason in dict.fromkeys(f"{line.action}: {line.reason}" for line in refined.issues):
-            self.terminal.print(escape(reason))
+            self.terminal.print(Text(visible(reason)))
         actions = sum((Counter[str](group.actions) for group in refined.groups), Counter[str]())
         waiting = actions.pop("pending", 0)
         self.decided.update(actions)

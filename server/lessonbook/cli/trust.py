@@ -45,7 +45,7 @@ def show(file: FolderFile, rows: list[Row]) -> None:
     top = git.top_of(file.path.parent) or file.path.parent
     url = text_of(object_of(file.values.get("database")).get("url"))
     if url.startswith("sqlite") and f"///{top}/" in url:
-        say("[yellow]note[/yellow] The database lies in the folder: whoever changes the folder can change the lessons.")
+        say(("note", "yellow"), " The database lies in the folder: whoever changes the folder can change the lessons.")
 
 
 def revoke(file: FolderFile) -> None:

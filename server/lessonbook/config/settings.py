@@ -109,6 +109,8 @@ class ServerSettings(_Section):
     """The prefix under which a proxy serves this server, `/lessonbook`; the proxy may pass it on or take it away."""
     max_connections: int = Field(default=1_000, ge=0, le=100_000)
     """Connections and requests at once; more are refused with 503. 0: no bound."""
+    metrics: bool = False
+    """Whether /metrics is served, for Prometheus."""
     toolsets: list[Literal["agent", "operator"]] = []
     """Empty: both on stdio, `agent` alone on HTTP."""
 
@@ -245,6 +247,7 @@ class Settings(_Section):
     project: str = Field(default="", max_length=200)
     agent: str = Field(default="", max_length=100)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
+    log_format: Literal["text", "json"] = "text"
     database: DatabaseSettings = DatabaseSettings()
     server: ServerSettings = ServerSettings()
     auth: AuthSettings = AuthSettings()

@@ -38,7 +38,9 @@ UNSTORABLE: Final = frozenset({"nul", "surrogate", "string_unicode"})
 class Request(BaseModel):
     """Arguments of one call. Unknown ones are errors, so that a misspelt one never loses evidence."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)  # a process needs few of them
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, defer_build=True, hide_input_in_errors=True
+    )  # a process needs few of them
 
 
 class Result(BaseModel):
@@ -47,7 +49,7 @@ class Result(BaseModel):
     A field that may say nothing has that value for its default (None, empty): structured content leaves it out then.
     """
 
-    model_config = ConfigDict(frozen=True, defer_build=True)
+    model_config = ConfigDict(frozen=True, defer_build=True, hide_input_in_errors=True)
 
 
 TASK_MAX: Final = 20_000

@@ -16,6 +16,10 @@ REFINER: Final = "refiner"
 """What a server does with pending issues by itself."""
 WATCH: Final = "watch"
 """What a server reads to tell listeners of changes."""
+HEALTH: Final = "health"
+"""What a server reads to tell probes that it is well."""
+CENSUS: Final = "census"
+"""What a server counts for its figures."""
 
-RESERVED: Final = frozenset({LOCAL, TERMINAL, SCRIPT, UPKEEP, REFINER, WATCH})
+RESERVED: Final = frozenset({LOCAL, TERMINAL, SCRIPT, UPKEEP, REFINER, WATCH, HEALTH, CENSUS})
 """Names that no token may have."""

@@ -1,27 +1,40 @@
-"""Background tasks of a server: upkeep once an hour, refinement and embedding where a model is configured.
+"""Background tasks of a process that serves: upkeep once an hour, refinement and embedding where models are configured.
 
-They begin after the first answer to a client. Upkeep opens the store, so that the first call does not wait for it.
+They begin when the store is open, whoever opened it: an MCP client, a REST call, a page, a hook or the facade. A server
+opens it itself: over HTTP when it starts, on stdio once its client has been answered, so that the first call does not
+wait for it. Commands do none of this: they end before there is anything to do again, and a person waits for them.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from importlib import import_module
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Concatenate, Final, TypeVar
 
 import anyio
 import anyio.to_thread
-from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 
 from lessonbook import services
 from lessonbook.domain.errors import ConfigError, LessonbookError
-from lessonbook.domain.principals import REFINER, UPKEEP
+from lessonbook.domain.principals import CENSUS, REFINER, UPKEEP
 from lessonbook.edges.access.gateway import TOOL_TIMEOUT_S, Gateway
+
+if TYPE_CHECKING:
+    from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+
+    from lessonbook.domain.lesson import Caller
+    from lessonbook.edges.access.calls import Watcher
+    from lessonbook.services.workspace import Workspace
+
+T = TypeVar("T")
 
 WARM_AFTER_S: Final = 0.5
 """Pause after the first answer: loading the store takes 0.2 s of processor time."""
 EVERY_S: Final = 3_600.0
 """Pause between two rounds of upkeep."""
+CENSUS_EVERY_S: Final = 60.0
+"""Pause between two counts of what the database holds, where figures are served."""
 AGAIN_S: Final = 60.0
 """Pause after a failure."""
 PAUSE_MAX_S: Final = 3_600.0
@@ -30,65 +43,95 @@ log = logging.getLogger(__name__)
 
 
 class Housekeeper:
-    """Keeps up the gateway's projects: expiry, rollups, old idempotency keys, refinement and embeddings."""
+    """Keeps up the gateway's projects: expiry, rollups, old idempotency keys, refinement and embeddings.
 
-    def __init__(self, gateway: Gateway) -> None:
+    Where several processes serve a project, one of them does this for it. `at_once`: begin when `run` is called, not
+    when a client has been answered or the store is open.
+    """
+
+    def __init__(self, gateway: Gateway, *, at_once: bool = False) -> None:
         self._gateway = gateway
-        self._met = anyio.Event()
+        self._wanted = anyio.Event()
+        if at_once:
+            self._wanted.set()
 
     async def notice(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         """Note, as middleware, that a client has been answered."""
         result = await call_next(ctx)
-        self._met.set()
+        self._wanted.set()
         return result
 
     async def run(self) -> None:
-        """Run for ever, from the first answer to a client on."""
-        await self._met.wait()
+        """Run for ever."""
+        self._gateway.when_open(self._wanted.set)
+        await self._wanted.wait()
         await anyio.sleep(WARM_AFTER_S)
         await anyio.to_thread.run_sync(import_module, "lessonbook.services.opening")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._keep_up)
             tasks.start_soon(self._refine)
             tasks.start_soon(self._embed)
+            if self._gateway.watcher is not None:
+                tasks.start_soon(self._count, self._gateway.watcher)
+
+    async def _call(
+        self,
+        principal: str,
+        project: str,
+        timeout_s: float | None,
+        service: Callable[Concatenate[Workspace, Caller, ...], Awaitable[T]],
+        *args: Any,
+    ) -> T | None:
+        """Call a service for a project, and return its result; None where another process does this for the project."""
+        caller = self._gateway.server(principal, project)
+        if not await self._gateway.call_for(caller, TOOL_TIMEOUT_S, services.background.does_upkeep):
+            return None
+        try:
+            result = await self._gateway.call_for(caller, timeout_s, service, *args)
+        except LessonbookError:
+            self._gateway.job_ended(service.__name__, well=False)
+            raise
+        self._gateway.job_ended(service.__name__, well=True)
+        return result
+
+    async def _count(self, watcher: Watcher) -> None:
+        """Count what the database holds, in each process that serves figures."""
+        caller = self._gateway.server(CENSUS)
+        while True:
+            try:
+                watcher.counted(await self._gateway.call_for(caller, TOOL_TIMEOUT_S, services.background.take_census))
+            except LessonbookError as error:
+                log.warning("counting for the figures failed: %s", error)
+            await anyio.sleep(CENSUS_EVERY_S)
 
     async def _keep_up(self) -> None:
         while True:
+            pause_s = EVERY_S
             for project in self._gateway.projects:
-                caller = self._gateway.server(UPKEEP, project)
                 try:
-                    await self._gateway.call_for(caller, TOOL_TIMEOUT_S, services.background.keep_up)
+                    await self._call(UPKEEP, project, TOOL_TIMEOUT_S, services.background.keep_up)
                 except LessonbookError as error:  # a server that cannot keep up can still serve
                     log.warning("upkeep of the database failed: %s", error)
-            await anyio.sleep(EVERY_S)
+                    pause_s = AGAIN_S
+            await anyio.sleep(pause_s)
 
     async def _embed(self) -> None:
         """Embed lessons as they change, where an embedding model is configured."""
-        while True:
-            pause_s: float | None = None
+        while (settings := await self._settings(services.background.semantic_settings)).model:
+            pause_s = settings.every_s
             for project in self._gateway.projects:
-                caller = self._gateway.server(UPKEEP, project)
                 try:
-                    pause_s = await self._gateway.call_for(caller, None, services.background.embed_lessons)
+                    await self._call(UPKEEP, project, None, services.background.embed_lessons)
                 except LessonbookError as error:
                     log.warning("embedding lessons failed: %s", error)
                     pause_s = AGAIN_S
-            if pause_s is None:
-                return
             await anyio.sleep(pause_s)
 
     async def _refine(self) -> None:
         """Refine pending issues, where a language model is configured; without it the server serves on."""
         rules, pause_s = True, 0.0
-        while True:
-            caller = self._gateway.server(REFINER)
-            try:
-                settings = await self._gateway.call_for(caller, None, services.background.refiner_settings)
-            except LessonbookError:  # `_keep_up` logs it
-                await anyio.sleep(AGAIN_S)
-                continue
-            if not settings.model or not settings.background:
-                return
+        settings = await self._settings(services.background.refiner_settings)
+        while settings.model and settings.background:
             try:
                 services.triage.check_extra(settings)
                 went_well = True
@@ -101,6 +144,14 @@ class Housekeeper:
             pause_s = settings.every_s if went_well else max(min(2 * pause_s, PAUSE_MAX_S), settings.every_s)
             await anyio.sleep(pause_s)
 
+    async def _settings(self, service: Callable[[Workspace, Caller], Awaitable[T]]) -> T:
+        """Return settings as soon as the database answers."""
+        while True:
+            try:
+                return await self._gateway.call_for(self._gateway.server(UPKEEP), None, service)
+            except LessonbookError:  # `_keep_up` logs it
+                await anyio.sleep(AGAIN_S)
+
     async def _refine_project(self, project: str, *, rules: bool) -> bool:
         """Refine the pending issues of a project, and return whether that went well.
 
@@ -108,14 +159,13 @@ class Housekeeper:
             ConfigError: the model cannot be used as configured.
         """
         wanted = services.triage.Wanted(rules=rules)
-        caller = self._gateway.server(REFINER, project)
         try:
-            report = await self._gateway.call_for(caller, None, services.triage.refine_backlog, wanted)
+            report = await self._call(REFINER, project, None, services.triage.refine_backlog, wanted)
         except ConfigError:
             raise
         except LessonbookError as error:
             log.warning("pending issues cannot be refined now: %s", error)
             return False
-        if report.stopped:
+        if report is not None and report.stopped:
             log.warning("refining pending issues stopped: %s", report.stopped)
-        return not report.failed
+        return report is None or not report.failed

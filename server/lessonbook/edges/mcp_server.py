@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import anyio
 from mcp.server.caching import CacheHint
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import MCPServer
 from mcp_types import Icon, Resource
 
@@ -22,6 +23,7 @@ from lessonbook.edges.resources import add_resources, list_concrete
 from lessonbook.edges.skills import Skills
 from lessonbook.edges.subscriptions import Announcer
 from lessonbook.edges.tools import make_tools
+from lessonbook.logs import Context, request_id_of, set_context
 
 INSTRUCTIONS: Final = """\
 Lessonbook gives you lessons learned from earlier issues.
@@ -55,6 +57,12 @@ class _LessonServer(MCPServer[Any]):
         return [*await super().list_resources(), *await list_concrete(self._gateway)]
 
 
+async def _with_request_id(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+    """Give each request an id for its log lines, as middleware, unless the HTTP request around it has one."""
+    with set_context(request_id=Context.current().request_id or request_id_of("")):
+        return await call_next(ctx)
+
+
 def _icon() -> Icon:
     """Return the packaged icon. It travels in each answer of the newer protocol, so it is small."""
     image = (files("lessonbook") / "data" / "icon.svg").read_bytes()
@@ -74,7 +82,7 @@ def build_server(
         announcer: publishes changes; None: a new one.
     """
     announcer = announcer or Announcer(gateway)
-    housekeeper = Housekeeper(gateway)
+    housekeeper = Housekeeper(gateway, at_once=not stays_connected)
 
     @asynccontextmanager
     async def lifespan(_server: MCPServer[Any]) -> AsyncGenerator[None]:
@@ -100,7 +108,7 @@ def build_server(
         icons=[_icon()],
         extensions=[Skills(operators=operators)],
         log_level="WARNING",
-        middleware=[housekeeper.notice],
+        middleware=[_with_request_id, housekeeper.notice],
     )
     add_resources(server, gateway, operators=operators)
     add_prompts(server, gateway, operators=operators)

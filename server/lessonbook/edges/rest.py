@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, cast
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
@@ -16,7 +16,6 @@ from lessonbook.about import VERSION
 from lessonbook.domain import loop
 from lessonbook.domain.errors import Forbidden, LessonbookError, MissingScope, TooMany
 from lessonbook.domain.findings import Finding, ReportKind
-from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_status import LISTED, SERVABLE, Status
 from lessonbook.domain.operator import (
     AgentFigures,
@@ -31,6 +30,7 @@ from lessonbook.domain.validation import parse
 from lessonbook.domain.vocabulary import AgentName, Category, Filled, IdempotencyKey, RunId, Severity, Source
 from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.api_page import SECURITY_POLICY, api_page
+from lessonbook.edges.health import READY, Health, HealthDetails
 from lessonbook.edges.hook_requests import LastPrompts, answer_request
 from lessonbook.edges.operations import OPERATIONS, Operation, Toolset
 from lessonbook.edges.rest_input import KeyHeader, check_parameters, json_object, one_key, received
@@ -49,7 +49,7 @@ STATUS_OF = {
     "internal": 500,
     "error": 400,
 }
-HEALTH_TIMEOUT_S: Final = 5.0
+METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 UPLOAD_TIMEOUT_S: Final = 600.0
 RUNS_MAX: Final = 100
 """Time-out of refining a file; a retry with the same idempotency key continues where it stopped."""
@@ -107,10 +107,14 @@ def build_rest(gateway: Gateway, toolsets: Sequence[Toolset], root_path: str = "
     if gateway.is_guarded:
         app.openapi = _asking_for_tokens(app.openapi)
 
-    @app.get("/healthz", tags=["health"], openapi_extra={"security": []})
-    async def healthz() -> JSONResponse:
-        alive = await is_alive(gateway, gateway.server("health"))
-        return JSONResponse({"ok": alive}, 200 if alive else 503)
+    _add_health(app, gateway)
+
+    if (watcher := gateway.watcher) is not None:
+
+        @app.get("/metrics", include_in_schema=False)
+        async def metrics() -> Response:
+            gateway.check("metrics")
+            return Response(watcher.text(), headers={"Content-Type": METRICS_TYPE})
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
@@ -221,9 +225,35 @@ def _add_kept_routes(router: APIRouter, gateway: Gateway, toolsets: Sequence[Too
         wanted = Cleanup(threshold=threshold, min_applications=min_applications, dry_run=dry_run, idempotency_key=key)
         return await gateway.call(services.background.cleanup_lessons, wanted)
 
-    @router.get(f"{_PREFIX}/health")
-    async def health() -> JSONResponse:
-        connected = await is_alive(gateway, gateway.caller())
+    @router.post("/api/rework", openapi_extra=_json_body(Rework))
+    async def rework(request: Request, key_header: KeyHeader = "") -> loop.Refinement:
+        with gateway.watched(services.report.refine):
+            gateway.check(services.report.refine)
+            body = parse(Rework, await json_object(request))
+            key = one_key(body.idempotency_key, key_header)
+            finding = Finding(description=body.issue, severity=body.severity)
+            batch = services.report.Batch([finding], source="user", idempotency_key=key, tool="rework")
+            return await gateway.call(services.report.refine, batch)
+
+
+def _add_health(app: FastAPI, gateway: Gateway) -> None:
+    """Register what probes ask, which needs no token, and what operators ask."""
+    health = Health(gateway)
+
+    @app.get("/healthz", tags=["health"], openapi_extra={"security": []})
+    async def healthz() -> JSONResponse:
+        alive = await health.is_alive()
+        return JSONResponse({"ok": alive}, 200 if alive else 503)
+
+    @app.get("/readyz", tags=["health"], openapi_extra={"security": []})
+    async def readyz() -> JSONResponse:
+        reason = await health.readiness()
+        return JSONResponse({"ready": reason == READY, "reason": reason}, 200 if reason == READY else 503)
+
+    @app.get(f"{_PREFIX}/health")
+    async def kept_health() -> JSONResponse:
+        gateway.check(services.background.is_alive)
+        connected = await health.is_alive()
         body = {
             "status": "healthy" if connected else "unhealthy",
             "database": "connected" if connected else "disconnected",
@@ -232,14 +262,10 @@ def _add_kept_routes(router: APIRouter, gateway: Gateway, toolsets: Sequence[Too
         }
         return JSONResponse(body, 200 if connected else 503)
 
-    @router.post("/api/rework", openapi_extra=_json_body(Rework))
-    async def rework(request: Request, key_header: KeyHeader = "") -> loop.Refinement:
-        gateway.check(services.report.refine)
-        body = parse(Rework, await json_object(request))
-        key = one_key(body.idempotency_key, key_header)
-        finding = Finding(description=body.issue, severity=body.severity)
-        batch = services.report.Batch([finding], source="user", idempotency_key=key, tool="rework")
-        return await gateway.call(services.report.refine, batch)
+    @app.get(f"{_PREFIX}/health/details", responses={403: {"model": Problem}})
+    async def details() -> HealthDetails:
+        gateway.check("health_details")
+        return await health.details()
 
 
 def _add_twins(router: APIRouter, gateway: Gateway, toolsets: Sequence[Toolset]) -> None:
@@ -264,8 +290,9 @@ def _json_body(model: type[BaseModel]) -> dict[str, Any]:
 
 def _twin(gateway: Gateway, operation: Operation) -> Callable[..., Awaitable[loop.Result]]:
     async def twin(request: Request) -> loop.Result:
-        gateway.check(operation)
-        return await gateway.call(operation, parse(operation.request, await json_object(request)))
+        with gateway.watched(operation):
+            gateway.check(operation)
+            return await gateway.call(operation, parse(operation.request, await json_object(request)))
 
     return twin
 
@@ -329,11 +356,3 @@ _HOOK_BODY: Final = {
         },
     }
 }
-
-
-async def is_alive(gateway: Gateway, caller: Caller) -> bool:
-    """Return whether the database answers."""
-    try:
-        return await gateway.call_for(caller, HEALTH_TIMEOUT_S, services.background.is_alive)
-    except LessonbookError:
-        return False

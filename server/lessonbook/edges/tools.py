@@ -56,14 +56,15 @@ class OperationTool(Tool):
         operation: Operation = self.operation
         gateway: Gateway = self.gateway
         try:
-            gateway.check(operation)
-            request = parse(operation.request, arguments)
-            confirmed: bool | InputRequiredResult = False
-            if self.resolved_params:
-                confirmed = await answer(lambda: self._ask(request, context), timeout_s=None)
-            if isinstance(confirmed, InputRequiredResult):
-                return confirmed
-            result = await gateway.call_for(gateway.caller(person=confirmed), TOOL_TIMEOUT_S, operation, request)
+            with gateway.watched(operation):
+                gateway.check(operation)
+                request = parse(operation.request, arguments)
+                confirmed: bool | InputRequiredResult = False
+                if self.resolved_params:
+                    confirmed = await answer(lambda: self._ask(request, context), timeout_s=None)
+                if isinstance(confirmed, InputRequiredResult):
+                    return confirmed
+                result = await gateway.call_for(gateway.caller(person=confirmed), TOOL_TIMEOUT_S, operation, request)
         except LessonbookError as error:
             return CallToolResult(content=[TextContent(type="text", text=str(error))], is_error=True)
         return CallToolResult(

@@ -7,6 +7,7 @@ thread, a whole transaction in one hop; on PostgreSQL it runs in a greenlet over
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol, TypeVar, assert_never
 
@@ -28,6 +29,16 @@ ATTEMPTS = 4
 
 class Retry(Exception):  # a signal, not an error
     """Work lost a race for a unique key: run the transaction again, so that it sees the winner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Connections in use and how many there may be, transactions that wait for one, and transactions run again."""
+
+    in_use: int
+    limit: int
+    waiting: int
+    retried: int
 
 
 class Store(Protocol):
@@ -76,10 +87,25 @@ class Store(Protocol):
         """
         ...
 
+    def load(self) -> Load:
+        """Return the load of this process's connections now."""
+        ...
+
     def changes(self) -> AsyncIterator[None]:
         """Yield once at the beginning, then for ever when something may have been committed by any process.
 
         What changed is read from `agent_revisions`.
+        """
+        ...
+
+    async def holds(self, name: str) -> bool:
+        """Take `name` for this process unless another process has it, and return whether this one has it.
+
+        It is kept until `close`, until the process ends, or until its connection is lost. A wrong answer does no harm
+        but double work: what is done under a name is correct in any number of processes.
+
+        Raises:
+            Unavailable: the database does not answer.
         """
         ...
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Final, Literal, TypeVar
 from weakref import WeakSet
 
@@ -31,6 +32,7 @@ from lessonbook.store.engine import (
     POOL_TIMEOUT_S,
     STATEMENT_TIMEOUT_S,
     TRANSACTION_TIMEOUT_S,
+    Load,
     Retry,
     Work,
     deadline,
@@ -61,6 +63,16 @@ _SHUT_DOWN: Final = frozenset({"57P01", "57P02", "57P03", "53300"})
 _SLOW: Final = frozenset({"57014", "55P03"})
 
 
+def time_outs() -> dict[str, str]:
+    """Return the time-outs that a connection asks the server for, in milliseconds."""
+    return {
+        "statement_timeout": f"{STATEMENT_TIMEOUT_S * 1000:.0f}",
+        "lock_timeout": f"{LOCK_TIMEOUT_S * 1000:.0f}",
+        # Releases the locks of a client that has gone silent.
+        "idle_in_transaction_session_timeout": f"{TRANSACTION_TIMEOUT_S * 1000:.0f}",
+    }
+
+
 class PostgresStore:
     """A PostgreSQL database, shared by any number of replicas."""
 
@@ -72,6 +84,9 @@ class PostgresStore:
         self._pool: AsyncEngine | None = None
         self._links: WeakSet[Any] = WeakSet()
         self._is_over = False
+        self._names = _AdvisoryLocks(address.dsn)
+        self._running = 0
+        self._retried = 0
 
     def within(self, project: str) -> AbstractContextManager[None]:
         """Build a wall around the transactions of a block. See `Store.within`."""
@@ -93,6 +108,11 @@ class PostgresStore:
         """Run `work` in a transaction. See `Store.write_briefly`."""
         return await self.write(work)
 
+    async def holds(self, name: str) -> bool:
+        """Take an advisory lock on a connection of its own. See `Store.holds`."""
+        with _translated(self._dsn):
+            return await self._names.take(name)
+
     async def migrate(self, work: Work[T]) -> T:
         """Run `work` while holding the advisory lock of migrations, without time-outs."""
 
@@ -105,6 +125,12 @@ class PostgresStore:
 
         with walls.within(walls.EVERY_PROJECT):
             return await self._transact(alone, _WRITING, timeout_s=math.inf)
+
+    def load(self) -> Load:
+        """Return the load of the pool. See `Store.load`."""
+        pool: Any = self._pool.pool if self._pool is not None else None
+        in_use = pool.checkedout() if pool is not None else 0
+        return Load(in_use, POOL_SIZE, max(0, self._running - in_use), self._retried)
 
     async def changes(self) -> AsyncIterator[None]:
         """Yield on every notification, and when a lost connection is restored. See `Store.changes`."""
@@ -136,6 +162,7 @@ class PostgresStore:
     def give_up(self) -> None:
         """Break all connections off. See `Store.give_up`."""
         self._is_over = True
+        self._names.close()
         for link in list(self._links):
             link.terminate()
 
@@ -144,6 +171,7 @@ class PostgresStore:
 
     async def close(self) -> None:
         """Close the pool: its connections by the protocol, unless the server is silent."""
+        self._names.close()
         if self._pool is not None:
             with anyio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
                 await self._pool.dispose()
@@ -160,6 +188,7 @@ class PostgresStore:
                 max_overflow=0,
                 pool_timeout=POOL_TIMEOUT_S,
                 pool_use_lifo=True,
+                hide_parameters=True,  # they are words of issues and lessons, and errors are logged
             )
         return self._pool
 
@@ -175,10 +204,7 @@ class PostgresStore:
                 command_timeout=STATEMENT_TIMEOUT_S + 1,
                 server_settings={
                     "application_name": "lessonbook",
-                    "statement_timeout": f"{STATEMENT_TIMEOUT_S * 1000:.0f}",
-                    "lock_timeout": f"{LOCK_TIMEOUT_S * 1000:.0f}",
-                    # Releases the locks of a client that has gone silent.
-                    "idle_in_transaction_session_timeout": f"{TRANSACTION_TIMEOUT_S * 1000:.0f}",
+                    **time_outs(),
                     "tcp_user_timeout": f"{SILENCE_S * 1000}",
                     "default_transaction_isolation": "read committed",
                     "timezone": "UTC",
@@ -207,6 +233,7 @@ class PostgresStore:
             except (Retry, _Again) as again:
                 if attempt + 1 == ATTEMPTS:
                     raise Unavailable("The database is busy; nothing was changed. Try again in a moment.") from again
+            self._retried += 1
             await anyio.sleep(pause_s(attempt))
         raise Unavailable
 
@@ -214,11 +241,14 @@ class PostgresStore:
         """Do `_once` until the deadline; then the connection is closed."""
         commit = _Commit()
         try:
+            self._running += 1
             # Shielded: a cancelled caller must not leave a connection in the middle of the protocol.
             with anyio.CancelScope(deadline=until, shield=True):
                 return await self._once(work, options, commit)
         except TimeoutError as error:  # the driver's own, for one statement
             raise self._late(commit) from error
+        finally:
+            self._running -= 1
         raise self._late(commit)
 
     def _late(self, commit: _Commit) -> Unavailable:
@@ -262,6 +292,38 @@ class _Walled(asyncpg.Connection):  # pyright: ignore[reportMissingTypeArgument,
         if query.startswith("BEGIN"):
             query = f"{query} {walls.opening()}"
         return await super().execute(query, *args, timeout=timeout)  # pyright: ignore[reportUnknownMemberType]
+
+
+class _AdvisoryLocks:
+    """Names that this process holds against other replicas: advisory locks of one session."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._link: Any = None
+        self._names: set[str] = set()
+        self._taking = anyio.Lock()
+
+    async def take(self, name: str) -> bool:
+        """Hold `name` unless another session does, and return whether this one does. Without a name no link is kept."""
+        async with self._taking:
+            if self._link is None or self._link.is_closed():
+                self._names.clear()
+                self._link = await _connect(self._dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=CONNECT_TIMEOUT_S)
+                _notice_silence(self._link)
+            if name not in self._names:
+                key = int.from_bytes(sha256(f"lessonbook {name}".encode()).digest()[:8], signed=True)
+                if await self._link.fetchval("SELECT pg_try_advisory_lock($1)", key):
+                    self._names.add(name)
+            if not self._names:
+                self.close()
+            return name in self._names
+
+    def close(self) -> None:
+        """Let go of all names."""
+        link, self._link = self._link, None
+        self._names.clear()
+        if link is not None:
+            link.terminate()
 
 
 class _Again(Exception):  # a signal to try again

@@ -1,8 +1,5 @@
 """Queries of the doctor: recounts from the evidence, and faults of the database file."""
 
-import os
-from pathlib import Path
-from shlex import quote
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Integer, Select, Table, cast, func, select, text
@@ -18,9 +15,6 @@ from lessonbook.store.tables import (
     lessons,
     run_checks,
 )
-
-SAFE_SQLITE: Final = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
-"""The first releases, by line, without the WAL-reset fault."""
 
 _APPLIED: Final = (
     func.count(),
@@ -120,28 +114,3 @@ def database_faults(connection: Connection) -> list[str]:
             ]
             broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
             return faults + [f"a row of {row[0]} refers to a row that does not exist" for row in broken[:20]]
-
-
-def readable_warning(connection: Connection) -> str:
-    """Return a warning if other users of the machine may read the database's file, else an empty text."""
-    if dialect.name_of(connection) != "sqlite":
-        return ""
-    listed = connection.exec_driver_sql("PRAGMA database_list").all()  # number, name, file
-    place = Path(str(listed[0][2]))
-    if os.name == "nt" or not place.is_file() or not place.stat().st_mode & 0o077:
-        return ""
-    return f"Others on this machine may read or change the database: `chmod 600 {quote(str(place))}*` ends that."
-
-
-def sqlite_warning(connection: Connection) -> str:
-    """Return a warning if this SQLite release has the WAL-reset fault, else an empty text."""
-    if dialect.name_of(connection) != "sqlite":
-        return ""
-    version = connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()
-    numbers = tuple(int(part) for part in str(version).split("."))
-    if numbers >= SAFE_SQLITE[0] or any(numbers[:2] == line[:2] and numbers >= line for line in SAFE_SQLITE):
-        return ""
-    return (
-        f"SQLite {version} has a rare fault when two processes checkpoint at once, so Lessonbook lets one at a time. "
-        "A Python built with SQLite 3.51.3 or later does not have it."
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import math
 import os
 import sqlite3
@@ -25,8 +26,17 @@ from sqlalchemy.pool import QueuePool
 
 from lessonbook.domain.errors import AT_MOST_ONCE, STOPPED, ConfigError, LessonbookError, Unavailable
 from lessonbook.machine import private_files
-from lessonbook.store.engine import ATTEMPTS, POOL_TIMEOUT_S, TRANSACTION_TIMEOUT_S, Retry, Work, deadline, pause_s
-from lessonbook.store.filesystem import network_filesystem, sole_owner
+from lessonbook.store.engine import (
+    ATTEMPTS,
+    POOL_TIMEOUT_S,
+    TRANSACTION_TIMEOUT_S,
+    Load,
+    Retry,
+    Work,
+    deadline,
+    pause_s,
+)
+from lessonbook.store.filesystem import ByteLocks, network_filesystem, sole_owner
 from lessonbook.store.urls import SqliteAddress
 
 T = TypeVar("T")
@@ -55,6 +65,10 @@ class SqliteStore:
         self._checkpoint_due = False
         self._opening = threading.Lock()
         self._is_over = False
+        self._running = 0
+        self._retried = 0
+        """Not exact: two threads may count at once."""
+        self._names = None if address.path is None else ByteLocks(Path(f"{address.path}.upkeep"))
 
     def within(self, project: str) -> contextlib.AbstractContextManager[None]:  # noqa: ARG002  # the queries name their project
         """Do nothing: SQLite has no row-level security. See `Store.within`."""
@@ -91,6 +105,16 @@ class SqliteStore:
                 return result
         return await self.write(work)
 
+    async def holds(self, name: str) -> bool:
+        """Lock a byte of a file beside the database's. See `Store.holds`."""
+        try:
+            return self._names is None or self._names.take(name)
+        except OSError as error:
+            raise Unavailable(
+                f"No file can be made beside the database ({error.strerror}): make its folder writable.",
+                place=str(self._path),
+            ) from error
+
     async def migrate(self, work: Work[T]) -> T:
         """Run `work` in an immediate transaction without foreign keys, which would break the rebuild of a table."""
         return await self._on_thread(self._writer, work, "BEGIN IMMEDIATE", foreign_keys=False)
@@ -111,6 +135,12 @@ class SqliteStore:
             if owned:
                 with self.engine().connect() as connection:
                     connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def load(self) -> Load:
+        """Return the load of the threads, which have a connection each. See `Store.load`."""
+        pool: Any = self._engine.pool if self._engine is not None else None
+        in_use = pool.checkedout() if pool is not None else 0
+        return Load(in_use, 1 if self._path is None else READERS + 2, max(0, self._running - in_use), self._retried)
 
     async def changes(self) -> AsyncIterator[None]:
         """Yield when the file's change counter has changed, checked every `POLL_S`. See `Store.changes`."""
@@ -139,6 +169,8 @@ class SqliteStore:
         with anyio.CancelScope(shield=True):
             if engine is not None:
                 await asyncio.get_running_loop().run_in_executor(self._writer, engine.dispose)
+        if self._names is not None:
+            self._names.close()
         self._writer.shutdown(wait=False)
         self._readers.shutdown(wait=False)
 
@@ -158,10 +190,14 @@ class SqliteStore:
         def call() -> T:
             return self._transact(work, begin, turn, foreign_keys=foreign_keys)
 
-        future = asyncio.get_running_loop().run_in_executor(pool, call)
+        future = asyncio.get_running_loop().run_in_executor(pool, contextvars.copy_context().run, call)
         # A migration may take as long as it takes, once its turn has come.
-        with anyio.CancelScope(deadline=until + GRACE_S if foreign_keys else math.inf, shield=True):
-            return await future
+        self._running += 1
+        try:
+            with anyio.CancelScope(deadline=until + GRACE_S if foreign_keys else math.inf, shield=True):
+                return await future
+        finally:
+            self._running -= 1
         turn.is_over = True
         if begin == READING:
             raise Unavailable("The database took too long; nothing was changed. Try again in a moment.")
@@ -186,6 +222,7 @@ class SqliteStore:
                     if self._checkpoint_due:
                         self._checkpoint()
             except Retry:
+                self._retried += 1
                 time.sleep(pause_s(races))
                 races += 1
             except _Busy as busy:
@@ -193,6 +230,7 @@ class SqliteStore:
                     raise Unavailable(_BUSY) from busy
                 if self._is_over:
                     raise Unavailable(STOPPED) from busy
+                self._retried += 1
                 time.sleep(pause_s(0))
             else:
                 return result
@@ -232,7 +270,7 @@ class SqliteStore:
             self._checkpoint_due = True
 
     def _checkpoint(self) -> None:
-        """Move the log into the file, one process at a time: see `recounts.SAFE_SQLITE`.
+        """Move the log into the file, one process at a time: see `installation.SAFE_SQLITE`.
 
         Failures are left to the next checkpoint: the transaction is committed already.
         """
@@ -303,6 +341,7 @@ def _make_engine(path: Path | None) -> Engine:
         pool_size=1 if path is None else READERS + 2,  # the writer's, and one for `write_briefly`
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT_S,
+        hide_parameters=True,  # they are words of issues and lessons, and errors are logged
     )
 
 

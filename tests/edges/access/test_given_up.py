@@ -7,6 +7,7 @@ import anyio
 import pytest
 
 from lessonbook.domain.errors import Unavailable
+from lessonbook.domain.lesson import Caller
 from lessonbook.domain.loop import Flag, StatsQuery
 from lessonbook.edges.access.gateway import Gateway
 
@@ -22,10 +23,10 @@ async def waits(*_: object) -> None:
     [(StatsQuery(), False), (Flag(lesson_id="L1", reason="x"), True)],
 )
 async def test_a_failed_read_never_speaks_of_keys(request_: object, speaks_of_keys: bool):
-    gateway = SimpleNamespace(check=lambda *_: None, workspace=_ready)
-    caller = SimpleNamespace(scopes=None, project="demo")
+    caller = Caller("demo", "local")
+    gateway = Gateway(_ready, caller)  # pyright: ignore[reportArgumentType]
     with pytest.raises(Unavailable, match="took too long") as caught:
-        await Gateway.call_for(gateway, caller, 0.01, waits, request_)  # pyright: ignore[reportArgumentType]
+        await gateway.call_for(caller, 0.01, waits, request_)
     assert ("key" in str(caught.value)) == speaks_of_keys
 
 

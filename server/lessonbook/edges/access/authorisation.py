@@ -16,13 +16,14 @@ from lessonbook.domain.errors import ConfigError, Forbidden, LessonbookError, Un
 from lessonbook.domain.scopes import SCOPES
 from lessonbook.edges.access.gateway import Gateway, answer
 from lessonbook.edges.access.grants import Grant, GrantVerifier
+from lessonbook.edges.access.guard import PROBES
 from lessonbook.edges.access.identity import Acting, acting_as
 from lessonbook.edges.access.validity import Validity
 from lessonbook.edges.access.verification import KNOWN_FOR_S, Verification
 
 METADATA: Final = "/.well-known/oauth-protected-resource"
-OPEN: Final = frozenset({"/healthz"})
-"""Addresses that need no token: one bit for load balancers."""
+OPEN: Final = PROBES
+"""Addresses that need no token: one bit for load balancers, and whether an orchestrator may send requests."""
 _OK: Final = 200
 _CHALLENGE: Final = b"www-authenticate"
 _SERVED: Final = ("/mcp", "/api")

@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar, cast
 
 import anyio
@@ -24,11 +25,13 @@ from lessonbook.domain.errors import (
 )
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.loop import Request
+from lessonbook.edges.access.calls import Call, Watcher
 from lessonbook.edges.access.identity import current, note_missing
 from lessonbook.edges.access.scopes import AS_AGENT, check_scope, name_of
 
 if TYPE_CHECKING:
     from lessonbook.services.workspace import Workspace
+    from lessonbook.store.engine import Load
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -67,6 +70,13 @@ class Gateway:
         self._timeout_s = timeout_s
         self._workspace: Workspace | None = None
         self._opening: asyncio.Future[Workspace] | None = None
+        self._on_open: list[Callable[[], None]] = []
+        self.is_draining = False
+        """Whether the server stops, so that it wants no more requests."""
+        self.jobs: dict[str, datetime] = {}
+        """When each background job last ended well in this process."""
+        self.watcher: Watcher | None = None
+        """Counts calls and jobs; None: nobody does."""
 
     async def workspace(self) -> Workspace:
         """Return the workspace, opened on first use. A failure is not remembered: the next call tries again.
@@ -87,6 +97,25 @@ class Gateway:
         self._opening = None
         if not opening.cancelled() and opening.exception() is None:
             self._workspace = opening.result()
+            for notify in self._on_open:
+                notify()
+
+    def load(self) -> Load | None:
+        """Return the load of the database, None before it is open."""
+        return None if self._workspace is None else self._workspace.store.load()
+
+    def job_ended(self, job: str, *, well: bool) -> None:
+        """Note that a round of a background job has ended."""
+        if well:
+            self.jobs[job] = datetime.now(UTC)
+        if self.watcher is not None:
+            self.watcher.job_ended(job, well=well)
+
+    def when_open(self, notify: Callable[[], None]) -> None:
+        """Call `notify` once the workspace is open, at once if it is."""
+        self._on_open.append(notify)
+        if self._workspace is not None:
+            notify()
 
     def now_s(self) -> float:
         """Return the database's time once it is open, else this machine's, in seconds since 1970."""
@@ -167,8 +196,24 @@ class Gateway:
             InvalidInput: an id or a name of `CHECKED` holds a secret.
             LessonbookError: as the service raises it, or as `answer` does.
         """
-        self.check(service, caller)
+        with self.watched(service) as call:
+            call.made_by(caller)
+            self.check(service, caller)
+            call.result = result = await self._call(caller, timeout_s, service, args, kwargs)
+        return result
 
+    def watched(self, service: object) -> Call:
+        """Return a call of a service, to be entered: it is counted and logged, also where it is refused."""
+        return Call(name_of(service), self.watcher)
+
+    async def _call(
+        self,
+        caller: Caller,
+        timeout_s: float | None,
+        service: Callable[..., Awaitable[T]],
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+    ) -> T:
         async def act() -> T:
             from lessonbook.screening.redact import refuse_secret  # noqa: PLC0415  # not before the first call
 

@@ -14,12 +14,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lessonbook.config.settings import ServerSettings
 from lessonbook.domain.errors import STOPPED
 from lessonbook.edges.access.bodies import BodyRefusedError, BoundedBody, too_large
+from lessonbook.edges.tracing import TRACING
+from lessonbook.logs import request_id_of, set_context
 
 BODY_MAX: Final = 4 * 1024 * 1024
 UPLOAD_MAX: Final = 64 * 1024 * 1024
 BODY_S: Final = 60.0
 UPLOAD_S: Final = 600.0
 """Seconds in which a body has to arrive, and an upload."""
+REQUEST_ID: Final = "x-request-id"
+"""The header with the id of a request, which its log lines carry: a client's own, or one made for it."""
+PROBES: Final = frozenset({"/healthz", "/readyz"})
+"""Addresses served under any Host, since an orchestrator's probe sends the address of a pod; they tell very little."""
 UPLOADS: Final = "/api/reports/"
 _LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
@@ -44,7 +50,12 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        refusal = self._refusal(headers)
+        request_id = request_id_of(headers.get(REQUEST_ID, ""))
+        with set_context(request_id=request_id), TRACING.continued(headers):
+            await self._guarded(scope, receive, _naming(send, request_id), headers)
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
+        refusal = self._refusal(headers, is_probe=scope["path"] in PROBES)
         if refusal:
             await _refuse(403, "forbidden", refusal)(scope, receive, send)
             return
@@ -64,11 +75,11 @@ class Guard:
             if not refusal.done():
                 refusal.set_result(None)
 
-    def _refusal(self, headers: Headers) -> str:
+    def _refusal(self, headers: Headers, *, is_probe: bool) -> str:
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or not self._serves(hosts[0]):
+        if not is_probe and (len(hosts) != 1 or not self._serves(hosts[0])):
             return "This Host is not served: add it to server.allowed_hosts."
-        if not all(self._trusts(origin, hosts[0]) for origin in headers.getlist("origin")):
+        if not all(self._trusts(origin, "".join(hosts)) for origin in headers.getlist("origin")):
             return "This Origin may not call the server: add it to server.allowed_origins."
         return ""
 
@@ -127,6 +138,18 @@ class Guard:
         with suppress(BodyRefusedError):
             work.result()
         return True
+
+
+def _naming(send: Send, request_id: str) -> Send:
+    """Return `send` that adds the request's id to the answer."""
+
+    async def named(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [*message.get("headers", ()), (REQUEST_ID.encode(), request_id.encode())]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return named
 
 
 def _forget(work: asyncio.Future[None]) -> None:

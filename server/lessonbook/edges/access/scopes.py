@@ -45,6 +45,9 @@ SCOPE_OF: Final[Mapping[str, Needed]] = MappingProxyType(
         "issues_of_run": "lessons:read",
         "agents_with_lessons": "lessons:read",
         "complete": "lessons:read",
+        # what the server says of itself
+        "metrics": "stats:read",
+        "health_details": "stats:read",
         # subscriptions, by what the resource's address begins with
         "lessons": "lessons:read",
         "lesson": "lessons:read",
@@ -57,7 +60,9 @@ AS_AGENT: Final = frozenset({"get_lessons", "report_issues", "refine", "report_f
 
 
 def name_of(service: object) -> str:
-    """Return the name by which the table has a service, or an operation that calls it."""
+    """Return the name by which the table has a service, an operation that calls it, or what is named itself."""
+    if isinstance(service, str):
+        return service
     return str(getattr(service, "name", "") or getattr(service, "__name__", ""))
 
 

@@ -63,7 +63,7 @@ async def serve_http(gateway: Gateway, settings: Settings, on_ready: Callable[[s
     try:
         announcer = Announcer(gateway)
         app = build_app(gateway, settings, announcer)
-        set_up(settings.log_level)  # after the SDK's own set-up
+        set_up(settings.log_level, settings.log_format)  # after the SDK's own set-up
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -78,6 +78,7 @@ async def serve_http(gateway: Gateway, settings: Settings, on_ready: Callable[[s
         loop = asyncio.get_running_loop()
 
         def stop() -> None:
+            gateway.is_draining = True
             announcer.close()
             loop.call_later(GRACE_S, app.refuse_rest)
             loop.call_later(GRACE_S + 1, gateway.give_up)
@@ -117,6 +118,10 @@ def bind(host: str, port: int, *, is_guarded: bool = False) -> socket.socket:
 def build_app(gateway: Gateway, settings: Settings, announcer: Announcer | None = None) -> Guard:
     """Return the ASGI application: `/mcp` at once, every other route at its first request."""
     toolsets: list[Toolset] = settings.server.toolsets or ["agent"]
+    if settings.server.metrics:
+        from lessonbook.edges.metrics import Metrics  # noqa: PLC0415  # only where they are served
+
+        gateway.watcher = Metrics(gateway.load)
     server = build_server(gateway, toolsets, stays_connected=False, announcer=announcer)
     # The guard checks Host and Origin of every route, so the SDK's own check for /mcp is off.
     mcp_app = server.streamable_http_app(

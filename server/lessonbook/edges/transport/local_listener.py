@@ -17,6 +17,7 @@ from lessonbook.domain.errors import LessonbookError
 from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.background import WARM_AFTER_S
 from lessonbook.edges.hook_requests import LastPrompts, answer_request, warm
+from lessonbook.logs import request_id_of, set_context
 from lessonbook.machine import private_files
 from lessonbook.machine.local_sockets import LINE_BYTES_MAX, SUFFIX, is_private_folder, socket_folder
 
@@ -129,7 +130,8 @@ class _Listener:
             if request.get("ask") == "warm":
                 self.warm_up(0.0)
                 return {}
-            return await answer_request(self._gateway, request, self._prompts)
+            with set_context(request_id=request_id_of("")):
+                return await answer_request(self._gateway, request, self._prompts)
         except LessonbookError as error:
             log.info("a hook's request was refused: %s", error)
         except (ValueError, RecursionError):

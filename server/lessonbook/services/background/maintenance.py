@@ -17,6 +17,7 @@ from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.expiry import lapse
 from lessonbook.screening.redact import redact
 from lessonbook.services.agent_names import label_shelves
+from lessonbook.services.background.installation import warnings as of_settings
 from lessonbook.services.cache.measured import counted_since
 from lessonbook.services.lesson_results import result_of
 from lessonbook.services.project_names import hint_on
@@ -26,7 +27,7 @@ from lessonbook.services.writing.arms import alarm_sentence, as_sums, sides, sto
 from lessonbook.services.writing.checked_runs import ROUTINE_CHECKS
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import counted
-from lessonbook.store import audit, call_counts, checks, idempotency, migrate, recounts, rollups
+from lessonbook.store import audit, call_counts, checks, idempotency, installation, migrate, recounts, rollups, tokens
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store import stats as figures
@@ -227,7 +228,9 @@ async def diagnose(work: Workspace, caller: Caller | None = None) -> Diagnosis:
             found = recounts.miscounted(connection, project) + _misjudged(connection, project)
             found += audit.verify(connection, project)
             faults += [f"project {project}: {line}" for line in found]
-        warnings = [recounts.sqlite_warning(connection), recounts.readable_warning(connection), semantic]
+        warnings = [*installation.warnings(connection), semantic]
+        valid = [token for token in tokens.every(connection) if _is_valid(token, work.now())]
+        warnings += of_settings(work.settings, valid)
         for project in recounts.projects(connection):
             warnings += _made_for_labels(work, connection, project)
             warnings += _unmeasured(connection, project, work.now())
@@ -238,6 +241,10 @@ async def diagnose(work: Workspace, caller: Caller | None = None) -> Diagnosis:
 
     with work.store.within(EVERY_PROJECT):
         return await work.store.read(read)
+
+
+def _is_valid(token: tokens.TokenRow, now: datetime) -> bool:
+    return token.revoked_at is None and (token.expires_at is None or token.expires_at > now)
 
 
 def _unmeasured(connection: Connection, project: str, now: datetime) -> list[str]:
@@ -294,9 +301,11 @@ def _misjudged(connection: Connection, project: str) -> list[str]:
 
 
 async def is_alive(work: Workspace, _caller: Caller | None = None) -> bool:
-    """Return whether the database answers and has the schema this version needs.
+    """Return whether the database answers and has the schema this version needs, or a newer one.
+
+    While replicas are replaced, those of the version before serve on: each migration is compatible with them.
 
     Raises:
         Unavailable: it does not answer.
     """
-    return await migrate.current(work.store) == migrate.HEAD
+    return (await migrate.current(work.store) or "") >= migrate.HEAD

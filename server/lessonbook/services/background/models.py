@@ -1,6 +1,6 @@
 """The work of the configured models, and how often it is done."""
 
-from lessonbook.config.settings import RefinerSettings
+from lessonbook.config.settings import RefinerSettings, SemanticSettings
 from lessonbook.domain.lesson import Caller
 from lessonbook.services.workspace import Workspace
 
@@ -10,10 +10,11 @@ async def refiner_settings(work: Workspace, _caller: Caller) -> RefinerSettings:
     return work.settings.refiner
 
 
-async def embed_lessons(work: Workspace, caller: Caller) -> float | None:
-    """Embed the lessons that changed, and return the seconds until the next look; None: there is no model."""
-    settings = work.semantic.settings
-    if not settings.model:
-        return None
-    await work.semantic.embed_missing(caller.project)
-    return settings.every_s
+async def semantic_settings(work: Workspace, _caller: Caller) -> SemanticSettings:
+    """Return the settings of the embedding model."""
+    return work.settings.semantic
+
+
+async def embed_lessons(work: Workspace, caller: Caller) -> int:
+    """Embed the lessons that changed, and return how many."""
+    return await work.semantic.embed_missing(caller.project)
