@@ -64,11 +64,12 @@ _CORRECTIONS: Final[Mapping[str, str]] = {
 def correction_of(fault: ErrorDetails) -> str:
     """Return what to write instead, an imperative without the place. It never repeats the value."""
     kind, context = fault["type"], fault.get("ctx", {})
-    if kind not in _known():
-        return fault["msg"]  # one of our own
+    if kind in _CORRECTIONS:
+        return _filled_in(_CORRECTIONS[kind], context)
     if kind.startswith(("date", "time")):
         return _TIME
-    return _filled_in(_CORRECTIONS.get(kind, _OTHER), context)
+    # pydantic has a few kinds more than it lists, which speak of the input as those do. The others are our own.
+    return _OTHER if kind in _known() or fault["msg"].startswith("Input ") else fault["msg"]
 
 
 def _filled_in(correction: str, context: Mapping[str, Any]) -> str:
