@@ -1,5 +1,6 @@
 """Messages that are not right: drawn from a seed, so that each run sends the same ones."""
 
+import copy
 import json
 import random
 from collections.abc import Iterator
@@ -51,9 +52,9 @@ def _message(source: random.Random, number: int) -> bytes:
         case 0:
             whole = [whole] * source.choice((0, 1, 3))
         case 1:
-            whole = source.choice(_JUNK)
+            whole = _junk(source)
         case 2:
-            whole = {"jsonrpc": "2.0", "id": source.choice(_JUNK), source.choice(("result", "error")): whole}
+            whole = {"jsonrpc": "2.0", "id": _junk(source), source.choice(("result", "error")): whole}
         case _:
             pass
     text = json.dumps(whole, ensure_ascii=source.random() < 0.9)
@@ -76,6 +77,11 @@ def _spoiled_bytes(source: random.Random, line: bytes) -> bytes:
     )
 
 
+def _junk(source: random.Random) -> Any:
+    """Return a value of any kind, a new one, since it may be spoilt in its turn."""
+    return copy.deepcopy(source.choice(_JUNK))
+
+
 def _spoil(source: random.Random, whole: dict[str, Any]) -> None:
     """Remove, replace, rename or add a member of an object somewhere in a message."""
     here: dict[str, Any] = whole
@@ -90,8 +96,8 @@ def _spoil(source: random.Random, whole: dict[str, Any]) -> None:
             del here[name]
             here.setdefault("x", 1)
         case 1:
-            here[name] = source.choice(_JUNK)
+            here[name] = _junk(source)
         case 2:
             here[name + "x"] = here.pop(name)
         case _:
-            here[str(source.choice(_JUNK))[:40]] = source.choice(_JUNK)
+            here[str(source.choice(_JUNK))[:40]] = _junk(source)
