@@ -16,11 +16,15 @@ from lessonbook.edges.transport.lines import MAX_LINE_BYTES
 from tests.contract.links import HANDSHAKE, STATELESS
 from tests.contract.malformed import malformed_messages
 from tests.contract.processes import BOTH, HttpServer, afresh, command, environment, http_server
-from tests.contract.test_wire import call
+from tests.contract.test_wire import call, message
 from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
+NOTIFIED = json.dumps(
+    {key: value for key, value in message(1, "prompts/get", name="nobody").items() if key != "id"}
+).encode()
+"""A request without an id, so that nobody waits for its refusal; the log has no stack of it (see `http_server`)."""
 FEW, MANY = 300, 20_000
 WARM_UP = 2_000
 GROWTH_MAX_MB = 48.0
@@ -76,8 +80,8 @@ async def sent_on_stdio(process: Process, messages: Iterator[bytes], last: str, 
     with anyio.fail_after(PATIENCE_S * 20):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(read)
-            for message in itertools.chain([opening(protocol)], messages):
-                await stdin.send(message + b"\n")
+            for line in itertools.chain([opening(protocol)], messages):
+                await stdin.send(line + b"\n")
             right = (
                 call(last, "get_stats") if protocol == STATELESS else {"jsonrpc": "2.0", "id": last, "method": "ping"}
             )
@@ -112,13 +116,13 @@ async def sent_over_http(server: HttpServer, messages: Iterator[bytes]) -> None:
 
     async def post() -> None:
         async with httpx2.AsyncClient(base_url=server.url, timeout=PATIENCE_S) as web:
-            for number, message in enumerate(messages):
+            for number, body in enumerate(messages):
                 version = (STATELESS, HANDSHAKE, "1999-01-01", "")[number % 4]
                 headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
                 if version:
                     headers["mcp-protocol-version"] = version
-                answer = await web.post(PATHS[number % len(PATHS)], content=message, headers=headers)
-                assert answer.status_code < 500, (message[:500], answer.text)
+                answer = await web.post(PATHS[number % len(PATHS)], content=body, headers=headers)
+                assert answer.status_code < 500, (body[:500], answer.text)
                 assert "Traceback" not in answer.text
                 if answer.content:
                     answer.json()
@@ -132,7 +136,7 @@ async def sent_over_http(server: HttpServer, messages: Iterator[bytes]) -> None:
 
 async def test_malformed_bodies_are_answered_and_the_server_stays_well(sqlite_url: str) -> None:
     async with http_server(sqlite_url, *BOTH) as server:
-        await sent_over_http(server, malformed_messages(FEW, 3))
+        await sent_over_http(server, itertools.chain([NOTIFIED] * len(PATHS) * 4, malformed_messages(FEW, 3)))
 
 
 @pytest.mark.long

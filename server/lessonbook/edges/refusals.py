@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Final, cast
 
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
@@ -11,13 +12,15 @@ from pydantic import ValidationError
 
 from lessonbook.domain.validation import explain
 
+log = logging.getLogger(__name__)
+
 _UNKNOWN: Final = "Unknown resource: "
 _SHOWN_MAX: Final = 200
 """Characters of an address that are repeated."""
 
 
 async def explain_refusal(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-    """Pass a request on, as a middleware does, and word the SDK's refusals.
+    """Pass a request on, as a middleware does, and word the SDK's refusals; what a notification raises is dropped.
 
     Raises:
         MCPError: the request was refused; the message names the wrong field, or where the known addresses stand.
@@ -27,6 +30,9 @@ async def explain_refusal(ctx: ServerRequestContext[Any, Any], call_next: CallNe
     except ValidationError as error:
         raise MCPError(INVALID_PARAMS, f"{ctx.method}: {explain(error)}") from error
     except MCPError as error:
+        if ctx.request_id is None:  # a notification: nobody waits, and the SDK would log a stack for each
+            log.debug("a notification was refused: %s", error)
+            return None
         if not error.message.startswith(_UNKNOWN):
             raise MCPError(error.code, error.message, _shortened(error.data)) from error
         address = error.message.removeprefix(_UNKNOWN)[:_SHOWN_MAX]
