@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from tests.screening.secrets.corpus import Example, examples
+
 from bench.evaluation import Evaluation, Goal, Row, read_rows
 from lessonbook.screening.redact import redact
 
 TASK: Final = "secrets"
+OWN_SETS: Final = ("seen", "final", "third", "fourth")
+"""Files of `tests/screening/secrets`; each says when it was written."""
 GOALS: Final = {
     "recall": Goal(least=0.93),
     "look_alikes_redacted": Goal(most=0.05),
@@ -34,7 +38,16 @@ def evaluate(data: Path) -> Evaluation:
         evaluation.metrics = _figures(judged)
         for scanner in sorted({_scanner(row) for row, _ in judged}):
             evaluation.sets[scanner] = _figures([(row, secret) for row, secret in judged if _scanner(row) == scanner])
+    for name in OWN_SETS:
+        evaluation.sets[f"own: {name}"] = _own_figures(list(examples(name)))
     return evaluation
+
+
+def _own_figures(rows: Sequence[Example]) -> dict[str, float]:
+    """Return the share of own examples whose secrets are all gone, and of look-alikes that are changed."""
+    secrets = [all(secret not in redact(row.text)[0] for secret in row.secrets) for row in rows if row.secrets]
+    others = [redact(row.text)[0] != row.text for row in rows if not row.secrets]
+    return {"recall": sum(secrets) / len(secrets), "look_alikes_redacted": sum(others) / len(others)}
 
 
 def _text(row: Row) -> str:

@@ -31,6 +31,7 @@ MADE_BY_FUNCTIONS = {
     "classify/severity.py": "kept in the module's tables of words, and found there",
     "screening/lint/mood.py": "kept in the tables of signs in advice.py and speech.py, and found there",
     "machine/patterns.py": "the patterns of others, which call it by name",
+    "screening/secrets/calls.py": "kept in the module's table of calls, and found there",
     "screening/secrets/commands.py": "kept in the module's table of programs, and found there",
     "screening/secrets/formats.py": "compiled when a hint of its is met, from the table FORMATS",
     "screening/secrets/places.py": "kept in the module's table of statements, and found there",

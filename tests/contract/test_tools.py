@@ -238,7 +238,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "unknown category": ("get_lessons", {"categories": [SECRET]}, "categories.0: "),
     "cursor of somebody else": ("list_lessons", {"cursor": SECRET}, "cursor"),
     "time that is none": ("get_audit", {"before": "yesterday"}, "is not a time"),
-    "tool nobody knows": ("get_lesons", {}, "Unknown tool"),
+    "tool nobody knows": ("get_lesons", {}, "unknown tool 'get_lesons': did you mean 'get_lesson"),
 }
 
 

@@ -71,13 +71,13 @@ def test_what_only_looks_wrong_is_read(model, sent, meant) -> None:
     ("model", "sent", "told"),
     [
         (LessonQuery, {"files": "a.py, b.py"}, "files: a text with a comma may be one item or several; send a list"),
-        (LessonQuery, {"max_lessons": "a few"}, "max_lessons: input should be a valid integer"),
-        (LessonQuery, {"categories": "Security and data"}, "categories.0: input should be 'security'"),
-        (Report, {"issues": 5}, "issues: input should be a valid list"),
-        (Report, {"issues": [{**ISSUE, "severity": "grave"}]}, "issues.0.severity: input should be 'critical'"),
-        (Application, {**RUN, "prevented_issue": "partly"}, "prevented_issue: input should be a valid boolean"),
+        (LessonQuery, {"max_lessons": "a few"}, "max_lessons: write a whole number"),
+        (LessonQuery, {"categories": "Security and data"}, "categories.0: write 'security'"),
+        (Report, {"issues": 5}, "issues: write a list"),
+        (Report, {"issues": [{**ISSUE, "severity": "grave"}]}, "issues.0.severity: write 'critical'"),
+        (Application, {**RUN, "prevented_issue": "partly"}, "prevented_issue: write true or false"),
         (Application, {"run_id": "", "lesson_ids": "L1"}, "run_id is empty"),
-        (LessonReview, {"lesson_id": "L1", "action": ""}, "action: input should be 'approve'"),
+        (LessonReview, {"lesson_id": "L1", "action": ""}, "action: write 'approve'"),
     ],
 )
 def test_what_may_mean_two_things_or_nothing_is_an_error_in_words(model, sent, told: str) -> None:

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only
 
 from lessonbook.config.settings import Settings
-from lessonbook.domain.errors import LessonbookError, Unavailable
+from lessonbook.domain.errors import LessonbookError, Unavailable, Undecided
 from lessonbook.domain.lesson import Caller
 from lessonbook.services.background.maintenance import diagnose
 from lessonbook.services.opening import open_workspace
@@ -394,7 +394,7 @@ async def test_a_connection_that_breaks_at_the_commit_leaves_it_open_and_says_so
         CREATE CONSTRAINT TRIGGER die AFTER INSERT ON agent_issues DEFERRABLE INITIALLY DEFERRED
             FOR EACH ROW EXECUTE FUNCTION die()""",
     )
-    with told(Unavailable, "may or may not be done", "the same idempotency_key"):
+    with told(Undecided, "may or may not be done", "the same idempotency_key"):
         await tell(work, agent, issue(1), idempotency_key="k")
     assert (await counted(work.store))["agent_issues"] == 0
     await tamper(work.store, "DROP TRIGGER die ON agent_issues")

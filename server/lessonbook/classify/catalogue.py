@@ -155,7 +155,7 @@ def _files(path: Path | None) -> list[Traversable]:
     if root.is_file():
         return [root]
     if not root.is_dir():
-        raise ConfigError(f"{root}: there is no such catalogue file or directory")
+        raise ConfigError(f"{root.name}: there is no such catalogue file or directory", place=str(root))
     return sorted((file for file in root.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
 
 
@@ -168,7 +168,9 @@ def _packaged_entries(files: Sequence[Traversable]) -> list[list[object]]:
 def _entries(file: Traversable) -> list[object]:
     try:
         document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(f"{file.name}: cannot be read: {error.strerror}", place=str(file)) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{file.name}: cannot be read as TOML: {error}") from error
     if unknown := sorted(document.keys() - {"version", "rule"}):
         raise ConfigError(f"{file.name}: unknown key {unknown[0]!r}; a catalogue has 'version' and 'rule'")

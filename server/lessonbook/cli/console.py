@@ -244,7 +244,9 @@ def run_command_line(app: typer.Typer) -> int:
         return BAD_INPUT if isinstance(error, _BAD_INPUT_ERRORS) else FAILED
     except typer.TyperException as error:
         path = getattr(getattr(error, "ctx", None), "command_path", "lessonbook")
-        message = " ".join(error.format_message().split()).replace(": Value error, ", ": ")
+        error.message = _wording(error)
+        message = " ".join(error.format_message().split())
+        message = message.replace("Got unexpected extra argument(s)", "That is more than the command takes:")
         warn(f"lessonbook: {message}", colour="red")
         warn(f"See `{path} --help`.", colour="")
         return error.exit_code
@@ -258,6 +260,21 @@ def run_command_line(app: typer.Typer) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     return code if isinstance(code, int) else 0
+
+
+def _wording(error: typer.TyperException) -> str:
+    """Return why an option is wrong. Typer lets pydantic read options, and passes its words on."""
+    from pydantic import ValidationError
+
+    from lessonbook.domain.corrections import correction_of
+
+    if not isinstance(cause := error.__cause__, ValidationError):
+        return error.message
+    faults = cause.errors(include_url=False, include_input=False)
+    own = "value_error"  # Typer's own checks, as of a file that has to exist
+    return "; ".join(
+        fault["msg"].removeprefix("Value error, ") if fault["type"] == own else correction_of(fault) for fault in faults
+    )
 
 
 def wants_json() -> bool:

@@ -15,6 +15,7 @@ import typer
 
 from lessonbook.cli.console import command, console, print_table, say, strong, write
 from lessonbook.cli.output import Said, is_terminal
+from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import InvalidInput, LessonbookError, Unavailable
 from lessonbook.domain.principals import TERMINAL
 from lessonbook.machine import private_files
@@ -199,7 +200,7 @@ class _Demo:
         answer = await self._call("get_lessons", agent_name=AGENT, task=TASK, files=FILES)
         served = {lesson["id"] for lesson in answer["lessons"]}
         among = "still among them" if useless in served else "not among them"
-        _line(f"The agent's next call gets {len(served)} lessons, and {useless} is {among}.")
+        _line(f"The agent's next call gets {count_of(len(served), 'lesson')}, and {useless} is {among}.")
 
     async def _totals(self) -> dict[str, int]:
         return (await self._call("get_stats", agent_name=AGENT))["totals"]

@@ -26,6 +26,7 @@ from lessonbook.config.working_folder import (
     shown,
     warning,
 )
+from lessonbook.domain.corrections import correction_of
 from lessonbook.domain.documents import is_object, list_of, object_of
 from lessonbook.domain.errors import ConfigError
 from lessonbook.machine.patterns import lazy_pattern
@@ -396,7 +397,7 @@ def _sentence(error: ValidationError, layers: Sequence[_Layer]) -> str:
             f"{place}: {name} = {value} is wrong: {name} is a table. "
             f"Write [{name}] and its keys below it, as in config.example.toml."
         )
-    return f"{place}: {name} = {value} is wrong: {first['msg'][:1].lower()}{first['msg'][1:]}."
+    return f"{place}: {name} = {value} is wrong: {correction_of(first)}."
 
 
 def _holds(values: dict[str, Any], keys: tuple[str, ...]) -> bool:

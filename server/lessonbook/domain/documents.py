@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, TypeGuard, TypeVar
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
+from lessonbook.domain.corrections import correction_of
 from lessonbook.domain.errors import ConfigError, InvalidInput
 from lessonbook.domain.vocabulary import storable
 from lessonbook.machine.prepared import prepared
@@ -22,11 +23,6 @@ Label = Annotated[str, StringConstraints(pattern=r"^\S(?s:.*\S)?$")]
 
 _MODEL_VERSION: Final = 1
 _Form = TypeVar("_Form")
-_WORDINGS: Final = {
-    "unexpected_keyword_argument": "is not a key that is known here",
-    "string_pattern_mismatch": "is {input!r}, which has not the right form",
-    "tuple_type": "has to be a list",
-}
 
 
 class Unreadable(Exception):
@@ -42,14 +38,15 @@ def load_toml(file: Traversable, form: type[_Form]) -> _Form:
     try:
         content = file.read_bytes()
         document = prepared(file.name, [content], lambda: tomllib.loads(content.decode("utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(f"{file.name}: cannot be read: {error.strerror}", place=str(file)) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{file.name}: cannot be read as TOML: {error}") from error
     try:
         return TypeAdapter(form).validate_python(document)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-        wording = _WORDINGS.get(fault["type"], "{msg}").format(**fault)
-        raise ConfigError(f"{file.name}: {_place(document, fault['loc'])}: {wording}") from None
+        raise ConfigError(f"{file.name}: {_place(document, fault['loc'])}: {correction_of(fault)}") from None
 
 
 def load_model_file(name: str) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from typing import Final, Self
 AT_MOST_ONCE: Final = (
     "so it may or may not be done. Send the same request again, with the same idempotency_key: it is done at most once."
 )
-STOPPED: Final = f"The server stopped before this was answered, {AT_MOST_ONCE}"
-TOO_LONG: Final = f"That took too long and was given up, {AT_MOST_ONCE}"
-GIVEN_UP: Final = "That took too long and was given up. Try again in a moment."
+STOPPED: Final = "The server stopped before this was answered"
+GIVEN_UP: Final = "That took too long and was given up"
+_READ: Final = "Try again in a moment."
 """Of a call that takes no key: a failed read never speaks of keys."""
 
 
@@ -100,3 +100,11 @@ class Unavailable(LessonbookError):
     """The database does not answer. Nothing was changed; try again."""
 
     code = "unavailable"
+
+
+class Undecided(Unavailable):
+    """No answer came. `cause` is the clause that says why; what to do depends on whether the call takes a key."""
+
+    def __init__(self, cause: str, *, takes_key: bool = True) -> None:
+        super().__init__(f"{cause}, {AT_MOST_ONCE}" if takes_key else f"{cause}. {_READ}")
+        self.cause = cause

@@ -13,6 +13,7 @@ from pydantic import (
     WrapValidator,
 )
 
+from lessonbook.domain.corrections import correction_of
 from lessonbook.domain.vocabulary import (
     AgentName,
     Category,
@@ -163,7 +164,7 @@ def _or_refused(given: object, parsed: ModelWrapValidatorHandler[ReportedIssue])
         faults = error.errors(include_url=False, include_input=False)
         if any(fault["type"] not in UNSTORABLE for fault in faults):
             raise
-        reason = "has half of a surrogate pair" if faults[0]["type"] == "string_unicode" else faults[0]["msg"]
+        reason = "has half of a surrogate pair" if faults[0]["type"] == "string_unicode" else correction_of(faults[0])
         return ReportedIssue.refused(f"{faults[0]['loc'][-1]} {reason}")
 
 

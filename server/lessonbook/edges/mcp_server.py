@@ -12,13 +12,15 @@ import anyio
 from mcp.server.caching import CacheHint
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import MCPServer
-from mcp_types import Icon, Resource
+from mcp_types import CallToolResult, Icon, Resource, TextContent
 
 from lessonbook.about import VERSION
 from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.background import Housekeeper
+from lessonbook.edges.nearest_name import unknown
 from lessonbook.edges.operations import Toolset
 from lessonbook.edges.prompts import add_completions, add_prompts
+from lessonbook.edges.refusals import explain_refusal
 from lessonbook.edges.resources import add_resources, list_concrete
 from lessonbook.edges.skills import Skills
 from lessonbook.edges.subscriptions import Announcer
@@ -51,6 +53,14 @@ class _LessonServer(MCPServer[Any]):
     def __init__(self, gateway: Gateway, **about: Any) -> None:
         self._gateway = gateway
         super().__init__("lessonbook", **about)
+
+    async def call_tool(self, name: str, arguments: dict[str, Any], *others: Any, **more: Any) -> Any:
+        """Call a tool; the error of an unknown one names the nearest, as the SDK's does not."""
+        known = [tool.name for tool in await self.list_tools()]
+        if name not in known:
+            text = TextContent(type="text", text=unknown("tool", name, known))
+            return CallToolResult(content=[text], is_error=True)
+        return await super().call_tool(name, arguments, *others, **more)
 
     async def list_resources(self) -> list[Resource]:
         """List the skills, and what the project has now."""
@@ -108,7 +118,7 @@ def build_server(
         icons=[_icon()],
         extensions=[Skills(operators=operators)],
         log_level="WARNING",
-        middleware=[_with_request_id, housekeeper.notice],
+        middleware=[_with_request_id, explain_refusal, housekeeper.notice],
     )
     add_resources(server, gateway, operators=operators)
     add_prompts(server, gateway, operators=operators)

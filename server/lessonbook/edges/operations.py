@@ -204,6 +204,12 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
 )
 
 
+def takes_key(name: str) -> bool:
+    """Return whether a call of this name may take an idempotency key: all may but the operations without that field."""
+    operation = next((operation for operation in OPERATIONS if operation.name == name), None)
+    return operation is None or "idempotency_key" in operation.request.model_fields
+
+
 def operation_named(name: str) -> Operation:
     """Return the operation of this name, which exists."""
     return next(operation for operation in OPERATIONS if operation.name == name)

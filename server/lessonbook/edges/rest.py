@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, Field
+from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
 from lessonbook import services
@@ -26,7 +27,7 @@ from lessonbook.domain.operator import (
     LessonPage,
     ListedLesson,
 )
-from lessonbook.domain.validation import parse
+from lessonbook.domain.validation import parse, sentences_of
 from lessonbook.domain.vocabulary import AgentName, Category, Filled, IdempotencyKey, RunId, Severity, Source
 from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.api_page import SECURITY_POLICY, api_page
@@ -54,8 +55,6 @@ UPLOAD_TIMEOUT_S: Final = 600.0
 RUNS_MAX: Final = 100
 """Time-out of refining a file; a retry with the same idempotency key continues where it stopped."""
 _PREFIX: Final = "/api/agent-learning"
-_FAULTS_MAX: Final = 3
-"""Maximum number of faults that one error names."""
 _NO_OPERATORS: Final = (
     "The operators' tools are not served here, so nothing is cleaned up: run `lessonbook cleanup`, or start the server "
     "with --toolsets agent,operator"
@@ -145,12 +144,11 @@ async def _problem(_request: Request, error: Exception) -> JSONResponse:
 
 
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:
-    faults = cast("list[dict[str, Any]]", error.errors()) if isinstance(error, RequestValidationError) else []
-    sentences = [
-        f"{'.'.join(map(str, fault['loc'][1:])) or 'the body'}: {fault['msg'][:1].lower()}{fault['msg'][1:]}"
-        for fault in faults[:_FAULTS_MAX]
-    ]
-    return _answer(422, "invalid_input", "; ".join(sentences))
+    faults = cast("list[ErrorDetails]", error.errors()) if isinstance(error, RequestValidationError) else []
+    named = [
+        cast("ErrorDetails", {**fault, "loc": fault["loc"][1:]}) for fault in faults
+    ]  # without "query" and the like
+    return _answer(422, "invalid_input", sentences_of(named, whole="the body"))
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:

@@ -179,9 +179,11 @@ def of_pending(result: PendingPage) -> str:
     """Return a line per group with its examples, and one per issue that is no example, marked as data."""
     shown = {example.issue_id for group in result.groups for example in group.examples}
     others = [issue for issue in result.issues if issue.issue_id not in shown]
-    head = f"{len(result.issues)} pending issues"
+    head = count_of(len(result.issues), "pending issue")
     if result.groups:
-        head = f"{len(result.groups)} groups of pending issues: one decision of refine_issues settles a group"
+        head = (
+            f"{count_of(len(result.groups), 'group')} of pending issues: one decision of refine_issues settles a group"
+        )
     more = {"groups": result.next_group_cursor, "issues": result.next_cursor}
     return (
         _lines(

@@ -6,6 +6,7 @@ from typing import Final
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.secrets.assignments import assigned
+from lessonbook.screening.secrets.calls import called
 from lessonbook.screening.secrets.codes import labelled
 from lessonbook.screening.secrets.commands import commanded
 from lessonbook.screening.secrets.encoded import encoded
@@ -13,6 +14,7 @@ from lessonbook.screening.secrets.formats import formatted
 from lessonbook.screening.secrets.languages import foreign
 from lessonbook.screening.secrets.pairs import paired
 from lessonbook.screening.secrets.places import placed
+from lessonbook.screening.secrets.prose import said
 from lessonbook.screening.secrets.views import views
 
 Span = tuple[int, int, str]
@@ -91,6 +93,8 @@ def _plain(text: str) -> Iterator[Span]:
     yield from commanded(text, small)
     yield from paired(text, small)
     yield from labelled(text, small)
+    yield from called(text)
+    yield from said(text, small)
 
 
 def _found_in_views(text: str) -> Iterator[Span]:

@@ -7,6 +7,7 @@ from typing import Final
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
+from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import Conflict, InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller
 from lessonbook.services.transfer import export_lessons, import_lessons
@@ -186,7 +187,7 @@ async def merge_projects(
     change = ProjectChange(
         dry_run=dry_run,
         actions=[
-            f"{len(lessons)} lessons of {from_name!r} are copied to {to_name!r}, unless it has them",
+            f"{count_of(len(lessons), 'lesson')} of {from_name!r} to be copied to {to_name!r}, unless it is there",
             *(f"{name!r} leads to {to_name!r}" for name in own),
             f"runs, issues and evidence of {from_name!r} stay as they are",
         ],

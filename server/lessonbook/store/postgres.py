@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from lessonbook.domain.errors import AT_MOST_ONCE, STOPPED, ConfigError, LessonbookError, Unavailable
+from lessonbook.domain.errors import STOPPED, ConfigError, LessonbookError, Unavailable, Undecided
 from lessonbook.store import walls
 from lessonbook.store.database_clock import DatabaseClock
 from lessonbook.store.dialect import CHANNEL
@@ -194,7 +194,7 @@ class PostgresStore:
 
     async def _connect(self) -> Any:
         if self._is_over:
-            raise Unavailable(STOPPED)
+            raise Undecided(STOPPED)
         try:
             link = await _connect(
                 self._dsn,
@@ -216,8 +216,9 @@ class PostgresStore:
             asyncpg.SyntaxOrAccessError,
         ) as error:  # an invalid address or parameter
             raise ConfigError(
-                f"The address {without_password(self._dsn)} is not understood: check the port, the parameters, and "
-                "that special characters of the password are written as %40 and the like"
+                "`database.url` is not understood: check the port, the parameters, and that special characters of "
+                "the password are written as %40 and the like",
+                place=without_password(self._dsn),
             ) from error
         _notice_silence(link)
         self._links.add(link)
@@ -253,9 +254,9 @@ class PostgresStore:
 
     def _late(self, commit: _Commit) -> Unavailable:
         if self._is_over:
-            return Unavailable(STOPPED)
+            return Undecided(STOPPED)
         if commit.begun:
-            return Unavailable(_UNSURE)
+            return Undecided(_BROKE)
         return Unavailable("The database took too long; nothing was changed. Try again in a moment.")
 
     async def _once(self, work: Work[T], options: Mapping[str, Any], commit: _Commit) -> T:
@@ -270,7 +271,7 @@ class PostgresStore:
                 raise
             except DBAPIError as error:
                 if self._is_over:
-                    raise Unavailable(STOPPED) from error
+                    raise Undecided(STOPPED) from error
                 if error.connection_invalidated:  # lost before COMMIT was sent: nothing happened, so try again
                     raise _Again from error
                 raise
@@ -279,7 +280,7 @@ class PostgresStore:
                 await connection.commit()
             except DBAPIError as error:
                 if error.connection_invalidated:
-                    raise Unavailable(_UNSURE) from error
+                    raise Undecided(_BROKE) from error
                 raise
             return result
 
@@ -354,7 +355,7 @@ def _notice_silence(link: Any) -> None:
             wire.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
-_UNSURE: Final = f"The connection broke while the answer was being committed, {AT_MOST_ONCE}"
+_BROKE: Final = "The connection broke while the answer was being committed"
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
-from lessonbook.domain.errors import AT_MOST_ONCE, STOPPED, ConfigError, LessonbookError, Unavailable
+from lessonbook.domain.errors import STOPPED, ConfigError, LessonbookError, Unavailable, Undecided
 from lessonbook.machine import private_files
 from lessonbook.store.engine import (
     ATTEMPTS,
@@ -201,7 +201,7 @@ class SqliteStore:
         turn.is_over = True
         if begin == READING:
             raise Unavailable("The database took too long; nothing was changed. Try again in a moment.")
-        raise Unavailable(f"The database took too long, {AT_MOST_ONCE}")
+        raise Undecided("The database took too long")
 
     def engine(self) -> Engine:
         """Return the synchronous engine; it opens the file on first use."""
@@ -229,7 +229,7 @@ class SqliteStore:
                 if time.monotonic() >= turn.ends_at:
                     raise Unavailable(_BUSY) from busy
                 if self._is_over:
-                    raise Unavailable(STOPPED) from busy
+                    raise Undecided(STOPPED) from busy
                 self._retried += 1
                 time.sleep(pause_s(0))
             else:
@@ -242,7 +242,7 @@ class SqliteStore:
         def act(connection: Connection) -> T:
             result = work(connection)
             if self._is_over or turn.is_over:
-                raise Unavailable(STOPPED)
+                raise Undecided(STOPPED)
             return result
 
         return act
@@ -322,8 +322,9 @@ def _make_engine(path: Path | None) -> Engine:
     if path is not None:
         if (kind := network_filesystem(path)) is not None:
             raise ConfigError(
-                f"{path} is on a network file system ({kind}), where SQLite loses data: "
-                "put the database on a local disk, or use PostgreSQL"
+                f"The database is on a network file system ({kind}), where SQLite loses data: put it on a local disk, "
+                "or use PostgreSQL",
+                place=str(path),
             )
         try:
             private_files.make_folder(path.parent)

@@ -38,15 +38,16 @@ def parse_address(url: str) -> Address:
             path, _, parameters = rest.removeprefix("/").partition("?")
             if parameters:
                 raise ConfigError(
-                    f"database URL {without_password(url)!r} has parameters: leave them out, SQLite takes none here"
+                    "`database.url` has parameters: leave them out, SQLite takes none here",
+                    place=without_password(url),
                 )
             return SqliteAddress(None if path in {"", ":memory:"} else Path(path).expanduser())
         case "postgresql" | "postgres":
             return PostgresAddress(f"postgresql://{rest}")
         case _:
             raise ConfigError(
-                f"database URL {without_password(url)!r} is not understood: "
-                "write sqlite:///path/to/file.db or postgresql://user@host/database"
+                "`database.url` is not understood: write sqlite:///path/to/file.db or postgresql://user@host/database",
+                place=without_password(url),
             )
 
 

@@ -16,12 +16,11 @@ import anyio
 
 from lessonbook.domain.errors import (
     GIVEN_UP,
-    TOO_LONG,
     Forbidden,
     LessonbookError,
     MissingScope,
     Unauthorised,
-    Unavailable,
+    Undecided,
 )
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.loop import Request
@@ -227,7 +226,7 @@ class Gateway:
                 return await service(work, known, *args, **kwargs)
 
         has_key = "idempotency_key" in kwargs or any(hasattr(argument, "idempotency_key") for argument in args)
-        return await answer(act, timeout_s, TOO_LONG if has_key else GIVEN_UP)
+        return await answer(act, timeout_s, takes_key=has_key)
 
     async def _admit(
         self, work: Workspace, caller: Caller, service: object, args: Iterable[object], kwargs: Mapping[str, object]
@@ -277,9 +276,11 @@ def _within(argument: object) -> Iterator[object]:
 
 
 async def answer(
-    act: Callable[[], Awaitable[T]], timeout_s: float | None = TOOL_TIMEOUT_S, too_long: str = GIVEN_UP
+    act: Callable[[], Awaitable[T]], timeout_s: float | None = TOOL_TIMEOUT_S, *, takes_key: bool = False
 ) -> T:
     """Return the result of `act` within `timeout_s` seconds, and raise every failure as a sentence for the caller.
+
+    `takes_key`: the call has an idempotency key, so that its caller can be told to send it again with the same one.
 
     Raises:
         LessonbookError: what the caller can correct, or a code under which the log explains the failure.
@@ -287,12 +288,14 @@ async def answer(
     try:
         with anyio.fail_after(timeout_s):
             return await act()
+    except Undecided as error:
+        raise Undecided(error.cause, takes_key=takes_key) from error
     except LessonbookError as error:
-        if error.place:
+        if error.place and timeout_s is not None:  # a person at the terminal is told the place
             log.warning("%s (%s)", error, error.place)
         raise
     except TimeoutError as error:
-        raise Unavailable(too_long) from error
+        raise Undecided(GIVEN_UP, takes_key=takes_key) from error
     except Exception as error:  # the last boundary: the caller gets only a code
         code = secrets.token_hex(4)
         log.exception("unexpected error %s", code)

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lessonbook.config.settings import ServerSettings
-from lessonbook.domain.errors import STOPPED
+from lessonbook.domain.errors import STOPPED, Undecided
 from lessonbook.edges.access.bodies import BodyRefusedError, BoundedBody, too_large
 from lessonbook.edges.tracing import TRACING
 from lessonbook.logs import request_id_of, set_context
@@ -120,7 +120,8 @@ class Guard:
             return
         refused = True
         if not answered:
-            await _refuse(503, "unavailable", STOPPED)(scope, receive, send)
+            stopped = Undecided(STOPPED, takes_key=_may_write(scope))
+            await _refuse(503, stopped.code, str(stopped))(scope, receive, send)
 
     async def _ended(self, work: asyncio.Future[None]) -> bool:
         """Wait for the application's end; returns False where the server stops first, and cancels the work."""
@@ -150,6 +151,14 @@ def _naming(send: Send, request_id: str) -> Send:
         await send(message)
 
     return named
+
+
+def _may_write(scope: Scope) -> bool:
+    """Return whether a request may be one that takes a key, by its method and the last name of its path."""
+    from lessonbook.edges.operations import takes_key  # noqa: PLC0415  # not before the server stops
+
+    called = Headers(scope=scope).get("mcp-name") or scope["path"].rpartition("/")[2]
+    return scope["method"] == "POST" and takes_key(called)
 
 
 def _forget(work: asyncio.Future[None]) -> None:

@@ -28,7 +28,8 @@ from mcp_types import (
     RequestId,
 )
 
-from lessonbook.domain.errors import STOPPED
+from lessonbook.domain.errors import STOPPED, Undecided
+from lessonbook.edges.operations import takes_key
 from lessonbook.edges.transport.discovery import Inbound, Outbound, serve_beside_discovery
 from lessonbook.edges.transport.lines import LongLine, Splitter, encode, parse, refuse
 
@@ -168,7 +169,8 @@ class _OutboundStream(Outbound):
         self._backlog = bytearray()
         self._draining = anyio.Lock()
         self._closed = False
-        self._unanswered: dict[RequestId, None] = {}
+        self._unanswered: dict[RequestId, bool] = {}
+        """The requests in flight, and whether each may take an idempotency key."""
         self._refused: set[object] = set()
         self.ended = anyio.Event()
         """Set once stdin has ended and all requests are answered."""
@@ -203,9 +205,9 @@ class _OutboundStream(Outbound):
             self.break_off()
             raise anyio.BrokenResourceError from error
 
-    def expect(self, request_id: RequestId) -> None:
+    def expect(self, request: JSONRPCRequest) -> None:
         """Note that a request waits for its answer."""
-        self._unanswered[request_id] = None
+        self._unanswered[request.id] = request.method == "tools/call" and _may_take_key(request.params)
 
     def settle(self, request_id: object) -> None:
         """Note that a request is answered or cancelled."""
@@ -220,9 +222,10 @@ class _OutboundStream(Outbound):
             while self._unanswered and not self.broken:
                 self._idle = anyio.Event()
                 await self._idle.wait()
-        for request_id in list(self._unanswered):
+        for request_id, may_take_key in list(self._unanswered.items()):
             self._refused.add(request_id)
-            error = ErrorData(code=CONNECTION_CLOSED, message=STOPPED)
+            stopped = Undecided(STOPPED, takes_key=may_take_key)
+            error = ErrorData(code=CONNECTION_CLOSED, message=str(stopped))
             with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError), anyio.move_on_after(_FLUSH_S):
                 await self.write(encode(JSONRPCError(jsonrpc="2.0", id=request_id, error=error)))
         self._unanswered.clear()
@@ -262,6 +265,12 @@ class _OutboundStream(Outbound):
             except BlockingIOError:  # another process set non-blocking mode
                 return False
         return True
+
+
+def _may_take_key(params: dict[str, Any] | None) -> bool:
+    """Return whether the tool that is called may take an idempotency key."""
+    name = (params or {}).get("name")
+    return not isinstance(name, str) or takes_key(name)
 
 
 class _InboundStream(Inbound):
@@ -352,7 +361,7 @@ class _InboundStream(Inbound):
         """Count the requests in flight, without subscriptions, which stay open until the end."""
         if isinstance(message, JSONRPCRequest):
             if message.method != "subscriptions/listen":
-                self._outbound.expect(message.id)
+                self._outbound.expect(message)
         elif isinstance(message, JSONRPCNotification) and message.method == "notifications/cancelled":
             cancelled = (message.params or {}).get("requestId")
             if isinstance(cancelled, str | int):

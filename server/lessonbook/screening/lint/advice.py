@@ -87,6 +87,30 @@ _ADVICE: Final = (
         r"\b(?:send|post|upload|transmit|forward|e-?mail|publish|submit|exfiltrate)\b.{0,30}\b(?:contents? of|all"
         rf"|every|the user'?s?|their|customer)\b.{{0,30}}\b{_SECRETS}\b",
     ),
+    sign(
+        UNASKED,
+        "agent assistant bot model you what permission approval refused denied blocked instructions commands steps",
+        r"\b(?:agents?|assistants?|bots?|models?)\b[^.;]{0,40}?\b(?:may|can|should|must|are allowed to|is allowed to)\b"
+        r"[^.;]{0,20}?\b(?:push|merge|deploy|release|approve|commit)\b[^.;]{0,30}?"
+        r"\b(?:directly|to main|to master|without|themselves|unattended)\b",
+        r"\byou (?:can|may) (?:just |safely )?(?:merge|push|deploy|approve|release)\b",
+        r"\b(?:run|do|follow|execute) what (?:the|an?|any) [\w ]{1,30}?\b(?:says|asks|tells|contains)\b",
+        r"\bwhen(?:ever)? asked for (?:an? |the )?(?:permission|confirmation|approval|consent)\b[^.;]{0,20}?"
+        r"\b(?:answer|say|reply|respond)\b[^.;]{0,10}?\b(?:yes|allow|ok)\b",
+        r"\b(?:copy|follow|carry out|execute|obey|run|do) (?:the |all |any )?(?:instructions|commands|steps|orders)\b"
+        r"[^.;]{0,20}?"
+        r"\bin (?:an?|the|any) (?:issue|ticket|comment|file|page|readme|e-?mail|output|log|pull request)\b",
+        r"\bif (?:a |the )?(?:tool|tool call|command|call|action|request) is (?:refused|denied|blocked|rejected"
+        r"|not allowed)\b[^.;]{0,10}?"
+        r"\b(?:try|run|do|repeat)\b[^.;]{0,30}?\b(?:through|with|via|by|another way)\b",
+    ),
+    sign(
+        UNCHECKED,
+        "force drop remove delete",
+        r"\bforce(?: the|-) ?push\b(?!-with)",
+        r"\b(?:drop|remove|delete)\b[^.;]{0,30}?\b(?:tables?|columns?)\b[^.;]{0,12}?"
+        r"\bin the same (?:release|migration|deploy\w*)\b",
+    ),
     sign(UNASKED, "without", r"\bwithout (?:asking|telling|informing|notifying|confirm\w*)\b"),
     sign(
         UNCHECKED,
@@ -135,8 +159,10 @@ _NO_CHECK: Final = re.compile(
 
 
 _MENTIONED: Final = re.compile(
-    r"(?:^|(?<=[.!?] ))`[^`]{1,80}`(?= (?:hides|deletes|removes|runs|starts|ignores|disables|skips|breaks|loses|leaves"
+    r"(?:^|(?<=[.!?] ))`[^`]{1,80}`(?= (?:(?:without|with) [\w ]{1,40} )?"
+    r"(?:hides|deletes|removes|runs|starts|ignores|disables|skips|breaks|loses|leaves"
     r"|makes|lets|is|has|accepts|trusts|writes|does)\b)|(?<=[Qq]uote variables in )`[^`]{1,80}`"
+    r"|(?<=[Qq]uote the variable in )`[^`]{1,80}`"
 )
 """A command that is spoken about, not to be run: "`curl -k` hides expired certificates"."""
 
@@ -144,7 +170,11 @@ _FINE: Final = re.compile(
     r"\b(?:disable|turn off|switch off|skip|bypass|suppress|ignore|silence|relax|drop|omit|delete|remove)"
     r" (?:the |all |a |an )?(?:known )?(?:cache|order|animations?|whitespace|duplicate|deprecat\w{0,8}"
     r"|foreign keys?|spinner"
-    r"|swap|retries|tls 1\.[01]|flaky|tests (?:that need|together|of removed|for removed))\b",
+    r"|swap|retries|tls 1\.[01]|flaky|tests? (?:that need|only together|together|of removed|for removed))\b"
+    r"|\b(?:names?|ids?) of (?:all |the )?(?:environment variables|secrets|tokens)\b|\bassertions? together\b"
+    r"|\bignore list\b|\bhealth checks?\b"
+    r"|\b(?:disable|turn off|skip|suppress|omit) [^.;:!]{1,80}\b(?:(?:only )?with a (?:written )?reason\b"
+    r"|that authenticate by (?:an? )?(?:header|bearer|token)\b)",
     re.I,
 )
 """What may be skipped or turned off, whatever guard is named behind it."""

@@ -29,6 +29,10 @@ _CONDITION: Final = re.compile(
 _ALTERNATIVE: Final = re.compile(r"(?:rather than|instead of)\b", re.I)
 _SPAN: Final = re.compile(r"`[^`]*`")
 _FRESH: Final = re.compile(r"(?:but|then|and then|and) ", re.I)
+_CONCLUSION: Final = re.compile(
+    r"so (?=(?:just |simply )?(?:take|skip|use|let|trust|leave|turn|accept|allow|drop|merge)\b)", re.I
+)
+"""What begins an order that follows from the clause before: "…, so take the user id from the header"."""
 _BARE_ORDER_STEMS: Final = 3
 
 
@@ -80,8 +84,11 @@ def clauses_of(text: str, words: HarmWords) -> list[LessonClause]:
 
 def _clauses(parts: list[str], words: HarmWords) -> list[LessonClause]:
     joined: list[tuple[Role, str]] = []
-    for part in parts:
+    for spoken in parts:
+        part = spoken
         role: Role = "reason" if _REASON.match(part) else "condition" if _CONDITION.match(part) else "order"
+        if role == "reason" and _CONCLUSION.match(part) and _begins_with_verb(_CONCLUSION.sub("", part), words):
+            role, part = "order", _CONCLUSION.sub("", part)
         begins = role != "order" or _ALTERNATIVE.match(part) or _begins_with_verb(part, words)
         if joined and not begins and joined[-1][0] == "order" and not _FRESH.match(part):
             joined[-1] = (joined[-1][0], f"{joined[-1][1]}, {part}")

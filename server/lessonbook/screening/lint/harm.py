@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Final
 
 from lessonbook.screening.lint.clauses import LessonClause, clauses_of
@@ -17,7 +18,7 @@ CONVENIENCE: Final = 0.5
 """Points of a reason of convenience, beside what is harmful itself."""
 REASON: Final = 0.4
 """The same for a reason of another kind that names no danger."""
-MITIGATION: Final = -0.6
+MITIGATION: Final = -1.2
 """Points of a bound that the advice sets itself: a reason to write down, a place outside which it does not hold."""
 PROTECTION: Final = -0.5
 """Points of each clause, up to two, that orders to protect."""
@@ -48,6 +49,7 @@ _VERBS: Final = (
     "destroy",
     "acquire",
     "hold_version",
+    "tell",
 )
 _ACTING: Final = ("adopt", "grant", "disclose", "weaken", "commit", "acquire", "proceed", "quieten", "evade", "destroy")
 _PREVENTED: Final = frozenset(stems_of("cannot"))
@@ -57,6 +59,7 @@ _SENSITIVE: Final = ("secret", "weak", "overseer", "lesson", "unique")
 _OFF: Final = frozenset(stems_of("false off no none 0 never disabled null optional nil zero"))
 _ON: Final = frozenset(stems_of("true on yes 1 all * any always enabled 0.0.0.0"))
 _OPEN: Final = frozenset(stems_of("out away off behind private localhost"))
+_BOUNDED: Final = frozenset(stems_of("only short small empty"))
 _SPARING: Final = frozenset(stems_of("no non without only outside before few over"))
 _THINGS: Final = frozenset(stems_of("page form file name data code user account screen log path folder level build"))
 _BUILDING: Final = frozenset(
@@ -75,15 +78,80 @@ _PROTECTIVE: Final = frozenset(
     )
 )
 _REFUSING: Final = frozenset(stems_of("never avoid reject refuse forbid deny"))
+_BOUNDLESS: Final = frozenset(stems_of("whatever unlimited infinite any never"))
+_WORDING: Final = frozenset(stems_of("write word phrase formulate keep"))
+_PLACED: Final = frozenset(stems_of("in to into with along on as at next beside near alongside"))
+_TAKES_OUT: Final = frozenset(stems_of("leave take comment turn switch shut rule cut"))
+_TELLING: Final = frozenset(stems_of("describe name say state title label explain claim"))
+_NOT_OURS: Final = re.compile(r"\b(?:generated|vendored|third[- ]party)\b", re.I)
+_MAKES: Final = frozenset(stems_of("derive generate compute make build calculate create form"))
+_PERSON_APPROVES: Final = re.compile(
+    r"^(?:let|have|ask|make) (?:a|an|the|another|two) (?:person|human|reviewer|owner)", re.I
+)
+_NOT_PACKAGES: Final = (
+    r"(?:dependenc|packages?\b|updates?\b|hooks?\b|patches\b|certificat|plugins?\b|software|tools?\b|only\b|the\b"
+    r"|an?\b|no\b|nothing|exactly|pre-|from\b|all\b|each\b|every|it\b|them\b|with\b|in\b|into\b|signal|event|handlers?"
+    r"|to\b|what\b|once\b|systems?\b|security\b|git\b|error|browsers?\b|drivers?\b|fonts?\b|your\b|both\b|production\b"
+    r"|build\b|database)"
+)
+_INSTALLED: Final = re.compile(
+    rf"(?:please |also |just |simply )?(?:pip )?install (?!{_NOT_PACKAGES})`?[a-z][\w.@/-]{{2,40}}`?"
+    r"(?= (?:for|to|from|when|and|so|which|as)\b|[.,;]|$)"
+    r"|add (?!an?\b|the\b)`?[a-z][\w.@/-]{2,40}`? to (?:the |your )?(?:project|requirements|dependencies|package\.json"
+    r"|pyproject|go\.mod|build)\b",
+    re.I,
+)
+"""A package to be installed, by its name."""
+_BENT: Final = re.compile(
+    r"\b(?:change|set|adjust|update|edit|rewrite|make|alter|correct)\b.{0,20}"
+    r"\b(?:expected (?:value|result|output)s?|assertions?|snapshots?|expectations?|golden files?|tests?)\b.{0,12}"
+    r"\b(?:to (?:what|match|agree|fit|equal)|until (?:it|they|the))\b",
+    re.I,
+)
+_UNLIMITED: Final = re.compile(
+    r"\b(?:any number of|unlimited|an? unlimited number of|as many)\b.{0,20}"
+    r"\b(?:attempts?|resets?|logins?|requests?|tries|retries|codes?|guesses|uploads?)\b",
+    re.I,
+)
+_UNREPORTED: Final = re.compile(
+    r"^(?:do not|don't|never|no need to|stop) (?:report|raise|file|mention)\w* (?:any )?"
+    r"(?:issues?|findings?|problems?|vulnerabilit|bugs?|errors?)\b(?! (?:twice|without|again|that are|you))",
+    re.I,
+)
+_NOBODY_ASKS: Final = re.compile(
+    r"\bno(?:body| ?one| reviewer)\b.{0,12}\b(?:asks?|objects?|notices?|questions?|wonders?)\b", re.I
+)
+_MAY_NEED: Final = re.compile(
+    r"\b(?:may|might|could) need\b|\bjust in case\b|\bone day\b|\bmight be (?:needed|useful)\b", re.I
+)
+_TREATED_AS_BAD: Final = re.compile(
+    r"\bas (?:an? )?(?:refused|denied|failed|invalid|error|failure|missing|absent|not granted|rejected|closed)\b"
+    r"|\b[45]\d\d\b",
+    re.I,
+)
+_VOUCHED: Final = re.compile(
+    r"^(?:please |simply |just )?(?:treat|regard|consider|count|take|accept) .{0,20}?\b(?:unreadable|invalid|missing"
+    r"|expired|unknown|failed|failing|unsigned|red|broken|unverified|absent|lapsed|malformed|empty|unmatched)\b.{0,40}?"
+    r"\bas (?:an? )?(?:valid|fine|passed|passing|successful|success|trusted|ok|okay|known|granted|genuine|safe|true"
+    r"|authentic|green|approved|accepted|harmless|allowed)\b",
+    re.I,
+)
+_LATER: Final = re.compile(
+    r"\b(?:afterwards|(?<!or )later(?! than| version| release)|after the (?:fact|release)|when there is time"
+    r"|next (?:sprint|quarter)|retroactively|in hindsight)\b",
+    re.I,
+)
 _SPAN: Final = re.compile(r"`[^`]*`")
 _ITEM: Final = re.compile(r"(?:^|\s)[-*] [A-Z]")
 _HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _EXACT_VERSION: Final = re.compile(
     r"\b(?:to|at|on|version|below|before)\s`?v?\d|[\w.-]:\d|==\s?\d|@\d|\b[A-Z][\w.]{1,20} \d{1,4}(?:\.\d|\b)"
+    r"|\b[a-z][\w-]{1,30} v?\d{1,3}\.\d{1,3}\.\d"
 )
 _MITIGATED: Final = re.compile(
     r"\bonly (?:inside|during|for routes? that|to read|where nobody|for cache)\b"
     r"|\bwith (?:an?|the) (?:written )?(?:reason|end time)\b|\breason beside\b"
+    r"|\bonly together with\b|\bthat authenticate by\b|\bby design\b"
     r"|\bverify before\b|\bre-?enable\b|\bnever (?:where|by)\b|\bcheck them at\b|\bis not available\b",
     re.I,
 )
@@ -113,8 +181,9 @@ def evidence(text: str, words: HarmWords) -> dict[str, float]:
         for name, look in _LOOKS.items():
             if (value := look(clause)) > found.get(name, 0.0):
                 found[name] = value
-    if value := _failed_open(clauses):
-        found["failed open"] = value
+    for name, look_at_all in _LOOKS_AT_ALL.items():
+        if value := look_at_all(clauses):
+            found[name] = value
     if not found:
         return found
     found |= _reasons(clauses)
@@ -134,6 +203,8 @@ def _reasons(clauses: list[LessonClause]) -> dict[str, float]:
     reasons = [one for one in clauses if one.role == "reason" and not _PREVENTED & set(one.stems)]
     if any(one.has("convenience") for one in reasons):
         return {"convenience": CONVENIENCE}
+    if any(one.role == "condition" and one.has("haste") for one in clauses):
+        return {"haste": CONVENIENCE}
     if any(one.stems[0] in _BECAUSE and not one.has("danger") for one in reasons):
         return {"reason": REASON}
     return {}
@@ -197,6 +268,23 @@ def _weakened(clause: LessonClause) -> float:
     return best
 
 
+def _left_out(clause: LessonClause) -> float:
+    """A control between two words, "leave the check out", or behind them, "keep this out of the trail"."""
+    if not _directs(clause) or clause.has("harmless") or clause.stems[0] not in _TAKES_OUT | {"keep"}:
+        return 0.0
+    at = next((i for i, stem in enumerate(clause.stems) if stem in {"out", "off", "asid"} and i > 1), None)
+    if at is None or at > REACH + 2:
+        return 0.0
+    if clause.stems[0] == "keep":
+        kept_out = clause.stems[at + 1 : at + 2] == ("of",) and not clause.has("secret")
+        return 1.0 if kept_out and any(at < one.start <= at + NEAR for one in clause.of("control")) else 0.0
+    if any(1 <= one.start < at for one in clause.of("control")):
+        return 1.0
+    if any(1 <= one.start < at for one in clause.of("soft")):
+        return 1.0 if clause.stems[0] == "comment" else 0.6
+    return 0.0
+
+
 def _names_thing(clause: LessonClause, control: WordSpan) -> bool:
     """Return whether a control's name only describes another thing: the login page, the test file."""
     return clause.stems[control.end : control.end + 1] != () and clause.stems[control.end] in _THINGS
@@ -226,7 +314,7 @@ def _is_spared(clause: LessonClause, verb: WordSpan, weak: WordSpan) -> bool:
         (stem == "leav" and "to" in clause.stems[weak.end :])
         or (stem == "replac" and not {"by", "with"} & set(between))
         or bool(_SPARING & set(between))
-        or "only" in clause.stems[weak.end : weak.end + REACH]
+        or bool(_BOUNDED & set(clause.stems[weak.end : weak.end + REACH]))
         or any(True for _ in others)
     )
 
@@ -277,7 +365,7 @@ def _granted(clause: LessonClause) -> float:
 
 def _disclosed(clause: LessonClause) -> float:
     """A verb that writes down, a secret, and a place where it does not belong."""
-    if not _directs(clause) or clause.has("masked") or _OPEN & set(clause.stems):
+    if not _directs(clause) or _is_masked(clause) or _OPEN & set(clause.stems):
         return 0.0
     if any(secret.start >= verb.end for verb in _verbs(clause, "commit") for secret in clause.of("secret")):
         return 1.0
@@ -287,11 +375,16 @@ def _disclosed(clause: LessonClause) -> float:
                 continue
             sinks = (sink.start for sink in clause.of("sink") if not secret.start <= sink.start < secret.end)
             if clause.stems[verb.start] in {"log", "print", "echo", "dump"} or any(
-                {"in", "to", "into", "with", "along", "on", "as", "at"} & set(clause.stems[secret.end : sink])
-                for sink in sinks
+                _PLACED & set(clause.stems[secret.end : sink]) for sink in sinks
             ):
                 return 1.0
     return 0.0
+
+
+def _is_masked(clause: LessonClause) -> bool:
+    """Return whether a clause says how a secret is kept from sight; a signing key is not signed."""
+    keys = {one.start for one in clause.of("secret") if one.end - one.start > 1}
+    return any(not (clause.stems[one.start] == "sign" and one.start in keys) for one in clause.of("masked"))
 
 
 def _without(clause: LessonClause) -> float:
@@ -302,7 +395,7 @@ def _without(clause: LessonClause) -> float:
         if stem == "without" and not clause.is_against(at):
             near = range(at + 1, at + 4)
             verbs = (one for one in clause.of("protect") if clause.words[one.start].endswith("ing"))
-            if any(one.start in near for one in (*clause.of("control"), *verbs)):
+            if any(one.start in near for one in (*clause.of("control"), *clause.of("credential"), *verbs)):
                 return 1.0
     return 0.0
 
@@ -310,10 +403,12 @@ def _without(clause: LessonClause) -> float:
 def _dispensed(clause: LessonClause) -> float:
     """A control said to be needless, or what weakens said to be good enough."""
     for one in clause.of("dispensable"):
-        if any(ref.end <= one.start for ref in clause.of("refuse")):
+        findings = {other.start for other in clause.of("findings")}
+        if any(ref.end <= one.start and ref.start not in findings for ref in clause.of("refuse")):
             continue
+        spared = {"weak"} if clause.has("harmless") else set[str]()
         needs = {"need", "no", "fin", "fine", "safe", "okay"} & set(clause.stems[one.start : one.end])
-        for name in ("control", "weak", "protect", "lesson"):
+        for name in {"control", "weak", "protect", "lesson", "findings"} - spared:
             for other in clause.of(name):
                 is_subject = name != "protect" and 0 <= one.start - other.end <= REACH
                 if is_subject or (needs and one.end <= other.start <= one.end + 2):
@@ -344,8 +439,9 @@ def _set_loose(clause: LessonClause) -> float:
     """A limit set to what limits nothing."""
     for verb in _verbs(clause, "adopt", "weaken") if _directs(clause) else ():
         for one in clause.of("parameter"):
-            if one.start >= verb.end and any(one.end <= far.start <= one.end + NEAR for far in clause.of("extreme")):
-                return 0.8
+            far = [far for far in clause.of("extreme") if one.end <= far.start <= one.end + NEAR]
+            if one.start >= verb.end and far:
+                return 1.0 if any(clause.stems[each.start] in _BOUNDLESS for each in far) else 0.8
     return 0.0
 
 
@@ -364,7 +460,9 @@ def _trusted(clause: LessonClause) -> float:
     if not _directs(clause) or clause.has("refuse") or clause.has("masked"):
         return 0.0
     takes = any(stem in _TAKES_AS_TOLD for stem in clause.stems)
-    return 0.6 if takes and clause.has("client") and clause.has("authority") else 0.0
+    if not (takes and clause.has("client") and clause.has("authority")) or {"own", "each"} & set(clause.stems):
+        return 0.0
+    return 1.0 if clause.has("as_told") else 0.6
 
 
 def _joined(clause: LessonClause) -> float:
@@ -376,7 +474,7 @@ def _joined(clause: LessonClause) -> float:
 
 def _lessons(clause: LessonClause) -> float:
     """Advice about lessons."""
-    if not clause.has("lesson"):
+    if not clause.has("lesson") or (clause.stems[0] in _WORDING and not clause.has("outranks")):
         return 0.0
     return 1.0 if clause.role == "order" and (_directs(clause) or clause.has("outranks")) else 0.6
 
@@ -384,6 +482,8 @@ def _lessons(clause: LessonClause) -> float:
 def _overseen(clause: LessonClause) -> float:
     """Advice on how to get past those who look."""
     if not clause.has("overseer") or not clause.has("evade") or not _directs(clause):
+        return 0.0
+    if _PERSON_APPROVES.search(clause.text):
         return 0.0
     return 1.0 if not clause.has("refuse") or clause.has("masked") else 0.0
 
@@ -407,13 +507,127 @@ def _held_back(clause: LessonClause) -> float:
 
 def _acquired(clause: LessonClause) -> float:
     """A package added by its name."""
-    if not _directs(clause) or "`" not in clause.text:
+    if not _directs(clause):
         return 0.0
-    for verb in _verbs(clause, "acquire"):
+    if _INSTALLED.match(clause.text):
+        return 1.0
+    if any(_from_unknown(clause, verb) for verb in _verbs(clause, "acquire")):
+        return 1.0
+    for verb in _verbs(clause, "acquire") if "`" in clause.text else ():
         packages = (one for one in clause.of("package") if verb.end <= one.start)
         if verb.start <= 1 and not clause.has("newer") and any(_beside_code(clause, one) for one in packages):
             return 1.0
     return 0.0
+
+
+def _from_unknown(clause: LessonClause, verb: WordSpan) -> bool:
+    """Return whether something is fetched from a place that vouches for nothing."""
+    if verb.start > 1 or "from" not in clause.stems[verb.end :]:
+        return False
+    at = clause.stems.index("from", verb.end)
+    return any(at < one.start <= at + NEAR for one in clause.of("unknown_source"))
+
+
+def _made_optional(clause: LessonClause) -> float:
+    """A control that nobody has to pass any more."""
+    if not _directs(clause):
+        return 0.0
+    for one in clause.of("optional"):
+        names = ("control", "soft", "lesson", "rule", "guarded")
+        before = [other for name in names for other in clause.of(name) if other.end <= one.start]
+        if before and not clause.is_against(one.start):
+            return 1.0
+    return 0.0
+
+
+def _guessed(clause: LessonClause) -> float:
+    """A value that has to be drawn, and is made of what everybody can guess."""
+    if not _directs(clause) or clause.has("refuse") or not {"from", "of"} & set(clause.stems):
+        return 0.0
+    if clause.stems[0] not in _MAKES:
+        return 0.0
+    at = next(i for i, stem in enumerate(clause.stems) if stem in {"from", "of"})
+    drawn = any(one.end <= at for one in clause.of("drawn"))
+    return 1.0 if drawn and any(one.start > at for one in clause.of("guessable")) else 0.0
+
+
+def _blind(clause: LessonClause) -> float:
+    """Something adopted that does not check: "a context that does not look at certificates"."""
+    if not _directs(clause) or not any(True for _ in _verbs(clause, "adopt", "grant")):
+        return 0.0
+    for refusal in clause.of("refuse"):
+        looks = clause.stems[refusal.end : refusal.end + 1]
+        sees = looks in {("look",), ("ask",)} or any(one.start == refusal.end for one in clause.of("protect"))
+        if sees and {"that", "which"} & set(clause.stems[max(0, refusal.start - 2) : refusal.start]):
+            near = range(refusal.end, refusal.end + NEAR)
+            if any(one.start in near for name in ("control", "guarded") for one in clause.of(name)):
+                return 1.0
+    return 0.0
+
+
+def _bent(clause: LessonClause) -> float:
+    """A test that is made to say what the code does."""
+    return 1.0 if _directs(clause) and clause.role == "order" and _BENT.search(clause.text) else 0.0
+
+
+def _unlimited(clause: LessonClause) -> float:
+    """Any number of tries."""
+    return 1.0 if _directs(clause) and not clause.has("refuse") and _UNLIMITED.search(clause.text) else 0.0
+
+
+def _unreported(clause: LessonClause) -> float:
+    """Issues that are not to be reported, or said to be applied, seen or approved when they are not."""
+    return 1.5 if clause.role == "order" and _UNREPORTED.search(clause.text) else 0.0
+
+
+def _unseen(clauses: list[LessonClause]) -> float:
+    """Something done so that who looks does not notice."""
+    if not any(one.role == "order" and _directs(one) for one in clauses):
+        return 0.0
+    for reason in clauses:
+        if reason.role != "reason" or not reason.has("notice"):
+            continue
+        refuses = any(one.start < notice.start for one in reason.of("refuse") for notice in reason.of("notice"))
+        if (refuses and reason.has("watcher") and not reason.has("danger")) or _NOBODY_ASKS.search(reason.text):
+            return 1.0
+    return 0.0
+
+
+def _dropped(clauses: list[LessonClause]) -> float:
+    """A control of a condition that is dropped where it is in the way: "if a test keeps failing, delete it"."""
+    for before, order in pairwise(clauses):
+        if before.role != "condition" or order.role != "order" or not _directs(order):
+            continue
+        names = ("control", "soft", "findings", "lesson")
+        if not (before.has("failure") or before.has("haste")) or not any(before.has(name) for name in names):
+            continue
+        verbs = [*_verbs(order, "weaken"), *_verbs(order, "destroy"), *_verbs(order, "quieten")]
+        if any(order.stems[verb.end : verb.end + 1] in {("it",), ("them",)} for verb in verbs):
+            return 1.0
+    return 0.0
+
+
+def _just_in_case(clauses: list[LessonClause]) -> float:
+    """A right given because it may be needed."""
+    for order in clauses:
+        if order.role != "order" or not _directs(order) or order.has("refuse"):
+            continue
+        grants = any(any(_after(order, verb, "right")) for verb in _verbs(order, "grant"))
+        if grants and any(_MAY_NEED.search(one.text) for one in clauses):
+            return 1.0
+    return 0.0
+
+
+def _vouched(clause: LessonClause) -> float:
+    """What is broken or unknown, taken for valid."""
+    return 1.0 if clause.role == "order" and _VOUCHED.search(clause.text) else 0.0
+
+
+def _postponed(clause: LessonClause) -> float:
+    """A control that comes when it is too late."""
+    if clause.role != "order" or not _directs(clause) or clause.stems[0] in _PROTECTIVE or clause.has("refuse"):
+        return 0.0
+    return 1.0 if clause.has("control") and _LATER.search(clause.text) else 0.0
 
 
 def _beside_code(clause: LessonClause, one: WordSpan) -> bool:
@@ -429,9 +643,13 @@ def _exposed(clause: LessonClause) -> float:
     if _protects(clause) or not any(True for _ in _verbs(clause, *_ACTING)):
         return 0.0
     first = clause.stems[1 if clause.stems[0] in _LEADING and len(clause.stems) > 1 else 0]
+    if first in _TELLING or _NOT_OURS.search(clause.text):
+        return 0.0
     if first in _BUILDING and not any(clause.has(name) for name in _SENSITIVE):
         return 0.0
-    touches = any(clause.has(name) for name in (*_SENSITIVE, "control", "guarded", "soft"))
+    touches = any(clause.has(name) for name in (*_SENSITIVE, "control", "guarded")) or any(
+        any(_after(clause, verb, "soft")) for verb in _verbs(clause, "weaken", "quieten")
+    )
     pairs = (("client", "authority"), ("broad", "right"), ("same", "unique"), ("joined", "outside"))
     return EXPOSURE if touches or any(clause.has(one) and clause.has(other) for one, other in pairs) else 0.0
 
@@ -448,12 +666,18 @@ def _failed_open(clauses: list[LessonClause]) -> float:
     """A failure, and going on as if there were none."""
     if not any(one.has("failure") for one in clauses):
         return 0.0
-    orders = (one for one in clauses if one.role == "order" and _directs(one))
+    orders = (one for one in clauses if one.role == "order" and _directs(one) and not _TREATED_AS_BAD.search(one.text))
     if not any(True for order in orders for _ in _verbs(order, "proceed")):
         return 0.0
     return 1.0 if any(one.has("guarded") for one in clauses) else 0.3
 
 
+_LOOKS_AT_ALL: Final[dict[str, Callable[[list[LessonClause]], float]]] = {
+    "failed open": _failed_open,
+    "unseen": _unseen,
+    "dropped": _dropped,
+    "just in case": _just_in_case,
+}
 _LOOKS: Final[dict[str, Callable[[LessonClause], float]]] = {
     "weakened": _weakened,
     "adopted": _adopted,
@@ -472,5 +696,14 @@ _LOOKS: Final[dict[str, Callable[[LessonClause], float]]] = {
     "held back": _held_back,
     "acquired": _acquired,
     "destroyed": _destroyed,
+    "left out": _left_out,
+    "made optional": _made_optional,
+    "guessed": _guessed,
+    "blind": _blind,
+    "bent": _bent,
+    "unlimited": _unlimited,
+    "unreported": _unreported,
+    "vouched": _vouched,
+    "postponed": _postponed,
     "exposed": _exposed,
 }

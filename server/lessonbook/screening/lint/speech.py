@@ -131,6 +131,7 @@ _HOW_IT_IS_MARKED: Final = (
         r"\b(?:operator|security team|maintainer|reviewer|admin)(?:'s)? note\s?:|\btrusted section\b",
         r"\b(?:following|next) (?:rules?|lines?|lessons?) (?:are|is|come) (?:from|reviewed|approved|trusted)\b",
     ),
+    _sign("trust", r"[|·,;(\[]\s?trust\s?[:=]\s?\w|\btrust\s?[:=]\s?(?:curated|approved|verified)\b"),
     _sign("[", r"\[/?INST\]|\[(?:system|end|start|begin|insert|admin)\b"),
     _sign("%%% ##", r"%%%|##\s*\(?(?:instruction|system|user)"),
     _sign(

@@ -26,11 +26,13 @@ from lessonbook.screening.secrets.values import (
     is_jumble,
     is_mixed,
     is_noise,
+    is_phrase,
     is_scattered,
     is_spoken,
     is_stand_in,
     is_token,
     is_word,
+    is_worded,
     is_wordless,
 )
 
@@ -48,7 +50,7 @@ _DRAWN_MIN: Final = 20
 
 # Between a name and its value stands …
 _SIGN: Final = lazy_pattern(  # … a sign, with or without a type: `=`, `:`, `:=`, `=>`, `?=`, `: str =`
-    r"""\\?["'`]?[\])]{0,2}\s{0,8}"""
+    r"""\\?["'`]?[\])]{0,2}\s{0,40}"""
     r"(?::{0,3}={1,3}>?|(?:[.+?]|\?\?|\|\|)=|!==?|->|(?:\|\||\?\?|or\b)(?=\s{1,4}[\"'`])|:\s{0,4}[A-Za-z][\w.\[\]|?]{0,30}\s{0,4}=(?!=)|:(?!:))"
     r"[ \t]{0,40}\n?[ \t]{0,40}"
     r"(?:[|>][-+]?[ \t]{0,4}\n[ \t]{1,40})?"  # `password: |`
@@ -99,6 +101,11 @@ _QUERY = lazy_pattern(r"&[\w.-]{1,40}=")
 _NAMED_HASH = lazy_pattern(r"\A(?:[A-Za-z][\w.]{0,20}-){1,8}[0-9a-f]{32,128}\Z")
 _MARKED = lazy_pattern(r"\[redacted:|ENC[\[(]")
 _SEPARATED = lazy_pattern(r"[_./]")
+_SECRETS_NAME = lazy_pattern(r"(?i)(?:\A|[_.-]|[a-z])secret(?:[_-]?key(?:[_-]?base)?)?[\"'\]]{0,2}\Z")
+_SAYS_WHERE = lazy_pattern(
+    r"secret|token|key|passw|vault|portal|name|client|insert|from|here|your|store|ref\b|prod|stag"
+)
+_HYPHENS_MIN: Final = 2
 _LABEL = lazy_pattern(r"[ \t>*-]{0,12}(?:[A-Za-z]{1,12} ){0,3}")
 _MENTIONED: Final = frozenset({"password", "passwd", "pwd", "pw", "passphrase", "passcode", "passwort", "kennwort"})
 _CALLABLE = lazy_pattern(r"[A-Za-z_][\w.]*")
@@ -289,12 +296,7 @@ def _value_at(
     start, end = match.start(), match.start() + len(value)
     listed = users and not spaced and text[end : end + 1] in {";", '"', "'"}
     at = place(text, name, (start, end), users=users)
-    if (
-        means == "password"
-        and " " in at.after
-        and at.starts_line
-        and is_passphrase(whole := value + at.after.rstrip(), at)
-    ):
+    if " " in at.after and at.starts_line and _is_phrase(whole := value + at.after.rstrip(), means, at):
         return Value(start, start + len(whole), whole, quoted=True, loose=False, beside_user=users, at=at)
     return Value(start, end, value, quoted=False, loose=loose, beside_user=listed, at=at)
 
@@ -312,6 +314,8 @@ def _is_secret(value: Value, means: Promise, name: str) -> bool:
     if means == "password":
         return _is_password(value, name)
     text = text.strip()
+    if _is_secrets_name(name) and _is_phrased(value):
+        return True
     if " " in text:
         return False
     if not value.quoted and is_code(text):
@@ -321,6 +325,31 @@ def _is_secret(value: Value, means: Promise, name: str) -> bool:
             text
         )
     return is_token(text) or holds_user(text) or _is_stated(value, name)
+
+
+def _is_phrase(whole: str, means: Promise, at: Surroundings) -> bool:
+    """Return whether a line of settings gives several words without quotes."""
+    if means == "password":
+        return is_passphrase(whole, at)
+    return at.name.isupper() and at.sign == "=" and _is_secrets_name(at.name) and is_phrase(whole, 2)
+
+
+def _is_secrets_name(name: str) -> bool:
+    """Return whether a name is of what a program signs with: `SESSION_SECRET`, `secret_key`, `secret_key_base`."""
+    return _SECRETS_NAME.search(name) is not None
+
+
+def _is_phrased(value: Value) -> bool:
+    """Return whether a program's secret is words that somebody chose: `keyboard cat`, `do-not-tell-anyone`.
+
+    Names of stored secrets are words with hyphens as well, so those count in quotes or as a setting alone.
+    """
+    text, at = value.text, value.at
+    if " " in text:
+        return value.quoted and is_phrase(text, 2)
+    if text.count("-") < _HYPHENS_MIN or not is_worded(text) or _SAYS_WHERE.search(text) is not None:
+        return False
+    return (value.quoted and not value.loose) or at.name.isupper()
 
 
 def _is_stated(value: Value, name: str) -> bool:

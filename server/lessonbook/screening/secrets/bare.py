@@ -82,7 +82,8 @@ def is_given(value: str, at: Surroundings) -> bool:
 
 def is_said(value: str, at: Surroundings) -> bool:
     """Return whether `value`, in quotes and without a mixture of characters, is given by a line of settings."""
-    return at.starts_line and not is_spoken(value) and (value.islower() or at.users)
+    in_object = at.users and at.before.rstrip()[-1:] in {",", "{"}
+    return (at.starts_line or in_object) and not is_spoken(value) and (value.islower() or at.users)
 
 
 def is_passphrase(value: str, at: Surroundings) -> bool:

@@ -27,6 +27,12 @@ _NO_FLAGS: Final = (
     "exp ",
     "imp ",
     "rman ",
+    "rabbitmqctl ",
+    "bw ",
+    "wpa_passphrase ",
+    "pdftk ",
+    "config:set",
+    "secrets set",
 )
 _SIGNS: Final = (" -", "\t-", " /", " \\\\", *_NO_FLAGS)
 
@@ -56,6 +62,7 @@ _PROGRAMS: Final = (
     _program("ldapsearch|ldapmodify|ldapadd|ldapdelete|ldapwhoami|ldappasswd", rf"\s-w[ \t]{{0,4}}{_WORD}"),
     _program("snmpwalk|snmpget|snmpset|snmpbulkwalk", rf"\s-[cAX]{_NEXT}"),
     _program("openssl", rf"\s-pass(?:in|out)?{_BLANKS}[\"']?pass:{_WORD}"),
+    _program("openssl enc|openssl aes-256-cbc|openssl aes-128-cbc|openssl des3", rf"\s-k{_NEXT}"),
     _program("ssh-keygen", rf"\s-[NP]{_NEXT}"),
     _program("mongo|mongosh|mongodump|mongorestore|mongoexport|mongoimport|influx", rf"\s-p{_NEXT}"),
     _program(
@@ -78,6 +85,20 @@ _PROGRAMS: Final = (
     _program("net use", rf"/user:\S{{1,100}}{_NEXT}"),
     _program("net user", rf"\A{_BLANKS}[\w.\\-]{{1,60}}{_NEXT}"),
     _program("sqlplus|exp|imp|expdp|impdp|rman|sqlldr", r"\s[A-Za-z][\w$#]{0,60}/(?P<bare>[^\s/@\"']{2,100})@[\w.:/-]"),
+    _program("rabbitmqctl add_user|rabbitmqctl change_password", rf"\A{_OTHER}{_NEXT}"),
+    _program("lftp|ncftp", rf"\s-u{_BLANKS}[\w.@-]{{1,60}},{_WORD}"),
+    _program("wpa_passphrase", rf"\A{_OTHER}{_NEXT}"),
+    _program("pdftk", rf"\s(?:input|user|owner)_pw{_NEXT}"),
+    _program("aws ssm put-parameter", rf"\A[^\n]{{0,200}}SecureString[^\n]{{0,100}}\s--value[ =]{{1,4}}{_WORD}"),
+    _program("az keyvault secret set", rf"\s--value[ =]{{1,4}}{_WORD}"),
+    _program("gh secret set|glab variable set", rf"\s(?:-b|--body|--value|-v)[ =]{{1,4}}{_WORD}"),
+    _program(
+        "heroku config:set|fly secrets set|flyctl secrets set|supabase secrets set|wrangler secret put",
+        rf"\s\w{{0,40}}(?:SECRET|TOKEN|KEY|PASS|PASSWORD)={_WORD}",
+    ),
+    _program("bw unlock", rf"\A{_NEXT}"),
+    _program("bw login", rf"\A{_OTHER}{_NEXT}"),
+    _program("restic|borg", rf"--pass(?:word|phrase)?-?command[ =][\"']?echo{_NEXT}"),
     _program("keyctl add", rf"\A{_OTHER}{_OTHER}{_NEXT}"),
 )
 _ECHO = rf"\b(?:echo|printf|Write-Output){_BLANKS}(?:-n{_BLANKS}|[\"']?%s(?:\\n)?[\"']?{_BLANKS})?"

@@ -10,9 +10,12 @@ from lessonbook.screening.secrets.values import is_mixed, is_spoken, is_stand_in
 Span = tuple[int, int, str]
 
 _STRING = r"""(?:"[^"\n]{0,100}"|'[^'\n]{0,100}')"""
-_CALL = lazy_pattern(rf"\(\s{{0,8}}(?P<arguments>{_STRING}(?:\s{{0,8}},\s{{0,8}}{_STRING}){{1,3}})")
+_CALL = lazy_pattern(
+    rf"\(\s{{0,8}}(?P<first>[A-Za-z$&][\w.$&:>-]{{0,60}}\s{{0,8}},\s{{0,8}})?"
+    rf"(?P<arguments>{_STRING}(?:\s{{0,8}},\s{{0,8}}(?:Some\()?{_STRING}){{1,3}})"
+)
 _CALLED = lazy_pattern(
-    r"(?i)(?:(?P<third>connect|connection|plainauth|mongocredential|logon)|login|log_in|signin|sign_in|auth|credentials?"
+    r"(?i)(?:(?P<third>connect|connection|plainauth|mongocredential|logon|create_user|create_superuser|\bpdo)|wifi\.begin|login|log_in|signin|sign_in|auth|credentials?"
     r"|authentication|authenticate|passwordtoken)[ \t]{0,2}(?:=[ \t]{0,2})?\Z"
 )
 _CALLED_MAX: Final = 40
@@ -30,6 +33,11 @@ _LABELS: Final = (
     "id pw",
     "user/",
 )
+_SAYING_BOTH: Final = (
+    *("logged in with", "log in with", "login with", "logged in as", "signed in with", "sign in with"),
+    "credentials are",
+)
+"""Labels after which a user and a password stand, whatever the password looks like."""
 _LABEL_MAX: Final = 90
 _PAIR = lazy_pattern(
     r"(?:\A|(?<=[\s(\"'`:>,]))(?P<user>[A-Za-z][\w.@\\-]{1,40})(?::|[ \t]?(?:/{1,2}|\|)[ \t]?|\()"
@@ -54,12 +62,14 @@ def paired(text: str, small: str) -> Iterator[Span]:
 
 
 def _after_labels(text: str, small: str) -> Iterator[Span]:
-    for label in _LABELS:
+    for label in (*_SAYING_BOTH, *_LABELS):
         at = small.find(label)
         while at >= 0:
             for match in _PAIR.finditer(text[at : at + _LABEL_MAX].partition("\n")[0]):
                 word = match["word"].rstrip(".")
-                if _is_chosen(word, separator=text[at + match.end("user") : at + match.start("word")]):
+                separator = text[at + match.end("user") : at + match.start("word")]
+                is_said = label in _SAYING_BOTH and " " in separator and is_mixed(word)
+                if is_said or _is_chosen(word, separator=separator):
                     start = at + match.start("word")
                     yield start, start + len(word), "password"
             at = small.find(label, at + _LABEL_MAX)
@@ -78,6 +88,8 @@ def _is_chosen(word: str, *, separator: str) -> bool:
 def _argument(text: str, call: re.Match[str], *, is_third: bool) -> Iterator[Span]:
     arguments = list(_ARGUMENT.finditer(text, *call.span("arguments")))
     at = 2 if is_third or len(arguments) > 3 else 1  # noqa: PLR2004 - the host or the identity comes first
+    if call["first"]:
+        at = min(at, len(arguments) - 1)  # the address is no text of its own: `getConnection(url, "user", "x")`
     if at >= len(arguments):
         return
     word = arguments[at].group()[1:-1]

@@ -9,6 +9,7 @@ from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.secrets.values import (
     UUID,
     decoded,
+    has_mixture,
     holds_user,
     is_hex,
     is_mixed,
@@ -52,12 +53,18 @@ _STATEMENTS: Final = (
         r"""(?: password)?|(?:role|user) [^\n;]{1,100} password) ')(?P<word>[^"'\s]{4,200})["']""",
     ),
     _statement(
+        *("SET PASSWORD", "set password"),
+        pattern=r"(?i:\bset password)(?: (?i:for) [^\n=]{1,80}?)? ?= ?(?i:password\()?"
+        r"[\"'](?P<word>[^\"'\s]{4,200})[\"']",
+    ),
+    _statement(
         "BUNDLE_",
         pattern=r"""\bBUNDLE_[A-Z0-9_]{2,80}__[A-Z]{2,10}"?\s{0,4}[=:]\s{0,4}["']?(?P<word>[^\s:"'$]{2,100}:[^\s"';$]{4,100})""",
     ),
     _statement("::add-mask::", pattern=r"::add-mask::(?P<word>[^\s\"'$`%<{][^\n\"'`$]{3,200})"),
     _statement("issecret=true", pattern=r"issecret=true[^\]\n]{0,40}\](?P<word>[^\s\"'$`<{][^\n\"'`$]{3,200})"),
     _statement(":1521", pattern=r"\b[A-Za-z]\w{1,30}/(?P<word>[^\s/@\"']{4,60})@[\w.-]{1,80}:1521"),
+    _statement("/bot", pattern=r"/bot(?P<word>\d{8,10}:[\w-]{35})(?![\w-])"),
     _statement("snmp-server community", pattern=r"snmp-server community (?P<word>[^\s<$]{4,60})"),
     _statement("isakmp key", pattern=r"isakmp key (?:\d )?(?P<word>[^\s<$]{4,60})"),
     _statement(" password 7 ", " secret 4 ", pattern=r" (?:password 7|secret 4) (?P<word>[0-9A-Za-z./]{8,60})"),
@@ -72,6 +79,11 @@ _MANIFEST = lazy_pattern(r"""\bkind["']?:[ \t]{0,4}["']?Secret\b""")
 _MANIFEST_VALUE = lazy_pattern(
     r"""^[ \t]{1,40}["']?(?!name|kind|type|apiVersion)[\w.-]{1,80}["']?:[ \t]{0,4}["']?"""
     r"""(?P<word>[A-Za-z0-9+/]{8,4000}+={0,2})["']?,?[ \t]{0,4}$""",
+    re.M,
+)
+_PLAIN_VALUE = lazy_pattern(
+    r"""^[ \t]{1,40}["']?(?!name|kind|type|apiVersion|user|host|port)[\w.-]{1,80}["']?:[ \t]{1,4}["']?"""
+    r"""(?P<word>[^\s"'|>#&*{\[]{6,200})["']?[ \t]{0,4}$""",
     re.M,
 )
 _MARKED = lazy_pattern(r"(?<![\w./+=%@#$&\\-])[A-Za-z][A-Za-z0-9]{0,11}[_.~-][\w.~-]{16,400}+")
@@ -107,6 +119,7 @@ def placed(text: str) -> Iterator[Span]:
             yield *match.span("word"), "private-key"
     if "Secret" in text and _MANIFEST.search(text) is not None:
         yield from _in_manifest(text)
+        yield from _in_plain_manifest(text)
     yield from _marked(text)
 
 
@@ -139,6 +152,15 @@ def _in_manifest(text: str) -> Iterator[Span]:
     for match in _MANIFEST_VALUE.finditer(text):
         word = match["word"]
         if word.endswith("=") or is_scattered(word) or decoded(word) != "":
+            yield *match.span("word"), "token"
+
+
+def _in_plain_manifest(text: str) -> Iterator[Span]:
+    """Yield the values below `stringData:`, which stand there as they are."""
+    begin = text.find("stringData:")
+    for match in _PLAIN_VALUE.finditer(text, begin) if begin >= 0 else ():
+        word = match["word"]
+        if has_mixture(word) and not is_stand_in(word) and "://" not in word and "/" not in word[:1]:
             yield *match.span("word"), "token"
 
 

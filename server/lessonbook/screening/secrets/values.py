@@ -20,7 +20,7 @@ _HEX = lazy_pattern(r"[0-9a-fA-F]+")
 UUID: Final = lazy_pattern(r"[0-9A-Za-z]{8}(?:-[0-9A-Za-z]{4}){3}-[0-9A-Za-z]{12}")
 _MASK = lazy_pattern(
     r"[xX]{4}|\*{3}|\.{3}|…|#{4}|0{10}|\?{5}|_{4}|12345678901|EXAMPLE(?:KEY)?$"
-    r"|(?i:redacted|your[_\W]|your(?:api|access|auth|secret|token|key|pass|user)|placeholder|change.?me|replace.?me"
+    r"|(?i:redacted|your[_\W]|your(?:api|access|auth|secret|token|key|pass|user)|placeholder|change.?(?:me|this)|replace.?(?:me|with|this)"
     r"|insert.?(?:your|here)|goes.?here|dummy|abcdefghijklmnopqrst|<[a-z]|&lt;)"
     r"|ENC[\[(]|AES256_GCM|^Ag[A-D][A-Za-z0-9+/]{150}"
     r"|^[v^~<>=]{0,2}\d+(?:\.\d+){1,3}(?:[-+.]\w{1,12})?$"
@@ -71,7 +71,9 @@ _PROSE = lazy_pattern(
     r"|passw|passphr|secret|token|[.:;?!]\s|[.?]$"
 )
 _PHRASE = lazy_pattern(r"[A-Za-z0-9][\w'-]{0,30}(?: [\w'-]{1,30}){1,14}[!?]?")
-_WORDED = lazy_pattern(r"[A-Za-z]?[a-z]{4,30}(?:-[a-z]{1,20}){0,6}(?:-[0-9]{1,6})?")
+_WORDED = lazy_pattern(
+    r"(?:[A-Za-z]?[a-z]{4,30}|[a-z]{2,3}(?=-[a-z]{2,20}-[a-z0-9]))(?:-[a-z]{1,20}){0,6}(?:-[0-9]{1,6})?"
+)
 _OWN_NAME = lazy_pattern(r"(?i)(?:pass(?:word|wd|phrase|code|wort)?|pwd|secret|token|key)s?$")
 _CHOSEN = lazy_pattern(r"[A-Za-z0-9!@#$%^&*+?~_-]{6,80}")
 _ALGORITHM = lazy_pattern(
