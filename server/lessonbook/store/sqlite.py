@@ -28,6 +28,7 @@ from lessonbook.machine import private_files
 from lessonbook.store.engine import ATTEMPTS, POOL_TIMEOUT_S, TRANSACTION_TIMEOUT_S, Retry, Work, deadline, pause_s
 from lessonbook.store.filesystem import network_filesystem, sole_owner
 from lessonbook.store.urls import SqliteAddress
+from lessonbook.store.writer_queue import WriterQueue
 
 T = TypeVar("T")
 
@@ -42,13 +43,14 @@ BUSY_S: Final = 0.5
 
 
 class SqliteStore:
-    """A SQLite file. Writes take turns on one thread, and between processes by `BEGIN IMMEDIATE`."""
+    """A SQLite file. Writes take turns on one thread, and between processes in a queue before `BEGIN IMMEDIATE`."""
 
     dialect: Literal["sqlite"] = "sqlite"
 
     def __init__(self, address: SqliteAddress) -> None:
         self._path = address.path
         self._engine: Engine | None = None
+        self._queue = WriterQueue(Path(f"{self._path}.queue")) if self._path else None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="lessonbook-write")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="lessonbook-read")
         self._writes = 0
@@ -82,7 +84,7 @@ class SqliteStore:
         """
         if self._path is not None and not self._checkpoint_due:
             try:
-                with _translated(self._path):
+                with _translated(self._path), self._turn_by(NOW):
                     result = self._once(work, "BEGIN IMMEDIATE", waits=False)
             except (Retry, _Busy):
                 pass
@@ -141,10 +143,14 @@ class SqliteStore:
                 await asyncio.get_running_loop().run_in_executor(self._writer, engine.dispose)
         self._writer.shutdown(wait=False)
         self._readers.shutdown(wait=False)
+        if self._queue is not None:
+            self._queue.close()
 
     def give_up(self) -> None:
         """Stop waiting for locks. See `Store.give_up`."""
         self._is_over = True
+        if self._queue is not None:
+            self._queue.give_up()
 
     async def _on_thread(self, pool: ThreadPoolExecutor, work: Work[T], begin: str, *, foreign_keys: bool = True) -> T:
         """Do `work` on a thread of `pool`.
@@ -179,9 +185,9 @@ class SqliteStore:
         races = 0
         while races < ATTEMPTS:
             try:
-                with _translated(self._path):
+                with _translated(self._path), self._turn_by(None if begin == READING else turn.ends_at):
                     result = self._once(self._unless_over(work, turn), begin, foreign_keys=foreign_keys)
-                if begin != "BEGIN":
+                if begin != READING:
                     self._count_write()
                     if self._checkpoint_due:
                         self._checkpoint()
@@ -208,6 +214,21 @@ class SqliteStore:
             return result
 
         return act
+
+    @contextlib.contextmanager
+    def _turn_by(self, until: float | None) -> Generator[None]:
+        """Hold a place in the queue of writers, waiting for it to `until`; None: a reader waits for nobody.
+
+        Raises:
+            _Busy: it was not this one's turn in time.
+        """
+        if self._queue is None or until is None:
+            yield
+            return
+        with self._queue.turn(until) as came:
+            if not came:
+                raise _Busy
+            yield
 
     def _once(self, work: Work[T], begin: str, *, foreign_keys: bool = True, waits: bool = True) -> T:
         with self.engine().connect() as connection:
@@ -306,6 +327,8 @@ def _make_engine(path: Path | None) -> Engine:
     )
 
 
+NOW: Final = -math.inf
+"""A moment that has passed: for whoever does not wait."""
 READING: Final = "BEGIN"
 """How a transaction begins that only reads."""
 _PRAGMAS: Final = (
