@@ -36,6 +36,7 @@ from lessonbook.store.engine import (
     deadline,
     pause_s,
 )
+from lessonbook.store.turns import NotYet, Turn, Turns
 from lessonbook.store.urls import PostgresAddress, without_password
 
 T = TypeVar("T")
@@ -69,6 +70,7 @@ class PostgresStore:
     def __init__(self, address: PostgresAddress) -> None:
         self._dsn = address.dsn
         self._clock = DatabaseClock()
+        self._turns = Turns()
         self._pool: AsyncEngine | None = None
         self._links: WeakSet[Any] = WeakSet()
         self._is_over = False
@@ -136,6 +138,7 @@ class PostgresStore:
     def give_up(self) -> None:
         """Break all connections off. See `Store.give_up`."""
         self._is_over = True
+        self._turns.give_up()
         for link in list(self._links):
             link.terminate()
 
@@ -200,15 +203,30 @@ class PostgresStore:
     async def _transact(self, work: Work[T], options: Mapping[str, Any], timeout_s: float | None = None) -> T:
         await anyio.lowlevel.checkpoint_if_cancelled()
         until = deadline(TRANSACTION_TIMEOUT_S if timeout_s is None else timeout_s)
-        for attempt in range(ATTEMPTS):
-            try:
-                with _translated(self._dsn):
-                    return await self._in_time(work, options, until)
-            except (Retry, _Again) as again:
-                if attempt + 1 == ATTEMPTS:
-                    raise Unavailable("The database is busy; nothing was changed. Try again in a moment.") from again
-            await anyio.sleep(pause_s(attempt))
-        raise Unavailable
+        turn = Turn(self._turns)
+        attempt = 0
+        try:
+            while True:
+                try:
+                    with _translated(self._dsn):
+                        return await self._in_time(work, {**options, "turn": turn}, until)
+                except NotYet:  # in vain, but not for long: reading comes before, and nothing was written
+                    await self._wait(turn, until)
+                    continue
+                except (Retry, _Again) as again:
+                    attempt += 1
+                    if attempt == ATTEMPTS:
+                        raise Unavailable(_BUSY) from again
+                await anyio.sleep(pause_s(attempt - 1))
+        finally:
+            turn.end()
+
+    async def _wait(self, turn: Turn, until: float) -> None:
+        """Wait for a turn, without a connection; a caller that is cancelled goes at once."""
+        with anyio.CancelScope(deadline=until) as scope:
+            if await turn.wait():
+                return
+        raise Unavailable(_BUSY if scope.cancelled_caught else STOPPED)
 
     async def _in_time(self, work: Work[T], options: Mapping[str, Any], until: float) -> T:
         """Do `_once` until the deadline; then the connection is closed."""
@@ -292,6 +310,7 @@ def _notice_silence(link: Any) -> None:
             wire.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
+_BUSY: Final = "The database is busy; nothing was changed. Try again in a moment."
 _UNSURE: Final = f"The connection broke while the answer was being committed, {AT_MOST_ONCE}"
 
 
@@ -299,7 +318,7 @@ _UNSURE: Final = f"The connection broke while the answer was being committed, {A
 def _translated(dsn: str) -> Generator[None]:
     try:
         yield
-    except (LessonbookError, Retry, _Again):
+    except (LessonbookError, Retry, NotYet, _Again):
         raise
     except PoolTimeoutError as error:
         raise Unavailable("All database connections are busy; nothing was changed. Try again in a moment.") from error
