@@ -17,7 +17,7 @@ from lessonbook.services.serve import delivery
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store import postgres
-from lessonbook.store.turns import AT_ONCE, NotYet, Turn, Turns
+from lessonbook.store.turns import AT_ONCE, Claim, NotYet, Turns
 from tests.patience import PATIENCE_S
 from tests.store.scenario import AGENT, checked_out, counted, issue, tell
 
@@ -35,7 +35,7 @@ async def turn_of_the_loop() -> None:
 
 async def work_with(turns: Turns, names: set[str], done: list[str], name: str, go_on: asyncio.Event) -> None:
     """Do as a transaction does."""
-    turn = Turn(turns)
+    turn = Claim(turns)
     try:
         while True:
             try:
@@ -77,10 +77,10 @@ async def test_who_wants_two_names_is_not_overtaken_by_those_who_want_one(dialec
 
 async def test_a_transaction_that_wants_more_when_it_runs_again_waits_for_all_of_it(dialect: str) -> None:
     turns = Turns()
-    holders = [Turn(turns) for _ in range(AT_ONCE)]
+    holders = [Claim(turns) for _ in range(AT_ONCE)]
     for holder in holders:
         holder.take(["b"])
-    turn = Turn(turns)
+    turn = Claim(turns)
     turn.take(["a"])
     with pytest.raises(NotYet):
         turn.take(["b"])
@@ -89,10 +89,10 @@ async def test_a_transaction_that_wants_more_when_it_runs_again_waits_for_all_of
     assert not waiting.done()
     holders[0].end()
     assert await waiting
-    Turn(turns).take(["a"])  # the second of two
+    Claim(turns).take(["a"])  # the second of two
     for name in ("a", "b"):
         with pytest.raises(NotYet):
-            Turn(turns).take([name])
+            Claim(turns).take([name])
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -109,16 +109,16 @@ async def test_whoever_is_cancelled_at_whatever_moment_leaves_nothing_taken(dial
     await asyncio.gather(*tasks, return_exceptions=True)
     assert len(done) >= 20
     for _ in range(AT_ONCE):
-        Turn(turns).take("abcd")
+        Claim(turns).take("abcd")
     with pytest.raises(NotYet):
-        Turn(turns).take("a")
+        Claim(turns).take("a")
 
 
 async def test_giving_up_ends_every_wait(dialect: str) -> None:
     turns = Turns()
     for _ in range(AT_ONCE):
-        Turn(turns).take(["a"])
-    turn = Turn(turns)
+        Claim(turns).take(["a"])
+    turn = Claim(turns)
     with pytest.raises(NotYet):
         turn.take(["a"])
     waiting = asyncio.create_task(turn.wait())
@@ -171,8 +171,8 @@ async def test_a_writer_whose_turn_does_not_come_is_told_so(
         second = asyncio.create_task(tell(work, agent, issue(1)))
         while checked_out(work.store) < AT_ONCE:
             await counted(work.store)
-        monkeypatch.setattr(postgres, "TRANSACTION_TIMEOUT_S", SOON_S)
-        with pytest.raises(Unavailable, match=r"(busy|too long); nothing was changed"):
+        with monkeypatch.context() as patch, pytest.raises(Unavailable, match=r"(busy|too long); nothing was changed"):
+            patch.setattr(postgres, "TRANSACTION_TIMEOUT_S", SOON_S)
             await tell(work, agent, issue(2))
         let_go()
         await second

@@ -183,8 +183,8 @@ def take_turns(connection: Connection, names: Iterable[str]) -> None:
             pass
         case "postgresql":
             wanted = set(names)
-            if (turn := connection.get_execution_options().get("turn")) is not None:
-                turn.take(wanted)
+            if (claim := connection.get_execution_options().get("claim")) is not None:
+                claim.take(wanted)
             keys = sorted(int.from_bytes(sha256(one.encode()).digest()[:8], signed=True) for one in wanted)
             connection.execute(_HELD, {"keys": keys})
 

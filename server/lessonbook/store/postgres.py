@@ -36,7 +36,7 @@ from lessonbook.store.engine import (
     deadline,
     pause_s,
 )
-from lessonbook.store.turns import NotYet, Turn, Turns
+from lessonbook.store.turns import Claim, NotYet, Turns
 from lessonbook.store.urls import PostgresAddress, without_password
 
 T = TypeVar("T")
@@ -203,15 +203,15 @@ class PostgresStore:
     async def _transact(self, work: Work[T], options: Mapping[str, Any], timeout_s: float | None = None) -> T:
         await anyio.lowlevel.checkpoint_if_cancelled()
         until = deadline(TRANSACTION_TIMEOUT_S if timeout_s is None else timeout_s)
-        turn = Turn(self._turns)
+        claim = Claim(self._turns)
         attempt = 0
         try:
             while True:
                 try:
                     with _translated(self._dsn):
-                        return await self._in_time(work, {**options, "turn": turn}, until)
+                        return await self._in_time(work, {**options, "claim": claim}, until)
                 except NotYet:  # in vain, but not for long: reading comes before, and nothing was written
-                    await self._wait(turn, until)
+                    await self._wait(claim, until)
                     continue
                 except (Retry, _Again) as again:
                     attempt += 1
@@ -219,12 +219,12 @@ class PostgresStore:
                         raise Unavailable(_BUSY) from again
                 await anyio.sleep(pause_s(attempt - 1))
         finally:
-            turn.end()
+            claim.end()
 
-    async def _wait(self, turn: Turn, until: float) -> None:
+    async def _wait(self, claim: Claim, until: float) -> None:
         """Wait for a turn, without a connection; a caller that is cancelled goes at once."""
         with anyio.CancelScope(deadline=until) as scope:
-            if await turn.wait():
+            if await claim.wait():
                 return
         raise Unavailable(_BUSY if scope.cancelled_caught else STOPPED)
 

@@ -78,7 +78,7 @@ class Turns:
         self._taken += Counter[str]()  # forgets names that nobody has
 
 
-class Turn:
+class Claim:
     """What one transaction has taken, through all its attempts."""
 
     def __init__(self, turns: Turns) -> None:
