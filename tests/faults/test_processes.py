@@ -43,19 +43,22 @@ async def test_two_processes_started_at_once_on_nothing_write_twenty_five_each(e
         await assert_sound(work)
 
 
-async def test_twenty_processes_at_once_on_nothing_all_get_through(empty_url: str) -> None:
-    said = said_by("crowd", empty_url, 20, 4)
+@pytest.mark.parametrize(("processes", "writes"), [(20, 4), pytest.param(64, 20, marks=pytest.mark.long)])
+async def test_many_processes_at_once_on_nothing_all_get_through(empty_url: str, processes: int, writes: int) -> None:
+    said = said_by("crowd", empty_url, processes, writes)
     assert [line for line in said if not line.startswith("report ")] == []
-    assert len(set(said)) == 20 * 4
+    assert len(set(said)) == processes * writes
     async with afterwards(empty_url) as work:
         assert await stored_keys(work, "report_issues") == {line.split()[1] for line in said}
-        assert await scalar(work.store, "SELECT count(DISTINCT writer) FROM audit_heads") == 20
+        assert await scalar(work.store, "SELECT count(DISTINCT writer) FROM audit_heads") == processes
         await assert_sound(work)
 
 
-@pytest.mark.parametrize("seed", [1])
-async def test_twenty_processes_killed_in_mid_write_lose_nothing_they_acknowledged(empty_url: str, seed: int) -> None:
-    said = said_by("killed", empty_url, 20, seed)
+@pytest.mark.parametrize(("kills", "seed"), [(20, 1), pytest.param(400, 2, marks=pytest.mark.long)])
+async def test_processes_killed_in_mid_write_lose_nothing_they_acknowledged(
+    empty_url: str, kills: int, seed: int
+) -> None:
+    said = said_by("killed", empty_url, kills, seed)
     assert [line for line in said if not re.match(r"(report|run|verdict) kind\w+", line)] == []
     acknowledged = {
         kind: [line.split()[1] for line in said if line.startswith(f"{kind} ")] for kind in ("report", "run", "verdict")
