@@ -24,6 +24,7 @@ from bench import (
     hooks,
     injection,
     intake,
+    processes,
     refine,
     replay,
     retrieval,
@@ -109,9 +110,18 @@ def crowd_command(
     database: Annotated[speed.Databases, typer.Option(help="database behind Lessonbook")] = speed.Databases.both,
     callers: Annotated[int, typer.Option(min=1, help="callers at once, on 8 connections")] = 200,
     calls: Annotated[int, typer.Option(min=100, help="calls by which authorisation is timed")] = 3_000,
+    processes_: Annotated[int, typer.Option("--processes", min=0, help="processes at once, instead of callers")] = 0,
+    writes: Annotated[int, typer.Option(min=1, help="reports of each process")] = 20,
     json_file: JsonFile = None,
 ) -> None:
-    """Let many callers with tokens call at once, and time what authorisation adds to a call."""
+    """Let many callers with tokens call at once, and time what authorisation adds to a call.
+
+    With `--processes`, as many processes write to one database instead.
+    """
+    if processes_:
+        crowded = processes.Plan(databases=database.members(), processes=processes_, writes=writes)
+        _show(_finished(processes.measured, crowded), json_file)
+        return
     plan = crowd.Plan(databases=database.members(), callers=callers, calls=calls)
     _show(_finished(crowd.measured, plan), json_file)
 

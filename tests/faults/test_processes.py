@@ -1,21 +1,15 @@
 """Many processes on one database, some of them killed: what was acknowledged is there, once, and adds up."""
 
-import contextlib
 import json
 import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from lessonbook.config.settings import Settings
-from lessonbook.services.background.maintenance import diagnose
-from lessonbook.services.opening import open_workspace
-from lessonbook.services.workspace import Workspace
-from lessonbook.store import migrate
+from tests.faults.soundness import afterwards, assert_sound, stored_keys
 from tests.patience import PATIENCE_S
 from tests.store.scenario import ask, counted, scalar
 
@@ -30,33 +24,6 @@ def said_by(*arguments: object) -> list[str]:
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
-
-
-@contextlib.asynccontextmanager
-async def afterwards(url: str) -> AsyncIterator[Workspace]:
-    """Open the database to look at what the processes left in it."""
-    work = await open_workspace(Settings.model_validate({"project": "demo", "database": {"url": url}}))
-    yield work
-    await work.store.close()
-
-
-async def assert_sound(work: Workspace) -> None:
-    """Every report is whole, there once, and all counters and chains follow from the evidence."""
-    assert await migrate.current(work.store) == migrate.HEAD
-    assert await ask(work.store, "SELECT description FROM agent_issues GROUP BY description HAVING count(*) > 1") == []
-    rows = await counted(work.store)
-    keys = await scalar(work.store, "SELECT count(*) FROM idempotency_keys WHERE tool = 'report_issues'")
-    assert keys == rows["agent_issues"] == rows["agent_refinement_runs"] == rows["agent_lessons"]
-    assert rows["agent_lessons"] == rows["agent_lesson_versions"] == rows["agent_lesson_documents"]
-    assert rows["agent_lesson_keys"] >= rows["agent_lessons"]
-    diagnosis = await diagnose(work)
-    assert diagnosis.faults == []
-    assert diagnosis.healthy
-
-
-async def stored_keys(work: Workspace, tool: str, principal: str = "worker") -> set[str]:
-    query = "SELECT key FROM idempotency_keys WHERE tool = :tool AND principal = :principal"
-    return {row[0] for row in await ask(work.store, query, tool=tool, principal=principal)}
 
 
 async def test_two_processes_started_at_once_on_nothing_write_twenty_five_each(empty_url: str) -> None:
@@ -76,19 +43,22 @@ async def test_two_processes_started_at_once_on_nothing_write_twenty_five_each(e
         await assert_sound(work)
 
 
-async def test_twenty_processes_at_once_on_nothing_all_get_through(empty_url: str) -> None:
-    said = said_by("crowd", empty_url, 20, 4)
+@pytest.mark.parametrize(("processes", "writes"), [(20, 4), pytest.param(64, 20, marks=pytest.mark.long)])
+async def test_many_processes_at_once_on_nothing_all_get_through(empty_url: str, processes: int, writes: int) -> None:
+    said = said_by("crowd", empty_url, processes, writes)
     assert [line for line in said if not line.startswith("report ")] == []
-    assert len(set(said)) == 20 * 4
+    assert len(set(said)) == processes * writes
     async with afterwards(empty_url) as work:
         assert await stored_keys(work, "report_issues") == {line.split()[1] for line in said}
-        assert await scalar(work.store, "SELECT count(DISTINCT writer) FROM audit_heads") == 20
+        assert await scalar(work.store, "SELECT count(DISTINCT writer) FROM audit_heads") == processes
         await assert_sound(work)
 
 
-@pytest.mark.parametrize("seed", [1])
-async def test_twenty_processes_killed_in_mid_write_lose_nothing_they_acknowledged(empty_url: str, seed: int) -> None:
-    said = said_by("killed", empty_url, 20, seed)
+@pytest.mark.parametrize(("kills", "seed"), [(20, 1), pytest.param(400, 2, marks=pytest.mark.long)])
+async def test_processes_killed_in_mid_write_lose_nothing_they_acknowledged(
+    empty_url: str, kills: int, seed: int
+) -> None:
+    said = said_by("killed", empty_url, kills, seed)
     assert [line for line in said if not re.match(r"(report|run|verdict) kind\w+", line)] == []
     acknowledged = {
         kind: [line.split()[1] for line in said if line.startswith(f"{kind} ")] for kind in ("report", "run", "verdict")

@@ -3,6 +3,7 @@
     worker.py write URL NAME COUNT           one process: COUNT reports, each with a key of its own
     worker.py crowd URL PROCESSES COUNT      that many processes at once, forked before any has opened the database
     worker.py killed URL ROUNDS SEED         in each round, a process that works until it is killed at some moment
+    worker.py disk URL COUNT ERROR CALL...   COUNT reports, then COUNT more while these system calls fail with ERROR
 
 What is forked was warmed first: importing costs more than all the rest. The parent never opens the database.
 """
@@ -21,6 +22,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 from lessonbook.config.settings import Settings
@@ -33,6 +35,9 @@ from lessonbook.services.report import refinement
 from lessonbook.services.serve import delivery
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import postgres, sqlite  # noqa: F401  # warm, whichever it will be
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.faults.syscalls import let_fail  # beside this script, wherever it is started
 
 T = TypeVar("T")
 AGENT = "BackendDevelopmentAgent"
@@ -85,6 +90,25 @@ async def write(url: str, first: int, count: int, say: Callable[[str], None]) ->
     for number in range(first, first + count):
         await report_one(work, Caller("demo", "worker"), named(number), say)
     await work.store.close()
+
+
+async def write_on_a_bad_disk(url: str, count: int, error: int, calls: list[str]) -> list[str]:
+    """Report before and after system calls begin to fail, on SQLite; what is refused is said in its own words."""
+    sqlite.WAL_CHECK_EVERY = 2  # pyright: ignore[reportPrivateUsage]  # so that the log is moved into the file meanwhile
+    work = await opened(url)
+    said: list[str] = []
+    for number in range(10, 10 + 2 * count):
+        if number == 10 + count:
+            let_fail(calls, error)
+        wanted = Report(agent_name=AGENT, issues=[an_issue(named(number))], idempotency_key=named(number))
+        try:
+            await refinement.report_issues(work, Caller("demo", "worker"), wanted)
+        except Unavailable as refusal:
+            said.append(f"refused {refusal}")
+        else:
+            said.append(f"report {named(number)}")
+    await work.store.close()
+    return said
 
 
 async def turn(url: str, first: int, say: Callable[[str], None]) -> None:
@@ -197,7 +221,13 @@ def main() -> None:
     if command == "write":
         asyncio.run(write(url, int(rest[0]), int(rest[1]), print))
         return
-    said = crowd(url, int(rest[0]), int(rest[1])) if command == "crowd" else killed(url, int(rest[0]), int(rest[1]))
+    match command:
+        case "crowd":
+            said = crowd(url, int(rest[0]), int(rest[1]))
+        case "killed":
+            said = killed(url, int(rest[0]), int(rest[1]))
+        case _:
+            said = asyncio.run(write_on_a_bad_disk(url, int(rest[0]), int(rest[1]), rest[2:]))
     json.dump(said, sys.stdout)
 
 

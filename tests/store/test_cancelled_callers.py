@@ -17,9 +17,8 @@ from tests.store.scenario import AGENT, checked_out, counted, issue, scalar, tel
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
-CALLERS = 50
-LONGEST_S = 0.3
-"""About how long all of them take together when nobody goes away."""
+LONGEST_S = 0.006
+"""About how long a caller takes, among many, when nobody goes away."""
 
 
 async def wait_for_all_but(standing: set[asyncio.Task[object]]) -> None:
@@ -50,36 +49,43 @@ async def assert_whole(work: Workspace, acknowledged: set[int]) -> None:
     assert (await diagnose(work)).faults == []
 
 
-async def cancel_scopes(work: Workspace, agent: Caller, moments: random.Random, acknowledged: set[int]) -> None:
+async def cancel_scopes(
+    work: Workspace, agent: Caller, moments: random.Random, acknowledged: set[int], callers: int
+) -> None:
     """Run the calls in cancel scopes, as the SDK and the HTTP server do, and cancel each at its own moment."""
 
     async def one(number: int) -> None:
         with anyio.CancelScope() as scope:
-            asyncio.get_running_loop().call_later(moments.uniform(0, LONGEST_S), scope.cancel)
+            asyncio.get_running_loop().call_later(moments.uniform(0, callers * LONGEST_S), scope.cancel)
             await calls(work, agent, number, acknowledged)
 
     async with anyio.create_task_group() as group:
-        for number in range(CALLERS):
+        for number in range(callers):
             group.start_soon(one, number)
 
 
-async def cancel_tasks(work: Workspace, agent: Caller, moments: random.Random, acknowledged: set[int]) -> None:
+async def cancel_tasks(
+    work: Workspace, agent: Caller, moments: random.Random, acknowledged: set[int], callers: int
+) -> None:
     """Cancel the calls' tasks outright, as `asyncio.wait_for` and `asyncio.timeout` do."""
-    tasks = [asyncio.create_task(calls(work, agent, number, acknowledged)) for number in range(CALLERS)]
+    tasks = [asyncio.create_task(calls(work, agent, number, acknowledged)) for number in range(callers)]
     for task in tasks:
-        asyncio.get_running_loop().call_later(moments.uniform(0, LONGEST_S), task.cancel)
+        asyncio.get_running_loop().call_later(moments.uniform(0, callers * LONGEST_S), task.cancel)
     ended = await asyncio.gather(*tasks, return_exceptions=True)
     assert [end for end in ended if isinstance(end, Exception)] == []
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("callers", "seed"),
+    [(50, 1), (50, 2), (50, 3), *(pytest.param(200, seed, marks=pytest.mark.long) for seed in range(9))],
+)
 @pytest.mark.parametrize("cancel", [cancel_scopes, cancel_tasks])
-async def test_fifty_cancelled_callers_leave_no_half_transaction_and_no_connection(
-    work: Workspace, agent: Caller, cancel: Callable[..., Awaitable[None]], seed: int
+async def test_cancelled_callers_leave_no_half_transaction_and_no_connection(
+    work: Workspace, agent: Caller, cancel: Callable[..., Awaitable[None]], callers: int, seed: int
 ) -> None:
     acknowledged: set[int] = set()
     standing = asyncio.all_tasks()
-    await cancel(work, agent, random.Random(seed), acknowledged)
+    await cancel(work, agent, random.Random(seed), acknowledged, callers)
     await wait_for_all_but(standing)
     await work.store.write(lambda connection: None)  # behind everything that still runs on a thread
     assert checked_out(work.store) == 0

@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "tokens": ("token",),
     "takeback": ("rollback", "forget"),
     "transfer": ("import", "export"),
+    "backup": ("backup", "restore"),
     "database": ("db", "doctor"),
 }
 """The commands and groups that each module adds, in the order of the help (groups come after commands)."""

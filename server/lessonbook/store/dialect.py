@@ -174,12 +174,18 @@ def take_turns(connection: Connection, names: Iterable[str]) -> None:
     """Wait until no other transaction holds any of `names`, and hold them until this one ends.
 
     All transactions ask in the same order, so there is no deadlock. SQLite needs no lock: it has one writer.
+
+    Raises:
+        NotYet: others of this process come first; `PostgresStore` runs the transaction again when its turn has come.
     """
     match name_of(connection):
         case "sqlite":
             pass
         case "postgresql":
-            keys = sorted(int.from_bytes(sha256(one.encode()).digest()[:8], signed=True) for one in set(names))
+            wanted = set(names)
+            if (claim := connection.get_execution_options().get("claim")) is not None:
+                claim.take(wanted)
+            keys = sorted(int.from_bytes(sha256(one.encode()).digest()[:8], signed=True) for one in wanted)
             connection.execute(_HELD, {"keys": keys})
 
 

@@ -43,6 +43,15 @@ async def ensure(store: Store) -> None:
         await store.migrate(_ensure)
 
 
+def known() -> set[str]:
+    """Return all revisions that this version has."""
+    from alembic.config import Config  # noqa: PLC0415  # heavy, and needed only when something is to be migrated
+
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+    return _known(config)
+
+
 async def upgrade(store: Store, revision: str = "head") -> None:
     """Migrate up to `revision`."""
     await store.migrate(lambda connection: _run(connection, "upgrade", revision))

@@ -38,6 +38,7 @@ from lessonbook.store.engine import (
     deadline,
     pause_s,
 )
+from lessonbook.store.turns import Claim, NotYet, Turns
 from lessonbook.store.urls import PostgresAddress, without_password
 
 T = TypeVar("T")
@@ -81,6 +82,7 @@ class PostgresStore:
     def __init__(self, address: PostgresAddress) -> None:
         self._dsn = address.dsn
         self._clock = DatabaseClock()
+        self._turns = Turns()
         self._pool: AsyncEngine | None = None
         self._links: WeakSet[Any] = WeakSet()
         self._is_over = False
@@ -163,6 +165,7 @@ class PostgresStore:
         """Break all connections off. See `Store.give_up`."""
         self._is_over = True
         self._names.close()
+        self._turns.give_up()
         for link in list(self._links):
             link.terminate()
 
@@ -227,16 +230,31 @@ class PostgresStore:
     async def _transact(self, work: Work[T], options: Mapping[str, Any], timeout_s: float | None = None) -> T:
         await anyio.lowlevel.checkpoint_if_cancelled()
         until = deadline(TRANSACTION_TIMEOUT_S if timeout_s is None else timeout_s)
-        for attempt in range(ATTEMPTS):
-            try:
-                with _translated(self._dsn):
-                    return await self._in_time(work, options, until)
-            except (Retry, _Again) as again:
-                if attempt + 1 == ATTEMPTS:
-                    raise Unavailable("The database is busy; nothing was changed. Try again in a moment.") from again
-            self._retried += 1
-            await anyio.sleep(pause_s(attempt))
-        raise Unavailable
+        claim = Claim(self._turns)
+        attempt = 0
+        try:
+            while True:
+                try:
+                    with _translated(self._dsn):
+                        return await self._in_time(work, {**options, "claim": claim}, until)
+                except NotYet:  # in vain, but not for long: reading comes before, and nothing was written
+                    await self._wait(claim, until)
+                    continue
+                except (Retry, _Again) as again:
+                    attempt += 1
+                    if attempt == ATTEMPTS:
+                        raise Unavailable(_BUSY) from again
+                self._retried += 1
+                await anyio.sleep(pause_s(attempt - 1))
+        finally:
+            claim.end()
+
+    async def _wait(self, claim: Claim, until: float) -> None:
+        """Wait for a turn, without a connection; a caller that is cancelled goes at once."""
+        with anyio.CancelScope(deadline=until) as scope:
+            if await claim.wait():
+                return
+        raise Unavailable(_BUSY if scope.cancelled_caught else STOPPED)
 
     async def _in_time(self, work: Work[T], options: Mapping[str, Any], until: float) -> T:
         """Do `_once` until the deadline; then the connection is closed."""
@@ -355,6 +373,7 @@ def _notice_silence(link: Any) -> None:
             wire.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
+_BUSY: Final = "The database is busy; nothing was changed. Try again in a moment."
 _BROKE: Final = "The connection broke while the answer was being committed"
 
 
@@ -362,7 +381,7 @@ _BROKE: Final = "The connection broke while the answer was being committed"
 def _translated(dsn: str) -> Generator[None]:
     try:
         yield
-    except (LessonbookError, Retry, _Again):
+    except (LessonbookError, Retry, NotYet, _Again):
         raise
     except PoolTimeoutError as error:
         raise Unavailable("All database connections are busy; nothing was changed. Try again in a moment.") from error

@@ -38,6 +38,7 @@ from lessonbook.store.engine import (
 )
 from lessonbook.store.filesystem import ByteLocks, network_filesystem, sole_owner
 from lessonbook.store.urls import SqliteAddress
+from lessonbook.store.writer_queue import WriterQueue
 
 T = TypeVar("T")
 
@@ -49,16 +50,21 @@ GRACE_S: Final = 1.0
 """The time that a thread has after the deadline to report why it gave up, in seconds."""
 BUSY_S: Final = 0.5
 """The time that SQLite waits for a lock in one attempt, in seconds; attempts end with the transaction's deadline."""
+ASK_AGAIN_S: Final = 0.001
+"""The pause before whoever is first in the queue asks for the lock again, in seconds; ten times that for others."""
+UNORDERED_S: Final = 0.1
+"""How long a writer asks for the lock before it queues, in seconds."""
 
 
 class SqliteStore:
-    """A SQLite file. Writes take turns on one thread, and between processes by `BEGIN IMMEDIATE`."""
+    """A SQLite file. Writes take turns on one thread, and between processes in a queue before `BEGIN IMMEDIATE`."""
 
     dialect: Literal["sqlite"] = "sqlite"
 
     def __init__(self, address: SqliteAddress) -> None:
         self._path = address.path
         self._engine: Engine | None = None
+        self._queue = WriterQueue(Path(f"{self._path}.queue")) if self._path else None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="lessonbook-write")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="lessonbook-read")
         self._writes = 0
@@ -97,7 +103,7 @@ class SqliteStore:
         if self._path is not None and not self._checkpoint_due:
             try:
                 with _translated(self._path):
-                    result = self._once(work, "BEGIN IMMEDIATE", waits=False)
+                    result = self._once(work, "BEGIN IMMEDIATE", NOW)
             except (Retry, _Busy):
                 pass
             else:
@@ -173,10 +179,14 @@ class SqliteStore:
             self._names.close()
         self._writer.shutdown(wait=False)
         self._readers.shutdown(wait=False)
+        if self._queue is not None:
+            self._queue.close()
 
     def give_up(self) -> None:
         """Stop waiting for locks. See `Store.give_up`."""
         self._is_over = True
+        if self._queue is not None:
+            self._queue.give_up()
 
     async def _on_thread(self, pool: ThreadPoolExecutor, work: Work[T], begin: str, *, foreign_keys: bool = True) -> T:
         """Do `work` on a thread of `pool`.
@@ -216,8 +226,8 @@ class SqliteStore:
         while races < ATTEMPTS:
             try:
                 with _translated(self._path):
-                    result = self._once(self._unless_over(work, turn), begin, foreign_keys=foreign_keys)
-                if begin != "BEGIN":
+                    result = self._once(self._unless_over(work, turn), begin, turn.ends_at, foreign_keys=foreign_keys)
+                if begin != READING:
                     self._count_write()
                     if self._checkpoint_due:
                         self._checkpoint()
@@ -247,18 +257,42 @@ class SqliteStore:
 
         return act
 
-    def _once(self, work: Work[T], begin: str, *, foreign_keys: bool = True, waits: bool = True) -> T:
+    def _once(self, work: Work[T], begin: str, until: float, *, foreign_keys: bool = True) -> T:
         with self.engine().connect() as connection:
             raw: Any = connection.connection.driver_connection
             if not foreign_keys:
                 raw.execute("PRAGMA foreign_keys = OFF")
             try:
-                _begin(raw, begin, waits=waits)
+                if begin == READING:
+                    raw.execute(begin)
+                else:
+                    self._begin_to_write(raw, until)
                 with connection.begin():
                     return work(connection)
             finally:
                 if not foreign_keys:
                     raw.execute("PRAGMA foreign_keys = ON")
+
+    def _begin_to_write(self, raw: Any, until: float) -> None:
+        """Begin a writing transaction; with `NOW` only if nobody else writes.
+
+        For a moment everybody takes the lock who finds it free: on a busy machine it would lie idle while the system
+        wakes the one whose turn it is. Whoever has waited longer queues, and the first in the queue asks more often
+        than all who come later. The queue is left once the transaction has begun, so that the next in it is awake
+        when it ends.
+
+        Raises:
+            _Busy: it was not this one's turn by `until`, on the monotonic clock.
+        """
+        if self._queue is None:
+            raw.execute("BEGIN IMMEDIATE")
+            return
+        if _has_begun(raw, min(until, time.monotonic() + UNORDERED_S), 10 * ASK_AGAIN_S):
+            return
+        with self._queue.turn(until) as came:
+            until = min(until, time.monotonic() + BUSY_S)
+            if not came or not _has_begun(raw, until, ASK_AGAIN_S if self._queue.keeps_order else 10 * ASK_AGAIN_S):
+                raise _Busy
 
     def _count_write(self) -> None:
         """Decide after each write whether a checkpoint is due: every `WAL_CHECK_EVERY` writes, or when the log is long.
@@ -291,14 +325,24 @@ def _is_long(log: str) -> bool:
         return False
 
 
-def _begin(raw: Any, begin: str, *, waits: bool) -> None:
-    """Execute `begin` on a driver's connection; without `waits` it fails at once if another connection writes."""
-    if waits:
-        raw.execute(begin)
-        return
+def _has_begun(raw: Any, until: float, pause_s: float) -> bool:
+    """Begin a writing transaction on a driver's connection, asking for the lock after each pause; False: it is held.
+
+    SQLite's own waiting grows to a tenth of a second, in which nobody would write: the others wait behind this one.
+    """
     raw.execute("PRAGMA busy_timeout = 0")
     try:
-        raw.execute(begin)
+        while True:
+            try:
+                raw.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                if time.monotonic() >= until:
+                    return False
+                time.sleep(pause_s)
+            else:
+                return True
     finally:
         raw.execute(f"PRAGMA busy_timeout = {BUSY_S * 1000:.0f}")
 
@@ -346,6 +390,8 @@ def _make_engine(path: Path | None) -> Engine:
     )
 
 
+NOW: Final = -math.inf
+"""A moment that has passed: for whoever does not wait."""
 READING: Final = "BEGIN"
 """How a transaction begins that only reads."""
 _PRAGMAS: Final = (
