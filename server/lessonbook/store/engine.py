@@ -83,6 +83,14 @@ class Store(Protocol):
         """
         ...
 
+    async def warnings(self) -> list[str]:
+        """Return what works less well on this database than it could, a sentence each, for the doctor.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        ...
+
     async def migrate(self, work: Work[T]) -> T:
         """Run `work`, a migration, while no other process migrates."""
         ...

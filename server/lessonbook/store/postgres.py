@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
-import socket
 from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -24,31 +24,32 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from lessonbook.domain.errors import AT_MOST_ONCE, STOPPED, ConfigError, LessonbookError, Unavailable
 from lessonbook.store import walls
 from lessonbook.store.database_clock import DatabaseClock
-from lessonbook.store.dialect import CHANNEL
+from lessonbook.store.dialect import CHANNEL, announce
 from lessonbook.store.engine import (
     ATTEMPTS,
-    LOCK_TIMEOUT_S,
     POOL_TIMEOUT_S,
-    STATEMENT_TIMEOUT_S,
     TRANSACTION_TIMEOUT_S,
     Retry,
     Work,
     deadline,
     pause_s,
 )
+from lessonbook.store.postgres_links import Link, hears, listen, open_link
 from lessonbook.store.urls import PostgresAddress, without_password
 
 T = TypeVar("T")
 
-_connect: Any = asyncpg.connect  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # untyped
+log = logging.getLogger(__name__)
 
 MIGRATION_LOCK: Final = 0x1E550B00C
 POOL_SIZE: Final = 8
-CONNECT_TIMEOUT_S: Final = 10.0
-SILENCE_S: Final = 20
-"""Seconds without an acknowledgement after which the operating system gives a connection up."""
-PROBE_S: Final = 5
 CLOSE_TIMEOUT_S: Final = 3.0
+POLL_S: Final = 0.5
+"""How often changes are looked for, in seconds, where a connection pooler passes no notifications on."""
+UNHEARD: Final = (
+    "The connection pooler in front of PostgreSQL passes no notifications on (pgbouncer in transaction mode does not), "
+    f"so changes are looked for every {POLL_S} s."
+)
 
 _READING: Final[Mapping[str, Any]] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 _WRITING: Final[Mapping[str, Any]] = {}
@@ -70,8 +71,11 @@ class PostgresStore:
         self._dsn = address.dsn
         self._clock = DatabaseClock()
         self._pool: AsyncEngine | None = None
-        self._links: WeakSet[Any] = WeakSet()
+        self._is_shared = False
+        """Whether a pooler shared the server's sessions among its clients, when the last link was opened."""
+        self._links: WeakSet[Link] = WeakSet()
         self._is_over = False
+        self._is_polled = False
 
     def within(self, project: str) -> AbstractContextManager[None]:
         """Build a wall around the transactions of a block. See `Store.within`."""
@@ -107,31 +111,53 @@ class PostgresStore:
             return await self._transact(alone, _WRITING, timeout_s=math.inf)
 
     async def changes(self) -> AsyncIterator[None]:
-        """Yield on every notification, and when a lost connection is restored. See `Store.changes`."""
+        """Yield on every notification, and when a lost connection is restored. See `Store.changes`.
+
+        Where a pooler keeps notifications back, yield every `POLL_S`.
+        """
         wake = asyncio.Event()
 
         def woken(*_: object) -> None:
             wake.set()
 
         while True:
-            connection: Any = None
+            link: Any = None
             try:
-                connection = await _connect(self._dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=CONNECT_TIMEOUT_S)
-                _notice_silence(connection)
-                connection.add_termination_listener(woken)
-                await connection.add_listener(CHANNEL, woken)
+                link = await open_link(self._dsn, as_shared=self._is_shared)
+                if link.is_shared and not await hears(link, self._notify):
+                    break
+                link.add_termination_listener(woken)
+                await listen(link, CHANNEL, woken)
                 wake.set()
                 while True:
                     await wake.wait()
                     wake.clear()
-                    if connection.is_closed():
+                    if link.is_closed():
                         break
                     yield
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await anyio.sleep(1)
             finally:
-                if connection is not None:
-                    connection.terminate()
+                if link is not None:
+                    link.terminate()
+        if not self._is_polled:
+            self._is_polled = True
+            log.warning("%s", UNHEARD)
+        while True:
+            yield
+            await anyio.sleep(POLL_S)
+
+    async def warnings(self) -> list[str]:
+        """Return that notifications do not arrive, where that is so. See `Store.warnings`."""
+        with _translated(self._dsn):
+            link = await open_link(self._dsn, as_shared=self._is_shared)
+            try:
+                return [UNHEARD] if link.is_shared and not await hears(link, self._notify) else []
+            finally:
+                link.terminate()
+
+    async def _notify(self, channel: str) -> None:
+        await self.write(lambda connection: announce(connection, "", channel=channel))
 
     def give_up(self) -> None:
         """Break all connections off. See `Store.give_up`."""
@@ -163,37 +189,11 @@ class PostgresStore:
             )
         return self._pool
 
-    async def _connect(self) -> Any:
+    async def _connect(self) -> Link:
         if self._is_over:
             raise Unavailable(STOPPED)
-        try:
-            link = await _connect(
-                self._dsn,
-                timeout=CONNECT_TIMEOUT_S,
-                connection_class=_Walled,
-                # The server stops a slow statement first; this is for a server that has gone silent.
-                command_timeout=STATEMENT_TIMEOUT_S + 1,
-                server_settings={
-                    "application_name": "lessonbook",
-                    "statement_timeout": f"{STATEMENT_TIMEOUT_S * 1000:.0f}",
-                    "lock_timeout": f"{LOCK_TIMEOUT_S * 1000:.0f}",
-                    # Releases the locks of a client that has gone silent.
-                    "idle_in_transaction_session_timeout": f"{TRANSACTION_TIMEOUT_S * 1000:.0f}",
-                    "tcp_user_timeout": f"{SILENCE_S * 1000}",
-                    "default_transaction_isolation": "read committed",
-                    "timezone": "UTC",
-                },
-            )
-        except (
-            ValueError,
-            OverflowError,
-            asyncpg.SyntaxOrAccessError,
-        ) as error:  # an invalid address or parameter
-            raise ConfigError(
-                f"The address {without_password(self._dsn)} is not understood: check the port, the parameters, and "
-                "that special characters of the password are written as %40 and the like"
-            ) from error
-        _notice_silence(link)
+        link = await open_link(self._dsn, as_shared=self._is_shared)
+        self._is_shared = link.is_shared
         self._links.add(link)
         return link
 
@@ -254,16 +254,6 @@ class PostgresStore:
             return result
 
 
-class _Walled(asyncpg.Connection):  # pyright: ignore[reportMissingTypeArgument, reportUntypedBaseClass]  # untyped
-    """A connection whose transactions begin with the wall of the block in which they begin."""
-
-    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109  # the driver's
-        """Execute a statement; BEGIN takes the wall along, in the same round trip."""
-        if query.startswith("BEGIN"):
-            query = f"{query} {walls.opening()}"
-        return await super().execute(query, *args, timeout=timeout)  # pyright: ignore[reportUnknownMemberType]
-
-
 class _Again(Exception):  # a signal to try again
     """The transaction was not committed, and may succeed when it is run again."""
 
@@ -273,23 +263,6 @@ class _Commit:
     """Whether a transaction's COMMIT has been sent: from then on it may be done, even if no answer comes."""
 
     begun: bool = False
-
-
-def _notice_silence(link: Any) -> None:
-    """Let the operating system detect that the server or the network has gone."""
-    transport = getattr(link, "_transport", None)  # the driver has no public access to it
-    wire = transport.get_extra_info("socket") if transport is not None else None
-    if wire is None or wire.family not in {socket.AF_INET, socket.AF_INET6}:
-        return
-    wire.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in {
-        "TCP_KEEPIDLE": PROBE_S,
-        "TCP_KEEPINTVL": PROBE_S,
-        "TCP_KEEPCNT": SILENCE_S // PROBE_S,
-        "TCP_USER_TIMEOUT": SILENCE_S * 1000,
-    }.items():
-        if (option := getattr(socket, name, None)) is not None:  # not every system has each
-            wire.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 _UNSURE: Final = f"The connection broke while the answer was being committed, {AT_MOST_ONCE}"

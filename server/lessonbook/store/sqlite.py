@@ -127,6 +127,10 @@ class SqliteStore:
             if watching is not None:
                 watching.close()
 
+    async def warnings(self) -> list[str]:
+        """Return nothing: see `Store.warnings`."""
+        return []
+
     def _version(self, watching: sqlite3.Connection | None) -> int:
         """Return a number that changes with each commit; in memory, where only this store commits, of its writes."""
         return self._writes if watching is None else int(watching.execute("PRAGMA data_version").fetchone()[0])

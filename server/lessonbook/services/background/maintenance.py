@@ -225,7 +225,7 @@ async def resume(work: Workspace, caller: Caller, reason: str) -> Resumed:
 
 async def diagnose(work: Workspace, caller: Caller | None = None) -> Diagnosis:
     """Return the faults (counters that differ from the evidence, broken audit chains, a damaged file) and warnings."""
-    semantic = await work.semantic.checked()
+    of_services = [await work.semantic.checked(), *await work.store.warnings()]
 
     def read(connection: Connection) -> Diagnosis:
         faults = recounts.database_faults(connection)
@@ -233,7 +233,7 @@ async def diagnose(work: Workspace, caller: Caller | None = None) -> Diagnosis:
             found = recounts.miscounted(connection, project) + _misjudged(connection, project)
             found += audit.verify(connection, project)
             faults += [f"project {project}: {line}" for line in found]
-        warnings = [recounts.sqlite_warning(connection), recounts.readable_warning(connection), semantic]
+        warnings = [recounts.sqlite_warning(connection), recounts.readable_warning(connection), *of_services]
         for project in recounts.projects(connection):
             warnings += _made_for_labels(work, connection, project)
             warnings += _unmeasured(connection, project, work.now())
