@@ -184,7 +184,7 @@ TABLE agent_lesson_documents -- What full-text search reads: a lesson's text, it
     body text NOT NULL,
     body_vector tsvector GENERATED AS to_tsvector('english'::regconfig, body) STORED,
     CONSTRAINT fk_agent_lesson_documents_agent_lessons FOREIGN KEY (project, lesson_id) REFERENCES agent_lessons(project, id),
-    CONSTRAINT pk_agent_lesson_documents PRIMARY KEY (document_id)
+    CONSTRAINT pk_agent_lesson_documents PRIMARY KEY (project, document_id)
 );
 
 TABLE agent_lesson_flags (
@@ -520,7 +520,7 @@ CREATE UNIQUE INDEX pk_agent_lesson_applications ON public.agent_lesson_applicat
 
 CREATE UNIQUE INDEX pk_agent_lesson_deliveries ON public.agent_lesson_deliveries USING btree (project, run_id, lesson_id);
 
-CREATE UNIQUE INDEX pk_agent_lesson_documents ON public.agent_lesson_documents USING btree (document_id);
+CREATE UNIQUE INDEX pk_agent_lesson_documents ON public.agent_lesson_documents USING btree (project, document_id);
 
 CREATE UNIQUE INDEX pk_agent_lesson_flags ON public.agent_lesson_flags USING btree (project, lesson_id, principal);
 
