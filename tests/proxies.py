@@ -1,6 +1,7 @@
 """pgbouncer and nginx for tests, where they are installed."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -12,8 +13,6 @@ from typing import IO
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import pytest
-
-from tests.patience import PATIENCE_S
 
 PORT = 6432
 SESSIONS = 3
@@ -70,34 +69,15 @@ def pgbouncer(server_url: str, **settings: object) -> Iterator[str]:
 
 @contextmanager
 def nginx(upstreams: Sequence[str]) -> Iterator[str]:
-    """Start nginx in front of servers, and give its URL.
+    """Start nginx in front of three servers as `docs/nginx.conf` says, and give its URL.
 
     Args:
-        upstreams: the servers, as `host:port`.
+        upstreams: the servers, as `address:port`.
     """
     command = program("nginx")
     with _folder() as folder, socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-        servers = " ".join(f"server {place} max_fails=1 fail_timeout=2s;" for place in upstreams)
-        (folder / "nginx.conf").write_text(f"""
-            daemon off; pid {folder}/pid; error_log stderr notice; worker_processes 1;
-            events {{ worker_connections 256; }}
-            http {{
-                access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
-                fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-                upstream lessonbook {{ {servers} keepalive 16; }}
-                server {{
-                    listen 127.0.0.1:{port};
-                    location / {{
-                        proxy_pass http://lessonbook; proxy_http_version 1.1;
-                        proxy_set_header Connection ""; proxy_set_header Host $http_host;
-                        proxy_buffering off; client_max_body_size 64m;
-                        proxy_connect_timeout 2s; proxy_read_timeout {PATIENCE_S}s;
-                        proxy_next_upstream error timeout;
-                    }}
-                }}
-            }}
-        """)
+        (folder / "nginx.conf").write_text(_sample(folder, port, upstreams))
         # It takes over a socket that listens already, as it does when its program is replaced: the port is not lost.
         given = {**os.environ, "NGINX": f"{listening.fileno()};"}
         with subprocess.Popen(
@@ -112,6 +92,19 @@ def nginx(upstreams: Sequence[str]) -> Iterator[str]:
                 yield f"http://127.0.0.1:{port}"
             finally:
                 process.terminate()
+
+
+def _sample(folder: Path, port: int, upstreams: Sequence[str]) -> str:
+    """Return the documented configuration for other servers, on a port without TLS, with all files in a folder."""
+    text = (Path(__file__).parents[1] / "docs" / "nginx.conf").read_text()
+    places = iter(upstreams)
+    text, count = re.subn(r"(?<=\bserver )\d+\.\d+\.\d+\.\d+:\d+", lambda _: next(places), text)
+    assert count == len(upstreams)
+    text = re.sub(r"ssl_\w+ [^;]*;", "", text).replace("listen 443 ssl", f"listen 127.0.0.1:{port}")
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    paths = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
+    text = text.replace("http {", f"http {{ access_log off; {paths}", 1)
+    return f"daemon off; pid {folder}/pid; error_log stderr notice;\n{text}"
 
 
 @contextmanager
