@@ -35,7 +35,7 @@ DOCUMENTED = (
 async def test_every_unique_key_and_every_reference_of_a_projects_rows_holds_the_project(work: Workspace) -> None:
     keys = await ask(work.store, KEYS)
     keyed = {table for table, *_ in keys}
-    assert set(TABLES) - keyed == set()
+    assert set(TABLES) - keyed == {"agent_lesson_deliveries"}  # whose partitions have a key each
     without = {(table, key) for table, key, columns in keys if "project" not in columns}
     assert {table for table, _ in without} == {*OF_NO_PROJECT, "alembic_version"}, without
     references = await ask(work.store, REFERENCES)

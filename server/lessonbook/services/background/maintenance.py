@@ -32,7 +32,7 @@ from lessonbook.services.writing.scoring import (
     stop_if_harmful,
     unhealthy_agents,
 )
-from lessonbook.store import audit, call_counts, checks, idempotency, migrate, recounts, rollups
+from lessonbook.store import audit, call_counts, checks, idempotency, migrate, partitions, recounts, rollups
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store import stats as figures
@@ -172,6 +172,8 @@ async def keep_up(work: Workspace, caller: Caller) -> Upkeep:
     done = await work.store.write(transaction)
     # In its own transaction: it may wait for a key that is in use, and must hold no other locks meanwhile.
     done.forgotten_keys = await work.store.write(lambda connection: idempotency.prune(connection, work.now()))
+    days = work.settings.database.keep_deliveries_days
+    await work.store.write(lambda connection: partitions.keep(connection, caller.project, work.now(), days))
     minute = int(work.now().timestamp()) // 60
     await work.store.write(lambda connection: call_counts.prune(connection, minute))
     return done
@@ -233,7 +235,12 @@ async def diagnose(work: Workspace, caller: Caller | None = None) -> Diagnosis:
             found = recounts.miscounted(connection, project) + _misjudged(connection, project)
             found += audit.verify(connection, project)
             faults += [f"project {project}: {line}" for line in found]
-        warnings = [recounts.sqlite_warning(connection), recounts.readable_warning(connection), *of_services]
+        warnings = [
+            recounts.sqlite_warning(connection),
+            recounts.readable_warning(connection),
+            partitions.warning(connection),
+            *of_services,
+        ]
         for project in recounts.projects(connection):
             warnings += _made_for_labels(work, connection, project)
             warnings += _unmeasured(connection, project, work.now())

@@ -322,10 +322,11 @@ async def issues_of_run(work: Workspace, caller: Caller, run_id: str) -> tuple[l
     """
 
     def read(connection: Connection) -> tuple[list[PendingIssue], dict[str, bool]]:
-        if runs.find(connection, caller.project, run_id) is None:
+        run = runs.find(connection, caller.project, run_id)
+        if run is None:
             raise NotFound.run(run_id, caller.project)
         rows = issue_rows.of_run(connection, caller.project, run_id, EVIDENCE_MAX)
-        delivered = runs.deliveries_of(connection, caller.project, run_id)
+        delivered = runs.deliveries_of(connection, run)
         return [pending_issue(row) for row in rows], {lesson_id: row.shown for lesson_id, row in delivered.items()}
 
     return await work.store.read(read)
