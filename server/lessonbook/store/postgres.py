@@ -67,8 +67,11 @@ class PostgresStore:
 
     dialect: Literal["postgresql"] = "postgresql"
 
-    def __init__(self, address: PostgresAddress) -> None:
+    def __init__(self, address: PostgresAddress, *, is_patient: bool = False) -> None:
+        self._address = address
         self._dsn = address.dsn
+        self._is_patient = is_patient
+        self._migrating: PostgresStore | None = None
         self._clock = DatabaseClock()
         self._pool: AsyncEngine | None = None
         self._is_shared = False
@@ -107,8 +110,13 @@ class PostgresStore:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
             return work(connection)
 
-        with walls.within(walls.EVERY_PROJECT):
-            return await self._transact(alone, _WRITING, timeout_s=math.inf)
+        patient = self._migrating = PostgresStore(self._address, is_patient=True)
+        try:
+            with walls.within(walls.EVERY_PROJECT):
+                return await patient._transact(alone, _WRITING, timeout_s=math.inf)
+        finally:
+            self._migrating = None
+            await patient.close()
 
     async def changes(self) -> AsyncIterator[None]:
         """Yield on every notification, and when a lost connection is restored. See `Store.changes`.
@@ -162,6 +170,8 @@ class PostgresStore:
     def give_up(self) -> None:
         """Break all connections off. See `Store.give_up`."""
         self._is_over = True
+        if self._migrating is not None:
+            self._migrating.give_up()
         for link in list(self._links):
             link.terminate()
 
@@ -192,7 +202,7 @@ class PostgresStore:
     async def _connect(self) -> Link:
         if self._is_over:
             raise Unavailable(STOPPED)
-        link = await open_link(self._dsn, as_shared=self._is_shared)
+        link = await open_link(self._dsn, as_shared=self._is_shared, is_patient=self._is_patient)
         self._is_shared = link.is_shared
         self._links.add(link)
         return link

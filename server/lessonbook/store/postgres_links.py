@@ -49,12 +49,13 @@ class Link(asyncpg.Connection):  # pyright: ignore[reportMissingTypeArgument, re
         return await super().execute(query, *args, timeout=timeout)  # pyright: ignore[reportUnknownMemberType]
 
 
-async def open_link(dsn: str, *, as_shared: bool = False) -> Link:
+async def open_link(dsn: str, *, as_shared: bool = False, is_patient: bool = False) -> Link:
     """Connect, and find out whether the link is shared.
 
     Args:
         dsn: the address.
         as_shared: whether to try first what poolers accept, because the last link was shared.
+        is_patient: whether the driver waits for a statement as long as it takes, as a migration's may.
 
     Raises:
         ConfigError: the address or a parameter of it is wrong.
@@ -62,19 +63,19 @@ async def open_link(dsn: str, *, as_shared: bool = False) -> Link:
         OSError: it does not answer.
     """
     try:
-        link = await _opened(dsn, as_shared=as_shared)
+        link = await _opened(dsn, as_shared=as_shared, is_patient=is_patient)
     except asyncpg.ProtocolViolationError as error:
         if as_shared or not _is_refused_setting(error):
             raise
-        link = await _opened(dsn, as_shared=True)
+        link = await _opened(dsn, as_shared=True, is_patient=is_patient)
     # A pooler may also ignore settings of a session, where its operator has it do so: a refusal is not the only sign.
     if await _is_own(link) == link.is_shared:
         link.terminate()
-        link = await _opened(dsn, as_shared=not link.is_shared)
+        link = await _opened(dsn, as_shared=not link.is_shared, is_patient=is_patient)
     return link
 
 
-async def _opened(dsn: str, *, as_shared: bool) -> Link:
+async def _opened(dsn: str, *, as_shared: bool, is_patient: bool) -> Link:
     limits = {
         "statement_timeout": f"{STATEMENT_TIMEOUT_S * 1000:.0f}",
         "lock_timeout": f"{LOCK_TIMEOUT_S * 1000:.0f}",
@@ -88,7 +89,7 @@ async def _opened(dsn: str, *, as_shared: bool) -> Link:
             timeout=CONNECT_TIMEOUT_S,
             connection_class=Link,
             # The server stops a slow statement first; this is for a server that has gone silent.
-            command_timeout=STATEMENT_TIMEOUT_S + 1,
+            command_timeout=None if is_patient else STATEMENT_TIMEOUT_S + 1,
             # Without a cache the driver sends each statement whole, and leaves nothing in the session.
             statement_cache_size=0 if as_shared else 100,
             server_settings={
