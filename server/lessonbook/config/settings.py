@@ -93,8 +93,17 @@ class DatabaseSettings(_Section):
 
     url: str = ""
     """`sqlite:////path/file.db` or `postgresql://…`; empty: SQLite in the user's data folder."""
+    replica_url: str = ""
+    """A `postgresql://…` replica of the same database, for listings and figures; empty: none."""
     keep_deliveries_days: int = Field(default=0, ge=0, le=36_500)
     """How long deliveries are kept as rows; their counts by day stay. 0: for ever; else 90 at least."""
+
+    @field_validator("replica_url")
+    @classmethod
+    def _is_replica(cls, url: str) -> str:
+        if url and urlsplit(url).scheme.partition("+")[0] not in {"postgresql", "postgres"}:
+            raise PydanticCustomError("replica", "write it as postgresql://user@host/database")
+        return url
 
     @field_validator("keep_deliveries_days")
     @classmethod

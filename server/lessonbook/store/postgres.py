@@ -51,6 +51,17 @@ UNHEARD: Final = (
     f"so changes are looked for every {POLL_S} s."
 )
 
+REPLICA_TIMEOUT_S: Final = 5.0
+REPLICA_REST_S: Final = 30.0
+"""How long a replica that failed or lagged is not asked again, in seconds."""
+UNUSED_REPLICA: Final = "Views are read from the primary, since the replica at `database.replica_url` is not usable."
+LAGS: Final = "It is more than 10 s behind, or not connected to its primary."
+# Whatever has arrived is applied, or what was applied last is young. A replica that archives alone feed always lags.
+_IS_CURRENT: Final = text("""
+    SELECT NOT pg_is_in_recovery() OR (EXISTS (SELECT FROM pg_stat_wal_receiver) AND (
+        pg_last_wal_receive_lsn() IS NOT DISTINCT FROM pg_last_wal_replay_lsn()
+        OR clock_timestamp() - pg_last_xact_replay_timestamp() < interval '10 seconds'))""")
+
 _READING: Final[Mapping[str, Any]] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 _WRITING: Final[Mapping[str, Any]] = {}
 
@@ -67,7 +78,12 @@ class PostgresStore:
 
     dialect: Literal["postgresql"] = "postgresql"
 
-    def __init__(self, address: PostgresAddress, *, is_patient: bool = False) -> None:
+    def __init__(
+        self, address: PostgresAddress, replica: PostgresAddress | None = None, *, is_patient: bool = False
+    ) -> None:
+        self._replica = None if replica is None else PostgresStore(replica)
+        self._rests_until_s = 0.0
+        """Until when the replica is not asked, by the clock of the event loop."""
         self._address = address
         self._dsn = address.dsn
         self._is_patient = is_patient
@@ -91,6 +107,26 @@ class PostgresStore:
     async def read(self, work: Work[T]) -> T:
         """Run `work` in a transaction that sees one snapshot. See `Store.read`."""
         return await self._transact(work, _READING)
+
+    async def view(self, work: Work[T]) -> T:
+        """Run `work` on the replica, or here where that fails or lags, which is logged. See `Store.view`."""
+        if self._replica is None or anyio.current_time() < self._rests_until_s:
+            return await self.read(work)
+
+        def currently(connection: Connection) -> T:
+            if not connection.execute(_IS_CURRENT).scalar_one():
+                raise Unavailable(LAGS)
+            return work(connection)
+
+        cause = "It does not answer in time."
+        try:
+            with anyio.CancelScope(deadline=anyio.current_time() + REPLICA_TIMEOUT_S):
+                return await self._replica.read(currently)
+        except (Unavailable, ConfigError) as error:
+            cause = str(error)
+        self._rests_until_s = anyio.current_time() + REPLICA_REST_S
+        log.warning("%s %s", UNUSED_REPLICA, cause)
+        return await self.read(work)
 
     async def write(self, work: Work[T]) -> T:
         """Run `work` in a transaction. See `Store.write`."""
@@ -157,12 +193,21 @@ class PostgresStore:
 
     async def warnings(self) -> list[str]:
         """Return that notifications do not arrive, where that is so. See `Store.warnings`."""
+        found: list[str] = []
         with _translated(self._dsn):
             link = await open_link(self._dsn, as_shared=self._is_shared)
             try:
-                return [UNHEARD] if link.is_shared and not await hears(link, self._notify) else []
+                if link.is_shared and not await hears(link, self._notify):
+                    found.append(UNHEARD)
             finally:
                 link.terminate()
+        if self._replica is not None:
+            try:
+                if not await self._replica.read(lambda connection: connection.execute(_IS_CURRENT).scalar_one()):
+                    found.append(f"{UNUSED_REPLICA} {LAGS}")
+            except (Unavailable, ConfigError) as error:
+                found.append(f"{UNUSED_REPLICA} {error}")
+        return found
 
     async def _notify(self, channel: str) -> None:
         await self.write(lambda connection: announce(connection, "", channel=channel))
@@ -172,6 +217,8 @@ class PostgresStore:
         self._is_over = True
         if self._migrating is not None:
             self._migrating.give_up()
+        if self._replica is not None:
+            self._replica.give_up()
         for link in list(self._links):
             link.terminate()
 
@@ -180,6 +227,8 @@ class PostgresStore:
 
     async def close(self) -> None:
         """Close the pool: its connections by the protocol, unless the server is silent."""
+        if self._replica is not None:
+            await self._replica.close()
         if self._pool is not None:
             with anyio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
                 await self._pool.dispose()

@@ -127,6 +127,10 @@ class SqliteStore:
             if watching is not None:
                 watching.close()
 
+    async def view(self, work: Work[T]) -> T:
+        """Run `work` as `read` does: there are no replicas."""
+        return await self.read(work)
+
     async def warnings(self) -> list[str]:
         """Return nothing: see `Store.warnings`."""
         return []
