@@ -51,6 +51,7 @@ BEGIN
         ) THEN
             EXECUTE format('CREATE TABLE %I (LIKE {PARENT} INCLUDING DEFAULTS,
                 CONSTRAINT %I PRIMARY KEY (project, run_id, lesson_id))', name, 'pk_' || name);
+            EXECUTE format('CREATE INDEX %I ON %I (project, delivered_at)', 'ix_' || name || '_time', name);
             EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', name);
             EXECUTE format('CREATE POLICY one_project ON %I USING (project = {QUOTED} OR {QUOTED} = ''*'')', name);
             EXECUTE format('CREATE POLICY owner_outside ON %I TO CURRENT_USER USING (coalesce({QUOTED}, '''') = '''')',

@@ -857,6 +857,7 @@ BEGIN
         ) THEN
             EXECUTE format('CREATE TABLE %I (LIKE agent_lesson_deliveries INCLUDING DEFAULTS,
                 CONSTRAINT %I PRIMARY KEY (project, run_id, lesson_id))', name, 'pk_' || name);
+            EXECUTE format('CREATE INDEX %I ON %I (project, delivered_at)', 'ix_' || name || '_time', name);
             EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', name);
             EXECUTE format('CREATE POLICY one_project ON %I USING (project = (SELECT current_setting(''lessonbook.project'', true)) OR (SELECT current_setting(''lessonbook.project'', true)) = ''*'')', name);
             EXECUTE format('CREATE POLICY owner_outside ON %I TO CURRENT_USER USING (coalesce((SELECT current_setting(''lessonbook.project'', true)), '''') = '''')',

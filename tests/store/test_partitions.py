@@ -154,3 +154,17 @@ async def test_a_role_that_may_not_keep_partitions_is_told_how_it_may(work: Work
         finally:
             await tamper(work.store, "DROP OWNED BY lessonbook_bystander")
             await tamper(work.store, "DROP ROLE lessonbook_bystander")
+
+
+@on_postgresql
+async def test_the_schema_goes_back_where_the_first_partition_is_dropped_already(
+    work: Workspace, clock: Clock, serve: Callable[..., Any]
+) -> None:
+    await keep_up(work, clock, 3)
+    await serve("a", 3)
+    await keep_up(work, clock, 4, days=KEPT_DAYS)
+    assert not await ask(work.store, "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ '_until_'")
+    await migrate.downgrade(work.store, "0008")
+    assert await scalar(work.store, "SELECT count(*) FROM agent_lesson_deliveries") == 2
+    await migrate.upgrade(work.store)
+    assert await migrate.check(work.store) == []
