@@ -14,6 +14,7 @@ from rich.console import Console
 from bench import (
     answers,
     clients,
+    cost,
     crowd,
     dedup,
     effect,
@@ -135,6 +136,16 @@ def soak_command(
 ) -> None:
     """Let a server answer a steady mix of calls, and tell what grows beside the data."""
     _show(_finished(soak.measured, soak.Plan(database.members(), minutes, rate)), json_file)
+
+
+@app.command(name="cost")
+def cost_command(
+    calls: Annotated[int, typer.Option(min=100, help="calls of get_lessons over HTTP")] = 3_000,
+    lessons: Annotated[int, typer.Option(min=10, help="lessons of each of 25 agents")] = 1_000,
+    json_file: JsonFile = None,
+) -> None:
+    """Tell what a call of `get_lessons` costs on PostgreSQL: processor time, and bytes kept."""
+    _show(_finished(cost.measured, cost.Plan(calls=calls, lessons_per_agent=lessons)), json_file)
 
 
 @app.command(name="intake")

@@ -31,10 +31,10 @@ _DRAWN = f"""FROM bench_runs r CROSS JOIN bench_places p CROSS JOIN bench_served
         AND s.number = p.place * {LESSONS_PER_AGENT // PER_RUN}
             + ((r.number * 7919 + p.place * 104729) % 997) * ((r.number * 7919 + p.place * 104729) % 997) / 9941"""
 _DELIVERIES = f"""INSERT INTO agent_lesson_deliveries (project, run_id, lesson_id, agent_name, shown, p_show, exempt,
-        policy_version, position, delivered_at)
+        policy_version, position, delivered_at, run_started_at)
     SELECT '{PROJECT}', r.run_id, s.lesson_id, r.agent_name,
         r.number % 49 <> 0 AND (p.place < 3 OR (r.number * 31 + p.place * 17) % 10 <> 0),
-        CASE WHEN p.place < 3 THEN 1.0 ELSE 0.9 END, p.place < 3, 'bench', p.place, r.at {_DRAWN}
+        CASE WHEN p.place < 3 THEN 1.0 ELSE 0.9 END, p.place < 3, 'bench', p.place, r.at, r.at {_DRAWN}
     ORDER BY r.number, p.place"""
 _APPLICATIONS = f"""INSERT INTO agent_lesson_applications (project, run_id, lesson_id, agent_name, principal, verdict,
         applied_at)

@@ -15,10 +15,10 @@ LIMITS = {
     "lessonbook.edges.hook_requests": ("TOOL_TIMEOUT_S",),
     "lessonbook.edges.transport.local_listener": ("READ_S",),
     "lessonbook.hooks.command": ("PROMPT_S", "EDIT_S", "END_S"),
-    "lessonbook.store.postgres": (
+    "lessonbook.store.postgres": ("POOL_TIMEOUT_S", "TRANSACTION_TIMEOUT_S"),
+    "lessonbook.store.postgres_links": (
         "CONNECT_TIMEOUT_S",
         "LOCK_TIMEOUT_S",
-        "POOL_TIMEOUT_S",
         "STATEMENT_TIMEOUT_S",
         "TRANSACTION_TIMEOUT_S",
     ),

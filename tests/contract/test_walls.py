@@ -243,7 +243,12 @@ async def test_outside_of_a_project_the_owner_sees_all_and_the_serving_role_noth
 async def test_every_table_with_a_project_has_its_wall(store: Store) -> None:
     with_wall = text("SELECT relname FROM pg_class WHERE relrowsecurity AND relforcerowsecurity")
     found = await store.read(lambda connection: set(connection.execute(with_wall).scalars()))
-    assert found == {name for name, table in metadata.tables.items() if "project" in table.c}
+    parts = text("SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r'")
+    partitions = await store.read(lambda connection: set(connection.execute(parts).scalars()))
+    assert len(partitions) >= 3
+    assert found == {name for name, table in metadata.tables.items() if "project" in table.c} | partitions
+    policies = text("SELECT tablename FROM pg_policies WHERE policyname = 'one_project'")
+    assert await store.read(lambda connection: set(connection.execute(policies).scalars())) == found
 
 
 async def test_what_concerns_several_projects_passes_the_walls(gateway: Gateway) -> None:

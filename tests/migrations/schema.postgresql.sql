@@ -173,8 +173,8 @@ TABLE agent_lesson_deliveries -- Append-only: a lesson was eligible in a run, an
     delivered_at timestamp with time zone NOT NULL,
     lesson_version integer NOT NULL DEFAULT 1,
     tokens integer NOT NULL DEFAULT 0,
-    CONSTRAINT fk_agent_lesson_deliveries_agent_runs FOREIGN KEY (project, run_id) REFERENCES agent_runs(project, run_id),
-    CONSTRAINT pk_agent_lesson_deliveries PRIMARY KEY (project, run_id, lesson_id)
+    run_started_at timestamp with time zone DEFAULT '1970-01-01 00:00:00+00'::timestamp with time zone,
+    CONSTRAINT fk_agent_lesson_deliveries_agent_runs FOREIGN KEY (project, run_id) REFERENCES agent_runs(project, run_id)
 );
 
 TABLE agent_lesson_documents -- What full-text search reads: a lesson's text, its keys, and the issues behind it (
@@ -184,7 +184,7 @@ TABLE agent_lesson_documents -- What full-text search reads: a lesson's text, it
     body text NOT NULL,
     body_vector tsvector GENERATED AS to_tsvector('english'::regconfig, body) STORED,
     CONSTRAINT fk_agent_lesson_documents_agent_lessons FOREIGN KEY (project, lesson_id) REFERENCES agent_lessons(project, id),
-    CONSTRAINT pk_agent_lesson_documents PRIMARY KEY (document_id)
+    CONSTRAINT pk_agent_lesson_documents PRIMARY KEY (project, document_id)
 );
 
 TABLE agent_lesson_flags (
@@ -470,7 +470,7 @@ CREATE INDEX ix_agent_lesson_applications_agent ON public.agent_lesson_applicati
 
 CREATE INDEX ix_agent_lesson_applications_lesson ON public.agent_lesson_applications USING btree (project, lesson_id, applied_at, verdict);
 
-CREATE INDEX ix_agent_lesson_deliveries_time ON public.agent_lesson_deliveries USING btree (project, delivered_at);
+CREATE INDEX ix_agent_lesson_deliveries_time ON ONLY public.agent_lesson_deliveries USING btree (project, delivered_at);
 
 CREATE INDEX ix_agent_lesson_documents_search ON public.agent_lesson_documents USING gin (body_vector);
 
@@ -518,9 +518,7 @@ CREATE UNIQUE INDEX pk_agent_issues ON public.agent_issues USING btree (project,
 
 CREATE UNIQUE INDEX pk_agent_lesson_applications ON public.agent_lesson_applications USING btree (project, run_id, lesson_id);
 
-CREATE UNIQUE INDEX pk_agent_lesson_deliveries ON public.agent_lesson_deliveries USING btree (project, run_id, lesson_id);
-
-CREATE UNIQUE INDEX pk_agent_lesson_documents ON public.agent_lesson_documents USING btree (document_id);
+CREATE UNIQUE INDEX pk_agent_lesson_documents ON public.agent_lesson_documents USING btree (project, document_id);
 
 CREATE UNIQUE INDEX pk_agent_lesson_flags ON public.agent_lesson_flags USING btree (project, lesson_id, principal);
 
@@ -832,6 +830,65 @@ AS $function$ BEGIN
             END IF;
             RETURN NULL;
         END $function$;
+
+CREATE OR REPLACE FUNCTION public.agent_lesson_deliveries_keep(moment timestamp with time zone, drop_before timestamp with time zone)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+DECLARE
+    month timestamptz := date_trunc('month', moment, 'UTC');
+    later timestamptz;
+    name text;
+    is_needed boolean;
+    dropped integer := 0;
+    wall text := coalesce(current_setting('lessonbook.project', true), '');
+BEGIN
+    PERFORM set_config('lessonbook.project', '*', true);  -- not at the function: only a superuser may set it there
+    PERFORM pg_advisory_xact_lock(hashtextextended('agent_lesson_deliveries_keep', 0));
+    FOR ahead IN 0..2 LOOP
+        later := (month AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC';
+        name := 'agent_lesson_deliveries_' || to_char(month AT TIME ZONE 'UTC', 'YYYY_MM');
+        IF to_regclass(name) IS NULL AND NOT EXISTS (
+            SELECT FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid
+            WHERE inhparent = 'agent_lesson_deliveries'::regclass AND c.relname ~ '_until_'
+                AND right(c.relname, 7) > to_char(month AT TIME ZONE 'UTC', 'YYYY_MM')
+        ) THEN
+            EXECUTE format('CREATE TABLE %I (LIKE agent_lesson_deliveries INCLUDING DEFAULTS,
+                CONSTRAINT %I PRIMARY KEY (project, run_id, lesson_id))', name, 'pk_' || name);
+            EXECUTE format('CREATE INDEX %I ON %I (project, delivered_at)', 'ix_' || name || '_time', name);
+            EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', name);
+            EXECUTE format('CREATE POLICY one_project ON %I USING (project = (SELECT current_setting(''lessonbook.project'', true)) OR (SELECT current_setting(''lessonbook.project'', true)) = ''*'')', name);
+            EXECUTE format('CREATE POLICY owner_outside ON %I TO CURRENT_USER USING (coalesce((SELECT current_setting(''lessonbook.project'', true)), '''') = '''')',
+                name);
+            EXECUTE format('WITH moved AS (DELETE FROM agent_lesson_deliveries_other WHERE run_started_at >= %L AND run_started_at < %L
+                RETURNING *) INSERT INTO %I SELECT * FROM moved', month, later, name);
+            EXECUTE format('ALTER TABLE agent_lesson_deliveries ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', name, month, later);
+        END IF;
+        month := later;
+    END LOOP;
+    FOR name IN
+        SELECT c.relname FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid
+        WHERE inhparent = 'agent_lesson_deliveries'::regclass AND c.relname ~ '_[0-9]{4}_[0-9]{2}$'
+    LOOP
+        later := to_date(right(name, 7), 'YYYY_MM')::timestamp AT TIME ZONE 'UTC';
+        IF name !~ '_until_' THEN
+            later := (later AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC';
+        END IF;
+        CONTINUE WHEN drop_before IS NULL OR later > drop_before;
+        -- A run may go on for long: a row that is young, or not in the rollups yet, keeps its partition.
+        EXECUTE format('SELECT EXISTS (SELECT FROM agent_delivery_marks m WHERE EXISTS (SELECT FROM %I d
+            WHERE d.project = m.project AND d.delivered_at >= least(m.folded_before, $1)))', name)
+            INTO is_needed USING drop_before;
+        IF NOT is_needed THEN
+            EXECUTE format('DROP TABLE %I', name);
+            dropped := dropped + 1;
+        END IF;
+    END LOOP;
+    PERFORM set_config('lessonbook.project', wall, true);
+    RETURN dropped;
+END $function$;
 
 CREATE OR REPLACE FUNCTION public.agent_lesson_versions_refuse()
  RETURNS trigger

@@ -225,7 +225,7 @@ CREATE TABLE agent_lesson_deliveries (
     exempt BOOLEAN NOT NULL,
     policy_version TEXT NOT NULL,
     position SMALLINT NOT NULL,
-    delivered_at DATETIME NOT NULL, lesson_version INTEGER DEFAULT '1' NOT NULL, tokens INTEGER DEFAULT '0' NOT NULL,
+    delivered_at DATETIME NOT NULL, lesson_version INTEGER DEFAULT '1' NOT NULL, tokens INTEGER DEFAULT '0' NOT NULL, run_started_at DATETIME,
     CONSTRAINT pk_agent_lesson_deliveries PRIMARY KEY (project, run_id, lesson_id),
     CONSTRAINT fk_agent_lesson_deliveries_agent_runs FOREIGN KEY(project, run_id) REFERENCES agent_runs (project, run_id)
 );

@@ -43,18 +43,20 @@ POSTGRESQL = {
                 FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype <> 'n'
             ) lines
         ) || chr(10) || ')'
-        FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') ORDER BY c.relname""",
+        FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
+            AND NOT c.relispartition ORDER BY c.relname""",
     "sequences": """
         SELECT 'SEQUENCE ' || relname FROM pg_class
         WHERE relnamespace = 'public'::regnamespace AND relkind = 'S' ORDER BY relname""",
     "indexes": """
         SELECT pg_get_indexdef(indexrelid) FROM pg_index JOIN pg_class c ON c.oid = indexrelid
-        WHERE c.relnamespace = 'public'::regnamespace ORDER BY c.relname""",
+            JOIN pg_class t ON t.oid = indrelid
+        WHERE c.relnamespace = 'public'::regnamespace AND NOT t.relispartition ORDER BY c.relname""",
     "policies": """
         SELECT concat_ws(' ', 'POLICY', policyname, 'ON', tablename, 'FOR', cmd, 'USING', qual, with_check,
             CASE WHEN c.relrowsecurity AND c.relforcerowsecurity THEN 'FORCED' END)
         FROM pg_policies JOIN pg_class c ON c.oid = format('%I.%I', schemaname, tablename)::regclass
-        WHERE schemaname = 'public' ORDER BY tablename, policyname""",
+        WHERE schemaname = 'public' AND NOT c.relispartition ORDER BY tablename, policyname""",
     "views": """
         SELECT 'VIEW ' || relname || coalesce(' ' || reloptions::text, '') || ' AS' || chr(10) || pg_get_viewdef(oid)
         FROM pg_class

@@ -19,7 +19,7 @@ from lessonbook.edges.access.gateway import Gateway, answer
 from lessonbook.services.background.maintenance import is_alive
 from lessonbook.services.opening import open_workspace
 from lessonbook.services.workspace import Workspace
-from lessonbook.store import postgres, sqlite
+from lessonbook.store import postgres, postgres_links, sqlite
 from tests.store.obstacles import Proxy, locked
 from tests.store.scenario import checked_out, counted, issue, scalar, tell
 
@@ -118,7 +118,7 @@ async def test_the_drivers_own_time_out_ends_a_statement_that_nobody_answers(
     async with proxy.open() as url:
         work = await opened(url)
         await work.store.engine().dispose()
-        monkeypatch.setattr(postgres, "STATEMENT_TIMEOUT_S", SOON_S)
+        monkeypatch.setattr(postgres_links, "STATEMENT_TIMEOUT_S", SOON_S)
         await insist(lambda: scalar(work.store, "SELECT 1"))
         proxy.fall_silent()
         with pytest.raises(Unavailable, match="too long"):
@@ -137,7 +137,7 @@ async def test_a_commit_that_is_not_answered_may_be_done_and_is_safe_to_repeat(
         await tell(work, agent, issue(0))
         await work.store.engine().dispose()
         with monkeypatch.context() as patch:
-            patch.setattr(postgres, "STATEMENT_TIMEOUT_S", SOON_S)
+            patch.setattr(postgres_links, "STATEMENT_TIMEOUT_S", SOON_S)
             proxy.silent_after = b"COMMIT;"
             with pytest.raises(Unavailable, match=r"may or may not be done.*same idempotency_key"):
                 await insist(lambda: tell(work, agent, issue(1), idempotency_key="k"), "nothing was changed")

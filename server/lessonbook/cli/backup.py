@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lessonbook.cli.console import command, escaped, load, say, shown_as_json, warn
+from lessonbook.cli.console import command, load, say, shown_as_json, warn
 from lessonbook.domain.errors import InvalidInput
 
 
@@ -32,7 +32,7 @@ def backup(file: Annotated[Path, typer.Argument(help="The new file.", dir_okay=F
 
     content = anyio.run(partial(backups.back_up, parse_address(load().database_url), file))
     if not shown_as_json({"file": str(file), "schema": content.schema, "rows": content.rows}):
-        say(f"[green]Backed up[/green] {content} to {escaped(str(file))}. Put it back with: lessonbook restore FILE")
+        say(("Backed up", "green"), f" {content} to {file}. Put it back with: lessonbook restore FILE")
 
 
 def restore(
@@ -60,6 +60,6 @@ def restore(
     done = anyio.run(partial(backups.restore, address, file, replace=force, now=datetime.now().astimezone()))
     kept = str(done.kept) if done.kept else None
     if not shown_as_json({"schema": done.content.schema, "rows": done.content.rows, "kept": kept}):
-        say(f"[green]Restored[/green] {done.content}. Start the servers again, and check it: lessonbook doctor")
+        say(("Restored", "green"), f" {done.content}. Start the servers again, and check it: lessonbook doctor")
         if kept:
-            say(f"What was there before is in {escaped(kept)}")
+            say(f"What was there before is in {kept}")

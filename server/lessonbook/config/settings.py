@@ -38,6 +38,7 @@ _PROVIDERS: Final = {
     "generativelanguage.googleapis.com": {"GOOGLE_API_KEY", "GEMINI_API_KEY"},
 }
 """The variables that hold a provider's key, by its host."""
+DELIVERIES_KEPT_MIN_DAYS: Final = 90
 _SECRET: Final = lazy_pattern(r"key|token|secret|password|base_url", re.I)
 """Settings whose value may be a secret, perhaps by mistake: errors never repeat it."""
 
@@ -93,6 +94,24 @@ class DatabaseSettings(_Section):
 
     url: str = ""
     """`sqlite:////path/file.db` or `postgresql://…`; empty: SQLite in the user's data folder."""
+    replica_url: str = ""
+    """A `postgresql://…` replica of the same database, for listings and figures; empty: none."""
+    keep_deliveries_days: int = Field(default=0, ge=0, le=36_500)
+    """How long deliveries are kept as rows; their counts by day stay. 0: for ever; else 90 at least."""
+
+    @field_validator("replica_url")
+    @classmethod
+    def _is_replica(cls, url: str) -> str:
+        if url and urlsplit(url).scheme.partition("+")[0] not in {"postgresql", "postgres"}:
+            raise PydanticCustomError("replica", "write it as postgresql://user@host/database")
+        return url
+
+    @field_validator("keep_deliveries_days")
+    @classmethod
+    def _is_long_enough(cls, days: int) -> int:
+        if 0 < days < DELIVERIES_KEPT_MIN_DAYS:
+            raise PydanticCustomError("short", "write 0 (for ever), or 90 at least: late checks and verdicts need them")
+        return days
 
 
 class ServerSettings(_Section):

@@ -19,7 +19,7 @@ from lessonbook.services.workspace import Workspace
 from lessonbook.store import dialect, migrate, project_names
 from lessonbook.store.engine import Store, connect
 from lessonbook.store.tables import secrets as secret_rows
-from lessonbook.store.urls import parse_address
+from lessonbook.store.urls import PostgresAddress, parse_address
 
 
 async def open_workspace(
@@ -36,7 +36,9 @@ async def open_workspace(
         ConfigError: the database's address or a data file is wrong.
         Unavailable: the database does not answer.
     """
-    store = connect(parse_address(settings.database_url))
+    address, url = parse_address(settings.database_url), settings.database.replica_url
+    replica = parse_address(url) if url else None
+    store = connect(address, replica if isinstance(replica, PostgresAddress) else None)
     return await work_on(store, settings, now=now or store.now, random_bytes=random_bytes)
 
 

@@ -192,10 +192,10 @@ def take_turns(connection: Connection, names: Iterable[str]) -> None:
 _HELD = text("SELECT count(pg_advisory_xact_lock(key)) FROM unnest(CAST(:keys AS bigint[])) AS key")
 
 
-def announce(connection: Connection, payload: str) -> None:
+def announce(connection: Connection, payload: str, *, channel: str = CHANNEL) -> None:
     """Notify listening replicas at commit. On SQLite they watch the file's change counter instead."""
     match name_of(connection):
         case "sqlite":
             pass
         case "postgresql":
-            connection.execute(text("SELECT pg_notify(:channel, :payload)"), {"channel": CHANNEL, "payload": payload})
+            connection.execute(text("SELECT pg_notify(:channel, :payload)"), {"channel": channel, "payload": payload})

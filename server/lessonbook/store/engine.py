@@ -68,6 +68,16 @@ class Store(Protocol):
         """
         ...
 
+    async def view(self, work: Work[T]) -> T:
+        """Run `work` as `read` does, on a replica where there is one that is current: for what people look at.
+
+        It may miss what was written within the last seconds.
+
+        Raises:
+            Unavailable: as `read`.
+        """
+        ...
+
     async def write(self, work: Work[T]) -> T:
         """Run `work` in a writing transaction and commit it before returning.
 
@@ -103,6 +113,11 @@ class Store(Protocol):
 
         It is kept until `close`, until the process ends, or until its connection is lost. A wrong answer does no harm
         but double work: what is done under a name is correct in any number of processes.
+        """
+        ...
+
+    async def warnings(self) -> list[str]:
+        """Return what works less well on this database than it could, a sentence each, for the doctor.
 
         Raises:
             Unavailable: the database does not answer.
@@ -124,8 +139,8 @@ class Store(Protocol):
         """Close all connections."""
 
 
-def connect(address: Address) -> Store:
-    """Return the store at `address`; nothing is opened before its first use."""
+def connect(address: Address, replica: PostgresAddress | None = None) -> Store:
+    """Return the store at `address`, with a replica for views; nothing is opened before its first use."""
     match address:
         case SqliteAddress():
             from lessonbook.store.sqlite import SqliteStore  # noqa: PLC0415  # only the driver that is used
@@ -134,7 +149,7 @@ def connect(address: Address) -> Store:
         case PostgresAddress():
             from lessonbook.store.postgres import PostgresStore  # noqa: PLC0415  # only the driver that is used
 
-            return PostgresStore(address)
+            return PostgresStore(address, replica)
         case _:
             assert_never(address)
 

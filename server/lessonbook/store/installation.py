@@ -130,7 +130,7 @@ def _space_warning(place: Path) -> str:
 
 def _of_server(connection: Connection) -> list[str]:
     """Return what is wrong with a PostgreSQL server, or with what is between it and us."""
-    from lessonbook.store.postgres import time_outs  # noqa: PLC0415  # only the driver that is used
+    from lessonbook.store.postgres_links import time_outs  # noqa: PLC0415  # only the driver that is used
 
     asked = time_outs()
     names = [*_DURABLE, *asked, "max_connections"]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
-import socket
 from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from typing import Any, Final, Literal, TypeVar
 from weakref import WeakSet
 
@@ -24,13 +23,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from lessonbook.domain.errors import STOPPED, ConfigError, LessonbookError, Unavailable, Undecided
 from lessonbook.store import walls
+from lessonbook.store.advisory_locks import AdvisoryLocks
 from lessonbook.store.database_clock import DatabaseClock
-from lessonbook.store.dialect import CHANNEL
+from lessonbook.store.dialect import CHANNEL, announce
 from lessonbook.store.engine import (
     ATTEMPTS,
-    LOCK_TIMEOUT_S,
     POOL_TIMEOUT_S,
-    STATEMENT_TIMEOUT_S,
     TRANSACTION_TIMEOUT_S,
     Load,
     Retry,
@@ -38,20 +36,34 @@ from lessonbook.store.engine import (
     deadline,
     pause_s,
 )
+from lessonbook.store.postgres_links import Link, hears, listen, open_link
 from lessonbook.store.turns import Claim, NotYet, Turns
 from lessonbook.store.urls import PostgresAddress, without_password
 
 T = TypeVar("T")
 
-_connect: Any = asyncpg.connect  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # untyped
+log = logging.getLogger(__name__)
 
 MIGRATION_LOCK: Final = 0x1E550B00C
 POOL_SIZE: Final = 8
-CONNECT_TIMEOUT_S: Final = 10.0
-SILENCE_S: Final = 20
-"""Seconds without an acknowledgement after which the operating system gives a connection up."""
-PROBE_S: Final = 5
 CLOSE_TIMEOUT_S: Final = 3.0
+POLL_S: Final = 0.5
+"""How often changes are looked for, in seconds, where a connection pooler passes no notifications on."""
+UNHEARD: Final = (
+    "The connection pooler in front of PostgreSQL passes no notifications on (pgbouncer in transaction mode does not), "
+    f"so changes are looked for every {POLL_S} s."
+)
+
+REPLICA_TIMEOUT_S: Final = 5.0
+REPLICA_REST_S: Final = 30.0
+"""How long a replica that failed or lagged is not asked again, in seconds."""
+UNUSED_REPLICA: Final = "Views are read from the primary, since the replica at `database.replica_url` is not usable."
+LAGS: Final = "It is more than 10 s behind, or not connected to its primary."
+# Whatever has arrived is applied, or what was applied last is young. A replica that archives alone feed always lags.
+_IS_CURRENT: Final = text("""
+    SELECT NOT pg_is_in_recovery() OR (EXISTS (SELECT FROM pg_stat_wal_receiver) AND (
+        pg_last_wal_receive_lsn() IS NOT DISTINCT FROM pg_last_wal_replay_lsn()
+        OR clock_timestamp() - pg_last_xact_replay_timestamp() < interval '10 seconds'))""")
 
 _READING: Final[Mapping[str, Any]] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 _WRITING: Final[Mapping[str, Any]] = {}
@@ -64,29 +76,30 @@ _SHUT_DOWN: Final = frozenset({"57P01", "57P02", "57P03", "53300"})
 _SLOW: Final = frozenset({"57014", "55P03"})
 
 
-def time_outs() -> dict[str, str]:
-    """Return the time-outs that a connection asks the server for, in milliseconds."""
-    return {
-        "statement_timeout": f"{STATEMENT_TIMEOUT_S * 1000:.0f}",
-        "lock_timeout": f"{LOCK_TIMEOUT_S * 1000:.0f}",
-        # Releases the locks of a client that has gone silent.
-        "idle_in_transaction_session_timeout": f"{TRANSACTION_TIMEOUT_S * 1000:.0f}",
-    }
-
-
 class PostgresStore:
     """A PostgreSQL database, shared by any number of replicas."""
 
     dialect: Literal["postgresql"] = "postgresql"
 
-    def __init__(self, address: PostgresAddress) -> None:
+    def __init__(
+        self, address: PostgresAddress, replica: PostgresAddress | None = None, *, is_patient: bool = False
+    ) -> None:
+        self._replica = None if replica is None else PostgresStore(replica)
+        self._rests_until_s = 0.0
+        """Until when the replica is not asked, by the clock of the event loop."""
+        self._address = address
         self._dsn = address.dsn
+        self._is_patient = is_patient
+        self._migrating: PostgresStore | None = None
         self._clock = DatabaseClock()
         self._turns = Turns()
         self._pool: AsyncEngine | None = None
-        self._links: WeakSet[Any] = WeakSet()
+        self._is_shared = False
+        """Whether a pooler shared the server's sessions among its clients, when the last link was opened."""
+        self._links: WeakSet[Link] = WeakSet()
         self._is_over = False
-        self._names = _AdvisoryLocks(address.dsn)
+        self._is_polled = False
+        self._names = AdvisoryLocks(address.dsn)
         self._running = 0
         self._retried = 0
 
@@ -102,6 +115,26 @@ class PostgresStore:
         """Run `work` in a transaction that sees one snapshot. See `Store.read`."""
         return await self._transact(work, _READING)
 
+    async def view(self, work: Work[T]) -> T:
+        """Run `work` on the replica, or here where that fails or lags, which is logged. See `Store.view`."""
+        if self._replica is None or anyio.current_time() < self._rests_until_s:
+            return await self.read(work)
+
+        def currently(connection: Connection) -> T:
+            if not connection.execute(_IS_CURRENT).scalar_one():
+                raise Unavailable(LAGS)
+            return work(connection)
+
+        cause = "It does not answer in time."
+        try:
+            with anyio.CancelScope(deadline=anyio.current_time() + REPLICA_TIMEOUT_S):
+                return await self._replica.read(currently)
+        except (Unavailable, ConfigError) as error:
+            cause = str(error)
+        self._rests_until_s = anyio.current_time() + REPLICA_REST_S
+        log.warning("%s %s", UNUSED_REPLICA, cause)
+        return await self.read(work)
+
     async def write(self, work: Work[T]) -> T:
         """Run `work` in a transaction. See `Store.write`."""
         return await self._transact(work, _WRITING)
@@ -113,7 +146,7 @@ class PostgresStore:
     async def holds(self, name: str) -> bool:
         """Take an advisory lock on a connection of its own. See `Store.holds`."""
         with _translated(self._dsn):
-            return await self._names.take(name)
+            return await self._names.take(name, as_shared=self._is_shared)
 
     async def migrate(self, work: Work[T]) -> T:
         """Run `work` while holding the advisory lock of migrations, without time-outs."""
@@ -125,8 +158,13 @@ class PostgresStore:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
             return work(connection)
 
-        with walls.within(walls.EVERY_PROJECT):
-            return await self._transact(alone, _WRITING, timeout_s=math.inf)
+        patient = self._migrating = PostgresStore(self._address, is_patient=True)
+        try:
+            with walls.within(walls.EVERY_PROJECT):
+                return await patient._transact(alone, _WRITING, timeout_s=math.inf)
+        finally:
+            self._migrating = None
+            await patient.close()
 
     def load(self) -> Load:
         """Return the load of the pool. See `Store.load`."""
@@ -135,37 +173,72 @@ class PostgresStore:
         return Load(in_use, POOL_SIZE, max(0, self._running - in_use), self._retried)
 
     async def changes(self) -> AsyncIterator[None]:
-        """Yield on every notification, and when a lost connection is restored. See `Store.changes`."""
+        """Yield on every notification, and when a lost connection is restored. See `Store.changes`.
+
+        Where a pooler keeps notifications back, yield every `POLL_S`.
+        """
         wake = asyncio.Event()
 
         def woken(*_: object) -> None:
             wake.set()
 
         while True:
-            connection: Any = None
+            link: Any = None
             try:
-                connection = await _connect(self._dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=CONNECT_TIMEOUT_S)
-                _notice_silence(connection)
-                connection.add_termination_listener(woken)
-                await connection.add_listener(CHANNEL, woken)
+                link = await open_link(self._dsn, as_shared=self._is_shared)
+                if link.is_shared and not await hears(link, self._notify):
+                    break
+                link.add_termination_listener(woken)
+                await listen(link, CHANNEL, woken)
                 wake.set()
                 while True:
                     await wake.wait()
                     wake.clear()
-                    if connection.is_closed():
+                    if link.is_closed():
                         break
                     yield
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await anyio.sleep(1)
             finally:
-                if connection is not None:
-                    connection.terminate()
+                if link is not None:
+                    link.terminate()
+        if not self._is_polled:
+            self._is_polled = True
+            log.warning("%s", UNHEARD)
+        while True:
+            yield
+            await anyio.sleep(POLL_S)
+
+    async def warnings(self) -> list[str]:
+        """Return that notifications do not arrive, where that is so. See `Store.warnings`."""
+        found: list[str] = []
+        with _translated(self._dsn):
+            link = await open_link(self._dsn, as_shared=self._is_shared)
+            try:
+                if link.is_shared and not await hears(link, self._notify):
+                    found.append(UNHEARD)
+            finally:
+                link.terminate()
+        if self._replica is not None:
+            try:
+                if not await self._replica.read(lambda connection: connection.execute(_IS_CURRENT).scalar_one()):
+                    found.append(f"{UNUSED_REPLICA} {LAGS}")
+            except (Unavailable, ConfigError) as error:
+                found.append(f"{UNUSED_REPLICA} {error}")
+        return found
+
+    async def _notify(self, channel: str) -> None:
+        await self.write(lambda connection: announce(connection, "", channel=channel))
 
     def give_up(self) -> None:
         """Break all connections off. See `Store.give_up`."""
         self._is_over = True
         self._names.close()
         self._turns.give_up()
+        if self._migrating is not None:
+            self._migrating.give_up()
+        if self._replica is not None:
+            self._replica.give_up()
         for link in list(self._links):
             link.terminate()
 
@@ -175,6 +248,8 @@ class PostgresStore:
     async def close(self) -> None:
         """Close the pool: its connections by the protocol, unless the server is silent."""
         self._names.close()
+        if self._replica is not None:
+            await self._replica.close()
         if self._pool is not None:
             with anyio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
                 await self._pool.dispose()
@@ -195,35 +270,11 @@ class PostgresStore:
             )
         return self._pool
 
-    async def _connect(self) -> Any:
+    async def _connect(self) -> Link:
         if self._is_over:
             raise Undecided(STOPPED)
-        try:
-            link = await _connect(
-                self._dsn,
-                timeout=CONNECT_TIMEOUT_S,
-                connection_class=_Walled,
-                # The server stops a slow statement first; this is for a server that has gone silent.
-                command_timeout=STATEMENT_TIMEOUT_S + 1,
-                server_settings={
-                    "application_name": "lessonbook",
-                    **time_outs(),
-                    "tcp_user_timeout": f"{SILENCE_S * 1000}",
-                    "default_transaction_isolation": "read committed",
-                    "timezone": "UTC",
-                },
-            )
-        except (
-            ValueError,
-            OverflowError,
-            asyncpg.SyntaxOrAccessError,
-        ) as error:  # an invalid address or parameter
-            raise ConfigError(
-                "`database.url` is not understood: check the port, the parameters, and that special characters of "
-                "the password are written as %40 and the like",
-                place=without_password(self._dsn),
-            ) from error
-        _notice_silence(link)
+        link = await open_link(self._dsn, as_shared=self._is_shared, is_patient=self._is_patient)
+        self._is_shared = link.is_shared
         self._links.add(link)
         return link
 
@@ -303,48 +354,6 @@ class PostgresStore:
             return result
 
 
-class _Walled(asyncpg.Connection):  # pyright: ignore[reportMissingTypeArgument, reportUntypedBaseClass]  # untyped
-    """A connection whose transactions begin with the wall of the block in which they begin."""
-
-    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109  # the driver's
-        """Execute a statement; BEGIN takes the wall along, in the same round trip."""
-        if query.startswith("BEGIN"):
-            query = f"{query} {walls.opening()}"
-        return await super().execute(query, *args, timeout=timeout)  # pyright: ignore[reportUnknownMemberType]
-
-
-class _AdvisoryLocks:
-    """Names that this process holds against other replicas: advisory locks of one session."""
-
-    def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
-        self._link: Any = None
-        self._names: set[str] = set()
-        self._taking = anyio.Lock()
-
-    async def take(self, name: str) -> bool:
-        """Hold `name` unless another session does, and return whether this one does. Without a name no link is kept."""
-        async with self._taking:
-            if self._link is None or self._link.is_closed():
-                self._names.clear()
-                self._link = await _connect(self._dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=CONNECT_TIMEOUT_S)
-                _notice_silence(self._link)
-            if name not in self._names:
-                key = int.from_bytes(sha256(f"lessonbook {name}".encode()).digest()[:8], signed=True)
-                if await self._link.fetchval("SELECT pg_try_advisory_lock($1)", key):
-                    self._names.add(name)
-            if not self._names:
-                self.close()
-            return name in self._names
-
-    def close(self) -> None:
-        """Let go of all names."""
-        link, self._link = self._link, None
-        self._names.clear()
-        if link is not None:
-            link.terminate()
-
-
 class _Again(Exception):  # a signal to try again
     """The transaction was not committed, and may succeed when it is run again."""
 
@@ -354,23 +363,6 @@ class _Commit:
     """Whether a transaction's COMMIT has been sent: from then on it may be done, even if no answer comes."""
 
     begun: bool = False
-
-
-def _notice_silence(link: Any) -> None:
-    """Let the operating system detect that the server or the network has gone."""
-    transport = getattr(link, "_transport", None)  # the driver has no public access to it
-    wire = transport.get_extra_info("socket") if transport is not None else None
-    if wire is None or wire.family not in {socket.AF_INET, socket.AF_INET6}:
-        return
-    wire.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in {
-        "TCP_KEEPIDLE": PROBE_S,
-        "TCP_KEEPINTVL": PROBE_S,
-        "TCP_KEEPCNT": SILENCE_S // PROBE_S,
-        "TCP_USER_TIMEOUT": SILENCE_S * 1000,
-    }.items():
-        if (option := getattr(socket, name, None)) is not None:  # not every system has each
-            wire.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 _BUSY: Final = "The database is busy; nothing was changed. Try again in a moment."

@@ -7,7 +7,8 @@ from typing import Final, NamedTuple
 from sqlalchemy import Connection, insert, select, update
 
 from lessonbook.domain.vocabulary import SHARED_AGENT
-from lessonbook.store import dialect
+from lessonbook.store import dialect, partitions
+from lessonbook.store.engine import Retry
 from lessonbook.store.tables import applications, deliveries, in_project, runs
 from lessonbook.store.types import Row
 
@@ -80,14 +81,20 @@ def add_unfetched(connection: Connection, project: str, run_id: str, now: dateti
 
 
 def fetch(connection: Connection, row: Row) -> None:
-    """Make a run that was only reported on one of the caller's, who now fetches lessons for it."""
+    """Make a run that was only reported on one of the caller's, who now fetches lessons for it.
+
+    Raises:
+        Retry: another caller was faster.
+    """
     key = in_project(runs, row["project"], run_id=row["run_id"])
-    connection.execute(update(runs).where(*key, runs.c.principal == "").values(row))
+    if connection.execute(update(runs).where(*key, runs.c.principal == "").values(row)).rowcount != 1:
+        raise Retry
 
 
-def deliveries_of(connection: Connection, project: str, run_id: str) -> dict[str, DeliveryRow]:
+def deliveries_of(connection: Connection, run: RunRow) -> dict[str, DeliveryRow]:
     """Return the run's deliveries by lesson id."""
-    query = select(*_DELIVERY).where(*in_project(deliveries, project, run_id=run_id))
+    of_run = in_project(deliveries, run.project, run_id=run.run_id)
+    query = select(*_DELIVERY).where(*of_run, *partitions.of_run(connection, run.started_at))
     return {row.lesson_id: row for row in (DeliveryRow(*found) for found in connection.execute(query))}
 
 

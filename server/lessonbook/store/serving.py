@@ -6,6 +6,7 @@ longer than the statement, and on SQLite SQLAlchemy takes longer than the databa
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from operator import itemgetter
 from typing import Any, Final
 
@@ -66,8 +67,9 @@ _POSTGRESQL: Final = text(f"""
         WHERE :is_new
         ON CONFLICT DO NOTHING RETURNING 1
     ), delivered AS (
-        INSERT INTO agent_lesson_deliveries (project, run_id, {", ".join(_DELIVERY)}, delivered_at)
-        SELECT :project, :run_id, {", ".join(f"d.{column}" for column in _DELIVERY)}, :now
+        INSERT INTO agent_lesson_deliveries (project, run_id, {", ".join(_DELIVERY)}, delivered_at,
+            run_started_at)
+        SELECT :project, :run_id, {", ".join(f"d.{column}" for column in _DELIVERY)}, :now, :began_at
         FROM jsonb_to_recordset(CAST(:deliveries AS jsonb))
             AS d({", ".join(f"{column} {kind}" for column, kind in _DELIVERY.items())})
         ON CONFLICT DO NOTHING RETURNING 1
@@ -77,11 +79,15 @@ _POSTGRESQL: Final = text(f"""
         ON CONFLICT DO NOTHING RETURNING 1
     )
     SELECT (SELECT count(*) FROM run), (SELECT count(*) FROM delivered), (SELECT count(*) FROM answered)
-""").bindparams(bindparam("now", type_=UtcDateTime()))  # noqa: S608  # names of ours
+""").bindparams(bindparam("now", type_=UtcDateTime()), bindparam("began_at", type_=UtcDateTime()))  # noqa: S608  # names of ours
 
 
-def log(connection: Connection, run: Row, deliveries: Sequence[Row], answered: Row, *, is_new: bool) -> None:
+def log(
+    connection: Connection, run: Row, deliveries: Sequence[Row], answered: Row, *, is_new: bool, began_at: datetime
+) -> None:
     """Write a run if it `is_new`, its deliveries, and the answer as `idempotency.kept` returns it, at one moment.
+
+    `began_at` is the moment in the run's row: it decides in which partition its deliveries lie.
 
     Raises:
         Retry: another call of this run was faster, and its decisions stand.
@@ -92,7 +98,7 @@ def log(connection: Connection, run: Row, deliveries: Sequence[Row], answered: R
             whole = _log_on_sqlite(connection, run, deliveries, answered, is_new=is_new)
         case "postgresql":
             rows = [{column: row[column] for column in _DELIVERY} for row in deliveries]
-            given = {**run, **answered, "is_new": is_new, "now": answered["created_at"]}
+            given = {**run, **answered, "is_new": is_new, "now": answered["created_at"], "began_at": began_at}
             given |= {"deliveries": json.dumps(rows), "answer": json.dumps(answered["answer"])}
             del given["started_at"], given["created_at"]
             whole = tuple(connection.execute(_POSTGRESQL, given).one()) == (int(is_new), len(rows), 1)

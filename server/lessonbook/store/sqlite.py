@@ -163,6 +163,14 @@ class SqliteStore:
             if watching is not None:
                 watching.close()
 
+    async def view(self, work: Work[T]) -> T:
+        """Run `work` as `read` does: there are no replicas."""
+        return await self.read(work)
+
+    async def warnings(self) -> list[str]:
+        """Return nothing: see `Store.warnings`."""
+        return []
+
     def _version(self, watching: sqlite3.Connection | None) -> int:
         """Return a number that changes with each commit; in memory, where only this store commits, of its writes."""
         return self._writes if watching is None else int(watching.execute("PRAGMA data_version").fetchone()[0])

@@ -252,6 +252,7 @@ deliveries = Table(
     Column("lesson_version", Integer, nullable=False, server_default="1"),
     Column("tokens", Integer, nullable=False, server_default="0"),
     Column("delivered_at", UtcDateTime, nullable=False),
+    Column("run_started_at", UtcDateTime),
     Index("ix_agent_lesson_deliveries_time", "project", "delivered_at"),
     _of_run(),
     comment="Append-only: a lesson was eligible in a run, and shown or withheld; committed before the answer",

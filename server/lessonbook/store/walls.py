@@ -64,6 +64,7 @@ async def grants(store: Store, role: str) -> list[str]:
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {name};",
         f"REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM {name};",
         f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {name};",
+        f"GRANT EXECUTE ON FUNCTION agent_lesson_deliveries_keep TO {name};",
         f"{future} SELECT, INSERT, UPDATE, DELETE ON TABLES TO {name};",
         f"{future} USAGE ON SEQUENCES TO {name};",
     ]

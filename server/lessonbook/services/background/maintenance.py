@@ -27,7 +27,18 @@ from lessonbook.services.writing.arms import alarm_sentence, as_sums, sides, sto
 from lessonbook.services.writing.checked_runs import ROUTINE_CHECKS
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import counted
-from lessonbook.store import audit, call_counts, checks, idempotency, installation, migrate, recounts, rollups, tokens
+from lessonbook.store import (
+    audit,
+    call_counts,
+    checks,
+    idempotency,
+    installation,
+    migrate,
+    partitions,
+    recounts,
+    rollups,
+    tokens,
+)
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store import stats as figures
@@ -167,6 +178,8 @@ async def keep_up(work: Workspace, caller: Caller) -> Upkeep:
     done = await work.store.write(transaction)
     # In its own transaction: it may wait for a key that is in use, and must hold no other locks meanwhile.
     done.forgotten_keys = await work.store.write(lambda connection: idempotency.prune(connection, work.now()))
+    days = work.settings.database.keep_deliveries_days
+    await work.store.write(lambda connection: partitions.keep(connection, caller.project, work.now(), days))
     minute = int(work.now().timestamp()) // 60
     await work.store.write(lambda connection: call_counts.prune(connection, minute))
     return done
@@ -220,7 +233,7 @@ async def resume(work: Workspace, caller: Caller, reason: str) -> Resumed:
 
 async def diagnose(work: Workspace, caller: Caller | None = None) -> Diagnosis:
     """Return the faults (counters that differ from the evidence, broken audit chains, a damaged file) and warnings."""
-    semantic = await work.semantic.checked()
+    of_services = [await work.semantic.checked(), *await work.store.warnings()]
 
     def read(connection: Connection) -> Diagnosis:
         faults = recounts.database_faults(connection)
@@ -228,7 +241,7 @@ async def diagnose(work: Workspace, caller: Caller | None = None) -> Diagnosis:
             found = recounts.miscounted(connection, project) + _misjudged(connection, project)
             found += audit.verify(connection, project)
             faults += [f"project {project}: {line}" for line in found]
-        warnings = [*installation.warnings(connection), semantic]
+        warnings = [*installation.warnings(connection), partitions.warning(connection), *of_services]
         valid = [token for token in tokens.every(connection) if _is_valid(token, work.now())]
         warnings += of_settings(work.settings, valid)
         for project in recounts.projects(connection):

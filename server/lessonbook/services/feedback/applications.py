@@ -49,7 +49,7 @@ async def record_application(work: Workspace, caller: Caller, application: Appli
         wanted = list(dict.fromkeys(application.lesson_ids))
         lessons = ledger.lessons(wanted)
         recorded = runs.applications_of(connection, caller.project, application.run_id, wanted)
-        delivered = runs.deliveries_of(connection, caller.project, application.run_id)
+        delivered = runs.deliveries_of(connection, run)
         rows = checks.rows_of_run(connection, caller.project, application.run_id)
         evidence: EvidenceGrade = "verified" if caller.may_verify(run.principal) else "declared"
         results = [

@@ -49,7 +49,7 @@ class RunEvents:
         project = self._caller.project
         not_by: set[str] = set()
         for run in self._runs:
-            self._delivered = {**runs.deliveries_of(connection, project, run.run_id), **self._delivered}
+            self._delivered = {**runs.deliveries_of(connection, run), **self._delivered}
             self._events = {**evidence_rows.events_of_run(connection, project, run.run_id), **self._events}
             if self.is_verified:
                 # What the run's own principal declared beforehand must not keep this report from counting as new.

@@ -99,7 +99,7 @@ async def get_lessons(work: Workspace, caller: Caller, query: LessonQuery, *, on
             if (given := _answered(connection, caller, run_id, fingerprint, now)) is not None:
                 return _Pick([]) if only_new else given
             run = runs.find(connection, caller.project, run_id)
-            earlier = runs.deliveries_of(connection, caller.project, run_id)
+            earlier = runs.deliveries_of(connection, run) if run else {}
         call = _Serving(work, caller, place, shelf, query, run_id, run, earlier, now, only_new)
         return call.log(connection, *call.choose(reading, similar), fingerprint)
 
@@ -306,9 +306,12 @@ class _Serving:
         key = _key(self.run_id, fingerprint)
         document = pick.to_document()
         answered = idempotency.kept(run["project"], run["principal"], TOOL, key, fingerprint, document, self.now)
+        began_at = self.now
         if self.run is not None and not self.run.principal:
             runs.fetch(connection, run)
-        serving.log(connection, run, rows, answered, is_new=self.run is None)
+        elif self.run is not None:
+            began_at = self.run.started_at
+        serving.log(connection, run, rows, answered, is_new=self.run is None, began_at=began_at)
         return pick
 
 

@@ -89,7 +89,7 @@ async def list_lessons(
         cursor = encode([last.severity, last.effectiveness_score, last.id]) if last else ""
         return LessonPage(lessons=shown, next_cursor=cursor)
 
-    return await work.store.read(read)
+    return await work.store.view(read)
 
 
 def _for_items(room: int | None) -> int | None:
@@ -234,7 +234,7 @@ def _history_line(row: lesson_rows.HistoryRow) -> LessonChange:
 async def lessons_by_category(work: Workspace, caller: Caller, agent_name: str = "") -> dict[str, list[ListedLesson]]:
     """Return the servable lessons of each category, most severe first."""
     name = work.roster.resolve(agent_name) if agent_name else ""
-    found = await work.store.read(
+    found = await work.store.view(
         lambda connection: lesson_rows.by_category(connection, caller.project, name, _audience(caller))
     )
     return {category: [listed(lesson) for lesson in lessons] for category, lessons in found.items()}
@@ -322,10 +322,11 @@ async def issues_of_run(work: Workspace, caller: Caller, run_id: str) -> tuple[l
     """
 
     def read(connection: Connection) -> tuple[list[PendingIssue], dict[str, bool]]:
-        if runs.find(connection, caller.project, run_id) is None:
+        run = runs.find(connection, caller.project, run_id)
+        if run is None:
             raise NotFound.run(run_id, caller.project)
         rows = issue_rows.of_run(connection, caller.project, run_id, EVIDENCE_MAX)
-        delivered = runs.deliveries_of(connection, caller.project, run_id)
+        delivered = runs.deliveries_of(connection, run)
         return [pending_issue(row) for row in rows], {lesson_id: row.shown for lesson_id, row in delivered.items()}
 
     return await work.store.read(read)
@@ -339,7 +340,7 @@ async def get_audit(work: Workspace, caller: Caller, query: AuditQuery, *, room:
     """
     since, before = (moment_of(text) if text else None for text in (query.since, query.before))
     after = _audit_position(query.cursor)
-    rows = await work.store.read(
+    rows = await work.store.view(
         lambda connection: audit.read(
             connection,
             caller.project,

@@ -68,12 +68,12 @@ async def get_stats(work: Workspace, caller: Caller, query: StatsQuery) -> Stats
             return _of_lesson(connection, work, caller, query.lesson_id, since if query.days else None, now)
         return _of_agents(connection, work, caller, agent_name, since if query.days else None, now)
 
-    return await work.store.read(read)
+    return await work.store.view(read)
 
 
 async def unusual_reports(work: Workspace, caller: Caller) -> list[str]:
     """Return notes on unusual reports of the last day: bursts, near-duplicates, one lesson that takes most of them."""
-    return await work.store.read(lambda connection: unusual(connection, caller.project, work.now()))
+    return await work.store.view(lambda connection: unusual(connection, caller.project, work.now()))
 
 
 def _of_agents(
@@ -217,7 +217,7 @@ def _week(begins: date, sums: dict[str, int]) -> WeekFigures:
 async def by_agent(work: Workspace, caller: Caller, agent_name: str = "") -> list[AgentFigures]:
     """Return the rows of the statistics view, one for each agent of the project, or for one agent."""
     name = work.roster.resolve(agent_name) if agent_name else ""
-    return await work.store.read(lambda connection: figures.by_agent(connection, caller.project, name))
+    return await work.store.view(lambda connection: figures.by_agent(connection, caller.project, name))
 
 
 def _of_lesson(
