@@ -8,7 +8,7 @@ from bench.evaluation import Evaluation, Goal
 from lessonbook.classify.catalogue import load_catalogue
 from lessonbook.screening.lint.harm import is_held
 from lessonbook.screening.lint.harm_words import term_classes, vocabulary_of
-from lessonbook.screening.lint.screen import screen
+from lessonbook.screening.lint.rules import screen
 
 DATA: Final = Path(__file__).parent / "data"
 SETS: Final = ("", "_second", "_third", "_fourth")

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from bench.searching import Corpus
 from lessonbook.search.document import plain_text
 from lessonbook.search.index import RelevanceIndex
-from lessonbook.search.score import Compared, RelevanceModel
+from lessonbook.search.relevance import Compared, RelevanceModel
 from lessonbook.search.subjects import document_of, subjects_of, with_issue
 from lessonbook.search.vectors import Meanings
 

@@ -27,7 +27,7 @@ from bench.relevance_training import ORDER, UNRELATED_EACH, Answer, Asking, cali
 from bench.retrieval import SETS, distractors_of
 from bench.searching import Corpus, read_corpus, scored
 from bench.training import MODELS
-from lessonbook.search.score import RelevanceModel
+from lessonbook.search.relevance import RelevanceModel
 
 FOLDS: Final = 2
 THRESHOLD: Final = 0.05

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lessonbook.edges.operations import OPERATIONS
+from lessonbook.edges.tool_table import OPERATIONS
 from tests.cli.conftest import Run, run  # noqa: F401  # a fixture
 
 ROOT = Path(__file__).parents[1]

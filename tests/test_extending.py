@@ -14,19 +14,19 @@ from lessonbook.app import gateway_for
 from lessonbook.config.settings import Settings
 from lessonbook.domain.findings import Finding, Reading
 from lessonbook.domain.loop import Request, Result
-from lessonbook.edges import operations, rest, tools
+from lessonbook.edges import rest, tool_table
 from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.mcp_server import build_server
-from lessonbook.edges.operations import OPERATIONS, Operation
+from lessonbook.edges.tool_table import OPERATIONS, Operation
 from lessonbook.edges.transport.http import build_app
 from lessonbook.intake import MEMBERS, READERS, formats
 from lessonbook.intake.formats.json_format import JsonFormat, Records, open_format
 from lessonbook.intake.formats.record_fields import issue
 from lessonbook.intake.json_records import Layout, open_records
 from lessonbook.intake.report_file import ReportFile
-from lessonbook.screening.lint import screen as lint
+from lessonbook.screening.lint import rules as lint
 from lessonbook.search.index import RelevanceIndex
-from lessonbook.search.score import Compared, RelevanceModel, load_relevance_model
+from lessonbook.search.relevance import Compared, RelevanceModel, load_relevance_model
 from tests.reading import read_report
 
 ROOT = Path(__file__).parents[1]
@@ -153,7 +153,7 @@ class TestTool:
 
     @pytest.fixture(autouse=True)
     def registered(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for module in (operations, tools, rest):
+        for module in (tool_table, mcp_tools, rest):
             monkeypatch.setattr(module, "OPERATIONS", (*OPERATIONS, self.OPERATION))
 
     @pytest.fixture

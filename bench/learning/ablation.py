@@ -19,9 +19,9 @@ from bench.learning.simulation import Outcome, simulate
 from bench.learning.world import World
 from lessonbook.experiment import likelihood, policy
 from lessonbook.experiment.evidence import Evidence
-from lessonbook.experiment.grid import GRID_POINTS
 from lessonbook.experiment.policy import PolicySettings
 from lessonbook.experiment.prior import DEFAULT_PRIOR, Prior
+from lessonbook.experiment.rho_grid import GRID_POINTS
 
 WHOLE: Final = "nothing"
 PER: Final = 1_000

@@ -20,6 +20,7 @@ from lessonbook.experiment import coin
 from lessonbook.experiment.effect import effect_before
 from lessonbook.experiment.evidence import Evidence, Split
 from lessonbook.experiment.health import is_unhealthy
+from lessonbook.experiment.lesson_value import SEVERITY_WEIGHTS, static_score, value
 from lessonbook.experiment.lift import RunTotals, service_harms
 from lessonbook.experiment.policy import (
     HOLDOUT_SHARE,
@@ -36,7 +37,6 @@ from lessonbook.experiment.policy import (
 )
 from lessonbook.experiment.power import runs_to_tell
 from lessonbook.experiment.promotion import next_status
-from lessonbook.experiment.ranking import SEVERITY_WEIGHTS, static_score, value
 from lessonbook.services.cache.measured import EVENTS_MIN, FLAGS_MIN, RUNS_MIN, WITHIN_DAYS
 from lessonbook.services.writing.arms import RUN_ISSUES_MAX
 

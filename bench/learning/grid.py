@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from lessonbook.experiment import health, retirement, told
+from lessonbook.experiment import health, retirement, told_interval
 from lessonbook.experiment.effect import EVENTS_MIN
 from lessonbook.experiment.evidence import SHARE_PERIODS, SHARE_ROWS, SideCounts
 from lessonbook.experiment.side_effects import side_effect_of
@@ -77,15 +77,17 @@ class Life:
 
     def misses(self, rho: float) -> Flags:
         """Return for each event whether the interval that is told after it leaves out the truth."""
-        grid = np.exp(np.linspace(np.log(told.RHO_LEAST), np.log(told.RHO_MOST), told.POINTS))
+        grid = np.exp(
+            np.linspace(np.log(told_interval.RHO_LEAST), np.log(told_interval.RHO_MOST), told_interval.POINTS)
+        )
         logs = self._logs(grid).cumsum(axis=1)
         with np.errstate(divide="ignore"):
-            average = _log_mean_exp(logs + np.log(np.array(told.WEIGHTS) * told.POINTS)[:, None])
+            average = _log_mean_exp(logs + np.log(np.array(told_interval.WEIGHTS) * told_interval.POINTS)[:, None])
         # As told, an end is a point further out than the last that is possible.
-        possible = average - logs < -np.log(told.ALPHA)
+        possible = average - logs < -np.log(told_interval.ALPHA)
         first = possible.argmax(axis=0) - 1
-        last = told.POINTS - possible[::-1].argmax(axis=0)
-        ends = np.concatenate([[0.0], grid, [told.RHO_MOST]])
+        last = told_interval.POINTS - possible[::-1].argmax(axis=0)
+        ends = np.concatenate([[0.0], grid, [told_interval.RHO_MOST]])
         return (rho < ends[first + 1]) | (rho > ends[last + 1])
 
     def _logs(self, rhos: Floats) -> Floats:

@@ -12,7 +12,7 @@ from bench.learning.simulation import simulate
 from bench.learning.world import World
 
 from lessonbook.domain.lesson import Lesson
-from lessonbook.experiment.ranking import SEVERITY_WEIGHTS
+from lessonbook.experiment.lesson_value import SEVERITY_WEIGHTS
 from lessonbook.services.cache.measured import Measure
 from lessonbook.store.rollups import week_of
 from lessonbook.store.stats import Exposure

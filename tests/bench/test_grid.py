@@ -9,7 +9,7 @@ from bench.learning.grid import WEEK_ROWS, Cell, lived, of_rows
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.health import is_unhealthy
 from lessonbook.experiment.retirement import ALPHA, e_value
-from lessonbook.experiment.told import told_ratios
+from lessonbook.experiment.told_interval import told_ratios
 
 ROWS: Final = 1_500
 

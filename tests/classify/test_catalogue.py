@@ -10,7 +10,7 @@ from lessonbook.classify.catalogue import CatalogueRule, canonical_key, load_cat
 from lessonbook.classify.roster import load_roster
 from lessonbook.classify.rule_keys import tool_of
 from lessonbook.domain.vocabulary import CATEGORIES, SEVERITIES
-from lessonbook.screening.lint.screen import screen, screen_why
+from lessonbook.screening.lint.rules import screen, screen_why
 
 RULES = load_catalogue().rules
 KEYS = [key for rule in RULES for key in rule.keys]

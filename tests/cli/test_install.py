@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lessonbook.cli.clients import jsonc, toml
-from lessonbook.cli.clients.known import CLIENTS, TOKEN_VARIABLE
+from lessonbook.cli.clients.client_table import CLIENTS, TOKEN_VARIABLE
 from lessonbook.cli.clients.machine import Machine
 from lessonbook.machine.programs import find_program, own_command
 from tests.cli.conftest import Run

@@ -11,7 +11,7 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import ignored_auth
 
-from lessonbook.edges.operations import OPERATIONS
+from lessonbook.edges.tool_table import OPERATIONS
 from tests.contract.links import in_a_task
 from tests.contract.processes import BOTH, HttpServer, http_server
 from tests.contract.test_authorisation import bearer, make_token

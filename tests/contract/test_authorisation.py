@@ -14,8 +14,8 @@ from mcp.shared.exceptions import MCPError
 from lessonbook import services
 from lessonbook.app import gateway_for
 from lessonbook.domain.scopes import SCOPES
-from lessonbook.edges.access.scopes import SCOPE_OF
-from lessonbook.edges.operations import OPERATIONS
+from lessonbook.edges.access.scope_table import SCOPE_OF
+from lessonbook.edges.tool_table import OPERATIONS
 from lessonbook.services.tokens import NewToken
 from tests.contract.links import HANDSHAKE, STATELESS, in_a_task, mode_of, settings_for
 from tests.contract.processes import BOTH, PROJECT, HttpServer, http_server

@@ -13,8 +13,8 @@ from pydantic import ConfigDict
 
 from lessonbook.app import gateway_for
 from lessonbook.edges.mcp_server import build_server
-from lessonbook.edges.operations import OPERATIONS
 from lessonbook.edges.skills import Skills, load_skills
+from lessonbook.edges.tool_table import OPERATIONS
 from tests.contract.links import STATELESS, settings_for
 
 pytestmark = pytest.mark.anyio

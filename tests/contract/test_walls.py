@@ -20,10 +20,10 @@ from lessonbook.domain.lesson import Caller
 from lessonbook.domain.operator import NewLesson
 from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.mcp_server import build_server
-from lessonbook.edges.operations import OPERATIONS
+from lessonbook.edges.tool_table import OPERATIONS
 from lessonbook.edges.transport.http import build_app
 from lessonbook.services.tokens import NewToken
-from lessonbook.store import migrate, walls
+from lessonbook.store import migrate, row_security
 from lessonbook.store.engine import Store, connect
 from lessonbook.store.tables import metadata
 from lessonbook.store.urls import parse_address
@@ -52,7 +52,7 @@ async def prepare(url: str) -> None:
     await run_sql(url, f"DROP DATABASE IF EXISTS {WALLED} WITH (FORCE)", f"CREATE DATABASE {WALLED} OWNER {OWNER}")
     owner = connect(parse_address(as_role(database_of(url, WALLED), OWNER)))
     await migrate.ensure(owner)
-    statements = await walls.grants(owner, SERVED)
+    statements = await row_security.grants(owner, SERVED)
     await owner.close()
     await run_sql(as_role(database_of(url, WALLED), OWNER), *statements)
 
@@ -161,7 +161,7 @@ async def rows_of(store: Store, project: str) -> dict[str, list[Any]]:
             if "project" in table.c
         }
 
-    with store.within(walls.EVERY_PROJECT):
+    with store.within(row_security.EVERY_PROJECT):
         return await store.read(read)
 
 
@@ -218,7 +218,7 @@ async def test_a_query_that_forgets_its_project_sees_no_other_projects_rows(stor
             await store.write(lambda connection: connection.execute(insert, {"project": "c"}).rowcount)
         view = text("SELECT DISTINCT project FROM agent_learning_stats")
         assert await store.read(lambda connection: set(connection.execute(view).scalars())) <= {"a"}
-    with store.within(walls.EVERY_PROJECT):
+    with store.within(row_security.EVERY_PROJECT):
         whole = await store.read(lambda connection: list(connection.execute(forgetful).scalars()))
         assert whole == ["a", "b's \\ own"]
         await store.write(lambda connection: connection.execute(text("DELETE FROM agent_revisions")).rowcount)

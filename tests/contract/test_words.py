@@ -27,8 +27,8 @@ from lessonbook.config.settings import Settings
 from lessonbook.domain.errors import STOPPED, Undecided
 from lessonbook.domain.findings import ReportKind
 from lessonbook.edges.access.gateway import Gateway
-from lessonbook.edges.operations import OPERATIONS, Operation, takes_key
 from lessonbook.edges.schema import input_schema
+from lessonbook.edges.tool_table import OPERATIONS, Operation, takes_key
 from lessonbook.edges.transport.http import build_app
 from lessonbook.store import postgres, sqlite
 from lessonbook.store.postgres import PostgresStore

@@ -23,7 +23,7 @@ from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.access.guard import Guard
 from lessonbook.edges.health import DRAINING, NO_DATABASE, OLD_SCHEMA
 from lessonbook.edges.mcp_server import build_server
-from lessonbook.edges.operations import OPERATIONS
+from lessonbook.edges.tool_table import OPERATIONS
 from lessonbook.edges.transport.http import build_app
 from lessonbook.intake import report_file
 from lessonbook.store import migrate

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from lessonbook.experiment.effect import EffectEstimate, effect_before, effect_of, prior_mean
 from lessonbook.experiment.evidence import Evidence
-from lessonbook.experiment.grid import RHO_MAX, RHO_MIN, normal_logs, normalised
 from lessonbook.experiment.population import fit_prior
 from lessonbook.experiment.prior import PRIOR_MEAN, PRIOR_SD, Prior
-from lessonbook.experiment.told import RHO_MOST, told_ratios
+from lessonbook.experiment.rho_grid import RHO_MAX, RHO_MIN, normal_logs, normalised
+from lessonbook.experiment.told_interval import RHO_MOST, told_ratios
 from tests.experiment.evidences import counted
 
 

@@ -8,9 +8,9 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from lessonbook.experiment.evidence import Evidence, Period
-from lessonbook.experiment.grid import GRID_POINTS, RHO, normalised, split_logs
 from lessonbook.experiment.likelihood import Belief, believed, rate_logs, seen_in, tally_of
 from lessonbook.experiment.prior import DEFAULT_PRIOR
+from lessonbook.experiment.rho_grid import GRID_POINTS, RHO, normalised, split_logs
 from tests.experiment.evidences import EVIDENCE
 
 FOREVER = 1e12

@@ -6,9 +6,9 @@ from statistics import median
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lessonbook.experiment.grid import shown_share
 from lessonbook.experiment.power import events_to_tell, runs_to_tell
-from lessonbook.experiment.told import told_ratios
+from lessonbook.experiment.rho_grid import shown_share
+from lessonbook.experiment.told_interval import told_ratios
 
 
 def events_until_told(dice: Random, p: float, rho: float) -> int:

@@ -10,8 +10,8 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from lessonbook.experiment.evidence import Evidence
-from lessonbook.experiment.grid import shown_share
 from lessonbook.experiment.retirement import ALPHA, RHO_BAD, RHO_NULL, e_value
+from lessonbook.experiment.rho_grid import shown_share
 from tests.experiment.evidences import EVIDENCE, counted
 
 PEEKS = 250

@@ -20,7 +20,7 @@ from lessonbook.search.index import (
     RelevanceIndex,
     parts_of,
 )
-from lessonbook.search.score import Compared, RelevanceModel
+from lessonbook.search.relevance import Compared, RelevanceModel
 from lessonbook.search.tokenizer import words_of
 from lessonbook.search.vectors import Meanings
 

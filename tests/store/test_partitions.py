@@ -14,7 +14,7 @@ from lessonbook.services.lessons import review
 from lessonbook.services.serve import delivery
 from lessonbook.services.views import stats
 from lessonbook.services.workspace import Workspace
-from lessonbook.store import migrate, partitions, walls
+from lessonbook.store import migrate, partitions, row_security
 from tests.conftest import Clock
 from tests.store.scenario import AGENT, PROJECT, ask, scalar, tamper
 
@@ -140,7 +140,7 @@ async def test_a_server_of_the_release_before_still_writes(
 @on_postgresql
 async def test_a_role_that_may_not_keep_partitions_is_told_how_it_may(work: Workspace) -> None:
     assert "make partitions" not in " ".join((await maintenance.diagnose(work)).warnings)
-    with work.store.within(walls.EVERY_PROJECT):
+    with work.store.within(row_security.EVERY_PROJECT):
         await tamper(work.store, "CREATE ROLE lessonbook_bystander")
         try:
 

@@ -6,7 +6,7 @@ from functools import cache
 from lessonbook.classify.catalogue import Catalogue, CatalogueRule
 from lessonbook.domain.holds import Holds
 from lessonbook.domain.lesson_names import content_hash
-from lessonbook.screening.lint.screen import one_line
+from lessonbook.screening.lint.rules import one_line
 from lessonbook.screening.offer import Offer, screened_offer
 
 

@@ -93,9 +93,9 @@ def check() -> None:
 
 def grant(role: Annotated[str, typer.Argument(help="The PostgreSQL role that servers log in as.")]) -> None:
     """Print what the owner of the tables runs to let a role serve, without the right to change the schema."""
-    from lessonbook.store import walls
+    from lessonbook.store import row_security
 
-    statements = _on_store(lambda store: walls.grants(store, role))
+    statements = _on_store(lambda store: row_security.grants(store, role))
     if not shown_as_json({"statements": statements}):
         write("\n".join(statements))
 

@@ -10,8 +10,8 @@ from lessonbook.cli.console import command, load, options, print_json, print_tab
 from lessonbook.domain.errors import InvalidInput, LessonbookError, NotFound
 
 if TYPE_CHECKING:
+    from lessonbook.cli.clients.client_table import McpClient
     from lessonbook.cli.clients.configuration import ConfigurationFile, FileChange
-    from lessonbook.cli.clients.known import McpClient
     from lessonbook.config.settings import Settings
 
 ClientName = Annotated[str, typer.Argument(help="The client; `lessonbook install --list` shows all.")]
@@ -75,7 +75,7 @@ def _client(name: str) -> McpClient:
     """
     from difflib import get_close_matches
 
-    from lessonbook.cli.clients.known import CLIENTS
+    from lessonbook.cli.clients.client_table import CLIENTS
 
     if name in CLIENTS:
         return CLIENTS[name]
@@ -204,8 +204,8 @@ def _carry_out(change: FileChange, known: McpClient, *, yes: bool, dry_run: bool
 
 def _say_notes(found: ConfigurationFile, *, remote: bool) -> None:
     """Say what else a person has to know for the entry to work."""
+    from lessonbook.cli.clients.client_table import TOKEN_VARIABLE
     from lessonbook.cli.clients.command import INSTALL_HINT, is_on_path
-    from lessonbook.cli.clients.known import TOKEN_VARIABLE
 
     if wants_json():
         return
@@ -227,7 +227,7 @@ def _say_notes(found: ConfigurationFile, *, remote: bool) -> None:
 
 def _show_list() -> None:
     """Print every client with its files and whether each of them has this server."""
-    from lessonbook.cli.clients.known import CLIENTS
+    from lessonbook.cli.clients.client_table import CLIENTS
 
     rows: list[dict[str, str]] = []
     for known in CLIENTS.values():
@@ -251,7 +251,7 @@ def _cells(row: dict[str, str]) -> tuple[str, str, str]:
 
 def _check(client: str, scope: Literal["project", "user"] | None) -> None:
     """Start the server of a client, or of each client that has it, and print its tools or what went wrong."""
-    from lessonbook.cli.clients.known import CLIENTS
+    from lessonbook.cli.clients.client_table import CLIENTS
 
     chosen = [_client(client)] if client else list(CLIENTS.values())
     checked: list[dict[str, Any]] = []

@@ -17,14 +17,14 @@ from mcp_types import CallToolResult, Icon, Resource, TextContent
 from lessonbook.about import VERSION
 from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.background import Housekeeper
+from lessonbook.edges.mcp_tools import make_tools
 from lessonbook.edges.nearest_name import unknown
-from lessonbook.edges.operations import Toolset
 from lessonbook.edges.prompts import add_completions, add_prompts
 from lessonbook.edges.refusals import explain_refusal
 from lessonbook.edges.resources import add_resources, list_concrete
 from lessonbook.edges.skills import Skills
 from lessonbook.edges.subscriptions import Announcer
-from lessonbook.edges.tools import make_tools
+from lessonbook.edges.tool_table import Toolset
 from lessonbook.logs import Context, request_id_of, set_context
 
 INSTRUCTIONS: Final = """\

@@ -21,8 +21,8 @@ from lessonbook.domain.operator import LessonChoice
 from lessonbook.domain.validation import parse
 from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.edges.access.gateway import Gateway
-from lessonbook.edges.operations import operation_named
 from lessonbook.edges.text_form import of_lessons
+from lessonbook.edges.tool_table import operation_named
 
 log = logging.getLogger(__name__)
 

@@ -33,9 +33,9 @@ from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.api_page import SECURITY_POLICY, api_page
 from lessonbook.edges.health import READY, Health, HealthDetails
 from lessonbook.edges.hook_requests import LastPrompts, answer_request
-from lessonbook.edges.operations import OPERATIONS, Operation, Toolset
 from lessonbook.edges.rest_input import KeyHeader, check_parameters, json_object, one_key, received
 from lessonbook.edges.schema import input_schema
+from lessonbook.edges.tool_table import OPERATIONS, Operation, Toolset
 
 STATUS_OF = {
     "invalid_input": 422,

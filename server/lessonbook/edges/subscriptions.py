@@ -26,7 +26,7 @@ from lessonbook.domain.errors import LessonbookError
 from lessonbook.domain.principals import WATCH
 from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.edges.access.gateway import TOOL_TIMEOUT_S, Gateway
-from lessonbook.edges.access.scopes import check_scope_of
+from lessonbook.edges.access.scope_table import check_scope_of
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer

@@ -10,9 +10,9 @@ from functools import lru_cache
 from typing import Final
 
 from lessonbook.experiment.evidence import Evidence, Split
-from lessonbook.experiment.grid import RHO, normal_logs, normalised, split_logs
 from lessonbook.experiment.prior import DEFAULT_PRIOR, PRIOR_MEAN, PRIOR_SD, Prior
-from lessonbook.experiment.told import told_ratios
+from lessonbook.experiment.rho_grid import RHO, normal_logs, normalised, split_logs
+from lessonbook.experiment.told_interval import told_ratios
 
 EVENTS_MIN: Final = 10
 """With fewer events no effect is reported."""

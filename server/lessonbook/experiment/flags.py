@@ -6,8 +6,8 @@ from itertools import accumulate
 from math import log
 from typing import Final
 
-from lessonbook.experiment.grid import normalised
 from lessonbook.experiment.mixture import fit_mixture
+from lessonbook.experiment.rho_grid import normalised
 
 RATES: Final = tuple(0.001 * 200 ** (index / 13) for index in range(14))
 """Rates at which a lesson may be flagged, in flags per showing: from 0.1 % to 20 %."""

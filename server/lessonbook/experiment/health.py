@@ -11,7 +11,7 @@ from math import exp, fsum, log
 from typing import Final
 
 from lessonbook.experiment.evidence import Split
-from lessonbook.experiment.grid import shown_share
+from lessonbook.experiment.rho_grid import shown_share
 
 RATIOS: Final = (1 / 2, 1 / 1.25, 1.25, 2.0)
 """How many times as often a shown row may come back as a withheld one."""

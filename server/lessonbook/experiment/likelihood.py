@@ -6,8 +6,8 @@ from math import fsum, log
 from typing import Final, NamedTuple, TypeAlias
 
 from lessonbook.experiment.evidence import Evidence
-from lessonbook.experiment.grid import GRID_POINTS, RHO, normal_logs, normalised, split_logs
 from lessonbook.experiment.prior import Prior
+from lessonbook.experiment.rho_grid import GRID_POINTS, RHO, normal_logs, normalised, split_logs
 
 PRIOR_SHOWINGS: Final = 20.0
 """The weight, in showings, of the population's share of ignored lessons beside a lesson's own."""

@@ -11,11 +11,11 @@ from typing import Final, NamedTuple, Protocol
 from lessonbook.experiment import flags
 from lessonbook.experiment.effect import EffectEstimate, effect_of
 from lessonbook.experiment.evidence import Evidence
-from lessonbook.experiment.grid import RHO
 from lessonbook.experiment.likelihood import Belief, believed, seen_in
 from lessonbook.experiment.population import fit_both
 from lessonbook.experiment.prior import DEFAULT_PRIOR, Prior
 from lessonbook.experiment.retirement import e_value
+from lessonbook.experiment.rho_grid import RHO
 from lessonbook.experiment.side_effects import NO_POOL, Pool, SideEffect, of_lesson, pooled, side_effect_of
 
 POLICY_VERSION: Final = "measured/2"

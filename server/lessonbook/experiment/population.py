@@ -11,7 +11,6 @@ from typing import Final
 
 from lessonbook.experiment import flags
 from lessonbook.experiment.evidence import Evidence
-from lessonbook.experiment.grid import split_logs
 from lessonbook.experiment.likelihood import (
     PRIOR_SHOWINGS,
     Tally,
@@ -22,6 +21,7 @@ from lessonbook.experiment.likelihood import (
 )
 from lessonbook.experiment.mixture import fit_mixture
 from lessonbook.experiment.prior import DEFAULT_PRIOR, Prior
+from lessonbook.experiment.rho_grid import split_logs
 
 _PRIOR_EXPOSURES: Final = 50.0
 _ROUNDS: Final = 4

@@ -4,7 +4,7 @@ from math import ceil, log
 from typing import Final
 
 from lessonbook.experiment.retirement import RHO_NULL
-from lessonbook.experiment.told import ALPHA
+from lessonbook.experiment.told_interval import ALPHA
 
 _TAU_SQUARED: Final = 0.7**2
 _ROUNDS: Final = 40

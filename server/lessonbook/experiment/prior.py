@@ -5,7 +5,7 @@ from math import fsum
 from typing import Final
 
 from lessonbook.experiment import flags
-from lessonbook.experiment.grid import LOG_RHO, normal_logs, normalised
+from lessonbook.experiment.rho_grid import LOG_RHO, normal_logs, normalised
 
 PRIOR_MEAN: Final = -0.3
 PRIOR_SD: Final = 0.5

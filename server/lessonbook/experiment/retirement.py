@@ -12,7 +12,7 @@ from math import exp, fsum, log
 from typing import Final
 
 from lessonbook.experiment.evidence import Evidence
-from lessonbook.experiment.grid import split_logs
+from lessonbook.experiment.rho_grid import split_logs
 
 RHO_NULL: Final = 0.85
 """Lessons with at most this rate ratio cut their issue by 15 % or more, and are retired with probability ≤ `ALPHA`."""

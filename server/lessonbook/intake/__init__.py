@@ -9,7 +9,7 @@ from typing import Final
 
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import FileKind, Reading, ReportKind
-from lessonbook.intake import formats, other_formats
+from lessonbook.intake import formats, unread_formats
 from lessonbook.intake.dotnet_tests import open_nunit, open_trx, open_xunit
 from lessonbook.intake.formats.outline import names_in, outlines
 from lessonbook.intake.go_test import open_gotest
@@ -94,7 +94,7 @@ XML_ROOTS: Final[dict[str, FileKind]] = {
     "test-results": "nunit",
 }
 """The first elements of XML files that show their kind; others are read as JUnit, or refused."""
-_ADVICE: Final = f"say which format it is, or give a file of another. Read are {other_formats.READ}"
+_ADVICE: Final = f"say which format it is, or give a file of another. Read are {unread_formats.READ}"
 _XML = lazy_pattern(
     r"<(?:\?xml|!doctype|(?:[a-z]\w{0,30}:)?testsuites?\b"
     r"|(?:checkstyle|pmd|pmd-cpd|bugcollection|testrun|test-run|test-results|assemblies)[\s>]|results\sversion=)",
@@ -195,7 +195,7 @@ def _kind(file: ReportFile) -> FileKind:
 
 def _is_xml(opening: str) -> bool:
     """Return whether a file begins as XML that is not a page, perhaps after comments."""
-    if other_formats.is_page(opening.lstrip()):
+    if unread_formats.is_page(opening.lstrip()):
         return False
     at = 0
     while (rest := opening[at : at + 200].lstrip()).startswith("<!--"):
@@ -208,7 +208,7 @@ def _is_xml(opening: str) -> bool:
 
 def _refuse_other(file: ReportFile, opening: str) -> None:
     """Refuse text of another known format, and words that a report in JSON follows."""
-    if other := other_formats.of_text(opening):
+    if other := unread_formats.of_text(opening):
         raise NoReport(f"{file.place} {other}")
     found = _JSON_LINE.search(opening)
     if found is not None and _is_report(opening[found.start() :].lstrip()):
@@ -221,16 +221,16 @@ def _is_report(opening: str) -> bool:
     names = first_names(opening.encode("utf-8", "replace"))
     if opening.startswith("["):
         is_known = any(wanted <= names for wanted, _ in ITEM_MEMBERS)
-        return is_known or bool(other_formats.of_item(names) or formats.kind_of(names))
+        return is_known or bool(unread_formats.of_item(names) or formats.kind_of(names))
     sets = ({"runs", "version"}, {"exitcode", "tests"}, *(wanted for wanted, kind in MEMBER_SETS if kind not in _VAGUE))
-    return any(wanted <= names for wanted in sets) or bool(other_formats.of_object(names) or formats.kind_of(names))
+    return any(wanted <= names for wanted in sets) or bool(unread_formats.of_object(names) or formats.kind_of(names))
 
 
 def _kind_of_object(file: ReportFile, head: bytes) -> FileKind:
     line = first_names(head.lstrip().partition(b"\n")[0])
     if kind := _kind_of_stream(head, line):
         return kind
-    if other := other_formats.of_item(line):  # an object a line
+    if other := unread_formats.of_item(line):  # an object a line
         raise NoReport(f"{file.place} {other}")
     names: set[str] = set()
     with open_json(file, _ADVICE).events() as events:
@@ -241,7 +241,7 @@ def _kind_of_object(file: ReportFile, head: bytes) -> FileKind:
             names.add(name)
     if kind := formats.kind_of(names):
         return kind
-    if other := other_formats.of_object(names):
+    if other := unread_formats.of_object(names):
         raise NoReport(f"{file.place} {other}")
     for wanted, kind in MEMBER_SETS:
         if wanted <= names:
@@ -287,7 +287,7 @@ def _kind_of_list(file: ReportFile, *, is_surely_json: bool) -> FileKind:
             names = set(names_in(events))
             if kind := _kind_of_item(names):
                 return kind
-            if other := other_formats.of_item(names):
+            if other := unread_formats.of_item(names):
                 raise NoReport(f"{file.place} {other}")
     if is_empty:
         return "ruff"  # which found nothing

@@ -11,8 +11,8 @@ from lessonbook.domain.findings import Finding, Outcome, Reading, Refused
 from lessonbook.domain.fingerprints import lasting_name
 from lessonbook.domain.vocabulary import Severity
 from lessonbook.intake.fields import MAX_FAILURE_CHARS, failure_in, line_in_text, path_in, title_of_test
-from lessonbook.intake.other_formats import not_of_root
 from lessonbook.intake.report_file import NoReport, ReportFile
+from lessonbook.intake.unread_formats import not_of_root
 from lessonbook.intake.xml_stream import Bounds, local_name, parse
 from lessonbook.machine.patterns import lazy_pattern
 

@@ -8,8 +8,8 @@ from typing import Final
 from lessonbook.domain.documents import Unreadable
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import FileKind, Finding, Outcome, Reading, Refused
-from lessonbook.intake.other_formats import not_of_root
 from lessonbook.intake.report_file import ReportFile
+from lessonbook.intake.unread_formats import not_of_root
 from lessonbook.intake.xml_stream import Bounds, local_name, parse
 
 _TEXT_MAX: Final = 20_000

@@ -15,7 +15,7 @@ from lessonbook.domain.vocabulary import (
     Trust,
 )
 from lessonbook.machine.patterns import lazy_pattern
-from lessonbook.screening.lint.screen import screen, screen_why
+from lessonbook.screening.lint.rules import screen, screen_why
 
 COPIED: Final = "it copies the words of the issue"
 COPIED_RUN: Final = 8

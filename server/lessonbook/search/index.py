@@ -11,7 +11,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.search.document import Fields, Subjects, fields_of
 from lessonbook.search.postings import Posting, Postings
-from lessonbook.search.score import Compared, RelevanceModel, load_relevance_model
+from lessonbook.search.relevance import Compared, RelevanceModel, load_relevance_model
 from lessonbook.search.tokenizer import READ_MAX, words_of
 from lessonbook.search.vectors import Meanings, Vector, cosine, load_meanings
 

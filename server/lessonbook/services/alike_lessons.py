@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from lessonbook.dedup.alike import AlikeTexts
+from lessonbook.dedup.alike_lessons import AlikeTexts
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_status import SERVABLE, STANDING
 from lessonbook.domain.vocabulary import SHARED_AGENT

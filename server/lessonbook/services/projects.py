@@ -15,7 +15,7 @@ from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import project_names
 from lessonbook.store.project_names import ProjectName, ProjectSize
-from lessonbook.store.walls import EVERY_PROJECT
+from lessonbook.store.row_security import EVERY_PROJECT
 
 NAME_MAX: Final = 200
 _LIST: Final = "see `lessonbook project list`"

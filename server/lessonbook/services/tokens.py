@@ -20,8 +20,8 @@ from lessonbook.services.agent_names import give_name
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import tokens as token_rows
+from lessonbook.store.row_security import EVERY_PROJECT
 from lessonbook.store.tokens import USE_KEPT_EVERY, TokenRow
-from lessonbook.store.walls import EVERY_PROJECT
 
 PREFIX: Final = "lbt_"
 """What every token begins with, so that people and secret scanners recognise one."""

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, func, inspect, select, text
 
 from lessonbook.domain.errors import ConfigError, InvalidInput, Unavailable
 from lessonbook.machine import private_files
-from lessonbook.store import migrate, postgres_tools, walls
+from lessonbook.store import migrate, postgres_tools, row_security
 from lessonbook.store.engine import TRANSACTION_TIMEOUT_S, Store, connect
 from lessonbook.store.urls import Address, PostgresAddress, SqliteAddress
 
@@ -301,7 +301,7 @@ def _set_triggers(connection: Connection, tables: Iterable[str], switch: str) ->
 async def _opened(address: Address) -> AsyncGenerator[Store]:
     store = connect(address)
     try:
-        with store.within(walls.EVERY_PROJECT):
+        with store.within(row_security.EVERY_PROJECT):
             yield store
     finally:
         await store.close()

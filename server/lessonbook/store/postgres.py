@@ -22,7 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from lessonbook.domain.errors import STOPPED, ConfigError, LessonbookError, Unavailable, Undecided
-from lessonbook.store import walls
+from lessonbook.store import row_security
 from lessonbook.store.advisory_locks import AdvisoryLocks
 from lessonbook.store.database_clock import DatabaseClock
 from lessonbook.store.dialect import CHANNEL, announce
@@ -105,7 +105,7 @@ class PostgresStore:
 
     def within(self, project: str) -> AbstractContextManager[None]:
         """Build a wall around the transactions of a block. See `Store.within`."""
-        return walls.within(project)
+        return row_security.within(project)
 
     def now(self) -> datetime:
         """Return the database server's time."""
@@ -160,7 +160,7 @@ class PostgresStore:
 
         patient = self._migrating = PostgresStore(self._address, is_patient=True)
         try:
-            with walls.within(walls.EVERY_PROJECT):
+            with row_security.within(row_security.EVERY_PROJECT):
                 return await patient._transact(alone, _WRITING, timeout_s=math.inf)
         finally:
             self._migrating = None

@@ -17,7 +17,7 @@ import anyio
 import asyncpg
 
 from lessonbook.domain.errors import ConfigError
-from lessonbook.store import walls
+from lessonbook.store import row_security
 from lessonbook.store.engine import LOCK_TIMEOUT_S, STATEMENT_TIMEOUT_S, TRANSACTION_TIMEOUT_S
 from lessonbook.store.urls import without_password
 
@@ -45,7 +45,7 @@ class Link(asyncpg.Connection):  # pyright: ignore[reportMissingTypeArgument, re
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109  # the driver's
         """Execute a statement; BEGIN takes the wall along, in the same round trip."""
         if query.startswith("BEGIN"):
-            query = f"{query}{self.opening} {walls.opening()}"
+            query = f"{query}{self.opening} {row_security.opening()}"
         return await super().execute(query, *args, timeout=timeout)  # pyright: ignore[reportUnknownMemberType]
 
 

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from lessonbook.domain.errors import ConfigError, InvalidInput, Unavailable
 from lessonbook.machine.programs import find_program
-from lessonbook.store.walls import EVERY_PROJECT
+from lessonbook.store.row_security import EVERY_PROJECT
 
 _VERSION: Final = re.compile(r"alembic_version VALUES\s{1,8}\('(\w{1,64})'\)")
 _ROWS: Final = "--rows-per-insert=500"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lessonbook.screening.lint.harm import POLITE_HARM, is_held, polite_harm
 from lessonbook.screening.lint.harm_words import term_classes, vocabulary_of
-from lessonbook.screening.lint.screen import screen
+from lessonbook.screening.lint.rules import screen
 from tests.growth import GROWTH_MAX, growth
 
 HARMFUL = read_lessons(DATA / "polite_harm.tsv")

@@ -3,7 +3,7 @@
 import pytest
 
 from lessonbook.classify.catalogue import load_catalogue
-from lessonbook.screening.lint.screen import screen
+from lessonbook.screening.lint.rules import screen
 from lessonbook.screening.lint.wording import states_only, wordings
 
 UNFINISHED = {

@@ -11,10 +11,10 @@ from lessonbook.classify.catalogue import load_catalogue
 from lessonbook.classify.catalogue_offer import offer_of_rule
 from lessonbook.config.settings import LearningSettings
 from lessonbook.domain.lesson import Lesson
-from lessonbook.experiment.ranking import static_score
+from lessonbook.experiment.lesson_value import static_score
 from lessonbook.search.hazard_model import THRESHOLD
 from lessonbook.search.index import asked_words
-from lessonbook.search.score import likely_by_words
+from lessonbook.search.relevance import likely_by_words
 from lessonbook.search.subjects import document_of
 from lessonbook.search.task import read_task
 from lessonbook.services.cache.shelf import ALL_AGENTS, NAMED_MAX, RankedLesson, Shelf

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from lessonbook.cli.clients import jsonc, toml
-from lessonbook.cli.clients.known import McpClient, Scope
+from lessonbook.cli.clients.client_table import McpClient, Scope
 from lessonbook.cli.clients.machine import Machine
 from lessonbook.domain.documents import is_object, object_of
 from lessonbook.domain.errors import InvalidInput

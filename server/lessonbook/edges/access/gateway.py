@@ -26,7 +26,7 @@ from lessonbook.domain.lesson import Caller
 from lessonbook.domain.loop import Request
 from lessonbook.edges.access.calls import Call, Watcher
 from lessonbook.edges.access.identity import current, note_missing
-from lessonbook.edges.access.scopes import AS_AGENT, check_scope, name_of
+from lessonbook.edges.access.scope_table import AS_AGENT, check_scope, name_of
 
 if TYPE_CHECKING:
     from lessonbook.services.workspace import Workspace

@@ -155,7 +155,7 @@ def _naming(send: Send, request_id: str) -> Send:
 
 def _may_write(scope: Scope) -> bool:
     """Return whether a request may be one that takes a key, by its method and the last name of its path."""
-    from lessonbook.edges.operations import takes_key  # noqa: PLC0415  # not before the server stops
+    from lessonbook.edges.tool_table import takes_key  # noqa: PLC0415  # not before the server stops
 
     called = Headers(scope=scope).get("mcp-name") or scope["path"].rpartition("/")[2]
     return scope["method"] == "POST" and takes_key(called)

@@ -23,8 +23,8 @@ from lessonbook.edges.access.authorisation import Authorisation, check_settings,
 from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.access.guard import Guard
 from lessonbook.edges.mcp_server import build_server
-from lessonbook.edges.operations import Toolset
 from lessonbook.edges.subscriptions import Announcer
+from lessonbook.edges.tool_table import Toolset
 from lessonbook.edges.transport.half_pairs import HalfPairs
 from lessonbook.logs import set_up
 

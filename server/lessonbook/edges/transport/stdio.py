@@ -29,7 +29,7 @@ from mcp_types import (
 )
 
 from lessonbook.domain.errors import STOPPED, Undecided
-from lessonbook.edges.operations import takes_key
+from lessonbook.edges.tool_table import takes_key
 from lessonbook.edges.transport.discovery import Inbound, Outbound, serve_beside_discovery
 from lessonbook.edges.transport.lines import LongLine, Splitter, encode, parse, refuse
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from lessonbook.domain.lesson import Caller
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import census, migrate
-from lessonbook.store.walls import EVERY_PROJECT
+from lessonbook.store.row_security import EVERY_PROJECT
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,8 +42,8 @@ from lessonbook.store import (
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store import stats as figures
+from lessonbook.store.row_security import EVERY_PROJECT
 from lessonbook.store.types import Row
-from lessonbook.store.walls import EVERY_PROJECT
 
 EXAMINED_MAX: Final = 10_000
 MOVED_MAX: Final = 20

@@ -19,6 +19,7 @@ from lessonbook.domain.loop import Effect, NotEnough
 from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.experiment import effect
 from lessonbook.experiment.evidence import Evidence
+from lessonbook.experiment.lesson_value import SEVERITY_WEIGHTS
 from lessonbook.experiment.policy import (
     Appraisal,
     Certain,
@@ -29,7 +30,6 @@ from lessonbook.experiment.policy import (
     appraise,
     fit_priors,
 )
-from lessonbook.experiment.ranking import SEVERITY_WEIGHTS
 from lessonbook.store import checks
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import stats as figures

@@ -25,12 +25,12 @@ from lessonbook.domain.holds import Holds, holds_for, where_it_holds
 from lessonbook.domain.lesson import Lesson
 from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.vocabulary import SHARED_AGENT, Category
+from lessonbook.experiment.lesson_value import static_score
 from lessonbook.experiment.policy import Priors
-from lessonbook.experiment.ranking import static_score
 from lessonbook.search.context import COUNTED_MAX, IssueCounts, likely_by_history, recurring, unseen
 from lessonbook.search.hazard_model import THRESHOLD
 from lessonbook.search.index import RelevanceIndex, asked_words, parts_of
-from lessonbook.search.score import likely_by_words
+from lessonbook.search.relevance import likely_by_words
 from lessonbook.search.task import TaskReading
 from lessonbook.search.tokenizer import words_of
 from lessonbook.services import prompt_section

@@ -20,7 +20,7 @@ from lessonbook.domain.lesson_status import ReviewAction, Status, allowed_target
 from lessonbook.domain.operator import LessonReview, NewLesson, Reviewed
 from lessonbook.domain.token_estimate import estimate_lesson_tokens
 from lessonbook.domain.vocabulary import SHARED_AGENT
-from lessonbook.screening.lint.screen import screen
+from lessonbook.screening.lint.rules import screen
 from lessonbook.screening.offer import Offer, reviewed, screened_offer
 from lessonbook.screening.redact import redact, redact_rule_id
 from lessonbook.services.agent_names import give_name

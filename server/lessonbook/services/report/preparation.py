@@ -36,7 +36,7 @@ from lessonbook.domain.places import repository_path, without_users
 from lessonbook.domain.vocabulary import Category, ReviewMode, Severity, Trust
 from lessonbook.intake.rule_text import names_instance
 from lessonbook.machine.patterns import lazy_pattern
-from lessonbook.screening.lint.screen import screen_source, screen_why, visible
+from lessonbook.screening.lint.rules import screen_source, screen_why, visible
 from lessonbook.screening.offer import Offer, capped, copies, held, reviewed, screened_offer
 from lessonbook.screening.redact import redact, redact_rule_id, without_marks
 from lessonbook.search.document import Subjects

@@ -16,6 +16,7 @@ from lessonbook.classify.task_rules import hazards_of
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.loop import LessonQuery, Lessons
 from lessonbook.experiment import coin
+from lessonbook.experiment.lesson_value import fill
 from lessonbook.experiment.policy import (
     HOLDOUT_SHARE,
     POLICY_VERSION,
@@ -26,7 +27,6 @@ from lessonbook.experiment.policy import (
     assign,
     ranked,
 )
-from lessonbook.experiment.ranking import fill
 from lessonbook.search.task import TaskReading, read_task
 from lessonbook.services import prompt_section
 from lessonbook.services.agent_names import Named, give_name

@@ -9,7 +9,7 @@ from lessonbook.classify.task_rules import hazards_of
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.loop import LessonQuery
 from lessonbook.domain.operator import ExplainedLesson, Explanation, TaskExplanation
-from lessonbook.experiment.ranking import fill
+from lessonbook.experiment.lesson_value import fill
 from lessonbook.search.hazard_model import THRESHOLD
 from lessonbook.search.task import TaskReading
 from lessonbook.services import prompt_section

@@ -1,6 +1,6 @@
 """Every operation once: the MCP tools and their REST twins are both made from this table.
 
-Which scope of a token each needs stands in `edges/access/scopes.py`.
+Which scope of a token each needs stands in `edges/access/scope_table.py`.
 """
 
 from __future__ import annotations

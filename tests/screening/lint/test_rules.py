@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lessonbook.screening.lint.screen import LESSON_MAX, one_line, screen, screen_why, visible
+from lessonbook.screening.lint.rules import LESSON_MAX, one_line, screen, screen_why, visible
 from tests.growth import GROWTH_MAX, growth
 
 RED_TEAM = tomllib.loads((Path(__file__).parent / "red_team.toml").read_text(encoding="utf-8"))

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lessonbook.experiment.grid import shown_share
-from lessonbook.experiment.told import RHO_MOST, told_ratios
+from lessonbook.experiment.rho_grid import shown_share
+from lessonbook.experiment.told_interval import RHO_MOST, told_ratios
 
 SPLITS = st.dictionaries(
     st.sampled_from([0.1, 0.5, 0.9]), st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=3

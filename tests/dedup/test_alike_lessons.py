@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lessonbook.classify.catalogue import load_catalogue
-from lessonbook.dedup.alike import AlikeTexts
+from lessonbook.dedup.alike_lessons import AlikeTexts
 from tests.growth import lines_run
 
 ALIKE = [

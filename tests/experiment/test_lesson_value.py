@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lessonbook.experiment.ranking import fill, static_score, value
+from lessonbook.experiment.lesson_value import fill, static_score, value
 
 SIZES = st.lists(st.integers(1, 60), max_size=40)
 

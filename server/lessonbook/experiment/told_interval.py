@@ -11,7 +11,7 @@ from math import exp, log
 from typing import Final
 
 from lessonbook.experiment.evidence import Split
-from lessonbook.experiment.grid import split_logs
+from lessonbook.experiment.rho_grid import split_logs
 
 ALPHA: Final = 0.05
 RHO_LEAST: Final = 0.05

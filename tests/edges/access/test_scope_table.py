@@ -8,10 +8,10 @@ import pytest
 from lessonbook.domain.errors import Forbidden, MissingScope
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.scopes import SCOPES
-from lessonbook.edges import operations
-from lessonbook.edges.access.scopes import SCOPE_OF, check_scope, check_scope_of
+from lessonbook.edges import tool_table
+from lessonbook.edges.access.scope_table import SCOPE_OF, check_scope, check_scope_of
 
-EDGES = Path(operations.__file__).parent
+EDGES = Path(tool_table.__file__).parent
 FOR_CALLERS = ("rest.py", "resources.py", "prompts.py", "elicitation.py")
 
 
@@ -29,7 +29,7 @@ def services_named(file: str) -> set[str]:
 
 
 def test_every_operation_and_every_service_of_an_edge_is_in_the_table() -> None:
-    names = {operation.name for operation in operations.OPERATIONS}
+    names = {operation.name for operation in tool_table.OPERATIONS}
     named = set.union(*map(services_named, FOR_CALLERS))
     assert len(named) > 10
     assert sorted((names | named) - SCOPE_OF.keys()) == []

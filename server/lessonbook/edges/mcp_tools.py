@@ -21,8 +21,8 @@ from lessonbook.domain.loop import Request
 from lessonbook.domain.validation import parse
 from lessonbook.edges.access.gateway import TOOL_TIMEOUT_S, Gateway, answer
 from lessonbook.edges.elicitation import Confirmation, question_of
-from lessonbook.edges.operations import OPERATIONS, Operation, Toolset
 from lessonbook.edges.schema import input_schema, output_schema
+from lessonbook.edges.tool_table import OPERATIONS, Operation, Toolset
 
 log = logging.getLogger(__name__)
 
