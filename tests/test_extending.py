@@ -14,7 +14,7 @@ from lessonbook.app import gateway_for
 from lessonbook.config.settings import Settings
 from lessonbook.domain.findings import Finding, Reading
 from lessonbook.domain.loop import Request, Result
-from lessonbook.edges import rest, tool_table
+from lessonbook.edges import mcp_tools, rest, tool_table
 from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.mcp_server import build_server
 from lessonbook.edges.tool_table import OPERATIONS, Operation
