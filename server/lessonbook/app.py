@@ -66,11 +66,13 @@ def gateway_for(
     async def open_workspace() -> Workspace:
         from lessonbook.services.opening import open_workspace  # noqa: PLC0415  # not before the first call
 
-        return await open_workspace(settings)
+        return await open_workspace(settings, on_connect=gateway.connected)
 
     caller = Caller(project_name(settings), principal, person=person, agent_name=settings.agent, run_id=run_id)
     change = (lambda: change_of(Path())) if in_folder else None
-    return Gateway(open_workspace, caller, None if person else TOOL_TIMEOUT_S, is_guarded=is_guarded, change_of=change)
+    timeout_s = None if person else TOOL_TIMEOUT_S
+    gateway = Gateway(open_workspace, caller, timeout_s, is_guarded=is_guarded, change_of=change)
+    return gateway
 
 
 def names_for_hooks(settings: Settings, options: Mapping[str, str]) -> list[str]:

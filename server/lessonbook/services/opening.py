@@ -27,10 +27,12 @@ async def open_workspace(
     *,
     now: Callable[[], datetime] | None = None,
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    on_connect: Callable[[Store], None] = lambda _: None,
 ) -> Workspace:
     """Return a workspace on the configured database, migrated where it was new or behind.
 
-    Without a clock, `now`, the database's counts.
+    Without a clock, `now`, the database's counts. `on_connect` is given the store before it is waited for, so that
+    whoever ends meanwhile can give it up.
 
     Raises:
         ConfigError: the database's address or a data file is wrong.
@@ -39,6 +41,7 @@ async def open_workspace(
     address, url = parse_address(settings.database_url), settings.database.replica_url
     replica = parse_address(url) if url else None
     store = connect(address, replica if isinstance(replica, PostgresAddress) else None)
+    on_connect(store)
     return await work_on(store, settings, now=now or store.now, random_bytes=random_bytes)
 
 

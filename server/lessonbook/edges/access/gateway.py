@@ -30,7 +30,7 @@ from lessonbook.edges.access.scope_table import AS_AGENT, check_scope, name_of
 
 if TYPE_CHECKING:
     from lessonbook.services.workspace import Workspace
-    from lessonbook.store.engine import Load
+    from lessonbook.store.engine import Load, Store
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -68,6 +68,7 @@ class Gateway:
         self._projects = {caller.project: None}
         self._timeout_s = timeout_s
         self._workspace: Workspace | None = None
+        self._store: Store | None = None
         self._opening: asyncio.Future[Workspace] | None = None
         self._on_open: list[Callable[[], None]] = []
         self.is_draining = False
@@ -92,10 +93,15 @@ class Gateway:
             return await asyncio.shield(self._opening)
         return self._workspace
 
+    def connected(self, store: Store) -> None:
+        """Take the store that a workspace is being opened on."""
+        self._store = store
+
     def _opened(self, opening: asyncio.Future[Workspace]) -> None:
         self._opening = None
         if not opening.cancelled() and opening.exception() is None:
             self._workspace = opening.result()
+            self._store = self._workspace.store
             for notify in self._on_open:
                 notify()
 
@@ -242,8 +248,8 @@ class Gateway:
 
     def give_up(self) -> None:
         """Let every call that waits for the database fail now: the server ends."""
-        if self._workspace is not None:
-            self._workspace.store.give_up()
+        if self._store is not None:
+            self._store.give_up()
 
     async def close(self) -> None:
         """Close the database, if it was opened."""
