@@ -27,14 +27,16 @@ class Watched(Roster):
         super().__init__(roster.agents)
         self.asked: list[tuple[threading.Thread, set[str]]] = []
 
-    def routes(self, text: str, files: Sequence[str] = ()) -> list[tuple[str, float]]:
+    def routes(
+        self, text: str, files: Sequence[str] = (), words: Sequence[float] | None = None
+    ) -> list[tuple[str, float]]:
         frame: FrameType | None = sys._getframe()
         callers: set[str] = set()
         while frame is not None:
             callers.add(frame.f_code.co_name)
             frame = frame.f_back
         self.asked.append((threading.current_thread(), callers))
-        return super().routes(text, files)
+        return super().routes(text, files, words)
 
 
 class OnTheLoop:

@@ -143,7 +143,7 @@ class Roster:
         a finding whose own words name another agent's work and make that agent likely.
         """
         words = [self.hints.of_text(text) for text in texts]
-        routes = [next(iter(self._routes(*said, [file])), None) for said in zip(texts, words, strict=True)]
+        routes = [next(iter(self.routes(text, [file], said)), None) for text, said in zip(texts, words, strict=True)]
         wordless = [0.0] * len(self._claimants)
         keeper = _leader(self._ranked("", wordless, self.hints.of_files([file], wordless)))
         if keeper is None:
@@ -162,11 +162,14 @@ class Roster:
         points = dict(zip((agent.name for agent in self.agents), words, strict=False))
         return agent != keeper and probability >= _DIFFERS_FROM and points[agent] > points.get(keeper or "", 0.0)
 
-    def routes(self, text: str, files: Sequence[str] = ()) -> list[tuple[str, float]]:
-        """Return the likeliest agent of each area with its probability, the likeliest first."""
-        return self._routes(text, self.hints.of_text(text), files)
+    def routes(
+        self, text: str, files: Sequence[str] = (), words: Sequence[float] | None = None
+    ) -> list[tuple[str, float]]:
+        """Return the likeliest agent of each area with its probability, the likeliest first.
 
-    def _routes(self, text: str, words: Sequence[float], files: Sequence[str]) -> list[tuple[str, float]]:
+        `words` are the points of `hints` for the text, where they are known.
+        """
+        words = self.hints.of_text(text) if words is None else words
         return self._ranked(text, words, self.hints.of_files(files, words if text.strip() else None))
 
     def _ranked(self, text: str, words: Sequence[float], places: Sequence[float]) -> list[tuple[str, float]]:
