@@ -15,6 +15,7 @@ from lessonbook.machine.programs import find_program
 from lessonbook.store.row_security import EVERY_PROJECT
 
 _VERSION: Final = re.compile(r"alembic_version VALUES\s{1,8}\('(\w{1,64})'\)")
+PARTITIONED: Final = "agent_lesson_deliveries"
 _ROWS: Final = "--rows-per-insert=500"
 """Row-level security takes no COPY."""
 
@@ -22,12 +23,16 @@ _ROWS: Final = "--rows-per-insert=500"
 def dump(dsn: str, target: Path, tables: Sequence[str]) -> None:
     """Write the rows of `tables` into an archive, as they are at one moment. The schema comes from migrations.
 
+    Rows of a partition are those of its table: they go into whatever partitions there are when they are loaded.
+
     Raises:
         ConfigError: `pg_dump` is not there, or older than the server.
         Unavailable: it failed.
     """
-    chosen = [f"--table={name}" for name in tables]
+    # The option for a table with its partitions is newer than the oldest pg_dump in use.
+    chosen = [f"--table={name}{'*' if name == PARTITIONED else ''}" for name in tables]
     options = ["--format=custom", "--data-only", "--enable-row-security", "--strict-names", _ROWS, *chosen]
+    options.append("--load-via-partition-root")
     with target.open("wb") as handle:
         _run("pg_dump", options, dsn=dsn, output=handle)
 
