@@ -25,6 +25,7 @@ from lessonbook.edges.transport.http import build_app
 from lessonbook.services import background
 from lessonbook.services.background.census import Census
 from lessonbook.services.workspace import Workspace
+from lessonbook.store import migrate
 from lessonbook.store.engine import Load
 from lessonbook.store.tables import activity_days
 
@@ -81,7 +82,7 @@ async def test_calls_issues_connections_and_lessons_are_counted(settings: Settin
     assert found["lessonbook_issues_total action=created"] == 1
     assert found["lessonbook_issues_total action=pending"] == 1
     assert found["lessonbook_lessons status=active"] + found["lessonbook_lessons status=probation"] == 1
-    assert found["lessonbook_schema_version"] == 8
+    assert found["lessonbook_schema_version"] == int(migrate.HEAD)
     assert found["lessonbook_database_connections state=in_use"] == 0
     assert found["lessonbook_database_connections state=limit"] >= 5
     assert found["lessonbook_database_waiting"] == 0

@@ -41,7 +41,7 @@ def ask(request: Mapping[str, object], folder: str, options: Mapping[str, str], 
         reach: how long it may take.
 
     Raises:
-        Refused: a team's server refuses the request.
+        ServerRefused: a team's server refuses the request.
         OSError: a team's server does not answer in time.
     """
     if server := address_of(options):

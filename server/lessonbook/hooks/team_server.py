@@ -15,7 +15,7 @@ TOKEN_VARIABLE = "LESSONBOOK_TOKEN"  # noqa: S105  # the name of the variable th
 _OK = 200
 
 
-class Refused(Exception):
+class ServerRefused(Exception):
     """The server did not answer as it should; the message is for the log."""
 
     code = "refused"
@@ -30,14 +30,14 @@ def ask_server(address: str, request: Mapping[str, object], within_s: float) -> 
     """Return the server's answer to a request.
 
     Raises:
-        Refused: the address is not one of the web, or the server refuses the request.
+        ServerRefused: the address is not one of the web, or the server refuses the request.
         OSError: there is no answer in time.
     """
     import http.client  # only where a server is named
 
     parts = urlsplit(address.rstrip("/"))
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise Refused(f"{SERVER_VARIABLE} is not an address: write https://host, or https://host/p/PROJECT")
+        raise ServerRefused(f"{SERVER_VARIABLE} is not an address: write https://host, or https://host/p/PROJECT")
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname, parts.port, timeout=within_s)
     headers = {"Content-Type": "application/json", "User-Agent": "lessonbook-hook"}
@@ -48,9 +48,9 @@ def ask_server(address: str, request: Mapping[str, object], within_s: float) -> 
         answer = connection.getresponse()
         content = answer.read(LINE_BYTES_MAX)
     except http.client.HTTPException as error:
-        raise Refused(f"the server's answer is not HTTP: {type(error).__name__}") from error
+        raise ServerRefused(f"the server's answer is not HTTP: {type(error).__name__}") from error
     finally:
         connection.close()
     if answer.status != _OK:
-        raise Refused(f"the server answered with status {answer.status}")
+        raise ServerRefused(f"the server answered with status {answer.status}")
     return read_object(content)

@@ -22,7 +22,7 @@ _FIELD_END = (
 _TYPES = r"\)?\)?(?:,[ \t]{0,4}|\)?[ \t]{0,4}\.(?:type|fill|sendKeys|send_keys|setValue|set_value)\([ \t]{0,4})"
 
 
-class _Call(NamedTuple):
+class _SecretCall(NamedTuple):
     """A text that every match has, the pattern, and whether the word has to look chosen."""
 
     hint: str
@@ -30,8 +30,8 @@ class _Call(NamedTuple):
     is_certain: bool = True
 
 
-def _call(hint: str, pattern: str, *, is_certain: bool = True) -> _Call:
-    return _Call(hint, lazy_pattern(pattern), is_certain)
+def _call(hint: str, pattern: str, *, is_certain: bool = True) -> _SecretCall:
+    return _SecretCall(hint, lazy_pattern(pattern), is_certain)
 
 
 _CALLS: Final = (
