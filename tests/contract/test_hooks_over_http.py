@@ -1,5 +1,6 @@
 """Hooks that ask a team's server over HTTP, with a token, and open no store of their own."""
 
+import json
 import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -76,6 +77,7 @@ async def test_a_server_that_never_answers_holds_nobody_up(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("LESSONBOOK_SERVER", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setenv("TEST_LIMITS", json.dumps({"EDIT_S": 0.5}))
         assert await anyio.to_thread.run_sync(client.edit, "app/search.py") == ""
     assert "TimeoutError" in logged()
 

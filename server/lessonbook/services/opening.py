@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 from lessonbook.classify.catalogue import load_catalogue
 from lessonbook.classify.roster import load_roster
 from lessonbook.config.settings import Settings
+from lessonbook.domain.errors import LessonbookError
 from lessonbook.domain.lesson import Lesson
 from lessonbook.services.cache.embeddings import Semantic
 from lessonbook.services.cache.precedents import PrecedentCaches
@@ -42,7 +43,11 @@ async def open_workspace(
     replica = parse_address(url) if url else None
     store = connect(address, replica if isinstance(replica, PostgresAddress) else None)
     on_connect(store)
-    return await work_on(store, settings, now=now or store.now, random_bytes=random_bytes)
+    try:
+        return await work_on(store, settings, now=now or store.now, random_bytes=random_bytes)
+    except LessonbookError:
+        await store.close()  # the next call tries again, on a store of its own
+        raise
 
 
 async def work_on(

@@ -252,13 +252,13 @@ class Gateway:
             self._store.give_up()
 
     async def close(self) -> None:
-        """Close the database, if it was opened."""
+        """Close the database, also where it is still being opened."""
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.wait({self._opening})
-        if self._workspace is not None:
-            await self._workspace.store.close()
-            self._workspace = None
+        store, self._store, self._workspace = self._store, None, None
+        if store is not None:
+            await store.close()
 
 
 def _names_in(args: Iterable[object], kwargs: Mapping[str, object]) -> Iterator[tuple[str, str]]:
