@@ -16,7 +16,7 @@ import anyio
 import anyio.to_thread
 
 from lessonbook import services
-from lessonbook.domain.errors import ConfigError, LessonbookError
+from lessonbook.domain.errors import STOPPED, ConfigError, LessonbookError
 from lessonbook.domain.principals import CENSUS, REFINER, UPKEEP
 from lessonbook.edges.access.gateway import TOOL_TIMEOUT_S, Gateway
 
@@ -101,7 +101,7 @@ class Housekeeper:
             try:
                 watcher.counted(await self._gateway.call_for(caller, TOOL_TIMEOUT_S, services.background.take_census))
             except LessonbookError as error:
-                log.warning("counting for the figures failed: %s", error)
+                _warn("counting for the figures failed: %s", error)
             await anyio.sleep(CENSUS_EVERY_S)
 
     async def _keep_up(self) -> None:
@@ -111,7 +111,7 @@ class Housekeeper:
                 try:
                     await self._call(UPKEEP, project, TOOL_TIMEOUT_S, services.background.keep_up)
                 except LessonbookError as error:  # a server that cannot keep up can still serve
-                    log.warning("upkeep of the database failed: %s", error)
+                    _warn("upkeep of the database failed: %s", error)
                     pause_s = AGAIN_S
             await anyio.sleep(pause_s)
 
@@ -123,7 +123,7 @@ class Housekeeper:
                 try:
                     await self._call(UPKEEP, project, None, services.background.embed_lessons)
                 except LessonbookError as error:
-                    log.warning("embedding lessons failed: %s", error)
+                    _warn("embedding lessons failed: %s", error)
                     pause_s = AGAIN_S
             await anyio.sleep(pause_s)
 
@@ -169,3 +169,9 @@ class Housekeeper:
         if report is not None and report.stopped:
             log.warning("refining pending issues stopped: %s", report.stopped)
         return report is None or not report.failed
+
+
+def _warn(text: str, error: LessonbookError) -> None:
+    """Log that a round failed, but not because the process ends: a program that uses the Python API may just end."""
+    if not str(error).startswith(STOPPED):
+        log.warning(text, error)

@@ -208,7 +208,10 @@ class SqliteStore:
         def call() -> T:
             return self._transact(work, begin, turn, foreign_keys=foreign_keys)
 
-        future = asyncio.get_running_loop().run_in_executor(pool, contextvars.copy_context().run, call)
+        try:
+            future = asyncio.get_running_loop().run_in_executor(pool, contextvars.copy_context().run, call)
+        except RuntimeError as error:  # the process ends, and its threads take no more work
+            raise Unavailable(STOPPED) from error
         # A migration may take as long as it takes, once its turn has come.
         self._running += 1
         try:
