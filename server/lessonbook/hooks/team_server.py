@@ -12,6 +12,7 @@ from lessonbook.machine.local_sockets import LINE_BYTES_MAX
 
 SERVER_VARIABLE = "LESSONBOOK_SERVER"
 TOKEN_VARIABLE = "LESSONBOOK_TOKEN"  # noqa: S105  # the name of the variable that holds it
+"""The environment variable with the token of a server over HTTP; files name it and never hold the token."""
 _OK = 200
 
 

@@ -91,8 +91,8 @@ class RelevanceIndex(Generic[Key]):
     """Finds candidates by BM25F (Robertson, Zaragoza & Taylor 2004) over words and kin of words, and compares them.
 
     Neighbouring words weigh as in the sequential dependence model (Metzler & Croft 2005). What is found by words or by
-    subject is compared by meaning, too, and `learning/fit` tells how probable it is that a document so like a query is
-    relevant.
+    subject is compared by meaning, too, and `search/relevance` tells how probable it is that a document so like a query
+    is relevant.
 
     Built for thousands of documents that change seldom and are searched often: a search touches only the postings of
     the query's own words and their kin.

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from lessonbook.cli.clients.machine import Machine
+from lessonbook.hooks.team_server import TOKEN_VARIABLE
 
 Scope = Literal["project", "user"]
 URL: Final = "<url>"
 """Where a record's remote entry holds the server's address."""
-TOKEN_VARIABLE: Final = "LESSONBOOK_TOKEN"  # noqa: S105  # the name of the variable that holds it
-"""The environment variable that holds the token of a server over HTTP; a file names it and never holds the token."""
 
 
 @dataclass(frozen=True, slots=True)
