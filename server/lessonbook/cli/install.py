@@ -204,8 +204,8 @@ def _carry_out(change: FileChange, known: McpClient, *, yes: bool, dry_run: bool
 
 def _say_notes(found: ConfigurationFile, *, remote: bool) -> None:
     """Say what else a person has to know for the entry to work."""
-    from lessonbook.cli.clients.client_table import TOKEN_VARIABLE
     from lessonbook.cli.clients.command import INSTALL_HINT, is_on_path
+    from lessonbook.hooks.team_server import TOKEN_VARIABLE
 
     if wants_json():
         return
