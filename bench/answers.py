@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from lessonbook.classify.catalogue import CatalogueRule, load_catalogue
-from lessonbook.domain.loop import Effect, Lessons, ServedLesson
+from lessonbook.domain.agent_tools import Effect, Lessons, ServedLesson
 from lessonbook.domain.token_estimate import estimate_tokens
 from lessonbook.services.prompt_section import DELIMITER_CHARACTERS, guidance, section, structured_form
 

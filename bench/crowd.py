@@ -15,10 +15,10 @@ from bench.workload import lesson_queries, reports
 from lessonbook import services
 from lessonbook.app import gateway_for
 from lessonbook.config.settings import Settings
+from lessonbook.domain.agent_tools import LessonQuery
+from lessonbook.domain.agent_tools import Report as IssueReport
 from lessonbook.domain.errors import LessonbookError
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import LessonQuery
-from lessonbook.domain.loop import Report as IssueReport
 from lessonbook.domain.scopes import SCOPES
 from lessonbook.edges.access.gateway import TOOL_TIMEOUT_S, Gateway
 from lessonbook.edges.access.identity import acting_as

@@ -10,9 +10,9 @@ import anyio
 
 from bench.evaluation import Evaluation, Goal, Row, read_rows
 from lessonbook.config.settings import Settings, load_settings
+from lessonbook.domain.agent_tools import Report
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import Report
-from lessonbook.domain.operator import Authoring
+from lessonbook.domain.pending_issues import Authoring
 from lessonbook.services.opening import open_workspace
 from lessonbook.services.report.refinement import report_issues
 from lessonbook.services.triage.authoring import refine_issues

@@ -17,8 +17,8 @@ from bench.deliveries import LESSONS_PER_AGENT, UNTIL, fill_deliveries
 from bench.measure import Figure, Report, percentile
 from bench.population import AGENTS, fill, tidy
 from lessonbook.config.settings import load_settings
+from lessonbook.domain.agent_tools import StatsQuery
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import StatsQuery
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.services.background.maintenance import keep_up
 from lessonbook.services.opening import open_workspace

@@ -14,10 +14,10 @@ import anyio
 
 from bench.evaluation import Evaluation, Goal, Row, read_rows
 from lessonbook.config.settings import Settings
+from lessonbook.domain.agent_tools import LessonQuery, Report
 from lessonbook.domain.errors import LessonbookError
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import LessonQuery, Report
-from lessonbook.domain.operator import PortableLesson
+from lessonbook.domain.report_files import PortableLesson
 from lessonbook.domain.validation import parse
 from lessonbook.intake.memories import read_memory
 from lessonbook.services import transfer

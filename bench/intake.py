@@ -205,8 +205,8 @@ async def _refine_file(work: Any, path: Path) -> int:
 
 async def _refine_issues(work: Any, path: Path) -> int:
     from lessonbook import services  # noqa: PLC0415 - as above
+    from lessonbook.domain.agent_tools import Report as Issues  # noqa: PLC0415
     from lessonbook.domain.lesson import Caller  # noqa: PLC0415
-    from lessonbook.domain.loop import Report as Issues  # noqa: PLC0415
 
     texts: list[str] = json.loads(path.read_bytes())  # noqa: ASYNC240 - nobody else waits in this process
     for start in range(0, len(texts), 100):

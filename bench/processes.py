@@ -24,8 +24,8 @@ from bench.workload import reports
 from lessonbook import services
 from lessonbook.app import gateway_for
 from lessonbook.config.settings import Settings
+from lessonbook.domain.agent_tools import Report as IssueReport
 from lessonbook.domain.errors import LessonbookError
-from lessonbook.domain.loop import Report as IssueReport
 from lessonbook.edges.access.gateway import TOOL_TIMEOUT_S, Gateway
 
 P99_MS: Final = 2_000.0

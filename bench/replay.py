@@ -25,9 +25,9 @@ from rich.table import Table
 from bench.faults import BenchError
 from lessonbook.domain.lesson_status import Status
 from lessonbook.experiment import coin
+from lessonbook.experiment.arm_health import is_unhealthy
 from lessonbook.experiment.effect import effect_of
 from lessonbook.experiment.evidence import Evidence, Split
-from lessonbook.experiment.health import is_unhealthy
 from lessonbook.experiment.policy import Appraisal, LessonState, Priors, ServingCandidate, appraise, assign, fit_priors
 from lessonbook.experiment.promotion import next_status
 from lessonbook.experiment.standing import standing

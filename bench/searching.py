@@ -16,10 +16,10 @@ from sqlalchemy import Connection
 from bench.evaluation import Row, read_rows
 from bench.faults import BenchError
 from lessonbook.config.settings import load_settings
+from lessonbook.domain.agent_tools import Report
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_names import rule_name
-from lessonbook.domain.loop import Report
-from lessonbook.domain.operator import LessonListing
+from lessonbook.domain.lesson_reviews import LessonListing
 from lessonbook.screening.offer import Offer
 from lessonbook.services.opening import open_workspace
 from lessonbook.services.report.refinement import report_issues

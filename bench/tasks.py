@@ -14,9 +14,9 @@ from sqlalchemy import Connection
 from bench.evaluation import Evaluation, Goal, Row, read_rows
 from lessonbook.classify.catalogue import CatalogueRule
 from lessonbook.config.settings import load_settings
+from lessonbook.domain.agent_tools import LessonQuery, Lessons, Report
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_names import catalogue_name
-from lessonbook.domain.loop import LessonQuery, Lessons, Report
 from lessonbook.services.lessons.review import add_starters
 from lessonbook.services.opening import open_workspace
 from lessonbook.services.report.refinement import report_issues

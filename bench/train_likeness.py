@@ -22,8 +22,8 @@ from bench.dedup import scored
 from bench.evaluation import Row, read_rows
 from bench.training import MODELS
 from lessonbook.classify.catalogue import load_catalogue
+from lessonbook.dedup.known_groups import Precedents, words_of_catalogue
 from lessonbook.dedup.likeness import FEATURES, Corpus, Likeness
-from lessonbook.dedup.precedents import Precedents, words_of_catalogue
 
 STRENGTH = 1.0
 """The inverse of the L2 penalty on standardised features."""

@@ -12,8 +12,8 @@ from mcp.client import Client
 
 from lessonbook.app import gateway_for
 from lessonbook.config.settings import Settings
+from lessonbook.domain.agent_tools import Request, Result
 from lessonbook.domain.findings import Finding, Reading
-from lessonbook.domain.loop import Request, Result
 from lessonbook.edges import mcp_tools, rest, tool_table
 from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.mcp_server import build_server

@@ -34,7 +34,7 @@ MADE_BY_FUNCTIONS = {
     "screening/secrets/calls.py": "kept in the module's table of calls, and found there",
     "screening/secrets/commands.py": "kept in the module's table of programs, and found there",
     "screening/secrets/formats.py": "compiled when a hint of its is met, from the table FORMATS",
-    "screening/secrets/places.py": "kept in the module's table of statements, and found there",
+    "screening/secrets/by_place.py": "kept in the module's table of statements, and found there",
 }
 """Modules in which a function compiles a pattern from what it is given, and where those patterns are found. Data files
 hold no patterns: one that did would need such a function."""

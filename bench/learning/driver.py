@@ -17,9 +17,9 @@ from bench.learning.draws import Chance, Draws
 from bench.learning.rules import Check
 from lessonbook.domain.lesson_status import Status
 from lessonbook.experiment import coin
+from lessonbook.experiment.arm_health import is_unhealthy
 from lessonbook.experiment.effect import effect_before
 from lessonbook.experiment.evidence import Evidence, Split
-from lessonbook.experiment.health import is_unhealthy
 from lessonbook.experiment.lesson_value import SEVERITY_WEIGHTS, static_score, value
 from lessonbook.experiment.lift import RunTotals, service_harms
 from lessonbook.experiment.policy import (

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from lessonbook.experiment import health, retirement, told_interval
+from lessonbook.experiment import arm_health, retirement, told_interval
 from lessonbook.experiment.effect import EVENTS_MIN
 from lessonbook.experiment.evidence import SHARE_PERIODS, SHARE_ROWS, SideCounts
 from lessonbook.experiment.side_effects import side_effect_of
@@ -61,10 +61,10 @@ class Life:
         shown = np.cumsum(self.shown)
         withheld = np.arange(1, len(shown) + 1) - shown
         bets: list[Floats] = []
-        for ratio in health.RATIOS:
+        for ratio in arm_health.RATIOS:
             share = p_show * ratio / (p_show * ratio + 1 - p_show)
             bets.append(shown * np.log(share / p_show) + withheld * np.log((1 - share) / (1 - p_show)))
-        return _first(_log_mean_exp(np.stack(bets)) >= np.log(health.ALARM), len(shown))
+        return _first(_log_mean_exp(np.stack(bets)) >= np.log(arm_health.ALARM), len(shown))
 
     def retirement(self) -> int:
         """Return the row at which the e-process would retire the lesson; the number of rows if never."""

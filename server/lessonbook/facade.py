@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from lessonbook.app import gateway_for
 from lessonbook.config.settings import load_settings
+from lessonbook.domain.agent_tools import LessonQuery, Report
 from lessonbook.domain.errors import Unavailable
-from lessonbook.domain.loop import LessonQuery, Report
 from lessonbook.domain.principals import LOCAL
 from lessonbook.domain.validation import parse
 from lessonbook.edges.background import Housekeeper

@@ -3,7 +3,7 @@
 from bench.answers import forms_of, measure, served
 
 from lessonbook.classify.catalogue import load_catalogue
-from lessonbook.domain.loop import Effect, ServedLesson
+from lessonbook.domain.agent_tools import Effect, ServedLesson
 
 RATIO_MAX = 1.35
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from bench.learning.grid import WEEK_ROWS, Cell, lived, of_rows
 
+from lessonbook.experiment.arm_health import is_unhealthy
 from lessonbook.experiment.evidence import Evidence
-from lessonbook.experiment.health import is_unhealthy
 from lessonbook.experiment.retirement import ALPHA, e_value
 from lessonbook.experiment.told_interval import told_ratios
 

@@ -8,7 +8,7 @@ import pytest
 from lessonbook import services
 from lessonbook.app import gateway_for
 from lessonbook.config.settings import load_settings
-from lessonbook.domain.loop import Flag
+from lessonbook.domain.agent_tools import Flag
 from lessonbook.domain.scopes import SCOPES
 from lessonbook.screening.redact import redact
 from tests.cli.conftest import Run

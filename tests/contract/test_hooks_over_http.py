@@ -10,7 +10,7 @@ import pytest
 
 from lessonbook import services
 from lessonbook.app import gateway_for
-from lessonbook.domain.loop import Report, StatsQuery
+from lessonbook.domain.agent_tools import Report, StatsQuery
 from lessonbook.hooks.session import state_folder
 from tests.contract.links import in_a_task, settings_for
 from tests.contract.processes import HttpServer, http_server

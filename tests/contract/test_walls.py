@@ -17,7 +17,7 @@ from lessonbook import services
 from lessonbook.app import gateway_for
 from lessonbook.config.settings import ServerSettings, Settings
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.operator import NewLesson
+from lessonbook.domain.lesson_reviews import NewLesson
 from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.mcp_server import build_server
 from lessonbook.edges.tool_table import OPERATIONS

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lessonbook.domain.agent_tools import Application, LessonQuery, Report, StatsQuery
 from lessonbook.domain.errors import InvalidInput
-from lessonbook.domain.loop import Application, LessonQuery, Report, StatsQuery
-from lessonbook.domain.operator import Authoring, Cleanup, LessonListing, LessonReview
+from lessonbook.domain.lesson_reviews import LessonListing, LessonReview
+from lessonbook.domain.pending_issues import Authoring
+from lessonbook.domain.takeback import Cleanup
 from lessonbook.domain.validation import parse
 
 ISSUE = {"description": "It broke"}

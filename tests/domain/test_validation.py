@@ -6,19 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lessonbook.domain.agent_tools import Application, Flag, LessonQuery, Report, ReportedIssue, StatsQuery
+from lessonbook.domain.audit_trail import AuditQuery
 from lessonbook.domain.errors import InvalidInput
-from lessonbook.domain.loop import Application, Flag, LessonQuery, Report, ReportedIssue, StatsQuery
-from lessonbook.domain.operator import (
-    AuditQuery,
-    AuthoredLesson,
-    Authoring,
-    Cleanup,
-    LessonChoice,
-    LessonListing,
-    LessonReview,
-    PendingListing,
-    PortableLesson,
-)
+from lessonbook.domain.lesson_reviews import LessonChoice, LessonListing, LessonReview
+from lessonbook.domain.pending_issues import AuthoredLesson, Authoring, PendingListing
+from lessonbook.domain.report_files import PortableLesson
+from lessonbook.domain.takeback import Cleanup
 from lessonbook.domain.validation import parse
 
 CANARY = "xyzzy-plugh-4711"

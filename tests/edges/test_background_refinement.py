@@ -10,8 +10,8 @@ from sqlalchemy import select
 
 from lessonbook.app import gateway_for
 from lessonbook.config.settings import Settings
+from lessonbook.domain.agent_tools import Report
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import Report
 from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.mcp_server import build_server
 from lessonbook.services.report import refinement

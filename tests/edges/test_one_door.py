@@ -10,10 +10,10 @@ import pytest
 import lessonbook
 from lessonbook.app import gateway_for
 from lessonbook.config.settings import Settings
+from lessonbook.domain.agent_tools import LessonQuery
 from lessonbook.domain.errors import Forbidden, InvalidInput, Unauthorised, Unavailable
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import LessonQuery
-from lessonbook.domain.operator import AuthoredLesson, Authoring
+from lessonbook.domain.pending_issues import AuthoredLesson, Authoring
 from lessonbook.edges.access.gateway import Gateway, Unexpected
 from lessonbook.edges.access.identity import acting_as
 from lessonbook.services.workspace import Workspace

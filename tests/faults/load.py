@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Iterator
 
+from lessonbook.domain.agent_tools import LessonQuery
 from lessonbook.domain.errors import Unavailable
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import LessonQuery
 from lessonbook.services.serve import delivery
 from lessonbook.services.workspace import Workspace
 from tests.store.scenario import AGENT, issue, tell

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
+from lessonbook.domain.agent_tools import Application, LessonQuery
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import Application, LessonQuery
 from lessonbook.services.background import maintenance
 from lessonbook.services.feedback import applications
 from lessonbook.services.serve import delivery

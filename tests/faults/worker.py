@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from lessonbook.config.settings import Settings
+from lessonbook.domain.agent_tools import Application, LessonQuery, Report, ReportedIssue
 from lessonbook.domain.errors import Unavailable
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import Application, LessonQuery, Report, ReportedIssue
 from lessonbook.services.feedback import applications
 from lessonbook.services.opening import open_workspace
 from lessonbook.services.report import refinement

@@ -12,10 +12,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from lessonbook.config.settings import Settings
+from lessonbook.domain.agent_tools import LessonQuery, StatsQuery
 from lessonbook.domain.errors import ConfigError, InvalidInput
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import LessonQuery, StatsQuery
-from lessonbook.domain.operator import NewLesson
+from lessonbook.domain.lesson_reviews import NewLesson
 from lessonbook.services.background import maintenance
 from lessonbook.services.background.maintenance import diagnose
 from lessonbook.services.lessons import review

@@ -9,8 +9,7 @@ import pytest
 from sqlalchemy import Table, select
 
 from lessonbook.config.settings import Settings
-from lessonbook.domain.lesson import Caller, Lesson
-from lessonbook.domain.loop import (
+from lessonbook.domain.agent_tools import (
     Application,
     Applied,
     Flag,
@@ -23,7 +22,9 @@ from lessonbook.domain.loop import (
     Stats,
     StatsQuery,
 )
-from lessonbook.domain.operator import CleanedUp, Cleanup, LessonListing, LessonReview, ListedLesson, Reviewed
+from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.lesson_reviews import LessonListing, LessonReview, ListedLesson, Reviewed
+from lessonbook.domain.takeback import CleanedUp, Cleanup
 from lessonbook.services import agent_names
 from lessonbook.services.background import maintenance
 from lessonbook.services.feedback import applications

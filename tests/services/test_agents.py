@@ -4,7 +4,8 @@ import pytest
 
 from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.operator import NewLesson, PortableLesson
+from lessonbook.domain.lesson_reviews import NewLesson
+from lessonbook.domain.report_files import PortableLesson
 from lessonbook.services import agents, transfer
 from lessonbook.services.background import maintenance
 from lessonbook.services.lessons import review

@@ -8,7 +8,7 @@ import pytest
 
 from lessonbook.classify.starters import starter_rules
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.operator import LessonListing
+from lessonbook.domain.lesson_reviews import LessonListing
 from lessonbook.services.cache.shelf import Shelves
 from lessonbook.services.lessons import review
 from lessonbook.services.opening import rule_of

@@ -4,7 +4,7 @@ import pytest
 
 from lessonbook.classify.catalogue import load_catalogue
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.operator import LessonListing, NewLesson
+from lessonbook.domain.lesson_reviews import LessonListing, NewLesson
 from lessonbook.services.lessons import review
 from lessonbook.services.views import listings
 from tests.services.conftest import AGENT, Loop

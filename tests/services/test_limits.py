@@ -8,7 +8,7 @@ import pytest
 
 from lessonbook.domain.errors import TooMany
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.operator import Authoring, PendingListing
+from lessonbook.domain.pending_issues import Authoring, PendingListing
 from lessonbook.services.background import maintenance
 from lessonbook.services.triage import authoring
 from lessonbook.services.views import listings

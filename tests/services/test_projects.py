@@ -8,9 +8,10 @@ import pytest
 from lessonbook import services
 from lessonbook.app import gateway_for
 from lessonbook.config.settings import Settings
+from lessonbook.domain.agent_tools import LessonQuery
+from lessonbook.domain.audit_trail import AuditQuery
 from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import LessonQuery
 from lessonbook.edges.access.gateway import Gateway
 from lessonbook.services.background import maintenance
 from lessonbook.services.workspace import Workspace
@@ -53,15 +54,9 @@ async def test_a_renamed_project_is_found_by_both_names_and_shown_by_the_new_one
     listed = {one.stored_as: one for one in await gateway.call(services.projects.list_projects)}
     assert (listed[OLD].name, listed[OLD].lessons) == (NEW + "3", 1)
     assert listed[OLD].other_names == [OLD, NEW + "2"]
-    trail = await gateway.call_for(replace(of(OLD), person=True), None, services.views.get_audit, _audit())
+    trail = await gateway.call_for(replace(of(OLD), person=True), None, services.views.get_audit, AuditQuery())
     assert [entry.action for entry in trail.entries][:2] == ["project.rename", "project.alias"]
     await loop.assert_healthy()
-
-
-def _audit() -> object:
-    from lessonbook.domain.operator import AuditQuery  # noqa: PLC0415  # for one test
-
-    return AuditQuery()
 
 
 async def test_a_merged_projects_lessons_and_name_go_to_the_other_and_come_back_with_the_alias(

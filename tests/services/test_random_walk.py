@@ -10,7 +10,7 @@ import pytest
 from lessonbook.config.settings import LearningSettings
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.operator import Authoring
+from lessonbook.domain.pending_issues import Authoring
 from lessonbook.services.background import maintenance
 from lessonbook.services.lessons import merge
 from lessonbook.services.triage import authoring

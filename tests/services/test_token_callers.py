@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from lessonbook.domain.agent_tools import Application, Flag, LessonQuery
 from lessonbook.domain.errors import Conflict, Forbidden, TooMany
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import Application, Flag, LessonQuery
-from lessonbook.domain.operator import Cleanup, LessonReview
+from lessonbook.domain.lesson_reviews import LessonReview
 from lessonbook.domain.scopes import SCOPES, Scope
+from lessonbook.domain.takeback import Cleanup
 from lessonbook.services.background import maintenance
 from lessonbook.services.feedback import applications
 from lessonbook.services.lessons import review

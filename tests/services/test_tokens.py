@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from lessonbook.domain.audit_trail import AuditQuery
 from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.operator import AuditQuery
 from lessonbook.domain.scopes import USUAL
 from lessonbook.services import tokens
 from lessonbook.services.tokens import NewToken, token_hash

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from lessonbook.config.settings import Settings
+from lessonbook.domain.agent_tools import Lessons
 from lessonbook.domain.errors import InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import Lessons
-from lessonbook.domain.operator import LessonListing, TaskExplanation
+from lessonbook.domain.lesson_reviews import LessonListing, TaskExplanation
 from lessonbook.domain.scopes import Scope
 from lessonbook.services import prompt_section, views
 from lessonbook.services.serve.explanation import explain_lessons

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, text
 
+from lessonbook.domain.agent_tools import Application, Flag, LessonQuery, Refinement, Report, ReportedIssue
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import Application, Flag, LessonQuery, Refinement, Report, ReportedIssue
-from lessonbook.domain.operator import LessonReview, NewLesson
+from lessonbook.domain.lesson_reviews import LessonReview, NewLesson
 from lessonbook.services import agents, projects, tokens
 from lessonbook.services.background import experiment, maintenance
 from lessonbook.services.feedback import applications

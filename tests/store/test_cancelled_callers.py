@@ -8,8 +8,8 @@ from typing import Any
 import anyio
 import pytest
 
+from lessonbook.domain.agent_tools import LessonQuery
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import LessonQuery
 from lessonbook.services.background.maintenance import diagnose
 from lessonbook.services.serve import delivery
 from lessonbook.services.workspace import Workspace

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
+from lessonbook.domain.agent_tools import Flag, LessonQuery, StatsQuery
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import Flag, LessonQuery, StatsQuery
-from lessonbook.domain.operator import AuthoredLesson, Authoring, LessonReview
+from lessonbook.domain.lesson_reviews import LessonReview
+from lessonbook.domain.pending_issues import AuthoredLesson, Authoring
 from lessonbook.services.background import maintenance
 from lessonbook.services.background.maintenance import diagnose
 from lessonbook.services.feedback import applications

@@ -14,10 +14,10 @@ import pytest
 from sqlalchemy import text
 
 from lessonbook.config.settings import Settings
+from lessonbook.domain.agent_tools import StatsQuery
 from lessonbook.domain.errors import Unavailable
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import StatsQuery
-from lessonbook.domain.operator import LessonListing
+from lessonbook.domain.lesson_reviews import LessonListing
 from lessonbook.services.background.maintenance import diagnose
 from lessonbook.services.opening import open_workspace
 from lessonbook.services.views import listings, stats

@@ -10,10 +10,12 @@ import asyncpg
 import pytest
 from sqlalchemy import Connection
 
+from lessonbook.domain.agent_tools import Application, Flag, LessonQuery
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import Application, Flag, LessonQuery
-from lessonbook.domain.operator import AuthoredLesson, Authoring, Cleanup, LessonReview
+from lessonbook.domain.lesson_reviews import LessonReview
+from lessonbook.domain.pending_issues import AuthoredLesson, Authoring
+from lessonbook.domain.takeback import Cleanup
 from lessonbook.services.background import maintenance
 from lessonbook.services.background.maintenance import diagnose
 from lessonbook.services.feedback import applications

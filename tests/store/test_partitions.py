@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from lessonbook.domain.agent_tools import LessonQuery, StatsQuery
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import LessonQuery, StatsQuery
-from lessonbook.domain.operator import NewLesson
+from lessonbook.domain.lesson_reviews import NewLesson
 from lessonbook.services.background import maintenance
 from lessonbook.services.lessons import review
 from lessonbook.services.serve import delivery

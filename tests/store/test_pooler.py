@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import Connection, text
 
 from lessonbook.config.settings import Settings
+from lessonbook.domain.agent_tools import LessonQuery
 from lessonbook.domain.errors import ConfigError
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import LessonQuery
 from lessonbook.services.background.maintenance import diagnose
 from lessonbook.services.opening import open_workspace, work_on
 from lessonbook.services.serve import delivery

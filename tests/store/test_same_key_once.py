@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from lessonbook.domain.agent_tools import Application, Flag, LessonQuery
 from lessonbook.domain.errors import Conflict, InvalidInput
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import Application, Flag, LessonQuery
 from lessonbook.services.feedback import applications
 from lessonbook.services.serve import delivery
 from lessonbook.services.workspace import Workspace

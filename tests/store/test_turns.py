@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.util import await_only
 
+from lessonbook.domain.agent_tools import LessonQuery
 from lessonbook.domain.errors import Unavailable
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import LessonQuery
 from lessonbook.services.serve import delivery
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import lessons as lesson_rows

@@ -10,7 +10,7 @@ from lessonbook.classify.infrastructure import infrastructure_entry, is_infrastr
 from lessonbook.classify.rule_keys import tool_of
 from lessonbook.classify.tools import kind_of_tool, load_tools, tool_named
 from lessonbook.domain.findings import Finding
-from lessonbook.domain.holds import Holds, holds_for
+from lessonbook.domain.where_it_holds import Holds, holds_for
 
 _LISTS: Final = frozenset({"CWE", "owasp", "owasp-api", "owasp-llm"})
 """Published lists of weaknesses, whose entries are keys like a tool's rules."""

@@ -4,8 +4,8 @@ from dataclasses import replace
 from functools import cache
 
 from lessonbook.classify.catalogue import Catalogue, CatalogueRule
-from lessonbook.domain.holds import Holds
 from lessonbook.domain.lesson_names import content_hash
+from lessonbook.domain.where_it_holds import Holds
 from lessonbook.screening.lint.rules import one_line
 from lessonbook.screening.offer import Offer, screened_offer
 

@@ -17,7 +17,10 @@ COMMANDS: Final = {
     "hook": ("hook",),
     "sync": ("sync",),
     "demo": ("demo",),
-    "loop": ("get", "report", "record", "pending"),
+    "get": ("get",),
+    "report": ("report",),
+    "record": ("record",),
+    "pending": ("pending",),
     "stats": ("stats", "cleanup", "resume", "experiment"),
     "refine": ("refine",),
     "lessons": ("lessons",),
@@ -28,7 +31,8 @@ COMMANDS: Final = {
     "takeback": ("rollback", "forget"),
     "transfer": ("import", "export"),
     "backup": ("backup", "restore"),
-    "database": ("db", "doctor"),
+    "doctor": ("doctor",),
+    "database": ("db",),
 }
 """The commands and groups that each module adds, in the order of the help (groups come after commands)."""
 

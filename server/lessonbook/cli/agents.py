@@ -37,7 +37,7 @@ def list_() -> None:
 
 def add(name: Annotated[str, typer.Argument(help="The agent's name.")]) -> None:
     """Add an agent, so that lessons are kept under its name."""
-    from lessonbook.domain.operator import AgentChoice
+    from lessonbook.domain.lesson_reviews import AgentChoice
 
     added = run(services.agents.add_agent, request(AgentChoice, agent_name=name).agent_name)
     if not shown_as_json(added):

@@ -14,7 +14,7 @@ from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from lessonbook.domain.operator import AuditCheck, AuditEntry
+    from lessonbook.domain.audit_trail import AuditCheck, AuditEntry
 
 _AGO: Final = re.compile(r"(\d{1,4})([hdw])")
 _UNITS: Final = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
@@ -32,7 +32,7 @@ def flag(
     run_id: Annotated[str, typer.Option("--run", help="The run in which it misled.")] = "",
 ) -> None:
     """Flag a lesson that is wrong or harmful. Flags by two callers suspend it."""
-    from lessonbook.domain.loop import Flag
+    from lessonbook.domain.agent_tools import Flag
 
     result = run(services.feedback.flag_lesson, request(Flag, lesson_id=lesson_id, reason=reason, run_id=run_id))
     if not shown_as_json(result):
@@ -58,7 +58,7 @@ def audit(
             raise InvalidInput("--verify and --head take in the whole project: leave --lesson and --since out")
         _show_check(run(services.views.check_audit), with_heads=head)
         return
-    from lessonbook.domain.operator import AuditQuery
+    from lessonbook.domain.audit_trail import AuditQuery
 
     query = request(AuditQuery, subject=lesson, since=moment(since), limit=limit)
     trail = run(services.views.get_audit, query)

@@ -1,19 +1,14 @@
-"""db …, doctor: the database and its health."""
+"""db …: the database's schema."""
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from lessonbook import services
-from lessonbook.cli.console import FAILED, add_group, command, load, run, say, shown_as_json, write
+from lessonbook.cli.console import FAILED, add_group, command, load, shown_as_json, write
 
 T = TypeVar("T")
-
-_COMMAND: Final = re.compile(r"`((?:lessonbook|uv|pip|chmod) [^`]+)`")
-"""A command in a sentence."""
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -29,7 +24,6 @@ def add_to(app: typer.Typer) -> None:
     command(group, "current")(current)
     command(group, "check")(check)
     command(group, "grant")(grant)
-    command(app, "doctor")(doctor)
 
 
 def _on_store(act: Callable[[Store], Awaitable[T]]) -> T:
@@ -98,24 +92,3 @@ def grant(role: Annotated[str, typer.Argument(help="The PostgreSQL role that ser
     statements = _on_store(lambda store: row_security.grants(store, role))
     if not shown_as_json({"statements": statements}):
         write("\n".join(statements))
-
-
-def doctor() -> None:
-    """Check counters, audit chains and the database. Everything is recounted; exits with 1 on a fault."""
-    found = run(services.background.diagnose)
-    if not shown_as_json(found):
-        for line in found.faults:
-            _advise("fault", "red", line)
-        for line in found.warnings:
-            _advise("note", "yellow", line)
-        if found.healthy:
-            say(("All counters agree with the evidence, and the audit chains are whole.", "green"))
-    if not found.healthy:
-        raise typer.Exit(FAILED)
-
-
-def _advise(kind: str, colour: str, text: str) -> None:
-    """Print a finding, and below it each command that it names, on a line of its own to be copied."""
-    say((kind, colour), f" {text}")
-    for advised in _COMMAND.findall(text):
-        write(f"    {advised}")

@@ -24,8 +24,8 @@ from lessonbook.machine.programs import own_command
 if TYPE_CHECKING:
     from mcp.client import Client
 
+    from lessonbook.domain.agent_tools import Applied
     from lessonbook.domain.findings import Finding
-    from lessonbook.domain.loop import Applied
     from lessonbook.edges.access.gateway import Gateway
 
 AGENT = "BackendDevelopmentAgent"
@@ -170,7 +170,7 @@ class _Demo:
             await self._judge(answer["run_id"], [useless], prevented=False)
 
     async def _judge(self, run_id: str, lesson_ids: list[str], *, prevented: bool) -> Applied:
-        from lessonbook.domain.loop import Application
+        from lessonbook.domain.agent_tools import Application
         from lessonbook.services.feedback.applications import record_application
 
         verdict = Application(run_id=run_id, lesson_ids=lesson_ids, prevented_issue=prevented, source="qa")
@@ -183,7 +183,7 @@ class _Demo:
         _line("Effect: not enough data. A ratio of verdicts proves nothing, so none is shown as an effect.")
 
     async def _clean_up(self, useless: str) -> None:
-        from lessonbook.domain.operator import LessonReview
+        from lessonbook.domain.lesson_reviews import LessonReview
         from lessonbook.services.lessons.review import review_lesson
 
         _step("7", "A useless lesson goes", "cleanup_lessons as a dry run, and a person's decision")

@@ -29,7 +29,7 @@ from lessonbook.domain.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lessonbook.domain.operator import Reviewed
+    from lessonbook.domain.lesson_reviews import Reviewed
     from lessonbook.edges.access.gateway import Gateway
 
 LessonIdArgument = Annotated[str, typer.Argument(help="The lesson's id.")]
@@ -72,7 +72,7 @@ def list_lessons(
     cursor: Annotated[str, typer.Option(help="The cursor that the page before ends with.")] = "",
 ) -> None:
     """List lessons, most severe and most effective first."""
-    from lessonbook.domain.operator import LessonListing
+    from lessonbook.domain.lesson_reviews import LessonListing
 
     words = {"agent_name": agent, "query": query, "severity": severity or None, "category": category or None}
     listing = request(LessonListing, **words, status=status, limit=limit, cursor=cursor)
@@ -104,7 +104,7 @@ def list_lessons(
 
 def show(lesson_id: LessonIdArgument) -> None:
     """Show a lesson with its history, provenance and evidence."""
-    from lessonbook.domain.holds import where_it_holds
+    from lessonbook.domain.where_it_holds import where_it_holds
     from lessonbook.edges.text_form import effect
 
     detail = run(services.views.get_lesson, lesson_id)
@@ -171,7 +171,7 @@ def add(
     ] = None,
 ) -> None:
     """Write a lesson: it is active at once."""
-    from lessonbook.domain.operator import NewLesson
+    from lessonbook.domain.lesson_reviews import NewLesson
 
     about = {"agent_name": agent, "severity": severity, "category": category, "rule_id": rule}
     where = {"languages": language, "paths": path}
@@ -179,7 +179,7 @@ def add(
 
 
 def _review(lesson_id: str, action: str, reason: str = "", text: str = "") -> None:
-    from lessonbook.domain.operator import LessonReview
+    from lessonbook.domain.lesson_reviews import LessonReview
 
     review = request(LessonReview, lesson_id=lesson_id, action=action, reason=reason, text=text)
     _show_review(run(services.lessons.review_lesson, review))

@@ -27,7 +27,7 @@ from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.principals import TERMINAL
 
 if TYPE_CHECKING:
-    from lessonbook.domain.loop import RefinedIssue
+    from lessonbook.domain.agent_tools import RefinedIssue
     from lessonbook.services.triage.backlog import BacklogReport
 
 _HOW = (
@@ -77,7 +77,7 @@ def refine(
 
 
 def _author(authored: dict[str, Any], severity: str, category: str) -> None:
-    from lessonbook.domain.operator import Authoring
+    from lessonbook.domain.pending_issues import Authoring
 
     authored |= {"severity": severity or None, "category": category or None}
     result = run(services.triage.refine_issues, request(Authoring, lessons=[authored]))

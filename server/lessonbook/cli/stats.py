@@ -25,8 +25,9 @@ from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from lessonbook.domain.loop import Stats
-    from lessonbook.domain.operator import AgentFigures, CleanedUp
+    from lessonbook.domain.agent_tools import Stats
+    from lessonbook.domain.lesson_reviews import AgentFigures
+    from lessonbook.domain.takeback import CleanedUp
     from lessonbook.edges.access.gateway import Gateway
 
 
@@ -44,7 +45,7 @@ def stats(
     days: Annotated[int, typer.Option(help="Only evidence of this many days; 0: all.")] = 0,
 ) -> None:
     """Show counts, measured effect and lift, and the trend by week."""
-    from lessonbook.domain.loop import StatsQuery
+    from lessonbook.domain.agent_tools import StatsQuery
 
     if agent and lesson:
         raise InvalidInput("Name an agent or a lesson, not both")
@@ -88,7 +89,7 @@ def _show_agents(rows: list[AgentFigures]) -> None:
 
 def _show_proof(figures: Stats) -> None:
     """Print each measured figure with its interval, or why it is not measured yet."""
-    from lessonbook.domain.loop import ServiceLift
+    from lessonbook.domain.agent_tools import ServiceLift
     from lessonbook.edges.text_form import effect, lift, prevention_rate, side_effect
 
     totals = figures.totals
@@ -122,7 +123,7 @@ def cleanup(
     execute: Annotated[bool, typer.Option("--execute", help="Suspend them; otherwise they are only listed.")] = False,
 ) -> None:
     """Suspend lessons that were applied often and prevented little."""
-    from lessonbook.domain.operator import Cleanup
+    from lessonbook.domain.takeback import Cleanup
 
     wanted = request(Cleanup, threshold=threshold, min_applications=min_applications, dry_run=not execute)
 

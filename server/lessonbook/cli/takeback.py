@@ -12,7 +12,7 @@ from lessonbook.cli.console import command, print_table, request, run, say, show
 from lessonbook.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from lessonbook.domain.operator import RolledBack
+    from lessonbook.domain.takeback import RolledBack
 
 
 def add_to(app: typer.Typer) -> None:
@@ -33,7 +33,7 @@ def rollback(
 
     Conditions add up. Lessons that another person approved stay; those of the catalogue expire.
     """
-    from lessonbook.domain.operator import Rollback
+    from lessonbook.domain.takeback import Rollback
 
     if undo:
         if by or since or source or refinement_run:
@@ -80,7 +80,7 @@ def forget(
     Counts stay, so that figures do not change; of a whole project one audit entry stays. What backups and PostgreSQL's
     archives hold is not reached.
     """
-    from lessonbook.domain.operator import Forget
+    from lessonbook.domain.takeback import Forget
 
     wanted = request(Forget, issue_id=issue, lesson_id=lesson, principal=principal, everything=everything)
     if not yes:

@@ -12,8 +12,9 @@ from rich.text import Text
 
 from lessonbook.cli.output import brief, visible
 from lessonbook.domain.errors import LessonbookError
+from lessonbook.domain.lesson_reviews import LessonListing
 from lessonbook.domain.lesson_status import SUGGESTED
-from lessonbook.domain.operator import Authored, Authoring, LessonListing, PendingGroup, PendingListing
+from lessonbook.domain.pending_issues import Authored, Authoring, PendingGroup, PendingListing
 from lessonbook.domain.validation import parse
 from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.services.triage import authoring

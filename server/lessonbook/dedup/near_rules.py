@@ -5,8 +5,8 @@ from functools import cache
 from typing import Final
 
 from lessonbook.classify.catalogue import Catalogue, CatalogueRule
+from lessonbook.dedup.known_groups import AMBIGUOUS, Precedents, words_of_catalogue
 from lessonbook.dedup.likeness import sketch
-from lessonbook.dedup.precedents import AMBIGUOUS, Precedents, words_of_catalogue
 
 NEAR_MAX: Final = 2
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from lessonbook import services
 from lessonbook.domain.counts import count_of
 from lessonbook.domain.lesson_status import ReviewAction
-from lessonbook.domain.operator import Cleanup
+from lessonbook.domain.takeback import Cleanup
 from lessonbook.domain.vocabulary import VOUCHED
 from lessonbook.edges.access.gateway import Gateway
 

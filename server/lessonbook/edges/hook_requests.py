@@ -14,11 +14,11 @@ import anyio.to_thread
 from cachetools import LRUCache
 
 from lessonbook import services
+from lessonbook.domain.agent_tools import Application, LessonQuery, Report
 from lessonbook.domain.documents import list_of, text_of
 from lessonbook.domain.errors import NotFound
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import Application, LessonQuery, Report
-from lessonbook.domain.operator import TaskExplanation
+from lessonbook.domain.lesson_reviews import TaskExplanation
 from lessonbook.domain.validation import parse
 from lessonbook.edges.access.gateway import TOOL_TIMEOUT_S, Gateway
 

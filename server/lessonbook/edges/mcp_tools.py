@@ -16,8 +16,8 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import Field
 
+from lessonbook.domain.agent_tools import Request
 from lessonbook.domain.errors import LessonbookError
-from lessonbook.domain.loop import Request
 from lessonbook.domain.validation import parse
 from lessonbook.edges.access.gateway import TOOL_TIMEOUT_S, Gateway, answer
 from lessonbook.edges.elicitation import Confirmation, question_of

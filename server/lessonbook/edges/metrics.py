@@ -16,9 +16,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from lessonbook.about import VERSION
+from lessonbook.domain.agent_tools import Refinement
 from lessonbook.domain.lesson_status import STATUSES
-from lessonbook.domain.loop import Refinement
-from lessonbook.domain.operator import FileReport
+from lessonbook.domain.report_files import FileReport
 
 if TYPE_CHECKING:
     from lessonbook.edges.access.calls import Call

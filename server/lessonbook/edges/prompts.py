@@ -15,10 +15,10 @@ from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, Completion
 from pydantic import Field
 
 from lessonbook import services
+from lessonbook.domain.agent_tools import LessonQuery, Request
 from lessonbook.domain.errors import Forbidden, InvalidInput, LessonbookError, NotFound
 from lessonbook.domain.lesson_status import STATUSES
-from lessonbook.domain.loop import LessonQuery, Request
-from lessonbook.domain.operator import PendingGroup, PendingIssue, PendingListing
+from lessonbook.domain.pending_issues import PendingGroup, PendingIssue, PendingListing
 from lessonbook.domain.validation import parse
 from lessonbook.domain.vocabulary import CATEGORIES, SEVERITIES, RunId
 from lessonbook.edges.access.gateway import Gateway

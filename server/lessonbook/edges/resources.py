@@ -15,9 +15,9 @@ from mcp.server.mcpserver.resources import ResourceSecurity
 from mcp_types import Resource
 
 from lessonbook import services
+from lessonbook.domain.agent_tools import LessonQuery, StatsQuery
 from lessonbook.domain.errors import InvalidInput, LessonbookError, NotFound
-from lessonbook.domain.loop import LessonQuery, StatsQuery
-from lessonbook.domain.operator import LessonChoice
+from lessonbook.domain.lesson_reviews import LessonChoice
 from lessonbook.domain.validation import parse
 from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.edges.access.gateway import Gateway

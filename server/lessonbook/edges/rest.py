@@ -14,19 +14,13 @@ from starlette.exceptions import HTTPException
 
 from lessonbook import services
 from lessonbook.about import VERSION
-from lessonbook.domain import loop
+from lessonbook.domain import agent_tools
 from lessonbook.domain.errors import Forbidden, LessonbookError, MissingScope, TooMany
 from lessonbook.domain.findings import Finding, ReportKind
+from lessonbook.domain.lesson_reviews import AgentFigures, LessonListing, LessonPage, ListedLesson
 from lessonbook.domain.lesson_status import LISTED, SERVABLE, Status
-from lessonbook.domain.operator import (
-    AgentFigures,
-    CleanedUp,
-    Cleanup,
-    FileReport,
-    LessonListing,
-    LessonPage,
-    ListedLesson,
-)
+from lessonbook.domain.report_files import FileReport
+from lessonbook.domain.takeback import CleanedUp, Cleanup
 from lessonbook.domain.validation import parse, sentences_of
 from lessonbook.domain.vocabulary import AgentName, Category, Filled, IdempotencyKey, RunId, Severity, Source
 from lessonbook.edges.access.gateway import Gateway
@@ -61,7 +55,7 @@ _NO_OPERATORS: Final = (
 )
 
 
-class Rework(loop.Request):
+class Rework(agent_tools.Request):
     """An issue that sends work back."""
 
     issue: Annotated[Filled, Field(max_length=20_000)]
@@ -204,8 +198,8 @@ def _add_kept_routes(router: APIRouter, gateway: Gateway, toolsets: Sequence[Too
         return {"agents": await gateway.call(services.views.by_agent)}
 
     @router.get(f"{_PREFIX}/stats/{{agent_name}}")
-    async def agent_stats(agent_name: AgentName) -> loop.Stats:
-        query = loop.StatsQuery(agent_name=agent_name)
+    async def agent_stats(agent_name: AgentName) -> agent_tools.Stats:
+        query = agent_tools.StatsQuery(agent_name=agent_name)
         return await gateway.call(services.views.get_stats, query)
 
     @router.post(f"{_PREFIX}/maintenance/cleanup-low-effectiveness")
@@ -224,7 +218,7 @@ def _add_kept_routes(router: APIRouter, gateway: Gateway, toolsets: Sequence[Too
         return await gateway.call(services.background.cleanup_lessons, wanted)
 
     @router.post("/api/rework", openapi_extra=_json_body(Rework))
-    async def rework(request: Request, key_header: KeyHeader = "") -> loop.Refinement:
+    async def rework(request: Request, key_header: KeyHeader = "") -> agent_tools.Refinement:
         with gateway.watched(services.report.refine):
             gateway.check(services.report.refine)
             body = parse(Rework, await json_object(request))
@@ -286,8 +280,8 @@ def _json_body(model: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": input_schema(model)}}}}
 
 
-def _twin(gateway: Gateway, operation: Operation) -> Callable[..., Awaitable[loop.Result]]:
-    async def twin(request: Request) -> loop.Result:
+def _twin(gateway: Gateway, operation: Operation) -> Callable[..., Awaitable[agent_tools.Result]]:
+    async def twin(request: Request) -> agent_tools.Result:
         with gateway.watched(operation):
             gateway.check(operation)
             return await gateway.call(operation, parse(operation.request, await json_object(request)))

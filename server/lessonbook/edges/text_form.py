@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable
 
-from lessonbook.domain.counts import count_of
-from lessonbook.domain.loop import (
+from lessonbook.domain.agent_tools import (
     Applied,
     Effect,
     Flagged,
@@ -17,19 +16,11 @@ from lessonbook.domain.loop import (
     Stats,
     TooFew,
 )
-from lessonbook.domain.operator import (
-    AuditTrail,
-    Authored,
-    CleanedUp,
-    Explanation,
-    LessonDetail,
-    LessonPage,
-    ListedLesson,
-    PendingGroup,
-    PendingIssue,
-    PendingPage,
-    Reviewed,
-)
+from lessonbook.domain.audit_trail import AuditTrail
+from lessonbook.domain.counts import count_of
+from lessonbook.domain.lesson_reviews import Explanation, LessonDetail, LessonPage, ListedLesson, Reviewed
+from lessonbook.domain.pending_issues import Authored, PendingGroup, PendingIssue, PendingPage
+from lessonbook.domain.takeback import CleanedUp
 
 
 def of_lessons(result: Lessons) -> str:

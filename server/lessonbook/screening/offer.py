@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from typing import Final
 
-from lessonbook.domain.holds import ANYWHERE, Holds
 from lessonbook.domain.lesson_status import Status
 from lessonbook.domain.vocabulary import (
     SEVERITY_OF_RANK,
@@ -14,6 +13,7 @@ from lessonbook.domain.vocabulary import (
     Severity,
     Trust,
 )
+from lessonbook.domain.where_it_holds import ANYWHERE, Holds
 from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.lint.rules import screen, screen_why
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection
 
+from lessonbook.domain.agent_tools import RefinedIssue
 from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import TooMany, Unavailable
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import RefinedIssue
 from lessonbook.store import call_counts, volumes
 from lessonbook.store.volumes import Written
 

@@ -13,7 +13,7 @@ from lessonbook.config.settings import Settings
 from lessonbook.domain.errors import LessonbookError
 from lessonbook.domain.lesson import Lesson
 from lessonbook.services.cache.embeddings import Semantic
-from lessonbook.services.cache.precedents import PrecedentCaches
+from lessonbook.services.cache.known_groups import PrecedentCaches
 from lessonbook.services.cache.shelf import Shelves
 from lessonbook.services.project_names import ProjectNames
 from lessonbook.services.workspace import Workspace

@@ -8,9 +8,9 @@ import hmac
 from collections.abc import Sequence
 from typing import Final
 
+from lessonbook.domain.agent_tools import Effect, Lessons, ServedLesson
 from lessonbook.domain.counts import count_of
 from lessonbook.domain.lesson import Lesson
-from lessonbook.domain.loop import Effect, Lessons, ServedLesson
 from lessonbook.domain.token_estimate import estimate_tokens
 from lessonbook.services.cache.measured import effect_of
 

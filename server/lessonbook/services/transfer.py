@@ -15,7 +15,6 @@ from lessonbook.classify.catalogue_offer import offer_of_rule, rule_worded
 from lessonbook.classify.rule_keys import tool_of
 from lessonbook.classify.stacks import load_technologies
 from lessonbook.domain.errors import Forbidden
-from lessonbook.domain.holds import Holds, where_it_holds
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_names import (
     catalogue_name,
@@ -29,7 +28,8 @@ from lessonbook.domain.lesson_names import (
     value_of,
 )
 from lessonbook.domain.lesson_status import COMES_BACK, RULES, SERVABLE, STANDING, Status
-from lessonbook.domain.operator import ExportedLesson, Imported, PortableLesson, RefusedRecord
+from lessonbook.domain.report_files import ExportedLesson, Imported, PortableLesson, RefusedRecord
+from lessonbook.domain.where_it_holds import Holds, where_it_holds
 from lessonbook.screening.offer import Offer, reviewed, screened_offer
 from lessonbook.screening.redact import redact, redact_rule_id
 from lessonbook.services.agent_names import give_name

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from lessonbook.domain.lesson import Lesson
-from lessonbook.domain.operator import AgentFigures
+from lessonbook.domain.lesson_reviews import AgentFigures
 from lessonbook.store import dialect, rollups
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.tables import (

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import anyio
 import pytest
 
+from lessonbook.domain.agent_tools import Flag, StatsQuery
 from lessonbook.domain.errors import Unavailable
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import Flag, StatsQuery
 from lessonbook.edges.access.gateway import Gateway
 
 pytestmark = pytest.mark.anyio

@@ -5,11 +5,12 @@ import dataclasses
 import pytest
 
 from lessonbook.classify.starters import starter_rules
+from lessonbook.domain.audit_trail import AuditQuery
 from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
-from lessonbook.domain.holds import ANYWHERE, Holds, where_it_holds
 from lessonbook.domain.lesson import Caller
+from lessonbook.domain.lesson_reviews import NewLesson
 from lessonbook.domain.lesson_status import STATUSES
-from lessonbook.domain.operator import AuditQuery, NewLesson
+from lessonbook.domain.where_it_holds import ANYWHERE, Holds, where_it_holds
 from lessonbook.services.lessons import review
 from lessonbook.services.views import listings
 from lessonbook.services.workspace import Workspace

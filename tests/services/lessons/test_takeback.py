@@ -9,7 +9,7 @@ from sqlalchemy import select
 from lessonbook.config.settings import Settings
 from lessonbook.domain.errors import Forbidden, InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.operator import Forget, Rollback
+from lessonbook.domain.takeback import Forget, Rollback
 from lessonbook.services.lessons import forget, roll_back, undo_rollback
 from lessonbook.services.opening import open_workspace
 from lessonbook.services.workspace import Workspace

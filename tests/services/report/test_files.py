@@ -7,7 +7,7 @@ import pytest
 
 from lessonbook.domain.errors import Conflict, InvalidInput, Unavailable
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.operator import FileReport
+from lessonbook.domain.report_files import FileReport
 from lessonbook.services.report import files, refinement
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import tables

@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
+from lessonbook.domain.agent_tools import Refinement
 from lessonbook.domain.errors import Conflict, InvalidInput
 from lessonbook.domain.findings import Finding, RuleMetadata
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import Refinement
 from lessonbook.services.report import files, refinement
 from lessonbook.services.report.refinement import Batch
 from lessonbook.services.workspace import Workspace

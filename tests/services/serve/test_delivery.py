@@ -10,8 +10,8 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from lessonbook.config.settings import Settings
+from lessonbook.domain.agent_tools import Lessons
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import Lessons
 from lessonbook.domain.token_estimate import estimate_tokens
 from lessonbook.services import prompt_section
 from lessonbook.services.cache.shelf import Shelf, Shelves

@@ -4,7 +4,7 @@ import pytest
 
 from lessonbook.classify.catalogue import load_catalogue
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.operator import NewLesson, TaskExplanation
+from lessonbook.domain.lesson_reviews import NewLesson, TaskExplanation
 from lessonbook.services.lessons import review
 from lessonbook.services.serve import explain_lessons
 from lessonbook.store import tables

@@ -4,9 +4,10 @@ import dataclasses
 
 import pytest
 
+from lessonbook.domain.audit_trail import AuditQuery
 from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.operator import AuditQuery, Authoring, PendingListing, SuggestedMatch
+from lessonbook.domain.pending_issues import Authoring, PendingListing, SuggestedMatch
 from lessonbook.domain.validation import parse
 from lessonbook.services.triage import authoring
 from lessonbook.services.views import listings

@@ -10,7 +10,7 @@ import anyio.to_thread
 import pytest
 
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.operator import Authoring
+from lessonbook.domain.pending_issues import Authoring
 from lessonbook.services.triage import authoring
 from lessonbook.services.triage.abstraction import PROMPT_HASH
 from lessonbook.services.triage.backlog import BacklogReport, Wanted, refine_backlog

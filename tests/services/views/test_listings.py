@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from lessonbook.domain.audit_trail import AuditQuery
 from lessonbook.domain.errors import InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.operator import AuditQuery, LessonListing, PendingListing
+from lessonbook.domain.lesson_reviews import LessonListing
+from lessonbook.domain.pending_issues import PendingListing
 from lessonbook.services.views import listings
 from lessonbook.services.workspace import Workspace
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.operator import CleanupLine, LessonReview, NewLesson
+from lessonbook.domain.lesson_reviews import LessonReview, NewLesson
+from lessonbook.domain.takeback import CleanupLine
 from lessonbook.domain.token_estimate import estimate_tokens
 from lessonbook.domain.validation import parse
 from lessonbook.edges.tool_table import ROOM, operation_named

@@ -2,9 +2,9 @@
 
 import pytest
 
+from lessonbook.domain.agent_tools import LessonLift, ServiceLift
+from lessonbook.domain.audit_trail import AuditQuery
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import LessonLift, ServiceLift
-from lessonbook.domain.operator import AuditQuery
 from lessonbook.domain.vocabulary import SEVERITIES
 from lessonbook.services.views import listings, stats
 from lessonbook.services.workspace import Workspace

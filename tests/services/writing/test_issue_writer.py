@@ -7,7 +7,7 @@ import pytest
 from lessonbook.classify.catalogue import load_catalogue
 from lessonbook.classify.catalogue_offer import offer_of_rule
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.operator import Authoring
+from lessonbook.domain.pending_issues import Authoring
 from lessonbook.services.triage.authoring import refine_issues
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.issue_writer import IssueEntry, IssueWriter, buried

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar, cast
 
 import anyio
 
+from lessonbook.domain.agent_tools import Request
 from lessonbook.domain.errors import (
     GIVEN_UP,
     Forbidden,
@@ -23,7 +24,6 @@ from lessonbook.domain.errors import (
     Undecided,
 )
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import Request
 from lessonbook.edges.access.calls import Call, Watcher
 from lessonbook.edges.access.identity import current, note_missing
 from lessonbook.edges.access.scope_table import AS_AGENT, check_scope, name_of

@@ -7,7 +7,8 @@ from functools import cached_property
 from typing import Final, NamedTuple
 
 from lessonbook.machine.patterns import lazy_pattern
-from lessonbook.screening.secrets.bare import (
+from lessonbook.screening.secrets.names import NAMING, Promise, promise
+from lessonbook.screening.secrets.unquoted import (
     Surroundings,
     is_code,
     is_given,
@@ -16,8 +17,7 @@ from lessonbook.screening.secrets.bare import (
     is_said,
     place,
 )
-from lessonbook.screening.secrets.names import NAMING, Promise, promise
-from lessonbook.screening.secrets.values import (
+from lessonbook.screening.secrets.value_shape import (
     TOKEN_MIN,
     UUID,
     has_mixture,

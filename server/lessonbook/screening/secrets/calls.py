@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from lessonbook.machine.patterns import lazy_pattern
-from lessonbook.screening.secrets.values import has_mixture, is_spoken, is_stand_in
+from lessonbook.screening.secrets.value_shape import has_mixture, is_spoken, is_stand_in
 
 Span = tuple[int, int, str]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from lessonbook.machine.patterns import lazy_pattern
-from lessonbook.screening.secrets.values import decoded
+from lessonbook.screening.secrets.value_shape import decoded
 
 _RUN = lazy_pattern(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/]{16,}+={0,2}")
 _HEAD: Final = 16

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from lessonbook.machine.patterns import lazy_pattern
-from lessonbook.screening.secrets.values import is_scattered, is_stand_in
+from lessonbook.screening.secrets.value_shape import is_scattered, is_stand_in
 
 
 class Format(NamedTuple):

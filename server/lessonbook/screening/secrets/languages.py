@@ -6,8 +6,8 @@ from typing import Final
 
 from lessonbook.domain.vocabulary import words
 from lessonbook.machine.patterns import lazy_pattern
-from lessonbook.screening.secrets.bare import is_code, is_given, place
-from lessonbook.screening.secrets.values import has_mixture, is_spoken, is_stand_in
+from lessonbook.screening.secrets.unquoted import is_code, is_given, place
+from lessonbook.screening.secrets.value_shape import has_mixture, is_spoken, is_stand_in
 
 Span = tuple[int, int, str]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from lessonbook.machine.patterns import lazy_pattern
-from lessonbook.screening.secrets.values import is_mixed, is_spoken, is_stand_in, is_template, is_token
+from lessonbook.screening.secrets.value_shape import is_mixed, is_spoken, is_stand_in, is_template, is_token
 
 Span = tuple[int, int, str]
 

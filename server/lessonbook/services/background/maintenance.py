@@ -11,7 +11,7 @@ from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import Conflict, Forbidden
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_status import SERVABLE
-from lessonbook.domain.operator import CleanedUp, Cleanup, CleanupLine
+from lessonbook.domain.takeback import CleanedUp, Cleanup, CleanupLine
 from lessonbook.experiment.effect import EVENTS_MIN
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.expiry import lapse

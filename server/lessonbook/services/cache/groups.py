@@ -12,8 +12,8 @@ from cachetools import LRUCache
 from sqlalchemy import Connection
 
 from lessonbook.classify.catalogue import Catalogue
+from lessonbook.dedup.known_groups import MEMBERS_MAX, Precedents, words_of_catalogue
 from lessonbook.dedup.likeness import sketch
-from lessonbook.dedup.precedents import MEMBERS_MAX, Precedents, words_of_catalogue
 from lessonbook.store import issue_groups
 from lessonbook.store import issues as issue_rows
 

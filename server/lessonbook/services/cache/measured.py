@@ -14,8 +14,8 @@ from typing import Final, Literal
 
 from sqlalchemy import Connection
 
+from lessonbook.domain.agent_tools import Effect, NotEnough
 from lessonbook.domain.lesson import Lesson
-from lessonbook.domain.loop import Effect, NotEnough
 from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.experiment import effect
 from lessonbook.experiment.evidence import Evidence

@@ -21,10 +21,10 @@ from cachetools import LRUCache
 from sqlalchemy import Connection
 
 from lessonbook.config.settings import LearningSettings
-from lessonbook.domain.holds import Holds, holds_for, where_it_holds
 from lessonbook.domain.lesson import Lesson
 from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.vocabulary import SHARED_AGENT, Category
+from lessonbook.domain.where_it_holds import Holds, holds_for, where_it_holds
 from lessonbook.experiment.lesson_value import static_score
 from lessonbook.experiment.policy import Priors
 from lessonbook.search.context import COUNTED_MAX, IssueCounts, likely_by_history, recurring, unseen

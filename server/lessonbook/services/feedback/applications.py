@@ -8,10 +8,10 @@ from typing import Any, Final, Self
 
 from sqlalchemy import Connection
 
+from lessonbook.domain.agent_tools import Application, Applied, Flag, Flagged, RecordedApplication
 from lessonbook.domain.errors import NotFound
 from lessonbook.domain.lesson import Caller, Lesson, not_independent
 from lessonbook.domain.lesson_status import SERVABLE
-from lessonbook.domain.loop import Application, Applied, Flag, Flagged, RecordedApplication
 from lessonbook.domain.vocabulary import EvidenceGrade
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.screening.redact import redact

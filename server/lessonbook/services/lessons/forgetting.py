@@ -4,7 +4,7 @@ from sqlalchemy import Connection
 
 from lessonbook.domain.errors import InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.operator import Forget, Forgotten
+from lessonbook.domain.takeback import Forget, Forgotten
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.services.lessons.review import ISSUES_MAX, delete_lesson
 from lessonbook.services.workspace import Workspace

@@ -9,11 +9,11 @@ from sqlalchemy import Connection
 
 from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import InvalidInput, NotFound
-from lessonbook.domain.holds import where_it_holds
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_names import rule_name
+from lessonbook.domain.lesson_reviews import Reviewed
 from lessonbook.domain.lesson_status import TOMBSTONES
-from lessonbook.domain.operator import Reviewed
+from lessonbook.domain.where_it_holds import where_it_holds
 from lessonbook.screening.offer import screened_offer
 from lessonbook.screening.redact import redact
 from lessonbook.services.lessons.review import reviewed_lesson

@@ -13,13 +13,13 @@ from lessonbook.classify.stacks import load_technologies
 from lessonbook.classify.starters import starter_rules
 from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput
-from lessonbook.domain.holds import Holds
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_names import catalogue_name, content_hash, rule_name, text_name
+from lessonbook.domain.lesson_reviews import LessonReview, NewLesson, Reviewed
 from lessonbook.domain.lesson_status import ReviewAction, Status, allowed_targets
-from lessonbook.domain.operator import LessonReview, NewLesson, Reviewed
 from lessonbook.domain.token_estimate import estimate_lesson_tokens
 from lessonbook.domain.vocabulary import SHARED_AGENT
+from lessonbook.domain.where_it_holds import Holds
 from lessonbook.screening.lint.rules import screen
 from lessonbook.screening.offer import Offer, reviewed, screened_offer
 from lessonbook.screening.redact import redact, redact_rule_id

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from lessonbook.domain.errors import InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_status import RULES, Status, targets
-from lessonbook.domain.operator import Rollback, RolledBack, RolledBackLesson
+from lessonbook.domain.takeback import Rollback, RolledBack, RolledBackLesson
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import recount

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from lessonbook.dedup.precedents import MERGE, Precedents
+from lessonbook.dedup.known_groups import MERGE, Precedents
 from lessonbook.services.cache.groups import put_differing
 from lessonbook.services.report.preparation import Prepared
 from lessonbook.services.workspace import Workspace

@@ -1,4 +1,4 @@
-"""Matching: the lessons that an issue may be an instance of, looked up for `dedup/precedence` to decide.
+"""Matching: the lessons that an issue may be an instance of, looked up for `dedup/precedence_table` to decide.
 
 Deliveries are never looked at: what was served must not decide what is counted as its failure.
 """
@@ -8,8 +8,8 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from lessonbook.dedup.precedence import Candidate, IssueFacts, Link, Verdict, decide, is_other_rule
-from lessonbook.dedup.precedents import MEMBERS_MAX, GroupMatch, Precedents
+from lessonbook.dedup.known_groups import MEMBERS_MAX, GroupMatch, Precedents
+from lessonbook.dedup.precedence_table import Candidate, IssueFacts, Link, Verdict, decide, is_other_rule
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_names import group_name, kind_of, rule_name, text_name, value_of
 from lessonbook.domain.lesson_status import Status
@@ -56,7 +56,7 @@ class Matching:
         self.known = lesson_rows.find(self._connection, self._project, self.named.values())
 
     def match(self, item: Prepared, agent_name: str) -> Verdict:
-        """Return which lesson an issue is an instance of, by the table of `dedup/precedence`."""
+        """Return which lesson an issue is an instance of, by the table of `dedup/precedence_table`."""
         owners = (agent_name,) if agent_name == SHARED_AGENT else (agent_name, SHARED_AGENT)
         offer = item.offer
         facts = IssueFacts(

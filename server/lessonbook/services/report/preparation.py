@@ -19,7 +19,6 @@ from lessonbook.classify.tools import load_tools
 from lessonbook.dedup.likeness import sketch
 from lessonbook.domain.findings import Finding
 from lessonbook.domain.fingerprints import lasting_path, lasting_words
-from lessonbook.domain.holds import Holds, holds_for
 from lessonbook.domain.lesson_names import (
     catalogue_name,
     content_hash,
@@ -34,6 +33,7 @@ from lessonbook.domain.lesson_names import (
 )
 from lessonbook.domain.places import repository_path, without_users
 from lessonbook.domain.vocabulary import Category, ReviewMode, Severity, Trust
+from lessonbook.domain.where_it_holds import Holds, holds_for
 from lessonbook.intake.rule_text import names_instance
 from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.lint.rules import screen_source, screen_why, visible

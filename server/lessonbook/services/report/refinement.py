@@ -11,13 +11,13 @@ from typing import Final
 import anyio.to_thread
 from sqlalchemy import Connection
 
-from lessonbook.dedup.precedence import EXACT, Verdict
+from lessonbook.dedup.precedence_table import EXACT, Verdict
+from lessonbook.domain.agent_tools import RefinedIssue, Refinement, Report
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import Finding
 from lessonbook.domain.lesson import Caller, not_independent
 from lessonbook.domain.lesson_names import kind_of, text_name
 from lessonbook.domain.lesson_status import SERVABLE
-from lessonbook.domain.loop import RefinedIssue, Refinement, Report
 from lessonbook.domain.vocabulary import SEVERITY_RANK, SHARED_AGENT, UNOWNED, ReviewMode, Source
 from lessonbook.screening.offer import Offer, beside, held_from_all
 from lessonbook.services.alike_lessons import AlikeLessons

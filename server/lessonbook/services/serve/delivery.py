@@ -13,8 +13,8 @@ import anyio.to_thread
 from sqlalchemy import Connection
 
 from lessonbook.classify.task_rules import hazards_of
+from lessonbook.domain.agent_tools import LessonQuery, Lessons
 from lessonbook.domain.lesson import Caller, Lesson
-from lessonbook.domain.loop import LessonQuery, Lessons
 from lessonbook.experiment import coin
 from lessonbook.experiment.lesson_value import fill
 from lessonbook.experiment.policy import (

@@ -6,9 +6,9 @@ from typing import Final, Literal
 from sqlalchemy import Connection
 
 from lessonbook.classify.task_rules import hazards_of
+from lessonbook.domain.agent_tools import LessonQuery
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import LessonQuery
-from lessonbook.domain.operator import ExplainedLesson, Explanation, TaskExplanation
+from lessonbook.domain.lesson_reviews import ExplainedLesson, Explanation, TaskExplanation
 from lessonbook.experiment.lesson_value import fill
 from lessonbook.search.hazard_model import THRESHOLD
 from lessonbook.search.task import TaskReading

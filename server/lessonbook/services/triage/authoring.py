@@ -8,12 +8,12 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from lessonbook.domain.agent_tools import RefinedIssue, Refinement
 from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import NotFound
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_names import is_catalogued
-from lessonbook.domain.loop import RefinedIssue, Refinement
-from lessonbook.domain.operator import Authored, AuthoredLesson, Authoring, RefinedGroup
+from lessonbook.domain.pending_issues import Authored, AuthoredLesson, Authoring, RefinedGroup
 from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, IssueAction
 from lessonbook.screening.offer import COPIED, Offer, copies, reviewed, screened_offer
 from lessonbook.screening.redact import redact

@@ -13,8 +13,8 @@ import anyio
 import anyio.to_thread
 from pydantic import BaseModel
 
+from lessonbook.domain.agent_tools import RefinedIssue
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.loop import RefinedIssue
 from lessonbook.providers.language_model import check_extra, open_model
 from lessonbook.services.triage.consultation import Consultation
 from lessonbook.services.triage.rematch import rematch

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection
 
+from lessonbook.domain.agent_tools import RefinedIssue
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_status import SERVABLE
-from lessonbook.domain.loop import RefinedIssue
 from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.providers.language_model import LanguageModel, ModelFailed, Spent
 from lessonbook.providers.question import Question

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import anyio.to_thread
 from sqlalchemy import Connection
 
-from lessonbook.dedup.precedence import EXACT, Verdict
+from lessonbook.dedup.precedence_table import EXACT, Verdict
+from lessonbook.domain.agent_tools import Refinement
 from lessonbook.domain.findings import Finding
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_names import kind_of
-from lessonbook.domain.loop import Refinement
 from lessonbook.domain.vocabulary import ReviewMode
 from lessonbook.services.report.matching import Matching
 from lessonbook.services.report.preparation import Prepared, names_of_lesson, prepare

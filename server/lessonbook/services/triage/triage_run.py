@@ -8,12 +8,12 @@ from typing import Final, Protocol
 from sqlalchemy import Connection
 
 from lessonbook.classify.catalogue_offer import offer_of_rule
-from lessonbook.dedup.precedence import is_other_rule
+from lessonbook.dedup.precedence_table import is_other_rule
+from lessonbook.domain.agent_tools import Refinement
 from lessonbook.domain.errors import InvalidInput, NotFound
 from lessonbook.domain.lesson import Lesson
 from lessonbook.domain.lesson_names import catalogue_name, group_id_of, group_name, kind_of, text_name
 from lessonbook.domain.lesson_status import JOINABLE, SERVABLE, Status
-from lessonbook.domain.loop import Refinement
 from lessonbook.domain.vocabulary import SHARED_AGENT, UNOWNED, Trust
 from lessonbook.screening.offer import Offer, held_from_all, reviewed, screened_offer
 from lessonbook.services.alike_lessons import AlikeLessons

@@ -2,8 +2,8 @@
 
 from sqlalchemy import Connection
 
+from lessonbook.domain.audit_trail import AuditChain, AuditCheck
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.operator import AuditChain, AuditCheck
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import audit
 

@@ -9,14 +9,11 @@ from typing import Any, Final
 import anyio.to_thread
 from sqlalchemy import Connection
 
+from lessonbook.domain.agent_tools import Result
+from lessonbook.domain.audit_trail import AuditEntry, AuditQuery, AuditTrail
 from lessonbook.domain.errors import NotFound
 from lessonbook.domain.lesson import Caller, Lesson
-from lessonbook.domain.lesson_status import LISTED, SERVABLE
-from lessonbook.domain.loop import Result
-from lessonbook.domain.operator import (
-    AuditEntry,
-    AuditQuery,
-    AuditTrail,
+from lessonbook.domain.lesson_reviews import (
     EvidenceSummary,
     FlaggedLesson,
     LessonChange,
@@ -24,11 +21,10 @@ from lessonbook.domain.operator import (
     LessonListing,
     LessonPage,
     ListedLesson,
-    PendingIssue,
-    PendingListing,
-    PendingPage,
     RaisedFlag,
 )
+from lessonbook.domain.lesson_status import LISTED, SERVABLE
+from lessonbook.domain.pending_issues import PendingIssue, PendingListing, PendingPage
 from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.retirement import e_value

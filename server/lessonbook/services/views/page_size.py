@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final, TypeVar, cast
 
-from lessonbook.domain.loop import Result
+from lessonbook.domain.agent_tools import Result
 from lessonbook.domain.token_estimate import estimate_tokens
 
 FRAME_TOKENS: Final = 300

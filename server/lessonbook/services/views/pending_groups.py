@@ -11,7 +11,7 @@ from lessonbook.dedup.near_rules import near_rules
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_names import catalogue_name
 from lessonbook.domain.lesson_status import SUGGESTED
-from lessonbook.domain.operator import (
+from lessonbook.domain.pending_issues import (
     AgentShare,
     GroupSuggestion,
     PendingGroup,

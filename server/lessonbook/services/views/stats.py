@@ -6,10 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from lessonbook.domain.errors import NotFound
-from lessonbook.domain.lesson import Caller, Lesson
-from lessonbook.domain.lesson_status import SERVABLE, TOMBSTONES, Status
-from lessonbook.domain.loop import (
+from lessonbook.domain.agent_tools import (
     Effect,
     EffectStanding,
     LessonLift,
@@ -24,7 +21,10 @@ from lessonbook.domain.loop import (
     Totals,
     WeekFigures,
 )
-from lessonbook.domain.operator import AgentFigures
+from lessonbook.domain.errors import NotFound
+from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.lesson_reviews import AgentFigures
+from lessonbook.domain.lesson_status import SERVABLE, TOMBSTONES, Status
 from lessonbook.experiment.effect import EVENTS_MIN, EffectEstimate, effect_of
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.intervals import wilson_interval

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from lessonbook.experiment import health
+from lessonbook.experiment import arm_health
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.lift import RunTotals, service_harms, service_lift
 from lessonbook.experiment.policy import HOLDOUT_SHARE
@@ -35,7 +35,7 @@ def unhealthy_agents(rows: Iterable[evidence_rows.AgentSums]) -> frozenset[str]:
     rows = list(rows)
     known = {row.agent_name: Evidence.from_document(row.effect) for row in rows}
     whole = sum(known.values(), Evidence())
-    if health.is_unhealthy(whole.coins) or health.is_unhealthy(holdout_coins(rows)):
+    if arm_health.is_unhealthy(whole.coins) or arm_health.is_unhealthy(holdout_coins(rows)):
         return frozenset(known)
     disagree = {row.agent_name for row in rows if crosses_over(row, known[row.agent_name])}
     return frozenset(name for name, evidence in known.items() if evidence.alarm) | disagree
@@ -53,7 +53,9 @@ def alarm_sentence(since: str) -> str:
 
 def crosses_over(row: evidence_rows.AgentSums, evidence: Evidence) -> bool:
     """Return whether too many changes of an agent had runs that disagree."""
-    return row.crossovers > health.CROSSOVERS_MAX * (evidence.rows + row.crossovers) and row.crossovers >= _CROSSED_MIN
+    return (
+        row.crossovers > arm_health.CROSSOVERS_MAX * (evidence.rows + row.crossovers) and row.crossovers >= _CROSSED_MIN
+    )
 
 
 def holdout_coins(rows: Iterable[evidence_rows.AgentSums]) -> dict[float, tuple[int, int]]:
@@ -99,7 +101,7 @@ def stop_if_harmful(ledger: Ledger) -> bool:
         return False
     rows = evidence_rows.of_agents(connection, project)
     served, held_out = sides_of(rows, stop.numbers if stop else None)
-    if not service_harms(served, held_out, HOLDOUT_SHARE) or health.is_unhealthy(holdout_coins(rows)):
+    if not service_harms(served, held_out, HOLDOUT_SHARE) or arm_health.is_unhealthy(holdout_coins(rows)):
         return False
     if not _several_report(ledger):
         return False

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from lessonbook.domain.lesson import Lesson
-from lessonbook.experiment import change, health
+from lessonbook.experiment import arm_health, change
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.policy import Priors
 from lessonbook.services.writing.arms import issues_of, unhealthy_agents
@@ -294,7 +294,7 @@ class Scores:
         return Evidence.from_document(self._lessons[lesson_id].evidence) + self._added.get(lesson_id, Evidence())
 
     def _with_alarm(self, evidence: Evidence) -> Evidence:
-        if evidence.alarm or not health.is_unhealthy(evidence.coins):
+        if evidence.alarm or not arm_health.is_unhealthy(evidence.coins):
             return evidence
         return replace(evidence, alarm=self._ledger.now.date().isoformat())
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
+from lessonbook.domain.agent_tools import RefinedIssue, Refinement
 from lessonbook.domain.lesson import Lesson
 from lessonbook.domain.lesson_names import name_of_issue
 from lessonbook.domain.lesson_status import Status, targets
-from lessonbook.domain.loop import RefinedIssue, Refinement
 from lessonbook.domain.vocabulary import VOUCHED, Category, IssueAction, Severity, Source
 from lessonbook.screening.offer import Offer
 from lessonbook.search.document import Subjects

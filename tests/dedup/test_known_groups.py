@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lessonbook.classify.catalogue import load_catalogue
-from lessonbook.dedup.precedents import GROUPS_MAX, MEMBERS_MAX, MERGE, GroupMatch, Precedents, words_of_catalogue
+from lessonbook.dedup.known_groups import GROUPS_MAX, MEMBERS_MAX, MERGE, GroupMatch, Precedents, words_of_catalogue
 
 ROUNDING = "The invoice total is rounded to whole euros before tax is added\nbilling/totals.py: total = round(net)"
 ROUNDING_AGAIN = "The order total is rounded to whole euros before tax is added\nshop/cart.py: amount = round(x)"

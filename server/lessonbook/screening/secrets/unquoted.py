@@ -5,7 +5,14 @@ from typing import Final, NamedTuple
 
 from lessonbook.domain.vocabulary import words
 from lessonbook.machine.patterns import lazy_pattern
-from lessonbook.screening.secrets.values import is_mixed, is_phrase, is_scattered, is_spoken, is_template, is_worded
+from lessonbook.screening.secrets.value_shape import (
+    is_mixed,
+    is_phrase,
+    is_scattered,
+    is_spoken,
+    is_template,
+    is_worded,
+)
 
 _LINE_MAX: Final = 200
 _ABOVE_MAX: Final = 600

@@ -6,7 +6,7 @@ from typing import Final
 
 from lessonbook.domain.vocabulary import words
 from lessonbook.machine.patterns import lazy_pattern
-from lessonbook.screening.secrets.values import (
+from lessonbook.screening.secrets.value_shape import (
     UUID,
     decoded,
     has_mixture,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from lessonbook.machine.patterns import lazy_pattern
-from lessonbook.screening.secrets.values import is_hex, is_scattered, is_stand_in
+from lessonbook.screening.secrets.value_shape import is_hex, is_scattered, is_stand_in
 
 Span = tuple[int, int, str]
 

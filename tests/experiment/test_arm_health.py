@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lessonbook.experiment.arm_health import health_e_value, is_unhealthy
 from lessonbook.experiment.evidence import Split
-from lessonbook.experiment.health import health_e_value, is_unhealthy
 
 LADDER = (0.05, 0.5, 0.9)
 

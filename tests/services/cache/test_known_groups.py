@@ -3,8 +3,9 @@
 import pytest
 
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.operator import Authoring, NewLesson
-from lessonbook.services.cache import precedents
+from lessonbook.domain.lesson_reviews import NewLesson
+from lessonbook.domain.pending_issues import Authoring
+from lessonbook.services.cache import known_groups
 from lessonbook.services.lessons import merge, review
 from lessonbook.services.triage import authoring
 from lessonbook.services.workspace import Workspace
@@ -119,15 +120,15 @@ async def test_the_memory_of_the_agent_used_least_recently_is_given_up_first(
     for name in ("a", "b", "c"):
         await loop.learn(agent, RULE, agent_name=name)
     read: list[str] = []
-    words_since = precedents.lesson_rows.words_since
+    words_since = known_groups.lesson_rows.words_since
 
     def told(connection, project, agent_name, revision):
         if revision < 0 and project == "demo":
             read.append(agent_name)
         return words_since(connection, project, agent_name, revision)
 
-    monkeypatch.setattr(precedents.lesson_rows, "words_since", told)
-    precedent_caches = precedents.PrecedentCaches(most=2)
+    monkeypatch.setattr(known_groups.lesson_rows, "words_since", told)
+    precedent_caches = known_groups.PrecedentCaches(most=2)
 
     async def asked(agent_name: str) -> None:
         await work.store.read(lambda connection: precedent_caches.fresh(connection, "demo", agent_name, work.catalogue))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lessonbook.dedup.precedence import PRECEDENCE, Candidate, IssueFacts, Verdict, clause_for, decide
+from lessonbook.dedup.precedence_table import PRECEDENCE, Candidate, IssueFacts, Verdict, clause_for, decide
 
 PLAIN = IssueFacts()
 NAMED = IssueFacts(is_named=True)

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from lessonbook.classify.catalogue import Catalogue
 from lessonbook.classify.rule_keys import tool_of
-from lessonbook.dedup.precedents import AMBIGUOUS, MERGE
+from lessonbook.dedup.known_groups import AMBIGUOUS, MERGE
 from lessonbook.domain.lesson import Lesson
 from lessonbook.domain.lesson_names import Kind, catalogue_name, kind_of, value_of
 from lessonbook.domain.lesson_status import Status

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from lessonbook.classify.catalogue import load_catalogue
 from lessonbook.classify.stacks import load_technologies
-from lessonbook.domain import holds as module
-from lessonbook.domain.holds import ANYWHERE, Holds, holds_for, where_it_holds
+from lessonbook.domain import where_it_holds as module
+from lessonbook.domain.where_it_holds import ANYWHERE, Holds, holds_for, where_it_holds
 from tests.growth import lines_run
 
 CASES: list[tuple[Holds, list[str], bool]] = [

@@ -13,7 +13,7 @@ from cachetools import LRUCache
 from sqlalchemy import Connection
 
 from lessonbook.classify.catalogue import Catalogue
-from lessonbook.dedup.precedents import MEMBERS_MAX, Precedents, words_of_catalogue
+from lessonbook.dedup.known_groups import MEMBERS_MAX, Precedents, words_of_catalogue
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
 
