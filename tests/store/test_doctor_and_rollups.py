@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from lessonbook.domain.agent_tools import Flag, LessonQuery, StatsQuery
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.lesson_reviews import LessonReview
+from lessonbook.domain.lesson_reviews import AgentFigures, LessonReview
 from lessonbook.domain.pending_issues import AuthoredLesson, Authoring
 from lessonbook.services.background import maintenance
 from lessonbook.services.background.maintenance import diagnose
@@ -136,14 +136,19 @@ async def test_a_diagnosis_under_load_sees_one_moment(work: Workspace, agent: Ca
 # Folds
 
 
+COUNTED = [name for name, field in AgentFigures.model_fields.items() if field.annotation in (int, str)]
+
+
 async def figures(work: Workspace, caller: Caller, lesson_ids: Sequence[str]) -> list[Any]:
-    """Return every figure in which deliveries are counted."""
-    view = await ask(work.store, "SELECT agent_name, deliveries FROM agent_learning_stats ORDER BY agent_name")
+    """Return every figure in which deliveries are counted; the view and the listing of agents say the same."""
+    view = await ask(work.store, f"SELECT {', '.join(COUNTED)} FROM agent_learning_stats ORDER BY agent_name")
     totals = (await stats.get_stats(work, caller, StatsQuery())).totals
     of_lessons = [(await stats.get_stats(work, caller, StatsQuery(lesson_id=name))).totals for name in lesson_ids]
     by_agent = await stats.by_agent(work, caller)
+    told = [tuple(getattr(row, name) for name in COUNTED) for row in by_agent]
+    assert [tuple(line) for line in view if line[0] == caller.project] == told
     return [
-        [(agent, int(count)) for agent, count in view],
+        view,
         totals.deliveries,
         [lesson.deliveries for lesson in of_lessons],
         [row.deliveries for row in by_agent],

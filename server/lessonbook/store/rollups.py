@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
+    CompoundSelect,
     Connection,
     Integer,
     Select,
@@ -105,6 +106,9 @@ class ActivityDay(NamedTuple):
 APPLICATIONS: Final = AppliedCounts._fields
 ACTIVITY: Final = ActivityDay._fields[1:]
 """The counts of an agent's activity."""
+
+TOLD_OF_AGENTS: Final = ("runs", "deliveries", "issues")
+"""The counts of `ACTIVITY` that `activity_of_agents` tells."""
 
 _SOURCES: Final[tuple[tuple[Table, ColumnElement[datetime], Counts], ...]] = (
     (deliveries, deliveries.c.delivered_at, _OF_DELIVERIES),
@@ -231,6 +235,28 @@ def activity(name: dialect.Dialect, *, of_agent: bool) -> Select[Any]:
         parts.append(select(*columns).where(*after_mark).group_by(date))
     days = union_all(*parts).subquery()
     return select(days.c.day, *(func.sum(days.c[key]).label(key) for key in ACTIVITY)).group_by(days.c.day)
+
+
+@cache
+def activity_of_agents() -> CompoundSelect[Any]:
+    """Return a query of each agent's activity up to now, and when the last of it was.
+
+    It takes `project` and its `mark`. Its columns are `agent_name`, `TOLD_OF_AGENTS` and `last_at`.
+    """
+    rolled_up = [func.sum(activity_days.c[key]).label(key) for key in TOLD_OF_AGENTS]
+    parts = [
+        select(activity_days.c.agent_name, *rolled_up, func.max(activity_days.c.last_at).label("last_at"))
+        .where(*in_project(activity_days, bindparam("project")))
+        .group_by(activity_days.c.agent_name)
+    ]
+    zero: ColumnElement[int] = literal_column("0")
+    for source, moment, counts in _SOURCES:
+        parts.append(
+            select(source.c.agent_name, *(counts.get(key, zero) for key in TOLD_OF_AGENTS), func.max(moment))
+            .where(*in_project(source, bindparam("project")), behind_mark(moment))
+            .group_by(source.c.agent_name)
+        )
+    return union_all(*parts)
 
 
 def mark_of(connection: Connection, project: str) -> datetime:
