@@ -11,7 +11,7 @@ LIMITS = {
     "lessonbook.edges.background": ("TOOL_TIMEOUT_S",),
     "lessonbook.edges.health": ("HEALTH_TIMEOUT_S",),
     "lessonbook.edges.subscriptions": ("READY_S",),
-    "lessonbook.edges.mcp_tools": ("TOOL_TIMEOUT_S",),
+    "lessonbook.edges.mcp_calls": ("TOOL_TIMEOUT_S",),
     "lessonbook.edges.hook_requests": ("TOOL_TIMEOUT_S",),
     "lessonbook.edges.transport.local_listener": ("READ_S",),
     "lessonbook.hooks.command": ("PROMPT_S", "EDIT_S", "END_S"),

@@ -14,7 +14,7 @@ from lessonbook.app import gateway_for
 from lessonbook.config.settings import Settings
 from lessonbook.domain.agent_tools import Request, Result
 from lessonbook.domain.findings import Finding, Reading
-from lessonbook.edges import mcp_tools, rest, tool_table
+from lessonbook.edges import mcp_calls, rest, tool_table
 from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.mcp_server import build_server
 from lessonbook.edges.tool_table import OPERATIONS, Operation
@@ -153,7 +153,7 @@ class TestTool:
 
     @pytest.fixture(autouse=True)
     def registered(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for module in (tool_table, mcp_tools, rest):
+        for module in (tool_table, mcp_calls, rest):
             monkeypatch.setattr(module, "OPERATIONS", (*OPERATIONS, self.OPERATION))
 
     @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 
 from lessonbook.app import gateway_for
 from lessonbook.config.settings import Settings
+from lessonbook.edges.mcp_calls import make_tools
 from lessonbook.edges.mcp_server import INSTRUCTIONS
-from lessonbook.edges.mcp_tools import make_tools
 from lessonbook.edges.tool_table import OPERATIONS
 from tests.contract.processes import PROJECT
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lessonbook.experiment.arm_health import health_e_value, is_unhealthy
+from lessonbook.experiment.arm_health import assigned_risk, health_e_value, is_unhealthy
 from lessonbook.experiment.evidence import Split
 
 LADDER = (0.05, 0.5, 0.9)
@@ -60,3 +60,14 @@ def test_an_alarm_where_withheld_runs_come_back_half_as_often(p: float, rows: in
 
 def test_overwhelming_differences_do_not_overflow() -> None:
     assert is_unhealthy({0.02: (50_000, 0)})
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40))
+def test_an_arms_risk_lies_within_its_bounds_whichever_rows_come_back(
+    rows: list[tuple[bool, bool]],
+) -> None:
+    """Rows are (came back, has an event); an event of a row that did not come back is not seen."""
+    checked = sum(back for back, _ in rows)
+    low, high = assigned_risk(len(rows), checked, sum(back and event for back, event in rows))
+    assert 0 <= low <= sum(event for _, event in rows) / len(rows) <= high <= 1
+    assert high - low == pytest.approx(1 - checked / len(rows))

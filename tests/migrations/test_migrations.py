@@ -17,7 +17,7 @@ from lessonbook.domain.errors import ConfigError, InvalidInput
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_reviews import NewLesson
 from lessonbook.services.background import maintenance
-from lessonbook.services.background.maintenance import diagnose
+from lessonbook.services.background.doctor import diagnose
 from lessonbook.services.lessons import review
 from lessonbook.services.opening import open_workspace
 from lessonbook.services.serve import delivery

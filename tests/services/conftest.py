@@ -26,7 +26,7 @@ from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_reviews import LessonListing, LessonReview, ListedLesson, Reviewed
 from lessonbook.domain.takeback import CleanedUp, Cleanup
 from lessonbook.services import agent_names
-from lessonbook.services.background import maintenance
+from lessonbook.services.background import doctor, maintenance
 from lessonbook.services.feedback import applications
 from lessonbook.services.lessons import review
 from lessonbook.services.opening import work_on
@@ -139,7 +139,7 @@ class Loop:
         return [len(await self.rows(table)) for table in tables]
 
     async def assert_healthy(self) -> None:
-        diagnosis = await maintenance.diagnose(self.work)
+        diagnosis = await doctor.diagnose(self.work)
         assert diagnosis.faults == []
         assert diagnosis.healthy
 

@@ -9,7 +9,7 @@ import pytest
 from lessonbook.domain.errors import TooMany
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.pending_issues import Authoring, PendingListing
-from lessonbook.services.background import maintenance
+from lessonbook.services.background import doctor
 from lessonbook.services.triage import authoring
 from lessonbook.services.views import listings
 from lessonbook.services.views.unusual_reports import ALIKE, BURST, REPEATED
@@ -115,7 +115,7 @@ async def test_a_flood_of_the_same_and_the_lesson_it_joins_are_shown(
         f"Near-duplicates: {issues} issues of 'local' in a day are 1 different ones.",
         f"One lesson: {issues} of {issues} issues in a day joined {lesson_id}, most of them from 'local'.",
     ]
-    told = (await maintenance.diagnose(loop.work)).warnings
+    told = (await doctor.diagnose(loop.work)).warnings
     assert (
         f"project {person.project}: Near-duplicates: {issues} issues of 'local' in a day are 1 different ones." in told
     )

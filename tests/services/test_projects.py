@@ -13,7 +13,7 @@ from lessonbook.domain.audit_trail import AuditQuery
 from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller
 from lessonbook.edges.access.gateway import Gateway
-from lessonbook.services.background import maintenance
+from lessonbook.services.background import doctor
 from lessonbook.services.workspace import Workspace
 from tests.services.conftest import AGENT, Loop
 
@@ -94,6 +94,6 @@ async def test_what_cannot_be_named_is_said(loop: Loop, work: Workspace, gateway
 
 async def test_the_doctor_hints_at_a_project_that_may_be_this_one_under_another_name(loop: Loop) -> None:
     await loop.learn(of(OLD), RULE)
-    found = await maintenance.diagnose(loop.work, Caller(FORK, "cli", person=True))
+    found = await doctor.diagnose(loop.work, Caller(FORK, "cli", person=True))
     assert [line for line in found.warnings if f"project alias {FORK} {OLD}" in line]
-    assert not [line for line in (await maintenance.diagnose(loop.work, of(OLD))).warnings if "project alias" in line]
+    assert not [line for line in (await doctor.diagnose(loop.work, of(OLD))).warnings if "project alias" in line]

@@ -18,7 +18,7 @@ from lessonbook.services.lessons import review
 from lessonbook.services.report import refinement
 from lessonbook.services.serve import delivery
 from lessonbook.services.workspace import Workspace
-from lessonbook.store import call_counts, checks
+from lessonbook.store import call_counts, run_checks
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import vectors as vector_rows
 from lessonbook.store.engine import Store
@@ -147,12 +147,12 @@ def _embed(connection: Connection, lesson_id: str) -> None:
 def _draw_row(connection: Connection, lesson_id: str) -> None:
     """Write a row of the experiment as a check does where a coin was tossed, and with it what it adds."""
     moment = datetime(2026, 3, 1, tzinfo=UTC)
-    row = checks.CheckedLesson(
+    row = run_checks.CheckedLesson(
         *(PROJECT, "run-1", lesson_id, "run-1", AGENT, True, 0.5, 0.5, 1, 1, 2_930, False, False, False, None),
         until=moment,
         checked_at=moment,
     )
-    checks.add_rows(connection, [row])
+    run_checks.add_rows(connection, [row])
 
 
 def _stop_serving(connection: Connection) -> None:

@@ -11,8 +11,8 @@ from lessonbook.domain.agent_tools import Flag, LessonQuery, StatsQuery
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_reviews import AgentFigures, LessonReview
 from lessonbook.domain.pending_issues import AuthoredLesson, Authoring
-from lessonbook.services.background import maintenance
-from lessonbook.services.background.maintenance import diagnose
+from lessonbook.services.background import doctor, maintenance
+from lessonbook.services.background.doctor import diagnose
 from lessonbook.services.feedback import applications
 from lessonbook.services.lessons import merge, review
 from lessonbook.services.serve import delivery
@@ -130,7 +130,7 @@ async def test_a_diagnosis_under_load_sees_one_moment(work: Workspace, agent: Ca
     looks = [diagnose(work) for _ in range(10)]
     mixed = [call for index in range(60) for call in (writes[index], *([looks[index // 6]] if index % 6 == 0 else []))]
     found = await asyncio.gather(*mixed)
-    assert [answer.faults for answer in found if isinstance(answer, maintenance.Diagnosis) and answer.faults] == []
+    assert [answer.faults for answer in found if isinstance(answer, doctor.Diagnosis) and answer.faults] == []
 
 
 # Folds

@@ -18,7 +18,7 @@ from lessonbook.domain.agent_tools import StatsQuery
 from lessonbook.domain.errors import Unavailable
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_reviews import LessonListing
-from lessonbook.services.background.maintenance import diagnose
+from lessonbook.services.background.doctor import diagnose
 from lessonbook.services.opening import open_workspace
 from lessonbook.services.views import listings, stats
 from lessonbook.services.workspace import Workspace

@@ -29,7 +29,7 @@ from lessonbook.domain.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lessonbook.domain.lesson_reviews import Reviewed
+    from lessonbook.domain.lesson_reviews import ArmOutcome, Reviewed
     from lessonbook.edges.access.gateway import Gateway
 
 LessonIdArgument = Annotated[str, typer.Argument(help="The lesson's id.")]
@@ -136,6 +136,9 @@ def show(lesson_id: LessonIdArgument) -> None:
         ),
     }
     print_facts("Facts", facts.items())
+    if detail.evidence.arms:
+        columns = ["arm", "runs", "checked", "events", "risk"]
+        print_table("Experiment, with risks whatever unchecked runs hold", columns, map(_arm, detail.evidence.arms))
     print_table(
         "History",
         ["when", "what", "who", "why"],
@@ -153,6 +156,11 @@ def show(lesson_id: LessonIdArgument) -> None:
                 for line in detail.issues
             ],
         )
+
+
+def _arm(arm: ArmOutcome) -> tuple[object, ...]:
+    risk = f"{arm.risk_low:.0%} to {arm.risk_high:.0%}"
+    return arm.arm, arm.assigned, arm.checked, arm.events, risk
 
 
 def add(

@@ -124,6 +124,21 @@ class LessonChoice(Request):
     cursor: Annotated[str, Field(max_length=500, description="next_cursor: the rest")] = ""
 
 
+class ArmOutcome(Result):
+    """One arm of a lesson's experiment: runs for which its coin was tossed, changes that came back checked, and events.
+
+    `risk_low` and `risk_high` bound the share of assigned runs with an event: no unchecked run has one, or each has.
+    They hold whatever decides which runs are checked, so they are wide where few are.
+    """
+
+    arm: Literal["shown", "withheld"]
+    assigned: int
+    checked: int
+    events: int
+    risk_low: float
+    risk_high: float
+
+
 class EvidenceSummary(Result):
     """The evidence of a lesson's effect: events by arm, and the e-value against the lesson.
 
@@ -134,6 +149,8 @@ class EvidenceSummary(Result):
     events_withheld: int
     verified: int
     e_value: float
+    arms: list[ArmOutcome] = []
+    """Both arms, once a coin was tossed."""
 
 
 class LessonChange(Result):

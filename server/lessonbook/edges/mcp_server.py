@@ -17,7 +17,7 @@ from mcp_types import CallToolResult, Icon, Resource, TextContent
 from lessonbook.about import VERSION
 from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.background import Housekeeper
-from lessonbook.edges.mcp_tools import make_tools
+from lessonbook.edges.mcp_calls import make_tools
 from lessonbook.edges.nearest_name import unknown
 from lessonbook.edges.prompts import add_completions, add_prompts
 from lessonbook.edges.refusals import explain_refusal

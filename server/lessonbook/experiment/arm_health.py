@@ -36,6 +36,20 @@ def is_unhealthy(coins: Mapping[float, Split]) -> bool:
     return health_e_value(coins) >= ALARM
 
 
+def assigned_risk(assigned: int, checked: int, events: int) -> tuple[float, float]:
+    """Return the least and the greatest share of an arm's assigned rows with an event (Manski 1989).
+
+    Where a lesson changes how often runs come back, risks among checked rows are not comparable. These bounds are: in
+    the one no unchecked row has an event, in the other each has.
+
+    Args:
+        assigned: rows of the arm for which a coin was tossed, ≥ `checked` and > 0.
+        checked: those that a routine reporter has checked.
+        events: checked rows with an event.
+    """
+    return events / assigned, (events + assigned - checked) / assigned
+
+
 def _log_factor(p_show: float, split: Split, ratio: float) -> float:
     share = shown_share(p_show, ratio)
     shown, withheld = split

@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import Final
 
 from lessonbook.machine.patterns import lazy_pattern
-from lessonbook.search.scripts import split_scripts
+from lessonbook.search.writing_systems import split_scripts
 
 READ_MAX: Final = 4_000
 """Characters of a text that search and severity read, so that time stays bounded."""
@@ -141,7 +141,7 @@ def words_of(text: str) -> list[str]:
     """Return the index terms of `text`, in order: lower case, stemmed, without stop words.
 
     An identifier gives itself and its parts: `getUserName` → `getusername`, `user`, `name`. What is not written in
-    ASCII comes last, as `search/scripts` cuts it.
+    ASCII comes last, as `search/writing_systems` cuts it.
     """
     ascii_text, others = split_scripts(text)
     terms: list[str] = []

@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 
 from lessonbook.config import working_folder
 from lessonbook.config.settings import Settings, user_file
+from lessonbook.services.background.doctor import diagnose
 from lessonbook.services.background.installation import warnings
-from lessonbook.services.background.maintenance import diagnose
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import installation
 from lessonbook.store.tokens import TokenRow

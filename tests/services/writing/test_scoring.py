@@ -12,10 +12,10 @@ from lessonbook.domain.lesson import Caller
 from lessonbook.experiment.evidence import Evidence, Period
 from lessonbook.experiment.policy import HOLDOUT_SHARE, POLICY_VERSION
 from lessonbook.services import prompt_section
-from lessonbook.services.background import maintenance
+from lessonbook.services.background import doctor, maintenance
 from lessonbook.services.cache.measured import EVENTS_MIN, RUNS_MIN
 from lessonbook.services.lessons import merge
-from lessonbook.store import checks, dialect, tables
+from lessonbook.store import dialect, run_checks, tables
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import lessons as lesson_rows
 from tests.texts import unlike_any_other
@@ -135,7 +135,7 @@ async def test_a_coin_is_tossed_for_agents_with_enough_checked_runs_and_events(
 
     def more(connection) -> None:
         if runs:
-            checks.count_checked(connection, "demo", AGENT, runs, clock())
+            run_checks.count_checked(connection, "demo", AGENT, runs, clock())
         fix = update(tables.issues).where(tables.issues.c.run_id.is_not(None))
         connection.execute(fix.values(is_event=True, event_verified=True, lesson_id=lesson_id))
 
@@ -357,9 +357,9 @@ async def test_the_doctor_sees_evidence_that_was_changed(loop, agent: Caller, qa
     run_id = await runs_until(loop, agent, lesson_id, shown=True)
     await loop.report(qa, {"description": f"{ISSUE} there", "rule_id": "tool:X1"}, run_id=run_id, source="ci")
     await plant(loop, lesson_id, events(shown=0, withheld=1))
-    assert any("evidence differs" in fault for fault in (await maintenance.diagnose(loop.work)).faults)
+    assert any("evidence differs" in fault for fault in (await doctor.diagnose(loop.work)).faults)
     await plant(loop, lesson_id, events(shown=5, withheld=0))
-    faults = (await maintenance.diagnose(loop.work)).faults
+    faults = (await doctor.diagnose(loop.work)).faults
     assert any("events is 5, the evidence says 1" in fault for fault in faults)
 
 
@@ -503,13 +503,15 @@ async def with_runs(loop, *, served: tuple[int, int], held_out: tuple[int, int])
 
     sums = {"served_issues": served[1], "served_squares": served[1], "served_runs": served[0]}
     sums |= {"held_out_issues": held_out[1], "held_out_squares": held_out[1], "held_out_runs": held_out[0]}
-    looked = [checks.RunCheck("demo", "served0", "ci", "", name, 0, True, loop.work.now()) for name in ("one", "two")]
+    looked = [
+        run_checks.RunCheck("demo", "served0", "ci", "", name, 0, True, loop.work.now()) for name in ("one", "two")
+    ]
 
     def act(connection) -> None:
         connection.execute(tables.runs.insert(), rows)
         evidence_rows.put(connection, evidence_rows.hold(connection, "demo", AGENT)._replace(**sums))
         for check in looked:
-            checks.add_check(connection, check)
+            run_checks.add_check(connection, check)
 
     await loop.work.store.write(act)
 

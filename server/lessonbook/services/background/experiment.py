@@ -9,8 +9,8 @@ from lessonbook.screening.redact import redact
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import scored
-from lessonbook.store import checks
 from lessonbook.store import evidence as evidence_rows
+from lessonbook.store import run_checks
 
 
 class Restarted(BaseModel):
@@ -38,9 +38,9 @@ async def restart_experiment(work: Workspace, caller: Caller, reason: str) -> Re
     def transaction(connection: Connection) -> Restarted:
         project, now = caller.project, work.now()
         ledger = Ledger(work, caller, connection, now)
-        on = checks.experiment(connection, project)
-        epoch = on.epoch if on else checks.FIRST_EPOCH
-        lessons = ledger.lessons(checks.lessons_with_rows(connection, project, epoch))
+        on = run_checks.experiment(connection, project)
+        epoch = on.epoch if on else run_checks.FIRST_EPOCH
+        lessons = ledger.lessons(run_checks.lessons_with_rows(connection, project, epoch))
         for lesson in lessons.values():
             known = Evidence.from_document(lesson.evidence)
             kept = Evidence(verdicts=known.verdicts, before={**lesson.evidence, "epoch": epoch})
@@ -48,7 +48,7 @@ async def restart_experiment(work: Workspace, caller: Caller, reason: str) -> Re
         for sums in evidence_rows.of_agents(connection, project):
             evidence_rows.put(connection, evidence_rows.AgentSums(project, sums.agent_name, {}))
         why = redact(reason)[0]
-        checks.begin_experiment(connection, project, epoch + 1, caller.principal, why, now)
+        run_checks.begin_experiment(connection, project, epoch + 1, caller.principal, why, now)
         ledger.note("experiment.restart", project, {"epoch": epoch + 1, "reason": why, "lessons": len(lessons)})
         ledger.write()
         return Restarted(project=project, epoch=epoch + 1, lessons=len(lessons))

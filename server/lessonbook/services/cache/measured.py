@@ -30,8 +30,8 @@ from lessonbook.experiment.policy import (
     appraise,
     fit_priors,
 )
-from lessonbook.store import checks
 from lessonbook.store import evidence as evidence_rows
+from lessonbook.store import run_checks
 from lessonbook.store import stats as figures
 from lessonbook.store.rollups import week_of
 
@@ -144,7 +144,7 @@ class Measure:
         self.readiness = Readiness(mode, 0, 0)
         self.stop = ""
         self.priors = Priors()
-        self.epoch = checks.FIRST_EPOCH
+        self.epoch = run_checks.FIRST_EPOCH
         self._tokens: float | None = None
         """The mean length of the agent's lessons."""
         self._mode: Mode = mode
@@ -172,8 +172,8 @@ class Measure:
         """
         self._read_at = now
         self.stop = evidence_rows.stop_reason(connection, self.project)
-        on = checks.experiment(connection, self.project)
-        self.epoch = on.epoch if on else checks.FIRST_EPOCH
+        on = run_checks.experiment(connection, self.project)
+        self.epoch = on.epoch if on else run_checks.FIRST_EPOCH
         self.readiness = Readiness(self._mode, 0, 0)
         if may_toss or self._mode != "auto":
             self.readiness = readiness(connection, self.project, self.agent_name, self._mode, now)

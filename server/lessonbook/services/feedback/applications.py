@@ -18,9 +18,9 @@ from lessonbook.screening.redact import redact
 from lessonbook.services.workspace import Workspace, once, request_hash
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import effect_columns, is_randomised
-from lessonbook.store import checks, rollups, runs
 from lessonbook.store import lessons as lesson_rows
-from lessonbook.store.checks import CheckedLesson
+from lessonbook.store import rollups, run_checks, runs
+from lessonbook.store.run_checks import CheckedLesson
 from lessonbook.store.runs import ApplicationRow, DeliveryRow, RunRow
 from lessonbook.store.types import Row
 
@@ -50,7 +50,7 @@ async def record_application(work: Workspace, caller: Caller, application: Appli
         lessons = ledger.lessons(wanted)
         recorded = runs.applications_of(connection, caller.project, application.run_id, wanted)
         delivered = runs.deliveries_of(connection, run)
-        rows = checks.rows_of_run(connection, caller.project, application.run_id)
+        rows = run_checks.rows_of_run(connection, caller.project, application.run_id)
         evidence: EvidenceGrade = "verified" if caller.may_verify(run.principal) else "declared"
         results = [
             _record(
@@ -106,7 +106,7 @@ def _record(
     known = Evidence.from_document(lesson.evidence)
     if old is None and by_coin and row is not None and _tells_of(row, lesson):
         known = known.add_application(period=row.week, event=row.event_by is not None)
-        checks.change_row(ledger.connection, row, {"applied": True})
+        run_checks.change_row(ledger.connection, row, {"applied": True})
     counters = _counters(lesson, known, before, after, is_new=old is None)
     is_renewed = lesson.status == "probation" and values.get("verdict_evidence") == "verified"
     renewed: Row = {"expires_at": ledger.expiry()} if is_renewed else {}

@@ -30,8 +30,8 @@ from lessonbook.services.workspace import Workspace, hash_of, is_lesson_id, once
 from lessonbook.services.writing.checked_runs import Check
 from lessonbook.services.writing.issue_writer import Decision, IssueEntry, IssueWriter, buried, rejected, waiting
 from lessonbook.services.writing.ledger import Ledger
-from lessonbook.store import checks, runs
 from lessonbook.store import issues as issue_rows
+from lessonbook.store import run_checks, runs
 from lessonbook.store.issues import IssueRow
 
 TOOL: Final = "report_issues"
@@ -192,7 +192,7 @@ class _Refining:
         issue_rows.add(self._connection, rows)
         if check is not None:
             joined = (row.lesson_id for row in rows if row.lesson_id)
-            checks.add_reporters(self._connection, self._caller.project, joined, check.reporter)
+            run_checks.add_reporters(self._connection, self._caller.project, joined, check.reporter)
         return refined.model_copy(update={"note": self._note()})
 
     def _check(self) -> Check | None:
@@ -200,7 +200,7 @@ class _Refining:
         batch = self._batch
         if batch.source == "agent" and not (self._events.is_verified and self._runs):
             return None
-        reporter = checks.Reporter(self._caller.principal, batch.source, batch.scanner)
+        reporter = run_checks.Reporter(self._caller.principal, batch.source, batch.scanner)
         return Check(reporter, batch.run_ids, len(batch.findings), batch.is_routine or not batch.findings)
 
     def _closed(self) -> Refinement:

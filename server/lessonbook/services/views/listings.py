@@ -1,10 +1,10 @@
 """Operators' views of lessons, pending issues and the audit trail. They log no deliveries: runs use `get_lessons`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from itertools import accumulate
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import anyio.to_thread
 from sqlalchemy import Connection
@@ -14,6 +14,7 @@ from lessonbook.domain.audit_trail import AuditEntry, AuditQuery, AuditTrail
 from lessonbook.domain.errors import NotFound
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_reviews import (
+    ArmOutcome,
     EvidenceSummary,
     FlaggedLesson,
     LessonChange,
@@ -26,7 +27,8 @@ from lessonbook.domain.lesson_reviews import (
 from lessonbook.domain.lesson_status import LISTED, SERVABLE
 from lessonbook.domain.pending_issues import PendingIssue, PendingListing, PendingPage
 from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK
-from lessonbook.experiment.evidence import Evidence
+from lessonbook.experiment.arm_health import assigned_risk
+from lessonbook.experiment.evidence import Evidence, Split
 from lessonbook.experiment.retirement import e_value
 from lessonbook.services.cache.measured import effect_of
 from lessonbook.services.lesson_results import result_of
@@ -37,10 +39,12 @@ from lessonbook.services.views.search import FOUND_MAX, search
 from lessonbook.services.views.unusual_reports import unusual
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import agents as agent_rows
-from lessonbook.store import audit, runs
+from lessonbook.store import audit, rollups, runs
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.issue_groups import GroupPosition
+from lessonbook.store.run_checks import experiment
+from lessonbook.store.stats import deliveries_of_lesson
 
 EVIDENCE_MAX: Final = 20
 PAGE_CHARACTERS_MAX: Final = 100_000
@@ -166,7 +170,7 @@ async def get_lesson(
             expires_at=lesson.expires_at.isoformat() if lesson.expires_at else None,
             provenance=dict(lesson.provenance),
             effect=effect_of(lesson),
-            evidence=_evidence(lesson),
+            evidence=_evidence(connection, caller.project, lesson),
             history=[_history_line(row) for row in lesson_rows.history(connection, caller.project, lesson_id)],
             issues=[
                 pending_issue(row) for row in issue_rows.of_lesson(connection, caller.project, lesson_id, EVIDENCE_MAX)
@@ -211,15 +215,34 @@ async def get_served_lesson(work: Workspace, caller: Caller, lesson_id: str) -> 
     return listed(found[lesson_id])
 
 
-def _evidence(lesson: Lesson) -> EvidenceSummary:
+def _evidence(connection: Connection, project: str, lesson: Lesson) -> EvidenceSummary:
     found = Evidence.from_document(lesson.evidence)
-    splits = found.total().splits.values()
+    total = found.total()
+    events = [sum(counts) for counts in zip(*total.splits.values(), strict=True)] or [0, 0]
     return EvidenceSummary(
-        events_shown=sum(shown for shown, _ in splits),
-        events_withheld=sum(withheld for _, withheld in splits),
+        events_shown=events[0],
+        events_withheld=events[1],
         verified=sum(map(sum, found.verified.values())),
         e_value=round(e_value(found), 3),
+        arms=list(_arms(_tossed(connection, project, lesson.id), (total.shown, total.withheld), events)),
     )
+
+
+def _tossed(connection: Connection, project: str, lesson_id: str) -> Split:
+    """Return for how many runs of the experiment that is on a lesson's coin said to show it, and to withhold it."""
+    restarted = experiment(connection, project)
+    since = restarted.started_at.replace(hour=0, minute=0, second=0, microsecond=0) if restarted else rollups.NEVER
+    counts = deliveries_of_lesson(connection, project, lesson_id, since)
+    return counts.randomised_shown, counts.randomised - counts.randomised_shown
+
+
+def _arms(tossed: Split, checked: Split, events: Sequence[int]) -> Iterator[ArmOutcome]:
+    names: tuple[Literal["shown", "withheld"], ...] = ("shown", "withheld")
+    for arm, coins, rows, found in zip(names, tossed, checked, events, strict=True):
+        if any(tossed):
+            assigned = max(coins, rows, 1)
+            low, high = (round(risk, 3) for risk in assigned_risk(assigned, rows, found))
+            yield ArmOutcome(arm=arm, assigned=assigned, checked=rows, events=found, risk_low=low, risk_high=high)
 
 
 def _history_line(row: lesson_rows.HistoryRow) -> LessonChange:

@@ -13,8 +13,8 @@ from lessonbook.experiment.lift import RunTotals, service_harms, service_lift
 from lessonbook.experiment.policy import HOLDOUT_SHARE
 from lessonbook.services.cache.measured import counted_since
 from lessonbook.services.writing.ledger import Ledger
-from lessonbook.store import checks
 from lessonbook.store import evidence as evidence_rows
+from lessonbook.store import run_checks
 
 RUN_ISSUES_MAX: Final = 10
 """The most issues of one run that count: one broken build must not outweigh a hundred runs."""
@@ -128,6 +128,6 @@ def stop_if_harmful(ledger: Ledger) -> bool:
 
 def _several_report(ledger: Ledger) -> bool:
     """Return whether more than one reporter, or one that an administrator named, has checked runs lately."""
-    found = checks.reporters(ledger.connection, ledger.caller.project, counted_since(ledger.now))
+    found = run_checks.reporters(ledger.connection, ledger.caller.project, counted_since(ledger.now))
     principals = {reporter.principal for reporter, *_ in found}
     return len(principals) >= REPORTERS_MIN or bool(principals & set(ledger.work.settings.learning.reporters))

@@ -13,13 +13,13 @@ from lessonbook.experiment.policy import Priors
 from lessonbook.services.writing.arms import issues_of, unhealthy_agents
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import move_by_evidence, scored
-from lessonbook.store import checks, runs
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import lessons as lesson_rows
+from lessonbook.store import run_checks, runs
 from lessonbook.store import stats as figures
-from lessonbook.store.checks import CheckedLesson, Reporter
 from lessonbook.store.engine import Retry
 from lessonbook.store.rollups import week_of
+from lessonbook.store.run_checks import CheckedLesson, Reporter
 from lessonbook.store.types import Row
 
 COUNTED_FOR: Final = timedelta(days=14)
@@ -57,7 +57,7 @@ class Scores:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._check: Check | None = None
-        self._assigned: list[checks.Assignment] = []
+        self._assigned: list[run_checks.Assignment] = []
         self._agents: set[str] = set()
         self._open: dict[str, _Open] = {}
         self._lessons: dict[str, Lesson] = {}
@@ -75,13 +75,13 @@ class Scores:
         """Read what the check may tell about, without locks, and return the agents whose lessons it may write."""
         self._check = check
         connection, project = self._ledger.connection, self._ledger.caller.project
-        last = checks.last_findings(connection, project, check.reporter, ROUTINE_CHECKS)
+        last = run_checks.last_findings(connection, project, check.reporter, ROUTINE_CHECKS)
         reports_everything = len(last) < ROUTINE_CHECKS or 0 in last or not check.findings
         self.is_told_off = check.declared_routine and not reports_everything
         says_so = check.declared_routine or 0 in last
         self.is_routine = is_verified and says_so and reports_everything
         if is_verified:
-            self._assigned = checks.assignments(connection, project, check.run_ids)
+            self._assigned = run_checks.assignments(connection, project, check.run_ids)
         # A lesson shared by all agents counts for the one that it was delivered to, and is held as its own agent's.
         looked = lesson_rows.find(connection, project, {one.lesson_id for one in self._assigned})
         self._agents = {lesson.agent_name for lesson in looked.values()}
@@ -98,7 +98,7 @@ class Scores:
         ledger = self._ledger
         connection, project, now = ledger.connection, ledger.caller.project, ledger.now
         for run_id in check.run_ids:
-            seen = checks.RunCheck(
+            seen = run_checks.RunCheck(
                 project,
                 run_id,
                 check.reporter.source,
@@ -108,18 +108,18 @@ class Scores:
                 self.is_routine,
                 now,
             )
-            checks.add_check(connection, seen)
+            run_checks.add_check(connection, seen)
         if self.is_routine:
-            self._first_checked = checks.note_checked(connection, project, check.run_ids, now)
+            self._first_checked = run_checks.note_checked(connection, project, check.run_ids, now)
         if not self._assigned:
             return
         changes = {assigned.change for assigned in self._assigned}
-        known = checks.rows_of_changes(connection, project, changes)
-        epoch = checks.experiment(connection, project)
+        known = run_checks.rows_of_changes(connection, project, changes)
+        epoch = run_checks.experiment(connection, project)
         self._lessons = ledger.lessons({one.lesson_id for one in self._assigned})
         if any(lesson.agent_name not in self._agents for lesson in self._lessons.values()):
             raise Retry
-        number = epoch.epoch if epoch else checks.FIRST_EPOCH
+        number = epoch.epoch if epoch else run_checks.FIRST_EPOCH
         self._open = {row.lesson_id: _Open(row, is_new=False) for row in known if row.epoch == number}
         if self.is_routine:
             since = epoch.started_at if epoch else None
@@ -131,16 +131,16 @@ class Scores:
             self._open_rows(check, fresh, {(row.change, row.lesson_id) for row in known}, number)
 
     def _open_rows(
-        self, check: Check, assigned: Iterable[checks.Assignment], known: Collection[tuple[str, str]], epoch: int
+        self, check: Check, assigned: Iterable[run_checks.Assignment], known: Collection[tuple[str, str]], epoch: int
     ) -> None:
         """Open a row for each lesson whose issue this kind of reporter has found before."""
         connection, project, now = self._ledger.connection, self._ledger.caller.project, self._ledger.now
-        by_lesson: dict[str, dict[str, checks.Assignment]] = defaultdict(dict)
+        by_lesson: dict[str, dict[str, run_checks.Assignment]] = defaultdict(dict)
         for one in assigned:
             lesson = self._lessons.get(one.lesson_id)
             if lesson is not None and lesson.version == one.lesson_version:
                 by_lesson[one.lesson_id].setdefault(one.change, one)
-        told_of = checks.told_of_by(connection, project, [*by_lesson], check.reporter)
+        told_of = run_checks.told_of_by(connection, project, [*by_lesson], check.reporter)
         earlier = evidence_rows.new_issues_of(connection, project, check.run_ids) if told_of else []
         events = {
             lesson_id: event
@@ -190,7 +190,7 @@ class Scores:
             self._added[lesson_id] += Evidence().add_row(shown=row.shown, p_show=p_show, period=week)
             if row.applied and row.shown:
                 self._added[lesson_id] += Evidence().add_application(period=week)
-        checks.add_rows(connection, rows)
+        run_checks.add_rows(connection, rows)
         for lesson_id in told_of & events.keys():
             self.add_event(lesson_id, events[lesson_id].principal)
 
@@ -259,7 +259,7 @@ class Scores:
         evidence_rows.verify_events(connection, project, self._verified)
         for found in self._open.values():
             if found.changed:
-                checks.change_row(connection, found.row, found.changed)
+                run_checks.change_row(connection, found.row, found.changed)
         grown = self._arms(run, new_issues)
         of_agents: dict[str, Evidence] = defaultdict(Evidence)
         for lesson_id, added in self._added.items():
@@ -283,7 +283,7 @@ class Scores:
             first = runs.find(connection, project, run_id)
             if first is None or not first.principal:
                 continue
-            checks.count_checked(connection, project, first.agent_name, 1, self._ledger.now)
+            run_checks.count_checked(connection, project, first.agent_name, 1, self._ledger.now)
             if first.p_holdout:
                 side = "held_out" if first.holdout else "served"
                 grown[first.agent_name] += issues_of(first.issues, 0, holdout=first.holdout)

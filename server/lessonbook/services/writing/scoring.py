@@ -15,8 +15,8 @@ from lessonbook.experiment.prior import DEFAULT_PRIOR, Prior
 from lessonbook.experiment.promotion import next_status
 from lessonbook.services.cache.measured import Measure
 from lessonbook.services.writing.ledger import Ledger
-from lessonbook.store import checks, runs
 from lessonbook.store import evidence as evidence_rows
+from lessonbook.store import run_checks, runs
 from lessonbook.store import stats as figures
 from lessonbook.store.types import Row
 
@@ -76,8 +76,8 @@ def counted(connection: Connection, project: str, lessons: Mapping[str, Lesson])
     """Return the evidence of lessons from the rows of the experiment that is on and the verdicts, by lesson id."""
     found: dict[str, Evidence] = defaultdict(Evidence)
     only = next(iter(lessons)) if len(lessons) == 1 else ""
-    on = checks.experiment(connection, project)
-    for row in checks.rows_of_lessons(connection, project, on.epoch if on else checks.FIRST_EPOCH, only):
+    on = run_checks.experiment(connection, project)
+    for row in run_checks.rows_of_lessons(connection, project, on.epoch if on else run_checks.FIRST_EPOCH, only):
         lesson = lessons.get(row.lesson_id)
         if lesson is None or row.left_out or row.lesson_version != lesson.version:
             continue

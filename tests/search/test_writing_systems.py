@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lessonbook.search.scripts import split_scripts
+from lessonbook.search.writing_systems import split_scripts
 
 
 @pytest.mark.parametrize(
