@@ -172,6 +172,8 @@ def find_by_keys(
 ) -> dict[tuple[str, str], str]:
     """Return lesson ids by (agent, key)."""
     wanted = {"project": project, "agents": list({*agents, SHARED_AGENT}), "keys": list(set(keys))}
+    if not wanted["keys"]:
+        return {}
     return {(agent, key): lesson_id for agent, key, lesson_id in connection.execute(_NAMED, wanted)}
 
 

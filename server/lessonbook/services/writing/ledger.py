@@ -31,7 +31,7 @@ class Ledger:
     A transaction reads first, without locks. Then it holds the agents whose lessons it will write, once and before it
     writes anything, and reads again what it writes. So writers of one agent take turns, and there is no deadlock. The
     revision counters come last: they are locked until the commit. `documents` has what full-text search is to read of
-    lessons, by lesson id.
+    lessons, by lesson id. What is planned may be planned in an earlier transaction than that which writes: see `enter`.
     """
 
     work: Workspace
@@ -62,6 +62,10 @@ class Ledger:
         self._held = wanted
         if wanted:
             lesson_rows.hold_agents(self.connection, self.caller.project, wanted)
+
+    def enter(self, connection: Connection, now: datetime, held: Iterable[str]) -> None:
+        """Go on in a transaction that writes, and holds these agents already."""
+        self.connection, self.now, self._held = connection, now, frozenset(held)
 
     def lessons(self, lesson_ids: Iterable[str]) -> dict[str, Lesson]:
         """Return those of the lessons that exist, by id, and hold their agents if none are held yet.
