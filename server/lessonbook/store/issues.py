@@ -65,6 +65,8 @@ _LATEST: Final = (
     .limit(bindparam("most"))
 )
 
+_ADD: Final = insert(issues)
+_ADD_RUN: Final = insert(refinement_runs)
 _EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PENDING: Final = (
     select(issues.c.id, issues.c.created_at)
@@ -116,7 +118,7 @@ def _read(connection: Connection, query: Select[Any]) -> list[IssueRow]:
 def add(connection: Connection, rows: Sequence[IssueRow]) -> None:
     """Insert issues."""
     if rows:
-        connection.execute(insert(issues), [row._asdict() for row in rows])
+        connection.execute(_ADD, [row._asdict() for row in rows])
 
 
 def latest_places(connection: Connection, project: str, agent_names: Sequence[str], most: int) -> list[IssuePlace]:
@@ -127,7 +129,7 @@ def latest_places(connection: Connection, project: str, agent_names: Sequence[st
 
 def add_refinement_run(connection: Connection, row: Row) -> None:
     """Insert the audited record of one refinement run."""
-    connection.execute(insert(refinement_runs).values(row))
+    connection.execute(_ADD_RUN, row)
 
 
 def seen_fingerprints(

@@ -221,8 +221,7 @@ class IssueWriter:
         existing = sorted(self._existing())
         self._index(existing)
         self.ledger.start_counts({lesson_id: len(plan.issues) for lesson_id, plan in self._plans.items()})
-        for lesson_id in existing:
-            self._count(self.lessons[lesson_id], len(self._plans[lesson_id].issues))
+        self._count(existing)
         self.scores.settle(existing)
         self._plans.clear()
 
@@ -242,18 +241,22 @@ class IssueWriter:
             if body != known:
                 ledger.documents[lesson_id] = body
 
-    def _count(self, lesson: Lesson, more: int) -> None:
-        """Add `more` issues to the counters of an existing lesson. An expired lesson returns to probation."""
+    def _count(self, lesson_ids: Iterable[str]) -> None:
+        """Count the planned issues of lessons that are not new. An expired lesson returns to probation."""
         ledger = self.ledger
-        values: Row = {"issue_count": lesson.issue_count + more, "last_seen_at": ledger.now}
-        if lesson.status == "probation":
-            values["expires_at"] = ledger.expiry()
-        values |= self.scores.values_of(lesson)
-        ledger.set(lesson, values)
-        self.scores.move(replace(lesson, **values))
-        if came_back := targets("recur", lesson.status):
-            back = {"status": came_back[0], "expires_at": ledger.expiry()}
-            ledger.move(lesson, "recur", "Its issue came back.", back)
+        counted: list[tuple[Lesson, Row]] = []
+        for lesson in (self.lessons[lesson_id] for lesson_id in lesson_ids):
+            more = len(self._plans[lesson.id].issues)
+            values: Row = {"issue_count": lesson.issue_count + more, "last_seen_at": ledger.now}
+            if lesson.status == "probation":
+                values["expires_at"] = ledger.expiry()
+            counted.append((lesson, values | self.scores.values_of(lesson)))
+        ledger.set_each(counted)
+        for lesson, values in counted:
+            self.scores.move(replace(lesson, **values))
+            if came_back := targets("recur", lesson.status):
+                back = {"status": came_back[0], "expires_at": ledger.expiry()}
+                ledger.move(lesson, "recur", "Its issue came back.", back)
 
     def row(self, values: Mapping[str, Any] | None = None) -> Row:
         """Return the refinement run as it is stored, with `values` in place of its own."""

@@ -1,7 +1,7 @@
 """Making and changing lessons: every change is a row in the history and an entry in the audit trail."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -178,8 +178,14 @@ class Ledger:
 
     def set(self, lesson: Lesson, values: Row) -> None:
         """Set counters of a lesson at once. They are evidence, so its history gets no entry."""
-        self._change(lesson.id, lesson.agent_name)
-        lesson_rows.change(self.connection, self.caller.project, lesson.id, {**values, "updated_at": self.now})
+        self.set_each([(lesson, values)])
+
+    def set_each(self, changes: Sequence[tuple[Lesson, Row]]) -> None:
+        """Set counters of lessons at once; see `set`."""
+        for lesson, _ in changes:
+            self._change(lesson.id, lesson.agent_name)
+        rows = {lesson.id: {**values, "updated_at": self.now} for lesson, values in changes}
+        lesson_rows.change_each(self.connection, self.caller.project, rows)
 
     def move(
         self, lesson: Lesson, action: Action, reason: str, values: Row, numbers: Mapping[str, Any] | None = None
