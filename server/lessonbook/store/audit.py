@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -62,7 +62,7 @@ def append(
         entry = Entry(project, writer, seq, principal, action, subject, details, now, previous)
         previous = chain_hash(entry)
         rows.append(replace(entry, hash=previous))
-    connection.execute(_ADD, [asdict(row) for row in rows])
+    connection.execute(_ADD, [{name: getattr(row, name) for name in Entry.__slots__} for row in rows])
     connection.execute(_MOVE_END, {**of_writer, "seq": seq, "hash": previous})
 
 

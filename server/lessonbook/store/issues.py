@@ -78,6 +78,10 @@ _PENDING: Final = (
     .limit(bindparam("most"))
 )
 
+_DESCRIPTIONS: Final = select(issues.c.id, issues.c.description).where(
+    issues.c.project == bindparam("project"), issues.c.id.in_(bindparam("ids", expanding=True))
+)
+
 _SEEN: Final = (
     select(issues.c.fingerprint)
     .where(
@@ -208,8 +212,8 @@ def descriptions(connection: Connection, project: str, issue_ids: Collection[str
     """Return the descriptions of issues, by id, in the order of `issue_ids`."""
     if not issue_ids:
         return {}
-    query = select(issues.c.id, issues.c.description).where(issues.c.project == project, issues.c.id.in_(issue_ids))
-    found = {row[0]: row[1] for row in connection.execute(query)}
+    wanted = {"project": project, "ids": list(issue_ids)}
+    found = {row[0]: row[1] for row in connection.execute(_DESCRIPTIONS, wanted)}
     return {issue_id: found[issue_id] for issue_id in issue_ids if issue_id in found}
 
 

@@ -140,7 +140,7 @@ STEPS = st.sampled_from(list(WAYS))
 
 
 @given(st.lists(STEPS, max_size=3), st.sampled_from(list(ISSUES)), st.lists(STEPS, min_size=1, max_size=2))
-@examples(max_examples=12)
+@examples(max_examples=5)
 @example([], "words and advice", ["report words and advice"])
 @example([], "like words and advice", ["report words and advice"])
 @example(["report words and advice"], "like words", ["reject"])
@@ -162,4 +162,3 @@ async def test_a_report_comes_out_as_if_it_had_been_decided_after_all_others(
     await happen(serial, [*before, *between])
     await serial.report(name)
     assert await raced.state() == await serial.state()
-    await raced.loop.assert_healthy()

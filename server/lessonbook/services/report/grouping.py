@@ -26,11 +26,12 @@ class Grouping:
         self._is_compared = False
         self._dismissed: dict[str, str] = {}
         self._looked_up: set[str] = set()
+        self._expected: set[str] = set()
         self._used: set[str] = set()
 
     def look_up(self, prepared: Sequence[Prepared]) -> None:
-        """Read which of the groups that are known from the issues themselves were dismissed."""
-        self._read({item.group_id for item in prepared})
+        """Note the groups that are known from the issues themselves, to be read together if any of them is."""
+        self._expected = {item.group_id for item in prepared}
 
     def group_of(self, item: Prepared, issue_id: str) -> str:
         """Return the group of an issue, which is compared with those that come after it."""
@@ -48,7 +49,9 @@ class Grouping:
     def dismissal(self, group_id: str) -> str:
         """Return why a group was dismissed; empty where it was not."""
         if group_id not in self._looked_up:
-            self._read({group_id})
+            wanted, self._expected = {group_id, *self._expected}, set()
+            self._dismissed |= issue_groups.dismissals(self._connection, self._project, wanted)
+            self._looked_up |= wanted
         self._used.add(group_id)
         return self._dismissed.get(group_id, "")
 
@@ -60,10 +63,6 @@ class Grouping:
         if self._worded is None or not self._is_compared:
             return True
         return work.group_caches.is_current(connection, self._project, work.catalogue, self._worded)
-
-    def _read(self, group_ids: set[str]) -> None:
-        self._dismissed |= issue_groups.dismissals(self._connection, self._project, group_ids)
-        self._looked_up |= group_ids
 
     def _words(self) -> Precedents:
         if self._worded is None:
