@@ -13,6 +13,7 @@ from lessonbook.domain.lesson import Caller
 from lessonbook.domain.operator import Authoring, PendingListing
 from lessonbook.domain.validation import parse
 from lessonbook.services.lessons import merge
+from lessonbook.services.report.decisions import Decisions
 from lessonbook.services.triage import authoring, rematch
 from lessonbook.services.views import listings
 from lessonbook.services.workspace import Workspace
@@ -162,3 +163,29 @@ async def test_a_report_comes_out_as_if_it_had_been_decided_after_all_others(
     await happen(serial, [*before, *between])
     await serial.report(name)
     assert await raced.state() == await serial.state()
+
+
+async def test_nobody_waits_while_an_undisturbed_report_is_decided_on(
+    loop: Loop, qa: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store: Any = loop.work.store
+    write, decide = store.write, Decisions._decide
+    is_writing, decided = [False], list[bool]()
+
+    async def watched(transaction: Any) -> Any:
+        is_writing[0] = True
+        try:
+            return await write(transaction)
+        finally:
+            is_writing[0] = False
+
+    def deciding(decisions: Decisions, *about: Any) -> Any:
+        decided.append(is_writing[0])
+        return decide(decisions, *about)
+
+    monkeypatch.setattr(store, "write", watched)
+    monkeypatch.setattr(Decisions, "_decide", deciding)
+    for _ in range(2):
+        await loop.report(qa, *ISSUES.values())
+    assert decided == [False] * 2 * len(ISSUES)
+    await loop.assert_healthy()
