@@ -1,7 +1,8 @@
 """The lessons that the catalogue keeps for its rules: what they offer an agent, and whose words a text has."""
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
+from typing import Final
 
 from lessonbook.classify.catalogue import Catalogue, CatalogueRule
 from lessonbook.domain.lesson_names import content_hash
@@ -9,7 +10,11 @@ from lessonbook.domain.where_it_holds import Holds
 from lessonbook.screening.lint.rules import one_line
 from lessonbook.screening.offer import Offer, screened_offer
 
+_KEPT: Final = 2_000
+"""Rules of which the offer is kept."""
 
+
+@lru_cache(_KEPT)
 def offer_of_rule(rule: CatalogueRule) -> Offer | None:
     """Return the lesson that the catalogue keeps for `rule`.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import count
+from threading import RLock
 from typing import Final
 
 from lessonbook.classify.catalogue import Catalogue
@@ -22,6 +24,7 @@ GROUPS_MAX: Final = 6
 """Groups that are weighed in full, of those that share the most telling words with an issue."""
 LOOKED_UP_MAX: Final = 3_000
 """Members that are met on the way to the candidates of one issue."""
+_GENERATIONS: Final = count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +58,15 @@ class Member:
 class Precedents:
     """Texts in groups: those of one group are instances of one lesson.
 
-    `parent` lends its texts without being changed: what a transaction adds is seen by it alone.
+    `parent` lends its texts without being changed: what a transaction adds is seen by it alone. Threads may share a
+    parent: each method holds its `lock`, as does whoever needs several answers to agree.
     """
 
     def __init__(self, background: Corpus | None = None, *, parent: Precedents | None = None) -> None:
         self._parent = parent
+        self.lock: RLock = RLock() if parent is None else parent.lock
+        self.generation = next(_GENERATIONS) if parent is None else parent.generation
+        """A number that is another one once an issue may be decided on otherwise than before; see `renew`."""
         self.collection = Corpus(background) if parent is None else parent.collection
         self._members: dict[str, Member] = {}
         self._groups: dict[str, list[str]] = {}
@@ -70,64 +77,75 @@ class Precedents:
         """Return how many texts there are, those of the parent included."""
         return len(self._members) + (0 if self._parent is None else len(self._parent))
 
+    def renew(self) -> None:
+        """Begin another generation: texts came or changed on which decisions rest."""
+        self.generation = next(_GENERATIONS)
+
     def put(self, member: str, group: str, text: str) -> None:
         """Remember a text as a member of a group, in place of what was known of that member."""
         sketched = sketch(text)
-        known = self._members.get(member)
-        if known is not None and known.group == group and known.sketch is sketched:
-            return
-        self.discard(member)
-        self._members[member] = Member(group, sketched)
-        self._groups.setdefault(group, []).append(member)
-        if self._parent is None:
-            self.collection.add(sketched.words)
-        for term in sketched.words:
-            held = self._postings.setdefault(term, member)
-            if isinstance(held, list):
-                held.append(member)
-            elif held != member:
-                self._postings[term] = [held, member]
+        with self.lock:
+            known = self._members.get(member)
+            if known is not None and known.group == group and known.sketch is sketched:
+                return
+            self.discard(member)
+            self._members[member] = Member(group, sketched)
+            self._groups.setdefault(group, []).append(member)
+            if self._parent is None:
+                self.collection.add(sketched.words)
+            for term in sketched.words:
+                held = self._postings.setdefault(term, member)
+                if isinstance(held, list):
+                    held.append(member)
+                elif held != member:
+                    self._postings[term] = [held, member]
 
     def discard(self, member: str) -> None:
         """Forget a text, if it is known here."""
-        known = self._members.pop(member, None)
-        if known is None:
-            return
-        self._groups[known.group].remove(member)
-        if not self._groups[known.group]:
-            del self._groups[known.group]
-        if self._parent is None:
-            self.collection.add(known.sketch.words, -1)
-        for term in known.sketch.words:
-            held = self._postings[term]
-            if isinstance(held, list) and len(held) > 1:
-                held.remove(member)
-            else:
-                del self._postings[term]
+        with self.lock:
+            known = self._members.pop(member, None)
+            if known is None:
+                return
+            self._groups[known.group].remove(member)
+            if not self._groups[known.group]:
+                del self._groups[known.group]
+            if self._parent is None:
+                self.collection.add(known.sketch.words, -1)
+            for term in known.sketch.words:
+                held = self._postings[term]
+                if isinstance(held, list) and len(held) > 1:
+                    held.remove(member)
+                else:
+                    del self._postings[term]
 
     def forget(self, group: str) -> None:
         """Forget all texts of a group that are known here."""
-        for member in tuple(self._groups.get(group, ())):
-            self.discard(member)
+        with self.lock:
+            for member in tuple(self._groups.get(group, ())):
+                self.discard(member)
 
     def members_of(self, group: str) -> list[str]:
         """Return the members of a group, oldest first."""
-        return ([] if self._parent is None else self._parent.members_of(group)) + self._groups.get(group, [])
+        with self.lock:
+            return ([] if self._parent is None else self._parent.members_of(group)) + self._groups.get(group, [])
 
     def tell(self, group: str, cwe: str) -> bool:
         """Return whether a text of the group surely tells that weakness."""
-        return any(self.find(member).sketch.surely_tells == cwe for member in self.members_of(group)[-MEMBERS_MAX:])
+        with self.lock:
+            members = [self.find(member) for member in self.members_of(group)[-MEMBERS_MAX:]]
+        return any(member.sketch.surely_tells == cwe for member in members)
 
     def matches(self, text: str, model: Likeness | None = None) -> list[GroupMatch]:
         """Return the groups that `text` may be an instance of, the surest first."""
         model, told = model or load_likeness(), FEATURES.index("same_weakness")
         issue = sketch(text)
         found: list[GroupMatch] = []
-        for group, nearest, features in self.compared(text):
-            probability = model.probability(features)
-            if issue.is_other_story(self.find(nearest).sketch):
-                probability = min(probability, AMBIGUOUS)
-            found.append(GroupMatch(group, nearest, probability, features[told] > 0))
+        with self.lock:
+            for group, nearest, features in self.compared(text):
+                probability = model.probability(features)
+                if issue.is_other_story(self.find(nearest).sketch):
+                    probability = min(probability, AMBIGUOUS)
+                found.append(GroupMatch(group, nearest, probability, features[told] > 0))
         return sorted(found, key=lambda match: match.rank)
 
     def compared(self, text: str) -> Iterator[tuple[str, str, list[float]]]:

@@ -5,6 +5,7 @@ Names are stored (`agent_lesson_keys`) and travel in exports, so neither the pre
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import Final, Literal, cast, get_args
 
 from lessonbook.machine.patterns import lazy_pattern
@@ -16,6 +17,8 @@ CATALOGUE: Final = "catalogue"
 _HASHED: Final = lazy_pattern(r"(?:text|issue):[0-9a-f]{32}|group:G[0-9a-f]{20}")
 _CATALOGUED: Final = lazy_pattern(r"catalogue:[\w.-]{1,100}")
 _KINDS: Final = frozenset(get_args(Kind))
+_KEPT: Final = 2_000
+"""Names that are kept: scanners say the same of many places."""
 _PLACE: Final = lazy_pattern(
     r"\b(?:line|col(?:umn)?)\s*\d+|:\d+(?::\d+)?\b|0x[0-9a-f]+|(?<![\w./-])(?:\d{1,2}|\d{4,})(?![\w./-])"
 )
@@ -37,6 +40,7 @@ def is_catalogued(name: str) -> bool:
     return _CATALOGUED.fullmatch(name) is not None
 
 
+@lru_cache(_KEPT)
 def text_name(text: str) -> str:
     """Return the name of a lesson by its own text."""
     return f"text:{content_hash(text)}"
@@ -53,6 +57,7 @@ def name_of_issue(rule_key: str, description: str) -> str:
     return rule_name(rule_key) if rule_key else issue_name(description)
 
 
+@lru_cache(_KEPT)
 def group_id_of(name: str) -> str:
     """Return the id of the group of issues with this name (see `name_of_issue`), in any project and of any agent."""
     return f"G{digest('group', name)[:20]}"

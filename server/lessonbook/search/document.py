@@ -56,12 +56,11 @@ def with_issue(body: str, lesson_text: str, description: str, file: str, subject
     """
     own = (description.replace(lesson_text, " ") if lesson_text else description).translate(_SEPARATORS).strip()
     file = file.translate(_SEPARATORS)
-    if not own and not file:
+    is_known = own in body and file in body  # so are both where they are empty
+    if is_known or len(body) + len(own) + len(file) > DOCUMENT_MAX:
         return body
     addition = f"{_RECORD}{own}{_UNIT}{file}{_UNIT}{_parts(own)}{_UNIT}{_graded(subjects)}"
-    if len(body) + len(addition) > DOCUMENT_MAX or (own in body and file in body):
-        return body
-    return body + addition
+    return body if len(body) + len(addition) > DOCUMENT_MAX else body + addition
 
 
 def fields_of(body: str) -> Fields:

@@ -3,17 +3,22 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
 
 from lessonbook.store import dialect
 from lessonbook.store.tables import audit_heads, audit_log
 from lessonbook.store.types import Row
 
 GENESIS: Final = "0" * 64
+_OF_WRITER: Final = (audit_heads.c.project == bindparam("of_project"), audit_heads.c.writer == bindparam("of_writer"))
+# Locked to the commit, so that transactions of one writer take turns, also those that begin its chain.
+_END: Final = select(audit_heads.c.seq, audit_heads.c.hash).where(*_OF_WRITER).with_for_update()
+_ADD: Final = insert(audit_log)
+_MOVE_END: Final = update(audit_heads).where(*_OF_WRITER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +49,12 @@ def append(
     """Append `entries` (action, subject, details) to the writer's chain of the project."""
     if not entries:
         return
-    of_writer = (audit_heads.c.project == project, audit_heads.c.writer == writer)
-    # Locked to the commit, so that transactions of one writer take turns, also those that begin its chain.
-    ending = select(audit_heads.c.seq, audit_heads.c.hash).where(*of_writer).with_for_update()
-    head = connection.execute(ending).one_or_none()
+    of_writer: Row = {"of_project": project, "of_writer": writer}
+    head = connection.execute(_END, of_writer).one_or_none()
     if head is None:
         start: Row = {"project": project, "writer": writer, "seq": 0, "hash": GENESIS}
         dialect.insert_new(connection, audit_heads, [start])
-        head = connection.execute(ending).one()
+        head = connection.execute(_END, of_writer).one()
     seq, previous = head
     rows: list[Entry] = []
     for action, subject, details in entries:
@@ -59,8 +62,8 @@ def append(
         entry = Entry(project, writer, seq, principal, action, subject, details, now, previous)
         previous = chain_hash(entry)
         rows.append(replace(entry, hash=previous))
-    connection.execute(insert(audit_log), [asdict(row) for row in rows])
-    connection.execute(update(audit_heads).where(*of_writer).values(seq=seq, hash=previous))
+    connection.execute(_ADD, [{name: getattr(row, name) for name in Entry.__slots__} for row in rows])
+    connection.execute(_MOVE_END, {**of_writer, "seq": seq, "hash": previous})
 
 
 def chain_hash(entry: Entry) -> str:

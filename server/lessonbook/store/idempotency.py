@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, select, tuple_
+from sqlalchemy import Connection, bindparam, delete, select, tuple_
 
 from lessonbook.domain.errors import Conflict
 from lessonbook.store import dialect
@@ -13,6 +13,11 @@ from lessonbook.store.tables import idempotency_keys, in_project
 from lessonbook.store.types import Row
 
 KEPT_FOR: Final = timedelta(hours=24)
+_STORED: Final = select(*(idempotency_keys.c[name] for name in ("request_hash", "answer", "created_at"))).where(
+    *in_project(
+        idempotency_keys, bindparam("project"), **{name: bindparam(name) for name in ("principal", "tool", "key")}
+    )
+)
 
 
 def answer(
@@ -23,14 +28,12 @@ def answer(
     Raises:
         Conflict: the key was used with another request.
     """
-    columns = idempotency_keys.c
-    named = in_project(idempotency_keys, project, principal=principal, tool=tool, key=key)
-    query = select(columns.request_hash, columns.answer, columns.created_at).where(*named)
-    row = connection.execute(query).one_or_none()
+    named = {"principal": principal, "tool": tool, "key": key}
+    row = connection.execute(_STORED, {"project": project, **named}).one_or_none()
     if row is None:
         return None
     if row.created_at <= now - KEPT_FOR:
-        connection.execute(delete(idempotency_keys).where(*named))
+        connection.execute(delete(idempotency_keys).where(*in_project(idempotency_keys, project, **named)))
         return None
     if row.request_hash != request_hash:
         raise Conflict(

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, literal_column, or_, select, update
 
 from lessonbook.domain.vocabulary import IssueAction
 from lessonbook.store.issues import UNDER_WAY, IssueRow
@@ -13,6 +13,26 @@ from lessonbook.store.tables import in_project, issues, refinement_runs
 _IS_GROUPED: Final = issues.c.group_id.is_not(None)
 _NO_RULE: Final[ColumnElement[str]] = literal_column("''")  # SQLite uses a partial index only with a literal
 _ISSUES: Final = select(*(issues.c[name] for name in IssueRow._fields))
+
+_DISMISSED: Final = (
+    select(issues.c.group_id, func.min(issues.c.reason))
+    .where(
+        *in_project(issues, bindparam("project"), action="rejected"),
+        issues.c.group_id.in_(bindparam("groups", expanding=True)),
+    )
+    .group_by(issues.c.group_id)
+)
+_WORDED: Final = (
+    select(issues.c.id, issues.c.group_id, issues.c.created_at)
+    .where(
+        issues.c.project == bindparam("project"),
+        _IS_GROUPED,
+        issues.c.rule_id == _NO_RULE,
+        issues.c.created_at >= bindparam("since"),
+    )
+    .order_by(issues.c.created_at.desc(), issues.c.id)
+    .limit(bindparam("most"))
+)
 
 
 class GroupCounts(NamedTuple):
@@ -120,25 +140,15 @@ def members(
 
 def worded_since(connection: Connection, project: str, since: datetime, most: int) -> list[tuple[str, str, datetime]]:
     """Return the latest `most` grouped issues without a rule since a moment, oldest first: id, group, time."""
-    query = (
-        select(issues.c.id, issues.c.group_id, issues.c.created_at)
-        .where(issues.c.project == project, _IS_GROUPED, issues.c.rule_id == _NO_RULE, issues.c.created_at >= since)
-        .order_by(issues.c.created_at.desc(), issues.c.id)
-        .limit(most)
-    )
-    return [(row[0], row[1], row[2]) for row in reversed(connection.execute(query).all())]
+    wanted = {"project": project, "since": since, "most": most}
+    return [(row[0], row[1], row[2]) for row in reversed(connection.execute(_WORDED, wanted).all())]
 
 
 def dismissals(connection: Connection, project: str, group_ids: Collection[str]) -> dict[str, str]:
     """Return why each of the groups was dismissed, for those that were."""
     if not group_ids:
         return {}
-    query = (
-        select(issues.c.group_id, func.min(issues.c.reason))
-        .where(*in_project(issues, project, action="rejected"), issues.c.group_id.in_(list(group_ids)))
-        .group_by(issues.c.group_id)
-    )
-    return {row[0]: row[1] for row in connection.execute(query)}
+    return {row[0]: row[1] for row in connection.execute(_DISMISSED, {"project": project, "groups": list(group_ids)})}
 
 
 def unasked(

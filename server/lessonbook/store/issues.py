@@ -65,6 +65,8 @@ _LATEST: Final = (
     .limit(bindparam("most"))
 )
 
+_ADD: Final = insert(issues)
+_ADD_RUN: Final = insert(refinement_runs)
 _EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PENDING: Final = (
     select(issues.c.id, issues.c.created_at)
@@ -74,6 +76,10 @@ _PENDING: Final = (
     )
     .order_by(issues.c.created_at.desc(), issues.c.id)
     .limit(bindparam("most"))
+)
+
+_DESCRIPTIONS: Final = select(issues.c.id, issues.c.description).where(
+    issues.c.project == bindparam("project"), issues.c.id.in_(bindparam("ids", expanding=True))
 )
 
 _SEEN: Final = (
@@ -116,7 +122,7 @@ def _read(connection: Connection, query: Select[Any]) -> list[IssueRow]:
 def add(connection: Connection, rows: Sequence[IssueRow]) -> None:
     """Insert issues."""
     if rows:
-        connection.execute(insert(issues), [row._asdict() for row in rows])
+        connection.execute(_ADD, [row._asdict() for row in rows])
 
 
 def latest_places(connection: Connection, project: str, agent_names: Sequence[str], most: int) -> list[IssuePlace]:
@@ -127,7 +133,7 @@ def latest_places(connection: Connection, project: str, agent_names: Sequence[st
 
 def add_refinement_run(connection: Connection, row: Row) -> None:
     """Insert the audited record of one refinement run."""
-    connection.execute(insert(refinement_runs).values(row))
+    connection.execute(_ADD_RUN, row)
 
 
 def seen_fingerprints(
@@ -206,8 +212,8 @@ def descriptions(connection: Connection, project: str, issue_ids: Collection[str
     """Return the descriptions of issues, by id, in the order of `issue_ids`."""
     if not issue_ids:
         return {}
-    query = select(issues.c.id, issues.c.description).where(issues.c.project == project, issues.c.id.in_(issue_ids))
-    found = {row[0]: row[1] for row in connection.execute(query)}
+    wanted = {"project": project, "ids": list(issue_ids)}
+    found = {row[0]: row[1] for row in connection.execute(_DESCRIPTIONS, wanted)}
     return {issue_id: found[issue_id] for issue_id in issue_ids if issue_id in found}
 
 

@@ -83,6 +83,18 @@ _FOUND: Final = select(*_COLUMNS).where(
 _FOUND_LOCKED: Final = _FOUND.order_by(lessons.c.id).with_for_update(key_share=True)
 
 
+_DOCUMENTS: Final = select(lesson_documents.c.lesson_id, lesson_documents.c.body).where(
+    *in_project(lesson_documents, bindparam("project")),
+    lesson_documents.c.lesson_id.in_(bindparam("ids", expanding=True)),
+)
+_CHANGE: Final = update(lessons).where(
+    lessons.c.project == bindparam("of_project"), lessons.c.id == bindparam("of_lesson")
+)
+_MARK: Final = update(lessons).where(
+    lessons.c.project == bindparam("of_project"), lessons.c.id.in_(bindparam("ids", expanding=True))
+)
+
+
 class LessonWords(NamedTuple):
     """A lesson's words and status at one revision."""
 
@@ -172,6 +184,8 @@ def find_by_keys(
 ) -> dict[tuple[str, str], str]:
     """Return lesson ids by (agent, key)."""
     wanted = {"project": project, "agents": list({*agents, SHARED_AGENT}), "keys": list(set(keys))}
+    if not wanted["keys"]:
+        return {}
     return {(agent, key): lesson_id for agent, key, lesson_id in connection.execute(_NAMED, wanted)}
 
 
@@ -254,7 +268,17 @@ def add_versions(connection: Connection, rows: Sequence[Row]) -> None:
 
 def change(connection: Connection, project: str, lesson_id: str, values: Row) -> None:
     """Set columns of one lesson."""
-    connection.execute(update(lessons).where(*in_project(lessons, project, id=lesson_id)).values(values))
+    change_each(connection, project, {lesson_id: values})
+
+
+def change_each(connection: Connection, project: str, changes: Mapping[str, Row]) -> None:
+    """Set columns of lessons, by lesson id; those with the same columns in one go."""
+    alike: dict[tuple[str, ...], list[Row]] = {}
+    for lesson_id, values in changes.items():
+        row = {**values, "of_project": project, "of_lesson": lesson_id}
+        alike.setdefault(tuple(sorted(values)), []).append(row)
+    for rows in alike.values():
+        connection.execute(_CHANGE, rows if len(rows) > 1 else rows[0])
 
 
 def last_change(connection: Connection, project: str, lesson_id: str) -> int:
@@ -301,8 +325,8 @@ def mark_changed(connection: Connection, project: str, changed: Mapping[str, str
     for agent_name in sorted(by_agent):
         row = {"project": project, "agent_name": agent_name, "revision": 1}
         revision = connection.execute(_next_revision(dialect.name_of(connection)), row).scalar_one()
-        changed_ids = (*in_project(lessons, project), lessons.c.id.in_(by_agent[agent_name]))
-        connection.execute(update(lessons).where(*changed_ids).values(revision=revision))
+        marked = {"of_project": project, "ids": by_agent[agent_name], "revision": revision}
+        connection.execute(_MARK, marked)
     if by_agent:
         dialect.announce(connection, project[:200])
 
@@ -324,9 +348,8 @@ def put_documents(connection: Connection, project: str, bodies: Mapping[str, str
 
 def documents(connection: Connection, project: str, lesson_ids: Iterable[str]) -> dict[str, str]:
     """Return the documents that full-text search reads, by lesson id."""
-    of_lessons = (*in_project(lesson_documents, project), lesson_documents.c.lesson_id.in_(set(lesson_ids)))
-    query = select(lesson_documents.c.lesson_id, lesson_documents.c.body).where(*of_lessons)
-    return {row[0]: row[1] for row in connection.execute(query)}
+    wanted = {"project": project, "ids": list(set(lesson_ids))}
+    return {row[0]: row[1] for row in connection.execute(_DOCUMENTS, wanted)}
 
 
 def search(connection: Connection, project: str, words: Sequence[str], most: int) -> dict[str, float]:

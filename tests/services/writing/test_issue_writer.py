@@ -10,11 +10,9 @@ from lessonbook.domain.lesson import Caller
 from lessonbook.domain.pending_issues import Authoring
 from lessonbook.services.triage.authoring import refine_issues
 from lessonbook.services.workspace import Workspace
-from lessonbook.services.writing.issue_writer import IssueEntry, IssueWriter, buried
+from lessonbook.services.writing.issue_writer import IssueEntry, IssueWriter, buried, stands_as
 from lessonbook.services.writing.ledger import Ledger
-from lessonbook.store import lessons as lesson_rows
 from lessonbook.store import tables
-from lessonbook.store.engine import Retry
 
 pytestmark = pytest.mark.anyio
 
@@ -64,22 +62,12 @@ async def test_nothing_is_counted_for_an_agent_that_is_not_held(loop, work: Work
     await work.store.write(transaction)
 
 
-@sqlite_alone
-async def test_a_lesson_that_changed_since_it_was_looked_at_is_decided_on_again(
-    loop, work: Workspace, agent: Caller
-) -> None:
-    lesson_id = await loop.learn(agent, RULE)
-
-    def transaction(connection) -> None:
-        looked = lesson_rows.find(connection, agent.project, [lesson_id])
-        writer = writer_on(work, agent, connection)
-        writer.join([ENTRY], lesson_id, AGENT)
-        writer.hold(looked)
-        writer.look_again([replace(looked[lesson_id], issue_count=7)])
-        with pytest.raises(Retry):
-            writer.look_again([replace(looked[lesson_id], status="suspended")])
-
-    await work.store.write(transaction)
+async def test_a_lesson_stands_as_it_did_whatever_was_counted(loop, work: Workspace, agent: Caller) -> None:
+    lesson = await loop.lesson(await loop.learn(agent, RULE))
+    assert stands_as(lesson, replace(lesson, issue_count=7, revision=9))
+    assert not stands_as(lesson, None)
+    for changed in ({"status": "suspended"}, {"version": 2}, {"agent_name": "*"}, {"visible_to": "somebody"}):
+        assert not stands_as(lesson, replace(lesson, **changed))
 
 
 def test_rejected_words_come_back_by_the_catalogue_or_a_person_only() -> None:

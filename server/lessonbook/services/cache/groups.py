@@ -38,15 +38,18 @@ class _GroupCache:
         """Fetch the issues that came since the last call."""
         found = issue_groups.worded_since(connection, self.project, self._seen_until, ISSUES_MAX)
         fresh = {issue_id: group_id for issue_id, group_id, _ in found if issue_id not in self._known}
-        for issue_id, description in issue_rows.descriptions(connection, self.project, list(fresh)).items():
-            self._known[issue_id] = None
-            put_differing(self.precedents, issue_id, fresh[issue_id], description)
-        for *_, created_at in found:
-            self._seen_until = max(self._seen_until, created_at - _OVERLAP)
-        while len(self._known) > ISSUES_MAX:
-            oldest = next(iter(self._known))
-            del self._known[oldest]
-            self.precedents.discard(oldest)
+        descriptions = issue_rows.descriptions(connection, self.project, list(fresh))
+        with self.precedents.lock:
+            for issue_id, description in descriptions.items():
+                self._known[issue_id] = None
+                if put_differing(self.precedents, issue_id, fresh[issue_id], description):
+                    self.precedents.renew()
+            for *_, created_at in found:
+                self._seen_until = max(self._seen_until, created_at - _OVERLAP)
+            while len(self._known) > ISSUES_MAX:
+                oldest = next(iter(self._known))
+                del self._known[oldest]
+                self.precedents.discard(oldest)
 
 
 class GroupCaches:
@@ -67,12 +70,21 @@ class GroupCaches:
         cache.refresh(connection)
         return Precedents(parent=cache.precedents)
 
+    def is_current(self, connection: Connection, project: str, catalogue: Catalogue, known: Precedents) -> bool:
+        """Return whether what `fresh` returned groups issues as it would in this transaction."""
+        return self.fresh(connection, project, catalogue).generation == known.generation
 
-def put_differing(precedents: Precedents, issue_id: str, group_id: str, description: str) -> None:
+
+def put_differing(precedents: Precedents, issue_id: str, group_id: str, description: str) -> bool:
     """Remember an issue as a member of a group, unless that is full or has one in the same words already.
 
-    Repetitions would make the group narrow: what is like one of its issues is less like their mean.
+    Repetitions would make the group narrow: what is like one of its issues is less like their mean. Returns whether it
+    was remembered.
     """
-    members, words = precedents.members_of(group_id), sketch(description).words
-    if len(members) < MEMBERS_MAX and all(precedents.find(member).sketch.words != words for member in members):
-        precedents.put(issue_id, group_id, description)
+    words = sketch(description).words
+    with precedents.lock:
+        members = precedents.members_of(group_id)
+        differs = all(precedents.find(member).sketch.words != words for member in members)
+        if is_put := len(members) < MEMBERS_MAX and differs:
+            precedents.put(issue_id, group_id, description)
+    return is_put

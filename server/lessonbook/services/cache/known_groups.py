@@ -4,7 +4,7 @@ Unlike a shelf (`services/cache/shelf`), which is for serving, it has lessons of
 is learned again, and pending issues, so that duplicates of them are found.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from threading import Lock
 from typing import Final
@@ -32,18 +32,35 @@ class PrecedentCache:
         self.agent_name = agent_name
         self.precedents = Precedents(words_of_catalogue(catalogue))
         self._revision = -1
-        self._revisions: dict[str, int] = {}
+        self._lessons: dict[str, tuple[int, int]] = {}
+        """The revision of each lesson, and a hash of its status and words."""
         self._seen_until: datetime | None = None
         self._waiting: dict[str, None] = {}
 
     def refresh(self, connection: Connection) -> None:
         """Fetch what changed since the last call, in the transaction of `connection`."""
+        self.refresh_lessons(connection)
+        waiting = issue_rows.pending_since(connection, self.project, self.agent_name, self._seen_until, PENDING_MAX)
+        unknown = [issue_id for issue_id, _ in waiting if issue_id not in self._waiting]
+        descriptions = issue_rows.descriptions(connection, self.project, unknown)
+        with self.precedents.lock:
+            self._put_pending(waiting, descriptions)
+
+    def refresh_lessons(self, connection: Connection) -> None:
+        """Fetch what changed of lessons and of the issues behind them; any such change begins a generation.
+
+        Issues that wait begin none: they are told to reviewers, and decide nothing.
+        """
         changed = lesson_rows.words_since(connection, self.project, self.agent_name, self._revision)
-        self._put_issues(connection, [lesson.id for lesson in changed if self._wants_more(lesson)])
-        for lesson in changed:
-            self._put_lesson(lesson)
-        self._put_pending(connection)
-        self._revision = max([self._revision, *(lesson.revision for lesson in changed)])
+        wanted = [lesson.id for lesson in changed if self._wants_more(lesson)]
+        behind = issue_rows.latest_of_each(connection, self.project, wanted, MEMBERS_MAX)
+        with self.precedents.lock:
+            # Another transaction may have read something newer meanwhile.
+            current = [lesson for lesson in changed if lesson.revision >= self._lessons.get(lesson.id, (-1,))[0]]
+            self._put_issues(behind, {lesson.id for lesson in current})
+            for lesson in current:
+                self._put_lesson(lesson)
+            self._revision = max([self._revision, *(lesson.revision for lesson in changed)])
 
     def _wants_more(self, lesson: lesson_rows.LessonWords) -> bool:
         known = self.precedents.members_of(lesson.id)
@@ -53,9 +70,10 @@ class PrecedentCache:
 
     def _put_lesson(self, lesson: lesson_rows.LessonWords) -> None:
         """Represent a lesson by its own words until it has an issue: issues compare best with issues."""
-        if lesson.revision < self._revisions.get(lesson.id, -1):  # another thread has read newer words meanwhile
-            return
-        self._revisions[lesson.id] = lesson.revision
+        said = hash((lesson.status, lesson.lesson_text))
+        if self._lessons.get(lesson.id, (-1, None))[1] != said:
+            self.precedents.renew()
+        self._lessons[lesson.id] = lesson.revision, said
         if lesson.status == "superseded" or not lesson.lesson_text:  # issues went to a successor, or words are deleted
             self.precedents.forget(lesson.id)
         elif self.precedents.members_of(lesson.id) in ([], [lesson.id]):
@@ -63,16 +81,16 @@ class PrecedentCache:
         else:
             self.precedents.discard(lesson.id)
 
-    def _put_issues(self, connection: Connection, lesson_ids: Sequence[str]) -> None:
-        latest = issue_rows.latest_of_each(connection, self.project, lesson_ids, MEMBERS_MAX)
-        for issue_id, lesson_id, description in latest:
-            self.precedents.put(issue_id, lesson_id, description)
-            self._waiting.pop(issue_id, None)
+    def _put_issues(self, behind: Iterable[tuple[str, str, str]], lesson_ids: Collection[str]) -> None:
+        for issue_id, lesson_id, description in behind:
+            if lesson_id in lesson_ids:
+                if issue_id not in self.precedents.members_of(lesson_id):
+                    self.precedents.renew()
+                self.precedents.put(issue_id, lesson_id, description)
+                self._waiting.pop(issue_id, None)
 
-    def _put_pending(self, connection: Connection) -> None:
-        waiting = issue_rows.pending_since(connection, self.project, self.agent_name, self._seen_until, PENDING_MAX)
-        fresh = [issue_id for issue_id, _ in waiting if issue_id not in self._waiting]
-        for issue_id, description in issue_rows.descriptions(connection, self.project, fresh).items():
+    def _put_pending(self, waiting: Iterable[tuple[str, datetime]], descriptions: Mapping[str, str]) -> None:
+        for issue_id, description in descriptions.items():
             self._waiting[issue_id] = None
             self.precedents.put(issue_id, issue_id, description)
         for _, created_at in waiting:
@@ -103,3 +121,12 @@ class PrecedentCaches:
         with self._lock:
             self._caches[project, agent_name] = cache
         return Precedents(parent=cache.precedents)
+
+    def is_current(self, connection: Connection, project: str, agent_name: str, known: Precedents) -> bool:
+        """Return whether what `fresh` returned decides as it would decide in this transaction."""
+        with self._lock:
+            cache = self._caches.get((project, agent_name))
+        if cache is None:
+            return False
+        cache.refresh_lessons(connection)
+        return cache.precedents.generation == known.generation

@@ -16,19 +16,22 @@ from lessonbook.store import issue_groups
 
 
 class Grouping:
-    """The groups that one transaction compares with, including those it adds itself."""
+    """The groups that the issues of one report are compared with, including those it adds itself."""
 
     def __init__(self, work: Workspace, project: str, connection: Connection) -> None:
         self._work = work
         self._project = project
         self._connection = connection
         self._worded: Precedents | None = None
+        self._is_compared = False
         self._dismissed: dict[str, str] = {}
         self._looked_up: set[str] = set()
+        self._expected: set[str] = set()
+        self._used: set[str] = set()
 
     def look_up(self, prepared: Sequence[Prepared]) -> None:
-        """Read which of the groups that are known from the issues themselves were dismissed."""
-        self._read({item.group_id for item in prepared})
+        """Note the groups that are known from the issues themselves, to be read together if any of them is."""
+        self._expected = {item.group_id for item in prepared}
 
     def group_of(self, item: Prepared, issue_id: str) -> str:
         """Return the group of an issue, which is compared with those that come after it."""
@@ -36,6 +39,7 @@ class Grouping:
             return item.group_id
         worded, group_id = self._words(), item.group_id
         if not worded.members_of(group_id):  # nobody has reported these very words
+            self._is_compared = True
             # As for lessons that nobody vouches for, the same weakness is not enough: it would hold all its issues.
             found = (match.group for match in worded.matches(item.description) if match.probability >= MERGE)
             group_id = next(found, group_id)
@@ -45,12 +49,20 @@ class Grouping:
     def dismissal(self, group_id: str) -> str:
         """Return why a group was dismissed; empty where it was not."""
         if group_id not in self._looked_up:
-            self._read({group_id})
+            wanted, self._expected = {group_id, *self._expected}, set()
+            self._dismissed |= issue_groups.dismissals(self._connection, self._project, wanted)
+            self._looked_up |= wanted
+        self._used.add(group_id)
         return self._dismissed.get(group_id, "")
 
-    def _read(self, group_ids: set[str]) -> None:
-        self._dismissed |= issue_groups.dismissals(self._connection, self._project, group_ids)
-        self._looked_up |= group_ids
+    def still_holds(self, connection: Connection) -> bool:
+        """Return whether another transaction, that has not written yet, would put the issues into the same groups."""
+        work, dismissed = self._work, {name: why for name, why in self._dismissed.items() if name in self._used}
+        if issue_groups.dismissals(connection, self._project, self._used) != dismissed:
+            return False
+        if self._worded is None or not self._is_compared:
+            return True
+        return work.group_caches.is_current(connection, self._project, work.catalogue, self._worded)
 
     def _words(self) -> Precedents:
         if self._worded is None:

@@ -3,7 +3,8 @@
 Deliveries are never looked at: what was served must not decide what is counted as its failure.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from sqlalchemy import Connection
@@ -17,6 +18,7 @@ from lessonbook.domain.vocabulary import SHARED_AGENT, VOUCHED, Trust
 from lessonbook.screening.offer import Offer
 from lessonbook.services.report.preparation import DescribedWeakness, Prepared
 from lessonbook.services.workspace import Workspace, is_lesson_id
+from lessonbook.services.writing.issue_writer import stands_as
 from lessonbook.store import lessons as lesson_rows
 
 _UNKNOWN: Final = (None, None, False)
@@ -24,7 +26,11 @@ _UNKNOWN: Final = (None, None, False)
 
 
 class Matching:
-    """The lessons and issues that one transaction compares with, including those it adds itself."""
+    """The lessons and issues that those of one report are compared with, including those it adds itself.
+
+    Everything is read without locks, by a transaction that may have ended when the report is written: `still_holds`
+    tells whether all of it is as it was.
+    """
 
     def __init__(self, work: Workspace, caller: Caller, connection: Connection) -> None:
         self._work = work
@@ -32,28 +38,51 @@ class Matching:
         self._project = caller.project
         self._connection = connection
         self._precedents: dict[str, Precedents] = {}
+        self._learned: dict[str, list[tuple[str, str, str]]] = {}
+        """Issues of this report that its later ones are compared with, by agent: id, group, description."""
+        self._agents: set[str] = set()
+        self._names: set[str] = set()
+        self._named_before: dict[tuple[str, str], str] = {}
+        self._missing: set[str] = set()
+        """Lessons that the memory has, and the transaction does not see."""
         self.named: dict[tuple[str, str], str] = {}
         """Lesson ids by agent and exact name."""
         self.known: dict[str, Lesson] = {}
-        """The lessons read so far, as they were when they were read, without those that the transaction makes.
-
-        They are read without locks: what is written is read again once its agents are held.
-        """
+        """The lessons read so far, as they were when they were read, without those that the report makes."""
         self.buried: dict[str, str] = {}
         """Rejected lessons of any agent by the exact name of their text."""
         self.made: dict[str, Offer] = {}
-        """The lessons that the transaction makes."""
+        """The lessons that the report makes."""
 
     def look_up(self, prepared: Sequence[Prepared], agents: Collection[str]) -> None:
-        """Read the lessons that have one of the issues' exact names, and the precedents, before anything is written."""
+        """Read the lessons that have one of the issues' exact names."""
         names = {key for item in prepared for key in (*item.keys, *(item.described.names if item.described else ()))}
         names.update(group_name(item.group_id) for item in prepared if item.rule_key)
         names.update(text_name(item.beside.text) for item in prepared if item.beside)
-        for agent_name in {*agents, SHARED_AGENT}:
-            self._of(agent_name)
-        self.named = lesson_rows.find_by_keys(self._connection, self._project, agents, names)
+        self._agents, self._names = set(agents), names
+        self._named_before = lesson_rows.find_by_keys(self._connection, self._project, agents, names)
+        self.named = dict(self._named_before)
         self.buried = lesson_rows.rejected_texts(self._connection, self._project, names)
         self.known = lesson_rows.find(self._connection, self._project, self.named.values())
+
+    def still_holds(self, connection: Connection, again: Mapping[str, Lesson] = MappingProxyType({})) -> bool:
+        """Return whether all that was read is as it was, seen by a transaction that has not written yet.
+
+        `again` are lessons that it has read already.
+        """
+        project, work = self._project, self._work
+        rest = (self.known.keys() | self._missing) - again.keys()
+        found = {**again, **lesson_rows.find(connection, project, rest)}
+        return (
+            lesson_rows.find_by_keys(connection, project, self._agents, self._names) == self._named_before
+            and lesson_rows.rejected_texts(connection, project, self._names) == self.buried
+            and self._missing.isdisjoint(found)
+            and all(stands_as(known, found.get(lesson_id)) for lesson_id, known in self.known.items())
+            and all(
+                work.precedent_caches.is_current(connection, project, agent_name, precedents)
+                for agent_name, precedents in self._precedents.items()
+            )
+        )
 
     def match(self, item: Prepared, agent_name: str) -> Verdict:
         """Return which lesson an issue is an instance of, by the table of `dedup/precedence_table`."""
@@ -75,15 +104,20 @@ class Matching:
         return (agent_name, described.key) in self.named
 
     def learn(self, item: Prepared, agent_name: str, issue_id: str, lesson_id: str | None) -> None:
-        """Add an issue to the precedents of this transaction."""
-        precedents, group = self._of(agent_name), lesson_id or issue_id
-        if len(precedents.members_of(group)) < MEMBERS_MAX:
-            precedents.put(issue_id, group, item.description)
+        """Compare the issues that come later with this one, too."""
+        self._learned.setdefault(agent_name, []).append((issue_id, lesson_id or issue_id, item.description))
+
+    def rest_on_words(self, agent_name: str) -> None:
+        """Note that a decision rests on what the lessons of the agent and of all agents say."""
+        for owner in (agent_name, SHARED_AGENT):
+            self._of(owner)
 
     def lesson(self, lesson_id: str) -> Lesson | None:
-        """Return a lesson; None for one that this transaction makes."""
-        if lesson_id not in self.known and lesson_id not in self.made:
+        """Return a lesson; None for one that this report makes."""
+        if lesson_id not in self.known and lesson_id not in self.made and lesson_id not in self._missing:
             self.known |= lesson_rows.find(self._connection, self._project, [lesson_id])
+            if lesson_id not in self.known:
+                self._missing.add(lesson_id)
         return self.known.get(lesson_id)
 
     def _candidates(self, item: Prepared, owners: Sequence[str]) -> Iterator[Candidate]:
@@ -179,7 +213,11 @@ class Matching:
             self._precedents[agent_name] = work.precedent_caches.fresh(
                 self._connection, self._project, agent_name, work.catalogue
             )
-        return self._precedents[agent_name]
+        precedents = self._precedents[agent_name]
+        for issue_id, group, description in self._learned.pop(agent_name, ()):
+            if len(precedents.members_of(group)) < MEMBERS_MAX:
+                precedents.put(issue_id, group, description)
+        return precedents
 
     def _is_other_rule(self, item: Prepared, lesson_id: str) -> bool:
         """Return whether a lesson is named by another rule of the tool that named the issue's rule."""

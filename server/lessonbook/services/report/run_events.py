@@ -25,6 +25,12 @@ class CountedIssue:
     is_event: bool
 
 
+def is_verified(caller: Caller, found: Sequence[runs.RunRow]) -> bool:
+    """Return whether what a caller reports on runs is verified, not only declared."""
+    principals = {run.principal for run in found}
+    return all(map(caller.may_verify, principals)) if principals else caller.person
+
+
 class RunEvents:
     """The events of the runs of one change so far, and those that the issues of one report add.
 
@@ -40,8 +46,7 @@ class RunEvents:
         self._events: dict[str, Event] = {}
         self._seen: set[str] = set()
         self._new_issues = 0
-        principals = {run.principal for run in found}
-        self.is_verified = all(map(caller.may_verify, principals)) if principals else caller.person
+        self.is_verified = is_verified(caller, found)
         self.evidence: EvidenceGrade = "verified" if self.is_verified else "declared"
 
     def look(self, connection: Connection, fingerprints: Iterable[str]) -> None:

@@ -21,6 +21,8 @@ from lessonbook.store import issues as issue_rows
 from lessonbook.store.issues import IssueRow
 from lessonbook.store.types import Row
 
+_Matched = tuple[Matching, dict[str, Verdict]]
+
 
 async def rematch(work: Workspace, caller: Caller, issue_ids: Sequence[str]) -> Refinement | None:
     """Join pending issues to lessons that exist by now, or make catalogue lessons for them; None if nothing changed.
@@ -30,14 +32,20 @@ async def rematch(work: Workspace, caller: Caller, issue_ids: Sequence[str]) -> 
     rows = await work.store.read(lambda connection: issue_rows.find(connection, caller.project, issue_ids))
     prepared = await anyio.to_thread.run_sync(_prepared, work, work.review_for(caller), list(rows.values()))
 
-    def act(connection: Connection) -> Refinement | None:
+    def matched(connection: Connection) -> _Matched:
         matching = Matching(work, caller, connection)
         matching.look_up(list(prepared.values()), {row.agent_name for row in rows.values()})
-        verdicts = {name: matching.match(item, rows[name].agent_name) for name, item in prepared.items()}
+        return matching, {name: matching.match(item, rows[name].agent_name) for name, item in prepared.items()}
+
+    beforehand = [await work.store.read(matched)]  # nobody waits meanwhile
+
+    def act(connection: Connection) -> Refinement | None:
         triage = TriageRun(Ledger(work, caller, connection, work.now()), work.new_id("R"), "rules")
         triage.hold(prepared)
-        joined = {verdict.lesson_id for verdict in verdicts.values()}
-        triage.writer.look_again(lesson for lesson_id, lesson in matching.known.items() if lesson_id in joined)
+        known = beforehand.pop() if beforehand else None
+        if known is None or not known[0].still_holds(connection):
+            known = matched(connection)
+        matching, verdicts = known
         for row in triage.held().values():
             if row.action == "pending":
                 _settle(triage, matching, row, prepared[row.id], verdicts[row.id])

@@ -1,10 +1,12 @@
 """What a report that checks runs adds to the experiment, in the transaction that records it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
+
+from sqlalchemy import Connection
 
 from lessonbook.domain.lesson import Lesson
 from lessonbook.experiment import arm_health, change
@@ -38,6 +40,40 @@ class Check:
     declared_routine: bool
 
 
+@dataclass(frozen=True, slots=True)
+class LookedCheck:
+    """What is known of a check before any agent is held: `agents` are those whose lessons it may write.
+
+    `is_told_off`: the reporter said that it reports every run, and has had none without findings for long. `assigned`
+    is what the coins of its runs decided.
+    """
+
+    check: Check
+    is_routine: bool = False
+    is_told_off: bool = False
+    assigned: Sequence[run_checks.Assignment] = ()
+    agents: frozenset[str] = frozenset()
+
+
+def look(connection: Connection, project: str, check: Check, *, is_verified: bool) -> LookedCheck:
+    """Read what a check may tell about, without locks. A check of no run tells nothing."""
+    if not check.run_ids:
+        return LookedCheck(check)
+    last = run_checks.last_findings(connection, project, check.reporter, ROUTINE_CHECKS)
+    reports_everything = len(last) < ROUTINE_CHECKS or 0 in last or not check.findings
+    says_so = check.declared_routine or 0 in last
+    assigned = run_checks.assignments(connection, project, check.run_ids) if is_verified else []
+    # A lesson shared by all agents counts for the one that it was delivered to, and is held as its own agent's.
+    lessons = lesson_rows.find(connection, project, {one.lesson_id for one in assigned})
+    return LookedCheck(
+        check,
+        is_routine=is_verified and says_so and reports_everything,
+        is_told_off=check.declared_routine and not reports_everything,
+        assigned=assigned,
+        agents=frozenset(lesson.agent_name for lesson in lessons.values()),
+    )
+
+
 @dataclass(slots=True)
 class _Open:
     """A row of the experiment in this transaction."""
@@ -56,9 +92,6 @@ class Scores:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._check: Check | None = None
-        self._assigned: list[run_checks.Assignment] = []
-        self._agents: set[str] = set()
         self._open: dict[str, _Open] = {}
         self._lessons: dict[str, Lesson] = {}
         self._added: dict[str, Evidence] = defaultdict(Evidence)
@@ -67,35 +100,14 @@ class Scores:
         self._trouble: list[str | None] = []
         self._first_checked: list[str] = []
         self._unhealthy: frozenset[str] | None = None
-        self.is_routine = False
-        self.is_told_off = False
-        """Whether the reporter said that it reports every run, and has had none without findings for long."""
 
-    def look(self, check: Check, *, is_verified: bool) -> set[str]:
-        """Read what the check may tell about, without locks, and return the agents whose lessons it may write."""
-        self._check = check
-        connection, project = self._ledger.connection, self._ledger.caller.project
-        last = run_checks.last_findings(connection, project, check.reporter, ROUTINE_CHECKS)
-        reports_everything = len(last) < ROUTINE_CHECKS or 0 in last or not check.findings
-        self.is_told_off = check.declared_routine and not reports_everything
-        says_so = check.declared_routine or 0 in last
-        self.is_routine = is_verified and says_so and reports_everything
-        if is_verified:
-            self._assigned = run_checks.assignments(connection, project, check.run_ids)
-        # A lesson shared by all agents counts for the one that it was delivered to, and is held as its own agent's.
-        looked = lesson_rows.find(connection, project, {one.lesson_id for one in self._assigned})
-        self._agents = {lesson.agent_name for lesson in looked.values()}
-        return self._agents
-
-    def begin(self) -> None:
+    def begin(self, looked: LookedCheck) -> None:
         """Note the check, and open the rows of lessons that it is the first to tell about.
 
         Raises:
             Retry: a lesson has gone to another agent since `look`.
         """
-        if (check := self._check) is None:
-            return
-        ledger = self._ledger
+        check, ledger = looked.check, self._ledger
         connection, project, now = ledger.connection, ledger.caller.project, ledger.now
         for run_id in check.run_ids:
             seen = run_checks.RunCheck(
@@ -105,27 +117,27 @@ class Scores:
                 check.reporter.tool,
                 check.reporter.principal,
                 check.findings,
-                self.is_routine,
+                looked.is_routine,
                 now,
             )
             run_checks.add_check(connection, seen)
-        if self.is_routine:
+        if looked.is_routine:
             self._first_checked = run_checks.note_checked(connection, project, check.run_ids, now)
-        if not self._assigned:
+        if not looked.assigned:
             return
-        changes = {assigned.change for assigned in self._assigned}
+        changes = {assigned.change for assigned in looked.assigned}
         known = run_checks.rows_of_changes(connection, project, changes)
         epoch = run_checks.experiment(connection, project)
-        self._lessons = ledger.lessons({one.lesson_id for one in self._assigned})
-        if any(lesson.agent_name not in self._agents for lesson in self._lessons.values()):
+        self._lessons = ledger.lessons({one.lesson_id for one in looked.assigned})
+        if any(lesson.agent_name not in looked.agents for lesson in self._lessons.values()):
             raise Retry
         number = epoch.epoch if epoch else run_checks.FIRST_EPOCH
         self._open = {row.lesson_id: _Open(row, is_new=False) for row in known if row.epoch == number}
-        if self.is_routine:
+        if looked.is_routine:
             since = epoch.started_at if epoch else None
             fresh = [
                 one
-                for one in self._assigned
+                for one in looked.assigned
                 if now <= one.delivered_at + COUNTED_FOR and (since is None or one.delivered_at >= since)
             ]
             self._open_rows(check, fresh, {(row.change, row.lesson_id) for row in known}, number)

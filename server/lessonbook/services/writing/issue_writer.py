@@ -18,7 +18,6 @@ from lessonbook.services.writing.checked_runs import Scores
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
-from lessonbook.store.engine import Retry
 from lessonbook.store.types import Row
 
 Refiner = Literal["author", "llm", "rules"]
@@ -86,7 +85,7 @@ class IssueWriter:
     """One refinement run inside one transaction.
 
     `create` and `join` only plan, so deciders may call them while they read without locks. The agents are held before
-    `settle` writes; what was read without locks is read again then (`hold`, `look_again`).
+    `settle` writes; what was read without locks is read again then (`read_planned`, `stands_as`).
 
     Attributes:
         ledger: writes lessons and the audit trail.
@@ -184,30 +183,15 @@ class IssueWriter:
         """Return the agent of a lesson that was planned here."""
         return self._plans[lesson_id].agent_name
 
-    def hold(self, looked: Mapping[str, Lesson], checked: Iterable[str] = ()) -> None:
-        """Hold the agents of all that was planned, and read those lessons of `looked` again that are written.
+    @property
+    def agents(self) -> frozenset[str]:
+        """The agents of all lessons that were planned."""
+        return frozenset(plan.agent_name for plan in self._plans.values())
 
-        `checked` are further agents, about whose lessons a check may tell.
-
-        Raises:
-            Retry: see `look_again`.
-        """
-        self.ledger.hold([*(plan.agent_name for plan in self._plans.values()), *checked])
-        self.look_again(looked[lesson_id] for lesson_id in self._existing())
-
-    def look_again(self, looked: Iterable[Lesson]) -> None:
-        """Read lessons again that were read before their agents were held.
-
-        Raises:
-            Retry: another transaction has changed one meanwhile, so the decision may not hold. Counters may change.
-        """
-        before = {lesson.id: lesson for lesson in looked}
-        found = lesson_rows.find(self.ledger.connection, self.ledger.caller.project, before, lock=True)
-        for lesson in found.values():
-            known = before[lesson.id]
-            if (known.status, known.version, known.trust) != (lesson.status, lesson.version, lesson.trust):
-                raise Retry
-        self.lessons |= found
+    def read_planned(self) -> None:
+        """Read those planned lessons that are not new, once their agents are held."""
+        project, existing = self.ledger.caller.project, self._existing()
+        self.lessons |= lesson_rows.find(self.ledger.connection, project, existing, lock=True)
 
     def lesson(self, lesson_id: str) -> Lesson:
         """Return a lesson as it is now, to be written if its agent is held.
@@ -237,8 +221,7 @@ class IssueWriter:
         existing = sorted(self._existing())
         self._index(existing)
         self.ledger.start_counts({lesson_id: len(plan.issues) for lesson_id, plan in self._plans.items()})
-        for lesson_id in existing:
-            self._count(self.lessons[lesson_id], len(self._plans[lesson_id].issues))
+        self._count(existing)
         self.scores.settle(existing)
         self._plans.clear()
 
@@ -252,23 +235,28 @@ class IssueWriter:
         bodies = lesson_rows.documents(ledger.connection, ledger.caller.project, existing) if existing else {}
         for lesson_id, plan in self._plans.items():
             text = plan.offer.text if plan.offer else self.lessons[lesson_id].lesson_text
-            body = ledger.documents.get(lesson_id, bodies.get(lesson_id, ""))
+            known = body = ledger.documents.get(lesson_id, bodies.get(lesson_id, ""))
             for issue in plan.issues:
                 body = with_issue(body, text, issue.description, issue.file, issue.subjects)
-            ledger.documents[lesson_id] = body
+            if body != known:
+                ledger.documents[lesson_id] = body
 
-    def _count(self, lesson: Lesson, more: int) -> None:
-        """Add `more` issues to the counters of an existing lesson. An expired lesson returns to probation."""
+    def _count(self, lesson_ids: Iterable[str]) -> None:
+        """Count the planned issues of lessons that are not new. An expired lesson returns to probation."""
         ledger = self.ledger
-        values: Row = {"issue_count": lesson.issue_count + more, "last_seen_at": ledger.now}
-        if lesson.status == "probation":
-            values["expires_at"] = ledger.expiry()
-        values |= self.scores.values_of(lesson)
-        ledger.set(lesson, values)
-        self.scores.move(replace(lesson, **values))
-        if came_back := targets("recur", lesson.status):
-            back = {"status": came_back[0], "expires_at": ledger.expiry()}
-            ledger.move(lesson, "recur", "Its issue came back.", back)
+        counted: list[tuple[Lesson, Row]] = []
+        for lesson in (self.lessons[lesson_id] for lesson_id in lesson_ids):
+            more = len(self._plans[lesson.id].issues)
+            values: Row = {"issue_count": lesson.issue_count + more, "last_seen_at": ledger.now}
+            if lesson.status == "probation":
+                values["expires_at"] = ledger.expiry()
+            counted.append((lesson, values | self.scores.values_of(lesson)))
+        ledger.set_each(counted)
+        for lesson, values in counted:
+            self.scores.move(replace(lesson, **values))
+            if came_back := targets("recur", lesson.status):
+                back = {"status": came_back[0], "expires_at": ledger.expiry()}
+                ledger.move(lesson, "recur", "Its issue came back.", back)
 
     def row(self, values: Mapping[str, Any] | None = None) -> Row:
         """Return the refinement run as it is stored, with `values` in place of its own."""
@@ -301,6 +289,16 @@ class IssueWriter:
         self.ledger.note("refine", self.run_id, {"issues": len(self.lines), **(details or {}), **counts})
         self.ledger.write()
         return Refinement(refinement_run_id=self.run_id, issues=self.lines)
+
+
+def stands_as(known: Lesson, now: Lesson | None) -> bool:
+    """Return whether a lesson is what it was when it was decided on. Its counters may have changed."""
+    if now is None:
+        return False
+    one, other = (
+        (lesson.status, lesson.version, lesson.trust, lesson.agent_name, lesson.visible_to) for lesson in (known, now)
+    )
+    return one == other
 
 
 def buried(offer: Offer, found: Iterable[str]) -> Decision | None:

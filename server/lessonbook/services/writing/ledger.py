@@ -1,7 +1,7 @@
 """Making and changing lessons: every change is a row in the history and an entry in the audit trail."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -31,7 +31,7 @@ class Ledger:
     A transaction reads first, without locks. Then it holds the agents whose lessons it will write, once and before it
     writes anything, and reads again what it writes. So writers of one agent take turns, and there is no deadlock. The
     revision counters come last: they are locked until the commit. `documents` has what full-text search is to read of
-    lessons, by lesson id.
+    lessons, by lesson id. What is planned may be planned in an earlier transaction than that which writes: see `enter`.
     """
 
     work: Workspace
@@ -62,6 +62,10 @@ class Ledger:
         self._held = wanted
         if wanted:
             lesson_rows.hold_agents(self.connection, self.caller.project, wanted)
+
+    def enter(self, connection: Connection, now: datetime, held: Iterable[str]) -> None:
+        """Go on in a transaction that writes, and holds these agents already."""
+        self.connection, self.now, self._held = connection, now, frozenset(held)
 
     def lessons(self, lesson_ids: Iterable[str]) -> dict[str, Lesson]:
         """Return those of the lessons that exist, by id, and hold their agents if none are held yet.
@@ -174,8 +178,14 @@ class Ledger:
 
     def set(self, lesson: Lesson, values: Row) -> None:
         """Set counters of a lesson at once. They are evidence, so its history gets no entry."""
-        self._change(lesson.id, lesson.agent_name)
-        lesson_rows.change(self.connection, self.caller.project, lesson.id, {**values, "updated_at": self.now})
+        self.set_each([(lesson, values)])
+
+    def set_each(self, changes: Sequence[tuple[Lesson, Row]]) -> None:
+        """Set counters of lessons at once; see `set`."""
+        for lesson, _ in changes:
+            self._change(lesson.id, lesson.agent_name)
+        rows = {lesson.id: {**values, "updated_at": self.now} for lesson, values in changes}
+        lesson_rows.change_each(self.connection, self.caller.project, rows)
 
     def move(
         self, lesson: Lesson, action: Action, reason: str, values: Row, numbers: Mapping[str, Any] | None = None
