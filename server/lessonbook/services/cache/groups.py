@@ -67,6 +67,11 @@ class GroupCaches:
         cache.refresh(connection)
         return Precedents(parent=cache.precedents)
 
+    def drop(self, project: str) -> None:
+        """Forget a project's groups: issues of the past have come to it, which a refresh would not see."""
+        with self._lock:
+            self._caches.pop(project, None)
+
 
 def put_differing(precedents: Precedents, issue_id: str, group_id: str, description: str) -> None:
     """Remember an issue as a member of a group, unless that is full or has one in the same words already.

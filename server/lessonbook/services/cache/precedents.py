@@ -103,3 +103,9 @@ class PrecedentCaches:
         with self._lock:
             self._caches[project, agent_name] = cache
         return Precedents(parent=cache.precedents)
+
+    def drop(self, project: str) -> None:
+        """Forget a project's precedents: issues of the past have come to it, which a refresh would not see."""
+        with self._lock:
+            for key in [key for key in self._caches if key[0] == project]:
+                del self._caches[key]
