@@ -213,6 +213,19 @@ async def test_a_body_that_is_not_mcp_is_refused_and_the_server_goes_on(http, pr
     assert answer.json()["result"]["isError"] is False
 
 
+async def test_values_that_nest_without_end_are_refused_in_words(http, protocol):
+    _, web = http
+    for depth in (20, 150):
+        deep = json.loads("[" * depth + "]" * depth)
+        answer = await web.post("/mcp", **posted(protocol, call(1, "get_lessons", task=deep)))
+        assert "task: nested more than 8 levels deep" in answer.json()["result"]["content"][0]["text"]
+    for body in ("[" * 900 + "]" * 900, "[" * 100_000 + "]" * 100_000, '{"a":' * 100_000 + "1" + "}" * 100_000):
+        for path in ("/api/get_lessons", "/api/rework", "/api/hooks"):
+            answer = await web.post(path, headers=JSON_TYPES, content=f'{{"task": {body}}}')
+            assert (answer.status_code, answer.json()["error"]) in {(422, "invalid_input"), (200, None)}, path
+            assert "levels deep" in answer.json()["message"]
+
+
 HALF = "It broke \ud800"
 
 
