@@ -378,6 +378,7 @@ def test_where_git_fails_every_answer_about_the_folder_says_why(run: Run) -> Non
     for command in (("get", "add an endpoint"), ("report", "Something odd"), ("doctor",)):
         said = run(*command, "--json").json
         assert "its .git is not a repository" in json.dumps(said), command
-        assert "its .git is not a repository" in run(*command).out, command
+        shown = run(*command)
+        assert "its .git is not a repository" in shown.out + shown.err, command
     said = run("get", "add an endpoint", "--project", "shop")
     assert "repository" not in said.out + said.err

@@ -54,12 +54,12 @@ USES: Final[Mapping[str, Mapping[Kind, Callable[[Request], int]]]] = MappingProx
 )
 """What a call of each service counts as in the hour, and as how many."""
 _SAID: Final[Mapping[Kind, str]] = {
-    "runs": "has asked for lessons {limit} times",
-    "applications": "has reported on {limit} applied lessons",
-    "flags": "has flagged {limit} lessons",
-    "checks": "has reported on {limit} runs",
-    "files": "has sent {limit} files",
-    "decisions": "has made {limit} decisions",
+    "runs": "has asked for lessons {} times",
+    "applications": "has reported on {} applied lessons",
+    "flags": "has flagged {} lessons",
+    "checks": "has reported on {} runs",
+    "files": "has sent {} files",
+    "decisions": "has made {} decisions",
 }
 
 _Key = tuple[str, str]
@@ -158,7 +158,7 @@ class Limits:
             if uses.total + count > limit:
                 left_s = HOUR_S - second
                 raise TooMany(
-                    f"{caller.principal!r} {_SAID[kind].format(limit=uses.total)} in this hour, and may {limit} times "
+                    f"{caller.principal!r} {_SAID[kind].format(uses.total)} in this hour, and its limit is {limit} "
                     f"(limits.{kind}_per_hour): wait for the next hour, {count_of(-(-left_s // MINUTE_S), 'minute')}",
                     retry_after_s=left_s,
                 )
