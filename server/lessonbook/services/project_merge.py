@@ -86,7 +86,11 @@ def plan(connection: Connection, source: str, target: str) -> MergePlan:
                 there = places.found.get(row["id"])
                 known += there is not None
                 demoted += there is None and _ends_on_probation(row)
-                if there is not None and there.status != row["status"] and row["status"] not in SERVABLE:
+                if (
+                    there is not None
+                    and there.status != row["status"]
+                    and not {there.status, row["status"]} <= SERVABLE
+                ):
                     remarks.append(
                         f"lesson {row['id']} is {row['status']} in {source!r}; {target!r} has it as {there.id}, which "
                         f"stays {there.status}"
@@ -133,6 +137,8 @@ class _Places:
     def __init__(
         self, connection: Connection, source: str, target: str, agent_name: str, lesson_ids: Collection[str]
     ) -> None:
+        self._connection = connection
+        self._target = target
         self.rows = merging.rows_of(connection, source, lesson_ids)
         self.names: dict[str, list[str]] = {
             row["id"]: lesson_rows.keys_of(connection, source, row["id"]) for row in self.rows
@@ -173,14 +179,21 @@ class _Places:
 
     def _of(self, row: Row, worded: Mapping[str, Sequence[str]]) -> Lesson | None:
         """Return the lesson of the target that a lesson is: the same row, entry of the catalogue, or words."""
-        if row["id"] in self.carried:
+        if row["id"] in self.carried and row["status"] == "superseded":
             return self._there[row["id"]]
         own = self.names[row["id"]]
-        same = [self._taken[name] for name in own if kind_of(name) == "catalogue" and name in self._taken]
+        same = [row["id"]] if row["id"] in self.carried else []
+        same += (self._taken[name] for name in own if kind_of(name) == "catalogue" and name in self._taken)
         same += (one for one in worded.get(row["content_hash"], ()) if self._is_twin(self._there[one], row))
         if own and all(name in self._taken for name in own):
             same.append(self._taken[own[0]])
-        return self._there.get(same[0]) if same else None
+        found = self._there.get(same[0]) if same else None
+        while (
+            found is not None and found.status == "superseded" and found.superseded_by
+        ):  # what was merged into another goes on as that one
+            successor = found.superseded_by
+            found = lesson_rows.find(self._connection, self._target, [successor]).get(successor)
+        return found
 
     @staticmethod
     def _is_twin(lesson: Lesson, row: Row) -> bool:
@@ -307,7 +320,7 @@ class _Carrying:
     def _flags(self, ledger: Ledger, part: Sequence[str], ids: Mapping[str, str]) -> int:
         connection = ledger.connection
         rows = self._moved(merging.of_lessons(connection, lesson_flags, self.source, part))
-        merging.join_flags(
+        new = merging.join_flags(
             connection,
             [{**row, "lesson_id": ids[row["lesson_id"]], "run_id": self._run_id(row["run_id"])} for row in rows],
         )
@@ -316,7 +329,7 @@ class _Carrying:
         for lesson_id, lesson in sorted(lesson_rows.find(connection, self.target, flagged).items()):
             if lesson.flags != counts.get(lesson_id, 0):
                 ledger.set(lesson, {"flags": counts[lesson_id]})
-        return len(rows)
+        return new
 
     def _relink(self, connection: Connection) -> None:
         """Let successors and proposals point to the lessons that stand for those of the source."""

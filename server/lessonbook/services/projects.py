@@ -12,6 +12,7 @@ from lessonbook.domain.errors import Conflict, InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller
 from lessonbook.services import project_merge
 from lessonbook.services.project_merge import MergePlan
+from lessonbook.services.project_names import KNOWN_FOR
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import audit, project_names
@@ -240,7 +241,10 @@ def _merge_actions(plan: MergePlan, source: str, target: str, own: Sequence[str]
         f"kept apart in {source!r}, and counted nowhere else: {runs}, {left['deliveries']} deliveries and {checks}, "
         f"with all that they measured. Runs under way end unmeasured"
     )
-    actions.append(f"`lessonbook project alias --remove {source}` leads back to {source!r} as it is now")
+    actions.append(
+        f"servers notice within {KNOWN_FOR.seconds} seconds: the same command carries what they write to {source!r} "
+        f"until then, and `lessonbook project alias --remove {source}` leads back to it"
+    )
     return actions
 
 

@@ -136,10 +136,15 @@ def add_runs(connection: Connection, source: str, target: str, run_ids: Iterable
     dialect.insert_new(connection, runs, rows)
 
 
-def join_flags(connection: Connection, rows: Sequence[Row]) -> None:
-    """Add flags; one of a principal who has flagged the lesson in both projects is kept among the earlier ones."""
+def join_flags(connection: Connection, rows: Sequence[Row]) -> int:
+    """Add flags, and return how many are new.
+
+    One of a principal who has flagged the lesson in both projects is kept among the earlier ones.
+    """
+    new = 0
     for row in rows:
         if dialect.insert_new(connection, lesson_flags, [row]):
+            new += 1
             continue
         own = in_project(lesson_flags, row["project"], lesson_id=row["lesson_id"], principal=row["principal"])
         query = select(lesson_flags.c.flagged_at, lesson_flags.c.earlier).where(*own).with_for_update()
@@ -148,6 +153,8 @@ def join_flags(connection: Connection, rows: Sequence[Row]) -> None:
         if row["flagged_at"] != flagged_at and said not in earlier:
             kept = [*earlier, *row["earlier"], said][-lesson_rows.FLAGS_KEPT :]
             connection.execute(update(lesson_flags).where(*own).values(earlier=kept))
+            new += 1
+    return new
 
 
 def flags_on(connection: Connection, project: str, lesson_ids: Collection[str]) -> dict[str, int]:
