@@ -235,7 +235,9 @@ async def test_it_reads_nothing_of_another_project_or_that_nobody_approved(
         said.append(str(await client.list_resources()))
         said.append(await _said(client.get_prompt("post-mortem", {"run_id": theirs.run})))
         for name, value in (("id", "L"), ("lesson_id", "L"), ("run_id", ""), ("agent_name", ""), ("project", "")):
-            said.append(await _completed(client, name, value))
+            completed = await _completed(client, name, value)
+            assert not [one for one in (theirs.hidden, theirs.elsewhere, SITE) if one in completed], name
+            assert (theirs.lesson in completed) == (value == "L")
     assert [answer for answer in said if SECRET in answer.replace(f"moor the {SECRET}", "")] == []
     assert [answer for answer in said if theirs.hidden in answer.replace(f"{theirs.hidden!r}", "")] == []
     assert [answer for answer in said if theirs.elsewhere in answer.replace(f"{theirs.elsewhere!r}", "")] == []

@@ -137,6 +137,7 @@ def test_where_git_fails_the_place_names_the_project_and_the_reason_is_kept_with
     troubles.append(git.identify(checkout).trouble)
     assert "not on the search path" in troubles[3]
     assert git.remotes_of(checkout) == {}
+    assert git._reason(f"fatal: cannot open '{checkout}/.git/x'\nmore", checkout) == "cannot open 'the checkout/.git/x'"
     for trouble in troubles:
         assert str(checkout) not in trouble
         assert "--project" in trouble
@@ -148,5 +149,5 @@ def test_a_git_that_does_not_answer_is_given_up(checkout: Path, monkeypatch: pyt
     def hang(*_: object, **__: object) -> None:
         raise subprocess.TimeoutExpired("git", 5)
 
-    monkeypatch.setattr(git.subprocess, "run", hang)
+    monkeypatch.setattr(subprocess, "run", hang)
     assert "does not answer within 5 s" in git.identify(checkout).trouble

@@ -22,6 +22,7 @@ from lessonbook.store.tables import checked_lessons, metadata, run_checks
 from lessonbook.store.tables import lessons as lesson_table
 from tests.conftest import Clock
 from tests.services.conftest import AGENT, Loop
+from tests.store.scenario import tamper
 
 pytestmark = pytest.mark.anyio
 
@@ -132,6 +133,9 @@ async def test_a_merge_that_was_broken_off_or_late_reports_are_carried_by_the_sa
 ) -> None:
     monkeypatch.setattr(project_merge, "CHUNK", 2)
     lessons = [await loop.learn(of(OLD), rule) for rule in (RULE, OTHER)]
+    await tamper(loop.work.store, "UPDATE agent_lessons SET status = 'active' WHERE id = :id", id=lessons[1])
+    run_id = (await loop.get(of(OLD))).run_id
+    await loop.report(Caller(OLD, "ci"), "An issue of a run", run_id=run_id, source="ci")
     for number in range(3):
         await loop.report(of(OLD), {"description": f"Left file {number} open", "lesson": RULE}, f"Odd thing {number}")
     await loop.learn(of(FORK), "Give every lock a name, so that people can tell who waits for it.")
@@ -140,6 +144,9 @@ async def test_a_merge_that_was_broken_off_or_late_reports_are_carried_by_the_sa
         with pytest.raises(Unexpected):
             await gateway.call(services.projects.merge_projects, OLD, FORK, dry_run=False)
     await loop.assert_healthy()
+    assert [one.runs for one in await services.views.by_agent(loop.work, of(FORK))] == [0]
+    statuses = {row["id"]: row["status"] for row in await loop.rows(lesson_table) if row["project"] == FORK}
+    assert statuses[lessons[1]] == "probation"  # what made it active stays with the source
     assert await served(gateway, OLD) != await served(gateway, FORK)  # its name leads nowhere yet
     done = await gateway.call(services.projects.merge_projects, OLD, FORK, dry_run=False)
     assert (done.carried["audit_entries"] > 0, done.copied) == (True, 0)

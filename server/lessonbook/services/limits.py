@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from sqlalchemy import Connection
 
 from lessonbook.domain.counts import count_of
+from lessonbook.domain.documents import list_of
 from lessonbook.domain.errors import TooMany, Unavailable
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.loop import RefinedIssue
@@ -220,6 +221,5 @@ class Limits:
 
 
 def _length(asked: Request, name: str) -> int:
-    """Return how many different items a list of a request has."""
-    items = asked.get(name)
-    return len(items) if isinstance(items, list | tuple) else 0
+    """Return how many items a list of a request has."""
+    return len(list_of(asked.get(name)))
