@@ -222,4 +222,5 @@ class Limits:
 
 def _length(asked: Request, name: str) -> int:
     """Return how many items a list of a request has."""
-    return len(list_of(asked.get(name)))
+    items = asked.get(name)
+    return len(items) if isinstance(items, tuple) else len(list_of(items))

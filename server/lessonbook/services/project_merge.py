@@ -81,9 +81,9 @@ def plan(connection: Connection, source: str, target: str) -> MergePlan:
     known = demoted = 0
     for agent_name, ids in _by_agent(merging.agents_of(connection, source)).items():
         for part in _parts(ids):
-            places = _Places(connection, source, target, agent_name, part)
-            for row in places.rows:
-                there = places.found.get(row["id"])
+            counterparts = _Counterparts(connection, source, target, agent_name, part)
+            for row in counterparts.rows:
+                there = counterparts.found.get(row["id"])
                 known += there is not None
                 demoted += there is None and _ends_on_probation(row)
                 if (
@@ -131,7 +131,7 @@ async def carry(
     return carrying.done
 
 
-class _Places:
+class _Counterparts:
     """Where lessons of one agent go: which of them the target has in other words or under another id, if any."""
 
     def __init__(
@@ -268,14 +268,17 @@ class _Carrying:
         """
         ledger = Ledger(self.work, self.caller, connection, self.work.now())
         ledger.hold([agent_name])
-        places = _Places(connection, self.source, self.target, agent_name, part)
-        fresh = [row for row in places.rows if row["id"] not in places.found]
-        ids = {row["id"]: places.found[row["id"]].id if row["id"] in places.found else row["id"] for row in places.rows}
+        counterparts = _Counterparts(connection, self.source, self.target, agent_name, part)
+        fresh = [row for row in counterparts.rows if row["id"] not in counterparts.found]
+        ids = {
+            row["id"]: counterparts.found[row["id"]].id if row["id"] in counterparts.found else row["id"]
+            for row in counterparts.rows
+        }
         lesson_rows.add(connection, [self._as_new(row) for row in fresh])
         keys: list[Row] = [
             {"project": self.target, "agent_name": agent_name, "key": name, "lesson_id": ids[row["id"]]}
-            for row in places.rows
-            for name in places.free_names(row["id"])
+            for row in counterparts.rows
+            for name in counterparts.free_names(row["id"])
         ]
         lesson_rows.add_keys(connection, keys)
         new_ids = [row["id"] for row in fresh]
@@ -285,7 +288,7 @@ class _Carrying:
         ledger.documents |= lesson_rows.documents(connection, self.source, new_ids)
         made = lesson_rows.find(connection, self.target, new_ids)
         for row in fresh:
-            self._enter(ledger, made[row["id"]], places.rejected_as(row))
+            self._enter(ledger, made[row["id"]], counterparts.rejected_as(row))
         reporters = self._moved(merging.of_lessons(connection, lesson_reporters, self.source, part))
         merging.add(connection, lesson_reporters, [{**row, "lesson_id": ids[row["lesson_id"]]} for row in reporters])
         flags = self._flags(ledger, part, ids)
