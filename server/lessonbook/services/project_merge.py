@@ -35,6 +35,7 @@ from lessonbook.store.tables import (
     idempotency_keys,
     issues,
     lesson_flags,
+    lesson_keys,
     lesson_reporters,
     lesson_versions,
     refinement_runs,
@@ -140,9 +141,9 @@ class _Counterparts:
         self._connection = connection
         self._target = target
         self.rows = merging.rows_of(connection, source, lesson_ids)
-        self.names: dict[str, list[str]] = {
-            row["id"]: lesson_rows.keys_of(connection, source, row["id"]) for row in self.rows
-        }
+        self.names: dict[str, list[str]] = {row["id"]: [] for row in self.rows}
+        for row in merging.of_lessons(connection, lesson_keys, source, lesson_ids):
+            self.names[row["lesson_id"]].append(row["key"])
         names = {name for own in self.names.values() for name in own}
         self._taken = {
             name: lesson_id
