@@ -48,7 +48,7 @@ async def json_object(request: Request) -> dict[str, Any]:
     try:
         values: object = await request.json()
     except RecursionError as error:
-        raise InvalidInput(f"The body is {TOO_DEEP}") from error
+        raise InvalidInput(f"The JSON of the body is {TOO_DEEP}") from error
     except ValueError as error:
         raise InvalidInput("The body is not valid JSON: send the tool's arguments as a JSON object") from error
     if not isinstance(values, dict):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 from sqlalchemy import Connection
 
@@ -223,4 +223,4 @@ class Limits:
 def _length(asked: Request, name: str) -> int:
     """Return how many items a list of a request has."""
     items = asked.get(name)
-    return len(items) if isinstance(items, tuple) else len(list_of(items))
+    return len(cast("tuple[object, ...]", items)) if isinstance(items, tuple) else len(list_of(items))
