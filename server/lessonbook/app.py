@@ -14,7 +14,7 @@ from lessonbook.domain.lesson import Caller
 from lessonbook.domain.principals import LOCAL
 from lessonbook.logs import set_up
 from lessonbook.machine import local_sockets
-from lessonbook.machine.git import branch_of, project_of
+from lessonbook.machine.git import Identity, branch_of, identify
 
 if TYPE_CHECKING:
     from lessonbook.edges.access.gateway import Gateway
@@ -27,7 +27,11 @@ _TWO_WEEKS_S: Final = 14 * 24 * 3_600
 
 def project_name(settings: Settings, folder: Path | None = None) -> str:
     """Return the configured project, else that of the working folder."""
-    return settings.project or project_of(folder or Path())
+    return _identity(settings, folder).project
+
+
+def _identity(settings: Settings, folder: Path | None = None) -> Identity:
+    return Identity(settings.project) if settings.project else identify(folder or Path())
 
 
 def store_for(settings: Settings) -> Store:
@@ -68,7 +72,15 @@ def gateway_for(
 
         return await open_workspace(settings, on_connect=gateway.connected)
 
-    caller = Caller(project_name(settings), principal, person=person, agent_name=settings.agent, run_id=run_id)
+    identity = _identity(settings)
+    caller = Caller(
+        identity.project,
+        principal,
+        person=person,
+        agent_name=settings.agent,
+        run_id=run_id,
+        project_note=identity.trouble,
+    )
     change = (lambda: change_of(Path())) if in_folder else None
     timeout_s = None if person else TOOL_TIMEOUT_S
     gateway = Gateway(open_workspace, caller, timeout_s, is_guarded=is_guarded, change_of=change)

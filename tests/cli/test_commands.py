@@ -371,3 +371,14 @@ def test_agents_alone_lists_the_roster(run: Run) -> None:
     for wrong in (("add", AGENT), ("add", ""), ("merge", "Tinker", AGENT), ("merge", "Tailor", "Nobody")):
         done = run("agents", *wrong)
         assert (done.code, "Traceback" in done.err) == (2, False)
+
+
+def test_where_git_fails_every_answer_about_the_folder_says_why(run: Run) -> None:
+    Path(".git").mkdir()  # not a repository
+    for command in (("get", "add an endpoint"), ("report", "Something odd"), ("doctor",)):
+        said = run(*command, "--json").json
+        assert "its .git is not a repository" in json.dumps(said), command
+        shown = run(*command)
+        assert "its .git is not a repository" in shown.out + shown.err, command
+    said = run("get", "add an endpoint", "--project", "shop")
+    assert "repository" not in said.out + said.err

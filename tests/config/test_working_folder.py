@@ -50,7 +50,14 @@ review = "none"
 [limits]
 issues_per_hour = 0
 lessons_per_hour = 0
+runs_per_hour = 0
+applications_per_hour = 0
+flags_per_hour = 0
+checks_per_hour = 0
+files_per_hour = 0
+decisions_per_hour = 0
 calls_per_minute = 0
+tokens_per_project = 0
 [refiner]
 default_agent = "EvilAgent"
 model = "m"

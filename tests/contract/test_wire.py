@@ -213,6 +213,22 @@ async def test_a_body_that_is_not_mcp_is_refused_and_the_server_goes_on(http, pr
     assert answer.json()["result"]["isError"] is False
 
 
+async def test_values_that_nest_without_end_are_refused_in_words(http, protocol):
+    _, web = http
+    for depth in (20, 150):
+        deep = json.loads("[" * depth + "]" * depth)
+        answer = await web.post("/mcp", **posted(protocol, call(1, "get_lessons", task=deep)))
+        assert "task: nested more than 8 levels deep" in answer.json()["result"]["content"][0]["text"]
+    for body in ("[" * 900 + "]" * 900, "[" * 100_000 + "]" * 100_000, '{"a":' * 100_000 + "1" + "}" * 100_000):
+        for path in ("/api/get_lessons", "/api/rework", "/api/hooks"):
+            answer = await web.post(path, headers=JSON_TYPES, content=f'{{"ask": "lessons", "task": {body}}}')
+            if path == "/api/hooks" and len(body) < 2_000:
+                assert answer.status_code == 200  # what is no task is none
+                continue
+            assert (answer.status_code, answer.json()["error"]) == (422, "invalid_input"), path
+            assert "levels deep" in answer.json()["message"]
+
+
 HALF = "It broke \ud800"
 
 
@@ -272,6 +288,20 @@ async def test_a_body_over_the_limit_is_refused_whether_or_not_it_tells_its_leng
     else:
         assert answer.status_code == 404  # nobody reads the body
     assert (await web.get("/healthz")).status_code == 200
+
+
+async def test_connections_over_the_bound_are_refused(sqlite_url, tmp_path):
+    config = tmp_path / "bounds.toml"
+    config.write_text("[server]\nmax_connections = 2\n")
+    async with (
+        http_server(sqlite_url, "--config", str(config)) as server,
+        httpx2.AsyncClient(base_url=server.url, timeout=PATIENCE_S) as web,
+    ):
+        assert (await web.get("/healthz")).status_code == 200
+        host, port = server.url.removeprefix("http://").split(":")
+        async with await anyio.connect_tcp(host, int(port)) as another:
+            await another.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert b" 503 " in await another.receive()
 
 
 ROUTES = [

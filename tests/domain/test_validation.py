@@ -231,8 +231,9 @@ def test_a_null_for_what_is_required_is_missing() -> None:
     assert "issues.1" in refusal(Report, {"issues": [ISSUE, None]})
 
 
-def test_a_null_nested_without_end_is_refused_in_words() -> None:
+def test_a_value_nested_without_end_is_refused_in_words() -> None:
     deep: dict = {}
     for _ in range(900):
         deep = {"a": deep, "b": None}
-    assert "unknown argument" in refusal(Flag, {"lesson_id": "L1", "reason": "x", "c": deep})
+    assert "c: nested more than 8 levels deep" in refusal(Flag, {"lesson_id": "L1", "reason": "x", "c": deep})
+    assert "reason: nested more than 8 levels deep" in refusal(Flag, {"lesson_id": "L1", "reason": [[[[[[[[[]]]]]]]]]})

@@ -413,6 +413,12 @@ async def test_a_large_file_is_not_held_in_memory_and_leaves_nothing_behind(web,
 
 
 @sqlite_alone
+async def test_an_upload_over_its_limit_is_refused_before_it_is_read(web):
+    for most, path in ((64, "/api/reports/sarif"), (64, "/p/demo/api/reports/auto"), (4, "/api/rework")):
+        headers = {"Content-Length": str(most * 2**20 + 1)}
+        check_problem(await web.post(path, headers=headers, content=b"x"), 413, "too_large", f"over {most} MiB")
+
+
 async def test_an_upload_that_finds_no_room_is_told(web, monkeypatch):
     def full(_held: object, _piece: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -117,17 +117,37 @@ def test_a_program_called_git_in_the_working_folder_is_not_run(checkout: Path, m
     assert not (checkout / "ran").exists()
 
 
-def test_where_git_cannot_read_a_checkout_the_log_says_so_and_the_place_names_it(
-    checkout: Path, caplog: pytest.LogCaptureFixture
+def test_where_git_fails_the_place_names_the_project_and_the_reason_is_kept_without_its_path(
+    checkout: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (checkout / ".git" / "config").write_text("[core\n")
-    assert project_of(checkout).startswith("shop-")
-    assert "git cannot read the remotes" in caplog.text
-    assert "--project" in caplog.text
-
-
-def test_without_git_a_checkout_is_named_after_its_place(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_git(checkout, "remote", "add", "origin", "https://github.com/acme/shop")
+    config = (checkout / ".git" / "config").read_text()
+    (checkout / ".git" / "config").write_text("[core\n")
+    troubles = [git.identify(checkout).trouble]
+    assert "bad config" in troubles[0]
+    (checkout / ".git" / "config").write_text(config)
+    (checkout / ".git" / "HEAD").unlink()
+    troubles.append(git.identify(checkout).trouble)
+    assert "is not a repository" in troubles[1]
+    (checkout / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    troubles.append(git.identify(checkout).trouble)
+    assert "safe.directory" in troubles[2]
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent / "nowhere"))
+    troubles.append(git.identify(checkout).trouble)
+    assert "not on the search path" in troubles[3]
     assert git.remotes_of(checkout) == {}
+    assert git._reason(f"fatal: cannot open '{checkout}/.git/x'\nmore", checkout) == "cannot open 'the checkout/.git/x'"
+    for trouble in troubles:
+        assert str(checkout) not in trouble
+        assert "--project" in trouble
+        assert trouble in caplog.text
     assert project_of(checkout).startswith("shop-")
+
+
+def test_a_git_that_does_not_answer_is_given_up(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang(*_: object, **__: object) -> None:
+        raise subprocess.TimeoutExpired("git", 5)
+
+    monkeypatch.setattr(subprocess, "run", hang)
+    assert "does not answer within 5 s" in git.identify(checkout).trouble

@@ -434,6 +434,16 @@ TABLE server_secrets -- Random keys shared by all replicas: what delimiters and 
     CONSTRAINT pk_server_secrets PRIMARY KEY (name)
 );
 
+TABLE use_counts -- Uses of a principal by kind in an hour (since 1970-01-01), by process: for the limit of all together (
+    project text NOT NULL,
+    principal text NOT NULL,
+    kind text NOT NULL,
+    writer text NOT NULL,
+    hour bigint NOT NULL,
+    uses integer NOT NULL,
+    CONSTRAINT pk_use_counts PRIMARY KEY (project, principal, kind, writer, hour)
+);
+
 SEQUENCE agent_lesson_documents_document_id_seq;
 
 CREATE UNIQUE INDEX alembic_version_pkc ON public.alembic_version USING btree (version_num);
@@ -498,6 +508,8 @@ CREATE INDEX ix_call_counts_minute ON public.call_counts USING btree (minute);
 
 CREATE INDEX ix_idempotency_keys_created_at ON public.idempotency_keys USING btree (created_at);
 
+CREATE INDEX ix_use_counts_hour ON public.use_counts USING btree (hour);
+
 CREATE UNIQUE INDEX pk_access_tokens ON public.access_tokens USING btree (name);
 
 CREATE UNIQUE INDEX pk_agent_activity_days ON public.agent_activity_days USING btree (project, agent_name, day);
@@ -555,6 +567,8 @@ CREATE UNIQUE INDEX pk_idempotency_keys ON public.idempotency_keys USING btree (
 CREATE UNIQUE INDEX pk_project_names ON public.project_names USING btree (name);
 
 CREATE UNIQUE INDEX pk_server_secrets ON public.server_secrets USING btree (name);
+
+CREATE UNIQUE INDEX pk_use_counts ON public.use_counts USING btree (project, principal, kind, writer, hour);
 
 CREATE UNIQUE INDEX uq_access_tokens_token_hash ON public.access_tokens USING btree (token_hash);
 
@@ -669,6 +683,10 @@ POLICY owner_outside ON call_counts FOR ALL USING (COALESCE(( SELECT current_set
 POLICY one_project ON idempotency_keys FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
 
 POLICY owner_outside ON idempotency_keys FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
+
+POLICY one_project ON use_counts FOR ALL USING ((project = ( SELECT current_setting('lessonbook.project'::text, true) AS current_setting)) OR (( SELECT current_setting('lessonbook.project'::text, true) AS current_setting) = '*'::text)) FORCED;
+
+POLICY owner_outside ON use_counts FOR ALL USING (COALESCE(( SELECT current_setting('lessonbook.project'::text, true) AS current_setting), ''::text) = ''::text) FORCED;
 
 VIEW agent_learning_stats {security_invoker=true} AS
  WITH activity AS (

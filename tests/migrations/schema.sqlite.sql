@@ -56,6 +56,8 @@ CREATE INDEX ix_call_counts_minute ON call_counts (minute);
 
 CREATE INDEX ix_idempotency_keys_created_at ON idempotency_keys (created_at);
 
+CREATE INDEX ix_use_counts_hour ON use_counts (hour);
+
 CREATE UNIQUE INDEX uq_access_tokens_token_hash ON access_tokens (token_hash);
 
 CREATE UNIQUE INDEX uq_agent_issues_event ON agent_issues (project, run_id, lesson_id) WHERE is_event;
@@ -471,6 +473,16 @@ CREATE TABLE server_secrets (
     name TEXT NOT NULL,
     value TEXT NOT NULL,
     CONSTRAINT pk_server_secrets PRIMARY KEY (name)
+);
+
+CREATE TABLE use_counts (
+    project TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    writer TEXT NOT NULL,
+    hour BIGINT NOT NULL,
+    uses INTEGER NOT NULL,
+    CONSTRAINT pk_use_counts PRIMARY KEY (project, principal, kind, writer, hour)
 );
 
 CREATE TRIGGER agent_issues_marked AFTER INSERT ON agent_issues

@@ -1,24 +1,35 @@
 """How much one principal may write, and what of it an operator is shown (SAFETY P9)."""
 
 import dataclasses
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from lessonbook import services
+from lessonbook.app import gateway_for
+from lessonbook.config.settings import Settings
+from lessonbook.domain.agent_tools import Application, LessonQuery
 from lessonbook.domain.errors import TooMany
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.pending_issues import Authoring, PendingListing
-from lessonbook.services.background import doctor
+from lessonbook.edges.tool_table import OPERATIONS
+from lessonbook.services.background import doctor, maintenance
+from lessonbook.services.limits import USES, Kind, Limits
 from lessonbook.services.triage import authoring
 from lessonbook.services.views import listings
 from lessonbook.services.views.unusual_reports import ALIKE, BURST, REPEATED
+from lessonbook.store.call_counts import KEPT_HOURS
+from lessonbook.store.tables import use_counts
+from tests.conftest import Clock
 from tests.services.conftest import Loop
 from tests.texts import unlike_any_other
 
 pytestmark = pytest.mark.anyio
 
 RULE = "Give each outgoing request a timeout."
+ALL_KINDS = get_args(Kind)
 
 
 def limited(loop: Loop, later: timedelta = timedelta(0), **limits: int) -> Loop:
@@ -98,6 +109,64 @@ async def test_a_retry_under_its_key_is_answered_beyond_the_quota(loop: Loop, ag
     few = limited(loop, issues_per_hour=1)
     first = await few.report(agent, "The call hangs", idempotency_key="one")
     assert await few.report(agent, "The call hangs", idempotency_key="one") == first
+
+
+ASKED: dict[str, dict[str, Any]] = {
+    "get_lessons": {"task": "add an endpoint"},
+    "record_application": {"run_id": "r", "lesson_ids": ["L1"]},
+    "flag_lesson": {"lesson_id": "L1", "reason": "it misled me"},
+    "report_issues": {"issues": [], "run_id": "r"},
+    "report_file": {"kind": "sarif", "run_ids": ["r"]},
+    "refine_issues": {"lessons": [{}]},
+    "review_lesson": {"lesson_id": "L1", "action": "suspend"},
+    "cleanup_lessons": {"dry_run": False},
+}
+
+
+async def test_every_operation_that_writes_is_bounded_for_a_principal_over_all_processes(
+    loop: Loop, other_process: Loop, agent: Caller, qa: Caller, person: Caller, clock: Clock
+) -> None:
+    assert ASKED.keys() == {*(one.name for one in OPERATIONS if not one.read_only), "report_file"} == USES.keys()
+    most = 8
+    for service, asked in ASKED.items():
+        for kind in USES[service]:
+            few = {f"{other}_per_hour": most if other == kind else 0 for other in ALL_KINDS}
+            here, there = (limited(process, **few).work for process in (loop, other_process))
+            here, there = (dataclasses.replace(one, limits=Limits()) for one in (here, there))
+            clock.go_on(minutes=60 - clock().minute, seconds=-clock().second)
+            for _ in range(3):
+                await here.limits.admit_use(here, agent, service, asked)
+            clock.go_on(seconds=6)
+            await here.limits.admit_use(here, agent, service, asked)  # tells the other process of four
+            for _ in range(most - 4):
+                await there.limits.admit_use(there, agent, service, asked)
+            with pytest.raises(TooMany, match=f"limits.{kind}_per_hour.*next hour, 60 minutes") as refused:
+                await there.limits.admit_use(there, agent, service, asked)
+            assert refused.value.retry_after_s == 3_594
+            await there.limits.admit_use(there, qa, service, asked)
+            await there.limits.admit_use(there, replace(agent, project="elsewhere"), service, asked)
+            for _ in range(most + 1):
+                await there.limits.admit_use(there, person, service, asked)
+            clock.go_on(hours=1)
+            await there.limits.admit_use(there, agent, service, asked)
+    await maintenance.keep_up(loop.work, person)
+    kept = {row["hour"] for row in await loop.rows(use_counts)}
+    assert min(kept) >= int(clock().timestamp()) // 3_600 - KEPT_HOURS
+
+
+async def test_a_call_is_counted_by_what_it_asks_for_before_it_does_anything(
+    settings: Settings, loop: Loop, agent: Caller
+) -> None:
+    lesson_id = await loop.learn(agent, RULE)
+    few = settings.model_copy(update={"limits": settings.limits.model_copy(update={"applications_per_hour": 2})})
+    gateway = gateway_for(few, "local")
+    run_id = (await gateway.call(services.serve.get_lessons, LessonQuery())).run_id
+    three = Application(run_id=run_id, lesson_ids=[lesson_id, "L1", "L2"])
+    with pytest.raises(TooMany, match="applications_per_hour"):
+        await gateway.call(services.feedback.record_application, three)
+    assert (await loop.lesson(lesson_id)).times_applied == 0
+    await gateway.call(services.feedback.record_application, Application(run_id=run_id, lesson_ids=[lesson_id]))
+    await gateway.close()
 
 
 async def test_an_ordinary_day_is_worth_no_look(loop: Loop, agent: Caller, person: Caller) -> None:

@@ -1,5 +1,6 @@
 """Access tokens: made, listed, revoked and looked up, on both databases."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -123,3 +124,15 @@ async def test_every_project_of_a_token_has_it_in_its_audit_trail(work: Workspac
             ("token.revoke", "ci"),
             ("token.create", "ci"),
         ]
+
+
+async def test_a_project_has_no_more_valid_tokens_than_it_may(work: Workspace, person: Caller) -> None:
+    limits = work.settings.limits.model_copy(update={"tokens_per_project": 2})
+    few = replace(work, settings=work.settings.model_copy(update={"limits": limits}))
+    for name in ("one", "two"):
+        await tokens.create_token(few, person, NewToken(name))
+    with pytest.raises(Conflict, match=r"2 valid tokens, and may have 2 \(limits.tokens_per_project\)"):
+        await tokens.create_token(few, person, NewToken("three", projects=("site", "demo")))
+    await tokens.create_token(few, person, NewToken("three", projects=("site",)))
+    await tokens.revoke_token(few, person, "one")
+    await tokens.create_token(few, person, NewToken("four"))

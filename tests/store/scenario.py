@@ -58,6 +58,7 @@ TABLES = (
     "idempotency_keys",
     "project_names",
     "server_secrets",
+    "use_counts",
 )
 
 
@@ -132,6 +133,7 @@ async def play(work: Workspace, clock: GoesOn, agent: Caller, qa: Caller, person
     await projects.alias_project(work, person, "demonstration", PROJECT, dry_run=False)
     await tokens.create_token(work, person, tokens.NewToken("ci"))
     await work.store.write(lambda connection: call_counts.exchange(connection, PROJECT, "ci", "one", 1, 1))
+    await work.store.write(lambda connection: call_counts.exchange_uses(connection, PROJECT, "ci", "runs", "one", 1, 1))
     await delivery.get_lessons(work, agent, LessonQuery(agent_name=AGENT, run_id="run-2"))
     await tell(work, agent, issue(1), idempotency_key="second-report")
     return Played("run-1", injection, requests, written.lesson_id)

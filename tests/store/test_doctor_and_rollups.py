@@ -97,6 +97,7 @@ async def test_counters_stay_right_when_a_suspended_lesson_is_restored(
     work: Workspace, played: Played, qa: Caller, person: Caller
 ) -> None:
     await applications.flag_lesson(work, qa, Flag(lesson_id=played.requests, reason="it misled me too"))
+    await review.review_lesson(work, person, LessonReview(lesson_id=played.requests, action="suspend"))
     assert (
         await scalar(work.store, "SELECT status FROM agent_lessons WHERE id = :id", id=played.requests) == "suspended"
     )

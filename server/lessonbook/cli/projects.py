@@ -57,11 +57,11 @@ def rename(
 
 
 def merge(
-    source: Annotated[str, typer.Argument(help="The project whose lessons are copied.")],
+    source: Annotated[str, typer.Argument(help="The project whose lessons, issues and history are carried.")],
     target: Annotated[str, typer.Argument(help="The project that gets them.")],
     yes: Yes = False,
 ) -> None:
-    """Copy the lessons of a project to another; afterwards the source's name leads there."""
+    """Carry what a project knows to another; its name leads there, and what was measured stays apart."""
     _carry_out(lambda dry_run: run(services.projects.merge_projects, source, target, dry_run=dry_run), yes=yes)
 
 
@@ -90,5 +90,5 @@ def _carry_out(act: Callable[[bool], ProjectChange], *, yes: bool) -> None:
         raise typer.Exit(0 if wants_json() else FAILED)
     done = act(False)
     if not shown_as_json(done):
-        counts = f" {done.copied} lessons copied, {done.known} known, {done.quarantined} wait." if done.copied else ""
-        say(f"Done.{counts}")
+        counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in done.carried.items())
+        say(f"Done: {counts} carried." if counts else "Done.")

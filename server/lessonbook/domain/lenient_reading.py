@@ -16,8 +16,10 @@ from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.vocabulary import HOLDS_NO_COMMA, UNSAID
 from lessonbook.machine.patterns import lazy_pattern
 
-_DEPTH_MAX: Final = 8
-"""Requests nest their fields less deeply than this; deeper values are refused by the model."""
+DEPTH_MAX: Final = 8
+"""Levels of lists and objects within one value; requests nest their fields less deeply than this."""
+TOO_DEEP: Final = f"nested more than {DEPTH_MAX} levels deep; send the arguments as their description says"
+_PLACE_MAX: Final = 80
 _ENCODED_MAX: Final = 2
 """How often a client may have encoded a value as JSON."""
 _BROKEN: Final = lazy_pattern(r"\A\s*(?:\[\s*(?:\Z|[\[{\"\d-])|\{\s*(?:\Z|[\"}\]]))")
@@ -52,7 +54,7 @@ def _read_fields(model: type[BaseModel], values: Mapping[str, Any], place: str) 
         if value is None:
             continue
         if field is None:
-            given[key] = _without_nulls(value)
+            given[key] = _without_nulls(value, place=f"{place}{key}")
             continue
         wanted = _type_of(field.annotation, tuple(field.metadata))
         if not field.is_required() and _is_unsaid(value, wanted):
@@ -81,7 +83,7 @@ def _read(value: Any, wanted: _FieldType, place: str) -> Any:
         case "model":
             return _read_model(value, wanted.item, place)
         case _:
-            return _without_nulls(value)
+            return _without_nulls(value, place=place)
 
 
 def _read_list(value: Any, wanted: _FieldType, place: str) -> Any:
@@ -140,15 +142,19 @@ def _decoded(value: Any, first: str) -> Any:
     return value
 
 
-def _without_nulls(value: Any, depth: int = 0) -> Any:
-    """Return `value` without the null members of its objects; lists keep their length, so that places stay right."""
-    if depth == _DEPTH_MAX:
-        return value
+def _without_nulls(value: Any, depth: int = 0, *, place: str) -> Any:
+    """Return `value` without the null members of its objects; lists keep their length, so that places stay right.
+
+    Raises:
+        InvalidInput: it is nested more deeply than any request.
+    """
+    if isinstance(value, (Mapping, list)) and depth == DEPTH_MAX:
+        raise InvalidInput(f"{place[:_PLACE_MAX]}: {TOO_DEEP}")
     if isinstance(value, Mapping):
         members = cast("Mapping[str, Any]", value).items()
-        return {key: _without_nulls(member, depth + 1) for key, member in members if member is not None}
+        return {key: _without_nulls(member, depth + 1, place=place) for key, member in members if member is not None}
     if isinstance(value, list):
-        return [_without_nulls(item, depth + 1) for item in cast("list[Any]", value)]
+        return [_without_nulls(item, depth + 1, place=place) for item in cast("list[Any]", value)]
     return value
 
 

@@ -35,6 +35,8 @@ class Caller:
     """The run of this connection, used when a call of `get_lessons` names none."""
     change: str = ""
     """What this connection works on (a branch, a session): all its runs have the same coins. Empty: each run alone."""
+    project_note: str = ""
+    """Why the project is named after its folder, where git failed: said in answers. Empty: it did not fail."""
 
     def may(self, scope: Scope) -> bool:
         """Return whether the caller's token has a scope, or none is needed."""

@@ -59,6 +59,8 @@ class FileReport(Result):
     """The files, in order. None: an issue in words was reported."""
     left_out: list[str] = []
     """Files in folders and archives that are no reports."""
+    note: str = ""
+    """What the reporter of an issue in words should know; of a file, its own notes say it."""
 
 
 class Imported(Result):

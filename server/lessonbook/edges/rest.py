@@ -83,10 +83,9 @@ def build_rest(gateway: Gateway, toolsets: Sequence[Toolset], root_path: str = "
         docs_url=None,
         redoc_url=None,
     )
-    responses: dict[int | str, dict[str, Any]] = {
-        status: {"model": Problem} for status in (401, 403, 404, 409, 422, 429, 503)
-    }
-    router = APIRouter(responses=responses, dependencies=[Depends(check_parameters)])
+    router = APIRouter(
+        responses=_problems(401, 403, 404, 408, 409, 413, 422, 429, 503), dependencies=[Depends(check_parameters)]
+    )
     _add_kept_routes(router, gateway, toolsets)
     _add_twins(router, gateway, toolsets)
     _add_files(router, gateway)
@@ -114,6 +113,11 @@ def build_rest(gateway: Gateway, toolsets: Sequence[Toolset], root_path: str = "
         return HTMLResponse(api_page(app.openapi(), root_path), headers={"Content-Security-Policy": SECURITY_POLICY})
 
     return app
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the description of answers that say what went wrong."""
+    return {status: {"model": Problem} for status in statuses}
 
 
 def _asking_for_tokens(describe: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
@@ -232,17 +236,19 @@ def _add_health(app: FastAPI, gateway: Gateway) -> None:
     """Register what probes ask, which needs no token, and what operators ask."""
     health = Health(gateway)
 
-    @app.get("/healthz", tags=["health"], openapi_extra={"security": []})
+    ill: dict[int | str, dict[str, Any]] = {503: {"description": "The same, of a server that is not well."}}
+
+    @app.get("/healthz", tags=["health"], openapi_extra={"security": []}, responses=_problems(403) | ill)
     async def healthz() -> JSONResponse:
         alive = await health.is_alive()
         return JSONResponse({"ok": alive}, 200 if alive else 503)
 
-    @app.get("/readyz", tags=["health"], openapi_extra={"security": []})
+    @app.get("/readyz", tags=["health"], openapi_extra={"security": []}, responses=_problems(403) | ill)
     async def readyz() -> JSONResponse:
         reason = await health.readiness()
         return JSONResponse({"ready": reason == READY, "reason": reason}, 200 if reason == READY else 503)
 
-    @app.get(f"{_PREFIX}/health")
+    @app.get(f"{_PREFIX}/health", responses=_problems(401, 403) | ill)
     async def kept_health() -> JSONResponse:
         gateway.check(services.background.is_alive)
         connected = await health.is_alive()
@@ -254,7 +260,7 @@ def _add_health(app: FastAPI, gateway: Gateway) -> None:
         }
         return JSONResponse(body, 200 if connected else 503)
 
-    @app.get(f"{_PREFIX}/health/details", responses={403: {"model": Problem}})
+    @app.get(f"{_PREFIX}/health/details", responses=_problems(401, 403, 503))
     async def details() -> HealthDetails:
         gateway.check("health_details")
         return await health.details()

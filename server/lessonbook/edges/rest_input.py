@@ -12,6 +12,7 @@ from fastapi import Header, Request
 from fastapi.routing import APIRoute
 
 from lessonbook.domain.errors import InvalidInput, Unavailable
+from lessonbook.domain.lenient_reading import TOO_DEEP
 from lessonbook.domain.vocabulary import IdempotencyKey
 from lessonbook.edges.nearest_name import unknown
 
@@ -46,7 +47,9 @@ async def json_object(request: Request) -> dict[str, Any]:
         raise InvalidInput("The body is not marked as JSON: send it with Content-Type: application/json")
     try:
         values: object = await request.json()
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise InvalidInput(f"The JSON of the body is {TOO_DEEP}") from error
+    except ValueError as error:
         raise InvalidInput("The body is not valid JSON: send the tool's arguments as a JSON object") from error
     if not isinstance(values, dict):
         raise InvalidInput("The body is not a JSON object: send the tool's arguments by name")

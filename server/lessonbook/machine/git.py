@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ NAME_MAX: Final = 200
 """Characters of a project's name."""
 _NOTHING_FOUND: Final = 1
 """Exit code of `git config` where there is no such key."""
+_REASON_MAX: Final = 200
 log = logging.getLogger(__name__)
 _QUIET: Final = (
     "--no-pager",
@@ -34,6 +36,7 @@ _NO_NETWORK: Final = {
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_TERMINAL_PROMPT": "0",
+    "LANGUAGE": "en",  # what it says is read
 }
 
 
@@ -85,7 +88,15 @@ def branch_of(folder: Path) -> str:
     return named[:NAME_MAX] if head.startswith("ref: refs/heads/") and named.isprintable() else ""
 
 
-def project_of(folder: Path) -> str:
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The project of a working folder, and why it has no better name, a sentence; empty where it has."""
+
+    project: str
+    trouble: str = ""
+
+
+def identify(folder: Path) -> Identity:
     """Return the project of a working folder: its git remote, else its top folder's name and a hash of its path.
 
     The remote is `origin`, else the first one: host and path in lower case, without credentials. Outside of a git
@@ -93,30 +104,56 @@ def project_of(folder: Path) -> str:
     """
     top = top_of(folder)
     if top is None:
-        return "default"
-    remotes = remotes_of(top)
-    return remotes.get("origin") or next(iter(remotes.values()), "") or _place_name(top)
+        return Identity("default")
+    remotes, reason = _read_remotes(top)
+    name = remotes.get("origin") or next(iter(remotes.values()), "")
+    if name or not reason:
+        return Identity(name or _place_name(top))
+    place = _place_name(top)
+    trouble = (
+        f"Git cannot name this project ({reason}), so it is called {place}, after its folder, and lessons kept under "
+        "the name of its remote are not found: mend that, or name the project (`--project`, LESSONBOOK_PROJECT)."
+    )
+    log.warning("%s", trouble)
+    return Identity(place, trouble)
+
+
+def project_of(folder: Path) -> str:
+    """Return the project of a working folder, as `identify` does."""
+    return identify(folder).project
 
 
 def remotes_of(top: Path) -> dict[str, str]:
     """Return the projects that a checkout's remotes name, by remote; none where git does not answer."""
+    return _read_remotes(top)[0]
+
+
+def _read_remotes(top: Path) -> tuple[dict[str, str], str]:
+    """Return the projects that a checkout's remotes name, and why git names none; empty where it could."""
     try:
         done = ask(top, "config", "--local", "--null", "--get-regexp", r"^remote\..*\.url$")
+        said = done.stderr if "only be used inside" not in done.stderr else ask(top, "rev-parse", "--git-dir").stderr
     except OSError as error:
-        log.warning("%s, so the project of %s is named after its path (name it with --project)", error, top)
-        return {}
+        return {}, str(error)
     if done.returncode not in {0, _NOTHING_FOUND}:
-        log.warning(
-            "git cannot read the remotes of %s, so its project is named after its path (name it with --project): %s",
-            top,
-            done.stderr.strip().splitlines()[0][:200] if done.stderr.strip() else "it does not say why",
-        )
+        return {}, _reason(said, top)
     named: dict[str, str] = {}
     for entry in filter(None, done.stdout.split("\0")):
         key, _, url = entry.partition("\n")
         if name := remote_name(url):
             named.setdefault(key.removeprefix("remote.").removesuffix(".url"), name)
-    return named
+    return named, ""
+
+
+def _reason(said: str, top: Path) -> str:
+    """Return why git did not answer, in a clause without the checkout's path."""
+    if "dubious ownership" in said:
+        return "the checkout belongs to another user, and `git config --global --add safe.directory FOLDER` trusts it"
+    if "not a git repository" in said:
+        return "its .git is not a repository"
+    first = next(iter(said.strip().splitlines()), "it does not say why")
+    shown = "".join(letter for letter in first.replace(str(top), "the checkout") if letter.isprintable())
+    return shown.removeprefix("fatal: ")[:_REASON_MAX]
 
 
 def remote_name(remote: str) -> str:

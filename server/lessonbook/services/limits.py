@@ -1,18 +1,21 @@
 """Limits: how often one principal may call in a minute and how much it may write in an hour, over all processes.
 
-Both are counted in the database, and each process keeps the last count for a short time, so that a limit rarely costs a
-round trip. A limit may be overrun by what the others admit meanwhile.
+`USES` is the table of what services count as. All is counted in the database, and each process keeps the last count for
+a short time, so that a limit rarely costs a round trip. A limit may be overrun by what the others admit meanwhile.
+Issues and lessons are counted exactly, from what was written, within the transaction that writes more.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 from sqlalchemy import Connection
 
 from lessonbook.domain.agent_tools import RefinedIssue
 from lessonbook.domain.counts import count_of
+from lessonbook.domain.documents import list_of
 from lessonbook.domain.errors import TooMany, Unavailable
 from lessonbook.domain.lesson import Caller
 from lessonbook.store import call_counts, volumes
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from lessonbook.services.workspace import Workspace
 
 MINUTE_S: Final = 60
+HOUR_S: Final = 3_600
 SHARED_EVERY: Final = timedelta(seconds=5)
 """Pause between two exchanges of call counts with the other processes."""
 SHARED_FROM: Final = 0.02
@@ -33,18 +37,63 @@ WRITE_AGAIN_S: Final = 300
 """Seconds after which a principal may write again that has written too much in the last hour: a part of it is older."""
 KNOWN_MAX: Final = 10_000
 
+Kind = Literal["runs", "applications", "flags", "checks", "files", "decisions"]
+Request = Mapping[str, object]
+"""What a call asks for, by the names of fields and arguments."""
+
+USES: Final[Mapping[str, Mapping[Kind, Callable[[Request], int]]]] = MappingProxyType(
+    {
+        "get_lessons": {"runs": lambda _: 1},
+        "record_application": {"applications": lambda asked: _length(asked, "lesson_ids")},
+        "flag_lesson": {"flags": lambda _: 1},
+        "report_issues": {"checks": lambda asked: 1 if asked.get("run_id") else 0},
+        "report_file": {"files": lambda _: 1, "checks": lambda asked: _length(asked, "run_ids")},
+        "refine_issues": {"decisions": lambda asked: _length(asked, "lessons")},
+        "review_lesson": {"decisions": lambda _: 1},
+        "cleanup_lessons": {"decisions": lambda asked: 0 if asked.get("dry_run") else 1},
+    }
+)
+"""What a call of each service counts as in the hour, and as how many."""
+_SAID: Final[Mapping[Kind, str]] = {
+    "runs": "has asked for lessons {} times",
+    "applications": "has reported on {} applied lessons",
+    "flags": "has flagged {} lessons",
+    "checks": "has reported on {} runs",
+    "files": "has sent {} files",
+    "decisions": "has made {} decisions",
+}
+
 _Key = tuple[str, str]
 """Project and principal."""
 
 
 @dataclass(slots=True)
-class _Calls:
-    """A principal's calls in a minute: those that this process admitted, and the others' when it last asked."""
+class _Uses:
+    """A principal's calls or uses in a period: those that this process admitted, and the others' when it last asked.
 
-    minute: int
+    `exchange` tells the others of a number, and returns theirs.
+    """
+
+    period: int
+    exchange: Callable[[Connection, int], int]
     own: int = 0
     others: int = 0
     shared_at: datetime | None = None
+
+    @property
+    def total(self) -> int:
+        return self.own + self.others
+
+    async def add(self, work: "Workspace", count: int, limit: int, now: datetime) -> None:
+        """Count what was admitted, and tell the other processes now and then."""
+        self.own += count
+        is_due = self.shared_at is None or now - self.shared_at >= SHARED_EVERY
+        if is_due and self.own >= SHARED_FROM * limit:
+            self.shared_at, own = now, self.own
+            try:
+                self.others = await work.store.write(lambda connection: self.exchange(connection, own))
+            except Unavailable:  # the call itself will say so, if it needs the database
+                return
 
 
 @dataclass(slots=True)
@@ -59,7 +108,7 @@ class Limits:
     """What principals have called and written lately, as far as this process knows."""
 
     def __init__(self) -> None:
-        self._calls: dict[_Key, _Calls] = {}
+        self._uses: dict[tuple[str, str, str], _Uses] = {}
         self._writes: dict[_Key, _Writes] = {}
 
     async def admit_call(self, work: "Workspace", caller: Caller) -> None:
@@ -73,34 +122,58 @@ class Limits:
             return
         now = work.now()
         minute, second = divmod(int(now.timestamp()), MINUTE_S)
-        calls = self._calls_of(caller, minute)
-        if calls.own + calls.others >= limit:
+
+        def exchange(connection: Connection, own: int) -> int:
+            return call_counts.exchange(connection, caller.project, caller.principal, work.writer, minute, own)
+
+        calls = self._uses_of(caller, "calls", minute, exchange)
+        if calls.total >= limit:
             raise TooMany(
                 f"{caller.principal!r} has called {limit} times in this minute, which is its limit "
-                "(limits.calls_per_minute): wait for the next minute",
+                f"(limits.calls_per_minute): wait for the next minute, {MINUTE_S - second} s",
                 retry_after_s=MINUTE_S - second,
             )
-        calls.own += 1
-        is_due = calls.shared_at is None or now - calls.shared_at >= SHARED_EVERY
-        if is_due and calls.own >= SHARED_FROM * limit:
-            calls.shared_at = now
-            try:
-                calls.others = await work.store.write(
-                    lambda connection: call_counts.exchange(
-                        connection, caller.project, caller.principal, work.writer, minute, calls.own
-                    )
-                )
-            except Unavailable:  # the call itself will say so, if it needs the database
-                return
+        await calls.add(work, 1, limit, now)
 
-    def _calls_of(self, caller: Caller, minute: int) -> _Calls:
-        key = caller.project, caller.principal
-        calls = self._calls.get(key)
-        if calls is None or calls.minute != minute:
-            if len(self._calls) >= KNOWN_MAX:
-                self._calls = {one: other for one, other in self._calls.items() if other.minute == minute}
-            self._calls[key] = calls = _Calls(minute)
-        return calls
+    async def admit_use(self, work: "Workspace", caller: Caller, service: str, asked: Request) -> None:
+        """Count what a call of a service is in `USES`. People have no limit.
+
+        Raises:
+            TooMany: it is over the limit of its hour.
+        """
+        if caller.person:
+            return
+        now = work.now()
+        hour, second = divmod(int(now.timestamp()), HOUR_S)
+        for kind, counted in USES.get(service, {}).items():
+            limit: int = getattr(work.settings.limits, f"{kind}_per_hour")
+            count = counted(asked)
+            if not limit or not count:
+                continue
+
+            def exchange(connection: Connection, own: int, kind: Kind = kind) -> int:
+                of_kind = (caller.project, caller.principal, kind, work.writer)
+                return call_counts.exchange_uses(connection, *of_kind, hour, own)
+
+            uses = self._uses_of(caller, kind, hour, exchange)
+            if uses.total + count > limit:
+                left_s = HOUR_S - second
+                raise TooMany(
+                    f"{caller.principal!r} {_SAID[kind].format(uses.total)} in this hour, and its limit is {limit} "
+                    f"(limits.{kind}_per_hour): wait for the next hour, {count_of(-(-left_s // MINUTE_S), 'minute')}",
+                    retry_after_s=left_s,
+                )
+            await uses.add(work, count, limit, now)
+
+    def _uses_of(self, caller: Caller, kind: str, period: int, exchange: Callable[[Connection, int], int]) -> _Uses:
+        key = caller.project, caller.principal, kind
+        uses = self._uses.get(key)
+        if uses is None or uses.period != period:
+            if len(self._uses) >= KNOWN_MAX:  # what is over, else the oldest: those that count much are stored
+                self._uses = dict(list(self._uses.items())[KNOWN_MAX // 2 :])
+            self._uses.pop(key, None)
+            self._uses[key] = uses = _Uses(period, exchange)
+        return uses
 
     def admit_writes(
         self, connection: Connection, work: "Workspace", caller: Caller, *, issues: int, offers: int
@@ -145,3 +218,9 @@ class Limits:
             written = volumes.written_since(connection, *key, now - HOUR)
             self._writes[key] = known = _Writes(written, now)
         return known.written
+
+
+def _length(asked: Request, name: str) -> int:
+    """Return how many items a list of a request has."""
+    items = asked.get(name)
+    return len(cast("tuple[object, ...]", items)) if isinstance(items, tuple) else len(list_of(items))

@@ -31,16 +31,20 @@ class ProjectNames:
         now = work.now()
         if self.read_at is None or not self.read_at <= now < self.read_at + KNOWN_FOR:
             try:
-                self.know(await work.store.read(project_names.every), now)
+                for project in self.know(await work.store.read(project_names.every), now):
+                    work.group_caches.drop(project)
+                    work.precedent_caches.drop(project)
             except Unavailable:  # the call itself will say so
                 self.read_at = now
         stored = self.leads_to.get(caller.project, caller.project)
         return caller if stored == caller.project else replace(caller, project=stored)
 
-    def know(self, names: list[ProjectName], now: datetime) -> None:
-        """Take over what the database says."""
+    def know(self, names: list[ProjectName], now: datetime) -> set[str]:
+        """Take over what the database says, and return the projects to which a name leads that did not before."""
+        known = self.leads_to
         self.leads_to = {one.name: one.leads_to for one in names}
         self.read_at = now
+        return {project for name, project in self.leads_to.items() if known.get(name) != project}
 
 
 def similar_projects(project: str, names: list[ProjectName], sizes: Mapping[str, ProjectSize]) -> list[str]:

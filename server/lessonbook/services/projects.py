@@ -1,6 +1,6 @@
 """Projects and their names: a project keeps its rows under the name it began with, and further names lead to it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -10,14 +10,19 @@ from sqlalchemy import Connection
 from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import Conflict, InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller
-from lessonbook.services.transfer import export_lessons, import_lessons
+from lessonbook.services import project_merge
+from lessonbook.services.project_merge import MergePlan
+from lessonbook.services.project_names import KNOWN_FOR
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.ledger import Ledger
-from lessonbook.store import project_names
+from lessonbook.store import audit, project_names
+from lessonbook.store import tokens as token_rows
 from lessonbook.store.project_names import ProjectName, ProjectSize
 from lessonbook.store.row_security import EVERY_PROJECT
 
 NAME_MAX: Final = 200
+TOKENS_NAMED: Final = 10
+"""Tokens that a plan of a merge names."""
 _LIST: Final = "see `lessonbook project list`"
 
 
@@ -39,8 +44,11 @@ class ProjectChange(BaseModel):
     dry_run: bool
     actions: list[str]
     copied: int = 0
+    """Lessons that a merge has copied."""
     known: int = 0
-    quarantined: int = 0
+    """Lessons that the target of a merge had already."""
+    carried: dict[str, int] = {}
+    """New rows of a merge by kind: lessons, issues, applications, flags, audit_entries and others."""
 
 
 async def list_projects(work: Workspace, caller: Caller) -> list[KnownProject]:
@@ -165,57 +173,79 @@ async def remove_alias(work: Workspace, caller: Caller, name: str, *, dry_run: b
 async def merge_projects(
     work: Workspace, caller: Caller, source: str, target: str, *, dry_run: bool = True
 ) -> ProjectChange:
-    """Copy the lessons of a project to another one, to which the source's name leads from then on.
+    """Carry what a project knows to another one, to which the source's names lead from then on.
 
-    Lessons that a person approved stay active; others begin on probation. Runs, issues and evidence stay with the
-    source: what was measured there was measured among its runs. Removing the alias undoes the leading.
+    Lessons go with their history, flags, issues, applications, pending groups and audit trail; see
+    `services/project_merge`. What was measured (runs, deliveries, checks, the rows of the experiment) stays with the
+    source and counts nowhere else: lessons that evidence alone made active begin on probation. A merge that was broken
+    off, or after which something was still written to the source, is done again by the same command.
 
     Raises:
         Forbidden: the caller is not a person.
         NotFound: there is no such project.
         InvalidInput: both are the same project.
+        Conflict: two lessons have by chance the same id.
     """
     caller.require_person("merge projects", "project merge")
     names, sizes = await _known(work)
-    from_name, to_name = (_stored(name, names, sizes) for name in (source, target))
+    to_name = _stored(target, names, sizes)
+    from_name = _stored(source, names, sizes)
+    if from_name == to_name and source in sizes:  # merged before: its name leads to the target already
+        from_name = source
     if from_name == to_name:
         raise InvalidInput(f"{source!r} and {target!r} are the same project: name two")
-    there = replace(caller, project=to_name)
-    with work.store.within(from_name):
-        lessons = await export_lessons(work, replace(caller, project=from_name))
     own = sorted({from_name, *(one.name for one in names if one.leads_to == from_name)})
-    change = ProjectChange(
-        dry_run=dry_run,
-        actions=[
-            f"{count_of(len(lessons), 'lesson')} of {from_name!r} to be copied to {to_name!r}, unless it is there",
-            *(f"{name!r} leads to {to_name!r}" for name in own),
-            f"runs, issues and evidence of {from_name!r} stay as they are",
-        ],
-    )
-    if dry_run:
-        return change
-    placed = [(f"{from_name} {place}", lesson) for place, lesson in enumerate(lessons, 1)]
-    approved = [one for one in placed if one[1].trust == "approved"]
-    others = [one for one in placed if one[1].trust != "approved"]
 
-    def write(connection: Connection) -> None:
-        for name in own:
-            project_names.add(connection, name, to_name, caller.principal, work.now())
-        ledger = Ledger(work, there, connection, work.now())
-        ledger.note("project.merge", to_name, {"from": from_name, "lessons": len(lessons)})
-        ledger.write()
+    def read(connection: Connection) -> tuple[MergePlan, list[str]]:
+        reaching = [token.name for token in token_rows.every(connection) if not set(own).isdisjoint(token.projects)]
+        return project_merge.plan(connection, from_name, to_name), reaching
 
-    with work.store.within(to_name):
-        done = [
-            await import_lessons(work, there, part, active=active)
-            for part, active in ((approved, True), (others, False))
-        ]
+    with work.store.within(EVERY_PROJECT):
+        plan, reaching = await work.store.read(read)
+        change = ProjectChange(dry_run=dry_run, actions=_merge_actions(plan, from_name, to_name, own, reaching))
+        if dry_run:
+            return change
+        done = await project_merge.carry(work, replace(caller, project=to_name), from_name)
+        counts = {name: count for name, count in sorted(done.counts.items()) if count}
+
+        def write(connection: Connection) -> None:
+            for name in own:
+                project_names.add(connection, name, to_name, caller.principal, work.now())
+            ends = {writer: end[1] for writer, end in audit.heads_of(connection, from_name).items()}
+            ledger = Ledger(work, replace(caller, project=to_name), connection, work.now())
+            ledger.note("project.merge", to_name, {"from": from_name, **counts, "chains": ends})
+            ledger.write()
+
         await work.store.write(write)
     work.project_names.read_at = None
-    change.copied = sum(one.created + one.resting for one in done)
-    change.known = sum(one.known for one in done)
-    change.quarantined = sum(one.quarantined for one in done)
-    return change
+    return change.model_copy(update={"carried": counts, "copied": counts.get("lessons", 0), "known": len(done.known)})
+
+
+def _merge_actions(plan: MergePlan, source: str, target: str, own: Sequence[str], reaching: Sequence[str]) -> list[str]:
+    """Return what a merge does, a sentence each."""
+    carried, left = plan.carried, plan.left
+    issues, applications, flags = (count_of(carried[f"{word}s"], word) for word in ("issue", "application", "flag"))
+    actions = [
+        f"{count_of(carried['lessons'] - plan.known, 'lesson')} of {source!r} to be copied to {target!r} with history",
+        f"{count_of(plan.known, 'lesson')} there already, which get the names, issues and flags of theirs",
+        f"{issues}, {applications} and {flags} go with them, and {carried['audit_entries']} entries of the audit trail",
+        *plan.remarks,
+        *(f"{name!r} leads to {target!r}" for name in own),
+    ]
+    if reaching:
+        shown = ", ".join(map(repr, reaching[:TOKENS_NAMED]))
+        more = f" and {len(reaching) - TOKENS_NAMED} more" if len(reaching) > TOKENS_NAMED else ""
+        actions.append(f"tokens for {source!r} reach {target!r} from then on: {shown}{more}")
+    runs, checks = count_of(left["runs"], "run"), count_of(left["checks"], "check")
+    actions.append(
+        f"kept apart in {source!r}, and counted nowhere else: {runs}, {left['deliveries']} deliveries and {checks}, "
+        f"with all that they measured. Runs under way end unmeasured"
+    )
+    actions.append(
+        f"servers notice within {KNOWN_FOR.seconds} seconds: the same command carries what they write to {source!r} "
+        f"until then, and `lessonbook project alias --remove {source}` leads back to it"
+    )
+    return actions
 
 
 def _stored(project: str, names: list[ProjectName], sizes: Mapping[str, ProjectSize]) -> str:

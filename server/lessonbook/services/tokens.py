@@ -12,6 +12,7 @@ from typing import Final, Literal
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
+from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import Conflict, InvalidInput, NotFound, Unavailable
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.principals import RESERVED
@@ -82,7 +83,7 @@ async def create_token(work: Workspace, caller: Caller, new: NewToken) -> Create
     Raises:
         Forbidden: the caller is not a person.
         InvalidInput: the name, a scope or the duration is not valid.
-        Conflict: a valid token has the name.
+        Conflict: a valid token has the name, or one of the projects has as many valid tokens as it may.
     """
     caller.require_person("create a token", "token create")
     scopes = _checked_scopes(new)
@@ -111,6 +112,7 @@ async def create_token(work: Workspace, caller: Caller, new: NewToken) -> Create
             last_used_at=None,
             revoked_at=None,
         )
+        _refuse_too_many(work, connection, row, now)
         if not token_rows.add(connection, {**row._asdict(), "token_hash": token_hash(secret)}):
             raise Conflict(
                 f"There is a token {new.name!r} already: revoke it first (`lessonbook token revoke {new.name}`), or "
@@ -124,6 +126,18 @@ async def create_token(work: Workspace, caller: Caller, new: NewToken) -> Create
 
     with work.store.within(EVERY_PROJECT):  # each of its projects has it in its audit trail
         return CreatedToken(token=secret, line=await work.store.write(transaction))
+
+
+def _refuse_too_many(work: Workspace, connection: Connection, new: TokenRow, now: datetime) -> None:
+    limit = work.settings.limits.tokens_per_project
+    valid = [row for row in token_rows.every(connection) if row.name != new.name and _state(row, now) == "valid"]
+    for project in new.projects:
+        count = sum(project in row.projects for row in valid)
+        if limit and count >= limit:
+            raise Conflict(
+                f"Project {project!r} has {count_of(count, 'valid token')}, and may have {limit} "
+                "(limits.tokens_per_project): revoke those that nobody uses (`lessonbook token list`)"
+            )
 
 
 def _checked_scopes(new: NewToken) -> list[Scope]:

@@ -2,15 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, or_, select, update
 
 from lessonbook.store import dialect
-from lessonbook.store.tables import audit_heads, audit_log
+from lessonbook.store.tables import audit_heads, audit_log, in_project
 from lessonbook.store.types import Row
 
 GENESIS: Final = "0" * 64
@@ -47,6 +47,16 @@ def append(
     now: datetime,
 ) -> None:
     """Append `entries` (action, subject, details) to the writer's chain of the project."""
+    _extend(connection, project, writer, [(principal, *entry, now) for entry in entries])
+
+
+def _extend(
+    connection: Connection,
+    project: str,
+    writer: str,
+    entries: Sequence[tuple[str, str, str, Mapping[str, Any], datetime]],
+) -> None:
+    """Append entries (principal, action, subject, details, moment) to a chain."""
     if not entries:
         return
     of_writer: Row = {"of_project": project, "of_writer": writer}
@@ -57,9 +67,9 @@ def append(
         head = connection.execute(_END, of_writer).one()
     seq, previous = head
     rows: list[Entry] = []
-    for action, subject, details in entries:
+    for principal, action, subject, details, moment in entries:
         seq += 1
-        entry = Entry(project, writer, seq, principal, action, subject, details, now, previous)
+        entry = Entry(project, writer, seq, principal, action, subject, details, moment, previous)
         previous = chain_hash(entry)
         rows.append(replace(entry, hash=previous))
     connection.execute(_ADD, [{name: getattr(row, name) for name in Entry.__slots__} for row in rows])
@@ -80,6 +90,26 @@ def chain_hash(entry: Entry) -> str:
         entry.previous_hash,
     ]
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+def carry(connection: Connection, source: str, target: str, writer: str, limit: int) -> int:
+    """Append the next entries of a chain of `source` to a chain of its own in `target`, and return how many.
+
+    Each has its own time and principal, and says where it came from, with the number and hash that it has there. The
+    entry of a number in one chain is that of the same number in the other, so a carrying that was broken off goes on.
+    """
+    own = f"{writer} of {source}"
+    last = select(func.coalesce(func.max(audit_log.c.seq), 0)).where(*in_project(audit_log, target, writer=own))
+    done = int(connection.execute(last).scalar_one())
+    query = select(audit_log).where(*in_project(audit_log, source, writer=writer), audit_log.c.seq > done)
+    found = [Entry(*row) for row in connection.execute(query.order_by(audit_log.c.seq).limit(limit))]
+    origins = ({"project": source, "seq": entry.seq, "hash": entry.hash} for entry in found)
+    carried = [
+        (entry.principal, entry.action, entry.subject, {**entry.details, "merged_from": origin}, entry.logged_at)
+        for entry, origin in zip(found, origins, strict=True)
+    ]
+    _extend(connection, target, own, carried)
+    return len(found)
 
 
 def heads_of(connection: Connection, project: str) -> dict[str, tuple[int, str]]:

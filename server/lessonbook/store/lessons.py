@@ -410,9 +410,16 @@ def where(
     return [Lesson(*row) for row in connection.execute(query)]
 
 
-def ids_beginning(connection: Connection, project: str, prefix: str, most: int) -> list[str]:
-    """Return lesson ids that begin with `prefix`, in order."""
-    found = (*in_project(lessons, project), lessons.c.id.startswith(prefix, autoescape=True))
+def ids_beginning(
+    connection: Connection, project: str, prefix: str, most: int, principal: str | None = None
+) -> list[str]:
+    """Return lesson ids that begin with `prefix`, in order; with `principal` those of lessons served to it."""
+    found = [*in_project(lessons, project), lessons.c.id.startswith(prefix, autoescape=True)]
+    if principal is not None:
+        found += [
+            lessons.c.status.in_(SERVABLE),
+            or_(lessons.c.visible_to.is_(None), lessons.c.visible_to == principal),
+        ]
     query = select(lessons.c.id).where(*found).order_by(lessons.c.id).limit(most)
     return list(connection.execute(query).scalars())
 

@@ -14,7 +14,7 @@ from lessonbook.store.engine import Store
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD: Final = "0009"
+HEAD: Final = "0010"
 """The newest migration. A constant, so that a current database is recognised by one query, without Alembic."""
 
 _VERSION = text("SELECT version_num FROM alembic_version")

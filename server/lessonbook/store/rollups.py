@@ -4,7 +4,7 @@ Rows before a project's mark are in the rollups; the few after it are counted wh
 the mark.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Any, Final, NamedTuple
@@ -204,6 +204,19 @@ def count_applications(
     """Add to an agent's applications of one day."""
     row = {"project": project, "agent_name": agent_name, "day": day, "last_at": now, **more._asdict()}
     connection.execute(dialect.upsert(dialect.name_of(connection), activity_days, added=APPLICATIONS), row)
+
+
+def count_past_issues(connection: Connection, project: str, seen: Iterable[tuple[str, datetime]]) -> None:
+    """Count issues (agent and moment) that were added behind the project's mark: no rollup will count them."""
+    mark = connection.execute(_MARK.with_for_update(), {"project": project}).scalar() or NEVER
+    days: dict[tuple[str, date], list[datetime]] = {}
+    for agent_name, moment in seen:
+        if moment < mark:
+            days.setdefault((agent_name, moment.date()), []).append(moment)
+    statement = dialect.upsert(dialect.name_of(connection), activity_days, added=("issues",))
+    for (agent_name, day), moments in sorted(days.items()):
+        row = {"project": project, "agent_name": agent_name, "day": day.isoformat(), "last_at": max(moments)}
+        connection.execute(statement, {**row, "issues": len(moments)})
 
 
 @cache

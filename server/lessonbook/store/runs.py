@@ -53,6 +53,8 @@ class ApplicationRow(NamedTuple):
     verdict: bool | None
     verdict_evidence: str | None
     applied_at: datetime
+    principal: str
+    verdict_by: str | None
 
 
 _RUN: Final = [runs.c[name] for name in RunRow._fields]

@@ -447,6 +447,16 @@ call_counts = Table(
     comment="Calls of a principal in a minute (since 1970-01-01), by server process: for the limit of all together",
 )
 
+use_counts = Table(
+    "use_counts",
+    metadata,
+    *_key("project", "principal", "kind", "writer"),
+    Column("hour", BigInteger, primary_key=True),
+    Column("uses", Integer, nullable=False),
+    Index("ix_use_counts_hour", "hour"),
+    comment="Uses of a principal by kind in an hour (since 1970-01-01), by process: for the limit of all together",
+)
+
 project_names = Table(
     "project_names",
     metadata,

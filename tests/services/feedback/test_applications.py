@@ -215,10 +215,13 @@ async def test_a_verdict_gives_a_lesson_on_probation_more_time(
 # --- flags ------------------------------------------------------------------------------------------------------------
 
 
-async def test_flags_of_two_principals_suspend_a_lesson(loop, lesson_id: str, agent: Caller, qa: Caller) -> None:
-    assert (await loop.flag(agent, lesson_id)).result == "noted"
-    flagged = await loop.flag(qa, lesson_id)
-    assert (flagged.result, flagged.flags) == ("suspended", 2)
+async def test_flags_of_two_authenticated_principals_suspend_a_lesson(
+    loop, lesson_id: str, agent: Caller, qa: Caller, reviewer: Caller
+) -> None:
+    for anybody in (agent, Caller("demo", "script"), qa):  # the first two may be one, with the command line
+        assert (await loop.flag(anybody, lesson_id)).result == "noted"
+    flagged = await loop.flag(reviewer, lesson_id)
+    assert (flagged.result, flagged.flags) == ("suspended", 4)
     assert (await loop.lesson(lesson_id)).status == "suspended"
     assert (await loop.get(agent)).lessons == []
     await loop.assert_healthy()
@@ -230,6 +233,16 @@ async def test_flags_of_one_principal_count_once(loop, lesson_id: str, agent: Ca
         assert (flagged.result, flagged.flags) == ("noted", 1)
     assert await loop.rows(tables.lesson_flags, "reason") == ["And again."]
     assert (await loop.lesson(lesson_id)).status == "probation"
+
+
+async def test_a_lesson_of_the_catalogue_waits_for_a_review_as_well(loop, qa: Caller, reviewer: Caller) -> None:
+    made = await loop.report(qa, {"description": "SQL from an f-string", "rule_id": "bandit:B608"})
+    lesson_id = made.issues[0].lesson_id
+    for caller in (qa, reviewer):
+        flagged = await loop.flag(caller, lesson_id)
+        assert flagged.result == "review queued"
+        assert "The catalogue vouches" in flagged.note
+    assert (await loop.lesson(lesson_id)).is_active
 
 
 @pytest.mark.parametrize("action", ["approve", "pin"])
@@ -253,10 +266,10 @@ async def test_a_lesson_at_rest_is_not_suspended(
 
 
 async def test_flags_from_before_a_person_restored_a_lesson_are_settled(
-    loop, lesson_id: str, agent: Caller, qa: Caller, reviewer: Caller, person: Caller, clock
+    loop, lesson_id: str, qa: Caller, reviewer: Caller, person: Caller, clock
 ) -> None:
-    await loop.flag(agent, lesson_id)
     await loop.flag(qa, lesson_id)
+    await loop.flag(Caller("demo", "other-bot"), lesson_id)
     clock.go_on(days=1)
     await loop.review(person, lesson_id, "restore")
     await loop.assert_healthy()

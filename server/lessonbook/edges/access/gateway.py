@@ -221,14 +221,17 @@ class Gateway:
     ) -> T:
         async def act() -> T:
             from lessonbook.screening.redact import refuse_secret  # noqa: PLC0415  # not before the first call
+            from lessonbook.services.limits import USES  # noqa: PLC0415  # as above
 
-            for field, name in _names_in(args, kwargs):
-                refuse_secret(name, field)
+            for field, given in _names_in(args, kwargs):
+                refuse_secret(given, field)
             work = await self.workspace()
             known = await work.project_names.resolve(work, caller)
             with work.store.within(known.project):
                 if caller.scopes is not None:
                     await self._admit(work, known, service, args, kwargs)
+                if (name := name_of(service)) in USES:
+                    await work.limits.admit_use(work, known, name, _fields_of(args, kwargs))
                 return await service(work, known, *args, **kwargs)
 
         has_key = "idempotency_key" in kwargs or any(hasattr(argument, "idempotency_key") for argument in args)
@@ -271,6 +274,12 @@ def _names_in(args: Iterable[object], kwargs: Mapping[str, object]) -> Iterator[
         for value in (kwargs.get(field), *(getattr(holder, field, None) for holder in holders)):
             given = cast("list[object]", value) if isinstance(value, list) else [value]
             yield from ((field, name) for name in given if isinstance(name, str) and name and not _OWN.fullmatch(name))
+
+
+def _fields_of(args: Iterable[object], kwargs: Mapping[str, object]) -> dict[str, object]:
+    """Return what a call asks for, by the names of its requests' fields and of its arguments."""
+    requests = (vars(argument) for argument in args if isinstance(argument, Request))
+    return {name: value for fields in (*requests, kwargs) for name, value in fields.items()}
 
 
 def _within(argument: object) -> Iterator[object]:

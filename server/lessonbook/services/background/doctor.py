@@ -62,7 +62,7 @@ async def diagnose(work: Workspace, caller: Caller | None = None) -> Diagnosis:
             warnings += _unmeasured(connection, project, work.now())
             warnings += [f"project {project}: {line}" for line in unusual(connection, project, work.now())]
         if caller is not None:
-            warnings.append(hint_on(connection, caller))
+            warnings += [caller.project_note, hint_on(connection, caller)]
         return Diagnosis(healthy=not faults, faults=faults, warnings=[*filter(None, warnings)])
 
     with work.store.within(EVERY_PROJECT):

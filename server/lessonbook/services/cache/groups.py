@@ -74,6 +74,11 @@ class GroupCaches:
         """Return whether what `fresh` returned groups issues as it would in this transaction."""
         return self.fresh(connection, project, catalogue).generation == known.generation
 
+    def drop(self, project: str) -> None:
+        """Forget a project's groups: issues of the past have come to it, which a refresh would not see."""
+        with self._lock:
+            self._caches.pop(project, None)
+
 
 def put_differing(precedents: Precedents, issue_id: str, group_id: str, description: str) -> bool:
     """Remember an issue as a member of a group, unless that is full or has one in the same words already.

@@ -130,3 +130,9 @@ class PrecedentCaches:
             return False
         cache.refresh_lessons(connection)
         return cache.precedents.generation == known.generation
+
+    def drop(self, project: str) -> None:
+        """Forget a project's precedents: issues of the past have come to it, which a refresh would not see."""
+        with self._lock:
+            for key in [key for key in self._caches if key[0] == project]:
+                del self._caches[key]

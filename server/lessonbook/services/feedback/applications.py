@@ -12,7 +12,8 @@ from lessonbook.domain.agent_tools import Application, Applied, Flag, Flagged, R
 from lessonbook.domain.errors import NotFound
 from lessonbook.domain.lesson import Caller, Lesson, not_independent
 from lessonbook.domain.lesson_status import SERVABLE
-from lessonbook.domain.vocabulary import EvidenceGrade
+from lessonbook.domain.principals import LOCAL, SCRIPT
+from lessonbook.domain.vocabulary import EvidenceGrade, Source
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.screening.redact import redact
 from lessonbook.services.workspace import Workspace, once, request_hash
@@ -25,6 +26,8 @@ from lessonbook.store.runs import ApplicationRow, DeliveryRow, RunRow
 from lessonbook.store.types import Row
 
 FLAGS_TO_SUSPEND: Final = 2
+UNPROVEN: Final = frozenset({LOCAL, SCRIPT})
+"""Principals without credentials, as which anybody on the machine may flag: they never count as one of two."""
 
 
 async def record_application(work: Workspace, caller: Caller, application: Application) -> Applied:
@@ -69,8 +72,11 @@ async def record_application(work: Workspace, caller: Caller, application: Appli
         ]
         _count_by_day(ledger, run.agent_name, recorded, application.run_id, wanted)
         ledger.write()
-        note = "" if application.source == claimed else not_independent(claimed)
-        return Applied(results=results, note=note)
+        kept = [
+            lesson_id for lesson_id, old in recorded.items() if not _may_change(caller, run, old, application.source)
+        ]
+        notes = [not_independent(claimed) if application.source != claimed else "", _kept_note(sorted(kept))]
+        return Applied(results=results, note=" ".join(filter(None, notes)))
 
     return await once(work, caller, "record_application", key, fingerprint, Applied, act)
 
@@ -85,7 +91,8 @@ def _record(
     evidence: EvidenceGrade,
     row: CheckedLesson | None,
 ) -> RecordedApplication:
-    values = _values(ledger, application, old, evidence)
+    may_change = old is None or _may_change(ledger.caller, run, old, application.source)
+    values = _values(ledger, application, old, evidence) if may_change else {}
     by_coin = delivery is not None and delivery.shown and is_randomised(delivery, lesson)
     if old is None:
         new: dict[str, Any] = {
@@ -116,6 +123,26 @@ def _record(
         result="recorded" if old is None else "updated",
         times_applied=counters["times_applied"],
         times_prevented=counters["times_prevented"],
+    )
+
+
+def _may_change(caller: Caller, run: RunRow, old: ApplicationRow, source: Source) -> bool:
+    """Return whether a caller may change what is recorded of an application: its own word, or as whom it trusts.
+
+    A token without `evidence:write` changes nothing that another principal said of a run which is not its own.
+    """
+    if caller.scopes is None or caller.principal == run.principal or caller.may_verify(run.principal):
+        return True
+    said_by = old.principal if source == "agent" else (old.verdict_by or caller.principal)
+    return said_by == caller.principal
+
+
+def _kept_note(lesson_ids: Collection[str]) -> str:
+    if not lesson_ids:
+        return ""
+    return (
+        f"Not changed, as another principal said it before: {', '.join(lesson_ids)}. Only that one, the run's own, or "
+        "a token with evidence:write may say otherwise."
     )
 
 
@@ -199,10 +226,10 @@ def _counters(lesson: Lesson, evidence: Evidence, before: _Statements, after: _S
 
 
 async def flag_lesson(work: Workspace, caller: Caller, flag: Flag) -> Flagged:
-    """Record that a lesson misled. Flags of two principals suspend it, unless a person vouches for it.
+    """Record that a lesson misled. Flags of two principals suspend it, unless a person or the catalogue vouches for it.
 
     Every flag is kept with its reason; those of one principal count once. All callers without a name, over stdio or
-    HTTP without authorisation, are one principal.
+    HTTP without authorisation, are one principal, and none of the two.
 
     Raises:
         NotFound: the lesson or the run does not exist.
@@ -236,19 +263,20 @@ async def flag_lesson(work: Workspace, caller: Caller, flag: Flag) -> Flagged:
 
 
 def _unsettled(ledger: Ledger, lesson: Lesson, flags: int) -> int:
-    """Return the number of flags since a person last restored the lesson; earlier ones were reviewed."""
+    """Return the number of authenticated principals who flagged since a person last restored the lesson."""
     if flags < FLAGS_TO_SUSPEND:
         return flags
     project = ledger.caller.project
     history = lesson_rows.history(ledger.connection, project, lesson.id)
     settled = max((row.changed_at for row in history if row.action == "restore"), default=None)
     found = lesson_rows.flags_of(ledger.connection, project, lesson.id)
-    return len({row.principal for row in found if settled is None or row.flagged_at > settled})
+    return len({row.principal for row in found if settled is None or row.flagged_at > settled} - UNPROVEN)
 
 
 def _weigh(ledger: Ledger, lesson: Lesson, flags: int) -> Flagged:
-    if lesson.pinned or lesson.approved_by:
-        note = "A person vouches for this lesson: it is still served, and a review is queued."
+    if lesson.is_vouched_for:
+        who = "A person" if lesson.pinned or lesson.approved_by else "The catalogue"
+        note = f"{who} vouches for this lesson: it is still served, and a review is queued."
         return Flagged(result="review queued", lesson_id=lesson.id, flags=flags, note=note)
     if lesson.status not in SERVABLE or _unsettled(ledger, lesson, flags) < FLAGS_TO_SUSPEND:
         return Flagged(result="noted", lesson_id=lesson.id, flags=flags)

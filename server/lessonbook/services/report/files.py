@@ -114,7 +114,7 @@ def summary(refinement: Refinement) -> FileReport:
     """Return the outcomes of one refinement run in counts."""
     tally = _ReportTally()
     tally.add(refinement)
-    return tally.report()
+    return tally.report().model_copy(update={"note": refinement.note})
 
 
 def _take(outcomes: Iterator[Outcome]) -> list[Outcome]:

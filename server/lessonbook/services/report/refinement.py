@@ -133,7 +133,8 @@ async def refine(work: Workspace, caller: Caller, batch: Batch) -> Refinement:
 
     refined = await once(work, caller, batch.tool, batch.idempotency_key, fingerprint, Refinement, act)
     work.limits.add_writes(caller, refined.issues, issues=len(refined.issues), offers=offers)
-    return refined if batch.source == claimed else refined.model_copy(update={"note": not_independent(claimed)})
+    note = refined.note if batch.source == claimed else not_independent(claimed)
+    return refined.model_copy(update={"note": " ".join(filter(None, [caller.project_note, note]))})
 
 
 class _Refining:

@@ -231,7 +231,7 @@ class _Serving:
 
     @property
     def _note(self) -> str:
-        return _note(self.place, self._measure)
+        return _note(self.caller, self.place, self._measure)
 
     @property
     def _measure(self) -> Measure:
@@ -315,16 +315,17 @@ class _Serving:
         return pick
 
 
-def _note(place: AskedFor, measure: Measure) -> str:
+def _note(caller: Caller, place: AskedFor, measure: Measure) -> str:
     """Return what the answer says beside its lessons, whatever these are."""
-    return " ".join(filter(None, [place.note, f"Serving is stopped: {measure.stop}" if measure.stop else ""]))
+    stopped = f"Serving is stopped: {measure.stop}" if measure.stop else ""
+    return " ".join(filter(None, [caller.project_note, place.note, stopped]))
 
 
 def _answer(
     work: Workspace, caller: Caller, place: AskedFor, shelf: Shelf, query: LessonQuery, run_id: str, pick: _Pick
 ) -> Lessons:
     known = [lesson for lesson_id in pick.lesson_ids if (lesson := shelf.lessons.get(lesson_id)) is not None]
-    note = _note(place, shelf.measure_of_agent(place.agent_name))
+    note = _note(caller, place, shelf.measure_of_agent(place.agent_name))
     # A lesson may have been reworded since it was picked, and a budget is a budget.
     lessons = fill(
         known,

@@ -386,7 +386,7 @@ async def complete(work: Workspace, caller: Caller, argument: str, prefix: str) 
         if argument == "run_id":
             return runs.recent(connection, caller.project, prefix, COMPLETIONS_MAX)
         if argument in {"id", "lesson_id"}:
-            return lesson_rows.ids_beginning(connection, caller.project, prefix, COMPLETIONS_MAX)
+            return lesson_rows.ids_beginning(connection, caller.project, prefix, COMPLETIONS_MAX, _audience(caller))
         return sorted(agent_rows.with_lessons(connection, caller.project))
 
     found = list(await work.store.read(read))
