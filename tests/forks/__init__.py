@@ -12,6 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests import folders
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
@@ -27,7 +29,7 @@ def forked(*arguments: str) -> list[str]:
 @functools.cache
 def _address() -> str:
     """Return where this process's fork server listens, started on first use; it ends with this process."""
-    folder = tempfile.TemporaryDirectory(prefix="lessonbook-fork-", dir="/tmp")  # a socket's path is short
+    folder = tempfile.TemporaryDirectory(prefix="lessonbook-fork-", dir=folders.SHORT)  # a socket's path is short
     address = str(Path(folder.name) / "socket")
     command = [sys.executable, "-W", "error", str(HERE / "server.py"), address]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "server"), str(ROOT)])}
