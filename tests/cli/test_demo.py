@@ -1,17 +1,17 @@
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.forks import forked
 from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
 
 def test_the_demo_goes_once_round_the_loop_and_keeps_its_database(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "lessonbook", "demo", "--keep", str(tmp_path / "kept")]
+    command = forked("-m", "lessonbook", "demo", "--keep", str(tmp_path / "kept"))
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=PATIENCE_S, check=False, env={**os.environ, "COLUMNS": "160"}
     )
@@ -23,7 +23,7 @@ def test_the_demo_goes_once_round_the_loop_and_keeps_its_database(tmp_path: Path
 
 def test_the_demo_does_not_touch_a_database_that_is_there(tmp_path: Path) -> None:
     (tmp_path / "lessonbook.db").write_bytes(b"mine")
-    command = [sys.executable, "-m", "lessonbook", "demo", "--keep", str(tmp_path)]
+    command = forked("-m", "lessonbook", "demo", "--keep", str(tmp_path))
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode != 0
     assert "is there already" in done.stderr

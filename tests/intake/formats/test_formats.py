@@ -261,4 +261,4 @@ def test_memory_does_not_grow_with_the_records_of_a_file(tmp_path: Path):
         path.write_text(f'[{{"filePath": "a.js", "messages": [{", ".join([message] * count)}]}}]')
         return lambda: count_outcomes(ReportFile(path, "-"), count)
 
-    assert needs_less(reading(6_000), peak_memory(reading(1_000)) + 500_000)
+    assert needs_less(reading(3_000), peak_memory(reading(1_000)) + 500_000)
