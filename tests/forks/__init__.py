@@ -1,7 +1,7 @@
-"""Servers forked off a process that has imported everything: most of a server's start, and of its end, is imports.
+"""Commands forked off a process that has imported everything and turned the loop once, which is most of their work.
 
 `forked(...)` returns a command that behaves as `python ...` would: same streams, environment, signals and exit code.
-What a server imports, and when, is for tests that start one afresh.
+What a command imports, and when, is for tests that start one afresh.
 """
 
 import atexit

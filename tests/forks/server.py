@@ -1,4 +1,4 @@
-"""Imports the package once, and forks for each command that a launcher asks for.
+"""Imports the package, turns the loop once, and forks for each command that a launcher asks for.
 
 python server.py <socket>; it ends, and every command with it, when its standard input does.
 """
