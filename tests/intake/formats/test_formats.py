@@ -235,10 +235,15 @@ def test_a_broken_record_is_refused_with_its_place_and_the_others_are_read():
 
 @pytest.mark.parametrize("kind", sorted(formats.READERS))
 def test_what_is_not_of_a_format_is_an_error_in_one_sentence(kind: FileKind):
-    for data in (b"", b"{", b"[", b"<a/>", b"{}", b'{"a": 1}', b'[{"a": 1}]', b"words", b"\xff"):
-        with pytest.raises(InvalidInput, match=r"^scan is (empty|not)"):
+    def said_of(data: bytes) -> str:
+        try:
             open_report(ReportFile(data, "scan"), kind)
-            pytest.fail(f"{data!r} was read")
+        except InvalidInput as error:
+            return str(error)
+        return ""
+
+    others = (b"", b"{", b"[", b"<a/>", b"{}", b'{"a": 1}', b'[{"a": 1}]', b"words", b"\xff")
+    assert [data for data in others if not said_of(data).startswith(("scan is empty", "scan is not"))] == []
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in FIXTURES.glob("*.json*")))
