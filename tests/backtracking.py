@@ -33,8 +33,21 @@ _CATEGORIES: dict[Any, str] = {
     sre.CATEGORY_WORD: r"\w",
     sre.CATEGORY_NOT_WORD: r"\W",
 }
-Test = Callable[[str], bool]
 Instruction = tuple[Any, ...]
+
+
+class Test(dict[str, bool]):
+    """Whether a character fits a part of a pattern that takes one: found out once."""
+
+    def __init__(self, op: Any, argument: Any, flags: int) -> None:
+        super().__init__()
+        self._part = op, argument
+        self._flags = flags
+
+    def __missing__(self, character: str) -> bool:
+        forms = {character, character.lower(), character.upper()} if self._flags & re.I else {character}
+        told = self[character] = _fits(*self._part, forms, self._flags)
+        return told
 
 
 class Exhausted(Exception):
@@ -66,6 +79,8 @@ class Matcher:
         self._program = self._compiled(self.tree, self._flags)
         self._first = _first_tests(self._program)
         self._beginnings: dict[str, bool] = {}
+        self.has_loops = _has_loops(self._program)
+        """Whether a match may be of any length; else the work at each place of a text is bounded."""
 
     def search_steps(self, text: str, limit: int) -> int:
         """Return the steps of finding every match in `text`."""
@@ -82,7 +97,7 @@ class Matcher:
     def _may_begin(self, character: str) -> bool:
         told = self._beginnings.get(character)
         if told is None:
-            told = self._beginnings[character] = any(fits(character) for fits in self._first or ())
+            told = self._beginnings[character] = any(test[character] for test in self._first or ())
         return told
 
     def spans(self, text: str) -> list[tuple[int, int]]:
@@ -95,24 +110,26 @@ class Matcher:
             at = end if end is not None and end > at else at + 1
         return found
 
-    def _run(  # noqa: C901, PLR0912  # an interpreter is read whole
+    def _run(  # noqa: C901, PLR0912, PLR0915  # an interpreter is read whole
         self, program: list[Instruction], text: str, start: int, counter: Counter, groups: tuple[Any, ...] = ()
     ) -> int | None:
         stack: list[tuple[int, int, tuple[Any, ...]]] = [(0, start, groups)]
+        length, left = len(text), counter.limit - counter.steps
         while stack:
             at, place, marks = stack.pop()
             while True:
-                counter.steps += 1
-                if counter.steps > counter.limit:
+                left -= 1
+                if left < 0:
                     raise Exhausted
                 op = program[at]
                 kind = op[0]
-                if kind == "match":
-                    return place
                 if kind == "char":
-                    if place >= len(text) or not op[1](text[place]):
+                    if place >= length or not op[1][text[place]]:
                         break
                     place += 1
+                elif kind == "match":
+                    counter.steps = counter.limit - left
+                    return place
                 elif kind == "split":
                     stack.append((op[2], place, marks))
                     at = op[1]
@@ -127,11 +144,15 @@ class Matcher:
                     _, program_of, back, wanted = op
                     found = None
                     if place >= back:
+                        counter.steps = counter.limit - left
                         found = self._run(program_of, text, place - back, counter, marks)
+                        left = counter.limit - counter.steps
                     if (found is not None) != wanted:
                         break
                 elif kind == "atomic":
+                    counter.steps = counter.limit - left
                     found = self._run(op[1], text, place, counter, marks)
+                    left = counter.limit - counter.steps
                     if found is None:
                         break
                     place = found
@@ -147,6 +168,7 @@ class Matcher:
                         break
                     place += len(part)
                 at += 1
+        counter.steps = counter.limit - left
         return None
 
     def _compiled(self, tree: Any, flags: int) -> list[Instruction]:
@@ -162,7 +184,7 @@ class Matcher:
         self, op: Any, argument: Any, flags: int, base: int
     ) -> list[Instruction]:
         if op in {sre.LITERAL, sre.NOT_LITERAL, sre.ANY, sre.IN}:
-            return [("char", tester(op, argument, flags))]
+            return [("char", Test(op, argument, flags))]
         if op is sre.AT:
             return [("at", _anchor(argument, flags))]
         if op is sre.SUBPATTERN:
@@ -259,6 +281,13 @@ def _first_tests(program: list[Instruction]) -> list[Test] | None:
     return tests
 
 
+def _has_loops(program: list[Instruction]) -> bool:
+    return any(
+        (op[0] == "jump" and op[1] <= at) or (op[0] in {"look", "atomic"} and _has_loops(op[1]))
+        for at, op in enumerate(program)
+    )
+
+
 def shortened(least: int, most: Any, inner: Any) -> tuple[int, int | None]:
     """Return the bounds by which a repetition is tried; None: endless."""
     limit = NESTED_MAX if any(True for _ in repeats_in(inner)) else BOUND_MAX
@@ -286,20 +315,6 @@ def _inner(op: Any, argument: Any) -> list[Any]:
     if op in {sre.ASSERT, sre.ASSERT_NOT}:
         return [argument[1]]
     return [argument] if op is sre.ATOMIC_GROUP else []
-
-
-def tester(op: Any, argument: Any, flags: int) -> Test:
-    """Return what tells whether a character fits a part of a pattern that takes one."""
-    known: dict[str, bool] = {}
-
-    def fits(character: str) -> bool:
-        told = known.get(character)
-        if told is None:
-            forms = {character, character.lower(), character.upper()} if flags & re.I else {character}
-            told = known[character] = _fits(op, argument, forms, flags)
-        return told
-
-    return fits
 
 
 def _fits(op: Any, argument: Any, forms: set[str], flags: int) -> bool:
@@ -406,9 +421,9 @@ def _characters(tree: Any, flags: int) -> Iterator[str]:
         if op is sre.LITERAL:
             yield chr(argument)
         elif op in {sre.NOT_LITERAL, sre.ANY, sre.IN}:
-            fits = tester(op, argument, flags)
-            yield from filter(fits, ALPHABET)
-            if op is sre.IN and not any(map(fits, ALPHABET)):
+            fitting = list(filter(Test(op, argument, flags).__getitem__, ALPHABET))
+            yield from fitting
+            if op is sre.IN and not fitting:
                 yield from (
                     chr(value if kind is sre.LITERAL else value[0])
                     for kind, value in argument[:3]

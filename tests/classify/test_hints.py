@@ -31,12 +31,14 @@ def test_a_glob_fits_what_it_means(glob: str, path: str):
     assert fits(glob, path) == (as_expression(glob).fullmatch(path) is not None)
 
 
-@pytest.mark.parametrize("glob", GLOBS)
-def test_every_glob_of_the_roster_fits_what_it_means(glob: str):
-    plain = glob.replace("**", "x/y").replace("*", "z")
-    for path in (plain, f"a/{plain}", plain.upper(), f"{plain}z", f"z{plain}", f"{plain}/z", plain.replace("x/y", "")):
-        if "//" not in path:
-            assert fits(glob, path) == (as_expression(glob).fullmatch(path) is not None), path
+def test_every_glob_of_the_roster_fits_what_it_means():
+    assert len(GLOBS) > 100
+    for glob in GLOBS:
+        plain, meant = glob.replace("**", "x/y").replace("*", "z"), as_expression(glob)
+        others = (f"a/{plain}", plain.upper(), f"{plain}z", f"z{plain}", f"{plain}/z", plain.replace("x/y", ""))
+        for path in (plain, *others):
+            if "//" not in path:
+                assert fits(glob, path) == (meant.fullmatch(path) is not None), (glob, path)
 
 
 def test_the_same_path_counts_once_and_a_flood_of_them_counts_no_more():

@@ -55,15 +55,20 @@ def ran(folder: Path) -> str:
     return place.read_text() if place.exists() else ""
 
 
-@pytest.mark.parametrize("name", ["serve", "install", "demo", "report", "get", "refine"])
+def assert_untouched(folder: Path, done: subprocess.CompletedProcess[str]) -> None:
+    """No file of the folder was run, and its database was not reached."""
+    assert "Traceback" not in done.stderr
+    assert ran(folder) == ""
+    assert not (folder / "theirs.db").exists()
+
+
+@pytest.mark.parametrize("name", ["serve", "install", "report", "get", "refine"])  # `demo`: test_demo.py
 def test_no_command_runs_a_file_of_the_folder_or_reaches_its_database(folder: Path, tmp_path: Path, name: str) -> None:
     hostile(folder)
     more = {"install": ["claude-code", "--yes"], "report": [ISSUE, "--json"], "refine": ["--auto"]}.get(name, [])
     done = run(folder, SCRIPT, name, *more)
-    assert "Traceback" not in done.stderr
-    assert ran(folder) == ""
-    assert not (folder / "theirs.db").exists()
-    if name in {"serve", "install", "demo", "report", "get"}:
+    assert_untouched(folder, done)
+    if name in {"serve", "install", "report", "get"}:
         assert done.returncode == 0, done.stderr
     if name in {"report", "get"}:
         assert (tmp_path / "home" / "lessonbook" / "lessonbook.db").exists()

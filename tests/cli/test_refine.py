@@ -3,7 +3,6 @@
 import os
 import pty
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from lessonbook import get_agent_refiner
 from tests.cli.conftest import Run
 from tests.fake_provider import KEY, FakeProvider, fails, fake_provider, fits_all, says
+from tests.forks import forked
 from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow
@@ -122,7 +122,7 @@ class Terminal:
     def __init__(self, *arguments: str) -> None:
         self._leader, follower = pty.openpty()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "lessonbook", "refine", *arguments],
+            forked("-m", "lessonbook", "refine", *arguments),
             stdin=follower,
             stdout=follower,
             stderr=follower,

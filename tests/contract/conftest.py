@@ -10,9 +10,12 @@ import asyncpg
 import pytest
 
 from tests.conftest import DATABASES
-from tests.contract.links import HANDSHAKE, KINDS, STATELESS, Link, Transport, add_agent, in_a_task, linked
+from tests.contract.links import HANDSHAKE, KINDS, STATELESS, Link, Transport, add_agents, in_a_task, linked
 from tests.contract.processes import afresh, command
 from tests.postgres import run_apart
+
+AT_ONCE = 20
+"""Agents added at a time: opening a database takes longer than adding them."""
 
 
 @pytest.fixture(scope="session")
@@ -85,14 +88,23 @@ async def link(anyio_backend: str, kind: tuple[Transport, str, str], link_url: s
         yield link
 
 
+@pytest.fixture(scope="session")
+def spare_agents() -> dict[str, list[str]]:
+    """Agents nobody has used yet, by the database they were added to."""
+    return {}
+
+
 @pytest.fixture
-async def agent_name(request: pytest.FixtureRequest) -> str:
+async def agent_name(request: pytest.FixtureRequest, spare_agents: dict[str, list[str]]) -> str:
     """An agent nobody has used yet, added to the project of the test's database."""
-    name = f"Agent{uuid.uuid4().hex[:10]}"
     for fixture in ("link_url", "review_url", "sqlite_url", "either_url"):
         if fixture in request.fixturenames:
-            await add_agent(request.getfixturevalue(fixture), name)
-            return name
+            url = request.getfixturevalue(fixture)
+            if not (spare := spare_agents.setdefault(url, [])):
+                count = AT_ONCE if fixture in {"link_url", "review_url"} else 1  # the others' databases serve one test
+                spare += [f"Agent{uuid.uuid4().hex[:10]}" for _ in range(count)]
+                await add_agents(url, *spare)
+            return spare.pop()
     raise LookupError("agent_name needs a database to be added to")
 
 

@@ -44,11 +44,12 @@ def settings_for(database_url: str, **others: Any) -> Settings:
     return Settings.model_validate({"project": PROJECT, "database": {"url": database_url}, **others})
 
 
-async def add_agent(database_url: str, name: str) -> None:
-    """Let a name be an agent's, as a person does at the terminal."""
+async def add_agents(database_url: str, *names: str) -> None:
+    """Let names be agents', as a person does at the terminal."""
     gateway = gateway_for(settings_for(database_url), "cli", person=True)
     try:
-        await agents.add_agent(await gateway.workspace(), gateway.caller(), name)
+        for name in names:
+            await agents.add_agent(await gateway.workspace(), gateway.caller(), name)
     finally:
         await gateway.close()
 

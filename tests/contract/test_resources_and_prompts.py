@@ -11,7 +11,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, Implementation, PromptReference, ResourceTemplateReference
 
 from lessonbook.services.views import listings
-from tests.contract.links import STATELESS, add_agent
+from tests.contract.links import STATELESS, add_agents
 from tests.contract.processes import PROJECT
 
 pytestmark = pytest.mark.anyio
@@ -120,7 +120,7 @@ async def test_statistics_are_read_for_the_project_and_for_an_agent(link, agent_
 
 async def test_agent_names_may_hold_anything_when_they_are_percent_encoded(link, agent_name):
     name = f"{agent_name} ü/ä 100%"
-    await add_agent(link.database_url, name)
+    await add_agents(link.database_url, name)
     lesson_id = await link.learn(name)
     assert lesson_id in await read(link, f"lessons://{PLACE}/{quote(name, safe='')}")
 

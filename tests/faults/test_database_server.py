@@ -5,7 +5,6 @@ import contextlib
 import uuid
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import asyncpg
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from lessonbook.config.settings import Settings
 from lessonbook.services.opening import open_workspace
 from lessonbook.services.workspace import Workspace
+from tests import folders
 from tests.faults import syscalls
 from tests.faults.load import WORKER, Load
 from tests.faults.own_postgres import OwnServer, own_postgres
@@ -27,7 +27,7 @@ CALLERS = 8
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[OwnServer]:
-    with own_postgres(Path(f"/tmp/lessonbook-own-{uuid.uuid4().hex[:8]}")) as made:
+    with own_postgres(folders.SHORT / f"lessonbook-own-{uuid.uuid4().hex[:8]}") as made:
         yield made
 
 

@@ -3,25 +3,27 @@
 import json
 import re
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from tests.faults.soundness import afterwards, assert_sound, stored_keys
+from tests.forks import forked
 from tests.patience import PATIENCE_S
 from tests.store.scenario import ask, counted, scalar
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
-WORKER = [sys.executable, str(Path(__file__).with_name("worker.py"))]
+
+def worker(*arguments: object) -> list[str]:
+    """Return what starts a worker."""
+    return forked(str(Path(__file__).with_name("worker.py")), *map(str, arguments))
 
 
 def said_by(*arguments: object) -> list[str]:
     """Run the worker to its end, and return what was acknowledged."""
-    command = [*WORKER, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    done = subprocess.run(worker(*arguments), capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -29,7 +31,7 @@ def said_by(*arguments: object) -> list[str]:
 async def test_two_processes_started_at_once_on_nothing_write_twenty_five_each(empty_url: str) -> None:
     writers = [
         subprocess.Popen(  # noqa: ASYNC220  # nothing else runs on this loop
-            [*WORKER, "write", empty_url, str(first), "25"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            worker("write", empty_url, first, 25), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         for first in (1_000, 2_000)
     ]

@@ -5,7 +5,8 @@
     worker.py killed URL ROUNDS SEED         in each round, a process that works until it is killed at some moment
     worker.py disk URL COUNT ERROR CALL...   COUNT reports, then COUNT more while these system calls fail with ERROR
 
-What is forked was warmed first: importing costs more than all the rest. The parent never opens the database.
+It is started by `tests.forks`: importing, and what is made at first use, cost more than all the rest. The parent of
+processes never opens the database.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Servers forked off a process that has imported everything: most of a server's start, and of its end, is imports.
+"""Commands forked off a process that has imported everything and turned the loop once, which is most of their work.
 
 `forked(...)` returns a command that behaves as `python ...` would: same streams, environment, signals and exit code.
-What a server imports, and when, is for tests that start one afresh.
+What a command imports, and when, is for tests that start one afresh.
 """
 
 import atexit
@@ -11,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from tests import folders
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -27,7 +29,7 @@ def forked(*arguments: str) -> list[str]:
 @functools.cache
 def _address() -> str:
     """Return where this process's fork server listens, started on first use; it ends with this process."""
-    folder = tempfile.TemporaryDirectory(prefix="lessonbook-fork-", dir="/tmp")  # a socket's path is short
+    folder = tempfile.TemporaryDirectory(prefix="lessonbook-fork-", dir=folders.SHORT)  # a socket's path is short
     address = str(Path(folder.name) / "socket")
     command = [sys.executable, "-W", "error", str(HERE / "server.py"), address]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "server"), str(ROOT)])}

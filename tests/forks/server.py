@@ -1,9 +1,10 @@
-"""Imports the package once, and forks for each command that a launcher asks for.
+"""Imports the package, turns the loop once, and forks for each command that a launcher asks for.
 
 python server.py <socket>; it ends, and every command with it, when its standard input does.
 """
 
 import array
+import atexit
 import contextlib
 import gc
 import importlib
@@ -15,6 +16,7 @@ import selectors
 import signal
 import socket
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,8 @@ from lessonbook.classify.catalogue import load_catalogue
 from lessonbook.classify.roster import load_roster
 from lessonbook.classify.task_rules import hazards_of
 from lessonbook.machine.patterns import LazyPattern
-from tests import bounds
+from tests import bounds, statements
+from tests.forks import first_use
 
 LIMITS = "TEST_LIMITS"
 """The variable that holds time limits of the product as JSON, for a command that is to keep to shorter ones."""
@@ -59,6 +62,8 @@ def load() -> None:
             _ = found.compiled
         elif isinstance(found, type) and issubclass(found, BaseModel) and found.__module__.startswith("lessonbook."):
             found.model_rebuild()
+    statements.share()
+    first_use.have()
     bounds.widen()
     gc.collect()
     gc.freeze()
@@ -155,6 +160,21 @@ def run(job: dict[str, Any]) -> None:
         runpy.run_path(arguments[0], run_name="__main__")
 
 
+def end(code: object) -> None:
+    """End as Python does, but for taking apart every module: of what was there before the fork, this would be a copy.
+
+    What was made since and left open complains, as it would at Python's own end.
+    """
+    if not isinstance(code, int | None):
+        sys.exit(str(code))
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as Python's own end does
+    atexit._run_exitfuncs()
+    gc.collect()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code or 0)
+
+
 signal.signal(signal.SIGINT, signal.default_int_handler)  # as a terminal starts a command, whoever started this
 load()
 commands = Commands(sys.argv[1])
@@ -164,4 +184,9 @@ nothing = os.open(os.devnull, os.O_WRONLY)
 os.dup2(nothing, 1)
 os.close(nothing)
 if (job := commands.next_job()) is not None:
-    run(job)
+    try:
+        run(job)
+    except SystemExit as stop:
+        end(stop.code)
+    else:
+        end(None)

