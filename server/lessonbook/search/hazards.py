@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from heapq import nlargest
 from importlib import resources
+from itertools import chain
 from math import log, sqrt
 from typing import Final, NamedTuple
 
@@ -151,8 +152,8 @@ class Hazards:
             return NOTHING_LIKELY
         need = model.need.probability(need_of(matches))
         found = {name: need * model.fit.probability(fit) for name, fit in fits_of(matches).items()}
-        for weakness, probability in model.weakness.probabilities(set(words_of(task)), place.language).items():
-            of_weakness = need * model.of_weakness(probability)
+        for weakness, score in model.weakness.scores(set(words_of(task)), place.language).items():
+            of_weakness = need * model.of_weakness(score)
             for name in self._of_weakness.get(weakness, ()):
                 found[name] = max(of_weakness, found.get(name, 0.0))
         least = max(THRESHOLD, SHARE * max(found.values(), default=0.0))
@@ -167,20 +168,21 @@ class Hazards:
             return TaskMatches({}, 0.0, 0.0)
         unknown = sum([self._rarest * _share(name) for name in asked if name not in known])
         whole = unknown + sum([term.weight for term in known.values()])
-        best = self._best_phrases(task)
+        phrases = self._scores_of_phrases(task)
         own = self._own.scores(asked)
-        ordinary = best.pop(self._ordinary, _NO_PHRASE)[0]
-        chosen = nlargest(CANDIDATES, best, key=lambda number: best[number])
+        ordinary = max(phrases.pop(self._ordinary, _NO_PHRASE))
+        best = {number: max(scores) for number, scores in phrases.items()}
+        chosen = nlargest(CANDIDATES, best, key=best.__getitem__)
         chosen += [number for number in nlargest(CANDIDATES // 2, own, key=own.__getitem__) if number not in best]
         weights = [(term.holders, term.weight) for term in known.values()]
         found: dict[str, HazardMatch] = {}
         for number in chosen:
             hazard = self._hazards[number]
-            phrase, more = best.get(number, _NO_PHRASE)
+            phrase, *others = sorted(phrases.get(number, _NO_PHRASE), reverse=True)
             at, bit = number >> 3, 1 << (number & 7)
             found[hazard.id] = HazardMatch(
                 phrase,
-                more,
+                sum(others[:2]),
                 own.get(number, 0.0),
                 sum([weight for holders, weight in weights if holders[at] & bit]) / whole,
                 place.about(hazard.languages),
@@ -199,8 +201,8 @@ class Hazards:
         best = max(phrases, key=common, default="")
         return best if best and common(best) else ""
 
-    def _best_phrases(self, task: str) -> dict[int, tuple[float, float]]:
-        """Return by rule the score of its best phrase, and of the next two together."""
+    def _scores_of_phrases(self, task: str) -> dict[int, list[float]]:
+        """Return by rule the scores of its phrases, each the best over the sentences of a task."""
         of_phrase: dict[int, float] = {}
         for unit in _units(task):
             for number, value in self._sums(unit).items():
@@ -210,11 +212,7 @@ class Hazards:
         by_rule: dict[int, list[float]] = {}
         for number, value in of_phrase.items():
             by_rule.setdefault(owner[number], []).append(value * scales[number])
-        best: dict[int, tuple[float, float]] = {}
-        for rule, scores in by_rule.items():
-            scores.sort(reverse=True)
-            best[rule] = (scores[0], sum(scores[1:3]))
-        return best
+        return by_rule
 
     def _sums(self, unit: str) -> dict[int, float]:
         """Return what each phrase has in common with a sentence.
@@ -230,14 +228,12 @@ class Hazards:
                 for number in term.phrases:
                     sums[number] = sums.get(number, 0.0) + weight
         common = [term for term in terms if term.common is not None]
-        shared: Counter[int] = Counter()
+        shared = Counter(chain.from_iterable([term.phrases for term in common]))
+        for number in [number for number, count in shared.items() if count >= COMMON_SHARED]:
+            sums.setdefault(number, 0.0)
+        looked_at = set(sums)
         for term in common:
-            shared.update(term.phrases)
-        for number, count in shared.items():
-            if count >= COMMON_SHARED and number not in sums:
-                sums[number] = 0.0
-        for term in common:
-            for number in (term.common or frozenset()).intersection(sums):
+            for number in looked_at & (term.common or set()):
                 sums[number] += term.weight
         return sums
 
@@ -282,7 +278,7 @@ class _Term:
             self.common = frozenset(self.phrases)
 
 
-_NO_PHRASE: Final = (0.0, 0.0)
+_NO_PHRASE: Final = (0.0,)
 
 
 def need_of(matches: TaskMatches) -> Need:
@@ -301,19 +297,7 @@ def need_of(matches: TaskMatches) -> Need:
 def fits_of(matches: TaskMatches) -> dict[str, Fit]:
     """Return what tells which rules a task needs, by rule."""
     best = max([match.phrase for match in matches.rules.values()], default=0.0)
-    return {
-        name: Fit(
-            match.phrase,
-            match.more,
-            match.own,
-            match.covered,
-            match.language,
-            match.common,
-            matches.length,
-            match.phrase - best,
-        )
-        for name, match in matches.rules.items()
-    }
+    return {name: Fit(*match, matches.length, match.phrase - best) for name, match in matches.rules.items()}
 
 
 @cache
