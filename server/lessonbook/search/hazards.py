@@ -128,10 +128,9 @@ class Hazards:
         self._hazards = _with_ordinary(hazards, ordinary)
         self._ordinary = len(self._hazards) - 1
         self._rarest = log(1 + len(self._hazards))
-        size = len(self._hazards) // 8 + 1
-        owner, scales, terms, own = index or packed_index(self._hazards[:-1], ordinary)
+        owner, scales, self._packed, own = index or packed_index(self._hazards[:-1], ordinary)
         self._owner, self._scales = array("I", owner), array("f", scales)
-        self._terms = {name: _Term(*packed, size) for name, packed in terms.items()}
+        self._unpacked: dict[str, _Term] = {}
         self._own = _OwnWords(own)
         self._of_weakness: dict[str, list[str]] = defaultdict(list)
         for hazard in self._hazards:
@@ -163,7 +162,7 @@ class Hazards:
         """Return how a task compares with the rules that share words with it."""
         words = words_of(task)
         asked = dict.fromkeys(_terms(words))
-        known = {name: term for name in asked if (term := self._terms.get(name)) is not None}
+        known = {name: term for name in asked if (term := self._term(name)) is not None}
         if not known:
             return TaskMatches({}, 0.0, 0.0)
         unknown = sum([self._rarest * _share(name) for name in asked if name not in known])
@@ -196,10 +195,17 @@ class Hazards:
         phrases = next((hazard.phrases for hazard in self._hazards if hazard.id == rule_id), ())
 
         def common(phrase: str) -> float:
-            return sum([self._terms[name].weight for name in asked.intersection(_terms(words_of(phrase)))])
+            return sum([self._packed[name][2] for name in asked.intersection(_terms(words_of(phrase)))])
 
         best = max(phrases, key=common, default="")
         return best if best and common(best) else ""
+
+    def _term(self, name: str) -> "_Term | None":
+        """Return what is known of a term, unpacked when first asked for: a process needs few of them."""
+        term = self._unpacked.get(name)
+        if term is None and (packed := self._packed.get(name)) is not None:
+            term = self._unpacked[name] = _Term(*packed, len(self._hazards) // 8 + 1)
+        return term
 
     def _scores_of_phrases(self, task: str) -> dict[int, list[float]]:
         """Return by rule the scores of its phrases, each the best over the sentences of a task."""
@@ -220,7 +226,7 @@ class Hazards:
         A phrase that shares only common terms with it is looked at if it shares several.
         """
         names = dict.fromkeys(_terms(words_of(unit)))
-        terms = [term for name in names if (term := self._terms.get(name)) is not None]
+        terms = [term for name in names if (term := self._term(name)) is not None]
         sums: dict[int, float] = {}
         for term in terms:
             if term.common is None:
