@@ -55,7 +55,7 @@ def _read(file: Path, key: bytes) -> memoryview | None:
         if os.name != "nt" and (about.st_uid != os.geteuid() or about.st_mode & 0o077):
             return None
         content = memoryview(opened.read())
-    found, checksum = content[:_DIGEST_BYTES], content[_DIGEST_BYTES : 2 * _DIGEST_BYTES]
+    found, checksum = bytes(content[:_DIGEST_BYTES]), bytes(content[_DIGEST_BYTES : 2 * _DIGEST_BYTES])
     body = content[2 * _DIGEST_BYTES :]
     return body if found == key and hashlib.sha256(body).digest() == checksum else None
 

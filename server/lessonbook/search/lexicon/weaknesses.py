@@ -198,7 +198,7 @@ class Lexicon:
     ) -> "tuple[Terms, dict[str, list[int]]]":
         """Return the terms under the keys of `strengths`, and the numbers of the phrases of `chains`."""
 
-        def make() -> tuple[list[list[tuple[object, ...]]], list[tuple[object, ...]], dict[str, list[int]]]:
+        def make() -> tuple[Sequence[Sequence[tuple[object, ...]]], Sequence[tuple[object, ...]], dict[str, list[int]]]:
             book, content = Phrasebook(self._spelling, self._content.groups), self._content
             rules = [tuple(rule) for entry in content.weakness for rule in _rules(entry, book, self._name, strengths)]
             linking = {
