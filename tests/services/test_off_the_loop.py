@@ -80,6 +80,14 @@ async def test_a_task_is_routed_on_a_worker_thread_before_the_transaction(loop: 
     assert ran == []
 
 
+async def test_a_short_task_is_read_where_the_call_is_once_the_models_are_loaded(loop: Loop, agent: Caller) -> None:
+    with OnTheLoop() as ran:
+        await loop.get(agent, task="add a request to the endpoint")
+        assert ran == []
+        await loop.get(agent, task="add a request to the endpoint")
+        assert ran == ["subjects_of"]
+
+
 async def test_issues_are_prepared_and_routed_on_a_worker_thread_before_the_transaction(
     loop: Loop, agent: Caller
 ) -> None:

@@ -1,14 +1,16 @@
 """The curated rules: which lesson answers to which scanner rule or CWE."""
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
+from itertools import chain, starmap
 from pathlib import Path
 from typing import Final, cast, get_args
 
+from lessonbook.classify import rule_keys
 from lessonbook.classify.rule_keys import spelled, twin_of
 from lessonbook.classify.tool_rules import NO_LESSON, elsewhere, entries_of, id_of_today
 from lessonbook.classify.tools import load_tools
@@ -131,23 +133,36 @@ def canonical_key(text: str) -> str:
     return load_catalogue().canonical(text)
 
 
-@cache
 def load_catalogue(path: Path | None = None) -> Catalogue:
     """Return the catalogue in `path`, a TOML file or a directory of them; without one, the packaged catalogue.
 
     Raises:
         ConfigError: a file cannot be read, or a rule in it is malformed or given twice; names the file and the key.
     """
-    seen: dict[str, str] = {}
-    rules: list[CatalogueRule] = []
+    return _loaded(path)
+
+
+@cache
+def _loaded(path: Path | None) -> Catalogue:
     files = _files(path)
-    for file, entries in zip(files, _packaged_entries(files) if path is None else map(_entries, files), strict=True):
-        for number, entry in enumerate(entries, start=1):
+    if path is not None:
+        return Catalogue([replace(rule, trust="imported") for rule in _read(files)])
+    # Reading and checking that much TOML takes more than half a second.
+    code = (Path(place).read_bytes() for place in (__file__, rule_keys.__file__))
+    sources = chain(code, (part for file in files for part in (file.name.encode(), file.read_bytes())))
+    names = [field.name for field in fields(CatalogueRule)]
+    kept = prepared("catalogue", sources, lambda: [[getattr(rule, name) for name in names] for rule in _read(files)])
+    return Catalogue(starmap(CatalogueRule, kept))
+
+
+def _read(files: Iterable[Traversable]) -> Iterator[CatalogueRule]:
+    """Yield the rules of several files, each checked."""
+    seen: dict[str, str] = {}
+    for file in files:
+        for number, entry in enumerate(_entries(file), start=1):
             rule = _rule(entry, file.name, number)
-            rule = rule if path is None else replace(rule, trust="imported")
             _claim(rule, file.name, seen)
-            rules.append(rule)
-    return Catalogue(rules)
+            yield rule
 
 
 def _files(path: Path | None) -> list[Traversable]:
@@ -157,12 +172,6 @@ def _files(path: Path | None) -> list[Traversable]:
     if not root.is_dir():
         raise ConfigError(f"{root.name}: there is no such catalogue file or directory", place=str(root))
     return sorted((file for file in root.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
-
-
-def _packaged_entries(files: Sequence[Traversable]) -> list[list[object]]:
-    """Return the entries of each packaged file. Reading that much TOML takes half a second."""
-    contents = [file.read_bytes() for file in files]
-    return prepared("catalogue", contents, lambda: [_entries(file) for file in files])
 
 
 def _entries(file: Traversable) -> list[object]:

@@ -1,6 +1,7 @@
 """The catalogue's rules as `search/hazards` knows them: which kinds of task raise which rule's issue."""
 
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 from lessonbook.classify.catalogue import Catalogue, CatalogueRule
@@ -17,7 +18,7 @@ def hazards_of(catalogue: Catalogue) -> Hazards:
     """Return the index over a catalogue's tasks. Made once and kept: it takes a quarter of a second."""
     rules, ordinary = [*map(hazard_of, catalogue.rules)], ordinary_tasks()
     code = [Path(module.__file__).read_bytes() for module in (hazards, tokenizer) if module.__file__]
-    sources = [repr((rules, ordinary)).encode(), *code]
+    sources = chain(code, (text.encode() for text in chain(map(repr, rules), ordinary)))
     index = prepared("hazards", sources, lambda: packed_index(rules, ordinary))
     return Hazards(rules, ordinary, index=index)
 

@@ -44,7 +44,7 @@ def prepared(name: str, sources: Iterable[bytes], make: Callable[[], Any]) -> An
     return made
 
 
-def _read(file: Path, key: bytes) -> bytes | None:
+def _read(file: Path, key: bytes) -> memoryview | None:
     """Return the content of a file of our own for `key`, or None."""
     try:
         descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
@@ -54,8 +54,8 @@ def _read(file: Path, key: bytes) -> bytes | None:
         about = os.fstat(descriptor)
         if os.name != "nt" and (about.st_uid != os.geteuid() or about.st_mode & 0o077):
             return None
-        content = opened.read()
-    found, checksum = content[:_DIGEST_BYTES], content[_DIGEST_BYTES : 2 * _DIGEST_BYTES]
+        content = memoryview(opened.read())
+    found, checksum = bytes(content[:_DIGEST_BYTES]), bytes(content[_DIGEST_BYTES : 2 * _DIGEST_BYTES])
     body = content[2 * _DIGEST_BYTES :]
     return body if found == key and hashlib.sha256(body).digest() == checksum else None
 

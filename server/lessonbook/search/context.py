@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import exp, log, log2
 from typing import Final
 
@@ -123,12 +124,15 @@ class Place:
 
     def about(self, languages: Collection[str]) -> float:
         """Return 1 if a rule for `languages` is about this place's, −1 if it is about others, 0 if nothing tells."""
-        if not languages or not self.languages:
-            return 0.0
-        if not self.languages.isdisjoint(languages):
-            return 1.0
-        related = frozenset[str]().union(*(_RELATED.get(name, frozenset()) for name in self.languages))
-        return -1.0 if related.isdisjoint(languages) else 0.0
+        return _about(self.languages, frozenset(languages)) if languages and self.languages else 0.0
+
+
+@lru_cache(maxsize=4_000)
+def _about(here: frozenset[str], languages: frozenset[str]) -> float:
+    if not here.isdisjoint(languages):
+        return 1.0
+    related = frozenset[str]().union(*(_RELATED.get(name, frozenset()) for name in here))
+    return -1.0 if related.isdisjoint(languages) else 0.0
 
 
 def place_of(task: str, files: Iterable[str]) -> Place:

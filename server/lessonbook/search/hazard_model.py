@@ -7,7 +7,7 @@ which rule it needs if so, and which weaknesses code for such a task is known to
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from math import exp, log, sqrt
+from math import exp, sqrt
 from operator import mul
 from typing import Any, Final, NamedTuple
 
@@ -69,8 +69,8 @@ class WeaknessModel:
     idf: Mapping[str, float]
     weights: Mapping[str, Sequence[tuple[int, float]]]
 
-    def probabilities(self, words: Iterable[str], language: str) -> dict[str, float]:
-        """Return the probability of each weakness, by CWE name; empty for a task none of whose words is known."""
+    def scores(self, words: Iterable[str], language: str) -> dict[str, float]:
+        """Return the log odds of each weakness, by CWE name; empty for a task none of whose words is known."""
         terms = {word for word in words if word in self.idf}
         if not terms:
             return {}
@@ -82,7 +82,7 @@ class WeaknessModel:
             value = self.idf[term] / length
             for number, weight in self.weights.get(term, ()):
                 scores[number] += value * weight
-        return {name: logistic(score) for name, score in zip(self.names, scores, strict=True)}
+        return dict(zip(self.names, scores, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +94,14 @@ class HazardModel:
     weakness: WeaknessModel
     weakness_shift: float
 
-    def of_weakness(self, probability: float) -> float:
-        """Return a weakness's probability on the scale of `fit`, so that one threshold serves both."""
-        return logistic(_logit(probability) + self.weakness_shift)
+    def of_weakness(self, score: float) -> float:
+        """Return the probability of a weakness, given its log odds, on the scale of `fit`: one threshold serves."""
+        return logistic(score + self.weakness_shift)
 
 
 def logistic(score: float) -> float:
     """Return the logistic function of `score`."""
     return 1.0 / (1.0 + exp(-max(-_FAR, min(_FAR, score))))
-
-
-def _logit(probability: float) -> float:
-    kept = min(max(probability, 1e-9), 1 - 1e-9)
-    return log(kept / (1 - kept))
 
 
 def model_from(content: Mapping[str, Any]) -> HazardModel:

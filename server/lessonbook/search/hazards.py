@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from heapq import nlargest
 from importlib import resources
+from itertools import chain
 from math import log, sqrt
 from typing import Final, NamedTuple
 
@@ -127,10 +128,9 @@ class Hazards:
         self._hazards = _with_ordinary(hazards, ordinary)
         self._ordinary = len(self._hazards) - 1
         self._rarest = log(1 + len(self._hazards))
-        size = len(self._hazards) // 8 + 1
-        owner, scales, terms, own = index or packed_index(self._hazards[:-1], ordinary)
+        owner, scales, self._packed, own = index or packed_index(self._hazards[:-1], ordinary)
         self._owner, self._scales = array("I", owner), array("f", scales)
-        self._terms = {name: _Term(*packed, size) for name, packed in terms.items()}
+        self._unpacked: dict[str, _Term] = {}
         self._own = _OwnWords(own)
         self._of_weakness: dict[str, list[str]] = defaultdict(list)
         for hazard in self._hazards:
@@ -151,8 +151,8 @@ class Hazards:
             return NOTHING_LIKELY
         need = model.need.probability(need_of(matches))
         found = {name: need * model.fit.probability(fit) for name, fit in fits_of(matches).items()}
-        for weakness, probability in model.weakness.probabilities(set(words_of(task)), place.language).items():
-            of_weakness = need * model.of_weakness(probability)
+        for weakness, score in model.weakness.scores(set(words_of(task)), place.language).items():
+            of_weakness = need * model.of_weakness(score)
             for name in self._of_weakness.get(weakness, ()):
                 found[name] = max(of_weakness, found.get(name, 0.0))
         least = max(THRESHOLD, SHARE * max(found.values(), default=0.0))
@@ -162,25 +162,26 @@ class Hazards:
         """Return how a task compares with the rules that share words with it."""
         words = words_of(task)
         asked = dict.fromkeys(_terms(words))
-        known = {name: term for name in asked if (term := self._terms.get(name)) is not None}
+        known = {name: term for name in asked if (term := self._term(name)) is not None}
         if not known:
             return TaskMatches({}, 0.0, 0.0)
         unknown = sum([self._rarest * _share(name) for name in asked if name not in known])
         whole = unknown + sum([term.weight for term in known.values()])
-        best = self._best_phrases(task)
+        phrases = self._scores_of_phrases(task)
         own = self._own.scores(asked)
-        ordinary = best.pop(self._ordinary, _NO_PHRASE)[0]
-        chosen = nlargest(CANDIDATES, best, key=lambda number: best[number])
+        ordinary = max(phrases.pop(self._ordinary, _NO_PHRASE))
+        best = {number: max(scores) for number, scores in phrases.items()}
+        chosen = nlargest(CANDIDATES, best, key=best.__getitem__)
         chosen += [number for number in nlargest(CANDIDATES // 2, own, key=own.__getitem__) if number not in best]
         weights = [(term.holders, term.weight) for term in known.values()]
         found: dict[str, HazardMatch] = {}
         for number in chosen:
             hazard = self._hazards[number]
-            phrase, more = best.get(number, _NO_PHRASE)
+            phrase, *others = sorted(phrases.get(number, _NO_PHRASE), reverse=True)
             at, bit = number >> 3, 1 << (number & 7)
             found[hazard.id] = HazardMatch(
                 phrase,
-                more,
+                sum(others[:2]),
                 own.get(number, 0.0),
                 sum([weight for holders, weight in weights if holders[at] & bit]) / whole,
                 place.about(hazard.languages),
@@ -194,13 +195,20 @@ class Hazards:
         phrases = next((hazard.phrases for hazard in self._hazards if hazard.id == rule_id), ())
 
         def common(phrase: str) -> float:
-            return sum([self._terms[name].weight for name in asked.intersection(_terms(words_of(phrase)))])
+            return sum([self._packed[name][2] for name in asked.intersection(_terms(words_of(phrase)))])
 
         best = max(phrases, key=common, default="")
         return best if best and common(best) else ""
 
-    def _best_phrases(self, task: str) -> dict[int, tuple[float, float]]:
-        """Return by rule the score of its best phrase, and of the next two together."""
+    def _term(self, name: str) -> "_Term | None":
+        """Return what is known of a term, unpacked when first asked for: a process needs few of them."""
+        term = self._unpacked.get(name)
+        if term is None and (packed := self._packed.get(name)) is not None:
+            term = self._unpacked[name] = _Term(*packed, len(self._hazards) // 8 + 1)
+        return term
+
+    def _scores_of_phrases(self, task: str) -> dict[int, list[float]]:
+        """Return by rule the scores of its phrases, each the best over the sentences of a task."""
         of_phrase: dict[int, float] = {}
         for unit in _units(task):
             for number, value in self._sums(unit).items():
@@ -210,11 +218,7 @@ class Hazards:
         by_rule: dict[int, list[float]] = {}
         for number, value in of_phrase.items():
             by_rule.setdefault(owner[number], []).append(value * scales[number])
-        best: dict[int, tuple[float, float]] = {}
-        for rule, scores in by_rule.items():
-            scores.sort(reverse=True)
-            best[rule] = (scores[0], sum(scores[1:3]))
-        return best
+        return by_rule
 
     def _sums(self, unit: str) -> dict[int, float]:
         """Return what each phrase has in common with a sentence.
@@ -222,7 +226,7 @@ class Hazards:
         A phrase that shares only common terms with it is looked at if it shares several.
         """
         names = dict.fromkeys(_terms(words_of(unit)))
-        terms = [term for name in names if (term := self._terms.get(name)) is not None]
+        terms = [term for name in names if (term := self._term(name)) is not None]
         sums: dict[int, float] = {}
         for term in terms:
             if term.common is None:
@@ -230,14 +234,12 @@ class Hazards:
                 for number in term.phrases:
                     sums[number] = sums.get(number, 0.0) + weight
         common = [term for term in terms if term.common is not None]
-        shared: Counter[int] = Counter()
+        shared = Counter(chain.from_iterable([term.phrases for term in common]))
+        for number in [number for number, count in shared.items() if count >= COMMON_SHARED]:
+            sums.setdefault(number, 0.0)
+        looked_at = set(sums)
         for term in common:
-            shared.update(term.phrases)
-        for number, count in shared.items():
-            if count >= COMMON_SHARED and number not in sums:
-                sums[number] = 0.0
-        for term in common:
-            for number in (term.common or frozenset()).intersection(sums):
+            for number in looked_at & (term.common or set()):
                 sums[number] += term.weight
         return sums
 
@@ -282,7 +284,7 @@ class _Term:
             self.common = frozenset(self.phrases)
 
 
-_NO_PHRASE: Final = (0.0, 0.0)
+_NO_PHRASE: Final = (0.0,)
 
 
 def need_of(matches: TaskMatches) -> Need:
@@ -301,19 +303,7 @@ def need_of(matches: TaskMatches) -> Need:
 def fits_of(matches: TaskMatches) -> dict[str, Fit]:
     """Return what tells which rules a task needs, by rule."""
     best = max([match.phrase for match in matches.rules.values()], default=0.0)
-    return {
-        name: Fit(
-            match.phrase,
-            match.more,
-            match.own,
-            match.covered,
-            match.language,
-            match.common,
-            matches.length,
-            match.phrase - best,
-        )
-        for name, match in matches.rules.items()
-    }
+    return {name: Fit(*match, matches.length, match.phrase - best) for name, match in matches.rules.items()}
 
 
 @cache

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from heapq import nlargest
-from itertools import pairwise
+from itertools import islice, pairwise
 from math import log, sqrt
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -202,7 +202,7 @@ class RelevanceIndex(Generic[Key]):
         numbers: set[int] = set()
         for word in _asked(query).words:
             if word not in _OF_WORK:
-                numbers.update(_united(self._postings.family(word).values()))
+                numbers.update(self._postings.kin(word).documents)
         return {key for number in numbers if (key := self._keys[number]) is not None}
 
     def compared(
@@ -224,24 +224,24 @@ class RelevanceIndex(Generic[Key]):
         sums = self._sums(weights, size, collection)
         about = self._sharing(subjects) if subjects else {}
         best = self._candidates(self._highest(sums, most, apart), about, similar)
-        pairs = self._pairs(asked, weights)
-        meaning = self._meanings.vector(asked.words)
+        pairs = self._pairs(asked, weights, best)
+        meaning = tuple(self._meanings.vector(asked.words))
         unit = _TEN * (1 + KIN_WEIGHT) * _idf(1, size)  # what ten words of the rarest are worth
         whole = sum(weights.values()) * (1 + KIN_WEIGHT) / unit
         unit *= sqrt(whole)
+        leading = [word for word in asked.words if self._leads[word]]
         found: list[tuple[Key, Compared]] = []
         for number in best:
             key, document = self._keys[number], self._documents[number]
             if key is None or document is None:
                 continue
-            line = document.line
             lead = document.lead if document.lead_as_of == self._changes else self._weigh_lead(document)
             compared = Compared(
                 words=sums[number] / unit,
-                pairs=sum([gain for pair, gain in pairs if pair in line]) / unit,
+                pairs=pairs.get(number, 0.0) / unit,
                 meaning=cosine(meaning, document.vector or self._vector(document)),
                 subjects=about.get(number, 0.0),
-                lead=sum([lead[word] for word in lead.keys() & asked.words.keys()]),
+                lead=sum([lead[word] for word in leading if word in lead]),
                 issues=document.issues,
                 whole=whole,
                 similar=similar.get(key, 0.0) if similar else 0.0,
@@ -251,18 +251,12 @@ class RelevanceIndex(Generic[Key]):
 
     def _highest(self, sums: list[float], most: int, apart: Collection[Key]) -> list[int]:
         """Return the numbers of the `most` documents with the highest sums; beside as many others, those `apart`."""
-        values = sorted(filter(None, sums))
-        width, keys = 4 * most if apart else most, self._keys
-        while True:
-            least = values[-width] if len(values) > width else 0.0
-            reached = [at for at, value in enumerate(sums) if value and value >= least]
-            reached.sort(key=lambda at: (-sums[at], at))
-            if not apart:
-                return reached[:most]
-            others = [at for at in reached if keys[at] not in apart]
-            if len(others) >= most or not least:
-                return others[:most] + [at for at in reached if keys[at] in apart][:most]
-            width *= 4
+        order = sorted([at for at, value in enumerate(sums) if value], key=sums.__getitem__, reverse=True)
+        if not apart:
+            return order[:most]
+        keys = self._keys
+        others = list(islice((at for at in order if keys[at] not in apart), most))
+        return others + [at for at in order[: 4 * most] if keys[at] in apart][:most]
 
     def _candidates(
         self, best: list[int], about: Mapping[int, float], similar: Mapping[Key, float] | None
@@ -321,30 +315,35 @@ class RelevanceIndex(Generic[Key]):
             elif family:
                 if posting is not None:
                     self._add(sums, posting, weight)
-                kin = _united(family.values())
+                kin = self._postings.kin(word)
                 rare = weight
                 if collection is None and posting is not None:
                     rare *= _idf(len(kin), size) / (_idf(len(posting), size) or 1.0)
-                self._add(sums, kin.items(), rare * KIN_WEIGHT)
+                self._add(sums, kin, rare * KIN_WEIGHT)
         return sums
 
-    def _add(self, sums: list[float], documents: Iterable[tuple[int, float]], gain: float) -> None:
+    def _add(self, sums: list[float], posting: Posting, gain: float) -> None:
         """Add what holding one word is worth to each document's sum."""
         lengths = self._lengths
         mean = self._total_length / len(self._numbers) or 1.0
         base, slope, gain = K1 * (1 - B), K1 * B / mean, gain * (K1 + 1)
-        for number, count in documents:
+        for number, count in posting:
             sums[number] += gain * count / (count + base + slope * lengths[number])
 
-    def _pairs(self, asked: _Asked, weights: Mapping[str, float]) -> list[tuple[str, float]]:
-        """Return the query's pairs of words as they stand in a document's line, each with its weight."""
-        none: Mapping[str, Posting] = {}
-        known = {word for word in weights if word in (self._postings.family(word) or none)}
-        return [
-            (f" {one} {other} ", weight * (weights[one] + weights[other]))
-            for (one, other), weight in asked.pairs.items()
-            if one in known and other in known
-        ]
+    def _pairs(self, asked: _Asked, weights: Mapping[str, float], numbers: Collection[int]) -> dict[int, float]:
+        """Return what the query's pairs of words that stand in each of some documents are worth, by number."""
+        among, holders = set(numbers), dict[str, set[int]]()
+        for word in weights:
+            if (posting := self._postings.family(word).get(word)) is not None:
+                holders[word] = among.intersection(posting.documents)
+        gains: dict[int, float] = {}
+        for (one, other), weight in asked.pairs.items():
+            if one in holders and other in holders:
+                pair, gain = f" {one} {other} ", weight * (weights[one] + weights[other])
+                for number in holders[one] & holders[other]:  # searching the lines of all would take ten times as long
+                    if (document := self._documents[number]) is not None and pair in document.line:
+                        gains[number] = gains.get(number, 0.0) + gain
+        return gains
 
     def _vector(self, document: _IndexedDocument) -> Vector:
         document.vector = vector = self._meanings.vector(_words_in(document.line))
@@ -417,15 +416,6 @@ def _lead_of(document: _IndexedDocument) -> set[str]:
 
 def _words_in(line: str) -> set[str]:
     return {word for word in line.split() if word != "|"}
-
-
-def _united(postings: Iterable[Posting]) -> dict[int, float]:
-    """Return the documents that hold any of several words, and how often all of them together."""
-    counts: dict[int, float] = {}
-    for posting in postings:
-        for number, count in posting:
-            counts[number] = counts.get(number, 0.0) + count
-    return counts
 
 
 def _idf(frequency: int, size: int) -> float:

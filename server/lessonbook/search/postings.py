@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Final
 
 STEM_LETTERS: Final = 5
@@ -13,9 +14,10 @@ class Posting:
 
     __slots__ = ("counts", "documents")
 
-    def __init__(self) -> None:
-        self.documents = array("I")
-        self.counts = array("f")
+    def __init__(self, counts: Mapping[int, float] = MappingProxyType({})) -> None:
+        """Take how often each document holds the word."""
+        self.documents = array("I", counts)
+        self.counts = array("f", counts.values())
 
     def __len__(self) -> int:
         """Return how many documents hold the word."""
@@ -37,6 +39,9 @@ class Postings:
     def __init__(self, only: Iterable[str] | None = None) -> None:
         """Keep all words, or `only` these and their kin."""
         self._families: dict[str, dict[str, Posting]] = {}
+        self._changes = 0
+        self._kin: dict[str, tuple[int, Posting]] = {}
+        """What `kin` returned, and after which of the changes."""
         self._only = None if only is None else {word[:STEM_LETTERS] for word in only}
 
     def add(self, document: int, counts: Mapping[str, float]) -> None:
@@ -54,11 +59,13 @@ class Postings:
                 posting = family[word] = Posting()
             posting.documents.append(document)
             posting.counts.append(count)
+        self._changes += 1
 
     def remove(self, document: int, words: set[str]) -> None:
         """Forget a document, given its words."""
         for word in words:
-            family = self._families.get(word[:STEM_LETTERS])
+            stem = word[:STEM_LETTERS]
+            family = self._families.get(stem)
             if family is None:
                 continue
             posting = family[word]
@@ -66,11 +73,24 @@ class Postings:
             if not posting:
                 del family[word]
             if not family:
-                del self._families[word[:STEM_LETTERS]]
+                del self._families[stem]
+        self._changes += 1
 
     def family(self, word: str) -> Mapping[str, Posting]:
         """Return the postings of `word` and its kin, by word."""
         return self._families.get(word[:STEM_LETTERS], _NONE)
+
+    def kin(self, word: str) -> Posting:
+        """Return the documents that hold `word` or kin of it, and how often all of these together."""
+        stem, changes = word[:STEM_LETTERS], self._changes
+        known = self._kin.get(stem)
+        if known is None or known[0] != changes:
+            counts: dict[int, float] = {}
+            for posting in self.family(word).values():
+                for document, count in posting:
+                    counts[document] = counts.get(document, 0.0) + count
+            known = self._kin[stem] = changes, Posting(counts)
+        return known[1]
 
 
 _NONE: Final[Mapping[str, Posting]] = {}

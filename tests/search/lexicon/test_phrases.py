@@ -13,7 +13,7 @@ def read(text: str, *phrases: str) -> PhrasedText:
     book = Phrasebook(Spelling([("pine", "apple")], {"pear": ["quince"]}), FRUIT)
     for phrase in phrases:
         book.add(phrase, "here")
-    return Index(book).read(text)
+    return Index(book.spelling, book.phrases).read(text)
 
 
 def found(text: str, *phrases: str) -> dict[int, list[tuple[int, int]]]:

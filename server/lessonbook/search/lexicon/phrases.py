@@ -33,7 +33,7 @@ _Keys = Sequence[frozenset[str]]
 """The keys of each word of a text, by which phrases name it; `SENTENCE_END` itself where a sentence ends."""
 
 
-class _Element(NamedTuple):
+class Element(NamedTuple):
     """One word of a phrase: the keys it may have, the most words before it, whether it may be absent."""
 
     keys: frozenset[str]
@@ -53,8 +53,8 @@ class _Phrase(NamedTuple):
     """A phrase seen from its rarest word: the others that its sentence has to have, what follows, what precedes."""
 
     others: tuple[frozenset[str], ...]
-    onward: tuple[_Element, ...]
-    backward: tuple[_Element, ...]
+    onward: tuple[Element, ...]
+    backward: tuple[Element, ...]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class PhrasedText:
     words: Sequence[str]
     spans: Mapping[int, Sequence[Span]]
     _keys: _Keys
-    _phrases: Sequence[Sequence[_Element]]
+    _phrases: Sequence[Sequence[Element]]
 
     @cached_property
     def sentences(self) -> Sequence[int]:
@@ -86,7 +86,7 @@ class Phrasebook:
     def __init__(self, spelling: Spelling, groups: Mapping[str, Iterable[str]]) -> None:
         """Start without phrases; `groups` are the words that `@name` stands for."""
         self.spelling = spelling
-        self.phrases: list[tuple[_Element, ...]] = []
+        self.phrases: list[tuple[Element, ...]] = []
         self._groups = groups
         self._numbers: dict[str, int] = {}
         self._choices: dict[str, _Choice] = {}
@@ -109,8 +109,8 @@ class Phrasebook:
             self.phrases.append(tuple(self._elements(phrase)))
         return self._numbers[phrase]
 
-    def _elements(self, phrase: str) -> list[_Element]:
-        elements: list[_Element] = []
+    def _elements(self, phrase: str) -> list[Element]:
+        elements: list[Element] = []
         gap = 0
         joins = _NO_JOINS
         for word in self.spelling.join(phrase.split()):
@@ -122,7 +122,7 @@ class Phrasebook:
                 for second in map(root, choice.words) if joins else ():
                     if second in joins:
                         raise ValueError(f"but what ends in {word!r} is read as {joins[second]!r}")
-                elements.append(_Element(choice.keys, gap, optional))
+                elements.append(Element(choice.keys, gap, optional))
                 gap, joins = 0, choice.joins
         if gap or all(element.optional for element in elements):
             raise ValueError("which is no phrase")
@@ -168,24 +168,24 @@ def _ways(phrase: str) -> Iterator[list[str]]:
 class Index:
     """Finds phrases in texts."""
 
-    def __init__(self, book: Phrasebook) -> None:
-        """Index the phrases that `book` has now."""
-        self._spelling = book.spelling
+    def __init__(self, spelling: Spelling, phrases: Sequence[Sequence[Element]]) -> None:
+        """Index the phrases of a `Phrasebook`, which are in this `spelling`."""
+        self._spelling = spelling
         spread: dict[str, int] = defaultdict(int)
-        uses = Counter(element.keys for elements in book.phrases for element in elements)
+        uses = Counter(element.keys for elements in phrases for element in elements)
         for keys, times in uses.items():
             for key in keys:
                 spread[key] += times
         self._exact = frozenset(key for key in spread if key[-1] != "*")
         self._prefixes = frozenset(spread) - self._exact
         for key in spread.keys() & _LIGHT:
-            spread[key] += len(book.phrases)
+            spread[key] += len(phrases)
         self._weights = {keys: sum(map(spread.__getitem__, keys)) for keys in uses}
-        self._elements = book.phrases
-        self._anchors = [_anchor(elements, self._weights) for elements in book.phrases]
+        self._elements = phrases
+        self._anchors = [_anchor(elements, self._weights) for elements in phrases]
         self._alone: dict[str, list[int]] = defaultdict(list)
         self._longer: dict[str, list[int]] = defaultdict(list)
-        for number, (elements, anchor) in enumerate(zip(book.phrases, self._anchors, strict=True)):
+        for number, (elements, anchor) in enumerate(zip(phrases, self._anchors, strict=True)):
             for key in elements[anchor].keys:
                 (self._longer if len(elements) > 1 else self._alone)[key].append(number)
         self._phrase = cache(self._anchored)
@@ -205,7 +205,7 @@ class Index:
         required = [element for at, element in enumerate(elements) if at != anchor and not element.optional]
         required.sort(key=lambda element: self._weights[element.keys])
         before = range(anchor - 1, -1, -1)
-        backward = tuple(_Element(elements[at].keys, elements[at + 1].gap, elements[at].optional) for at in before)
+        backward = tuple(Element(elements[at].keys, elements[at + 1].gap, elements[at].optional) for at in before)
         others = tuple(element.keys for element in required)
         return _Phrase(others, tuple(elements[anchor + 1 :]), backward)
 
@@ -254,7 +254,7 @@ class Index:
                         spans[number].append(span)
 
 
-def _anchor(elements: Sequence[_Element], weights: Mapping[frozenset[str], int]) -> int:
+def _anchor(elements: Sequence[Element], weights: Mapping[frozenset[str], int]) -> int:
     """Return the place of the rarest word that a phrase needs."""
     required = [place for place, element in enumerate(elements) if not element.optional]
     return min(required, key=lambda place: weights[elements[place].keys])
@@ -272,7 +272,7 @@ def _span_at(phrase: _Phrase, position: int, keys: _Keys) -> Span | None:
     return (max(starts), min(ends) + 1) if starts and ends else None
 
 
-def _reach(steps: Sequence[_Element], position: int, direction: int, keys: _Keys) -> set[int]:
+def _reach(steps: Sequence[Element], position: int, direction: int, keys: _Keys) -> set[int]:
     """Return where walking from `position` by `steps` can end; no step leaves the sentence."""
     places = {position}
     for wanted, gap, optional in steps:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from importlib import resources
 from importlib.resources.abc import Traversable
-from itertools import chain, product
+from itertools import chain, product, starmap
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, NamedTuple
 
@@ -19,7 +20,10 @@ from pydantic import BeforeValidator, StringConstraints, with_config
 
 from lessonbook.domain.documents import Phrase, Phrases, load_toml
 from lessonbook.machine.patterns import lazy_pattern
-from lessonbook.search.lexicon.phrases import GAPS, Index, Phrasebook, PhrasedText, Span
+from lessonbook.machine.prepared import prepared
+from lessonbook.search import tokenizer
+from lessonbook.search.lexicon import phrases, spelling
+from lessonbook.search.lexicon.phrases import GAPS, Element, Index, Phrasebook, PhrasedText, Span
 from lessonbook.search.lexicon.spelling import Spelling
 
 _STRENGTHS: Final = MappingProxyType({"sure": 0.95, "likely": 0.75, "hint": 0.45})
@@ -148,19 +152,23 @@ def read_lexicon(file: Traversable) -> "Lexicon":
     Raises:
         ConfigError: the file is not a lexicon, or a phrase in it is malformed; names entry and key.
     """
-    return Lexicon(load_toml(file, LexiconFile), file.name)
+    code = [Path(place).read_bytes() for place in (__file__, phrases.__file__, spelling.__file__, tokenizer.__file__)]
+    return Lexicon(load_toml(file, LexiconFile), file.name, [file.read_bytes(), *code])
 
 
 class Lexicon:
     """Phrases of the field and the weaknesses they name; never changed once it is made."""
 
-    def __init__(self, content: LexiconFile, name: str) -> None:
-        """Compile the phrases of `content`, except those of controls; `name` is the file's, for errors.
+    def __init__(self, content: LexiconFile, name: str, sources: Iterable[bytes]) -> None:
+        """Compile the phrases of `content`, except those of controls.
+
+        `name` is the file's, for errors. `sources` are all that the compiled phrases depend on: they are kept between
+        processes, since compiling takes longer than all else that serving reads.
 
         Raises:
             ConfigError: a phrase is malformed.
         """
-        self._content, self._name = content, name
+        self._content, self._name, self._sources = content, name, sources
         joined = (pair.split() for pair in content.joined)
         self._spelling = Spelling([(first, second) for first, second in joined], content.synonyms)
         self.broader: dict[str, list[str]] = defaultdict(list)
@@ -168,12 +176,7 @@ class Lexicon:
         for broad, cwes in content.within.items():
             for cwe in cwes:
                 self.broader[cwe].append(broad)
-        book, rules = self._compiled(_STRENGTHS)
-        self._chains = {
-            kind: [n for phrase in content.chains.get(kind, ()) for n in book.add(phrase, f"{name}: chains.{kind}")]
-            for kind in _CHAINS
-        }
-        self.terms = Terms(book, rules)
+        self.terms, self._chains = self._compiled("terms", _STRENGTHS, _CHAINS)
         """The terms that name weaknesses."""
 
     @property
@@ -188,13 +191,29 @@ class Lexicon:
         Raises:
             ConfigError: a phrase is malformed.
         """
-        return Terms(*self._compiled(_CONTROLS))
+        return self._compiled("controls", _CONTROLS)[0]
 
-    def _compiled(self, strengths: Mapping[str, float]) -> tuple[Phrasebook, list["_WeaknessRule"]]:
-        """Return the phrases under the keys of `strengths`, and the rules that are made of them."""
-        book = Phrasebook(self._spelling, self._content.groups)
-        entries = self._content.weakness
-        return book, [rule for entry in entries for rule in _rules(entry, book, self._name, strengths)]
+    def _compiled(
+        self, part: str, strengths: Mapping[str, float], chains: Iterable[str] = ()
+    ) -> "tuple[Terms, dict[str, list[int]]]":
+        """Return the terms under the keys of `strengths`, and the numbers of the phrases of `chains`."""
+
+        def make() -> tuple[Sequence[Sequence[tuple[object, ...]]], Sequence[tuple[object, ...]], dict[str, list[int]]]:
+            book, content = Phrasebook(self._spelling, self._content.groups), self._content
+            rules = [tuple(rule) for entry in content.weakness for rule in _rules(entry, book, self._name, strengths)]
+            linking = {
+                kind: [
+                    n
+                    for phrase in content.chains.get(kind, ())
+                    for n in book.add(phrase, f"{self._name}: chains.{kind}")
+                ]
+                for kind in chains
+            }
+            return [[*map(tuple, elements)] for elements in book.phrases], rules, linking
+
+        written, rules, linking = prepared(f"{self._name}.{part}", self._sources, make)
+        index = Index(self._spelling, [tuple(starmap(Element, elements)) for elements in written])
+        return Terms(index, starmap(_WeaknessRule, rules)), linking
 
     def described(self, text: str) -> tuple[Mention, ...]:
         """Return the weaknesses that `text` describes, strongest first."""
@@ -230,9 +249,9 @@ class Lexicon:
 class Terms:
     """Phrases, and the weaknesses that they name."""
 
-    def __init__(self, book: Phrasebook, rules: Iterable[_WeaknessRule]) -> None:
-        """Take `rules`, whose phrases are in `book`, which gets no more of them."""
-        self.index = Index(book)
+    def __init__(self, index: Index, rules: Iterable[_WeaknessRule]) -> None:
+        """Take `rules`, whose phrases are in `index`."""
+        self.index = index
         self._rules: dict[int, list[_WeaknessRule]] = defaultdict(list)
         for rule in rules:
             self._rules[rule.needed[0]].append(rule)

@@ -41,6 +41,8 @@ from lessonbook.store.types import Row
 TOOL: Final = "get_lessons"
 SHOW_ALL: Final = "show-all/1"
 """The policy of agents for whom no coin is tossed."""
+READ_HERE_MAX: Final = 1_000
+"""Characters of a task with its paths that are read without a change of thread, which costs a third of the reading."""
 _NOTHING: Final = "There is no lesson for this run."
 _NO_ROOM: Final = "There is no lesson for this run within max_tokens."
 
@@ -131,13 +133,18 @@ async def read_query(work: Workspace, caller: Caller, query: LessonQuery) -> tup
     named = await meaning_of_name(work, caller, query.agent_name) if query.agent_name else Named()
     own = work.roster.resolve(caller.agent_name) if caller.agent_name else ""
     agent_name = named.agent_name or own
-    # Words and paths that somebody sends are read before the transaction, where they hold up nobody else.
-    responsible, reading = await anyio.to_thread.run_sync(
-        lambda: (
-            None if agent_name else work.roster.responsible(query.task, query.files),
-            read_task(query.task, query.files, hazards_of(work.catalogue)),
-        )
-    )
+
+    def read() -> tuple[str | None, TaskReading]:
+        responsible = None if agent_name else work.roster.responsible(query.task, query.files)
+        return responsible, read_task(query.task, query.files, hazards_of(work.catalogue))
+
+    # Words and paths that somebody sends are read before the transaction, where they hold up nobody else. Where the
+    # shelf is filled, the models that reading needs are loaded.
+    is_short = len(query.task) + sum(map(len, query.files)) <= READ_HERE_MAX
+    if is_short and work.shelves.get(caller.project, agent_name or ALL_AGENTS) is not None:
+        responsible, reading = read()
+    else:
+        responsible, reading = await anyio.to_thread.run_sync(read)
     if agent_name:
         is_given = agent_name == own and not work.roster.known(own)
         is_new = is_given and _is_new(work, caller, own)
