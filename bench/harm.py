@@ -6,8 +6,8 @@ from typing import Final
 
 from bench.evaluation import Evaluation, Goal
 from lessonbook.classify.catalogue import load_catalogue
-from lessonbook.screening.lint.harm import is_held
-from lessonbook.screening.lint.harm_words import term_classes, vocabulary_of
+from lessonbook.screening.lint.harm.evidence import is_held
+from lessonbook.screening.lint.harm.words import term_classes, vocabulary_of
 from lessonbook.screening.lint.rules import screen
 
 DATA: Final = Path(__file__).parent / "data"

@@ -5,8 +5,8 @@ from bench.harm import DATA, read_lessons
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lessonbook.screening.lint.harm import POLITE_HARM, is_held, polite_harm
-from lessonbook.screening.lint.harm_words import term_classes, vocabulary_of
+from lessonbook.screening.lint.harm.evidence import POLITE_HARM, is_held, polite_harm
+from lessonbook.screening.lint.harm.words import term_classes, vocabulary_of
 from lessonbook.screening.lint.rules import screen
 from tests.growth import GROWTH_MAX, growth
 

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from lessonbook.screening.lint.mood import is_advised, sign
+from lessonbook.screening.lint.polarity import is_advised, sign
 
 _BEFORE_COMMAND: Final = r"(?:^|[\s`;|&(\"'$])"
 _ARGUMENT: Final = r"\s+(?=[^\s`.,;:)\"'])"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from lessonbook.screening.lint.harm_words import HarmWords, WordSpan, pieces_of, stem_of, stems_of
+from lessonbook.screening.lint.harm.words import HarmWords, WordSpan, pieces_of, stem_of, stems_of
 
 Role = Literal["order", "reason", "condition"]
 
