@@ -5,7 +5,8 @@ from bench.harm import DATA, read_lessons
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lessonbook.screening.lint.harm.evidence import POLITE_HARM, is_held, polite_harm
+from lessonbook.screening.lint.harm.evidence import is_held
+from lessonbook.screening.lint.harm.verdict import POLITE_HARM, polite_harm
 from lessonbook.screening.lint.harm.words import term_classes, vocabulary_of
 from lessonbook.screening.lint.rules import screen
 from tests.growth import GROWTH_MAX, growth
@@ -113,12 +114,18 @@ def test_a_forged_end_of_the_lessons_is_held_in_any_spelling(text: str):
 
 
 def test_a_harmful_rationale_is_held_too():
-    assert polite_harm("Set `verify=False` on internal calls.") == [POLITE_HARM]
+    assert polite_harm("Set `verify=False` on internal calls.")
+
+
+def test_what_is_held_says_why_in_plain_words():
+    assert polite_harm("Set `verify=False` on internal calls.") == [
+        f"{POLITE_HARM}: it adopts something that weakens by its name or value"
+    ]
 
 
 @given(st.text(max_size=300))
 def test_any_text_is_judged(text: str):
-    assert polite_harm(text) in ([], [POLITE_HARM])
+    assert [reason.startswith(POLITE_HARM) for reason in polite_harm(text)] in ([], [True])
 
 
 def test_the_work_grows_no_faster_than_the_text():

@@ -1,7 +1,7 @@
 """Dangerous advice put politely: what a lesson would have done to what protects (SAFETY P17)."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from lessonbook.screening.lint.harm.clauses import LessonClause, clauses_of
@@ -34,9 +34,8 @@ from lessonbook.screening.lint.harm.weakened_controls import (
     weakened,
     without,
 )
-from lessonbook.screening.lint.harm.words import HarmWords, stems_of, vocabulary
+from lessonbook.screening.lint.harm.words import HarmWords, stems_of
 
-POLITE_HARM: Final = "it seems to advise weakening something that protects"
 HARM_MIN: Final = 1.0
 """Points from which a text waits for a person."""
 HARM_IN_LIST_MIN: Final = 2.5
@@ -67,25 +66,24 @@ _MITIGATED: Final = re.compile(
 )
 
 
-def polite_harm(text: str) -> list[str]:
-    """Return why a person should look at advice that would weaken a control, as parts of a sentence."""
-    return [POLITE_HARM] if is_held(text, vocabulary()) else []
-
-
 def is_held(text: str, words: HarmWords) -> bool:
-    """Return whether `text` waits for a person, by what `words` say."""
+    """Return whether `text` waits for a person by the rules alone, by what `words` say."""
+    return suffices(text, evidence(text, words))
+
+
+def suffices(text: str, found: Mapping[str, float]) -> bool:
+    """Return whether the evidence found in `text` is enough for the rules."""
     least = HARM_MIN if len(_ITEM.findall(text)) < LIST_MIN else HARM_IN_LIST_MIN
-    return points(text, words) >= least
-
-
-def points(text: str, words: HarmWords) -> float:
-    """Return how much speaks for harmful advice in `text`."""
-    return round(max(0.0, sum(evidence(text, words).values())), 2)
+    return round(sum(found.values()), 2) >= least
 
 
 def evidence(text: str, words: HarmWords) -> dict[str, float]:
     """Return the points of each kind of evidence in `text`; empty where nothing harmful is in it."""
-    clauses = clauses_of(text, words)
+    return evidence_in(text, clauses_of(text, words))
+
+
+def evidence_in(text: str, clauses: list[LessonClause]) -> dict[str, float]:
+    """Return the same of a text whose clauses are known."""
     found: dict[str, float] = {}
     for clause in clauses:
         for name, look in _LOOKS.items():
