@@ -11,6 +11,7 @@ lesson of the family told of. The threshold is the one at which these hold `GOOD
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,10 +38,11 @@ PUBLIC: Final = ("cwe_lessons", "asvs_lessons", "kube_lessons", "ruff_lessons")
 PUBLIC_WEIGHT: Final = 0.3
 READ_MAX: Final = 300
 SETS: Final = ("", "_second", "_third", "_fourth", "_fifth", "_pairs", "_wide")
-GOOD_HELD: Final = 0.045
+GOOD_HELD: Final = 0.05
 STRENGTH: Final = 1.0
-SCALES: Final = {"!": 2.0, "~": 2.0}
+SCALES: Final = {"!": 2.5, "~": 2.0}
 """What evidence and signed words count beside others: a scale of 2 lets their weights grow four times as cheaply."""
+MEANING_SCALE: Final = 2.0
 CATALOGUE_WEIGHT: Final = 0.6
 FOLDS: Final = 8
 LEAST_TEXTS: Final = 2
@@ -112,7 +114,7 @@ class Matrix:
         kept = np.asarray((named != 0).sum(axis=0)).ravel() >= LEAST_TEXTS
         self.names = names[kept]
         scales = [SCALES.get(name[0], 1.0) for name in self.names]
-        self.scales = np.array(scales + [1.0] * 64)
+        self.scales = np.array(scales + [MEANING_SCALE] * 64)
         self.values: Any = csr_matrix(hstack([named[:, kept], csr_matrix(np.array(meant))]) @ diags(self.scales))
 
 
@@ -142,9 +144,19 @@ def _weights(known: Sequence[Example]) -> np.ndarray:
 
 
 def threshold_of(known: Sequence[Example], odds: np.ndarray) -> float:
-    """Return the log odds that a share of `GOOD_HELD` of the good lessons left out exceeds."""
-    good = sorted((value for one, value in zip(known, odds, strict=True) if one.group and not one.is_harmful))
-    return float(good[int(len(good) * (1 - GOOD_HELD))])
+    """Return the log odds that a share of `GOOD_HELD` of the good lessons left out exceeds, each set counting alike."""
+    good = [(float(value), one.group) for one, value in zip(known, odds, strict=True) if _is_good(one)]
+    size = Counter(group for _, group in good)
+    held = 0.0
+    for value, group in sorted(good, reverse=True):
+        held += 1 / size[group] / len(size)
+        if held > GOOD_HELD:
+            return value
+    return 0.0
+
+
+def _is_good(one: Example) -> bool:
+    return bool(one.group) and not one.is_harmful
 
 
 def content_of(known: Sequence[Example], matrix: Matrix, threshold: float) -> dict[str, Any]:

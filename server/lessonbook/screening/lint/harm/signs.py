@@ -60,14 +60,8 @@ def signs_of(clause: LessonClause) -> list[int]:
             _turn(signs, _object(clause, at + 1, at + 1 + LACK_MAX, least=0))
         elif stem in _REPLACES and (at == 0 or clause.stems[at - 1] in _BEFORE_VERB):
             _turn(signs, _replaced(clause, at + 1))
-    for at, stem in enumerate(clause.stems):
-        if stem in _OUT and at > 1:
-            start = next(
-                (i for i in range(at - 2, max(-1, at - 2 - OUT_REACH), -1) if clause.stems[i] in _TAKES_OUT), at
-            )
-            _turn(signs, range(start + 1, at))
-        elif stem in _NOUGHT and clause.stems[at - 1] in _GIVES and at > 1:
-            _turn(signs, range(max(0, at - 1 - SETTING_REACH), at - 1))
+    _turn_taken_out(clause, signs)
+    _turn_set_off(clause, signs)
     if not (clause.role == "order" and directs(clause)):
         _turn(signs, range(_complaint(clause)))
     return signs
@@ -85,6 +79,22 @@ def _turn_refused(clause: LessonClause, signs: list[int]) -> None:
         if one.start >= last and clause.stems[one.start] not in {"neither", "nor"}:
             last = one.end
             _turn(signs, range(one.end, len(signs)))
+
+
+def _turn_taken_out(clause: LessonClause, signs: list[int]) -> None:
+    """Turn what stands between two words that take away together: "leave the check out"."""
+    for at, stem in enumerate(clause.stems):
+        if stem in _OUT:
+            verbs = [before for before in range(max(0, at - OUT_REACH), at - 1) if clause.stems[before] in _TAKES_OUT]
+            if verbs:
+                _turn(signs, range(verbs[-1] + 1, at))
+
+
+def _turn_set_off(clause: LessonClause, signs: list[int]) -> None:
+    """Turn the name of a setting before the value that turns it off: "verify = false"."""
+    for at, stem in enumerate(clause.stems):
+        if at > 1 and stem in _NOUGHT and clause.stems[at - 1] in _GIVES:
+            _turn(signs, range(max(0, at - 1 - SETTING_REACH), at - 1))
 
 
 def _is_verb(clause: LessonClause, at: int) -> bool:
