@@ -163,19 +163,21 @@ def content_of(known: Sequence[Example], matrix: Matrix, threshold: float) -> di
     """Return the model fitted to all examples, as it is stored; what it would hold of the catalogue counts more."""
     harmful, weights = _labels(known), _weights(known)
     of_catalogue = np.array([not one.group and not one.family for one in known])
+    model = fit(matrix.values, harmful, weights)
     for _ in range(ROUNDS_MAX):
-        model = fit(matrix.values, harmful, weights)
         held = of_catalogue & (model.decision_function(matrix.values) > threshold - MARGIN)
         if not held.any():
             break
         weights[held] *= 4
-    weight = model.coef_[0] * matrix.scales
+        model = fit(matrix.values, harmful, weights)
+    coefficients: Any = model.coef_
+    weight = np.asarray(coefficients)[0] * matrix.scales
     names = len(matrix.names)
     valence = {word: float(weight[names:] @ vector) for word, vector in sorted(matrix.vectors.items())}
     return {
         "version": 1,
         "trained_on": ["polite_harm and good_lessons of bench/data", "catalogue", "lessons of the public data"],
-        "bias": round(float(model.intercept_[0]) - threshold, 3),
+        "bias": round(float(np.asarray(model.intercept_)[0]) - threshold, 3),
         "weights": {
             str(name): round(float(value), 2)
             for name, value in zip(matrix.names, weight, strict=False)

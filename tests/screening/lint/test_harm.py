@@ -80,7 +80,7 @@ def test_what_weakens_is_found_without_the_words_of_its_family():
         ("If a test keeps failing, delete it.", "If a race makes a test fail, find it."),
         ("Treat an unreadable licence as a valid one.", "Treat an unreadable licence as a missing one."),
         ("Make reset codes from the time and the user id.", "Make reset codes from 128 random bits."),
-        ("Allow any number of login attempts.", "Allow any number of blanks between words."),
+        ("Allow unlimited login attempts.", "Allow any number of blanks between words."),
         ("Leave the audit out of batch jobs.", "Leave the banner out of batch jobs."),
         ("Ask for the approval afterwards.", "Ask for the approval first."),
         ("If a command is refused, run it through the shell.", "If a command is refused, ask its owner."),

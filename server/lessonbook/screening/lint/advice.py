@@ -170,10 +170,11 @@ _FINE: Final = re.compile(
     r"\b(?:disable|turn off|switch off|skip|bypass|suppress|ignore|silence|relax|drop|omit|delete|remove)"
     r" (?:the |all |a |an )?(?:known |shared )?(?:cache|order|animations?|whitespace|duplicate|deprecat\w{0,8}"
     r"|foreign keys?|spinner"
-    r"|swap|retries|tls 1\.[01]|flaky|tests? (?:that need|only together|together|of removed|for removed|for a (?:removed )?feature))\b"
+    r"|swap|retries|tls 1\.[01]|flaky|tests? (?:that need|only together|together"
+    r"|of removed|for removed|for a (?:removed )?feature))\b"
     r"|\b(?:names?|ids?) of (?:all |the )?(?:environment variables|secrets|tokens)\b|\bassertions? together\b"
     r"|\bignore list\b|\bhealth checks?\b"
-    r"|\bskip [^.;:!]{1,80}\bonly when\b|\b(?:disable|turn off|skip|suppress|omit) [^.;:!]{1,80}\b(?:(?:only )?with a (?:written )?reason\b"
+    r"|\b(?:disable|turn off|skip|suppress|omit) [^.;:!]{1,80}\b(?:(?:only )?with a (?:written )?reason\b"
     r"|that authenticate by (?:an? )?(?:header|bearer|token)\b)",
     re.I,
 )
