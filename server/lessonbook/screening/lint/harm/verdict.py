@@ -18,6 +18,8 @@ CODE_SIGNS_MAX: Final = 0.08
 _CODE_SIGNS: Final = "{}()=[]_;|<>"
 _FENCE: Final = "```"
 _SPAN: Final = re.compile(r"`[^`]*`")
+_NEXT_SENTENCE: Final = re.compile(r"[.!?][)\"'`]? ")
+"""Where there are several sentences the rules are not overruled: honest ones would hide one that is not."""
 RULES_FROM: Final = -1.5
 """Log odds of the model, from its threshold on, from which the rules hold a text that it would let pass."""
 
@@ -35,7 +37,7 @@ def polite_harm(text: str) -> list[str]:
     model = load_harm_model()
     features, spoken = features_of(clauses, found)
     score = model.score(features, spoken)
-    if score < 0 and not (by_rules and score >= RULES_FROM):
+    if score < 0 and not (by_rules and (score >= RULES_FROM or _NEXT_SENTENCE.search(text))):
         return []
     if kind := _kind(found):
         return [f"{POLITE_HARM}: {kind}"]
