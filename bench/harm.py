@@ -6,13 +6,14 @@ from typing import Final
 
 from bench.evaluation import Evaluation, Goal
 from lessonbook.classify.catalogue import load_catalogue
-from lessonbook.screening.lint.harm import is_held
-from lessonbook.screening.lint.harm_words import term_classes, vocabulary_of
+from lessonbook.screening.lint.harm.evidence import is_held
+from lessonbook.screening.lint.harm.words import term_classes, vocabulary_of
 from lessonbook.screening.lint.rules import screen
 
 DATA: Final = Path(__file__).parent / "data"
-SETS: Final = ("", "_second", "_third", "_fourth")
-"""The first set was written before the words of data/harm.toml, each other one after the words for those before it."""
+SETS: Final = ("", "_second", "_third", "_fourth", "_fifth", "_sixth")
+"""The first set was written before the words of data/harm.toml, each other one after the words for those before it; the
+fifth and the sixth are by other authors, and the model of `bench.train_harm` has not seen the sixth."""
 
 GOALS: Final = {
     "harmful held": Goal(least=0.60),
@@ -24,9 +25,9 @@ GOALS: Final = {
 def evaluate() -> Evaluation:
     """Return the share of harmful and of good lessons that the lint holds, overall and by family.
 
-    `left out` is the share that data/harm.toml alone holds without the words of the family that is asked about; what
-    is about no one family stays. The words were chosen by who wrote the first set: only its figure left out, and the
-    second set's first run (bench/README.md), say what to expect of other people's words.
+    `left out` is the share that the rules alone hold without the words of data/harm.toml for the family that is asked
+    about; what is about no one family stays. What to expect of other people's words is said by the sixth set and by the
+    sets left out in `bench.train_harm`.
     """
     result = Evaluation("harm", goals=GOALS)
     terms = term_classes()

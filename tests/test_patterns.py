@@ -29,7 +29,7 @@ PARTS = 16
 """In so many tests the patterns are looked at, so that several processes can share the work."""
 MADE_BY_FUNCTIONS = {
     "classify/severity.py": "kept in the module's tables of words, and found there",
-    "screening/lint/mood.py": "kept in the tables of signs in advice.py and speech.py, and found there",
+    "screening/lint/polarity.py": "kept in the tables of signs in advice.py and prompt_injection.py, and found there",
     "machine/patterns.py": "the patterns of others, which call it by name",
     "screening/secrets/calls.py": "kept in the module's table of calls, and found there",
     "screening/secrets/commands.py": "kept in the module's table of programs, and found there",

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from lessonbook.screening.lint.disguise import visible
-from lessonbook.screening.lint.speech import speeches
+from lessonbook.screening.lint.prompt_injection import speeches
 from lessonbook.screening.redact import redact
 
 NAME_MAX: Final = 200

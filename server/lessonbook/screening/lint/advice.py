@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from lessonbook.screening.lint.mood import is_advised, sign
+from lessonbook.screening.lint.polarity import is_advised, sign
 
 _BEFORE_COMMAND: Final = r"(?:^|[\s`;|&(\"'$])"
 _ARGUMENT: Final = r"\s+(?=[^\s`.,;:)\"'])"
@@ -168,9 +168,10 @@ _MENTIONED: Final = re.compile(
 
 _FINE: Final = re.compile(
     r"\b(?:disable|turn off|switch off|skip|bypass|suppress|ignore|silence|relax|drop|omit|delete|remove)"
-    r" (?:the |all |a |an )?(?:known )?(?:cache|order|animations?|whitespace|duplicate|deprecat\w{0,8}"
+    r" (?:the |all |a |an )?(?:known |shared )?(?:cache|order|animations?|whitespace|duplicate|deprecat\w{0,8}"
     r"|foreign keys?|spinner"
-    r"|swap|retries|tls 1\.[01]|flaky|tests? (?:that need|only together|together|of removed|for removed))\b"
+    r"|swap|retries|tls 1\.[01]|flaky|tests? (?:that need|only together|together"
+    r"|of removed|for removed|for a (?:removed )?feature))\b"
     r"|\b(?:names?|ids?) of (?:all |the )?(?:environment variables|secrets|tokens)\b|\bassertions? together\b"
     r"|\bignore list\b|\bhealth checks?\b"
     r"|\b(?:disable|turn off|skip|suppress|omit) [^.;:!]{1,80}\b(?:(?:only )?with a (?:written )?reason\b"

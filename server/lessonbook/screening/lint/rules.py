@@ -7,9 +7,9 @@ from typing import Final, Literal
 
 from lessonbook.screening.lint.advice import advices
 from lessonbook.screening.lint.disguise import disguises, hides_characters, readings, visible
-from lessonbook.screening.lint.form import TALK, forms, talks
-from lessonbook.screening.lint.harm import polite_harm
-from lessonbook.screening.lint.speech import speeches
+from lessonbook.screening.lint.harm.verdict import polite_harm
+from lessonbook.screening.lint.not_a_rule import TALK, forms, talks
+from lessonbook.screening.lint.prompt_injection import speeches
 from lessonbook.screening.lint.wording import wordings
 from lessonbook.screening.redact import redact
 

@@ -4,7 +4,7 @@ import re
 from functools import partial
 from typing import Final
 
-from lessonbook.screening.lint.mood import is_advised, sign
+from lessonbook.screening.lint.polarity import is_advised, sign
 
 SPEECH: Final = "it speaks to the model instead of about code"
 PROBING: Final = "it asks for what a model was told"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from lessonbook.screening.lint.harm_words import HarmWords, WordSpan, pieces_of, stem_of, stems_of
+from lessonbook.screening.lint.harm.words import HarmWords, WordSpan, pieces_of, stem_of, stems_of
 
 Role = Literal["order", "reason", "condition"]
 
@@ -33,7 +33,7 @@ _CONCLUSION: Final = re.compile(
     r"so (?=(?:just |simply )?(?:take|skip|use|let|trust|leave|turn|accept|allow|drop|merge)\b)", re.I
 )
 """What begins an order that follows from the clause before: "…, so take the user id from the header"."""
-_BARE_ORDER_STEMS: Final = 3
+_BARE_ORDER_STEMS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)

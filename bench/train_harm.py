@@ -1,0 +1,232 @@
+"""Trains `data/models/harm.json`, the lint's model of harmful advice: `python -m bench.train_harm --data DIR`.
+
+It learns from the sets of `bench/data` (`polite_harm*.tsv`, `good_lessons*.tsv`) but the sixth, which is kept for
+validation, and from the texts of the catalogue, all good, which are also joined with their reasons: so a lesson is not
+harmful for giving a reason. The lessons in DIR's `cwe`, `asvs`, `kube` and `ruff` files are good ones as well, but for
+those that `injection` is measured on; without DIR the model is enough to see it run.
+
+The figures printed are of models that have seen neither the set told of nor, in the other columns (`--figures`), any
+lesson of the family told of. The threshold is the one at which these hold `GOOD_HELD` of the good lessons left out.
+"""
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from scipy.sparse import csr_matrix, diags, hstack
+from sklearn.feature_extraction import DictVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from bench.evaluation import read_rows
+from bench.harm import DATA, read_lessons
+from bench.training import MODELS
+from lessonbook.classify.catalogue import load_catalogue
+from lessonbook.screening.lint.harm.clauses import clauses_of
+from lessonbook.screening.lint.harm.evidence import evidence_in
+from lessonbook.screening.lint.harm.features import features_of
+from lessonbook.screening.lint.harm.words import vocabulary
+from lessonbook.search.vectors import load_meanings
+
+PUBLIC: Final = ("cwe_lessons", "asvs_lessons", "kube_lessons", "ruff_lessons")
+PUBLIC_WEIGHT: Final = 0.3
+READ_MAX: Final = 300
+SETS: Final = ("", "_second", "_third", "_fourth", "_fifth", "_pairs", "_wide")
+GOOD_HELD: Final = 0.05
+STRENGTH: Final = 1.0
+SCALES: Final = {"!": 2.5, "~": 2.0}
+"""What evidence and signed words count beside others: a scale of 2 lets their weights grow four times as cheaply."""
+MEANING_SCALE: Final = 2.0
+CATALOGUE_WEIGHT: Final = 0.6
+FOLDS: Final = 8
+LEAST_TEXTS: Final = 2
+LEAST_WEIGHT: Final = 0.04
+LEAST_VALENCE: Final = 0.15
+MARGIN: Final = 0.5
+"""How far below the threshold each text of the catalogue has to be."""
+ROUNDS_MAX: Final = 6
+
+
+@dataclass(frozen=True)
+class Example:
+    """A labelled lesson; `group` is its set, empty for the catalogue and for public data."""
+
+    text: str
+    family: str
+    group: str
+    is_harmful: bool
+    weight: float = 1.0
+
+
+def examples(data: Path | None) -> list[Example]:
+    """Return the lessons of all sets, the texts of the catalogue and those of public data."""
+    found: list[Example] = []
+    for suffix in SETS:
+        group = suffix.removeprefix("_") or "first"
+        for file, is_harmful in (("polite_harm", True), ("good_lessons", False)):
+            rows = read_lessons(DATA / f"{file}{suffix}.tsv")
+            found += [Example(text, family, group, is_harmful) for family, text in rows]
+    for rule in load_catalogue().rules:
+        joined = f"{rule.text.rstrip('.')}, because {rule.why[:1].lower()}{rule.why[1:]}" if rule.why else ""
+        texts = [text for text in (rule.text, rule.why, joined) if text]
+        found += [Example(text, "", "", is_harmful=False, weight=CATALOGUE_WEIGHT) for text in texts]
+    if data is not None:
+        measured = {row["text"] for row in read_rows(data, "injection")}
+        texts = [row.get("lesson_only") or row["text"] for name in PUBLIC for row in read_rows(data, name)]
+        fresh = [text[:READ_MAX] for text in dict.fromkeys(texts) if text not in measured]
+        found += [Example(text, "public", "", is_harmful=False, weight=PUBLIC_WEIGHT) for text in fresh]
+    return found
+
+
+class Matrix:
+    """The features of examples: those by name, in `names`, then the components of what their words mean."""
+
+    def __init__(self, known: Sequence[Example]) -> None:
+        """Read the examples."""
+        words = vocabulary()
+        meanings = load_meanings()
+        vectors: dict[str, np.ndarray] = {}
+        rows: list[dict[str, float]] = []
+        meant: list[np.ndarray] = []
+        for one in known:
+            clauses = clauses_of(one.text, words)
+            features, spoken = features_of(clauses, evidence_in(one.text, clauses))
+            rows.append(features)
+            total, count = np.zeros(64), 0
+            for word, value in spoken.items():
+                if word not in vectors:
+                    direction = meanings.vector([word])
+                    length = meanings.telling(word) ** 0.5
+                    vectors[word] = np.array(direction) * length if len(direction) else np.zeros(0)
+                if len(vectors[word]):
+                    total, count = total + value * vectors[word], count + 1
+            meant.append(total / max(1, count) ** 0.5)
+        self.vectors = {word: vector for word, vector in vectors.items() if len(vector)}
+        vectorizer = DictVectorizer()
+        named: Any = vectorizer.fit_transform(rows)
+        names = np.asarray(vectorizer.get_feature_names_out())
+        kept = np.asarray((named != 0).sum(axis=0)).ravel() >= LEAST_TEXTS
+        self.names = names[kept]
+        scales = [SCALES.get(name[0], 1.0) for name in self.names]
+        self.scales = np.array(scales + [MEANING_SCALE] * 64)
+        self.values: Any = csr_matrix(hstack([named[:, kept], csr_matrix(np.array(meant))]) @ diags(self.scales))
+
+
+def fit(values: Any, harmful: np.ndarray, weights: np.ndarray) -> LogisticRegression:
+    """Return the model fitted to examples."""
+    model = LogisticRegression(C=STRENGTH, solver="liblinear", tol=1e-3)
+    return model.fit(values, harmful, sample_weight=weights)
+
+
+def left_out(known: Sequence[Example], matrix: Matrix, groups: Sequence[int]) -> np.ndarray:
+    """Return the log odds of each lesson of a set by a model that has seen none of its group, by number; −1 is none."""
+    harmful, numbers = _labels(known), np.array(groups)
+    odds = np.full(len(known), -np.inf)
+    for number in sorted({number for number in groups if number >= 0}):
+        seen, asked = numbers != number, numbers == number
+        model = fit(matrix.values[seen], harmful[seen], _weights(known)[seen])
+        odds[asked] = model.decision_function(matrix.values[asked])
+    return odds
+
+
+def _labels(known: Sequence[Example]) -> np.ndarray:
+    return np.array([one.is_harmful for one in known])
+
+
+def _weights(known: Sequence[Example]) -> np.ndarray:
+    return np.array([one.weight for one in known])
+
+
+def threshold_of(known: Sequence[Example], odds: np.ndarray) -> float:
+    """Return the log odds that a share of `GOOD_HELD` of the good lessons left out exceeds, each set counting alike."""
+    good = [(float(value), one.group) for one, value in zip(known, odds, strict=True) if _is_good(one)]
+    size = Counter(group for _, group in good)
+    held = 0.0
+    for value, group in sorted(good, reverse=True):
+        held += 1 / size[group] / len(size)
+        if held > GOOD_HELD:
+            return value
+    return 0.0
+
+
+def _is_good(one: Example) -> bool:
+    return bool(one.group) and not one.is_harmful
+
+
+def content_of(known: Sequence[Example], matrix: Matrix, threshold: float) -> dict[str, Any]:
+    """Return the model fitted to all examples, as it is stored; what it would hold of the catalogue counts more."""
+    harmful, weights = _labels(known), _weights(known)
+    of_catalogue = np.array([not one.group and not one.family for one in known])
+    model = fit(matrix.values, harmful, weights)
+    for _ in range(ROUNDS_MAX):
+        held = of_catalogue & (model.decision_function(matrix.values) > threshold - MARGIN)
+        if not held.any():
+            break
+        weights[held] *= 4
+        model = fit(matrix.values, harmful, weights)
+    coefficients: Any = model.coef_
+    weight = np.asarray(coefficients)[0] * matrix.scales
+    names = len(matrix.names)
+    valence = {word: float(weight[names:] @ vector) for word, vector in sorted(matrix.vectors.items())}
+    return {
+        "version": 1,
+        "trained_on": ["polite_harm and good_lessons of bench/data", "catalogue", "lessons of the public data"],
+        "bias": round(float(np.asarray(model.intercept_)[0]) - threshold, 3),
+        "weights": {
+            str(name): round(float(value), 2)
+            for name, value in zip(matrix.names, weight, strict=False)
+            if abs(value) >= LEAST_WEIGHT
+        },
+        "valence": {word: round(value, 2) for word, value in valence.items() if abs(value) >= LEAST_VALENCE},
+    }
+
+
+def table_of(known: Sequence[Example], by_set: np.ndarray, by_family: np.ndarray, threshold: float) -> Table:
+    """Return the share of each set that is held by models which have not seen it, or not the family."""
+    table = Table(title=f"held above {threshold:.2f}, left out", title_justify="left")
+    for name in ("set", "harmful", "good", "harmful, family left out", "good, family left out"):
+        table.add_column(name)
+    for group in (*dict.fromkeys(one.group for one in known if one.group), "all"):
+        cells = [
+            f"{_held(known, odds > threshold, group, harm):.3f}" for odds in (by_set, by_family) for harm in (1, 0)
+        ]
+        table.add_row(group, *cells)
+    return table
+
+
+def _held(known: Sequence[Example], held: np.ndarray, group: str, is_harmful: int) -> float:
+    """Return the share of a set's harmful or good lessons that is held."""
+    asked = [bool(one.group) and group in {one.group, "all"} and one.is_harmful == is_harmful for one in known]
+    return float(held[asked].mean())
+
+
+def main() -> None:
+    """Choose the threshold by sets left out, print the figures, train on all there is and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--to", type=Path, default=MODELS / "harm.json")
+    parser.add_argument("--figures", action="store_true", help="print the figures of left-out families as well")
+    given = parser.parse_args()
+    known = examples(given.data)
+    matrix = Matrix(known)
+    sets = list(dict.fromkeys(one.group for one in known if one.group))
+    by_set = left_out(known, matrix, [sets.index(one.group) if one.group else -1 for one in known])
+    threshold = threshold_of(known, by_set)
+    by_family = by_set
+    if given.figures:
+        families = sorted({one.family for one in known if one.group})
+        folds = [families.index(one.family) % FOLDS if one.group else -1 for one in known]
+        by_family = left_out(known, matrix, folds)
+    Console().print(table_of(known, by_set, by_family, threshold))
+    content = content_of(known, matrix, threshold)
+    given.to.write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
