@@ -37,6 +37,7 @@ from lessonbook.store.engine import (
     pause_s,
 )
 from lessonbook.store.filesystem import ByteLocks, network_filesystem, sole_owner
+from lessonbook.store.fork_gate import ForkGate
 from lessonbook.store.urls import SqliteAddress
 from lessonbook.store.writer_queue import WriterQueue
 
@@ -64,6 +65,7 @@ class SqliteStore:
     def __init__(self, address: SqliteAddress) -> None:
         self._path = address.path
         self._engine: Engine | None = None
+        self._gate = ForkGate(self._close_connections)
         self._queue = WriterQueue(Path(f"{self._path}.queue")) if self._path else None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="lessonbook-write")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="lessonbook-read")
@@ -139,7 +141,7 @@ class SqliteStore:
             sole_owner(Path(f"{self._path}.checkpoint")) as owned,
         ):
             if owned:
-                with self.engine().connect() as connection:
+                with self._gate.passing(), self.engine().connect() as connection:
                     connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def load(self) -> Load:
@@ -231,6 +233,11 @@ class SqliteStore:
                 self._engine = _make_engine(self._path)
             return self._engine
 
+    def _close_connections(self) -> None:
+        """Close the connections to a file, until they are needed again. In memory the only one is the database."""
+        if self._engine is not None and self._path is not None:
+            self._engine.dispose()
+
     def _transact(self, work: Work[T], begin: str, turn: _Turn, *, foreign_keys: bool = True) -> T:
         """Do a transaction: again after a lost race, and while others hold the lock, until its deadline."""
         races = 0
@@ -269,7 +276,7 @@ class SqliteStore:
         return act
 
     def _once(self, work: Work[T], begin: str, until: float, *, foreign_keys: bool = True) -> T:
-        with self.engine().connect() as connection:
+        with self._gate.passing(), self.engine().connect() as connection:
             raw: Any = connection.connection.driver_connection
             if not foreign_keys:
                 raw.execute("PRAGMA foreign_keys = OFF")
@@ -324,7 +331,7 @@ class SqliteStore:
             sole_owner(Path(f"{self._path}.checkpoint")) as owned,
         ):
             if owned:
-                with self.engine().connect() as connection:
+                with self._gate.passing(), self.engine().connect() as connection:
                     connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
         self._checkpoint_due = False
 
