@@ -39,7 +39,7 @@ SURE: Final = frozenset(
         "blind",
     }
 )
-"""Evidence that the model does not overrule: on the sets that came after the rules, it was wrong to nearly always."""
+"""Evidence that the model does not overrule: on the sets that came after the rules, it was hardly ever right to."""
 
 
 def polite_harm(text: str) -> list[str]:
