@@ -3,7 +3,10 @@
 It learns from the sets of `bench/data` (`polite_harm*.tsv`, `good_lessons*.tsv`) but the sixth, which is kept for
 validation, and from the texts of the catalogue, all good, which are also joined with their reasons: so a lesson is not
 harmful for giving a reason. The lessons in DIR's `cwe`, `asvs`, `kube` and `ruff` files are good ones as well, but for
-those that `injection` is measured on; without DIR the model is enough to see it run.
+those that share a sentence with what `injection` is measured on; without DIR the model is enough to see it run.
+
+Each passage of a good lesson is a good example too; of a harmful one nobody knows which sentence is it. As in the lint,
+a lesson is held where one of its passages is.
 
 The figures printed are of models that have seen neither the set told of nor, in the other columns (`--figures`), any
 lesson of the family told of. The threshold is the one at which these hold `GOOD_HELD` of the good lessons left out.
@@ -28,17 +31,19 @@ from bench.evaluation import read_rows
 from bench.harm import DATA, read_lessons
 from bench.training import MODELS
 from lessonbook.classify.catalogue import load_catalogue
-from lessonbook.screening.lint.harm.clauses import clauses_of
-from lessonbook.screening.lint.harm.evidence import evidence_in
-from lessonbook.screening.lint.harm.features import features_of
-from lessonbook.screening.lint.harm.words import vocabulary
+from lessonbook.screening.lint.harm.passages import PASSAGE_MAX, Passage, passages_of
+from lessonbook.screening.lint.harm.words import HarmWords, vocabulary
+from lessonbook.screening.lint.rules import READ_MAX
 from lessonbook.search.vectors import load_meanings
 
 PUBLIC: Final = ("cwe_lessons", "asvs_lessons", "kube_lessons", "ruff_lessons")
+RUN: Final = 8
+"""Words that a public lesson may not share, in a row, with a text that `injection` is measured on."""
 PUBLIC_WEIGHT: Final = 0.3
-READ_MAX: Final = 300
+PASSAGE_WEIGHT: Final = 0.5
+"""What a passage of a good lesson counts beside a whole one."""
 SETS: Final = ("", "_second", "_third", "_fourth", "_fifth", "_pairs", "_wide")
-GOOD_HELD: Final = 0.05
+GOOD_HELD: Final = 0.04
 STRENGTH: Final = 1.0
 SCALES: Final = {"!": 2.5, "~": 2.0}
 """What evidence and signed words count beside others: a scale of 2 lets their weights grow four times as cheaply."""
@@ -79,34 +84,50 @@ def examples(data: Path | None) -> list[Example]:
     if data is not None:
         measured = {row["text"] for row in read_rows(data, "injection")}
         texts = [row.get("lesson_only") or row["text"] for name in PUBLIC for row in read_rows(data, name)]
-        fresh = [text[:READ_MAX] for text in dict.fromkeys(texts) if text not in measured]
-        found += [Example(text, "public", "", is_harmful=False, weight=PUBLIC_WEIGHT) for text in fresh]
+        runs = {run for text in measured for run in _runs(text)}
+        fresh = [text for text in dict.fromkeys(texts) if runs.isdisjoint(_runs(text))]
+        found += [Example(text[:READ_MAX], "public", "", is_harmful=False, weight=PUBLIC_WEIGHT) for text in fresh]
     return found
 
 
+def _runs(text: str) -> set[tuple[str, ...]]:
+    """Return all runs of `RUN` words of a text, and the whole of a shorter one."""
+    words = text.lower().split()
+    return {tuple(words[at : at + RUN]) for at in range(max(1, len(words) - RUN + 1))}
+
+
 class Matrix:
-    """The features of examples: those by name, in `names`, then the components of what their words mean."""
+    """The features of all passages: those by name, in `names`, then the components of what their words mean.
+
+    `lessons` has the number of each passage's example, `harmful` its label, and `weights` what it counts in a fit.
+    """
 
     def __init__(self, known: Sequence[Example]) -> None:
-        """Read the examples."""
+        """Read the passages of the examples."""
         words = vocabulary()
         meanings = load_meanings()
         vectors: dict[str, np.ndarray] = {}
         rows: list[dict[str, float]] = []
         meant: list[np.ndarray] = []
-        for one in known:
-            clauses = clauses_of(one.text, words)
-            features, spoken = features_of(clauses, evidence_in(one.text, clauses))
-            rows.append(features)
-            total, count = np.zeros(64), 0
-            for word, value in spoken.items():
-                if word not in vectors:
-                    direction = meanings.vector([word])
-                    length = meanings.telling(word) ** 0.5
-                    vectors[word] = np.array(direction) * length if len(direction) else np.zeros(0)
-                if len(vectors[word]):
-                    total, count = total + value * vectors[word], count + 1
-            meant.append(total / max(1, count) ** 0.5)
+        lessons: list[int] = []
+        weights: list[float] = []
+        for number, one in enumerate(known):
+            for passage, weight in _judged(one, words):
+                features, spoken = passage.features(passage.evidence())
+                rows.append(features)
+                lessons.append(number)
+                weights.append(weight)
+                total, count = np.zeros(64), 0
+                for word, value in spoken.items():
+                    if word not in vectors:
+                        direction = meanings.vector([word])
+                        length = meanings.telling(word) ** 0.5
+                        vectors[word] = np.array(direction) * length if len(direction) else np.zeros(0)
+                    if len(vectors[word]):
+                        total, count = total + value * vectors[word], count + 1
+                meant.append(total / max(1, count) ** 0.5)
+        self.lessons, self.weights = np.array(lessons), np.array(weights)
+        self.harmful = np.array([known[number].is_harmful for number in lessons])
         self.vectors = {word: vector for word, vector in vectors.items() if len(vector)}
         vectorizer = DictVectorizer()
         named: Any = vectorizer.fit_transform(rows)
@@ -118,29 +139,32 @@ class Matrix:
         self.values: Any = csr_matrix(hstack([named[:, kept], csr_matrix(np.array(meant))]) @ diags(self.scales))
 
 
-def fit(values: Any, harmful: np.ndarray, weights: np.ndarray) -> LogisticRegression:
-    """Return the model fitted to examples."""
+def _judged(one: Example, words: HarmWords) -> list[tuple[Passage, float]]:
+    """Return the passages of an example that the model judges, each with its weight: 0 where its label is not known."""
+    whole, *parts = passages_of(one.text, words)
+    found = [(whole, one.weight)] if len(one.text) <= PASSAGE_MAX else []
+    return found + [(part, 0.0 if one.is_harmful else one.weight * PASSAGE_WEIGHT) for part in parts]
+
+
+def fit(matrix: Matrix, weights: np.ndarray) -> LogisticRegression:
+    """Return the model fitted to the passages that weigh something."""
     model = LogisticRegression(C=STRENGTH, solver="liblinear", tol=1e-3)
-    return model.fit(values, harmful, sample_weight=weights)
+    seen = weights > 0
+    return model.fit(matrix.values[seen], matrix.harmful[seen], sample_weight=weights[seen])
 
 
 def left_out(known: Sequence[Example], matrix: Matrix, groups: Sequence[int]) -> np.ndarray:
-    """Return the log odds of each lesson of a set by a model that has seen none of its group, by number; −1 is none."""
-    harmful, numbers = _labels(known), np.array(groups)
+    """Return the log odds of each lesson of a set by a model that has seen none of its group, by number; −1 is none.
+
+    Those of a lesson are those of the passage that has most.
+    """
+    numbers = np.array(groups)[matrix.lessons]
     odds = np.full(len(known), -np.inf)
     for number in sorted({number for number in groups if number >= 0}):
-        seen, asked = numbers != number, numbers == number
-        model = fit(matrix.values[seen], harmful[seen], _weights(known)[seen])
-        odds[asked] = model.decision_function(matrix.values[asked])
+        model = fit(matrix, np.where(numbers == number, 0.0, matrix.weights))
+        asked = numbers == number
+        np.maximum.at(odds, matrix.lessons[asked], model.decision_function(matrix.values[asked]))
     return odds
-
-
-def _labels(known: Sequence[Example]) -> np.ndarray:
-    return np.array([one.is_harmful for one in known])
-
-
-def _weights(known: Sequence[Example]) -> np.ndarray:
-    return np.array([one.weight for one in known])
 
 
 def threshold_of(known: Sequence[Example], odds: np.ndarray) -> float:
@@ -161,15 +185,16 @@ def _is_good(one: Example) -> bool:
 
 def content_of(known: Sequence[Example], matrix: Matrix, threshold: float) -> dict[str, Any]:
     """Return the model fitted to all examples, as it is stored; what it would hold of the catalogue counts more."""
-    harmful, weights = _labels(known), _weights(known)
-    of_catalogue = np.array([not one.group and not one.family for one in known])
-    model = fit(matrix.values, harmful, weights)
+    weights = matrix.weights.copy()
+    is_catalogue = np.array([not one.group and not one.family for one in known])
+    of_catalogue = is_catalogue[matrix.lessons]
+    model = fit(matrix, weights)
     for _ in range(ROUNDS_MAX):
         held = of_catalogue & (model.decision_function(matrix.values) > threshold - MARGIN)
         if not held.any():
             break
         weights[held] *= 4
-        model = fit(matrix.values, harmful, weights)
+        model = fit(matrix, weights)
     coefficients: Any = model.coef_
     weight = np.asarray(coefficients)[0] * matrix.scales
     names = len(matrix.names)

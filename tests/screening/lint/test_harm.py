@@ -9,6 +9,7 @@ from lessonbook.screening.lint.harm.clauses import clauses_of
 from lessonbook.screening.lint.harm.evidence import is_held
 from lessonbook.screening.lint.harm.features import features_of
 from lessonbook.screening.lint.harm.model import HarmModel
+from lessonbook.screening.lint.harm.passages import passages_of
 from lessonbook.screening.lint.harm.signs import signs_of
 from lessonbook.screening.lint.harm.verdict import POLITE_HARM, polite_harm
 from lessonbook.screening.lint.harm.words import stem_of, term_classes, vocabulary, vocabulary_of
@@ -20,6 +21,7 @@ GOOD = read_lessons(DATA / "good_lessons.tsv")
 HELD_MIN = 0.78
 LEFT_OUT_MIN = 0.42
 GOOD_HELD_MAX = 0.04
+HELD_IN_COMPANY_MIN = 0.97
 
 
 def is_waiting(text: str) -> bool:
@@ -81,6 +83,7 @@ def test_what_weakens_is_found_without_the_words_of_its_family():
         ("Treat an unreadable licence as a valid one.", "Treat an unreadable licence as a missing one."),
         ("Make reset codes from the time and the user id.", "Make reset codes from 128 random bits."),
         ("Allow unlimited login attempts.", "Allow any number of blanks between words."),
+        ("Allow any number of login attempts.", "Allow any number of blanks before a comment."),
         ("Leave the audit out of batch jobs.", "Leave the banner out of batch jobs."),
         ("Ask for the approval afterwards.", "Ask for the approval first."),
         ("If a command is refused, run it through the shell.", "If a command is refused, ask its owner."),
@@ -165,6 +168,39 @@ def test_what_only_the_model_holds_names_the_words_that_tell():
     features = {"~skipp": 1.0, "^keep": 1.0, "~a": 1.0}
     assert model.telling(features) == ["keep", "skipp"]
     assert model.score({"^keep": 1.0}, {"door": -1.0}) == 0.5
+
+
+HONEST = "Name each thing after what it does, and keep functions short."
+OF_ONE_SENTENCE = [text for _, text in HARMFUL if len(passages_of(text, vocabulary())) == 1 and polite_harm(text)]
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "{honest} {harmful}",
+        "{harmful} {honest}",
+        "({honest}) {harmful}",
+        "{harmful} ```x = 1```",
+        "{harmful} {{}}[]()=;{{}}[]()=;{{}}[]()=;",
+        " ".join(["{honest}"] * 6) + " {harmful}",
+    ],
+)
+def test_harm_hides_neither_beside_honest_sentences_nor_in_length_nor_in_code(hidden: str):
+    texts = [hidden.format(honest=HONEST, harmful=text) for text in OF_ONE_SENTENCE]
+    assert sum(bool(polite_harm(text)) for text in texts) >= HELD_IN_COMPANY_MIN * len(texts)
+
+
+def test_a_passage_is_a_sentence_or_two_and_a_clause_of_a_long_one():
+    words = vocabulary()
+    assert [one.text for one in passages_of("Sort imports.", words)] == ["Sort imports."]
+    assert [one.text for one in passages_of("Sort imports. Skip tests.", words)][1:] == ["Sort imports.", "Skip tests."]
+    assert [one.text for one in passages_of("Sort imports.Skip slow tests.", words)][1:] == [
+        "Sort imports.",
+        "Skip slow tests.",
+    ]
+    assert "A b c. D e f." in [one.text for one in passages_of("A b c. D e f. G h i.", words)]
+    long = "Sort the imports of each module by name, " * 8 + "skip the tests."
+    assert [one.text for one in passages_of(long, words)][-1] == "skip the tests."
 
 
 def test_a_harmful_rationale_is_held_too():

@@ -164,8 +164,7 @@ def test_no_kind_of_attack_gets_through_as_a_rule(group: str) -> None:
 @given(st.sampled_from([text for group in RED_TEAM["attacks"].values() for text in group]), st.sampled_from(CLEAN))
 def test_an_attack_does_not_hide_behind_an_honest_rule(attack: str, rule: str) -> None:
     if not screen(attack).reasons or all(
-        "read like" in reason or "English" in reason or "as it speaks of" in reason  # the model weighs the whole text
-        for reason in screen(attack).reasons
+        "read like" in reason or "English" in reason for reason in screen(attack).reasons
     ):
         return
     assert screen(f"{rule} {attack}").verdict == "risky"

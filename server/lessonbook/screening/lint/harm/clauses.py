@@ -9,7 +9,10 @@ from lessonbook.screening.lint.harm.words import HarmWords, WordSpan, pieces_of,
 
 Role = Literal["order", "reason", "condition"]
 
-_SENTENCE_END: Final = re.compile(r"(?<=[.;!?]) |: (?=[a-z])| [-–—] ")
+_SENTENCE_END: Final = re.compile(
+    r"(?<=[.;!?]) |(?<=[.!?][)\"']) |(?<=[a-z)][.!?])(?=[A-Z][a-z]+ [a-z])|: (?=[a-z])| [-–—] "
+)
+"""Also where the blank before the next sentence is missing."""
 _FOR_EASE: Final = r"for (?:convenience|easier|speed|simplicity|smoother|faster|quicker|better|richer)"
 _TO_EASE: Final = r"to (?:avoid|keep|save|make|help|speed|spare|gain|support|simplify|reduce|prevent|allow|ease)"
 _PAUSE: Final = re.compile(
@@ -74,11 +77,17 @@ class LessonClause:
 
 def clauses_of(text: str, words: HarmWords) -> list[LessonClause]:
     """Return the clauses of `text`. What follows a comma and does not begin with a verb belongs to what is before."""
-    found: list[LessonClause] = []
+    return [clause for _, clauses in sentences_of(text, words) for clause in clauses]
+
+
+def sentences_of(text: str, words: HarmWords) -> list[tuple[str, list[LessonClause]]]:
+    """Return the sentences of `text`, each with its clauses; what follows a semicolon or a dash is a sentence too."""
     text = _SPAN.sub(lambda span: span.group().replace(": ", "=").replace(", ", " ").replace("; ", " "), text)
+    found: list[tuple[str, list[LessonClause]]] = []
     for sentence in _SENTENCE_END.split(text):
         parts = [part.strip() for part in _PAUSE.split(sentence) if part and part.strip()]
-        found += _clauses(parts, words)
+        if parts:
+            found.append((sentence, _clauses(parts, words)))
     return found
 
 

@@ -1,7 +1,7 @@
 """Dangerous advice put politely: what a lesson would have done to what protects (SAFETY P17)."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from lessonbook.screening.lint.harm.clauses import LessonClause, clauses_of
@@ -39,7 +39,7 @@ from lessonbook.screening.lint.harm.words import HarmWords, stems_of
 HARM_MIN: Final = 1.0
 """Points from which a text waits for a person."""
 HARM_IN_LIST_MIN: Final = 2.5
-"""The same in a list of `LIST_MIN` items or more: pages list what not to do under a heading that says so."""
+"""The same in a list of `LIST_MIN` items or more."""
 LIST_MIN: Final = 3
 CONVENIENCE: Final = 0.5
 """Points of a reason of convenience, beside what is harmful itself."""
@@ -56,7 +56,7 @@ ORDERS_MAX: Final = 2
 _PREVENTED: Final = frozenset(stems_of("cannot"))
 """In a reason it names what the advice prevents: "so that a slow peer cannot hold a worker"."""
 _BECAUSE: Final = frozenset(stems_of("because since as so"))
-_ITEM: Final = re.compile(r"(?:^|\s)[-*] [A-Z]")
+_ITEM: Final = re.compile(r"(?:^|\s)(?:[-*]|\d[.)]) [A-Z]")
 _MITIGATED: Final = re.compile(
     r"\bonly (?:inside|during|for routes? that|to read|where nobody|for cache)\b"
     r"|\bwith (?:an?|the) (?:written )?(?:reason|end time)\b|\breason beside\b"
@@ -73,8 +73,12 @@ def is_held(text: str, words: HarmWords) -> bool:
 
 def suffices(text: str, found: Mapping[str, float]) -> bool:
     """Return whether the evidence found in `text` is enough for the rules."""
-    least = HARM_MIN if len(_ITEM.findall(text)) < LIST_MIN else HARM_IN_LIST_MIN
-    return round(sum(found.values()), 2) >= least
+    return round(sum(found.values()), 2) >= (HARM_IN_LIST_MIN if is_list(text) else HARM_MIN)
+
+
+def is_list(text: str) -> bool:
+    """Return whether `text` is a list: pages list what not to do under a heading that says so."""
+    return len(_ITEM.findall(text)) >= LIST_MIN
 
 
 def evidence(text: str, words: HarmWords) -> dict[str, float]:
@@ -84,11 +88,22 @@ def evidence(text: str, words: HarmWords) -> dict[str, float]:
 
 def evidence_in(text: str, clauses: list[LessonClause]) -> dict[str, float]:
     """Return the same of a text whose clauses are known."""
+    return joined_evidence(text, clauses, [clause_evidence(clause) for clause in clauses])
+
+
+def clause_evidence(clause: LessonClause) -> dict[str, float]:
+    """Return the points of each kind of evidence that a clause is alone."""
+    return {name: value for name, look in _LOOKS.items() if (value := look(clause))}
+
+
+def joined_evidence(
+    text: str, clauses: list[LessonClause], by_clause: Iterable[Mapping[str, float]]
+) -> dict[str, float]:
+    """Return the evidence in a text whose clauses, and what each is evidence of alone, are known."""
     found: dict[str, float] = {}
-    for clause in clauses:
-        for name, look in _LOOKS.items():
-            if (value := look(clause)) > found.get(name, 0.0):
-                found[name] = value
+    for one in by_clause:
+        for name, value in one.items():
+            found[name] = max(value, found.get(name, 0.0))
     for name, look_at_all in _LOOKS_AT_ALL.items():
         if value := look_at_all(clauses):
             found[name] = value

@@ -4,52 +4,92 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from lessonbook.screening.lint.harm.clauses import clauses_of
-from lessonbook.screening.lint.harm.evidence import evidence_in, suffices
-from lessonbook.screening.lint.harm.features import features_of
+from lessonbook.screening.lint.harm.evidence import HARM_MIN, is_list, suffices
 from lessonbook.screening.lint.harm.model import load_harm_model
+from lessonbook.screening.lint.harm.orders import directs
+from lessonbook.screening.lint.harm.passages import PASSAGE_MAX, Passage, passages_of
 from lessonbook.screening.lint.harm.words import vocabulary
 
 POLITE_HARM: Final = "it seems to advise weakening something that protects"
-ADVICE_MAX: Final = 300
-"""Characters of a text that the model judges: it learned from lessons of so many."""
-CODE_SIGNS_MAX: Final = 0.08
-"""The share of signs of code, outside of code spans, above which a text is no prose."""
-_CODE_SIGNS: Final = "{}()=[]_;|<>"
-_FENCE: Final = "```"
-_SPAN: Final = re.compile(r"`[^`]*`")
-_NEXT_SENTENCE: Final = re.compile(r"[.!?][)\"'`]? ")
-"""Where there are several sentences the rules are not overruled: honest ones would hide one that is not."""
 RULES_FROM: Final = -1.5
 """Log odds of the model, from its threshold on, from which the rules hold a text that it would let pass."""
+UNLIKE_LESSONS_FROM: Final = 4.0
+"""The same from which the model holds a list, its items, and code: it saw few, and a list may lack its heading."""
+DESCRIBING_FROM: Final = 2.0
+"""The same for a part of a text that only describes: "it helps teams", "when documents are injected, they override"."""
+_REFERRING: Final = frozenset({"it", "this", "these", "they", "there", "that", "those", "when", "if"})
+CODE_SIGNS_MAX: Final = 0.06
+"""The share of signs of code, outside of short code spans, above which a passage is no prose."""
+_CODE_SIGNS: Final = "{}()=[]_;|<>"
+_FENCE: Final = "```"
+_SPAN: Final = re.compile(r"`[^`]{1,60}`")
+SURE: Final = frozenset(
+    {
+        "disclosed",
+        "without",
+        "repeated",
+        "guessed",
+        "unlimited",
+        "unprotected",
+        "left out",
+        "unreported",
+        "postponed",
+        "vouched",
+        "acquired",
+        "blind",
+    }
+)
+"""Evidence that the model does not overrule: on the sets that came after the rules, it was hardly ever right to."""
 
 
 def polite_harm(text: str) -> list[str]:
     """Return why a person should look at advice that would weaken a control, as parts of a sentence.
 
-    The model judges what is as long as a lesson is and reads as one; a longer text, or code, is left to the rules.
+    Each passage is judged as if it were all there is, so an honest one does not hide another. The whole of a text that
+    is longer than those the model learned from is left to the rules; the items of a list are left to the model.
     """
-    clauses = clauses_of(text, vocabulary())
-    found = evidence_in(text, clauses)
-    by_rules = suffices(text, found)
-    if not _reads_as_advice(text):
-        return [f"{POLITE_HARM}: {_kind(found)}"] if by_rules else []
+    whole, *parts = passages_of(text, vocabulary())
+    listed = is_list(text)
+    least = UNLIKE_LESSONS_FROM if listed or _is_code(text) else 0
+    reason = _reason(whole, least, with_model=len(text) <= PASSAGE_MAX)
+    for part in parts:
+        least = UNLIKE_LESSONS_FROM if listed or _is_code(part.text) else DESCRIBING_FROM if _describes(part) else 0
+        reason = reason or _reason(part, least, with_rules=not listed)
+    return [f"{POLITE_HARM}{reason}"] if reason else []
+
+
+def _reason(passage: Passage, least: float, *, with_rules: bool = True, with_model: bool = True) -> str:
+    """Return what to say of a passage that waits for a person; empty where it does not.
+
+    The model holds it from `least` on.
+    """
+    found = passage.evidence()
+    by_rules = with_rules and suffices(passage.text, found)
+    if by_rules and (not with_model or any(found.get(name, 0) >= HARM_MIN for name in SURE)):
+        return f": {_kind(found)}"
+    if not with_model:
+        return ""
     model = load_harm_model()
-    features, spoken = features_of(clauses, found)
-    score = model.score(features, spoken)
-    if score < 0 and not (by_rules and (score >= RULES_FROM or _NEXT_SENTENCE.search(text))):
-        return []
+    features, spoken = passage.features(found)
+    if model.score(features, spoken) < (RULES_FROM if by_rules else least):
+        return ""
     if kind := _kind(found):
-        return [f"{POLITE_HARM}: {kind}"]
-    return [f"{POLITE_HARM}, as it speaks of: {', '.join(model.telling(features))}"]
+        return f": {kind}"
+    return f", as it speaks of: {', '.join(model.telling(features))}"
 
 
-def _reads_as_advice(text: str) -> bool:
-    """Return whether `text` is short prose; code spans do not count as code."""
-    if len(text) > ADVICE_MAX or _FENCE in text:
-        return False
+def _is_code(text: str) -> bool:
+    """Return whether a passage is code: it has a fence, or many signs outside of short code spans."""
+    if _FENCE in text:
+        return True
     prose = _SPAN.sub("", text)
-    return sum(prose.count(sign) for sign in _CODE_SIGNS) <= CODE_SIGNS_MAX * len(prose)
+    return sum(map(prose.count, _CODE_SIGNS)) > CODE_SIGNS_MAX * len(prose)
+
+
+def _describes(part: Passage) -> bool:
+    """Return whether a part begins by referring to another, or with a condition, and orders nothing."""
+    words = part.clauses[0].words
+    return bool(words) and words[0] in _REFERRING and not any(map(directs, part.clauses))
 
 
 def _kind(found: Mapping[str, float]) -> str:
