@@ -1,10 +1,13 @@
 """Searching what was dealt with before."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lessonbook.classify.catalogue import load_catalogue
 from lessonbook.dedup.known_groups import GROUPS_MAX, MEMBERS_MAX, MERGE, GroupMatch, Precedents, words_of_catalogue
+from lessonbook.dedup.likeness import Corpus, terms_of
+from lessonbook.machine import prepared
 
 ROUNDING = "The invoice total is rounded to whole euros before tax is added\nbilling/totals.py: total = round(net)"
 ROUNDING_AGAIN = "The order total is rounded to whole euros before tax is added\nshop/cart.py: amount = round(x)"
@@ -112,3 +115,18 @@ def test_the_latest_texts_of_a_large_group_speak_for_it() -> None:
 def test_as_likely_as_not_is_not_sure() -> None:
     assert not GroupMatch("L1", "I1", 0.5).is_sure
     assert GroupMatch("L1", "I1", 0.75).is_sure
+
+
+def test_the_words_of_the_catalogue_are_the_same_from_the_cache(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepared, "user_cache_path", lambda _name: tmp_path)
+    catalogue = load_catalogue()
+    counted = Corpus()
+    for rule in catalogue.rules:
+        counted.add(terms_of(rule.text))
+    made, kept = words_of_catalogue.__wrapped__(catalogue), words_of_catalogue.__wrapped__(catalogue)
+    assert [file.name for file in tmp_path.iterdir()] == ["catalogue_words.bin"]
+    some = sorted({term for rule in catalogue.rules[:300] for term in terms_of(rule.text)} | {"unheard of"})
+    assert made.size == kept.size == counted.size
+    assert (
+        [made.idf(term) for term in some] == [kept.idf(term) for term in some] == [counted.idf(term) for term in some]
+    )

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import count
+from itertools import chain, count
+from pathlib import Path
 from threading import RLock
 from typing import Final
 
 from lessonbook.classify.catalogue import Catalogue
+from lessonbook.dedup import likeness
 from lessonbook.dedup.likeness import FEATURES, Corpus, Likeness, Sketch, load_likeness, sketch, terms_of
+from lessonbook.machine.prepared import prepared
+from lessonbook.search import tokenizer, writing_systems
 
 MERGE: Final = 0.7
 """The least probability at which an issue joins a group: at most one new thing in twenty is taken for a known one."""
@@ -200,8 +205,18 @@ class Precedents:
 
 @cache
 def words_of_catalogue(catalogue: Catalogue) -> Corpus:
-    """Return the words of the curated lessons: they tell rare from common while an agent has few issues."""
-    collection = Corpus()
-    for rule in catalogue.rules:
-        collection.add(terms_of(rule.text))
-    return collection
+    """Return the words of the curated lessons: they tell rare from common while an agent has few issues.
+
+    Their counts are kept between processes: counting takes longer than the rest of a process's first report.
+    """
+    texts = [rule.text for rule in catalogue.rules]
+    code = (
+        Path(module).read_bytes()
+        for module in (__file__, likeness.__file__, tokenizer.__file__, writing_systems.__file__)
+    )
+    counts = prepared("catalogue_words", chain(code, map(str.encode, texts)), lambda: _counts_of(texts))
+    return Corpus.of_counts(counts, len(texts))
+
+
+def _counts_of(texts: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(term for text in texts for term in terms_of(text)))

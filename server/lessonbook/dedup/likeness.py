@@ -7,7 +7,7 @@ from functools import cache, lru_cache
 from itertools import pairwise
 from math import exp, log, log1p, sqrt
 from sys import intern
-from typing import Final
+from typing import Final, Self
 
 from lessonbook.domain.documents import load_model_file
 from lessonbook.machine.patterns import lazy_pattern
@@ -128,6 +128,14 @@ class Corpus:
         self._idfs: dict[str, float] = {}
         self._lengths: dict[Sketch, float] = {}
         self._fresh_until = self.size
+
+    @classmethod
+    def of_counts(cls, counts: Mapping[str, int], size: int) -> Self:
+        """Return the corpus of `size` texts, of which `counts` says in how many a word or word pair stands."""
+        corpus = cls()
+        corpus.size = corpus._fresh_until = size  # its own
+        corpus._counts.update({intern(term): count for term, count in counts.items()})
+        return corpus
 
     def add(self, terms: Iterable[str], times: int = 1) -> None:
         """Count a text of these words and word pairs, each named once; `times` -1 takes it back."""
