@@ -13,7 +13,7 @@ from tests.patience import PATIENCE_S
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 
 WRITES_ON = """
-import anyio, os, sys, threading
+import anyio, os, sys, threading, traceback
 from lessonbook.store.engine import connect
 from lessonbook.store.urls import parse_address
 
@@ -39,7 +39,11 @@ writer.start()
 in_write.wait()
 os.register_at_fork(before=wants_to_fork.set)  # the last to be registered is called first
 if (child := os.fork()) == 0:
-    act(lambda connection: add(connection, "child"))
+    try:
+        act(lambda connection: add(connection, "child"))
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
     os._exit(0)
 writer.join()
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -181,10 +181,9 @@ class SqliteStore:
         """Close all connections."""
         self.give_up()
         self._checkpoint_due = True  # so that `write_briefly` no longer opens the engine on this thread
-        engine, self._engine = self._engine, None
         with anyio.CancelScope(shield=True):
-            if engine is not None:
-                await asyncio.get_running_loop().run_in_executor(self._writer, engine.dispose)
+            if self._engine is not None:
+                await asyncio.get_running_loop().run_in_executor(self._writer, self._dispose)
         if self._names is not None:
             self._names.close()
         self._writer.shutdown(wait=False)
@@ -232,6 +231,12 @@ class SqliteStore:
             if self._engine is None:
                 self._engine = _make_engine(self._path)
             return self._engine
+
+    def _dispose(self) -> None:
+        with self._gate.passing():
+            engine, self._engine = self._engine, None
+            if engine is not None:
+                engine.dispose()
 
     def _close_connections(self) -> None:
         """Close the connections to a file, until they are needed again. In memory the only one is the database."""
