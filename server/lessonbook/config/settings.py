@@ -202,21 +202,21 @@ class AuthSettings(_Section):
 class LimitsSettings(_Section):
     """What one principal may do; people at the terminal are not limited. 0: no limit."""
 
-    issues_per_hour: int = Field(default=100_000, ge=0)
-    lessons_per_hour: int = Field(default=1_000, ge=0)
+    issues_per_hour: int = Field(default=1_000_000, ge=0)
+    lessons_per_hour: int = Field(default=5_000, ge=0)
     """Lessons its reports may make; beyond that reports may not offer lessons."""
-    runs_per_hour: int = Field(default=100_000, ge=0)
+    runs_per_hour: int = Field(default=1_000_000, ge=0)
     """Calls for lessons: each may log a run with its deliveries."""
-    applications_per_hour: int = Field(default=100_000, ge=0)
+    applications_per_hour: int = Field(default=1_000_000, ge=0)
     """Applications and verdicts, one for each lesson."""
     flags_per_hour: int = Field(default=2_000, ge=0)
-    checks_per_hour: int = Field(default=100_000, ge=0)
+    checks_per_hour: int = Field(default=1_000_000, ge=0)
     """Runs that are reported on."""
     files_per_hour: int = Field(default=10_000, ge=0)
     """Report files."""
     decisions_per_hour: int = Field(default=10_000, ge=0)
     """Answers to pending issues, reviews, and clean-ups that are carried out."""
-    calls_per_minute: int = Field(default=6_000, ge=0)
+    calls_per_minute: int = Field(default=30_000, ge=0)
     """Calls of any kind with its token."""
     tokens_per_project: int = Field(default=1_000, ge=0)
     """Valid tokens for one project, whoever makes them."""
