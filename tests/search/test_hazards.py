@@ -35,7 +35,7 @@ SMALL = Hazards(
     ],
 )
 def test_a_task_finds_the_rule_that_such_tasks_break(task: str, files: list[str], rule: str) -> None:
-    assert rule in read_task(task, files, HAZARDS).likely.rules
+    assert rule in read_task(task, files, lambda: HAZARDS).likely.rules
 
 
 @pytest.mark.parametrize(
@@ -50,12 +50,12 @@ def test_a_task_finds_the_rule_that_such_tasks_break(task: str, files: list[str]
     ],
 )
 def test_talk_and_ordinary_work_make_no_rule_likely(task: str) -> None:
-    assert dict(read_task(task, ["src/app.py"], HAZARDS).likely.rules) == {}
+    assert dict(read_task(task, ["src/app.py"], lambda: HAZARDS).likely.rules) == {}
 
 
 def test_a_language_alone_makes_no_rule_likely() -> None:
-    assert dict(read_task("", ["src/main.c"], HAZARDS).likely.rules) == {}
-    assert dict(read_task("Go on with it", ["src/main.c"], HAZARDS).likely.rules) == {}
+    assert dict(read_task("", ["src/main.c"], lambda: HAZARDS).likely.rules) == {}
+    assert dict(read_task("Go on with it", ["src/main.c"], lambda: HAZARDS).likely.rules) == {}
 
 
 def test_the_best_phrase_within_a_sentence_counts() -> None:

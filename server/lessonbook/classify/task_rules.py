@@ -23,6 +23,11 @@ def hazards_of(catalogue: Catalogue) -> Hazards:
     return Hazards(rules, ordinary, index=index)
 
 
+def is_loaded() -> bool:
+    """Tell whether `hazards_of` has been asked for, so that it answers at once."""
+    return bool(hazards_of.cache_info().currsize)
+
+
 def hazard_of(rule: CatalogueRule) -> Hazard:
     """Return what the catalogue knows of a rule before anything was reported."""
     return Hazard(

@@ -1,7 +1,8 @@
 """A task as search reads it: once, before the lessons of any agent are looked at."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 from lessonbook.search.context import Place, place_of
@@ -15,7 +16,7 @@ _END_SHARE: Final = 4
 """Of a long task the last quarter of what is read is its end, where people say what they want."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TaskReading:
     """What a task says: its words, where it takes place, what it is about, which rules it is likely to break."""
 
@@ -24,7 +25,13 @@ class TaskReading:
     files: tuple[str, ...] = ()
     place: Place = NOWHERE
     subjects: Subjects = field(default_factory=dict[str, float])
-    likely: LikelyRules = NOTHING_LIKELY
+    hazards: Callable[[], Hazards] | None = field(default=None, repr=False, compare=False)
+    """What knows which tasks break which rules; without it no rule is likely."""
+
+    @cached_property
+    def likely(self) -> LikelyRules:
+        """The rules that the task is likely to break, found when first asked for: that is half of reading a task."""
+        return self.hazards().likely(self.task, self.place) if self.hazards else NOTHING_LIKELY
 
     @property
     def query(self) -> str:
@@ -32,14 +39,13 @@ class TaskReading:
         return "\n".join((self.task, *self.files)).strip()
 
 
-def read_task(task: str, files: Collection[str], hazards: Hazards | None = None) -> TaskReading:
+def read_task(task: str, files: Collection[str], hazards: Callable[[], Hazards] | None = None) -> TaskReading:
     """Return what a task says; without `hazards` no rule is likely."""
     text = excerpt(task)
     if english := english_of(text):
         text = f"{text}\n{' '.join(english)}"
     place = place_of(text, files)
-    likely = hazards.likely(text, place) if hazards is not None else NOTHING_LIKELY
-    return TaskReading(text, tuple(files), place, subjects_of(text), likely)
+    return TaskReading(text, tuple(files), place, subjects_of(text), hazards)
 
 
 def excerpt(text: str) -> str:

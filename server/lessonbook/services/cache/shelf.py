@@ -29,6 +29,7 @@ from lessonbook.experiment.lesson_value import static_score
 from lessonbook.experiment.policy import Priors
 from lessonbook.search.context import COUNTED_MAX, IssueCounts, likely_by_history, recurring, unseen
 from lessonbook.search.hazard_model import THRESHOLD
+from lessonbook.search.hazards import NOTHING_LIKELY
 from lessonbook.search.index import RelevanceIndex, asked_words, parts_of
 from lessonbook.search.relevance import likely_by_words
 from lessonbook.search.task import TaskReading
@@ -264,7 +265,7 @@ class Shelf:
         named = self._named(reading, relevances) if not similar else ()
         counts = {agent_name: known.here(reading.place) for agent_name, known in self._issues.items()}
         totals = {agent_name: sum(here.values()) for agent_name, here in counts.items()}
-        likely = reading.likely
+        likely = reading.likely if self.needs_rules else NOTHING_LIKELY
         candidates = {
             *relevances,
             *(lesson_id for here in counts.values() for lesson_id in here if lesson_id in self.lessons),
@@ -355,6 +356,11 @@ class Shelf:
             for lesson_id, score in self._index.scores(part, most=OF_PART_MAX, apart=self._unreviewed).items():
                 scores[lesson_id] = max(score, scores.get(lesson_id, 0.0))
         return scores
+
+    @property
+    def needs_rules(self) -> bool:
+        """Whether what rules a task is likely to break decides about any lesson here, by itself or by its history."""
+        return bool(self._rules or self._issues)
 
     def rule_of(self, lesson_id: str) -> str:
         """Return the id of the catalogue's rule that a lesson is of, empty if none."""

@@ -7,12 +7,13 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 import anyio.to_thread
 from sqlalchemy import Connection
 
-from lessonbook.classify.task_rules import hazards_of
+from lessonbook.classify.task_rules import hazards_of, is_loaded
 from lessonbook.domain.agent_tools import LessonQuery, Lessons
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.experiment import coin
@@ -86,6 +87,7 @@ async def get_lessons(work: Workspace, caller: Caller, query: LessonQuery, *, on
         query = query.model_copy(update={"run_id": caller.run_id})
     place, reading = await read_query(work, caller, query)
     shelf = await shelf_for(work, caller, place)
+    await find_rules(reading, shelf)
     similar = await work.semantic.similar(caller.project, reading.query)
     run_id = query.run_id or work.new_run_id()
     asked = {"agent": place.agent_name, "query": query.model_dump_json(exclude={"run_id"})}
@@ -136,7 +138,7 @@ async def read_query(work: Workspace, caller: Caller, query: LessonQuery) -> tup
 
     def read() -> tuple[str | None, TaskReading]:
         responsible = None if agent_name else work.roster.responsible(query.task, query.files)
-        return responsible, read_task(query.task, query.files, hazards_of(work.catalogue))
+        return responsible, read_task(query.task, query.files, partial(hazards_of, work.catalogue))
 
     # Words and paths that somebody sends are read before the transaction, where they hold up nobody else. Where the
     # shelf is filled, the models that reading needs are loaded.
@@ -151,6 +153,16 @@ async def read_query(work: Workspace, caller: Caller, query: LessonQuery) -> tup
         return AskedFor(agent_name, agent_name, named.label, _told(named), is_new), reading
     agent_name = responsible or work.settings.refiner.default_agent
     return AskedFor(agent_name, ALL_AGENTS, named.label, _told(named)), reading
+
+
+async def find_rules(reading: TaskReading, shelf: Shelf) -> None:
+    """Find, before the transaction, which rules the task is likely to break, if that decides about any lesson."""
+    if not shelf.needs_rules:
+        return
+    if len(reading.query) <= READ_HERE_MAX and is_loaded():
+        _ = reading.likely
+    else:
+        await anyio.to_thread.run_sync(lambda: reading.likely)
 
 
 def _is_new(work: Workspace, caller: Caller, agent_name: str) -> bool:

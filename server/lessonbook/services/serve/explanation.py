@@ -14,7 +14,7 @@ from lessonbook.search.hazard_model import THRESHOLD
 from lessonbook.search.task import TaskReading
 from lessonbook.services import prompt_section
 from lessonbook.services.cache.shelf import RankedLesson, Shelf
-from lessonbook.services.serve.delivery import AskedFor, read_query, shelf_for
+from lessonbook.services.serve.delivery import AskedFor, find_rules, read_query, shelf_for
 from lessonbook.services.views import page_size
 from lessonbook.services.views.cursors import encode, offset_of
 from lessonbook.services.workspace import Workspace
@@ -42,6 +42,7 @@ async def explain_lessons(
     query = LessonQuery(agent_name=asked.agent_name, task=asked.task, files=asked.files)
     place, reading = await read_query(work, caller, query)
     shelf = await shelf_for(work, caller, place)
+    await find_rules(reading, shelf)
     similar = await work.semantic.similar(caller.project, reading.query)
 
     def probable(fit: RankedLesson) -> tuple[float, float, str]:
