@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from math import exp, log
+from math import exp
 from operator import mul
 from typing import Final, NamedTuple, cast
 
@@ -51,14 +51,14 @@ class RelevanceModel:
         return 1.0 / (1.0 + exp(-score)) if score > -_FAR else 0.0
 
 
-WORDS_SHIFT: Final = 1.21
-"""Log odds by which words alone are worth more than their probability says: .05, their threshold, becomes .15."""
+WORDS_ODDS: Final = 3.3535
+"""How many times the odds are that words alone are worth: .05, their threshold, becomes .15."""
 
 
 def likely_by_words(relevance: float) -> float:
     """Return how probably a task raises a lesson's issue where its words are all that tells, given its relevance."""
-    kept = min(max(relevance, 1e-9), 1 - 1e-9)
-    return 1.0 / (1.0 + exp(-(log(kept / (1 - kept)) + WORDS_SHIFT)))
+    odds = WORDS_ODDS * relevance
+    return odds / (odds + 1.0 - relevance)
 
 
 _FAR: Final = 500.0

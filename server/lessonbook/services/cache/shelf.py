@@ -28,12 +28,12 @@ from lessonbook.domain.where_it_holds import Holds, holds_for, where_it_holds
 from lessonbook.experiment.lesson_value import static_score
 from lessonbook.experiment.policy import Priors
 from lessonbook.search.context import COUNTED_MAX, IssueCounts, likely_by_history, recurring, unseen
+from lessonbook.search.diversity import Wording, first_of_alike, wording_of
 from lessonbook.search.hazard_model import THRESHOLD
 from lessonbook.search.hazards import NOTHING_LIKELY
 from lessonbook.search.index import RelevanceIndex, asked_words, parts_of
 from lessonbook.search.relevance import likely_by_words
 from lessonbook.search.task import TaskReading
-from lessonbook.search.tokenizer import words_of
 from lessonbook.services import prompt_section
 from lessonbook.services.cache.measured import Measure, Mode, counted_since
 from lessonbook.store import evidence as evidence_rows
@@ -43,9 +43,9 @@ from lessonbook.store import serving
 
 _DAY_S: Final = 86_400.0
 SHELVES_MAX: Final = 64
-OF_TASK_MAX: Final = 30
+OF_TASK_MAX: Final = 40
 """So many lessons at most are compared with a task: what comes after them is about something else."""
-OF_PART_MAX: Final = 6
+OF_PART_MAX: Final = 3
 """So many lessons at most are offered for one of several things that a task names."""
 OTHERS_MAX: Final = 2
 """So many lessons at most in words that nobody reviewed are another principal's than the one who asks."""
@@ -53,9 +53,6 @@ OFFERED_MAX: Final = 60
 """So many lessons at most are weighed by evidence for one task: what comes after them has no chance to fit."""
 NAMED_MAX: Final = 2
 """A task of so few words names its subject: what holds a word of it fits, unless a model can tell more."""
-
-ALIKE: Final = 0.8
-"""Lessons whose words are the same to this share say the same: one of them is offered."""
 
 SURE: Final = 0.5
 """From this relevance on a lesson's words alone say that it is needed, whatever the catalogue knows."""
@@ -119,7 +116,7 @@ class Shelf:
         self._rules: dict[str, str] = {}
         """The catalogue's rule of each lesson that has one."""
         self._of_rule: dict[str, set[str]] = {}
-        self._words: dict[str, frozenset[str]] = {}
+        self._wordings: dict[str, Wording] = {}
         self._holds: dict[str, Holds] = {}
         """Where lessons hold, of those that do not hold everywhere."""
         self._issues: dict[str, IssueCounts] = {}
@@ -286,7 +283,7 @@ class Shelf:
                 if owner in totals:
                     value *= unseen(totals[owner] - count)
             if not rule or (not value and (relevance >= SURE or lesson.issue_count)):
-                value, by = (likely_by_words(relevance) if relevance else 0.0), "words"
+                value, by = likely_by_words(relevance), "words"
                 value = max(value, THRESHOLD) if lesson_id in named else value
             if count and (here := likely.need * likely_by_history(count, totals[owner], relevance)) > value:
                 value, by = here, "history"
@@ -314,22 +311,14 @@ class Shelf:
 
     def _diverse(self, fits: Iterable[RankedLesson]) -> list[RankedLesson]:
         """Return `fits` in their order without those that say nearly what one before them says."""
-        kept: list[RankedLesson] = []
-        said: list[frozenset[str]] = []
-        for fit in fits:
-            words = self._words_of(fit.lesson)
-            size = len(words)
-            near = [others for others in said if ALIKE * size <= len(others) <= size / ALIKE]  # few are
-            if not any(len(words & others) >= ALIKE * max(size, len(others), 1) for others in near):
-                kept.append(fit)
-                said.append(words)
-        return kept
+        fits = list(fits)
+        return [fits[position] for position in first_of_alike([self._wording_of(fit.lesson) for fit in fits])]
 
-    def _words_of(self, lesson: Lesson) -> frozenset[str]:
-        words = self._words.get(lesson.id)
-        if words is None:
-            words = self._words[lesson.id] = frozenset(words_of(lesson.lesson_text))
-        return words
+    def _wording_of(self, lesson: Lesson) -> Wording:
+        wording = self._wordings.get(lesson.id)
+        if wording is None:
+            wording = self._wordings[lesson.id] = wording_of(lesson.lesson_text)
+        return wording
 
     def _pinned_of(self, agents: Collection[str]) -> list[str]:
         exempt = (self.lessons[lesson_id] for lesson_id in self._always)
@@ -381,7 +370,7 @@ class Shelf:
         if (place := self._places.pop(lesson.id, None)) is not None:
             del self._order[bisect_left(self._order, place)]
         self._costs.pop(lesson.id, None)
-        self._words.pop(lesson.id, None)
+        self._wordings.pop(lesson.id, None)
         self._holds.pop(lesson.id, None)
         if rule := self._rules.pop(lesson.id, ""):
             self._of_rule[rule].discard(lesson.id)
