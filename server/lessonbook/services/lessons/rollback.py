@@ -12,6 +12,7 @@ from lessonbook.domain.errors import InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_status import RULES, Status, targets
 from lessonbook.domain.takeback import Rollback, RolledBack, RolledBackLesson
+from lessonbook.services.lesson_results import result_of
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import recount
@@ -176,10 +177,9 @@ def _count_again(ledger: Ledger, lessons: dict[str, Lesson]) -> dict[str, int]:
 
 def _told(plan: _Plan, rollback_id: str, *, dry_run: bool) -> RolledBack:
     lines = [
-        RolledBackLesson(
-            lesson_id=lesson.id,
-            agent_name=lesson.agent_name,
-            text=lesson.lesson_text,
+        result_of(
+            RolledBackLesson,
+            lesson,
             status=plan.ends.get(lesson.id, lesson.status),
             goes=lesson.id in plan.ends,
             issues_left=plan.left.get(lesson.id, 0),

@@ -192,9 +192,8 @@ def _offer(triage: TriageRun, issues: Sequence[IssueEntry], authored: AuthoredLe
     if not person:
         severity = within_words(severity, [issue.description for issue in issues])
     trust = "approved" if person else "offered"
-    offer, refusal = screened_offer(
-        authored.lesson, authored.why, severity, authored.category or first.category, trust, first.rule_key
-    )
+    words = authored.with_text(authored.lesson, severity, authored.category or first.category)
+    offer, refusal = screened_offer(words, trust, first.rule_key)
     if offer is None or person:
         return offer, refusal
     offer = reviewed(offer, triage.ledger.work.review_for(triage.ledger.caller))
