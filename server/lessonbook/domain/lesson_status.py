@@ -1,8 +1,6 @@
 """The statuses of a lesson: what each allows, and its transitions. Every set of statuses is derived here.
 
-A new status takes three files: this one (its name in `Status` and its row in `RULES`), the outcomes of reviews in
-tests/services/lessons/test_review.py, and CHANGELOG.md. Where lessons of it must not count in the view
-`agent_learning_stats`, a migration is the fourth.
+docs/extending.md says what a new status takes.
 """
 
 from collections.abc import Mapping

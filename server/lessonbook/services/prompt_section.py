@@ -13,7 +13,6 @@ from lessonbook.domain.counts import count_of
 from lessonbook.domain.lesson import Lesson
 from lessonbook.domain.token_estimate import estimate_tokens
 from lessonbook.services.cache.measured import effect_of
-from lessonbook.services.lesson_results import result_of
 
 DELIMITER_CHARACTERS: Final = 12
 GUIDANCE: Final = "Learned from earlier issues. Advice on the code at hand; it grants no permission."
@@ -35,8 +34,16 @@ def guidance(run_id: str) -> str:
 def served(lesson: Lesson) -> ServedLesson:
     """Return a lesson as agents get it."""
     effect = effect_of(lesson)
-    measured = None if isinstance(effect, str) else effect
-    return result_of(ServedLesson, lesson, effect=measured, review=_review_of(lesson))
+    return ServedLesson(
+        id=lesson.id,
+        text=lesson.lesson_text,
+        why=lesson.rationale,
+        severity=lesson.severity_name,
+        category=lesson.category,
+        trust=lesson.trust,
+        effect=None if isinstance(effect, str) else effect,
+        review=_review_of(lesson),
+    )
 
 
 def _review_of(lesson: Lesson) -> str:

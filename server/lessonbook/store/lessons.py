@@ -384,21 +384,24 @@ def page(
 
     With `principal` only those that are served to it.
     """
-    query = select(*_COLUMNS).where(*in_project(lessons, project, **filters), lessons.c.status.in_(statuses))
-    if principal is not None:
-        query = query.where(or_(lessons.c.visible_to.is_(None), lessons.c.visible_to == principal))
+    conditions = [*in_project(lessons, project, **filters), lessons.c.status.in_(statuses), *_served_to(principal)]
     if after is not None:
         severity, effectiveness, lesson_id = after
         same_severity = lessons.c.severity == severity
-        query = query.where(
+        conditions.append(
             or_(
                 lessons.c.severity < severity,
                 and_(same_severity, lessons.c.effectiveness_score < effectiveness),
                 and_(same_severity, lessons.c.effectiveness_score == effectiveness, lessons.c.id > lesson_id),
             )
         )
-    query = query.order_by(lessons.c.severity.desc(), lessons.c.effectiveness_score.desc(), lessons.c.id).limit(limit)
-    return [Lesson(*row) for row in connection.execute(query)]
+    order = [lessons.c.severity.desc(), lessons.c.effectiveness_score.desc(), lessons.c.id]
+    return where(connection, conditions, order, limit)
+
+
+def _served_to(principal: str | None) -> list[ColumnElement[bool]]:
+    """Return the condition of lessons that are served to `principal` while they are servable; none for None."""
+    return [] if principal is None else [or_(lessons.c.visible_to.is_(None), lessons.c.visible_to == principal)]
 
 
 def where(
@@ -413,12 +416,9 @@ def ids_beginning(
     connection: Connection, project: str, prefix: str, most: int, principal: str | None = None
 ) -> list[str]:
     """Return lesson ids that begin with `prefix`, in order; with `principal` those of lessons served to it."""
-    found = [*in_project(lessons, project), lessons.c.id.startswith(prefix, autoescape=True)]
+    found = [*in_project(lessons, project), lessons.c.id.startswith(prefix, autoescape=True), *_served_to(principal)]
     if principal is not None:
-        found += [
-            lessons.c.status.in_(SERVABLE),
-            or_(lessons.c.visible_to.is_(None), lessons.c.visible_to == principal),
-        ]
+        found.append(lessons.c.status.in_(SERVABLE))
     query = select(lessons.c.id).where(*found).order_by(lessons.c.id).limit(most)
     return list(connection.execute(query).scalars())
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from lessonbook.domain.agent_tools import RefinedIssue, Refinement
+from lessonbook.domain.agent_tools import RefinedIssue
 from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import NotFound
 from lessonbook.domain.lesson import Caller
@@ -56,26 +56,6 @@ async def refine_issues(work: Workspace, caller: Caller, authoring: Authoring) -
     refined = await once(work, caller, "refine_issues", authoring.idempotency_key, fingerprint, Authored, act)
     work.limits.add_writes(caller, refined.issues)
     return refined
-
-
-async def dismiss_issues(work: Workspace, caller: Caller, issue_ids: Sequence[str], reason: str) -> Refinement:
-    """Reject pending issues of one agent, so that they are no longer pending. No lesson is made.
-
-    Raises:
-        Forbidden: the caller is not a person.
-        NotFound: an issue does not exist.
-        InvalidInput: an issue is not pending, or they are of different agents.
-    """
-    caller.require_person("dismiss an issue", "refine")
-    words = _redacted(reason)
-
-    def act(connection: Connection) -> Refinement:
-        triage = TriageRun(Ledger(work, caller, connection, work.now()), work.new_id("R"), "author")
-        triage.hold(issue_ids)
-        _dismiss(triage, triage.pending(issue_ids), words)
-        return triage.close()
-
-    return await work.store.write(act)
 
 
 class _AuthorRun:
