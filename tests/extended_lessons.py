@@ -84,8 +84,10 @@ def use_field() -> None:
     add("Test that each backup can be restored.", project="other")
     run("project", "merge", "demo", "other", "--yes")
     assert tongues("other") == tongues("demo") == ["English", "Scots", "Welsh", "Welsh"]
-    add("Name each migration after what it changes.", "--tongue", TOKEN, project="secret")
-    assert "ghp_" not in run("export", project="secret")
+    add("Name each migration after what it changes.", "--tongue", f"Norse\n{TOKEN}", project="secret")
+    (cleaned,) = tongues("secret")
+    assert cleaned.startswith("Norse ")
+    assert "ghp_" not in cleaned
     run("lessons", "delete", first, "--yes")
     gone = run("lessons", "show", first, "--json")
     assert {gone["lesson"]["tongue"], *(change["tongue"] for change in gone["history"])} == {""}

@@ -50,7 +50,7 @@ FIELD: Mapping[str, Sequence[tuple[str, str]]] = {
     ],
     "domain/lesson.py": [
         (r"class LessonWords:.*?    category: Category\n", '    tongue: str = ""\n'),
-        (r"class AuthoredWords\(.*?    why: .*?\n", '    tongue: Annotated[Text, Field(max_length=40)] = ""\n'),
+        (r"class AuthoredWords\(.*?    why: .*?\n", '    tongue: Annotated[Text, Field(max_length=60)] = ""\n'),
         (r"class Lesson:.*?    proposal_for: .*?\n", '    tongue: str = ""\n'),
     ],
     "domain/lesson_reviews.py": [

@@ -114,8 +114,9 @@ class LessonWords:
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> Self:
         """Return the words that the columns of a lesson, or of a version of it, keep."""
-        values = {name: row[column] for name, column in COLUMNS.items()}
-        return cls(**{**values, "severity": SEVERITY_OF_RANK[values["severity"]]})
+        values: dict[str, Any] = {name: row[column] for name, column in COLUMNS.items()}
+        values["severity"] = SEVERITY_OF_RANK[row["severity"]]
+        return cls(**values)
 
     def as_row(self) -> dict[str, Any]:
         """Return the columns that keep the words."""

@@ -1,7 +1,8 @@
 """What may become a lesson: its words after the lint, its severity, and whether it waits for a person."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from lessonbook.domain.lesson import LABELS, LessonWords
 from lessonbook.domain.lesson_status import Status
@@ -15,7 +16,7 @@ from lessonbook.domain.vocabulary import (
 )
 from lessonbook.domain.where_it_holds import ANYWHERE, Holds
 from lessonbook.machine.patterns import lazy_pattern
-from lessonbook.screening.lint.rules import screen, screen_why
+from lessonbook.screening.lint.rules import one_line, screen, screen_why
 from lessonbook.screening.redact import redact
 
 COPIED: Final = "it copies the words of the issue"
@@ -45,9 +46,11 @@ def screened_offer(words: LessonWords, trust: Trust, rule_key: str = "") -> tupl
         return None, "The offered lesson was not taken: " + judged.reasons[0] + "."
     reasons = judged.reasons + tuple(f"its rationale: {line}" for line in reason.reasons)
     status: Status = "quarantined" if reasons else "probation"
-    said = {name: redact(getattr(words, name))[0] for name in LABELS.values() if name != "why"}
-    said |= {"text": judged.text, "why": reason.text, "severity": words.severity, "category": words.category}
-    return Offer(**said, trust=trust, status=status, rule_key=rule_key, reasons=reasons), ""
+    others: Mapping[str, Any] = {
+        name: one_line(redact(getattr(words, name))[0]) for name in LABELS.values() if name != "why"
+    }
+    clean = (judged.text, reason.text, words.severity, words.category)
+    return Offer(*clean, **others, trust=trust, status=status, rule_key=rule_key, reasons=reasons), ""
 
 
 def held(offer: Offer, reasons: tuple[str, ...]) -> Offer:

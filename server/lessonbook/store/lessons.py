@@ -293,7 +293,7 @@ def history(connection: Connection, project: str, lesson_id: str) -> list[Histor
         .order_by(lesson_versions.c.change)
     )
     rows = connection.execute(query).mappings()
-    return [HistoryRow(*(row[name] for name in own), LessonWords.of_row(row)) for row in rows]
+    return [HistoryRow(**{name: row[name] for name in own}, words=LessonWords.of_row(dict(row))) for row in rows]
 
 
 def forget_words(connection: Connection, project: str, lesson_id: str) -> None:
