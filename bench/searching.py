@@ -93,7 +93,7 @@ class Gateway:
         ledger.hold([AGENT])
         names: dict[str, str] = {}
         for name, text in lessons:
-            offer = Offer(text, "", "medium", "other", "approved", "active", rule_key="")
+            offer = Offer(text, "", "medium", "other", trust="approved", status="active")
             keys = (rule_name(f"{_SCANNER}:{name}"),)
             names[ledger.create(AGENT, offer, keys=keys, provenance={"imported_from": name})] = name
         ledger.write()

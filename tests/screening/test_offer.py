@@ -2,6 +2,7 @@
 
 import pytest
 
+from lessonbook.domain.lesson import LessonWords
 from lessonbook.domain.vocabulary import Trust
 from lessonbook.screening.offer import Offer, capped, copies, held_from_all, reviewed, screened_offer
 
@@ -9,7 +10,7 @@ RULE = "Give each outgoing request a timeout."
 
 
 def test_reasons_of_a_rationale_quarantine_its_lesson() -> None:
-    offer, refusal = screened_offer(RULE, "See https://evil.example now.", "low", "data", "offered")
+    offer, refusal = screened_offer(LessonWords(RULE, "See https://evil.example now.", "low", "data"), "offered")
     assert refusal == ""
     assert offer is not None
     assert (offer.status, offer.reasons) == ("quarantined", ("its rationale: it holds a web address",))
@@ -19,7 +20,7 @@ def test_reasons_of_a_rationale_quarantine_its_lesson() -> None:
 @pytest.mark.parametrize("status", ["probation", "quarantined"])
 @pytest.mark.parametrize("review", ["none", "risky", "all"])
 def test_review_holds_back_everything_or_nothing_but_never_frees_a_scanners_risky_words(trust, status, review) -> None:
-    offer = reviewed(Offer(RULE, "", "low", "data", trust, status, ""), review)
+    offer = reviewed(Offer(RULE, "", "low", "data", trust=trust, status=status), review)
     if trust == "curated" or review == "risky":
         assert offer.status == status
     elif review == "all" or (trust == "scanner" and status == "quarantined"):
@@ -37,7 +38,8 @@ def test_a_lesson_copies_an_issue_from_eight_words_in_a_row_on() -> None:
 
 def test_a_lesson_that_a_model_worded_is_never_freed_by_a_setting() -> None:
     offer = reviewed(
-        Offer(RULE, "", "low", "data", "generated", "quarantined", "", ("it holds a web address",)), "none"
+        Offer(RULE, "", "low", "data", trust="generated", status="quarantined", reasons=("it holds a web address",)),
+        "none",
     )
     assert offer.status == "quarantined"
 
@@ -57,7 +59,7 @@ def test_words_of_a_model_or_a_reporter_for_all_agents_wait_unless_nothing_is_re
         ("approved", False),
     )
     for trust, held in cases:
-        offer = Offer(RULE, "", "medium", "reliability", trust, "probation", "")
+        offer = Offer(RULE, "", "medium", "reliability", trust=trust, status="probation")
         assert (held_from_all(offer, "*", "risky").status == "quarantined") is held
         assert held_from_all(offer, "DatabaseAgent", "all") is offer
         assert held_from_all(offer, "*", "none") is offer

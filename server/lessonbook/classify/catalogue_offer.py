@@ -5,6 +5,7 @@ from functools import cache, lru_cache
 from typing import Final
 
 from lessonbook.classify.catalogue import Catalogue, CatalogueRule
+from lessonbook.domain.lesson import LessonWords
 from lessonbook.domain.lesson_names import content_hash
 from lessonbook.domain.where_it_holds import Holds
 from lessonbook.screening.lint.rules import one_line
@@ -21,9 +22,10 @@ def offer_of_rule(rule: CatalogueRule) -> Offer | None:
     The words of a catalogue that replaces the packaged one pass the lint as an import does: None where they are no
     rule at all.
     """
+    key = rule.keys[0] if rule.keys else ""
     if rule.trust != "curated":
-        key = rule.keys[0] if rule.keys else ""
-        offer, _ = screened_offer(rule.text, rule.why, rule.severity, rule.category, rule.trust, key)
+        words = LessonWords(rule.text, rule.why, rule.severity, rule.category)
+        offer, _ = screened_offer(words, rule.trust, key)
         return offer and replace(offer, catalogue_id=rule.id, holds=Holds(rule.languages))
     return Offer(
         text=one_line(rule.text),
@@ -32,7 +34,7 @@ def offer_of_rule(rule: CatalogueRule) -> Offer | None:
         category=rule.category,
         trust="curated",
         status="probation",
-        rule_key=rule.keys[0] if rule.keys else "",
+        rule_key=key,
         catalogue_id=rule.id,
         holds=Holds(rule.languages),
     )

@@ -25,6 +25,7 @@ from lessonbook.cli.console import (
 )
 from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import InvalidInput
+from lessonbook.domain.lesson_status import DECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,17 +35,6 @@ if TYPE_CHECKING:
 
 LessonIdArgument = Annotated[str, typer.Argument(help="The lesson's id.")]
 ReasonOption = Annotated[str, typer.Option("--reason", "-m", help="Why; kept in the history.")]
-
-_DECISIONS = {
-    "approve": "Vouch for a lesson: it becomes active.",
-    "reject": "Reject a lesson: it is not served, and not learned again.",
-    "suspend": "Stop serving a lesson for now.",
-    "restore": "Serve a suspended, retired, expired or rejected lesson again.",
-    "retire": "Stop serving a lesson for good.",
-    "pin": "Serve a lesson in every run, without measuring it.",
-    "unpin": "Remove the pin.",
-    "expire": "Let a lesson expire now.",
-}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -58,7 +48,7 @@ def add_to(app: typer.Typer) -> None:
     command(group, "merge")(merge)
     command(group, "split")(split)
     command(group, "starter")(starter)
-    for action, help_text in _DECISIONS.items():
+    for action, help_text in DECISIONS.items():
         command(group, action, help_text)(_decision(action))
 
 
@@ -104,6 +94,7 @@ def list_lessons(
 
 def show(lesson_id: LessonIdArgument) -> None:
     """Show a lesson with its history, provenance and evidence."""
+    from lessonbook.domain.lesson import LABELS
     from lessonbook.domain.where_it_holds import where_it_holds
     from lessonbook.edges.text_form import effect
 
@@ -116,6 +107,7 @@ def show(lesson_id: LessonIdArgument) -> None:
         say(lesson.why)
     write("")
     facts = {
+        **{label.lower(): getattr(lesson, name) for label, name in LABELS.items() if name != "why"},
         "agent": lesson.agent_name,
         "severity": lesson.severity,
         "category": lesson.category,

@@ -37,8 +37,7 @@ _ALL_AGENTS: Final = "All agents"
 _ITEM: Final = re.compile(
     r"- \*\*(?P<severity>\w+)\*\*, (?P<category>[\w-]+) \((?P<status>\w+)(?P<pinned>, pinned)?\): (?P<text>.+)"
 )
-_MORE: Final = re.compile(r"  (?P<name>Why|Rule|Languages|Path): (?P<value>.+)")
-_FIELDS: Final = {"Why": "why", "Rule": "rule_key"}
+_MORE: Final = re.compile(r"  (?P<name>[A-Z][a-z ]+): (?P<value>.+)")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -142,12 +141,14 @@ def _read_markdown(source: Path) -> Iterable[Record]:
 
 def _add(values: dict[str, Any], name: str, value: str) -> None:
     """Add what a line below a lesson of a Markdown export says."""
+    from lessonbook.domain.lesson import LABELS
+
     if name == "Languages":
         values["languages"] = value.split(", ")
     elif name == "Path":  # a line each: a glob may hold a comma
         values.setdefault("paths", []).append(value)
-    else:
-        values[_FIELDS[name]] = value
+    elif field := {"Rule": "rule_key", **LABELS}.get(name):
+        values[field] = value
 
 
 def _lines_of(source: Path) -> list[str]:
@@ -184,6 +185,8 @@ def _as_jsonl(lessons: list[ExportedLesson]) -> str:
 
 
 def _as_markdown(lessons: list[ExportedLesson]) -> str:
+    from lessonbook.domain.lesson import LABELS
+
     lines = ["# Lessons", ""]
     by_agent: dict[str, list[ExportedLesson]] = {}
     for lesson in lessons:
@@ -193,8 +196,8 @@ def _as_markdown(lessons: list[ExportedLesson]) -> str:
         for lesson in by_agent[agent_name]:
             status = f"{lesson.status}, pinned" if lesson.pinned else lesson.status
             lines.append(f"- **{lesson.severity}**, {lesson.category} ({status}): {lesson.text}")
-            if lesson.why:
-                lines.append(f"  Why: {lesson.why}")
+            said = {label: getattr(lesson, name) for label, name in LABELS.items()}
+            lines += [f"  {label}: {value}" for label, value in said.items() if value]
             if lesson.rule_key:
                 lines.append(f"  Rule: {lesson.rule_key}")
             if lesson.languages:

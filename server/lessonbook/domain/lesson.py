@@ -1,15 +1,28 @@
-"""A lesson as it is stored, and the caller of a use case."""
+"""A lesson: what its author says, and as it is stored; and the caller of a use case."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final, Self
 
+from pydantic import Field
+
+from lessonbook.domain.agent_tools import Request
 from lessonbook.domain.errors import Forbidden
 from lessonbook.domain.lesson_status import Status
 from lessonbook.domain.principals import LOCAL, SCRIPT, TERMINAL
 from lessonbook.domain.scopes import Scope
-from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, UNOWNED, VOUCHED, Category, Severity, Source, Trust
+from lessonbook.domain.vocabulary import (
+    SEVERITY_OF_RANK,
+    SEVERITY_RANK,
+    UNOWNED,
+    VOUCHED,
+    Category,
+    Severity,
+    Source,
+    Text,
+    Trust,
+)
 
 INDEPENDENT: Final[frozenset[Source]] = frozenset({"qa", "ci", "review"})
 """The sources that only a caller with `evidence:write` may claim."""
@@ -90,6 +103,53 @@ def not_independent(claimed: Source) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class LessonWords:
+    """What the author of a lesson says: kept with each version of it, exported, and blanked when it is forgotten."""
+
+    text: str
+    why: str
+    severity: Severity
+    category: Category
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> Self:
+        """Return the words that the columns of a lesson, or of a version of it, keep."""
+        values: dict[str, Any] = {name: row[column] for name, column in COLUMNS.items()}
+        values["severity"] = SEVERITY_OF_RANK[row["severity"]]
+        return cls(**values)
+
+    def as_row(self) -> dict[str, Any]:
+        """Return the columns that keep the words."""
+        values = {column: getattr(self, name) for name, column in COLUMNS.items()}
+        return {**values, "severity": SEVERITY_RANK[self.severity]}
+
+
+COLUMNS: Final[Mapping[str, str]] = {
+    one.name: {"text": "lesson_text", "why": "rationale"}.get(one.name, one.name) for one in fields(LessonWords)
+}
+"""The column of each field of `LessonWords`, in the tables of lessons and of their versions."""
+LABELS: Final[Mapping[str, str]] = {
+    one.name.replace("_", " ").capitalize(): one.name
+    for one in fields(LessonWords)
+    if one.type is str and one.name != "text"
+}
+"""The texts beside a lesson's own, by the names under which people read them."""
+TEXT_COLUMNS: Final[tuple[str, ...]] = tuple(COLUMNS[name] for name in ("text", *LABELS.values()))
+"""The columns that are blank where words are forgotten."""
+
+
+class AuthoredWords(Request):
+    """What an author may say beside a lesson's text, whichever way it is given: each is a field of `LessonWords`."""
+
+    why: Annotated[Text, Field(max_length=2_000)] = ""
+
+    def with_text(self, text: str, severity: Severity, category: Category) -> LessonWords:
+        """Return a lesson's words: those that are given here, and its text."""
+        given = {name: getattr(self, name) for name in AuthoredWords.model_fields}
+        return LessonWords(text=text, severity=severity, category=category, **given)
+
+
+@dataclass(frozen=True, slots=True)
 class Lesson:
     """One general rule, with its status and its counters. `severity` is the rank, 4 = critical."""
 
@@ -132,6 +192,11 @@ class Lesson:
     """The one principal to whom the lesson is served, until a person approves its words; None: to all."""
     proposal_for: str | None = None
     """The lesson beside which these words were offered, for a person to compare."""
+
+    @property
+    def words(self) -> LessonWords:
+        """What its author says."""
+        return LessonWords.of_row({column: getattr(self, column) for column in COLUMNS.values()})
 
     @property
     def severity_name(self) -> Severity:

@@ -11,6 +11,7 @@ from lessonbook.domain.agent_tools import (
     Result,
     beginning_and_end,
 )
+from lessonbook.domain.lesson import AuthoredWords, LessonWords
 from lessonbook.domain.lesson_status import STATUSES, ReviewAction, Status
 from lessonbook.domain.pending_issues import PendingIssue
 from lessonbook.domain.vocabulary import (
@@ -233,14 +234,28 @@ PathGlobs = Annotated[
 ]
 
 
-class NewLesson(Request):
-    """A lesson written by a person."""
+class LessonText(Request):
+    """The text of a lesson."""
 
     text: Annotated[Filled, Field(max_length=2_000)]
-    why: Annotated[Text, Field(max_length=2_000)] = ""
+
+
+class WrittenLesson(AuthoredWords, LessonText):
+    """A lesson that no report brings."""
+
     agent_name: Annotated[AgentName, Field(description="* : all agents")] = "*"
     severity: Severity = "medium"
     category: Category = "other"
+
+    @property
+    def words(self) -> LessonWords:
+        """What its author says."""
+        return self.with_text(self.text, self.severity, self.category)
+
+
+class NewLesson(WrittenLesson):
+    """A lesson written by a person."""
+
     rule_id: Annotated[Line, Field(max_length=200)] = ""
     languages: Languages = []
     paths: PathGlobs = []

@@ -1,8 +1,6 @@
 """The statuses of a lesson: what each allows, and its transitions. Every set of statuses is derived here.
 
-A new status takes three files: this one (its name in `Status` and its row in `RULES`), the outcomes of reviews in
-tests/services/lessons/test_review.py, and CHANGELOG.md. Where lessons of it must not count in the view
-`agent_learning_stats`, a migration is the fourth.
+docs/extending.md says what a new status takes.
 """
 
 from collections.abc import Mapping
@@ -22,6 +20,23 @@ EvidenceAction = Literal["promote", "demote", "retire"]
 Action = Literal[ReviewAction, EvidenceAction, "recur", "merge", "split", "move", "undo"]
 """The changes of a lesson, as its history names them. `recur`: its issue came back; `move`: to another agent; `undo`: a
 rollback was undone."""
+
+
+DECISIONS: Final[Mapping[ReviewAction, str]] = {
+    "approve": "Vouch for a lesson: it becomes active.",
+    "reject": "Reject a lesson: it is not served, and not learned again.",
+    "suspend": "Stop serving a lesson for now.",
+    "restore": "Serve a suspended, retired, expired or rejected lesson again.",
+    "retire": "Stop serving a lesson for good.",
+    "pin": "Serve a lesson in every run, without measuring it.",
+    "unpin": "Remove the pin.",
+    "expire": "Let a lesson expire now.",
+}
+"""The reviews that take nothing but a reason, and what they do, as the command line says it."""
+TAKES_AWAY: Final[frozenset[ReviewAction]] = frozenset({"suspend", "reject", "retire", "expire", "unpin"})
+"""Reviews that need a person where the catalogue or a person vouches for the lesson."""
+NEEDS_PERSON: Final[frozenset[ReviewAction]] = frozenset(get_args(ReviewAction)) - TAKES_AWAY
+"""All others: they let a lesson be served, or served more often, and one cannot be undone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from lessonbook.domain.agent_tools import (
     Request,
     Result,
 )
+from lessonbook.domain.lesson import AuthoredWords
 from lessonbook.domain.lesson_names import is_group_id
 from lessonbook.domain.vocabulary import (
     AgentName,
@@ -113,8 +114,8 @@ class PendingPage(Result):
     """Unusual reports of the last day: floods, repetitions. On the first page only."""
 
 
-class AuthoredLesson(Request):
-    """An author's lesson for pending issues: a general rule in their own words, or an existing lesson."""
+class IssueAnswer(Request):
+    """Which pending issues, and what answers them: a general rule, an existing lesson, or that they are dismissed."""
 
     issue_ids: Annotated[list[LessonId], Field(max_length=100)] = []
     group_ids: Annotated[
@@ -127,9 +128,6 @@ class AuthoredLesson(Request):
     dismiss: Annotated[
         Text, Field(max_length=2_000, description="instead of lesson: why it is not worth one; only a person can")
     ] = ""
-    why: Annotated[Text, Field(max_length=2_000)] = ""
-    severity: Severity | None = None
-    category: Category | None = None
 
     @model_validator(mode="wrap")
     @classmethod
@@ -151,6 +149,13 @@ class AuthoredLesson(Request):
                 "one_of", "give either lesson, a new rule, or lesson_id, one that exists, or dismiss, a reason"
             )
         return self
+
+
+class AuthoredLesson(AuthoredWords, IssueAnswer):
+    """An author's lesson for pending issues: a general rule in their own words, or an existing lesson."""
+
+    severity: Severity | None = None
+    category: Category | None = None
 
 
 class Authoring(Request):

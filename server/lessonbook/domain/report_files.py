@@ -6,18 +6,13 @@ from pydantic import Field
 
 from lessonbook.domain.agent_tools import (
     RefinedIssue,
-    Request,
     Result,
 )
-from lessonbook.domain.lesson_reviews import Languages, PathGlobs
+from lessonbook.domain.lesson_reviews import Languages, PathGlobs, WrittenLesson
 from lessonbook.domain.lesson_status import Status
 from lessonbook.domain.vocabulary import (
     AgentName,
-    Category,
-    Filled,
     Line,
-    Severity,
-    Text,
     Trust,
 )
 
@@ -75,17 +70,13 @@ class Imported(Result):
     """Which of them say nearly the same as another lesson, or the opposite; the first hundred."""
 
 
-class PortableLesson(Request):
+class PortableLesson(WrittenLesson):
     """One lesson in an export file, a JSON object per line.
 
     `status` None: the file has none; `names` None: they are made of the rule and the text.
     """
 
-    text: Annotated[Filled, Field(max_length=2_000)]
-    why: Annotated[Text, Field(max_length=2_000)] = ""
     agent_name: Annotated[AgentName, Field(min_length=1)] = "*"
-    severity: Severity = "medium"
-    category: Category = "other"
     rule_key: Annotated[Line, Field(max_length=200)] = ""
     status: Status | None = None
     pinned: bool = False

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from lessonbook import services
 from lessonbook.domain.counts import count_of
-from lessonbook.domain.lesson_status import ReviewAction
+from lessonbook.domain.lesson_status import NEEDS_PERSON, TAKES_AWAY, ReviewAction
 from lessonbook.domain.takeback import Cleanup
 from lessonbook.domain.vocabulary import VOUCHED
 from lessonbook.edges.access.gateway import Gateway
@@ -44,8 +44,8 @@ def _review_question(gateway: Gateway) -> Ask:
     async def ask(
         ctx: Context[Any, Any], lesson_id: str, action: ReviewAction, text: str
     ) -> Elicit[Confirmation] | Confirmation:
-        takes_away = action in services.lessons.TAKES_AWAY
-        if not (takes_away or action in services.lessons.NEEDS_PERSON) or not can_ask(ctx):
+        takes_away = action in TAKES_AWAY
+        if not (takes_away or action in NEEDS_PERSON) or not can_ask(ctx):
             return Confirmation(confirm=False)
         detail = await gateway.call(services.views.get_lesson, lesson_id)
         lesson = detail.lesson

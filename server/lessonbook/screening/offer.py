@@ -1,21 +1,23 @@
 """What may become a lesson: its words after the lint, its severity, and whether it waits for a person."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
+from lessonbook.domain.lesson import LABELS, LessonWords
 from lessonbook.domain.lesson_status import Status
 from lessonbook.domain.vocabulary import (
     SEVERITY_OF_RANK,
     SEVERITY_RANK,
     SHARED_AGENT,
-    Category,
     ReviewMode,
     Severity,
     Trust,
 )
 from lessonbook.domain.where_it_holds import ANYWHERE, Holds
 from lessonbook.machine.patterns import lazy_pattern
-from lessonbook.screening.lint.rules import screen, screen_why
+from lessonbook.screening.lint.rules import one_line, screen, screen_why
+from lessonbook.screening.redact import redact
 
 COPIED: Final = "it copies the words of the issue"
 COPIED_RUN: Final = 8
@@ -25,32 +27,30 @@ BESIDE: Final = "a reviewed lesson says what to do about the issue"
 _WORDS: Final = lazy_pattern(r"\w+")
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer(LessonWords):
     """A lesson that may be made. Its trust follows from where its words come from."""
 
-    text: str
-    why: str
-    severity: Severity
-    category: Category
     trust: Trust
     status: Status
-    rule_key: str
+    rule_key: str = ""
     reasons: tuple[str, ...] = ()
     catalogue_id: str = ""
     holds: Holds = ANYWHERE
 
 
-def screened_offer(
-    text: str, why: str, severity: Severity, category: Category, trust: Trust, rule_key: str = ""
-) -> tuple[Offer | None, str]:
-    """Return the lesson offered as `text` after the lint, or None and the reason why it cannot be one."""
-    judged, reason = screen(text), screen_why(why)
+def screened_offer(words: LessonWords, trust: Trust, rule_key: str = "") -> tuple[Offer | None, str]:
+    """Return the lesson offered in these words after the lint, or None and the reason why it cannot be one."""
+    judged, reason = screen(words.text), screen_why(words.why)
     if judged.verdict == "unfit":
         return None, "The offered lesson was not taken: " + judged.reasons[0] + "."
     reasons = judged.reasons + tuple(f"its rationale: {line}" for line in reason.reasons)
     status: Status = "quarantined" if reasons else "probation"
-    return Offer(judged.text, reason.text, severity, category, trust, status, rule_key, reasons), ""
+    others: Mapping[str, Any] = {
+        name: one_line(redact(getattr(words, name))[0]) for name in LABELS.values() if name != "why"
+    }
+    clean = (judged.text, reason.text, words.severity, words.category)
+    return Offer(*clean, **others, trust=trust, status=status, rule_key=rule_key, reasons=reasons), ""
 
 
 def held(offer: Offer, reasons: tuple[str, ...]) -> Offer:

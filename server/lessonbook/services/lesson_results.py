@@ -9,7 +9,7 @@ from lessonbook.domain.lesson import Lesson
 Result = TypeVar("Result", bound=BaseModel)
 
 
-def result_of(kind: type[Result], lesson: Lesson, **others: Any) -> Result:
+def result_of(kind: type[Result], lesson: Lesson, /, **others: Any) -> Result:
     """Return a `kind` whose fields have the lesson's values, or those of `others`, without validating them again."""
     known: dict[str, Any] = {
         "lesson_id": lesson.id,

@@ -180,7 +180,7 @@ class _Screen:
         if rule is not None and (curated := offer_of_rule(rule)) is not None:
             return curated, ""
         rule_key = canonical_key(redact_rule_id(lesson.rule_key)) if lesson.rule_key else ""
-        offer, refusal = screened_offer(lesson.text, lesson.why, lesson.severity, lesson.category, "imported", rule_key)
+        offer, refusal = screened_offer(lesson.words, "imported", rule_key)
         if offer is not None:
             paths = tuple(dict.fromkeys(redact(path)[0] for path in lesson.paths))
             offer = replace(offer, holds=Holds(_languages(lesson.languages), paths))

@@ -22,10 +22,10 @@ from sqlalchemy import (
     update,
 )
 
-from lessonbook.domain.lesson import Lesson
+from lessonbook.domain.lesson import COLUMNS, TEXT_COLUMNS, Lesson, LessonWords
 from lessonbook.domain.lesson_names import kind_of
 from lessonbook.domain.lesson_status import SERVABLE, TOMBSTONES, Status
-from lessonbook.domain.vocabulary import SHARED_AGENT, Category
+from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.store import dialect
 from lessonbook.store.tables import (
     applications,
@@ -95,8 +95,8 @@ _MARK: Final = update(lessons).where(
 )
 
 
-class LessonWords(NamedTuple):
-    """A lesson's words and status at one revision."""
+class TextAtRevision(NamedTuple):
+    """A lesson's text and status at one revision."""
 
     id: str
     status: Status
@@ -113,12 +113,9 @@ class HistoryRow(NamedTuple):
     principal: str
     reason: str
     status: Status
-    lesson_text: str
-    rationale: str
-    severity: int
-    category: Category
     numbers: Mapping[str, Any]
     changed_at: datetime
+    words: LessonWords
 
 
 class FlagRow(NamedTuple):
@@ -151,10 +148,10 @@ def changed_since(
     return [(_lesson(row[:-1]), row[-1] or "") for row in connection.execute(_CHANGED, wanted)]
 
 
-def words_since(connection: Connection, project: str, agent_name: str, revision: int) -> list[LessonWords]:
+def words_since(connection: Connection, project: str, agent_name: str, revision: int) -> list[TextAtRevision]:
     """Return an agent's lessons of any status that changed after `revision`, in the order of their revisions."""
     known = {"project": project, "agent": agent_name, "revision": revision}
-    return [LessonWords(*row) for row in connection.execute(_CHANGED_WORDS, known)]
+    return [TextAtRevision(*row) for row in connection.execute(_CHANGED_WORDS, known)]
 
 
 def hold_agents(connection: Connection, project: str, agent_names: Iterable[str]) -> None:
@@ -289,18 +286,20 @@ def last_change(connection: Connection, project: str, lesson_id: str) -> int:
 
 def history(connection: Connection, project: str, lesson_id: str) -> list[HistoryRow]:
     """Return every change of a lesson, oldest first."""
+    *own, _ = HistoryRow._fields
     query = (
-        select(*(lesson_versions.c[name] for name in HistoryRow._fields))
+        select(*(lesson_versions.c[name] for name in (*own, *COLUMNS.values())))
         .where(*in_project(lesson_versions, project, lesson_id=lesson_id))
         .order_by(lesson_versions.c.change)
     )
-    return [HistoryRow(*row) for row in connection.execute(query)]
+    rows = connection.execute(query).mappings()
+    return [HistoryRow(**{name: row[name] for name in own}, words=LessonWords.of_row(dict(row))) for row in rows]
 
 
 def forget_words(connection: Connection, project: str, lesson_id: str) -> None:
     """Blank the words of a deleted lesson in its history, document, flags and applications, and delete its vectors."""
     blanked = {
-        lesson_versions: ("lesson_text", "rationale", "reason"),
+        lesson_versions: (*TEXT_COLUMNS, "reason"),
         lesson_documents: ("body",),
         lesson_flags: ("reason",),
         applications: ("notes",),
@@ -385,21 +384,24 @@ def page(
 
     With `principal` only those that are served to it.
     """
-    query = select(*_COLUMNS).where(*in_project(lessons, project, **filters), lessons.c.status.in_(statuses))
-    if principal is not None:
-        query = query.where(or_(lessons.c.visible_to.is_(None), lessons.c.visible_to == principal))
+    conditions = [*in_project(lessons, project, **filters), lessons.c.status.in_(statuses), *_served_to(principal)]
     if after is not None:
         severity, effectiveness, lesson_id = after
         same_severity = lessons.c.severity == severity
-        query = query.where(
+        conditions.append(
             or_(
                 lessons.c.severity < severity,
                 and_(same_severity, lessons.c.effectiveness_score < effectiveness),
                 and_(same_severity, lessons.c.effectiveness_score == effectiveness, lessons.c.id > lesson_id),
             )
         )
-    query = query.order_by(lessons.c.severity.desc(), lessons.c.effectiveness_score.desc(), lessons.c.id).limit(limit)
-    return [Lesson(*row) for row in connection.execute(query)]
+    order = [lessons.c.severity.desc(), lessons.c.effectiveness_score.desc(), lessons.c.id]
+    return where(connection, conditions, order, limit)
+
+
+def _served_to(principal: str | None) -> list[ColumnElement[bool]]:
+    """Return the condition of lessons that are served to `principal` while they are servable; none for None."""
+    return [] if principal is None else [or_(lessons.c.visible_to.is_(None), lessons.c.visible_to == principal)]
 
 
 def where(
@@ -414,12 +416,9 @@ def ids_beginning(
     connection: Connection, project: str, prefix: str, most: int, principal: str | None = None
 ) -> list[str]:
     """Return lesson ids that begin with `prefix`, in order; with `principal` those of lessons served to it."""
-    found = [*in_project(lessons, project), lessons.c.id.startswith(prefix, autoescape=True)]
+    found = [*in_project(lessons, project), lessons.c.id.startswith(prefix, autoescape=True), *_served_to(principal)]
     if principal is not None:
-        found += [
-            lessons.c.status.in_(SERVABLE),
-            or_(lessons.c.visible_to.is_(None), lessons.c.visible_to == principal),
-        ]
+        found.append(lessons.c.status.in_(SERVABLE))
     query = select(lessons.c.id).where(*found).order_by(lessons.c.id).limit(most)
     return list(connection.execute(query).scalars())
 

@@ -14,9 +14,6 @@ from lessonbook.store.engine import Store
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD: Final = "0010"
-"""The newest migration. A constant, so that a current database is recognised by one query, without Alembic."""
-
 _VERSION = text("SELECT version_num FROM alembic_version")
 
 
@@ -25,6 +22,10 @@ def migrations_folder() -> Path:
     package = Path(__file__).resolve().parents[1]
     installed = package / "migrations"
     return installed if installed.is_dir() else package.parents[1] / "migrations"
+
+
+HEAD: Final = max(file.name[:4] for file in migrations_folder().glob("versions/[0-9]*.py"))
+"""The newest migration, by the names of the files: a current database is recognised by one query, without Alembic."""
 
 
 async def current(store: Store) -> str | None:

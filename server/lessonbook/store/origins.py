@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, String, Table, cast, delete, func, or_, select, update
 
+from lessonbook.domain.lesson import TEXT_COLUMNS
 from lessonbook.store import dialect
 from lessonbook.store.tables import (
     applications,
@@ -20,7 +21,7 @@ from lessonbook.store.tables import (
 )
 from lessonbook.store.types import Row
 
-_NO_WORDS: Row = {"lesson_text": "", "rationale": "", "reason": ""}
+_NO_WORDS: Row = dict.fromkeys((*TEXT_COLUMNS, "reason"), "")
 AT_ONCE = 500
 """Ids in one statement."""
 
@@ -158,7 +159,7 @@ def forget_project(connection: Connection, project: str, evidence: Row) -> int:
     """
     counters = dict.fromkeys(("issue_count", "times_applied", "times_verified", "times_prevented", "flags"), 0)
     blank: Row = {
-        **dict.fromkeys(("lesson_text", "rationale", "rule_key", "status_reason", "author"), ""),
+        **dict.fromkeys((*TEXT_COLUMNS, "rule_key", "status_reason", "author"), ""),
         **counters,
         **evidence,
         "status": "rejected",

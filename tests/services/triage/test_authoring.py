@@ -300,7 +300,7 @@ async def test_a_pending_issue_shows_the_lesson_it_may_belong_to(
 
 async def test_a_person_dismisses_issues_for_a_reason(loop, work: Workspace, agent: Caller, person: Caller) -> None:
     ids = await pend(loop, agent, "The zeppelin stalls", "The balloon stalls")
-    refined = await authoring.dismiss_issues(work, person, ids[:1], f"A token {TOKEN} was in it")
+    refined = await author(work, person, ids[:1], "", dismiss=f"A token {TOKEN} was in it")
     assert [(line.issue_id, line.action, line.lesson_id) for line in refined.issues] == [(ids[0], "rejected", None)]
     (left,) = (await listings.list_pending_issues(work, person, PendingListing())).issues
     assert left.issue_id == ids[1]
@@ -315,7 +315,7 @@ async def test_a_person_dismisses_issues_for_a_reason(loop, work: Workspace, age
 async def test_only_a_person_dismisses_issues(loop, work: Workspace, agent: Caller) -> None:
     ids = await pend(loop, agent, "The zeppelin stalls")
     with pytest.raises(Forbidden, match="lessonbook refine"):
-        await authoring.dismiss_issues(work, agent, ids, "")
+        await author(work, agent, ids, "", dismiss="It is none.")
 
 
 async def test_rejected_words_of_another_agent_are_refused_to_an_assistant_and_not_to_a_person(

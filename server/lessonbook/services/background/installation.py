@@ -16,7 +16,6 @@ from lessonbook.store.tokens import TokenRow
 LOCAL: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 CALL_S: Final = 30.0
 """Time-out of a call, in seconds; within it a query's embedding is waited for before its transaction begins."""
-UNUSED_DAYS: Final = 90
 _STRONG: Final = frozenset({"lessons:approve", "evidence:write", "admin"})
 
 

@@ -62,13 +62,13 @@ class PrecedentCache:
                 self._put_lesson(lesson)
             self._revision = max([self._revision, *(lesson.revision for lesson in changed)])
 
-    def _wants_more(self, lesson: lesson_rows.LessonWords) -> bool:
+    def _wants_more(self, lesson: lesson_rows.TextAtRevision) -> bool:
         known = self.precedents.members_of(lesson.id)
         if lesson.status == "superseded" or not lesson.lesson_text:
             return False
         return sum(name != lesson.id for name in known) < MEMBERS_MAX
 
-    def _put_lesson(self, lesson: lesson_rows.LessonWords) -> None:
+    def _put_lesson(self, lesson: lesson_rows.TextAtRevision) -> None:
         """Represent a lesson by its own words until it has an issue: issues compare best with issues."""
         said = hash((lesson.status, lesson.lesson_text))
         if self._lessons.get(lesson.id, (-1, None))[1] != said:

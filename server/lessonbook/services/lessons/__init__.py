@@ -2,19 +2,10 @@
 
 from lessonbook.services.lessons.forgetting import forget
 from lessonbook.services.lessons.merge import merge_lessons, split_lesson
-from lessonbook.services.lessons.review import (
-    NEEDS_PERSON,
-    TAKES_AWAY,
-    add_lesson,
-    add_starters,
-    review_lesson,
-    starters,
-)
+from lessonbook.services.lessons.review import add_lesson, add_starters, review_lesson, starters
 from lessonbook.services.lessons.rollback import roll_back, undo_rollback
 
 __all__ = [
-    "NEEDS_PERSON",
-    "TAKES_AWAY",
     "add_lesson",
     "add_starters",
     "forget",

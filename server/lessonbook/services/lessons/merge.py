@@ -87,7 +87,7 @@ async def split_lesson(
     def transaction(connection: Connection) -> Reviewed:
         ledger = Ledger(work, caller, connection, work.now())
         lesson = ledger.lesson(lesson_id)
-        offer, refusal = screened_offer(text, why, lesson.severity_name, lesson.category, "approved")
+        offer, refusal = screened_offer(replace(lesson.words, text=text, why=why), "approved")
         if offer is None:
             raise InvalidInput(refusal)
         found = issue_rows.find(connection, caller.project, issue_ids).values()

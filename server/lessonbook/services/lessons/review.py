@@ -13,10 +13,10 @@ from lessonbook.classify.stacks import load_technologies
 from lessonbook.classify.starters import starter_rules
 from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput
-from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.lesson import TEXT_COLUMNS, Caller, Lesson
 from lessonbook.domain.lesson_names import catalogue_name, content_hash, rule_name, text_name
 from lessonbook.domain.lesson_reviews import LessonReview, NewLesson, Reviewed
-from lessonbook.domain.lesson_status import ReviewAction, Status, allowed_targets
+from lessonbook.domain.lesson_status import NEEDS_PERSON, TAKES_AWAY, ReviewAction, Status, allowed_targets
 from lessonbook.domain.token_estimate import estimate_lesson_tokens
 from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.domain.where_it_holds import Holds
@@ -25,6 +25,7 @@ from lessonbook.screening.offer import Offer, reviewed, screened_offer
 from lessonbook.screening.redact import redact, redact_rule_id
 from lessonbook.services.agent_names import give_name
 from lessonbook.services.alike_lessons import AlikeLessons
+from lessonbook.services.lesson_results import result_of
 from lessonbook.services.workspace import Workspace, once, request_hash
 from lessonbook.services.writing.issue_writer import reindex
 from lessonbook.services.writing.ledger import Ledger
@@ -32,12 +33,6 @@ from lessonbook.services.writing.scoring import recount
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.types import Row
-
-NEEDS_PERSON: Final[frozenset[ReviewAction]] = frozenset({"approve", "edit", "restore", "pin", "delete"})
-"""Actions that let a lesson be served, or served more often, and the one that cannot be undone."""
-
-TAKES_AWAY: Final[frozenset[ReviewAction]] = frozenset({"suspend", "reject", "retire", "expire", "unpin"})
-"""Actions that need a person where the catalogue or a person vouches for the lesson."""
 
 ISSUES_MAX: Final = 50
 """Issues behind an edited lesson by which search finds it."""
@@ -88,14 +83,7 @@ def _check_right(caller: Caller, lesson: Lesson, action: ReviewAction) -> None:
 
 def reviewed_lesson(lesson: Lesson, action: str, note: str) -> Reviewed:
     """Return the answer to a review, from the lesson after it."""
-    return Reviewed(
-        lesson_id=lesson.id,
-        action=action,
-        status=lesson.status,
-        pinned=lesson.pinned,
-        version=lesson.version,
-        note=note,
-    )
+    return result_of(Reviewed, lesson, action=action, note=note)
 
 
 def _carry_out(ledger: Ledger, lesson: Lesson, review: LessonReview) -> str:
@@ -178,8 +166,7 @@ def delete_lesson(ledger: Ledger, lesson: Lesson) -> int:
     """
     status = allowed_targets(lesson.id, "delete", lesson.status)[0]
     values: Row = {
-        "lesson_text": "",
-        "rationale": "",
+        **dict.fromkeys(TEXT_COLUMNS, ""),
         "status": status,
         "pinned": False,
         "token_count": 0,
@@ -204,7 +191,7 @@ async def add_lesson(work: Workspace, caller: Caller, new: NewLesson) -> Reviewe
     caller.require_person("add a lesson", "lessons add")
     agent_name = work.roster.resolve(new.agent_name)
     rule_key = canonical_key(redact_rule_id(new.rule_id)) if new.rule_id else ""
-    offer, refusal = screened_offer(new.text, new.why, new.severity, new.category, "approved", rule_key)
+    offer, refusal = screened_offer(new.words, "approved", rule_key)
     if offer is None:
         raise InvalidInput(refusal)
     paths = tuple(dict.fromkeys(redact(path)[0] for path in new.paths))

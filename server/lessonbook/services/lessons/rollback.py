@@ -4,14 +4,15 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, get_args
+from typing import Final
 
 from sqlalchemy import Connection
 
 from lessonbook.domain.errors import InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller, Lesson
-from lessonbook.domain.lesson_status import RULES, Status, targets
+from lessonbook.domain.lesson_status import RULES, STATUSES, Status, targets
 from lessonbook.domain.takeback import Rollback, RolledBack, RolledBackLesson
+from lessonbook.services.lesson_results import result_of
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import recount
@@ -20,7 +21,6 @@ from lessonbook.store import origins
 from lessonbook.store.origins import OriginIssue
 from lessonbook.store.types import Row
 
-_STATUSES: Final[tuple[Status, ...]] = get_args(Status)
 _WAS: Final = re.compile(r"\(was (\w{1,20})(, an event)?\): ")
 
 
@@ -83,7 +83,7 @@ async def undo_rollback(work: Workspace, caller: Caller, rollback_id: str) -> Ro
         ends: dict[str, Status] = {}
         for lesson_id, was in moved:
             lesson = lessons.get(lesson_id)
-            status: Status | None = next((one for one in _STATUSES if one == was), None)
+            status: Status | None = next((one for one in STATUSES if one == was), None)
             if lesson is None or status is None or lesson.status_reason != mark:
                 continue  # somebody decided about it since
             ledger.move(lesson, "undo", f"rollback {rollback_id} undone", {"status": status})
@@ -176,10 +176,9 @@ def _count_again(ledger: Ledger, lessons: dict[str, Lesson]) -> dict[str, int]:
 
 def _told(plan: _Plan, rollback_id: str, *, dry_run: bool) -> RolledBack:
     lines = [
-        RolledBackLesson(
-            lesson_id=lesson.id,
-            agent_name=lesson.agent_name,
-            text=lesson.lesson_text,
+        result_of(
+            RolledBackLesson,
+            lesson,
             status=plan.ends.get(lesson.id, lesson.status),
             goes=lesson.id in plan.ends,
             issues_left=plan.left.get(lesson.id, 0),

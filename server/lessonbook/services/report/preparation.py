@@ -19,6 +19,7 @@ from lessonbook.classify.tools import load_tools
 from lessonbook.dedup.likeness import sketch
 from lessonbook.domain.findings import Finding
 from lessonbook.domain.fingerprints import lasting_path, lasting_words
+from lessonbook.domain.lesson import LessonWords
 from lessonbook.domain.lesson_names import (
     catalogue_name,
     content_hash,
@@ -152,7 +153,8 @@ def prepare(
     )
     beside = None
     if rule is not None and offer is not None and finding.lesson.strip():
-        beside, refusal = screened_offer(finding.lesson, finding.why, offered, category, "offered", rule_key)
+        words = LessonWords(finding.lesson, finding.why, offered, category)
+        beside, refusal = screened_offer(words, "offered", rule_key)
     is_by_words = offer is not None and described is not None and offer.catalogue_id == described.rule.id
     keys = (
         rule_key and rule_name(rule_key),
@@ -264,7 +266,8 @@ def _best_offer(
         return curated, ""
     refusal = ""
     if finding.lesson.strip():
-        offer, refusal = screened_offer(finding.lesson, finding.why, severity, category, "offered", rule_key)
+        words = LessonWords(finding.lesson, finding.why, severity, category)
+        offer, refusal = screened_offer(words, "offered", rule_key)
         if offer is not None:
             return offer, ""
     if described is not None and (curated := offer_of_rule(described.rule)) is not None:
@@ -284,7 +287,7 @@ def _advice_of(
         return None
     trust: Trust = "scanner" if speaks_for_scanners and tool_of(rule_key) in load_tools() else "offered"
     why = "" if screen_why(metadata.why).reasons else metadata.why
-    offer, _ = screened_offer(metadata.text, why, severity, category, trust, rule_key)
+    offer, _ = screened_offer(LessonWords(metadata.text, why, severity, category), trust, rule_key)
     return held(offer, _page_reasons(metadata.source)) if offer else None
 
 

@@ -14,6 +14,7 @@ from lessonbook.search.hazard_model import THRESHOLD
 from lessonbook.search.task import TaskReading
 from lessonbook.services import prompt_section
 from lessonbook.services.cache.shelf import RankedLesson, Shelf
+from lessonbook.services.lesson_results import result_of
 from lessonbook.services.serve.delivery import AskedFor, find_rules, read_query, shelf_for
 from lessonbook.services.views import page_size
 from lessonbook.services.views.cursors import encode, offset_of
@@ -101,11 +102,5 @@ def _line(work: Workspace, shelf: Shelf, reading: TaskReading, fit: RankedLesson
         probability = max(probability, reading.likely.considered.get(rule, 0.0))
         if verdict == "unlikely" and probability >= THRESHOLD:
             because += " Others are much likelier."
-    return ExplainedLesson(
-        id=fit.lesson.id,
-        agent_name=fit.lesson.agent_name,
-        text=fit.lesson.lesson_text,
-        probability=round(probability, 3),
-        because=because,
-        verdict=verdict,
-    )
+    told = {"probability": round(probability, 3), "because": because, "verdict": verdict}
+    return result_of(ExplainedLesson, fit.lesson, **told)

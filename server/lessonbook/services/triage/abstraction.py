@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from lessonbook.classify.severity import severity_of
+from lessonbook.domain.lesson import LessonWords
 from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK, Severity
 from lessonbook.providers.question import SCHEMA, Abstraction, Question, WordedLesson
 from lessonbook.screening.lint.wording import BREAKS_OFF, states_only
@@ -143,9 +144,8 @@ def offer_of(
     severity = within_words(declared, [issue.description for issue in about])
     if len(worded.lesson) > LESSON_CHARS_MAX or len(worded.why) > LESSON_CHARS_MAX:
         return None, "The model's lesson was not taken: it is far too long."
-    offer, refusal = screened_offer(
-        worded.lesson, worded.why, severity, worded.category or about[0].category, "generated", about[0].rule_key
-    )
+    words = LessonWords(worded.lesson, worded.why, severity, worded.category or about[0].category)
+    offer, refusal = screened_offer(words, "generated", about[0].rule_key)
     if offer is None:
         return None, refusal.replace("The offered lesson", "The model's lesson")
     if states_only(offer.text):

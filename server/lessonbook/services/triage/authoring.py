@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from lessonbook.domain.agent_tools import RefinedIssue, Refinement
+from lessonbook.domain.agent_tools import RefinedIssue
 from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import NotFound
 from lessonbook.domain.lesson import Caller
@@ -56,26 +56,6 @@ async def refine_issues(work: Workspace, caller: Caller, authoring: Authoring) -
     refined = await once(work, caller, "refine_issues", authoring.idempotency_key, fingerprint, Authored, act)
     work.limits.add_writes(caller, refined.issues)
     return refined
-
-
-async def dismiss_issues(work: Workspace, caller: Caller, issue_ids: Sequence[str], reason: str) -> Refinement:
-    """Reject pending issues of one agent, so that they are no longer pending. No lesson is made.
-
-    Raises:
-        Forbidden: the caller is not a person.
-        NotFound: an issue does not exist.
-        InvalidInput: an issue is not pending, or they are of different agents.
-    """
-    caller.require_person("dismiss an issue", "refine")
-    words = _redacted(reason)
-
-    def act(connection: Connection) -> Refinement:
-        triage = TriageRun(Ledger(work, caller, connection, work.now()), work.new_id("R"), "author")
-        triage.hold(issue_ids)
-        _dismiss(triage, triage.pending(issue_ids), words)
-        return triage.close()
-
-    return await work.store.write(act)
 
 
 class _AuthorRun:
@@ -192,9 +172,8 @@ def _offer(triage: TriageRun, issues: Sequence[IssueEntry], authored: AuthoredLe
     if not person:
         severity = within_words(severity, [issue.description for issue in issues])
     trust = "approved" if person else "offered"
-    offer, refusal = screened_offer(
-        authored.lesson, authored.why, severity, authored.category or first.category, trust, first.rule_key
-    )
+    words = authored.with_text(authored.lesson, severity, authored.category or first.category)
+    offer, refusal = screened_offer(words, trust, first.rule_key)
     if offer is None or person:
         return offer, refusal
     offer = reviewed(offer, triage.ledger.work.review_for(triage.ledger.caller))

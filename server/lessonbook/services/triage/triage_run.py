@@ -248,14 +248,7 @@ class TriageRun:
         if lesson.trust == "curated" and rule is not None and (curated := offer_of_rule(rule)) is not None:
             return curated, (catalogue_name(rule.id),)
         trust: Trust = "approved" if person else "generated" if lesson.trust == "generated" else "offered"
-        offer, refusal = screened_offer(
-            lesson.lesson_text,
-            lesson.rationale,
-            lesson.severity_name,
-            lesson.category,
-            trust,
-            issues[0].rule_key,
-        )
+        offer, refusal = screened_offer(lesson.words, trust, issues[0].rule_key)
         if offer is None:
             raise InvalidInput(refusal)
         if person:

@@ -162,11 +162,10 @@ async def get_lesson(
         lesson = lesson_rows.find(connection, caller.project, [lesson_id]).get(lesson_id)
         if lesson is None:
             raise NotFound.lesson(lesson_id, caller.project)
-        return LessonDetail(
+        return result_of(
+            LessonDetail,
+            lesson,
             lesson=listed(lesson),
-            author=lesson.author,
-            approved_by=lesson.approved_by,
-            superseded_by=lesson.superseded_by,
             expires_at=lesson.expires_at.isoformat() if lesson.expires_at else None,
             provenance=dict(lesson.provenance),
             effect=effect_of(lesson),
@@ -176,6 +175,7 @@ async def get_lesson(
                 pending_issue(row) for row in issue_rows.of_lesson(connection, caller.project, lesson_id, EVIDENCE_MAX)
             ],
             flags=_raised(lesson_rows.flags_of(connection, caller.project, lesson_id)),
+            next_cursor="",
         )
 
     return _part(await work.store.read(read), begin, room)
@@ -246,8 +246,8 @@ def _arms(tossed: Split, checked: Split, events: Sequence[int]) -> Iterator[ArmO
 
 
 def _history_line(row: lesson_rows.HistoryRow) -> LessonChange:
-    severity, moment = SEVERITY_OF_RANK[row.severity], row.changed_at.isoformat()
-    return LessonChange.model_validate({**row._asdict(), "severity": severity, "changed_at": moment})
+    words, moment = {**row.words.as_row(), "severity": row.words.severity}, row.changed_at.isoformat()
+    return LessonChange.model_validate({**row._asdict(), **words, "changed_at": moment})
 
 
 async def lessons_by_category(work: Workspace, caller: Caller, agent_name: str = "") -> dict[str, list[ListedLesson]]:

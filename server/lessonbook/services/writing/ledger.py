@@ -2,18 +2,18 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
 
 from lessonbook.domain.errors import NotFound
-from lessonbook.domain.lesson import Caller, Lesson
+from lessonbook.domain.lesson import Caller, Lesson, LessonWords
 from lessonbook.domain.lesson_names import content_hash, text_name
 from lessonbook.domain.lesson_status import SERVABLE, Action, Status, allowed_targets
 from lessonbook.domain.token_estimate import estimate_lesson_tokens
-from lessonbook.domain.vocabulary import SEVERITY_RANK, UNOWNED
+from lessonbook.domain.vocabulary import UNOWNED
 from lessonbook.experiment.effect import effect_before
 from lessonbook.screening.offer import Offer
 from lessonbook.search.subjects import document_of
@@ -117,10 +117,7 @@ class Ledger:
                 "project": self.caller.project,
                 "id": lesson_id,
                 "agent_name": agent_name,
-                "lesson_text": offer.text,
-                "rationale": offer.why,
-                "severity": SEVERITY_RANK[offer.severity],
-                "category": offer.category,
+                **offer.as_row(),
                 "rule_key": offer.rule_key,
                 "status": status,
                 "is_active": status in SERVABLE and visible_to is None,
@@ -146,7 +143,7 @@ class Ledger:
         )
         self._keys += self._rows(lesson_id, agent_name, keys or (text_name(offer.text),))
         self.documents[lesson_id] = document_of(offer.text, offer.why, offer.rule_key, offer.category)
-        self._version(lesson_id, 1, 1, "create", reasons or offer.trust, replace(offer, status=status), {})
+        self._version(lesson_id, 1, 1, "create", reasons or offer.trust, status, offer, {})
         self._audit.append(("lesson.create", lesson_id, {"status": status, "trust": offer.trust, "agent": agent_name}))
         self._made[lesson_id] = agent_name
         return lesson_id
@@ -200,8 +197,8 @@ class Ledger:
         status: Status = values.get("status", lesson.status)
         if status not in allowed_targets(lesson.id, action, lesson.status):
             raise RuntimeError(f"{action!r} does not make a lesson that is {lesson.status} {status}")
-        text: str = values.get("lesson_text", lesson.lesson_text)
-        version = lesson.version + (text != lesson.lesson_text or "rationale" in values)
+        words = LessonWords.of_row(lesson.words.as_row() | values)
+        version = lesson.version + (words != lesson.words or "rationale" in values)
         written: Row = {
             **values,
             "version": version,
@@ -211,16 +208,7 @@ class Ledger:
         }
         lesson_rows.change(self.connection, self.caller.project, lesson.id, written)
         change = lesson_rows.last_change(self.connection, self.caller.project, lesson.id) + 1
-        offer = Offer(
-            text=text,
-            why=values.get("rationale", lesson.rationale),
-            severity=lesson.severity_name,
-            category=values.get("category", lesson.category),
-            trust=lesson.trust,
-            status=status,
-            rule_key=lesson.rule_key,
-        )
-        self._version(lesson.id, change, version, action, reason, offer, dict(numbers or {}))
+        self._version(lesson.id, change, version, action, reason, status, words, numbers or {})
         self.note(
             f"lesson.{action}",
             lesson.id,
@@ -274,8 +262,9 @@ class Ledger:
         version: int,
         action: str,
         reason: str,
-        offer: Offer,
-        numbers: dict[str, Any],
+        status: Status,
+        words: LessonWords,
+        numbers: Mapping[str, Any],
     ) -> None:
         self._versions.append(
             {
@@ -286,12 +275,9 @@ class Ledger:
                 "action": action,
                 "principal": self.caller.principal,
                 "reason": reason,
-                "status": offer.status,
-                "lesson_text": offer.text,
-                "rationale": offer.why,
-                "severity": SEVERITY_RANK[offer.severity],
-                "category": offer.category,
-                "numbers": numbers,
+                "status": status,
+                **words.as_row(),
+                "numbers": dict(numbers),
                 "changed_at": self.now,
             }
         )
