@@ -21,6 +21,7 @@ from typing import Any
 FEW = 3
 BOUND_MAX = 400
 NESTED_MAX = 8
+ASCII, IGNORECASE, MULTILINE, DOTALL = (int(flag) for flag in (re.A, re.I, re.M, re.S))
 STRANGER = "\u2603"
 """A character that hardly any pattern asks for."""
 ALPHABET = "aA0 \n\t/.-_:'\"<>()[]{}=,\\`*@#|;&%+!?~^$é"
@@ -41,12 +42,36 @@ class Test(dict[str, bool]):
 
     def __init__(self, op: Any, argument: Any, flags: int) -> None:
         super().__init__()
-        self._part = op, argument
+        self._op, self._argument = op, argument
         self._flags = flags
 
     def __missing__(self, character: str) -> bool:
-        forms = {character, character.lower(), character.upper()} if self._flags & re.I else {character}
-        told = self[character] = _fits(*self._part, forms, self._flags)
+        forms = {character, character.lower(), character.upper()} if self._flags & IGNORECASE else {character}
+        told = self[character] = _fits(self._op, self._argument, forms, self._flags)
+        return told
+
+
+_TESTS: dict[tuple[str, int], Test] = {}
+
+
+def _test(op: Any, argument: Any, flags: int) -> Test:
+    """Return the test of a part, which is the same wherever it stands in whichever pattern."""
+    flags &= ASCII | IGNORECASE | DOTALL
+    name = f"{op} {argument}", flags
+    if name not in _TESTS:
+        _TESTS[name] = Test(op, argument, flags)
+    return _TESTS[name]
+
+
+class Beginnings(dict[str, bool]):
+    """Whether a match may begin with a character: found out once."""
+
+    def __init__(self, tests: list[Test]) -> None:
+        super().__init__()
+        self._tests = tests
+
+    def __missing__(self, character: str) -> bool:
+        told = self[character] = any(test[character] for test in self._tests)
         return told
 
 
@@ -61,44 +86,47 @@ class Counter:
     limit: int
     steps: int = 0
 
-    def step(self) -> None:
-        self.steps += 1
-        if self.steps > self.limit:
-            raise Exhausted
-
 
 class Matcher:
     """One pattern, ready to be matched step by step."""
 
     def __init__(self, pattern: re.Pattern[Any]) -> None:
         text = pattern.pattern if isinstance(pattern.pattern, str) else pattern.pattern.decode("latin-1")
-        self._flags = pattern.flags if isinstance(pattern.pattern, str) else pattern.flags | re.ASCII
-        self.tree = sre_parser.parse(
-            text, self._flags & ~re.ASCII if isinstance(pattern.pattern, str) else pattern.flags
-        )
+        self._flags = pattern.flags if isinstance(pattern.pattern, str) else pattern.flags | ASCII
+        self.tree = sre_parser.parse(text, self._flags & ~ASCII if isinstance(pattern.pattern, str) else pattern.flags)
         self._program = self._compiled(self.tree, self._flags)
         self._first = _first_tests(self._program)
-        self._beginnings: dict[str, bool] = {}
+        self._beginnings = None if self._first is None else Beginnings(self._first)
+        self._tests = list({id(test): test for test in _tests_of(self._program)}.values())
+        self._kinds: dict[str, str] = {}
+        self._names: dict[tuple[bool, ...], str] = {}
+        self.compares = _compares(self._program)
+        """Whether a part of a text is compared with another part of it."""
         self.has_loops = _has_loops(self._program)
         """Whether a match may be of any length; else the work at each place of a text is bounded."""
 
     def search_steps(self, text: str, limit: int) -> int:
         """Return the steps of finding every match in `text`."""
-        counter, at = Counter(limit), 0
-        while at <= len(text):
-            counter.step()
-            if self._first is not None and not (at < len(text) and self._may_begin(text[at])):
+        counter, at, length, begins = Counter(limit), 0, len(text), self._beginnings
+        while at <= length:
+            counter.steps += 1
+            if counter.steps > limit:
+                raise Exhausted
+            if begins is not None and not (at < length and begins[text[at]]):
                 at += 1
                 continue
             end = self._run(self._program, text, at, counter)
             at = end if end is not None and end > at else at + 1
         return counter.steps
 
-    def _may_begin(self, character: str) -> bool:
-        told = self._beginnings.get(character)
-        if told is None:
-            told = self._beginnings[character] = any(test[character] for test in self._first or ())
-        return told
+    def kinds(self, text: str) -> str:
+        """Return a text in which characters that no part of the pattern tells apart are one."""
+        return "".join(self._kinds.get(character) or self._kind_of(character) for character in text)
+
+    def _kind_of(self, character: str) -> str:
+        told = (character == "\n", *(re.match(r"\w", character, flag) is not None for flag in (ASCII, 0)))
+        told += tuple(test[character] for test in self._tests)
+        return self._kinds.setdefault(character, self._names.setdefault(told, chr(len(self._names))))
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Return where the matches in `text` begin and end."""
@@ -184,7 +212,7 @@ class Matcher:
         self, op: Any, argument: Any, flags: int, base: int
     ) -> list[Instruction]:
         if op in {sre.LITERAL, sre.NOT_LITERAL, sre.ANY, sre.IN}:
-            return [("char", Test(op, argument, flags))]
+            return [("char", _test(op, argument, flags))]
         if op is sre.AT:
             return [("at", _anchor(argument, flags))]
         if op is sre.SUBPATTERN:
@@ -281,6 +309,20 @@ def _first_tests(program: list[Instruction]) -> list[Test] | None:
     return tests
 
 
+def _tests_of(program: list[Instruction]) -> Iterator[Test]:
+    """Yield what a program asks of characters, in what looks around as well."""
+    for op in program:
+        if op[0] == "char":
+            yield op[1]
+        elif op[0] in {"look", "atomic"}:
+            yield from _tests_of(op[1])
+
+
+def _compares(program: list[Instruction]) -> bool:
+    known = {"char", "match", "split", "jump", "at", "mark", "moved"}
+    return any(_compares(op[1]) if op[0] in {"look", "atomic"} else op[0] not in known for op in program)
+
+
 def _has_loops(program: list[Instruction]) -> bool:
     return any(
         (op[0] == "jump" and op[1] <= at) or (op[0] in {"look", "atomic"} and _has_loops(op[1]))
@@ -323,28 +365,28 @@ def _fits(op: Any, argument: Any, forms: set[str], flags: int) -> bool:
     if op is sre.NOT_LITERAL:
         return all(ord(form) != argument for form in forms if len(form) == 1)
     if op is sre.ANY:
-        return bool(flags & re.S) or "\n" not in forms
+        return bool(flags & DOTALL) or "\n" not in forms
     if op is sre.RANGE:
         return any(argument[0] <= ord(form) <= argument[1] for form in forms if len(form) == 1)
     if op is sre.CATEGORY:
-        return any(re.match(_CATEGORIES[argument], form, flags & re.A) for form in forms)
+        return any(re.match(_CATEGORIES[argument], form, flags & ASCII) for form in forms)
     negated = argument[0][0] is sre.NEGATE
     return any(_fits(kind, value, forms, flags) for kind, value in argument[negated:]) != negated
 
 
 def _anchor(kind: Any, flags: int) -> Callable[[str, int], bool]:
-    is_word = re.compile(r"\w", flags & re.A).match
+    is_word = re.compile(r"\w", flags & ASCII).match
 
     def boundary(text: str, place: int) -> bool:
         before = place > 0 and is_word(text[place - 1]) is not None
         return before != (place < len(text) and is_word(text[place]) is not None)
 
     def begins(text: str, place: int) -> bool:
-        return place == 0 or (bool(flags & re.M) and kind is sre.AT_BEGINNING and text[place - 1] == "\n")
+        return place == 0 or (bool(flags & MULTILINE) and kind is sre.AT_BEGINNING and text[place - 1] == "\n")
 
     def ends(text: str, place: int) -> bool:
         rest = len(text) - place
-        return rest == 0 or (kind is sre.AT_END and (rest == 1 or bool(flags & re.M)) and text[place] == "\n")
+        return rest == 0 or (kind is sre.AT_END and (rest == 1 or bool(flags & MULTILINE)) and text[place] == "\n")
 
     if kind is sre.AT_BOUNDARY:
         return boundary
@@ -355,19 +397,24 @@ def _anchor(kind: Any, flags: int) -> Callable[[str, int], bool]:
 
 def attacks(matcher: Matcher, flags: int) -> Iterator[tuple[str, str, str]]:
     """Yield texts that may make a pattern take many steps: what comes first, what is repeated, and what comes last."""
-    seen: set[tuple[str, str, str]] = set()
+    seen: set[tuple[str, ...]] = set()
+
+    def is_new(attack: tuple[str, str, str]) -> bool:
+        """Return whether the pattern tells it from those before: else it takes as many steps as one of them."""
+        known = attack if matcher.compares else tuple(map(matcher.kinds, attack))
+        is_known = known in seen
+        seen.add(known)
+        return not is_known
+
     wanted = set(_characters(matcher.tree, flags))
     texts = [*_pumps(matcher.tree, "", flags), *(("", character) for character in ALPHABET if character in wanted)]
     for before, pump in texts:
         for attack in ((before, pump, STRANGER), ("", before + pump, STRANGER), (before, pump, "")):
-            if attack not in seen and attack[1]:
-                seen.add(attack)
+            if attack[1] and is_new(attack):
                 yield attack
     sample = next(samples(matcher.tree, flags), "")
     for end in range(1, min(len(sample), 40) + 1):
-        attack = ("", sample[:end], STRANGER)
-        if attack not in seen:
-            seen.add(attack)
+        if is_new(attack := ("", sample[:end], STRANGER)):
             yield attack
 
 
@@ -421,7 +468,7 @@ def _characters(tree: Any, flags: int) -> Iterator[str]:
         if op is sre.LITERAL:
             yield chr(argument)
         elif op in {sre.NOT_LITERAL, sre.ANY, sre.IN}:
-            fitting = list(filter(Test(op, argument, flags).__getitem__, ALPHABET))
+            fitting = list(filter(_test(op, argument, flags).__getitem__, ALPHABET))
             yield from fitting
             if op is sre.IN and not fitting:
                 yield from (

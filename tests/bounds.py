@@ -24,6 +24,10 @@ LIMITS = {
     ),
     "lessonbook.store.sqlite": ("TRANSACTION_TIMEOUT_S",),
 }
+GRACES = {
+    "lessonbook.edges.transport.http": ("GRACE_S", "LEAVE_S"),
+}
+"""What a server that ends gives to what it is at work on: no machine is too slow for it, so it is not widened."""
 
 
 def widen() -> None:
@@ -39,7 +43,7 @@ def widen() -> None:
 
 def set_limits(limits: Mapping[str, float]) -> None:
     """Set limits by name, wherever the name is used."""
-    for place, names in LIMITS.items():
+    for place, names in (LIMITS | GRACES).items():
         for name in names:
             if name in limits:
                 setattr(importlib.import_module(place), name, limits[name])

@@ -135,6 +135,7 @@ def test_every_rule_has_a_word_no_other_rule_has():
     assert [rule.id for rule in RULES if all(shared[word] > 1 for word in rule.words)] == []
 
 
+@pytest.mark.slow
 def test_every_rule_passes_the_lint_of_lessons():
     reasons = {rule.id: (*screen(rule.text).reasons, *screen_why(rule.why).reasons) for rule in RULES}
     assert {rule_id: found for rule_id, found in reasons.items() if found} == {}

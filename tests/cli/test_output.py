@@ -56,12 +56,6 @@ def _piped(home: Path, *arguments: str, **environment: str) -> subprocess.Comple
     return subprocess.run(command, capture_output=True, cwd=home, env=_environment(home, **environment), check=False)
 
 
-def _started(home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
-    """Run a command in an interpreter of its own, which chooses the encoding of its streams when it starts."""
-    command = [sys.executable, "-P", "-m", "lessonbook", *arguments]
-    return subprocess.run(command, capture_output=True, cwd=home, env=_environment(home, **environment), check=False)
-
-
 def _on_terminal(home: Path, width: int, *arguments: str, code: int = 0, **environment: str) -> str:
     """Return what a command that ends with `code` shows on a terminal of `width` columns."""
     ours, theirs = os.openpty()
@@ -137,11 +131,11 @@ def test_no_command_reads_markup_in_what_somebody_else_wrote(home: Path):
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii"])  # all other tests are in UTF-8
 def test_any_encoding_of_the_output_will_do(home: Path, encoding: str):
     for command in (("lessons", "list"), ("get", "print a table with marks", "--agent", AGENT), ("--help",)):
-        done = _started(home, *command, PYTHONIOENCODING=encoding)
+        done = _piped(home, *command, PYTHONIOENCODING=encoding)
         assert done.returncode == 0, done.stderr
         assert b"Traceback" not in done.stderr
         done.stdout.decode(encoding)
-    listed = json.loads(_started(home, "lessons", "list", "--json", PYTHONIOENCODING=encoding).stdout.decode(encoding))
+    listed = json.loads(_piped(home, "lessons", "list", "--json", PYTHONIOENCODING=encoding).stdout.decode(encoding))
     assert listed["lessons"][0]["text"] == TEXT
 
 

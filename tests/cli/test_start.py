@@ -1,6 +1,7 @@
 """What a command loads before it acts: counted, since a time would depend on the machine."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,9 +37,11 @@ def test_help_loads_neither_a_database_nor_rich_nor_mcp(tmp_path: Path, argument
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arguments", [("get", "add a search endpoint"), ("report", "the page is blank")])
-def test_serving_and_reporting_load_what_they_need(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_serving_and_reporting_load_what_they_need(
+    tmp_path: Path, sqlite_template: Path, arguments: tuple[str, ...]
+) -> None:
+    shutil.copy(sqlite_template, tmp_path / "x.db")
     database = ("--database", f"sqlite:///{tmp_path / 'x.db'}")
-    _loaded(tmp_path, "stats", *database)  # migrates
     loaded = _loaded(tmp_path, *arguments, *database)
     assert not loaded & {"rich", "alembic", "mcp", "fastapi", "asyncpg", "numpy", "lessonbook.cli.install"}
     assert ("lessonbook.screening.lint" in loaded) == (arguments[0] == "report")

@@ -70,6 +70,7 @@ def try_all(api: schemathesis.BaseSchema, headers: dict[str, str], examples: int
     return len(operations)
 
 
+@pytest.mark.slow
 def test_no_request_makes_the_server_fail_passes_without_its_token_or_is_answered_as_nobody_described(
     api: schemathesis.BaseSchema, headers: dict[str, str]
 ) -> None:

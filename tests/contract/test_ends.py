@@ -144,10 +144,10 @@ async def test_a_server_that_waits_for_its_first_line_ends_with_the_code_of_its_
 
 
 @contextlib.asynccontextmanager
-async def http(url: str) -> AsyncIterator[tuple[Process, BufferedByteReceiveStream, str]]:
+async def http(url: str, **limits: float) -> AsyncIterator[tuple[Process, BufferedByteReceiveStream, str]]:
     """Start a server over HTTP, and see that it has opened the database."""
     arguments = command("--http", "--port", "0")
-    async with await anyio.open_process(arguments, env=environment(url), stdin=None) as process:
+    async with await anyio.open_process(arguments, env=environment(url, **limits), stdin=None) as process:
         assert process.stderr is not None
         log = BufferedByteReceiveStream(process.stderr)
         try:
@@ -229,7 +229,7 @@ async def test_requests_in_flight_when_a_signal_comes_are_finished_or_refused_in
 async def test_requests_that_cannot_be_finished_when_the_server_ends_are_refused_in_words_over_http(
     database_url: str, number: signal.Signals
 ) -> None:
-    async with http(database_url) as (process, log, address), locked(database_url):
+    async with http(database_url, GRACE_S=0.1) as (process, log, address), locked(database_url):
         posts = await begun(address)
         for post in posts:
             post.send()

@@ -203,6 +203,7 @@ async def lifespan_of(app: Any) -> AsyncIterator[None]:
     await task
 
 
+@pytest.mark.slow
 async def test_no_wrong_argument_is_answered_in_inner_words(new_database, tmp_path) -> None:
     async with serving(new_database("sqlite")) as server, serving(new_database("postgresql")) as other:
         for operation in OPERATIONS:
@@ -351,6 +352,7 @@ async def ask_everything(server: Server) -> None:
     await server.post("/api/reports/sarif", b'{"runs": []}')
 
 
+@pytest.mark.slow
 async def test_no_fault_of_the_database_leaves_in_inner_words(either_url, monkeypatch) -> None:
     dialect = either_url.partition(":")[0]
     store: Any = SqliteStore if dialect == "sqlite" else PostgresStore

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import subprocess
 import sys
 import uuid
@@ -39,31 +40,35 @@ from lessonbook.app import gateway_for
 from lessonbook.config.settings import load_settings
 from lessonbook.edges.mcp_server import build_server
 
+url, modes, heavy = sys.argv[1], ["legacy", "2026-07-28"], json.loads(sys.argv[2])
+
 async def main():
-    gateway = gateway_for(load_settings({"project": "demo", "database": {"url": sys.argv[1]}}), "local")
+    gateway = gateway_for(load_settings({"project": "demo", "database": {"url": url}}), "local")
     server = build_server(gateway, ["agent", "operator"], stays_connected=True)
-    async with Client(server, mode=sys.argv[2]) as client:
-        count = len((await client.list_tools()).tools)
-        await client.list_prompts()
-        await client.list_resource_templates()
-        loaded = [name for name in json.loads(sys.argv[3]) if name in sys.modules]
+    counts, loaded = [], []
+    for mode in modes:
+        async with Client(server, mode=mode) as client:
+            counts.append(len((await client.list_tools()).tools))
+            await client.list_prompts()
+            await client.list_resource_templates()
+        loaded += [name for name in heavy if name in sys.modules]
+    async with Client(server, mode=modes[-1]) as client:
         await client.call_tool("get_stats", {})
-        later = [name for name in json.loads(sys.argv[3]) if name in sys.modules]
     await gateway.close()
-    print(json.dumps([count, loaded, later]))
+    print(json.dumps([counts, loaded, [name for name in heavy if name in sys.modules]]))
 
 anyio.run(main)
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
-def test_tools_are_listed_before_the_store_is_loaded(tmp_path, mode):
+def test_tools_are_listed_before_the_store_is_loaded(tmp_path, sqlite_template):
+    shutil.copy(sqlite_template, tmp_path / "x.db")
     url = f"sqlite:///{tmp_path / 'x.db'}"
-    arguments = [sys.executable, "-W", "error", "-c", LOADED, url, mode, json.dumps(HEAVY)]
+    arguments = [sys.executable, "-W", "error", "-c", LOADED, url, json.dumps(HEAVY)]
     done = subprocess.run(arguments, capture_output=True, check=True, timeout=PATIENCE_S)
-    count, loaded, later = json.loads(done.stdout)
-    assert count == 13
+    counts, loaded, later = json.loads(done.stdout)
+    assert counts == [13, 13]
     assert loaded == []
     assert "lessonbook.store" in later
     assert "fastapi" not in later

@@ -45,7 +45,7 @@ async def test_two_processes_started_at_once_on_nothing_write_twenty_five_each(e
         await assert_sound(work)
 
 
-@pytest.mark.parametrize(("processes", "writes"), [(20, 4), pytest.param(64, 20, marks=pytest.mark.long)])
+@pytest.mark.parametrize(("processes", "writes"), [(12, 4), pytest.param(64, 20, marks=pytest.mark.long)])
 async def test_many_processes_at_once_on_nothing_all_get_through(empty_url: str, processes: int, writes: int) -> None:
     said = said_by("crowd", empty_url, processes, writes)
     assert [line for line in said if not line.startswith("report ")] == []
@@ -56,7 +56,7 @@ async def test_many_processes_at_once_on_nothing_all_get_through(empty_url: str,
         await assert_sound(work)
 
 
-@pytest.mark.parametrize(("kills", "seed"), [(20, 1), pytest.param(400, 2, marks=pytest.mark.long)])
+@pytest.mark.parametrize(("kills", "seed"), [(10, 1), pytest.param(400, 2, marks=pytest.mark.long)])
 async def test_processes_killed_in_mid_write_lose_nothing_they_acknowledged(
     empty_url: str, kills: int, seed: int
 ) -> None:

@@ -149,6 +149,9 @@ def run(job: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(job["environment"])
     os.chdir(job["folder"])
+    if encoding := os.environ.get("PYTHONIOENCODING"):  # as Python does when it starts
+        sys.stdout = open(1, "w", encoding=encoding, closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", encoding=encoding, errors="backslashreplace", closefd=False)  # noqa: SIM115
     bounds.set_limits(json.loads(os.environ.get(LIMITS, "{}")))
     arguments = job["arguments"]
     if arguments[0] == "-m":

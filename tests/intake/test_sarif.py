@@ -585,7 +585,7 @@ class TestStreaming:
             path.write_bytes(sarif(*[result("x" * 1_000)] * count))
             return lambda: count_outcomes(ReportFile(path, "scan"), count)
 
-        assert needs_less(reading(4_000), 1.5 * peak_memory(reading(400)))
+        assert needs_less(reading(2_000), 1.5 * peak_memory(reading(200)))
 
     def test_a_file_that_changes_while_it_is_read_is_told(self, tmp_path: Path):
         path = tmp_path / "scan.sarif"

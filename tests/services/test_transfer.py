@@ -14,6 +14,7 @@ from lessonbook.services import transfer
 from lessonbook.services.lessons import review
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import tables
+from tests.conftest import DATABASES
 from tests.texts import unlike_any_other
 
 pytestmark = pytest.mark.anyio
@@ -319,7 +320,15 @@ async def live(loop, caller: Caller, person: Caller, seed: int) -> None:
             await loop.review(person, dice.choice(ids), dice.choice(ACTIONS), text=text)
 
 
-@pytest.mark.parametrize("seed", range(4))
+LIVES = [
+    pytest.param(database, seed, marks=() if DATABASES[seed % 2] == database else (pytest.mark.slow, pytest.mark.long))
+    for database in DATABASES
+    for seed in range(4)
+]
+"""Each random life on one of the databases; on the other, where there is time."""
+
+
+@pytest.mark.parametrize(("dialect", "seed"), LIVES, indirect=["dialect"])
 async def test_an_export_goes_round_through_an_empty_project_unchanged_and_no_status_rises(
     seed: int, loop, work: Workspace, agent: Caller, person: Caller
 ) -> None:

@@ -10,11 +10,12 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.util import await_only
 
-from lessonbook.domain.errors import NotFound, Unavailable
+from lessonbook.domain.errors import NotFound, Unavailable, Undecided
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import engine, postgres, sqlite
 from lessonbook.store.engine import ATTEMPTS, Retry, Store, connect, pause_s
 from lessonbook.store.urls import SqliteAddress, parse_address
+from tests.store.obstacles import locked
 from tests.store.scenario import checked_out, counted, scalar
 
 pytestmark = pytest.mark.anyio
@@ -181,3 +182,24 @@ async def test_a_database_in_memory_takes_the_same_calls() -> None:
     await asyncio.gather(*reads, *writes)
     assert await memory.read(secrets_in) == 10
     await memory.close()
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+async def test_writers_that_queue_when_the_process_ends_do_not_ask_for_the_lock_one_by_one(
+    work: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+    begun = sqlite._has_begun
+
+    def counting(*arguments: Any) -> bool:
+        nonlocal asked
+        asked += 1
+        work.store.give_up()
+        return begun(*arguments)
+
+    monkeypatch.setattr(sqlite, "_has_begun", counting)
+    async with locked(work.settings.database_url):
+        writes = [work.store.write(lambda connection: put(connection, "one")) for _ in range(6)]
+        refused = await asyncio.gather(*writes, return_exceptions=True)
+    assert {type(error) for error in refused} == {Undecided}
+    assert asked <= 2  # before it queues, and in the queue

@@ -247,6 +247,8 @@ class SqliteStore:
         """Do a transaction: again after a lost race, and while others hold the lock, until its deadline."""
         races = 0
         while races < ATTEMPTS:
+            if self._is_over:  # many may queue for one lock: each would ask for it in vain
+                raise Undecided(STOPPED)
             try:
                 with _translated(self._path):
                     result = self._once(self._unless_over(work, turn), begin, turn.ends_at, foreign_keys=foreign_keys)
