@@ -19,11 +19,11 @@ from lessonbook.domain.agent_tools import LessonQuery
 from lessonbook.domain.agent_tools import Report as IssueReport
 from lessonbook.domain.errors import LessonbookError
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.scopes import SCOPES
+from lessonbook.domain.token_scopes import SCOPES
 from lessonbook.edges.access.gateway import TOOL_TIMEOUT_S, Gateway
 from lessonbook.edges.access.identity import acting_as
 from lessonbook.edges.access.static_tokens import StaticTokens
-from lessonbook.edges.access.verification import Verification
+from lessonbook.edges.access.token_verification import Verification
 from lessonbook.services.tokens import NewToken
 from lessonbook.services.workspace import Workspace
 

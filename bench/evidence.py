@@ -22,7 +22,7 @@ from lessonbook.domain.lesson import Caller
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.services.background.maintenance import keep_up
 from lessonbook.services.opening import open_workspace
-from lessonbook.services.views.stats import by_agent, get_stats
+from lessonbook.services.queries.stats import by_agent, get_stats
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.scoring import counted
 from lessonbook.store import evidence as evidence_rows

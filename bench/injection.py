@@ -16,8 +16,8 @@ from bench.evaluation import Evaluation, Goal, Row, read_rows
 from lessonbook.config.settings import Settings
 from lessonbook.domain.agent_tools import LessonQuery, Report
 from lessonbook.domain.errors import LessonbookError
+from lessonbook.domain.file_results import PortableLesson
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.report_files import PortableLesson
 from lessonbook.domain.validation import parse
 from lessonbook.intake.memories import read_memory
 from lessonbook.services import transfer

@@ -28,9 +28,17 @@ from lessonbook.experiment import coin
 from lessonbook.experiment.arm_health import is_unhealthy
 from lessonbook.experiment.effect import effect_of
 from lessonbook.experiment.evidence import Evidence, Split
-from lessonbook.experiment.policy import Appraisal, LessonState, Priors, ServingCandidate, appraise, assign, fit_priors
+from lessonbook.experiment.lesson_state import standing
 from lessonbook.experiment.promotion import next_status
-from lessonbook.experiment.standing import standing
+from lessonbook.experiment.serving_policy import (
+    Appraisal,
+    LessonState,
+    Priors,
+    ServingCandidate,
+    appraise,
+    assign,
+    fit_priors,
+)
 
 OUTCOMES: Final = "codestrike_outcomes.jsonl"
 SEEDS: Final = 40

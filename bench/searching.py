@@ -22,8 +22,8 @@ from lessonbook.domain.lesson_names import rule_name
 from lessonbook.domain.lesson_reviews import LessonListing
 from lessonbook.screening.offer import Offer
 from lessonbook.services.opening import open_workspace
+from lessonbook.services.queries.listings import list_lessons
 from lessonbook.services.report.refinement import report_issues
-from lessonbook.services.views.listings import list_lessons
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.ledger import Ledger
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import lessonbook
 from lessonbook.machine.patterns import LazyPattern, lazy_pattern
-from lessonbook.screening.secrets.formats import FORMATS
+from lessonbook.screening.secrets.token_formats import FORMATS
 from tests.backtracking import Exhausted, Matcher, attacks
 
 ROOT = Path(lessonbook.__path__[0])
@@ -33,7 +33,7 @@ MADE_BY_FUNCTIONS = {
     "machine/patterns.py": "the patterns of others, which call it by name",
     "screening/secrets/calls.py": "kept in the module's table of calls, and found there",
     "screening/secrets/commands.py": "kept in the module's table of programs, and found there",
-    "screening/secrets/formats.py": "compiled when a hint of its is met, from the table FORMATS",
+    "screening/secrets/token_formats.py": "compiled when a hint of its is met, from the table FORMATS",
     "screening/secrets/by_place.py": "kept in the module's table of statements, and found there",
 }
 """Modules in which a function compiles a pattern from what it is given, and where those patterns are found. Data files

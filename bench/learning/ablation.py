@@ -17,11 +17,11 @@ from bench.learning.draws import draw
 from bench.learning.driver import Lessonbook
 from bench.learning.simulation import Outcome, simulate
 from bench.learning.world import World
-from lessonbook.experiment import likelihood, policy
+from lessonbook.experiment import likelihood, serving_policy
 from lessonbook.experiment.evidence import Evidence
-from lessonbook.experiment.policy import PolicySettings
 from lessonbook.experiment.prior import DEFAULT_PRIOR, Prior
 from lessonbook.experiment.rho_grid import GRID_POINTS
+from lessonbook.experiment.serving_policy import PolicySettings
 
 WHOLE: Final = "nothing"
 PER: Final = 1_000
@@ -58,7 +58,7 @@ def _always_optimistic(*_: object) -> float:
     return PolicySettings().optimism
 
 
-_show_probability = policy.show_probability
+_show_probability = serving_policy.show_probability
 
 
 def _no_caution(p_positive: float, settings: PolicySettings, optimism: float = 0.0, **given: Any) -> float:

@@ -22,7 +22,9 @@ from lessonbook.experiment.effect import effect_before
 from lessonbook.experiment.evidence import Evidence, Split
 from lessonbook.experiment.lesson_value import SEVERITY_WEIGHTS, static_score, value
 from lessonbook.experiment.lift import RunTotals, service_harms
-from lessonbook.experiment.policy import (
+from lessonbook.experiment.power import runs_to_tell
+from lessonbook.experiment.promotion import next_status
+from lessonbook.experiment.serving_policy import (
     HOLDOUT_SHARE,
     Appraisal,
     Certain,
@@ -35,9 +37,7 @@ from lessonbook.experiment.policy import (
     fit_priors,
     ranked,
 )
-from lessonbook.experiment.power import runs_to_tell
-from lessonbook.experiment.promotion import next_status
-from lessonbook.services.cache.measured import EVENTS_MIN, FLAGS_MIN, RUNS_MIN, WITHIN_DAYS
+from lessonbook.services.cache.evidence import EVENTS_MIN, FLAGS_MIN, RUNS_MIN, WITHIN_DAYS
 from lessonbook.services.writing.arms import RUN_ISSUES_MAX
 
 PROJECT: Final = "simulated"

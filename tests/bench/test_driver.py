@@ -13,7 +13,7 @@ from bench.learning.world import World
 
 from lessonbook.domain.lesson import Lesson
 from lessonbook.experiment.lesson_value import SEVERITY_WEIGHTS
-from lessonbook.services.cache.measured import Measure
+from lessonbook.services.cache.evidence import Measure
 from lessonbook.store.rollups import week_of
 from lessonbook.store.stats import Exposure
 from tests.services.cache.test_shelf import lesson

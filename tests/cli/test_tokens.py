@@ -9,7 +9,7 @@ from lessonbook import services
 from lessonbook.app import gateway_for
 from lessonbook.config.settings import load_settings
 from lessonbook.domain.agent_tools import Flag
-from lessonbook.domain.scopes import SCOPES
+from lessonbook.domain.token_scopes import SCOPES
 from lessonbook.screening.redact import redact
 from tests.cli.conftest import Run
 

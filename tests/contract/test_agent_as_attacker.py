@@ -14,7 +14,7 @@ from lessonbook import services
 from lessonbook.app import gateway_for
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_reviews import LessonReview
-from lessonbook.domain.scopes import USUAL
+from lessonbook.domain.token_scopes import USUAL
 from tests.contract.links import in_a_task, settings_for
 from tests.contract.processes import BOTH, PROJECT, HttpServer, http_server
 from tests.contract.test_authorisation import SITE, bearer, make_token, mcp

@@ -13,8 +13,8 @@ from mcp.shared.exceptions import MCPError
 
 from lessonbook import services
 from lessonbook.app import gateway_for
-from lessonbook.domain.scopes import SCOPES
-from lessonbook.edges.access.scope_table import SCOPE_OF
+from lessonbook.domain.token_scopes import SCOPES
+from lessonbook.edges.access.scopes_by_service import SCOPE_OF
 from lessonbook.edges.tool_table import OPERATIONS
 from lessonbook.services.tokens import NewToken
 from tests.contract.links import HANDSHAKE, STATELESS, in_a_task, mode_of, settings_for

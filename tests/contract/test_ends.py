@@ -16,7 +16,7 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from lessonbook.config.settings import Settings
-from lessonbook.services.background.doctor import diagnose
+from lessonbook.services.background.doctor_checks import diagnose
 from lessonbook.services.opening import open_workspace
 from tests.conftest import DATABASES
 from tests.contract.processes import PROJECT, command, environment, url_of

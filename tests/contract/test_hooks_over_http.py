@@ -61,7 +61,7 @@ async def test_lessons_of_the_team_reach_a_prompt_and_an_edit_and_failing_tests_
     await anyio.to_thread.run_sync(lambda: client.shell("pytest -q", FAILED, failed=True))
     await anyio.to_thread.run_sync(lambda: client.hook("Stop"))
     gateway = gateway_for(settings_for(url), "cli", person=True)
-    totals = (await gateway.call(services.views.get_stats, StatsQuery())).totals
+    totals = (await gateway.call(services.queries.get_stats, StatsQuery())).totals
     await gateway.close()
     assert (totals.runs, totals.deliveries, totals.issues, totals.pending) == (1, 1, 2, 1)
     assert stores_in(tmp_path) == []  # no store of this process

@@ -11,7 +11,7 @@ from mcp.shared.auth import ProtectedResourceMetadata
 from mcp.shared.auth_utils import check_resource_allowed
 from mcp_types import TextContent
 
-from lessonbook.domain.scopes import SCOPES
+from lessonbook.domain.token_scopes import SCOPES
 from tests.contract.links import in_a_task
 from tests.contract.processes import HttpServer, afresh, command, environment, http_server
 from tests.contract.test_authorisation import bearer, make_token, mcp

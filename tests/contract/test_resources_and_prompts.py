@@ -10,7 +10,7 @@ import pytest
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, Implementation, PromptReference, ResourceTemplateReference
 
-from lessonbook.services.views import listings
+from lessonbook.services.queries import listings
 from tests.contract.links import STATELESS, add_agents
 from tests.contract.processes import PROJECT
 

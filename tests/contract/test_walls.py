@@ -111,7 +111,7 @@ async def other_project(gateway: Gateway) -> Theirs:
         held = await tell(work, them, issue(description=f"A {SECRET} burns over the field", lesson=risky))
         left = await tell(work, them, issue(description=f"The crew of the {SECRET} eats too slowly", lesson=""))
         (waits,) = left.issues
-        page = await services.views.list_pending_issues(work, them, _model("list_pending_issues", {}))
+        page = await services.queries.list_pending_issues(work, them, _model("list_pending_issues", {}))
     assert made.issues[0].lesson_id
     assert held.issues[0].lesson_id
     return Theirs(made.issues[0].lesson_id, held.issues[0].lesson_id, waits.issue_id, page.groups[0].group_id, run)
@@ -261,7 +261,7 @@ async def test_what_concerns_several_projects_passes_the_walls(gateway: Gateway)
     await gateway.call_for(person, None, services.tokens.revoke_token, name)
     for project in ("demo", "theirs"):
         trail = await gateway.call_for(
-            replace(person, project=project), None, services.views.get_audit, _model("get_audit", {})
+            replace(person, project=project), None, services.queries.get_audit, _model("get_audit", {})
         )
         assert {"token.create", "token.revoke"} <= {entry.action for entry in trail.entries}
     merged = f"merged-{secrets.token_hex(4)}"

@@ -18,7 +18,7 @@ from lessonbook.classify.roster import load_roster
 from lessonbook.config.settings import Settings
 from lessonbook.domain.errors import ConfigError
 from lessonbook.edges.access.gateway import Gateway
-from lessonbook.edges.access.guard import PROBES
+from lessonbook.edges.access.host_guard import PROBES
 from lessonbook.edges.transport.http import bind, serve_http
 from lessonbook.edges.transport.lines import MAX_LINE_BYTES
 from tests.contract.links import HANDSHAKE, STATELESS, Link, connected, in_a_task, linked

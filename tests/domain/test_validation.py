@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from lessonbook.domain.agent_tools import Application, Flag, LessonQuery, Report, ReportedIssue, StatsQuery
 from lessonbook.domain.audit_trail import AuditQuery
 from lessonbook.domain.errors import InvalidInput
+from lessonbook.domain.file_results import PortableLesson
 from lessonbook.domain.lesson_reviews import LessonChoice, LessonListing, LessonReview
 from lessonbook.domain.pending_issues import AuthoredLesson, Authoring, PendingListing
-from lessonbook.domain.report_files import PortableLesson
 from lessonbook.domain.takeback import Cleanup
 from lessonbook.domain.validation import parse
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import httpx2
 
-from lessonbook.edges.access.guard import Guard
+from lessonbook.edges.access.host_guard import Guard
 from tests.patience import PATIENCE_S
 
 

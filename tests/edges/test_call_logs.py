@@ -35,7 +35,7 @@ class Log(io.StringIO):
 
     def ended(self) -> list[dict[str, Any]]:
         """Return the lines of calls that ended."""
-        return [line for line in self.lines("lessonbook.edges.access.calls") if "outcome" in line]
+        return [line for line in self.lines("lessonbook.edges.access.running_call") if "outcome" in line]
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from sqlalchemy import insert
 from lessonbook.app import gateway_for
 from lessonbook.config.settings import Settings
 from lessonbook.domain.lesson import Caller
-from lessonbook.edges.access.calls import Call
 from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.access.identity import acting_as
+from lessonbook.edges.access.running_call import Call
 from lessonbook.edges.metrics import Metrics
 from lessonbook.edges.transport.http import build_app
 from lessonbook.services import background

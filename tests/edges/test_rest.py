@@ -20,7 +20,7 @@ from lessonbook.app import gateway_for
 from lessonbook.config.settings import ServerSettings, Settings
 from lessonbook.edges import health, rest_input
 from lessonbook.edges.access.gateway import Gateway
-from lessonbook.edges.access.guard import Guard
+from lessonbook.edges.access.host_guard import Guard
 from lessonbook.edges.health import DRAINING, NO_DATABASE, OLD_SCHEMA
 from lessonbook.edges.mcp_server import build_server
 from lessonbook.edges.tool_table import OPERATIONS

@@ -152,7 +152,7 @@ def test_without_the_extra_a_sentence_says_what_to_install(
 
 TRACED = """
 import os, sys
-from lessonbook.edges.access.calls import Call
+from lessonbook.edges.access.running_call import Call
 from lessonbook.edges.tracing import traced
 assert "opentelemetry.sdk" not in sys.modules
 with traced():

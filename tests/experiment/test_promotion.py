@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from lessonbook.domain.lesson_status import Status
 from lessonbook.experiment.effect import effect_of
 from lessonbook.experiment.evidence import Evidence, SideCounts
-from lessonbook.experiment.policy import Appraisal
 from lessonbook.experiment.prior import DEFAULT_PRIOR
 from lessonbook.experiment.promotion import OTHERS_EVENTS_MIN, next_status
+from lessonbook.experiment.serving_policy import Appraisal
 from tests.experiment.evidences import counted
 
 

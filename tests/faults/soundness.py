@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator, Collection
 
 from lessonbook.config.settings import Settings
-from lessonbook.services.background.doctor import diagnose
+from lessonbook.services.background.doctor_checks import diagnose
 from lessonbook.services.opening import open_workspace
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import migrate

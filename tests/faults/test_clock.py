@@ -6,7 +6,7 @@ import pytest
 
 from lessonbook.domain.agent_tools import Application, LessonQuery
 from lessonbook.domain.lesson import Caller
-from lessonbook.services.background import doctor, maintenance
+from lessonbook.services.background import doctor_checks, maintenance
 from lessonbook.services.feedback import applications
 from lessonbook.services.serve import delivery
 from lessonbook.services.workspace import Workspace
@@ -37,7 +37,7 @@ async def test_the_loop_turns_while_the_clock_jumps(
         if timedelta(**jump) < timedelta(days=1):  # later a key is forgotten
             assert await tell(work, agent, issue(number), idempotency_key=key) == made
         await maintenance.keep_up(work, person)
-        assert (await doctor.diagnose(work)).faults == []
+        assert (await doctor_checks.diagnose(work)).faults == []
     rows = await counted(work.store)
     assert rows["agent_issues"] == rows["agent_lessons"] == rows["agent_refinement_runs"] == len(JUMPS)
     assert rows["agent_runs"] == len(JUMPS)

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from lessonbook.config.settings import Settings
-from lessonbook.services.background.doctor import diagnose
+from lessonbook.services.background.doctor_checks import diagnose
 from lessonbook.services.opening import open_workspace
 from tests.contract.links import STATELESS, connected
 from tests.contract.processes import PROJECT, HttpServer, http_server

@@ -17,11 +17,11 @@ from lessonbook.domain.errors import ConfigError, InvalidInput
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_reviews import NewLesson
 from lessonbook.services.background import maintenance
-from lessonbook.services.background.doctor import diagnose
+from lessonbook.services.background.doctor_checks import diagnose
 from lessonbook.services.lessons import review
 from lessonbook.services.opening import open_workspace
+from lessonbook.services.queries import stats
 from lessonbook.services.serve import delivery
-from lessonbook.services.views import stats
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import migrate
 from lessonbook.store.engine import Store, connect

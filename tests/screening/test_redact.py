@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lessonbook.screening.redact import redact
-from lessonbook.screening.secrets.formats import FORMATS
+from lessonbook.screening.secrets.token_formats import FORMATS
 
 _DRAWN = random.Random(20)
 BASE62 = string.ascii_letters + string.digits

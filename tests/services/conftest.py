@@ -26,13 +26,13 @@ from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_reviews import LessonListing, LessonReview, ListedLesson, Reviewed
 from lessonbook.domain.takeback import CleanedUp, Cleanup
 from lessonbook.services import agent_names
-from lessonbook.services.background import doctor, maintenance
+from lessonbook.services.background import doctor_checks, maintenance
 from lessonbook.services.feedback import applications
 from lessonbook.services.lessons import review
 from lessonbook.services.opening import work_on
+from lessonbook.services.queries import listings, stats
 from lessonbook.services.report import refinement
 from lessonbook.services.serve import delivery
-from lessonbook.services.views import listings, stats
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import agents as agent_rows
 from lessonbook.store import lessons as lesson_rows
@@ -139,7 +139,7 @@ class Loop:
         return [len(await self.rows(table)) for table in tables]
 
     async def assert_healthy(self) -> None:
-        diagnosis = await doctor.diagnose(self.work)
+        diagnosis = await doctor_checks.diagnose(self.work)
         assert diagnosis.faults == []
         assert diagnosis.healthy
 

@@ -3,11 +3,11 @@
 import pytest
 
 from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
+from lessonbook.domain.file_results import PortableLesson
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_reviews import NewLesson
-from lessonbook.domain.report_files import PortableLesson
 from lessonbook.services import agents, transfer
-from lessonbook.services.background import doctor
+from lessonbook.services.background import doctor_checks
 from lessonbook.services.lessons import review
 from lessonbook.store import tables
 
@@ -222,7 +222,7 @@ async def test_the_doctor_lists_what_was_made_for_labels_until_it_is_merged_or_a
         await loop.made_for_label(agent, name, BOUND)
 
     async def told() -> list[str]:
-        found = await doctor.diagnose(loop.work)
+        found = await doctor_checks.diagnose(loop.work)
         assert found.healthy
         return [line for line in found.warnings if "is not an agent" in line]
 

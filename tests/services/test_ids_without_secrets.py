@@ -10,9 +10,9 @@ from lessonbook import services
 from lessonbook.app import gateway_for
 from lessonbook.domain.agent_tools import Application, Flag, LessonQuery
 from lessonbook.domain.errors import InvalidInput
+from lessonbook.domain.file_results import PortableLesson
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_reviews import NewLesson
-from lessonbook.domain.report_files import PortableLesson
 from lessonbook.screening.redact import secret_in_id
 from lessonbook.services import transfer
 from lessonbook.services.lessons import review

@@ -12,8 +12,8 @@ from lessonbook.domain.lesson_reviews import LessonListing
 from lessonbook.services.cache.shelf import Shelves
 from lessonbook.services.lessons import review
 from lessonbook.services.opening import rule_of
+from lessonbook.services.queries import listings
 from lessonbook.services.triage.rematch import rematch
-from lessonbook.services.views import listings
 from lessonbook.services.workspace import Workspace
 from tests.services.conftest import AGENT, Loop
 

@@ -6,7 +6,7 @@ from lessonbook.classify.catalogue import load_catalogue
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_reviews import LessonListing, NewLesson
 from lessonbook.services.lessons import review
-from lessonbook.services.views import listings
+from lessonbook.services.queries import listings
 from tests.services.conftest import AGENT, Loop
 
 pytestmark = pytest.mark.anyio

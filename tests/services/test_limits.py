@@ -15,11 +15,11 @@ from lessonbook.domain.errors import TooMany
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.pending_issues import Authoring, PendingListing
 from lessonbook.edges.tool_table import OPERATIONS
-from lessonbook.services.background import doctor, maintenance
+from lessonbook.services.background import doctor_checks, maintenance
 from lessonbook.services.limits import USES, Kind, Limits
+from lessonbook.services.queries import listings
+from lessonbook.services.queries.unusual_reports import ALIKE, BURST, REPEATED
 from lessonbook.services.triage import authoring
-from lessonbook.services.views import listings
-from lessonbook.services.views.unusual_reports import ALIKE, BURST, REPEATED
 from lessonbook.store.call_counts import KEPT_HOURS
 from lessonbook.store.tables import use_counts
 from tests.conftest import Clock
@@ -184,7 +184,7 @@ async def test_a_flood_of_the_same_and_the_lesson_it_joins_are_shown(
         f"Near-duplicates: {issues} issues of 'local' in a day are 1 different ones.",
         f"One lesson: {issues} of {issues} issues in a day joined {lesson_id}, most of them from 'local'.",
     ]
-    told = (await doctor.diagnose(loop.work)).warnings
+    told = (await doctor_checks.diagnose(loop.work)).warnings
     assert (
         f"project {person.project}: Near-duplicates: {issues} issues of 'local' in a day are 1 different ones." in told
     )

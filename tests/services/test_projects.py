@@ -16,7 +16,7 @@ from lessonbook.domain.lesson_status import STATUSES
 from lessonbook.domain.pending_issues import PendingListing
 from lessonbook.edges.access.gateway import Gateway, Unexpected
 from lessonbook.services import project_merge
-from lessonbook.services.background import doctor, maintenance
+from lessonbook.services.background import doctor_checks, maintenance
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import audit
 from lessonbook.store.tables import checked_lessons, metadata, run_checks
@@ -62,7 +62,7 @@ async def test_a_renamed_project_is_found_by_both_names_and_shown_by_the_new_one
     listed = {one.stored_as: one for one in await gateway.call(services.projects.list_projects)}
     assert (listed[OLD].name, listed[OLD].lessons) == (NEW + "3", 1)
     assert listed[OLD].other_names == [OLD, NEW + "2"]
-    trail = await gateway.call_for(replace(of(OLD), person=True), None, services.views.get_audit, AuditQuery())
+    trail = await gateway.call_for(replace(of(OLD), person=True), None, services.queries.get_audit, AuditQuery())
     assert [entry.action for entry in trail.entries][:2] == ["project.rename", "project.alias"]
     await loop.assert_healthy()
 
@@ -101,19 +101,19 @@ async def test_a_merge_carries_what_people_would_miss_and_counts_nothing_that_wa
     assert (merged[kept].status, merged[kept].issue_count, merged[kept].times_prevented) == ("active", 2, 1)
     assert (merged[ours].issue_count, merged[ours].times_applied, merged[ours].times_verified) == (2, 1, 1)
     assert merged[gone].status == "rejected"
-    detail = await services.views.get_lesson(loop.work, fork_person, kept)
+    detail = await services.queries.get_lesson(loop.work, fork_person, kept)
     assert [change.action for change in detail.history][-2:] == ["approve", "move"]
     assert detail.history[0].reason != detail.history[-1].reason
-    both = await services.views.get_lesson(loop.work, fork_person, ours)
+    both = await services.queries.get_lesson(loop.work, fork_person, ours)
     assert {flag.reason for flag in both.flags} == {"It misled me.", "misleading"}
-    groups = await services.views.list_pending_issues(loop.work, fork_person, PendingListing())
+    groups = await services.queries.list_pending_issues(loop.work, fork_person, PendingListing())
     assert waits.issue_id in str(groups)
-    trail = await gateway.call_for(fork_person, None, services.views.get_audit, AuditQuery(limit=200))
+    trail = await gateway.call_for(fork_person, None, services.queries.get_audit, AuditQuery(limit=200))
     carried = [entry for entry in trail.entries if "merged_from" in entry.details]
     assert {"lesson.approve", "lesson.reject", "refine"} <= {entry.action for entry in carried}
     assert {entry.principal for entry in carried} >= {"cli", "local", "ci-shop"}
 
-    (figures,) = [one for one in await services.views.by_agent(loop.work, fork_person) if one.agent_name == AGENT]
+    (figures,) = [one for one in await services.queries.by_agent(loop.work, fork_person) if one.agent_name == AGENT]
     assert (figures.runs, figures.deliveries, figures.issues, figures.applications) == (0, 0, 7, 2)
     assert [row for row in await loop.rows(run_checks, "project") if row == FORK] == []
     assert not await loop.rows(checked_lessons)
@@ -145,7 +145,7 @@ async def test_a_merge_that_was_broken_off_or_late_reports_are_carried_by_the_sa
         with pytest.raises(Unexpected):
             await gateway.call(services.projects.merge_projects, OLD, FORK, dry_run=False)
     await loop.assert_healthy()
-    assert [one.runs for one in await services.views.by_agent(loop.work, of(FORK))] == [0]
+    assert [one.runs for one in await services.queries.by_agent(loop.work, of(FORK))] == [0]
     statuses = {row["id"]: row["status"] for row in await loop.rows(lesson_table) if row["project"] == FORK}
     assert statuses[lessons[1]] == "probation"  # what made it active stays with the source
     assert await served(gateway, OLD) != await served(gateway, FORK)  # its name leads nowhere yet
@@ -197,6 +197,6 @@ async def test_what_cannot_be_named_is_said(loop: Loop, work: Workspace, gateway
 
 async def test_the_doctor_hints_at_a_project_that_may_be_this_one_under_another_name(loop: Loop) -> None:
     await loop.learn(of(OLD), RULE)
-    found = await doctor.diagnose(loop.work, Caller(FORK, "cli", person=True))
+    found = await doctor_checks.diagnose(loop.work, Caller(FORK, "cli", person=True))
     assert [line for line in found.warnings if f"project alias {FORK} {OLD}" in line]
-    assert not [line for line in (await doctor.diagnose(loop.work, of(OLD))).warnings if "project alias" in line]
+    assert not [line for line in (await doctor_checks.diagnose(loop.work, of(OLD))).warnings if "project alias" in line]

@@ -8,13 +8,13 @@ from lessonbook.domain.agent_tools import Application, Flag, LessonQuery
 from lessonbook.domain.errors import Conflict, Forbidden, TooMany
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_reviews import LessonReview
-from lessonbook.domain.scopes import SCOPES, Scope
 from lessonbook.domain.takeback import Cleanup
+from lessonbook.domain.token_scopes import SCOPES, Scope
 from lessonbook.services.background import maintenance
 from lessonbook.services.feedback import applications
 from lessonbook.services.lessons import review
+from lessonbook.services.queries import get_lesson, list_flagged
 from lessonbook.services.serve import delivery
-from lessonbook.services.views import get_lesson, list_flagged
 from lessonbook.services.workspace import Workspace
 from tests.conftest import Clock
 from tests.store.scenario import AGENT, ask, issue, tell

@@ -8,10 +8,10 @@ import pytest
 from lessonbook.domain.audit_trail import AuditQuery
 from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.scopes import USUAL
+from lessonbook.domain.token_scopes import USUAL
 from lessonbook.services import tokens
+from lessonbook.services.queries import get_audit
 from lessonbook.services.tokens import NewToken, token_hash
-from lessonbook.services.views import get_audit
 from lessonbook.services.workspace import Workspace
 from tests.conftest import Clock
 from tests.store.scenario import ask

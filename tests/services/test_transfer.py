@@ -8,8 +8,8 @@ import pytest
 
 from lessonbook.classify.starters import starter_rules
 from lessonbook.domain.errors import Forbidden, InvalidInput
+from lessonbook.domain.file_results import ExportedLesson, PortableLesson
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.report_files import ExportedLesson, PortableLesson
 from lessonbook.services import transfer
 from lessonbook.services.lessons import review
 from lessonbook.services.workspace import Workspace

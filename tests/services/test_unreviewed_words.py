@@ -9,8 +9,8 @@ from lessonbook.domain.agent_tools import Lessons
 from lessonbook.domain.errors import InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_reviews import LessonListing, TaskExplanation
-from lessonbook.domain.scopes import Scope
-from lessonbook.services import prompt_section, views
+from lessonbook.domain.token_scopes import Scope
+from lessonbook.services import prompt_section, queries
 from lessonbook.services.serve.explanation import explain_lessons
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import tables
@@ -84,11 +84,11 @@ async def test_nobody_else_reads_them_in_a_listing_an_explanation_or_a_resource(
 
     async def readable(caller: Caller) -> list[bool]:
         listings = (LessonListing(), LessonListing(query="SQL query of the report"))
-        pages = [await views.list_lessons(loop.work, caller, listing) for listing in listings]
-        found = await views.lessons_by_category(loop.work, caller)
+        pages = [await queries.list_lessons(loop.work, caller, listing) for listing in listings]
+        found = await queries.lessons_by_category(loop.work, caller)
         explained = await explain_lessons(loop.work, caller, TaskExplanation(agent_name=AGENT, task=TASKS[1]))
         try:
-            shown = [(await views.get_served_lesson(loop.work, caller, lesson_id)).id]
+            shown = [(await queries.get_served_lesson(loop.work, caller, lesson_id)).id]
         except NotFound:
             shown = []
         told = [*([one.id for one in page.lessons] for page in pages), shown, [one.id for one in explained.lessons]]
@@ -103,8 +103,8 @@ async def test_words_that_wait_are_listed_to_reviewers_alone(loop: Loop) -> None
     strict = under(loop, "all")
     await strict.report(WRITER, {"description": "The query is odd", "lesson": OTHER})
     listing = LessonListing(status=["quarantined"])
-    assert [lesson.text for lesson in (await views.list_lessons(strict.work, REVIEWER, listing)).lessons] == [OTHER]
-    assert (await views.list_lessons(strict.work, WRITER, listing)).lessons == []
+    assert [lesson.text for lesson in (await queries.list_lessons(strict.work, REVIEWER, listing)).lessons] == [OTHER]
+    assert (await queries.list_lessons(strict.work, WRITER, listing)).lessons == []
 
 
 async def test_words_offered_beside_a_curated_lesson_wait_as_a_proposal_for_it(loop: Loop) -> None:

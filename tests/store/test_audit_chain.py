@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from lessonbook.domain.lesson import Caller
-from lessonbook.services.background.doctor import diagnose
+from lessonbook.services.background.doctor_checks import diagnose
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import audit
 from tests.store.scenario import PROJECT, ask, counted, issue, play, scalar, tamper, tell

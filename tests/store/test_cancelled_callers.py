@@ -10,7 +10,7 @@ import pytest
 
 from lessonbook.domain.agent_tools import LessonQuery
 from lessonbook.domain.lesson import Caller
-from lessonbook.services.background.doctor import diagnose
+from lessonbook.services.background.doctor_checks import diagnose
 from lessonbook.services.serve import delivery
 from lessonbook.services.workspace import Workspace
 from tests.store.scenario import AGENT, checked_out, counted, issue, scalar, tell

@@ -23,7 +23,7 @@ from sqlalchemy.util import await_only
 from lessonbook.config.settings import Settings
 from lessonbook.domain.errors import LessonbookError, Unavailable, Undecided
 from lessonbook.domain.lesson import Caller
-from lessonbook.services.background.doctor import diagnose
+from lessonbook.services.background.doctor_checks import diagnose
 from lessonbook.services.opening import open_workspace
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import postgres, postgres_links, sqlite

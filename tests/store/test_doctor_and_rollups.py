@@ -11,13 +11,13 @@ from lessonbook.domain.agent_tools import Flag, LessonQuery, StatsQuery
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_reviews import AgentFigures, LessonReview
 from lessonbook.domain.pending_issues import AuthoredLesson, Authoring
-from lessonbook.services.background import doctor, maintenance
-from lessonbook.services.background.doctor import diagnose
+from lessonbook.services.background import doctor_checks, maintenance
+from lessonbook.services.background.doctor_checks import diagnose
 from lessonbook.services.feedback import applications
 from lessonbook.services.lessons import merge, review
+from lessonbook.services.queries import stats
 from lessonbook.services.serve import delivery
 from lessonbook.services.triage import authoring
-from lessonbook.services.views import stats
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import rollups
 from tests.store.scenario import AGENT, PROJECT, Played, ask, counted, issue, play, scalar, tamper, tell
@@ -130,7 +130,7 @@ async def test_a_diagnosis_under_load_sees_one_moment(work: Workspace, agent: Ca
     looks = [diagnose(work) for _ in range(10)]
     mixed = [call for index in range(60) for call in (writes[index], *([looks[index // 6]] if index % 6 == 0 else []))]
     found = await asyncio.gather(*mixed)
-    assert [answer.faults for answer in found if isinstance(answer, doctor.Diagnosis) and answer.faults] == []
+    assert [answer.faults for answer in found if isinstance(answer, doctor_checks.Diagnosis) and answer.faults] == []
 
 
 # Folds

@@ -18,9 +18,9 @@ from lessonbook.domain.agent_tools import StatsQuery
 from lessonbook.domain.errors import Unavailable
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_reviews import LessonListing
-from lessonbook.services.background.doctor import diagnose
+from lessonbook.services.background.doctor_checks import diagnose
 from lessonbook.services.opening import open_workspace
-from lessonbook.services.views import listings, stats
+from lessonbook.services.queries import listings, stats
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import postgres
 from lessonbook.store.engine import connect

@@ -17,7 +17,7 @@ from lessonbook.domain.lesson_reviews import LessonReview
 from lessonbook.domain.pending_issues import AuthoredLesson, Authoring
 from lessonbook.domain.takeback import Cleanup
 from lessonbook.services.background import maintenance
-from lessonbook.services.background.doctor import diagnose
+from lessonbook.services.background.doctor_checks import diagnose
 from lessonbook.services.feedback import applications
 from lessonbook.services.lessons import merge, review
 from lessonbook.services.serve import delivery

@@ -9,10 +9,10 @@ import pytest
 from lessonbook.domain.agent_tools import LessonQuery, StatsQuery
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_reviews import NewLesson
-from lessonbook.services.background import doctor, maintenance
+from lessonbook.services.background import doctor_checks, maintenance
 from lessonbook.services.lessons import review
+from lessonbook.services.queries import stats
 from lessonbook.services.serve import delivery
-from lessonbook.services.views import stats
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import migrate, partitions, row_security
 from tests.conftest import Clock
@@ -85,7 +85,7 @@ async def test_old_deliveries_go_and_figures_stay(work: Workspace, clock: Clock,
     async def figures() -> Any:
         told = await stats.get_stats(work, Caller(PROJECT, "local"), StatsQuery())
         view = await ask(work.store, "SELECT agent_name, runs, deliveries FROM agent_learning_stats")
-        return told.totals, [tuple(row) for row in view], (await doctor.diagnose(work)).faults
+        return told.totals, [tuple(row) for row in view], (await doctor_checks.diagnose(work)).faults
 
     before = await figures()
     await keep_up(work, clock, 9)
@@ -139,7 +139,7 @@ async def test_a_server_of_the_release_before_still_writes(
 
 @on_postgresql
 async def test_a_role_that_may_not_keep_partitions_is_told_how_it_may(work: Workspace) -> None:
-    assert "make partitions" not in " ".join((await doctor.diagnose(work)).warnings)
+    assert "make partitions" not in " ".join((await doctor_checks.diagnose(work)).warnings)
     with work.store.within(row_security.EVERY_PROJECT):
         await tamper(work.store, "CREATE ROLE lessonbook_bystander")
         try:

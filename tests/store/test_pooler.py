@@ -14,7 +14,7 @@ from lessonbook.config.settings import Settings
 from lessonbook.domain.agent_tools import LessonQuery
 from lessonbook.domain.errors import ConfigError
 from lessonbook.domain.lesson import Caller
-from lessonbook.services.background.doctor import diagnose
+from lessonbook.services.background.doctor_checks import diagnose
 from lessonbook.services.opening import open_workspace, work_on
 from lessonbook.services.serve import delivery
 from lessonbook.services.workspace import Workspace

@@ -56,12 +56,12 @@ def audit(
     if verify or head:
         if lesson or since:
             raise InvalidInput("--verify and --head take in the whole project: leave --lesson and --since out")
-        _show_check(run(services.views.check_audit), with_heads=head)
+        _show_check(run(services.queries.check_audit), with_heads=head)
         return
     from lessonbook.domain.audit_trail import AuditQuery
 
     query = request(AuditQuery, subject=lesson, since=moment(since), limit=limit)
-    trail = run(services.views.get_audit, query)
+    trail = run(services.queries.get_audit, query)
     if not shown_as_json(trail):
         rows = [
             (line.logged_at[:19], line.principal, line.action, line.subject, _details(line)) for line in trail.entries

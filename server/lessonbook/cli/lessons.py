@@ -66,7 +66,7 @@ def list_lessons(
 
     words = {"agent_name": agent, "query": query, "severity": severity or None, "category": category or None}
     listing = request(LessonListing, **words, status=status, limit=limit, cursor=cursor)
-    page = run(services.views.list_lessons, listing)
+    page = run(services.queries.list_lessons, listing)
     if shown_as_json(page):
         return
     print_table(
@@ -96,9 +96,9 @@ def show(lesson_id: LessonIdArgument) -> None:
     """Show a lesson with its history, provenance and evidence."""
     from lessonbook.domain.lesson import LABELS
     from lessonbook.domain.where_it_holds import where_it_holds
-    from lessonbook.edges.text_form import effect
+    from lessonbook.edges.result_text import effect
 
-    detail = run(services.views.get_lesson, lesson_id)
+    detail = run(services.queries.get_lesson, lesson_id)
     if shown_as_json(detail):
         return
     lesson, holds = detail.lesson, where_it_holds(detail.provenance)

@@ -43,9 +43,9 @@ def pending(
     quarantine = request(LessonListing, agent_name=agent, limit=limit, status=["quarantined"])
 
     async def act(gateway: Gateway) -> tuple[PendingPage, list[ListedLesson], list[FlaggedLesson]]:
-        issues = await gateway.call(services.views.list_pending_issues, listing)
-        waiting = await gateway.call(services.views.list_lessons, quarantine)
-        return issues, waiting.lessons, await gateway.call(services.views.list_flagged, agent)
+        issues = await gateway.call(services.queries.list_pending_issues, listing)
+        waiting = await gateway.call(services.queries.list_lessons, quarantine)
+        return issues, waiting.lessons, await gateway.call(services.queries.list_flagged, agent)
 
     page, waiting, flagged = run_all(act)
     shown = {"groups": page.groups, "issues": page.issues}

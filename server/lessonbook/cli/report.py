@@ -22,7 +22,7 @@ from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import ReportKind
 
 if TYPE_CHECKING:
-    from lessonbook.domain.report_files import FileReport
+    from lessonbook.domain.file_results import FileReport
 
 _LEFT_OUT_MAX: Final = 20
 

@@ -13,7 +13,7 @@ from lessonbook import services
 from lessonbook.cli.console import request, run_all, run_reporting
 from lessonbook.domain.documents import object_of
 from lessonbook.domain.errors import InvalidInput, Unavailable
-from lessonbook.domain.report_files import FileReport
+from lessonbook.domain.file_results import FileReport
 
 if TYPE_CHECKING:
     import httpx2

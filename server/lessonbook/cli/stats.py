@@ -52,11 +52,11 @@ def stats(
     query = request(StatsQuery, agent_name=agent, lesson_id=lesson, days=days)
 
     async def act(gateway: Gateway) -> tuple[Stats, list[AgentFigures], list[str]]:
-        figures = await gateway.call(services.views.get_stats, query)
+        figures = await gateway.call(services.queries.get_stats, query)
         if lesson:
             return figures, [], []
-        agents = await gateway.call(services.views.by_agent, agent)
-        return figures, agents, await gateway.call(services.views.unusual_reports)
+        agents = await gateway.call(services.queries.by_agent, agent)
+        return figures, agents, await gateway.call(services.queries.unusual_reports)
 
     figures, rows, unusual = run_all(act)
     if wants_json():
@@ -90,7 +90,7 @@ def _show_agents(rows: list[AgentFigures]) -> None:
 def _show_proof(figures: Stats) -> None:
     """Print each measured figure with its interval, or why it is not measured yet."""
     from lessonbook.domain.agent_tools import ServiceLift
-    from lessonbook.edges.text_form import effect, lift, prevention_rate, side_effect
+    from lessonbook.edges.result_text import effect, lift, prevention_rate, side_effect
 
     totals = figures.totals
     facts = {

@@ -28,7 +28,7 @@ from lessonbook.domain.lesson_status import Servable
 from lessonbook.machine import private_files
 
 if TYPE_CHECKING:
-    from lessonbook.domain.report_files import ExportedLesson, PortableLesson, RefusedRecord
+    from lessonbook.domain.file_results import ExportedLesson, PortableLesson, RefusedRecord
 
 Record = tuple[str, dict[str, Any] | str]
 """A record of a file: its place, and the lesson's fields, or why it cannot be read."""
@@ -74,7 +74,7 @@ def import_(
 
 def _checked(records: Iterable[Record]) -> tuple[list[tuple[str, PortableLesson]], list[RefusedRecord]]:
     """Return the records that are lessons, each with its place, and those that are refused."""
-    from lessonbook.domain.report_files import PortableLesson, RefusedRecord
+    from lessonbook.domain.file_results import PortableLesson, RefusedRecord
 
     lessons: list[tuple[str, PortableLesson]] = []
     refused: list[RefusedRecord] = []
@@ -106,7 +106,7 @@ def _read_memories(source: Path) -> Iterator[Record]:
 
 def _read_export(source: Path) -> Iterator[Record]:
     from lessonbook.domain.documents import object_of
-    from lessonbook.domain.report_files import PortableLesson
+    from lessonbook.domain.file_results import PortableLesson
 
     for number, line in enumerate(_lines_of(source), start=1):
         if not line.strip():

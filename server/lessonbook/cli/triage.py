@@ -17,8 +17,8 @@ from lessonbook.domain.lesson_status import SUGGESTED
 from lessonbook.domain.pending_issues import Authored, Authoring, PendingGroup, PendingListing
 from lessonbook.domain.validation import parse
 from lessonbook.domain.vocabulary import SHARED_AGENT
+from lessonbook.services.queries import listings
 from lessonbook.services.triage import authoring
-from lessonbook.services.views import listings
 
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal

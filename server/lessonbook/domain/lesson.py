@@ -11,7 +11,7 @@ from lessonbook.domain.agent_tools import Request
 from lessonbook.domain.errors import Forbidden
 from lessonbook.domain.lesson_status import Status
 from lessonbook.domain.principals import LOCAL, SCRIPT, TERMINAL
-from lessonbook.domain.scopes import Scope
+from lessonbook.domain.token_scopes import Scope
 from lessonbook.domain.vocabulary import (
     SEVERITY_OF_RANK,
     SEVERITY_RANK,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 
     from lessonbook.domain.lesson import Caller
-    from lessonbook.edges.access.calls import Watcher
+    from lessonbook.edges.access.running_call import Watcher
     from lessonbook.services.workspace import Workspace
 
 T = TypeVar("T")

@@ -47,7 +47,7 @@ def _review_question(gateway: Gateway) -> Ask:
         takes_away = action in TAKES_AWAY
         if not (takes_away or action in NEEDS_PERSON) or not can_ask(ctx):
             return Confirmation(confirm=False)
-        detail = await gateway.call(services.views.get_lesson, lesson_id)
+        detail = await gateway.call(services.queries.get_lesson, lesson_id)
         lesson = detail.lesson
         if takes_away and not (lesson.pinned or detail.approved_by or lesson.trust in VOUCHED):
             return Confirmation(confirm=False)  # not vouched for: the service needs no person

@@ -18,10 +18,10 @@ from lessonbook.about import VERSION
 from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.background import Housekeeper
 from lessonbook.edges.mcp_calls import make_tools
+from lessonbook.edges.mcp_prompts import add_completions, add_prompts
+from lessonbook.edges.mcp_resources import add_resources, list_concrete
 from lessonbook.edges.nearest_name import unknown
-from lessonbook.edges.prompts import add_completions, add_prompts
 from lessonbook.edges.refusals import explain_refusal
-from lessonbook.edges.resources import add_resources, list_concrete
 from lessonbook.edges.skills import Skills
 from lessonbook.edges.subscriptions import Announcer
 from lessonbook.edges.tool_table import Toolset

@@ -17,11 +17,11 @@ from prometheus_client.registry import Collector
 
 from lessonbook.about import VERSION
 from lessonbook.domain.agent_tools import Refinement
+from lessonbook.domain.file_results import FileReport
 from lessonbook.domain.lesson_status import STATUSES
-from lessonbook.domain.report_files import FileReport
 
 if TYPE_CHECKING:
-    from lessonbook.edges.access.calls import Call
+    from lessonbook.edges.access.running_call import Call
     from lessonbook.services.background.census import Census
     from lessonbook.store.engine import Load
 

@@ -16,10 +16,10 @@ from lessonbook import services
 from lessonbook.about import VERSION
 from lessonbook.domain import agent_tools
 from lessonbook.domain.errors import Forbidden, LessonbookError, MissingScope, TooMany
+from lessonbook.domain.file_results import FileReport
 from lessonbook.domain.findings import Finding, ReportKind
 from lessonbook.domain.lesson_reviews import AgentFigures, LessonListing, LessonPage, ListedLesson
 from lessonbook.domain.lesson_status import LISTED, SERVABLE, Status
-from lessonbook.domain.report_files import FileReport
 from lessonbook.domain.takeback import CleanedUp, Cleanup
 from lessonbook.domain.validation import parse, sentences_of
 from lessonbook.domain.vocabulary import AgentName, Category, Filled, IdempotencyKey, RunId, Severity, Source
@@ -191,20 +191,20 @@ def _add_kept_routes(router: APIRouter, gateway: Gateway, toolsets: Sequence[Too
             limit=limit,
             cursor=cursor,
         )
-        return await gateway.call(services.views.list_lessons, listing)
+        return await gateway.call(services.queries.list_lessons, listing)
 
     @router.get(f"{_PREFIX}/lessons/by-category")
     async def lessons_by_category(agent_name: AgentName = "") -> dict[str, list[ListedLesson]]:
-        return await gateway.call(services.views.lessons_by_category, agent_name)
+        return await gateway.call(services.queries.lessons_by_category, agent_name)
 
     @router.get(f"{_PREFIX}/stats")
     async def stats() -> dict[str, list[AgentFigures]]:
-        return {"agents": await gateway.call(services.views.by_agent)}
+        return {"agents": await gateway.call(services.queries.by_agent)}
 
     @router.get(f"{_PREFIX}/stats/{{agent_name}}")
     async def agent_stats(agent_name: AgentName) -> agent_tools.Stats:
         query = agent_tools.StatsQuery(agent_name=agent_name)
-        return await gateway.call(services.views.get_stats, query)
+        return await gateway.call(services.queries.get_stats, query)
 
     @router.post(f"{_PREFIX}/maintenance/cleanup-low-effectiveness")
     async def cleanup(

@@ -26,7 +26,7 @@ from lessonbook.domain.errors import LessonbookError
 from lessonbook.domain.principals import WATCH
 from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.edges.access.gateway import TOOL_TIMEOUT_S, Gateway
-from lessonbook.edges.access.scope_table import check_scope_of
+from lessonbook.edges.access.scopes_by_service import check_scope_of
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
@@ -99,7 +99,7 @@ class Announcer:
         for uri in _uris(project, await self._affected(project, changed)):
             await self._notify(project, uri)
         caller = self._gateway.server(WATCH, project)
-        agents = set(await self._gateway.call_for(caller, TOOL_TIMEOUT_S, services.views.agents_with_lessons))
+        agents = set(await self._gateway.call_for(caller, TOOL_TIMEOUT_S, services.queries.agents_with_lessons))
         if agents != self._listed.get(project):
             self._listed[project] = agents
             bus, _ = self._channel(project)
@@ -110,7 +110,7 @@ class Announcer:
         if SHARED_AGENT not in changed:
             return changed
         caller = self._gateway.server(WATCH, project)
-        names = await self._gateway.call_for(caller, TOOL_TIMEOUT_S, services.views.complete, "agent_name", "")
+        names = await self._gateway.call_for(caller, TOOL_TIMEOUT_S, services.queries.complete, "agent_name", "")
         return {**{name: [] for name in names}, **changed}
 
     async def _notify(self, project: str, uri: str) -> None:

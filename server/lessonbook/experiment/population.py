@@ -9,7 +9,7 @@ from dataclasses import replace
 from math import exp, fsum, log
 from typing import Final
 
-from lessonbook.experiment import flags
+from lessonbook.experiment import flag_harm
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.likelihood import (
     PRIOR_SHOWINGS,
@@ -61,7 +61,7 @@ def fit_both(population: Iterable[Evidence], now: int = 0, half_life: float = 1e
     prior = replace(prior, rho_weights=fit_mixture(logs, start.rho_weights, _ROUNDS))
     declared = prior
     if any(one.flags for one in known):
-        declared = replace(prior, flag_weights=flags.fitted((one.flags, one.shown) for one in known))
+        declared = replace(prior, flag_weights=flag_harm.fitted((one.flags, one.shown) for one in known))
     if applied:
         declared = replace(declared, ignored=ignored)
         declared = replace(declared, ignored_risk=_ignored_risk(tallies, logs, declared))

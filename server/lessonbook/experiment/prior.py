@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import fsum
 from typing import Final
 
-from lessonbook.experiment import flags
+from lessonbook.experiment import flag_harm
 from lessonbook.experiment.rho_grid import LOG_RHO, normal_logs, normalised
 
 PRIOR_MEAN: Final = -0.3
@@ -19,7 +19,7 @@ class Prior:
     `rho_weights` are probabilities of the rate ratios `grid.RHO`. The base rate, in events per exposure while withheld,
     is Gamma(`base_shape`, `base_exposures`). `ignored` is the share of showings in which lessons are not applied.
     `ignored_risk` is the ratio of the base rate in those runs to that in all: agents that apply lessons differ from
-    those that do not. `flag_weights` are probabilities of `flags.RATES`.
+    those that do not. `flag_weights` are probabilities of `flag_harm.RATES`.
     """
 
     rho_weights: tuple[float, ...] = tuple(normalised(normal_logs(PRIOR_MEAN, PRIOR_SD)))
@@ -27,7 +27,7 @@ class Prior:
     base_exposures: float = 15.0
     ignored: float = 0.3
     ignored_risk: float = 0.9
-    flag_weights: tuple[float, ...] = flags.RATE_WEIGHTS
+    flag_weights: tuple[float, ...] = flag_harm.RATE_WEIGHTS
 
     @property
     def log_rho_mean(self) -> float:

@@ -7,8 +7,8 @@ from typing import Final
 from lessonbook.domain.lesson_status import SERVABLE, EvidenceAction, Status, targets
 from lessonbook.experiment.effect import EVENTS_MIN, effect_of
 from lessonbook.experiment.evidence import Evidence
-from lessonbook.experiment.policy import Appraisal
 from lessonbook.experiment.retirement import ALPHA, e_value
+from lessonbook.experiment.serving_policy import Appraisal
 
 P_PROMOTE: Final = 0.9
 """Probability that the benefit exceeds the cost from which a lesson with enough events is promoted."""

@@ -10,11 +10,11 @@ from lessonbook.screening.secrets.by_place import placed
 from lessonbook.screening.secrets.calls import called
 from lessonbook.screening.secrets.commands import commanded
 from lessonbook.screening.secrets.encoded import encoded
-from lessonbook.screening.secrets.formats import formatted
 from lessonbook.screening.secrets.labelled_codes import labelled
 from lessonbook.screening.secrets.languages import foreign
 from lessonbook.screening.secrets.pairs import paired
 from lessonbook.screening.secrets.prose import said
+from lessonbook.screening.secrets.token_formats import formatted
 from lessonbook.screening.secrets.unescaped import views
 
 Span = tuple[int, int, str]

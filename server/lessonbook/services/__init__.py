@@ -15,12 +15,12 @@ if TYPE_CHECKING:
         feedback,
         lessons,
         projects,
+        queries,
         report,
         serve,
         tokens,
         transfer,
         triage,
-        views,
     )
 
 __all__ = [
@@ -30,12 +30,12 @@ __all__ = [
     "feedback",
     "lessons",
     "projects",
+    "queries",
     "report",
     "serve",
     "tokens",
     "transfer",
     "triage",
-    "views",
 ]
 
 

@@ -18,8 +18,8 @@ from lessonbook.domain.counts import count_of
 from lessonbook.domain.documents import list_of
 from lessonbook.domain.errors import TooMany, Unavailable
 from lessonbook.domain.lesson import Caller
-from lessonbook.store import call_counts, volumes
-from lessonbook.store.volumes import Written
+from lessonbook.store import call_counts, report_volumes
+from lessonbook.store.report_volumes import Written
 
 if TYPE_CHECKING:
     from lessonbook.services.workspace import Workspace
@@ -215,7 +215,7 @@ class Limits:
         if known is None or not known.counted_at <= now < known.counted_at + COUNTED_AGAIN:
             if len(self._writes) >= KNOWN_MAX:
                 self._writes.clear()  # the database is counted again when needed
-            written = volumes.written_since(connection, *key, now - HOUR)
+            written = report_volumes.written_since(connection, *key, now - HOUR)
             self._writes[key] = known = _Writes(written, now)
         return known.written
 

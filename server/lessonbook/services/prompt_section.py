@@ -12,7 +12,7 @@ from lessonbook.domain.agent_tools import Effect, Lessons, ServedLesson
 from lessonbook.domain.counts import count_of
 from lessonbook.domain.lesson import Lesson
 from lessonbook.domain.token_estimate import estimate_tokens
-from lessonbook.services.cache.measured import effect_of
+from lessonbook.services.cache.evidence import effect_of
 
 DELIMITER_CHARACTERS: Final = 12
 GUIDANCE: Final = "Learned from earlier issues. Advice on the code at hand; it grants no permission."

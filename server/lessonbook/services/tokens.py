@@ -16,7 +16,7 @@ from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import Conflict, InvalidInput, NotFound, Unavailable
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.principals import RESERVED
-from lessonbook.domain.scopes import NOT_FOR_AGENTS, USUAL, Scope, parse_scopes
+from lessonbook.domain.token_scopes import NOT_FOR_AGENTS, USUAL, Scope, parse_scopes
 from lessonbook.services.agent_names import give_name
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.ledger import Ledger

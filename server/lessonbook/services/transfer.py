@@ -15,6 +15,7 @@ from lessonbook.classify.catalogue_offer import offer_of_rule, rule_worded
 from lessonbook.classify.rule_keys import tool_of
 from lessonbook.classify.stacks import load_technologies
 from lessonbook.domain.errors import Forbidden
+from lessonbook.domain.file_results import ExportedLesson, Imported, PortableLesson, RefusedRecord
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_names import (
     catalogue_name,
@@ -28,13 +29,12 @@ from lessonbook.domain.lesson_names import (
     value_of,
 )
 from lessonbook.domain.lesson_status import COMES_BACK, RULES, SERVABLE, STANDING, Status
-from lessonbook.domain.report_files import ExportedLesson, Imported, PortableLesson, RefusedRecord
 from lessonbook.domain.where_it_holds import Holds, where_it_holds
 from lessonbook.screening.offer import Offer, reviewed, screened_offer
 from lessonbook.screening.redact import redact, redact_rule_id
 from lessonbook.services.agent_names import give_name
-from lessonbook.services.alike_lessons import AlikeLessons
-from lessonbook.services.lesson_results import result_of
+from lessonbook.services.alike_lesson_lookup import AlikeLessons
+from lessonbook.services.lesson_fields import result_of
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import lessons as lesson_rows

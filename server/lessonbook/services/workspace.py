@@ -18,8 +18,8 @@ from lessonbook.domain.lesson import Caller
 from lessonbook.domain.vocabulary import ReviewMode
 from lessonbook.screening.redact import refuse_secret
 from lessonbook.services.cache.embeddings import Semantic
-from lessonbook.services.cache.groups import GroupCaches
 from lessonbook.services.cache.known_groups import PrecedentCaches
+from lessonbook.services.cache.pending_groups import GroupCaches
 from lessonbook.services.cache.shelf import Shelves
 from lessonbook.services.limits import Limits
 from lessonbook.services.project_names import ProjectNames

@@ -36,8 +36,8 @@ from lessonbook.store.engine import (
     deadline,
     pause_s,
 )
+from lessonbook.store.lock_turns import Claim, NotYet, Turns
 from lessonbook.store.postgres_links import Link, hears, listen, open_link
-from lessonbook.store.turns import Claim, NotYet, Turns
 from lessonbook.store.urls import PostgresAddress, without_password
 
 T = TypeVar("T")

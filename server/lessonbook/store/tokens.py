@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, delete, or_, select, update
 
-from lessonbook.domain.scopes import Scope
+from lessonbook.domain.token_scopes import Scope
 from lessonbook.store import dialect
 from lessonbook.store.tables import access_tokens
 from lessonbook.store.types import Row

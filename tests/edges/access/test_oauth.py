@@ -14,7 +14,7 @@ from lessonbook.config.settings import AuthSettings
 from lessonbook.domain.errors import Unauthorised, Unavailable
 from lessonbook.edges.access.grants import Grant
 from lessonbook.edges.access.oauth import OAuthTokens
-from lessonbook.edges.access.verification import Verification
+from lessonbook.edges.access.token_verification import Verification
 from lessonbook.providers import key_set
 from lessonbook.providers.key_set import KeySet
 from tests.edges.access.issuer import AUDIENCE, Issuer, encoded, new_key, public_jwk, public_pem, serving

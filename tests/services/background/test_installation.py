@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from lessonbook.config import working_folder
 from lessonbook.config.settings import Settings, user_file
-from lessonbook.services.background.doctor import diagnose
+from lessonbook.services.background.doctor_checks import diagnose
 from lessonbook.services.background.installation import warnings
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import installation

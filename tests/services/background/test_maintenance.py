@@ -9,7 +9,7 @@ from sqlalchemy import text
 from lessonbook.classify.starters import starter_rules
 from lessonbook.domain.errors import Conflict, Forbidden
 from lessonbook.domain.lesson import Caller
-from lessonbook.services.background import doctor, maintenance
+from lessonbook.services.background import doctor_checks, maintenance
 from lessonbook.services.lessons import review
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import tables
@@ -296,7 +296,7 @@ async def test_an_empty_and_a_busy_database_are_healthy(loop, busy) -> None:
 @pytest.mark.parametrize("counter", ["times_applied", "times_verified", "times_prevented", "issue_count", "flags"])
 async def test_a_counter_that_differs_from_the_evidence_is_found(counter: str, busy) -> None:
     await update(busy, tables.lessons, **{counter: 7})
-    diagnosis = await doctor.diagnose(busy.work)
+    diagnosis = await doctor_checks.diagnose(busy.work)
     assert not diagnosis.healthy
     (fault,) = diagnosis.faults
     assert f"{counter} is 7, the evidence says 1" in fault
@@ -316,7 +316,7 @@ async def test_a_counter_that_differs_from_the_evidence_is_found(counter: str, b
 )
 async def test_a_changed_or_cut_audit_trail_is_found(tampering: str, busy) -> None:
     await busy.work.store.write(lambda connection: connection.execute(text(tampering)).rowcount)
-    diagnosis = await doctor.diagnose(busy.work)
+    diagnosis = await doctor_checks.diagnose(busy.work)
     assert not diagnosis.healthy
     assert all("audit chain" in fault for fault in diagnosis.faults)
 
@@ -325,7 +325,7 @@ async def test_every_project_is_looked_at(busy, stranger: Caller) -> None:
     lesson_id = await busy.learn(stranger, RULE)
     change = tables.lessons.update().where(tables.lessons.c.id == lesson_id).values(issue_count=9)
     await busy.work.store.write(lambda connection: connection.execute(change).rowcount)
-    (fault,) = (await doctor.diagnose(busy.work)).faults
+    (fault,) = (await doctor_checks.diagnose(busy.work)).faults
     assert fault.startswith("project elsewhere:")
 
 

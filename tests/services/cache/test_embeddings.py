@@ -14,7 +14,7 @@ from lessonbook.config.settings import SemanticSettings, Settings, load_settings
 from lessonbook.domain.errors import ConfigError
 from lessonbook.domain.lesson import Caller
 from lessonbook.providers import embeddings
-from lessonbook.services.background import doctor
+from lessonbook.services.background import doctor_checks
 from lessonbook.services.cache.embeddings import PAUSE_S, Semantic
 from lessonbook.services.opening import work_on
 from lessonbook.store.engine import connect
@@ -286,7 +286,7 @@ async def test_the_key_is_sent_and_never_told(
     assert {asked.headers["authorization"] for asked in provider.asked} == {f"Bearer {KEY}"}
     assert "the server answers 401" in caplog.text
     assert KEY not in caplog.text
-    assert KEY not in "".join((await doctor.diagnose(with_model.work)).warnings)
+    assert KEY not in "".join((await doctor_checks.diagnose(with_model.work)).warnings)
 
 
 @pytest.mark.parametrize(
@@ -308,7 +308,7 @@ async def test_a_model_that_cannot_be_opened_is_told_once_and_by_the_doctor_and_
         assert await served(loop, agent, BY_WORDS) == [RULE]
         assert await listed(loop, agent, BY_WORDS) == [RULE]
         assert caplog.text.count(words) == 1
-        diagnosis = await doctor.diagnose(loop.work)
+        diagnosis = await doctor_checks.diagnose(loop.work)
     assert diagnosis.healthy
     assert any(words in warning for warning in diagnosis.warnings)
 
@@ -321,11 +321,11 @@ async def test_without_the_extra_the_server_says_so_and_words_go_on(
     assert await with_model.work.semantic.embed_missing("demo") == 0
     assert await served(with_model, agent, BY_WORDS) == [RULE]
     assert caplog.text.count('pip install "lessonbook[semantic]"') == 1
-    assert 'pip install "lessonbook[semantic]"' in "".join((await doctor.diagnose(with_model.work)).warnings)
+    assert 'pip install "lessonbook[semantic]"' in "".join((await doctor_checks.diagnose(with_model.work)).warnings)
 
 
 async def test_the_doctor_has_nothing_to_say_of_a_model_that_works(with_model: Loop, stocked) -> None:
-    assert "words alone" not in "".join((await doctor.diagnose(with_model.work)).warnings)
+    assert "words alone" not in "".join((await doctor_checks.diagnose(with_model.work)).warnings)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from lessonbook.app import gateway_for
 from lessonbook.config.settings import LearningSettings, Settings
 from lessonbook.domain.lesson import Caller
 from lessonbook.edges.mcp_server import build_server
-from lessonbook.experiment.policy import HOLDOUT_SHARE
+from lessonbook.experiment.serving_policy import HOLDOUT_SHARE
 from lessonbook.services.background import maintenance
-from lessonbook.services.cache import measured
+from lessonbook.services.cache import evidence
 from lessonbook.store import tables
 from tests.texts import unlike_any_other
 
@@ -149,7 +149,7 @@ async def test_declared_issues_bring_no_coin_nearer(attacker: Attacker, clock) -
     for run_id in await attacker.runs(lesson_id, 15):
         await attacker.forge(run_id, "ci", "tool:T1")
     ready = await attacker.loop.work.store.read(
-        lambda connection: measured.readiness(connection, "demo", AGENT, "auto", clock())
+        lambda connection: evidence.readiness(connection, "demo", AGENT, "auto", clock())
     )
     assert ready.events == 0
 

@@ -7,7 +7,7 @@ import pytest
 from lessonbook.domain.errors import Forbidden, InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller
 from lessonbook.services.lessons import merge
-from lessonbook.services.views import listings
+from lessonbook.services.queries import listings
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import tables
 

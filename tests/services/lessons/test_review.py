@@ -12,7 +12,7 @@ from lessonbook.domain.lesson_reviews import NewLesson
 from lessonbook.domain.lesson_status import STATUSES
 from lessonbook.domain.where_it_holds import ANYWHERE, Holds, where_it_holds
 from lessonbook.services.lessons import review
-from lessonbook.services.views import listings
+from lessonbook.services.queries import listings
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import tables
 

@@ -10,9 +10,9 @@ from lessonbook.config.settings import LearningSettings
 from lessonbook.domain.errors import Forbidden
 from lessonbook.domain.lesson import Caller
 from lessonbook.experiment.evidence import Evidence, Period
-from lessonbook.services.background import doctor, experiment
+from lessonbook.services.background import doctor_checks, experiment
+from lessonbook.services.queries import listings
 from lessonbook.services.report import files
-from lessonbook.services.views import listings
 from lessonbook.services.writing.checked_runs import COUNTED_FOR, ROUTINE_CHECKS
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import evidence as evidence_rows
@@ -150,7 +150,7 @@ async def test_a_reporter_that_always_finds_something_is_told_and_checks_nothing
     assert await rows_of(loop) == []
     routine = [row["routine"] for row in await loop.rows(tables.run_checks) if row["run_id"] == run_id]
     assert routine == [False]
-    assert any("only what it finds" in line for line in (await doctor.diagnose(work)).warnings)
+    assert any("only what it finds" in line for line in (await doctor_checks.diagnose(work)).warnings)
 
 
 async def test_other_trouble_in_the_change_is_the_second_outcome(loop, agent: Caller, qa: Caller, lesson_id) -> None:
@@ -250,7 +250,7 @@ async def test_where_arms_are_unlike_nothing_is_told_and_a_person_begins_anew(
     assert (told.state.state, told.effect) == ("unhealthy", "not enough data")
     assert "experiment restart" in told.state.reason
     assert (await loop.stats(agent, lesson_id=lesson_id)).state.state == "unhealthy"
-    assert any("experiment restart" in line for line in (await doctor.diagnose(loop.work)).warnings)
+    assert any("experiment restart" in line for line in (await doctor_checks.diagnose(loop.work)).warnings)
     with pytest.raises(Forbidden):
         await experiment.restart_experiment(loop.work, agent, "")
     assert (await experiment.restart_experiment(loop.work, person, "CI was down for one arm")).epoch == 2
@@ -294,8 +294,8 @@ async def test_what_evidence_moved_before_there_were_checks_is_listed_until_a_pe
         ledger.write()
 
     await loop.work.store.write(retire)
-    (warning,) = [line for line in (await doctor.diagnose(loop.work)).warnings if "counts no longer" in line]
+    (warning,) = [line for line in (await doctor_checks.diagnose(loop.work)).warnings if "counts no longer" in line]
     assert f"{moved} (retire)" in warning
     assert other not in warning
     await loop.review(person, moved, "restore")
-    assert not any("counts no longer" in line for line in (await doctor.diagnose(loop.work)).warnings)
+    assert not any("counts no longer" in line for line in (await doctor_checks.diagnose(loop.work)).warnings)

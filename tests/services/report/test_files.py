@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from lessonbook.domain.errors import Conflict, InvalidInput, Unavailable
+from lessonbook.domain.file_results import FileReport
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.report_files import FileReport
 from lessonbook.services.report import files, refinement
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import tables

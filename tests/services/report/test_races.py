@@ -13,9 +13,9 @@ from lessonbook.domain.lesson import Caller
 from lessonbook.domain.pending_issues import Authoring, PendingListing
 from lessonbook.domain.validation import parse
 from lessonbook.services.lessons import merge
+from lessonbook.services.queries import listings
 from lessonbook.services.report.decisions import Decisions
 from lessonbook.services.triage import authoring, rematch
-from lessonbook.services.views import listings
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import tables
 from tests.services.conftest import AGENT, Loop

@@ -9,8 +9,8 @@ from lessonbook.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.pending_issues import Authoring, PendingListing, SuggestedMatch
 from lessonbook.domain.validation import parse
+from lessonbook.services.queries import listings
 from lessonbook.services.triage import authoring
-from lessonbook.services.views import listings
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import tables

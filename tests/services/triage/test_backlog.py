@@ -11,10 +11,10 @@ import pytest
 
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.pending_issues import Authoring
+from lessonbook.services.queries import listings
 from lessonbook.services.triage import authoring
 from lessonbook.services.triage.abstraction import PROMPT_HASH
 from lessonbook.services.triage.backlog import BacklogReport, Wanted, refine_backlog
-from lessonbook.services.views import listings
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import tables

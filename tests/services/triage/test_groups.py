@@ -9,8 +9,8 @@ from lessonbook.domain.errors import Forbidden, InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.pending_issues import Authored, Authoring, PendingGroup, PendingListing
 from lessonbook.domain.validation import parse
+from lessonbook.services.queries import listings
 from lessonbook.services.triage import authoring, rematch
-from lessonbook.services.views import listings
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import tables
 from tests.services.conftest import AGENT

@@ -10,10 +10,10 @@ from lessonbook.config.settings import LearningSettings
 from lessonbook.domain.errors import Conflict, Forbidden
 from lessonbook.domain.lesson import Caller
 from lessonbook.experiment.evidence import Evidence, Period
-from lessonbook.experiment.policy import HOLDOUT_SHARE, POLICY_VERSION
+from lessonbook.experiment.serving_policy import HOLDOUT_SHARE, POLICY_VERSION
 from lessonbook.services import prompt_section
-from lessonbook.services.background import doctor, maintenance
-from lessonbook.services.cache.measured import EVENTS_MIN, RUNS_MIN
+from lessonbook.services.background import doctor_checks, maintenance
+from lessonbook.services.cache.evidence import EVENTS_MIN, RUNS_MIN
 from lessonbook.services.lessons import merge
 from lessonbook.store import dialect, run_checks, tables
 from lessonbook.store import evidence as evidence_rows
@@ -357,9 +357,9 @@ async def test_the_doctor_sees_evidence_that_was_changed(loop, agent: Caller, qa
     run_id = await runs_until(loop, agent, lesson_id, shown=True)
     await loop.report(qa, {"description": f"{ISSUE} there", "rule_id": "tool:X1"}, run_id=run_id, source="ci")
     await plant(loop, lesson_id, events(shown=0, withheld=1))
-    assert any("evidence differs" in fault for fault in (await doctor.diagnose(loop.work)).faults)
+    assert any("evidence differs" in fault for fault in (await doctor_checks.diagnose(loop.work)).faults)
     await plant(loop, lesson_id, events(shown=5, withheld=0))
-    faults = (await doctor.diagnose(loop.work)).faults
+    faults = (await doctor_checks.diagnose(loop.work)).faults
     assert any("events is 5, the evidence says 1" in fault for fault in faults)
 
 

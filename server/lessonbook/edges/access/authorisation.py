@@ -13,13 +13,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lessonbook.config.settings import AuthSettings, Settings
 from lessonbook.domain.errors import ConfigError, Forbidden, LessonbookError, Unauthorised
-from lessonbook.domain.scopes import SCOPES
+from lessonbook.domain.token_scopes import SCOPES
 from lessonbook.edges.access.gateway import Gateway, answer
 from lessonbook.edges.access.grants import Grant, GrantVerifier
-from lessonbook.edges.access.guard import PROBES
+from lessonbook.edges.access.host_guard import PROBES
 from lessonbook.edges.access.identity import Acting, acting_as
-from lessonbook.edges.access.validity import Validity
-from lessonbook.edges.access.verification import KNOWN_FOR_S, Verification
+from lessonbook.edges.access.token_expiry import Validity
+from lessonbook.edges.access.token_verification import KNOWN_FOR_S, Verification
 
 METADATA: Final = "/.well-known/oauth-protected-resource"
 OPEN: Final = PROBES

@@ -24,9 +24,9 @@ from lessonbook.domain.errors import (
     Undecided,
 )
 from lessonbook.domain.lesson import Caller
-from lessonbook.edges.access.calls import Call, Watcher
 from lessonbook.edges.access.identity import current, note_missing
-from lessonbook.edges.access.scope_table import AS_AGENT, check_scope, name_of
+from lessonbook.edges.access.running_call import Call, Watcher
+from lessonbook.edges.access.scopes_by_service import AS_AGENT, check_scope, name_of
 
 if TYPE_CHECKING:
     from lessonbook.services.workspace import Workspace

@@ -7,7 +7,7 @@ from typing import Protocol
 from mcp.server.auth.provider import AccessToken
 
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.scopes import known_scopes
+from lessonbook.domain.token_scopes import known_scopes
 
 
 class Grant(AccessToken):

@@ -10,7 +10,7 @@ import jwt
 
 from lessonbook.config.settings import AuthSettings
 from lessonbook.domain.errors import Unauthorised
-from lessonbook.domain.scopes import NOT_FOR_AGENTS, known_scopes
+from lessonbook.domain.token_scopes import NOT_FOR_AGENTS, known_scopes
 from lessonbook.edges.access.grants import Grant
 from lessonbook.providers.key_set import Jwk, KeySet
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from lessonbook import services
 from lessonbook.domain.errors import Unauthorised
-from lessonbook.domain.scopes import NOT_FOR_AGENTS
+from lessonbook.domain.token_scopes import NOT_FOR_AGENTS
 from lessonbook.edges.access.gateway import TOOL_TIMEOUT_S, Gateway
 from lessonbook.edges.access.grants import Grant
 

@@ -21,7 +21,7 @@ from lessonbook.config.settings import ServerSettings, Settings
 from lessonbook.domain.errors import ConfigError
 from lessonbook.edges.access.authorisation import Authorisation, check_settings, verification_for
 from lessonbook.edges.access.gateway import Gateway
-from lessonbook.edges.access.guard import Guard
+from lessonbook.edges.access.host_guard import Guard
 from lessonbook.edges.mcp_server import build_server
 from lessonbook.edges.subscriptions import Announcer
 from lessonbook.edges.tool_table import Toolset

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Final, NamedTuple
 
 from lessonbook.machine.patterns import lazy_pattern
-from lessonbook.screening.secrets.names import NAMING, Promise, promise
+from lessonbook.screening.secrets.secret_names import NAMING, Promise, promise
 from lessonbook.screening.secrets.unquoted import (
     Surroundings,
     is_code,

@@ -1,11 +1,11 @@
 """What a server does by itself, and watching for changes by other processes."""
 
 from lessonbook.services.background.census import take_census
-from lessonbook.services.background.doctor import diagnose
+from lessonbook.services.background.doctor_checks import diagnose
 from lessonbook.services.background.experiment import restart_experiment
 from lessonbook.services.background.maintenance import cleanup_lessons, is_alive, keep_up, resume
 from lessonbook.services.background.models import embed_lessons, refiner_settings, semantic_settings
-from lessonbook.services.background.turns import does_upkeep
+from lessonbook.services.background.upkeep_turns import does_upkeep
 from lessonbook.services.background.watch import Watch
 
 __all__ = [

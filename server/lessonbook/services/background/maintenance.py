@@ -14,7 +14,7 @@ from lessonbook.domain.takeback import CleanedUp, Cleanup, CleanupLine
 from lessonbook.experiment.effect import EVENTS_MIN
 from lessonbook.experiment.expiry import lapse
 from lessonbook.screening.redact import redact
-from lessonbook.services.lesson_results import result_of
+from lessonbook.services.lesson_fields import result_of
 from lessonbook.services.workspace import Workspace, once, request_hash
 from lessonbook.services.writing.arms import as_sums, sides, stop_if_harmful
 from lessonbook.services.writing.ledger import Ledger

@@ -26,7 +26,7 @@ from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.vocabulary import SHARED_AGENT, Category
 from lessonbook.domain.where_it_holds import Holds, holds_for, where_it_holds
 from lessonbook.experiment.lesson_value import static_score
-from lessonbook.experiment.policy import Priors
+from lessonbook.experiment.serving_policy import Priors
 from lessonbook.search.context import COUNTED_MAX, IssueCounts, likely_by_history, recurring, unseen
 from lessonbook.search.diversity import Wording, first_of_alike, wording_of
 from lessonbook.search.hazard_model import THRESHOLD
@@ -35,7 +35,7 @@ from lessonbook.search.index import RelevanceIndex, asked_words, parts_of
 from lessonbook.search.relevance import likely_by_words
 from lessonbook.search.task import TaskReading
 from lessonbook.services import prompt_section
-from lessonbook.services.cache.measured import Measure, Mode, counted_since
+from lessonbook.services.cache.evidence import Measure, Mode, counted_since
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows

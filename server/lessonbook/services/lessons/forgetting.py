@@ -11,7 +11,7 @@ from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.issue_writer import reindex
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import scored
-from lessonbook.store import audit, origins
+from lessonbook.store import audit, takeback
 
 
 async def forget(work: Workspace, caller: Caller, wanted: Forget) -> Forgotten:
@@ -44,7 +44,7 @@ async def forget(work: Workspace, caller: Caller, wanted: Forget) -> Forgotten:
             subject = wanted.lesson_id or wanted.issue_id or wanted.principal
             ledger.note("forget", subject, result.model_dump(mode="json"))
             ledger.write()
-        origins.scrub(connection)
+        takeback.scrub(connection)
         return result
 
     result = await work.store.write(transaction)
@@ -57,19 +57,19 @@ def _forget_lessons(ledger: Ledger, lesson_ids: list[str]) -> Forgotten:
     if not lessons:
         raise NotFound.lesson(lesson_ids[0], ledger.caller.project)
     blanked = sum(delete_lesson(ledger, lesson) for lesson in lessons.values())
-    origins.forget_answers(ledger.connection, ledger.caller.project, lessons)
+    takeback.forget_answers(ledger.connection, ledger.caller.project, lessons)
     return Forgotten(lessons=len(lessons), issues=blanked)
 
 
 def _forget_issues(ledger: Ledger, issue_ids: list[str]) -> Forgotten:
     project, connection = ledger.caller.project, ledger.connection
-    of_issues = origins.lessons_of(connection, project, issue_ids)
+    of_issues = takeback.lessons_of(connection, project, issue_ids)
     if len(of_issues) < len(issue_ids):
         raise NotFound.issue(issue_ids[0], project)
     lessons = ledger.lessons({lesson_id for lesson_id in of_issues.values() if lesson_id})
-    origins.forget_issues(connection, project, issue_ids)
-    origins.forget_meanings(connection, project, lessons)
-    origins.forget_answers(connection, project, issue_ids)
+    takeback.forget_issues(connection, project, issue_ids)
+    takeback.forget_meanings(connection, project, lessons)
+    takeback.forget_answers(connection, project, issue_ids)
     for lesson in lessons.values():
         reindex(ledger, lesson, ISSUES_MAX)
         ledger.set(lesson, {})  # its search row changed, so caches have to read it again
@@ -78,24 +78,24 @@ def _forget_issues(ledger: Ledger, issue_ids: list[str]) -> Forgotten:
 
 def _forget_principal(ledger: Ledger, principal: str) -> Forgotten:
     project, connection = ledger.caller.project, ledger.connection
-    issue_ids = origins.all_issues_of(connection, project, principal)
-    lesson_ids = origins.authored(connection, project, principal, None)
-    of_issues = origins.lessons_of(connection, project, issue_ids)
+    issue_ids = takeback.all_issues_of(connection, project, principal)
+    lesson_ids = takeback.authored(connection, project, principal, None)
+    of_issues = takeback.lessons_of(connection, project, issue_ids)
     lessons = ledger.lessons({*lesson_ids, *(one for one in of_issues.values() if one)})
     words = [lesson for lesson in lessons.values() if lesson.author == principal and lesson.trust != "curated"]
     result = Forgotten()
     if issue_ids:
         result = _forget_issues(ledger, issue_ids)
     blanked = sum(delete_lesson(ledger, lesson) for lesson in words)
-    remarks = origins.forget_remarks(connection, project, principal)
+    remarks = takeback.forget_remarks(connection, project, principal)
     if not issue_ids and not words and not remarks:
         raise NotFound(f"Nothing in project {project} is by {principal!r}")
-    origins.forget_answers(connection, project, [lesson.id for lesson in words] or [principal])
+    takeback.forget_answers(connection, project, [lesson.id for lesson in words] or [principal])
     return Forgotten(issues=result.issues + blanked, lessons=len(words), remarks=remarks)
 
 
 def _forget_project(work: Workspace, caller: Caller, connection: Connection) -> Forgotten:
-    rows = origins.forget_project(connection, caller.project, scored(Evidence()))
+    rows = takeback.forget_project(connection, caller.project, scored(Evidence()))
     audit.append(
         connection,
         project=caller.project,

@@ -24,8 +24,8 @@ from lessonbook.screening.lint.rules import screen
 from lessonbook.screening.offer import Offer, reviewed, screened_offer
 from lessonbook.screening.redact import redact, redact_rule_id
 from lessonbook.services.agent_names import give_name
-from lessonbook.services.alike_lessons import AlikeLessons
-from lessonbook.services.lesson_results import result_of
+from lessonbook.services.alike_lesson_lookup import AlikeLessons
+from lessonbook.services.lesson_fields import result_of
 from lessonbook.services.workspace import Workspace, once, request_hash
 from lessonbook.services.writing.issue_writer import reindex
 from lessonbook.services.writing.ledger import Ledger

@@ -12,13 +12,13 @@ from lessonbook.domain.errors import InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.domain.lesson_status import RULES, STATUSES, Status, targets
 from lessonbook.domain.takeback import Rollback, RolledBack, RolledBackLesson
-from lessonbook.services.lesson_results import result_of
+from lessonbook.services.lesson_fields import result_of
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import recount
 from lessonbook.store import lessons as lesson_rows
-from lessonbook.store import origins
-from lessonbook.store.origins import OriginIssue
+from lessonbook.store import takeback
+from lessonbook.store.takeback import OriginIssue
 from lessonbook.store.types import Row
 
 _WAS: Final = re.compile(r"\(was (\w{1,20})(, an event)?\): ")
@@ -77,7 +77,7 @@ async def undo_rollback(work: Workspace, caller: Caller, rollback_id: str) -> Ro
 
     def transaction(connection: Connection) -> RolledBack:
         ledger = Ledger(work, caller, connection, work.now())
-        taken, moved = origins.rolled_back(connection, caller.project, mark)
+        taken, moved = takeback.rolled_back(connection, caller.project, mark)
         ids = {issue.lesson_id for issue in taken if issue.lesson_id} | {lesson_id for lesson_id, _ in moved}
         lessons = ledger.lessons(ids)
         ends: dict[str, Status] = {}
@@ -95,7 +95,7 @@ async def undo_rollback(work: Workspace, caller: Caller, rollback_id: str) -> Ro
             if (was := _WAS.match(issue.reason[len(mark) + 1 :])) is not None:
                 reason = issue.reason[len(mark) + 1 + was.end() :]
                 changed[issue.id] = {"action": was[1], "is_event": bool(was[2]), "reason": reason}
-        origins.change_issues(connection, caller.project, changed)
+        takeback.change_issues(connection, caller.project, changed)
         left = _count_again(ledger, lessons)
         ledger.note("rollback.undo", rollback_id, {"lessons": len(ends), "issues": len(changed)})
         ledger.write()
@@ -110,7 +110,7 @@ def _mark(rollback_id: str) -> str:
 
 def _planned(ledger: Ledger, rollback: Rollback, find: Callable[[set[str]], dict[str, Lesson]]) -> _Plan:
     project, connection = ledger.caller.project, ledger.connection
-    taken = origins.issues_from(
+    taken = takeback.issues_from(
         connection,
         project,
         principal=rollback.by,
@@ -119,14 +119,14 @@ def _planned(ledger: Ledger, rollback: Rollback, find: Callable[[set[str]], dict
         run=rollback.run,
     )
     by_words = rollback.source == "" and rollback.run == ""
-    written = set(origins.authored(connection, project, rollback.by, rollback.since)) if by_words else set[str]()
+    written = set(takeback.authored(connection, project, rollback.by, rollback.since)) if by_words else set[str]()
     sourced = {issue.lesson_id for issue in taken if issue.lesson_id}
     lessons = find(written | sourced)
     going: dict[str, int] = {}
     for issue in taken:
         if issue.lesson_id:
             going[issue.lesson_id] = going.get(issue.lesson_id, 0) + 1
-    there = origins.counts(connection, project, lessons)
+    there = takeback.counts(connection, project, lessons)
     left = {lesson_id: there.get(lesson_id, 0) - going.get(lesson_id, 0) for lesson_id in lessons}
     ends: dict[str, Status] = {}
     for lesson in lessons.values():
@@ -157,7 +157,7 @@ def _carry_out(ledger: Ledger, plan: _Plan, rollback_id: str) -> None:
         }
         for issue in plan.issues
     }
-    origins.change_issues(ledger.connection, ledger.caller.project, changed)
+    takeback.change_issues(ledger.connection, ledger.caller.project, changed)
     for lesson_id, status in plan.ends.items():
         lesson = plan.lessons[lesson_id]
         action = "expire" if status == "expired" else "reject"
@@ -167,7 +167,7 @@ def _carry_out(ledger: Ledger, plan: _Plan, rollback_id: str) -> None:
 
 def _count_again(ledger: Ledger, lessons: dict[str, Lesson]) -> dict[str, int]:
     """Bring the counters of lessons in line with the issues that stand, and return the issue counts."""
-    counts = origins.counts(ledger.connection, ledger.caller.project, lessons)
+    counts = takeback.counts(ledger.connection, ledger.caller.project, lessons)
     for lesson in lessons.values():
         ledger.set(lesson, {"issue_count": counts.get(lesson.id, 0)})
         recount(ledger, lesson)

@@ -13,7 +13,7 @@ from lessonbook.domain.lesson_names import kind_of, text_name
 from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.vocabulary import SHARED_AGENT, UNOWNED, ReviewMode, Source
 from lessonbook.screening.offer import Offer, beside, held_from_all
-from lessonbook.services.alike_lessons import AlikeLessons
+from lessonbook.services.alike_lesson_lookup import AlikeLessons
 from lessonbook.services.report.grouping import Grouping
 from lessonbook.services.report.matching import Matching
 from lessonbook.services.report.preparation import Prepared, names_of_lesson

@@ -11,9 +11,9 @@ from typing import BinaryIO, Final
 import anyio.to_thread
 
 from lessonbook.domain.agent_tools import RefinedIssue, Refinement
+from lessonbook.domain.file_results import FileReport, RefusedRecord, ReportedFile
 from lessonbook.domain.findings import FileKind, Finding, Outcome, Refused, ReportKind, note_refused
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.report_files import FileReport, RefusedRecord, ReportedFile
 from lessonbook.domain.vocabulary import Source
 from lessonbook.intake import open_report
 from lessonbook.intake.report_file import ReportFile

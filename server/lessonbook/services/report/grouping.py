@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from lessonbook.dedup.known_groups import MERGE, Precedents
-from lessonbook.services.cache.groups import put_differing
+from lessonbook.services.cache.pending_groups import put_differing
 from lessonbook.services.report.preparation import Prepared
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import issue_groups

@@ -18,7 +18,7 @@ from lessonbook.domain.agent_tools import LessonQuery, Lessons
 from lessonbook.domain.lesson import Caller, Lesson
 from lessonbook.experiment import coin
 from lessonbook.experiment.lesson_value import fill
-from lessonbook.experiment.policy import (
+from lessonbook.experiment.serving_policy import (
     HOLDOUT_SHARE,
     POLICY_VERSION,
     Appraisal,
@@ -32,7 +32,7 @@ from lessonbook.search.task import TaskReading, read_task
 from lessonbook.services import prompt_section
 from lessonbook.services.agent_names import Named, give_name
 from lessonbook.services.agent_names import named as meaning_of_name
-from lessonbook.services.cache.measured import Measure
+from lessonbook.services.cache.evidence import Measure
 from lessonbook.services.cache.shelf import ALL_AGENTS, RankedLesson, Shelf
 from lessonbook.services.workspace import Workspace, hash_of
 from lessonbook.store import idempotency, runs, serving

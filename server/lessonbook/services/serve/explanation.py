@@ -14,10 +14,10 @@ from lessonbook.search.hazard_model import THRESHOLD
 from lessonbook.search.task import TaskReading
 from lessonbook.services import prompt_section
 from lessonbook.services.cache.shelf import RankedLesson, Shelf
-from lessonbook.services.lesson_results import result_of
+from lessonbook.services.lesson_fields import result_of
+from lessonbook.services.queries import page_size
+from lessonbook.services.queries.cursors import encode, offset_of
 from lessonbook.services.serve.delivery import AskedFor, find_rules, read_query, shelf_for
-from lessonbook.services.views import page_size
-from lessonbook.services.views.cursors import encode, offset_of
 from lessonbook.services.workspace import Workspace
 
 Verdict = Literal["served", "unlikely", "says the same", "no room"]

@@ -16,7 +16,7 @@ from lessonbook.domain.lesson_names import catalogue_name, group_id_of, group_na
 from lessonbook.domain.lesson_status import JOINABLE, SERVABLE, Status
 from lessonbook.domain.vocabulary import SHARED_AGENT, UNOWNED, Trust
 from lessonbook.screening.offer import Offer, held_from_all, reviewed, screened_offer
-from lessonbook.services.alike_lessons import AlikeLessons
+from lessonbook.services.alike_lesson_lookup import AlikeLessons
 from lessonbook.services.writing.issue_writer import (
     Decision,
     IssueEntry,

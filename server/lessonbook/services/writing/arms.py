@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 from lessonbook.experiment import arm_health
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.lift import RunTotals, service_harms, service_lift
-from lessonbook.experiment.policy import HOLDOUT_SHARE
-from lessonbook.services.cache.measured import counted_since
+from lessonbook.experiment.serving_policy import HOLDOUT_SHARE
+from lessonbook.services.cache.evidence import counted_since
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import run_checks

@@ -9,9 +9,9 @@ from typing import Final
 from sqlalchemy import Connection
 
 from lessonbook.domain.lesson import Lesson
-from lessonbook.experiment import arm_health, change
+from lessonbook.experiment import arm_health, change_unit
 from lessonbook.experiment.evidence import Evidence
-from lessonbook.experiment.policy import Priors
+from lessonbook.experiment.serving_policy import Priors
 from lessonbook.services.writing.arms import issues_of, unhealthy_agents
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.services.writing.scoring import move_by_evidence, scored
@@ -165,7 +165,7 @@ class Scores:
             of_changes = by_lesson[lesson_id]
             if any((name, lesson_id) in known for name in of_changes):
                 continue
-            agreed = change.agreed([change.Assigned(one.shown, one.p_show) for one in of_changes.values()])
+            agreed = change_unit.agreed([change_unit.Assigned(one.shown, one.p_show) for one in of_changes.values()])
             first = next(iter(of_changes.values()))
             p_show = round(agreed.p_show, 4) if agreed else 0.0
             week = week_of(first.delivered_at.date())

@@ -10,10 +10,10 @@ from lessonbook.domain.lesson import Lesson
 from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.experiment.effect import effect_before, effect_of, prior_mean
 from lessonbook.experiment.evidence import Evidence
-from lessonbook.experiment.policy import Priors
 from lessonbook.experiment.prior import DEFAULT_PRIOR, Prior
 from lessonbook.experiment.promotion import next_status
-from lessonbook.services.cache.measured import Measure
+from lessonbook.experiment.serving_policy import Priors
+from lessonbook.services.cache.evidence import Measure
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import run_checks, runs

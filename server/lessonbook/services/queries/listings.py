@@ -30,13 +30,13 @@ from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK
 from lessonbook.experiment.arm_health import assigned_risk
 from lessonbook.experiment.evidence import Evidence, Split
 from lessonbook.experiment.retirement import e_value
-from lessonbook.services.cache.measured import effect_of
-from lessonbook.services.lesson_results import result_of
-from lessonbook.services.views.cursors import bad_cursor, decode, encode, is_storable, moment_of, offset_of
-from lessonbook.services.views.page_size import FRAME_TOKENS, cut, fitting, tokens_of
-from lessonbook.services.views.pending_groups import GroupPage, page_of_groups, pending_issue, with_entries
-from lessonbook.services.views.search import FOUND_MAX, search
-from lessonbook.services.views.unusual_reports import unusual
+from lessonbook.services.cache.evidence import effect_of
+from lessonbook.services.lesson_fields import result_of
+from lessonbook.services.queries.cursors import bad_cursor, decode, encode, is_storable, moment_of, offset_of
+from lessonbook.services.queries.page_size import FRAME_TOKENS, cut, fitting, tokens_of
+from lessonbook.services.queries.pending_groups import GroupPage, page_of_groups, pending_issue, with_entries
+from lessonbook.services.queries.search import FOUND_MAX, search
+from lessonbook.services.queries.unusual_reports import unusual
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import agents as agent_rows
 from lessonbook.store import audit, rollups, runs

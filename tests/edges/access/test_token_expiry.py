@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from lessonbook.domain.errors import Unauthorised, Unavailable
-from lessonbook.edges.access.validity import Validity
+from lessonbook.edges.access.token_expiry import Validity
 from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.anyio

@@ -17,7 +17,7 @@ from lessonbook.services.serve import delivery
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store import postgres
-from lessonbook.store.turns import AT_ONCE, Claim, NotYet, Turns
+from lessonbook.store.lock_turns import AT_ONCE, Claim, NotYet, Turns
 from tests.patience import PATIENCE_S
 from tests.store.scenario import AGENT, checked_out, counted, issue, tell
 

@@ -28,14 +28,14 @@ from lessonbook.domain.lesson_status import SERVABLE, TOMBSTONES, Status
 from lessonbook.experiment.effect import EVENTS_MIN, EffectEstimate, effect_of
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.intervals import wilson_interval
+from lessonbook.experiment.lesson_state import standing
 from lessonbook.experiment.lift import Lift, RunTotals, lift_of, service_lift
-from lessonbook.experiment.policy import HOLDOUT_SHARE
+from lessonbook.experiment.serving_policy import HOLDOUT_SHARE
 from lessonbook.experiment.side_effects import NO_POOL, Pool, of_lesson, side_effect_of
-from lessonbook.experiment.standing import standing
-from lessonbook.services.cache.measured import Readiness, evidence_of, readiness
-from lessonbook.services.cache.measured import effect_of as effect_of_lesson
-from lessonbook.services.lesson_results import result_of
-from lessonbook.services.views.unusual_reports import unusual
+from lessonbook.services.cache.evidence import Readiness, evidence_of, readiness
+from lessonbook.services.cache.evidence import effect_of as effect_of_lesson
+from lessonbook.services.lesson_fields import result_of
+from lessonbook.services.queries.unusual_reports import unusual
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing.arms import alarm_sentence, sides_of, unhealthy_agents
 from lessonbook.store import evidence as evidence_rows

@@ -8,7 +8,7 @@ from lessonbook.domain.lesson_status import Status
 from lessonbook.domain.vocabulary import EffectState
 from lessonbook.experiment.effect import effect_of
 from lessonbook.experiment.evidence import Evidence
-from lessonbook.experiment.standing import standing
+from lessonbook.experiment.lesson_state import standing
 from tests.experiment.evidences import EVIDENCE, counted
 
 HELPS, HARMS = counted({0.5: (30, 120)}, rows=(400, 400)), counted({0.5: (120, 30)}, rows=(400, 400))

@@ -4,7 +4,7 @@ import pytest
 
 from lessonbook.domain.errors import NotFound
 from lessonbook.domain.lesson import Caller
-from lessonbook.services.views import stats
+from lessonbook.services.queries import stats
 from lessonbook.services.workspace import Workspace
 
 pytestmark = pytest.mark.anyio

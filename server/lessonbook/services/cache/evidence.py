@@ -20,7 +20,7 @@ from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.experiment import effect
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.lesson_value import SEVERITY_WEIGHTS
-from lessonbook.experiment.policy import (
+from lessonbook.experiment.serving_policy import (
     Appraisal,
     Certain,
     Chance,

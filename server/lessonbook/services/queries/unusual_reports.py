@@ -7,8 +7,8 @@ from typing import Final
 from sqlalchemy import Connection
 
 from lessonbook.domain.counts import count_of
-from lessonbook.store import volumes
-from lessonbook.store.volumes import Share
+from lessonbook.store import report_volumes
+from lessonbook.store.report_volumes import Share
 
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
@@ -23,7 +23,7 @@ ALIKE: Final = 4
 
 def unusual(connection: Connection, project: str, now: datetime) -> list[str]:
     """Return notes on unusual reports of the last day, for operators."""
-    shares = volumes.shares_since(connection, project, now - DAY, now - HOUR)
+    shares = report_volumes.shares_since(connection, project, now - DAY, now - HOUR)
     return [*_floods(shares), *_dominating(shares)]
 
 

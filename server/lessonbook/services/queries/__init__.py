@@ -1,7 +1,7 @@
 """Views: listings, details and figures. Nothing here changes anything."""
 
-from lessonbook.services.views.audit_chains import check_audit
-from lessonbook.services.views.listings import (
+from lessonbook.services.queries.audit_chains import check_audit
+from lessonbook.services.queries.listings import (
     agents_with_lessons,
     complete,
     get_audit,
@@ -13,7 +13,7 @@ from lessonbook.services.views.listings import (
     list_lessons,
     list_pending_issues,
 )
-from lessonbook.services.views.stats import by_agent, get_stats, unusual_reports
+from lessonbook.services.queries.stats import by_agent, get_stats, unusual_reports
 
 __all__ = [
     "agents_with_lessons",

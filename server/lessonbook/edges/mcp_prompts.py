@@ -23,8 +23,8 @@ from lessonbook.domain.validation import parse
 from lessonbook.domain.vocabulary import CATEGORIES, SEVERITIES, RunId
 from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.nearest_name import unknown
-from lessonbook.edges.text_form import of_lessons
-from lessonbook.screening.names import shown_name
+from lessonbook.edges.result_text import of_lessons
+from lessonbook.screening.foreign_names import shown_name
 
 BACKLOG_SIZE: Final = 20
 MARK_BYTES: Final = 6
@@ -99,9 +99,9 @@ def add_prompts(server: MCPServer[Any], gateway: Gateway, *, operators: bool) ->
             if not run_id:
                 raise InvalidInput("Name the run: run_id is the one that get_lessons returned")
             name = parse(_RunChoice, {"run_id": run_id}).run_id
-            issues, delivered = await gateway.call(services.views.issues_of_run, run_id=name)
+            issues, delivered = await gateway.call(services.queries.issues_of_run, run_id=name)
             shown = [json.dumps({"lesson_id": lesson_id}) for lesson_id, was_shown in delivered.items() if was_shown]
-            hidden = None if operators and gateway.allows(services.views.get_lesson) else {"description", "reason"}
+            hidden = None if operators and gateway.allows(services.queries.get_lesson) else {"description", "reason"}
             found = [issue.model_copy(update=_shown_names(issue)).model_dump_json(exclude=hidden) for issue in issues]
             return _POST_MORTEM % shown_name(name) + _as_data(shown + found)
 
@@ -117,7 +117,7 @@ def _add_backlog(server: MCPServer[Any], gateway: Gateway) -> None:
     ) -> str:
         with _translated():
             listing = parse(PendingListing, {"agent_name": agent_name, "limit": BACKLOG_SIZE})
-            page = await gateway.call(services.views.list_pending_issues, listing)
+            page = await gateway.call(services.queries.list_pending_issues, listing)
             if not page.groups:
                 return "There are no pending issues. There is nothing to do."
             return _BACKLOG + _as_data([_line_of(group) for group in page.groups])
@@ -169,7 +169,7 @@ def add_completions(server: MCPServer[Any], gateway: Gateway) -> None:
             values = [project for project in [gateway.caller().project] if project.startswith(prefix)]
         elif name in {"agent_name", "id", "lesson_id", "run_id"} and prefix.isprintable():  # names are printable
             with _translated():
-                values = await gateway.call(services.views.complete, name, prefix)
+                values = await gateway.call(services.queries.complete, name, prefix)
         return Completion(values=values, total=len(values), has_more=False)
 
 

@@ -21,7 +21,7 @@ from lessonbook.domain.lesson_reviews import LessonChoice
 from lessonbook.domain.validation import parse
 from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.edges.access.gateway import Gateway
-from lessonbook.edges.text_form import of_lessons
+from lessonbook.edges.result_text import of_lessons
 from lessonbook.edges.tool_table import operation_named
 
 log = logging.getLogger(__name__)
@@ -58,9 +58,9 @@ def add_resources(server: MCPServer[Any], gateway: Gateway, *, operators: bool) 
     async def lesson(id: str) -> str:  # noqa: A002  # the address's own word
         with _translated():
             lesson_id = parse(LessonChoice, {"lesson_id": id}).lesson_id
-            if operators and gateway.allows(services.views.get_lesson):
-                return (await gateway.call(services.views.get_lesson, lesson_id)).model_dump_json(indent=2)
-            return (await gateway.call(services.views.get_served_lesson, lesson_id)).model_dump_json(indent=2)
+            if operators and gateway.allows(services.queries.get_lesson):
+                return (await gateway.call(services.queries.get_lesson, lesson_id)).model_dump_json(indent=2)
+            return (await gateway.call(services.queries.get_served_lesson, lesson_id)).model_dump_json(indent=2)
 
     @server.resource(
         "stats://{project}",
@@ -73,7 +73,7 @@ def add_resources(server: MCPServer[Any], gateway: Gateway, *, operators: bool) 
     async def stats(project: str) -> str:
         with _translated():
             _check(gateway, project)
-            figures = await gateway.call(services.views.by_agent)
+            figures = await gateway.call(services.queries.by_agent)
             return json.dumps([row.model_dump(mode="json") for row in figures], indent=2)
 
     @server.resource(
@@ -88,7 +88,7 @@ def add_resources(server: MCPServer[Any], gateway: Gateway, *, operators: bool) 
         with _translated():
             _check(gateway, project)
             query = parse(StatsQuery, {"agent_name": agent_name})
-            figures = await gateway.call(services.views.get_stats, query)
+            figures = await gateway.call(services.queries.get_stats, query)
             return json.dumps(operation_named("get_stats").structured(figures), indent=2)
 
 
@@ -101,8 +101,8 @@ async def list_concrete(gateway: Gateway) -> list[Resource]:
     place = quote(project, safe="")
     agents: list[str] = []
     try:
-        if gateway.allows(services.views.agents_with_lessons):
-            agents = await gateway.call(services.views.agents_with_lessons)
+        if gateway.allows(services.queries.agents_with_lessons):
+            agents = await gateway.call(services.queries.agents_with_lessons)
     except LessonbookError as error:
         log.warning("agents could not be listed as resources: %s", error)
     stats = Resource(

@@ -13,7 +13,7 @@ from lessonbook.domain.errors import InvalidInput, NotFound
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_reviews import LessonListing
 from lessonbook.domain.pending_issues import PendingListing
-from lessonbook.services.views import listings
+from lessonbook.services.queries import listings
 from lessonbook.services.workspace import Workspace
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,7 @@ from itertools import accumulate
 from math import exp, fsum, inf
 from typing import Final, NamedTuple, Protocol
 
-from lessonbook.experiment import flags
+from lessonbook.experiment import flag_harm
 from lessonbook.experiment.effect import EffectEstimate, effect_of
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.likelihood import Belief, believed, seen_in
@@ -261,7 +261,7 @@ def optimism_of(prior: Prior, settings: PolicySettings, tokens: float) -> float:
     """
     base = prior.base_shape / prior.base_exposures
     gain = loss = 0.0
-    for suspicion, excess in zip(prior.flag_weights, flags.excess(prior.flag_weights), strict=True):
+    for suspicion, excess in zip(prior.flag_weights, flag_harm.excess(prior.flag_weights), strict=True):
         cost = settings.token_cost * tokens + settings.flag_cost * excess
         values = [base * (1 - rho) - cost for rho in RHO]
         gain += suspicion * sum(w * value for w, value in zip(prior.rho_weights, values, strict=True) if value > 0)
@@ -300,13 +300,13 @@ def _appraised(state: LessonState, settings: PolicySettings, priors: Priors, now
     harm = side_effect.low if side_effect.harms else 0.0
     seen = seen_in(state.evidence)
     belief = believed(evidence, prior, now, settings.hazard, settings.half_life, seen=seen)
-    suspicion = list(zip(prior.flag_weights, flags.excess(prior.flag_weights), strict=True))
+    suspicion = list(zip(prior.flag_weights, flag_harm.excess(prior.flag_weights), strict=True))
     told = _worth(state, belief, suspicion, settings, harm)
     p_show = show_probability(told.p_positive, settings, optimism, gain_odds=told.gain_odds, trusted=state.trusted)
     if state.evidence.flags:
         usual = priors.declared.flag_weights
-        suspected = flags.posterior(state.evidence.flags, state.evidence.shown, usual)
-        suspicion = list(zip(suspected, flags.excess(usual), strict=True))
+        suspected = flag_harm.posterior(state.evidence.flags, state.evidence.shown, usual)
+        suspicion = list(zip(suspected, flag_harm.excess(usual), strict=True))
         told = _worth(state, belief, suspicion, settings, harm)
         flagged = show_probability(told.p_positive, settings, optimism, gain_odds=told.gain_odds, trusted=state.trusted)
         p_show = min(p_show, flagged)

@@ -7,9 +7,9 @@ import pytest
 
 from lessonbook.domain.errors import Forbidden, MissingScope
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.scopes import SCOPES
+from lessonbook.domain.token_scopes import SCOPES
 from lessonbook.edges import tool_table
-from lessonbook.edges.access.scope_table import SCOPE_OF, check_scope, check_scope_of
+from lessonbook.edges.access.scopes_by_service import SCOPE_OF, check_scope, check_scope_of
 
 EDGES = Path(tool_table.__file__).parent
 FOR_CALLERS = ("rest.py", "resources.py", "prompts.py", "elicitation.py")

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from lessonbook.domain.errors import Forbidden, MissingScope
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.scopes import Scope
+from lessonbook.domain.token_scopes import Scope
 
 Needed = Scope | Literal["any"]
 """The scope that is needed; `any`: a valid token is enough."""

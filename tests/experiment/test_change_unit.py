@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lessonbook.experiment.change import Assigned, agreed
+from lessonbook.experiment.change_unit import Assigned, agreed
 
 CHANCES = st.lists(st.floats(0.02, 0.98), min_size=1, max_size=5)
 

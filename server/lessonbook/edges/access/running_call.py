@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from lessonbook.domain.errors import LessonbookError
 from lessonbook.domain.lesson import Caller
-from lessonbook.edges.access.scope_table import SCOPE_OF
+from lessonbook.edges.access.scopes_by_service import SCOPE_OF
 from lessonbook.edges.tracing import TRACING, conclude
 from lessonbook.logs import Context, set_context
 

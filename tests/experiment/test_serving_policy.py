@@ -9,7 +9,9 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from lessonbook.experiment.evidence import Evidence, SideCounts
-from lessonbook.experiment.policy import (
+from lessonbook.experiment.population import fit_prior
+from lessonbook.experiment.prior import DEFAULT_PRIOR
+from lessonbook.experiment.serving_policy import (
     DECLARED_MIN,
     LADDER,
     Appraisal,
@@ -24,8 +26,6 @@ from lessonbook.experiment.policy import (
     ranked,
     show_probability,
 )
-from lessonbook.experiment.population import fit_prior
-from lessonbook.experiment.prior import DEFAULT_PRIOR
 from tests.experiment.evidences import EVIDENCE, counted
 
 few = examples(max_examples=20, deadline=None)

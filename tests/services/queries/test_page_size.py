@@ -14,7 +14,7 @@ from lessonbook.domain.token_estimate import estimate_tokens
 from lessonbook.domain.validation import parse
 from lessonbook.edges.tool_table import ROOM, operation_named
 from lessonbook.services.lessons import add_lesson, review_lesson
-from lessonbook.services.views.page_size import cut, fitting, tokens_of
+from lessonbook.services.queries.page_size import cut, fitting, tokens_of
 
 pytestmark = pytest.mark.anyio
 

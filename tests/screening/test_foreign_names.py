@@ -2,7 +2,7 @@
 
 import pytest
 
-from lessonbook.screening.names import LEFT_OUT, NAME_MAX, shown_name
+from lessonbook.screening.foreign_names import LEFT_OUT, NAME_MAX, shown_name
 from tests.services.test_ids_without_secrets import TOKEN
 
 

@@ -6,7 +6,7 @@ from lessonbook.domain.agent_tools import LessonLift, ServiceLift
 from lessonbook.domain.audit_trail import AuditQuery
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.vocabulary import SEVERITIES
-from lessonbook.services.views import listings, stats
+from lessonbook.services.queries import listings, stats
 from lessonbook.services.workspace import Workspace
 from tests.services.conftest import AGENT
 

@@ -21,7 +21,7 @@ from lessonbook.domain.pending_issues import (
 )
 from lessonbook.domain.vocabulary import SEVERITY_OF_RANK
 from lessonbook.services.group_examples import LOOKED_AT, differing
-from lessonbook.services.views.cursors import encode
+from lessonbook.services.queries.cursors import encode
 from lessonbook.store import issue_groups
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.issue_groups import GroupCounts, GroupPosition
