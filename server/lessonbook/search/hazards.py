@@ -24,7 +24,7 @@ from lessonbook.search.tokenizer import words_of
 STEM_LETTERS: Final = 5
 STEM_SHARE: Final = 0.6
 """Share of a word's weight that a word with the same first letters has in common with it."""
-CANDIDATES: Final = 20
+CANDIDATES: Final = 40
 """Rules that are compared in full: those with the best phrases."""
 COMMON_PHRASES: Final = 60
 """A term that more phrases hold finds a phrase only together with others."""

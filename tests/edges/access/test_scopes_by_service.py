@@ -12,7 +12,7 @@ from lessonbook.edges import tool_table
 from lessonbook.edges.access.scopes_by_service import SCOPE_OF, check_scope, check_scope_of
 
 EDGES = Path(tool_table.__file__).parent
-FOR_CALLERS = ("rest.py", "resources.py", "prompts.py", "elicitation.py")
+FOR_CALLERS = ("rest.py", "mcp_resources.py", "mcp_prompts.py", "elicitation.py")
 
 
 def services_named(file: str) -> set[str]:
