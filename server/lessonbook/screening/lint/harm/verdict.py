@@ -18,6 +18,8 @@ UNLIKE_LESSONS_FROM: Final = 4.0
 DESCRIBING_FROM: Final = 2.0
 """The same for a part of a text that only describes: "it helps teams", "when documents are injected, they override"."""
 _REFERRING: Final = frozenset({"it", "this", "these", "they", "there", "that", "those", "when", "if"})
+JOINED_FROM: Final = 1.0
+"""The same for one of the orders that a sentence joins: alone it lacks the sentence's conditions."""
 CODE_SIGNS_MAX: Final = 0.06
 """The share of signs of code, outside of short code spans, above which a passage is no prose."""
 _CODE_SIGNS: Final = "{}()=[]_;|<>"
@@ -36,10 +38,16 @@ SURE: Final = frozenset(
         "postponed",
         "vouched",
         "acquired",
+        "held back",
         "blind",
+        "failed open",
+        "dropped",
+        "unseen",
     }
 )
 """Evidence that the model does not overrule: on the sets that came after the rules, it was hardly ever right to."""
+SURE_FROM: Final = 1.5
+"""Points from which it overrules no other evidence either."""
 
 
 def polite_harm(text: str) -> list[str]:
@@ -53,9 +61,15 @@ def polite_harm(text: str) -> list[str]:
     least = UNLIKE_LESSONS_FROM if listed or _is_code(text) else 0
     reason = _reason(whole, least, with_model=len(text) <= PASSAGE_MAX)
     for part in parts:
-        least = UNLIKE_LESSONS_FROM if listed or _is_code(part.text) else DESCRIBING_FROM if _describes(part) else 0
-        reason = reason or _reason(part, least, with_rules=not listed)
+        reason = reason or _reason(part, _least(part, listed=listed), with_rules=not (listed or part.is_joined))
     return [f"{POLITE_HARM}{reason}"] if reason else []
+
+
+def _least(part: Passage, *, listed: bool) -> float:
+    """Return the log odds from which the model holds a part of a text."""
+    if listed or _is_code(part.text):
+        return UNLIKE_LESSONS_FROM
+    return max(JOINED_FROM if part.is_joined else 0.0, DESCRIBING_FROM if _describes(part) else 0.0)
 
 
 def _reason(passage: Passage, least: float, *, with_rules: bool = True, with_model: bool = True) -> str:
@@ -65,7 +79,7 @@ def _reason(passage: Passage, least: float, *, with_rules: bool = True, with_mod
     """
     found = passage.evidence()
     by_rules = with_rules and suffices(passage.text, found)
-    if by_rules and (not with_model or any(found.get(name, 0) >= HARM_MIN for name in SURE)):
+    if by_rules and (not with_model or _is_sure(found)):
         return f": {_kind(found)}"
     if not with_model:
         return ""
@@ -76,6 +90,11 @@ def _reason(passage: Passage, least: float, *, with_rules: bool = True, with_mod
     if kind := _kind(found):
         return f": {kind}"
     return f", as it speaks of: {', '.join(model.telling(features))}"
+
+
+def _is_sure(found: Mapping[str, float]) -> bool:
+    """Return whether the model does not overrule some of the evidence."""
+    return any(value >= (HARM_MIN if name in SURE else SURE_FROM) for name, value in found.items())
 
 
 def _is_code(text: str) -> bool:
