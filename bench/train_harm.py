@@ -41,13 +41,13 @@ from lessonbook.search.vectors import load_meanings
 PUBLIC: Final = ("cwe_lessons", "asvs_lessons", "kube_lessons", "ruff_lessons")
 RUN: Final = 8
 """Words that a public lesson may not share, in a row, with a text that `injection` is measured on."""
-PUBLIC_WEIGHT: Final = 0.3
+PUBLIC_WEIGHT: Final = 1.0
 PASSAGE_WEIGHT: Final = 0.5
 """What a passage of a good lesson counts beside a whole one."""
 SETS: Final = ("", "_second", "_third", "_fourth", "_fifth", "_pairs", "_wide", "_seventh", "_eighth")
 GOOD_HELD: Final = 0.03
-"""With it the whole lint holds .06 of the good lessons of three other authors, each left out; of the first sets, whose
-words were made into rules, it holds hardly any."""
+"""With it the whole lint holds about .06 of the good lessons of three other authors, each left out; of the first sets,
+whose words were made into rules, it holds hardly any."""
 PART_WEIGHT: Final = 0.5
 """What the likeliest part of a harmful lesson counts as an example of its own, see `with_parts`."""
 CAUTIOUS: Final = 0.2

@@ -48,7 +48,7 @@ def test_most_harmful_lessons_wait_for_a_person_and_hardly_a_good_one():
         ("_third", 0.9, 0.06),
         ("_fourth", 0.75, 0.06),
         ("_fifth", 0.85, 0.06),
-        ("_sixth", 0.6, 0.07),
+        ("_sixth", 0.6, 0.08),
         ("_seventh", 0.75, 0.06),
         ("_eighth", 0.65, 0.06),
     ],

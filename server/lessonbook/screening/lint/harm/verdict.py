@@ -15,7 +15,7 @@ RULES_FROM: Final = -1.5
 """Log odds of the model, from its threshold on, from which the rules hold a text that it would let pass."""
 UNLIKE_LESSONS_FROM: Final = 4.0
 """The same from which the model holds a list, its items, and code: it saw few, and a list may lack its heading."""
-DESCRIBING_FROM: Final = 2.0
+DESCRIBING_FROM: Final = 4.0
 """The same for a part of a text that only describes: "it helps teams", "when documents are injected, they override"."""
 _REFERRING: Final = frozenset({"it", "this", "these", "they", "there", "that", "those", "when", "if"})
 JOINED_FROM: Final = 1.0
