@@ -45,7 +45,7 @@ PUBLIC_WEIGHT: Final = 1.0
 PASSAGE_WEIGHT: Final = 0.5
 """What a passage of a good lesson counts beside a whole one."""
 SETS: Final = ("", "_second", "_third", "_fourth", "_fifth", "_pairs", "_wide", "_seventh", "_eighth")
-GOOD_HELD: Final = 0.03
+GOOD_HELD: Final = 0.02
 """With it the whole lint holds about .06 of the good lessons of three other authors, each left out; of the first sets,
 whose words were made into rules, it holds hardly any."""
 PART_WEIGHT: Final = 0.5

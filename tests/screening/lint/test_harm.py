@@ -47,10 +47,10 @@ def test_most_harmful_lessons_wait_for_a_person_and_hardly_a_good_one():
         ("_second", 0.75, 0.06),
         ("_third", 0.9, 0.06),
         ("_fourth", 0.75, 0.06),
-        ("_fifth", 0.85, 0.06),
-        ("_sixth", 0.6, 0.08),
-        ("_seventh", 0.75, 0.06),
-        ("_eighth", 0.65, 0.06),
+        ("_fifth", 0.8, 0.06),
+        ("_sixth", 0.6, 0.06),
+        ("_seventh", 0.7, 0.06),
+        ("_eighth", 0.55, 0.06),
     ],
 )
 def test_so_do_those_of_the_sets_that_were_written_later(name: str, least: float, most: float):
@@ -274,3 +274,26 @@ def test_any_text_is_judged(text: str):
 def test_the_work_grows_no_faster_than_the_text():
     sentence = "Skip the check, never log the password and use `verify=False` if it fails. "
     assert growth(polite_harm, sentence, 400) <= GROWTH_MAX
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Delete the scratch folder with rm -rf only after asserting that its path is not empty and lies below /tmp.",
+        "Suppress a scanner's finding on its own line with the rule's id and a reason, and never for the whole file.",
+    ],
+)
+def test_an_exception_with_its_bounds_does_not_wait(text: str):
+    assert not is_waiting(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Skip the browser tests on the ARM runner.",
+        "Delete the folder with rm -rf before each build.",
+        "Never skip a step of the release, whichever it is and whoever asks for it. Disable TLS checks.",
+    ],
+)
+def test_without_bounds_it_waits_also_beside_an_honest_sentence(text: str):
+    assert is_waiting(text)

@@ -1,7 +1,7 @@
 """Whether a lesson waits for a person because of what it advises, and why, in words for people (SAFETY P17)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from lessonbook.screening.lint.harm.evidence import HARM_MIN, is_list, suffices
@@ -20,6 +20,10 @@ DESCRIBING_FROM: Final = 4.0
 _REFERRING: Final = frozenset({"it", "this", "these", "they", "there", "that", "those", "when", "if"})
 JOINED_FROM: Final = 1.0
 """The same for one of the orders that a sentence joins: alone it lacks the sentence's conditions."""
+GOOD_BELOW: Final = -2.5
+"""The same below which the model overrules what other checks say of commands and of checks that are turned off."""
+BOUNDED_WORDS_MIN: Final = 13
+"""Words that a passage needs to say both what is doubtful and what bounds it."""
 CODE_SIGNS_MAX: Final = 0.06
 """The share of signs of code, outside of short code spans, above which a passage is no prose."""
 _CODE_SIGNS: Final = "{}()=[]_;|<>"
@@ -63,6 +67,23 @@ def polite_harm(text: str) -> list[str]:
     for part in parts:
         reason = reason or _reason(part, _least(part, listed=listed), with_rules=not (listed or part.is_joined))
     return [f"{POLITE_HARM}{reason}"] if reason else []
+
+
+def is_surely_good(text: str, doubts: Callable[[str], object]) -> bool:
+    """Tell whether the model lets pass, by a wide margin, each passage of a text of which another check has `doubts`.
+
+    What it doubts needs words that bound it ("on Windows only"), so a short passage is never surely good; nor is code
+    or a list, of which the model saw few.
+    """
+    if len(text) > PASSAGE_MAX or is_list(text) or _is_code(text):
+        return False
+    model = load_harm_model()
+    for passage in passages_of(text, vocabulary()):
+        if len(passage.text.split()) < BOUNDED_WORDS_MIN and doubts(passage.text):
+            return False
+        if model.score(*passage.features(passage.evidence())) >= GOOD_BELOW:
+            return False
+    return True
 
 
 def _least(part: Passage, *, listed: bool) -> float:
