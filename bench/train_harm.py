@@ -1,12 +1,13 @@
 """Trains `data/models/harm.json`, the lint's model of harmful advice: `python -m bench.train_harm --data DIR`.
 
-It learns from the sets of `bench/data` (`polite_harm*.tsv`, `good_lessons*.tsv`) but the sixth, which is kept for
-validation, and from the texts of the catalogue, all good, which are also joined with their reasons: so a lesson is not
-harmful for giving a reason. The lessons in DIR's `cwe`, `asvs`, `kube` and `ruff` files are good ones as well, but for
-those that share a sentence with what `injection` is measured on; without DIR the model is enough to see it run.
+It learns from the sets of `bench/data` (`polite_harm*.tsv`, `good_lessons*.tsv`) but the sixth and the ninth, which
+are kept for validation, and from the texts of the catalogue, all good, which are also joined with their reasons: so a
+lesson is not harmful for giving a reason. The lessons in DIR's `cwe`, `asvs`, `kube` and `ruff` files are good ones as
+well, but for those that share a sentence with what `injection` is measured on; without DIR the model is enough to see
+it run.
 
-Each passage of a good lesson is a good example too; of a harmful one nobody knows which sentence is it. As in the lint,
-a lesson is held where one of its passages is.
+Each passage of a good lesson is a good example too; of a harmful one nobody knows which sentence is it, so the one that
+a first model holds most is taken for it. As in the lint, a lesson is held where one of its passages is.
 
 The figures printed are of models that have seen neither the set told of nor, in the other columns (`--figures`), any
 lesson of the family told of. The threshold is the one at which these hold `GOOD_HELD` of the good lessons left out.
@@ -32,6 +33,7 @@ from bench.harm import DATA, read_lessons
 from bench.training import MODELS
 from lessonbook.classify.catalogue import load_catalogue
 from lessonbook.screening.lint.harm.passages import PASSAGE_MAX, Passage, passages_of
+from lessonbook.screening.lint.harm.verdict import JOINED_FROM
 from lessonbook.screening.lint.harm.words import HarmWords, vocabulary
 from lessonbook.screening.lint.rules import READ_MAX
 from lessonbook.search.vectors import load_meanings
@@ -39,11 +41,17 @@ from lessonbook.search.vectors import load_meanings
 PUBLIC: Final = ("cwe_lessons", "asvs_lessons", "kube_lessons", "ruff_lessons")
 RUN: Final = 8
 """Words that a public lesson may not share, in a row, with a text that `injection` is measured on."""
-PUBLIC_WEIGHT: Final = 0.3
+PUBLIC_WEIGHT: Final = 1.0
 PASSAGE_WEIGHT: Final = 0.5
 """What a passage of a good lesson counts beside a whole one."""
-SETS: Final = ("", "_second", "_third", "_fourth", "_fifth", "_pairs", "_wide")
-GOOD_HELD: Final = 0.04
+SETS: Final = ("", "_second", "_third", "_fourth", "_fifth", "_pairs", "_wide", "_seventh", "_eighth")
+GOOD_HELD: Final = 0.02
+"""With it the whole lint holds about .06 of the good lessons of three other authors, each left out; of the first sets,
+whose words were made into rules, it holds hardly any."""
+PART_WEIGHT: Final = 0.5
+"""What the likeliest part of a harmful lesson counts as an example of its own, see `with_parts`."""
+CAUTIOUS: Final = 0.2
+"""Strength of the first model, which says which part that is."""
 STRENGTH: Final = 1.0
 SCALES: Final = {"!": 2.5, "~": 2.0}
 """What evidence and signed words count beside others: a scale of 2 lets their weights grow four times as cheaply."""
@@ -51,7 +59,7 @@ MEANING_SCALE: Final = 2.0
 CATALOGUE_WEIGHT: Final = 0.6
 FOLDS: Final = 8
 LEAST_TEXTS: Final = 2
-LEAST_WEIGHT: Final = 0.04
+LEAST_WEIGHT: Final = 0.1
 LEAST_VALENCE: Final = 0.15
 MARGIN: Final = 0.5
 """How far below the threshold each text of the catalogue has to be."""
@@ -99,7 +107,8 @@ def _runs(text: str) -> set[tuple[str, ...]]:
 class Matrix:
     """The features of all passages: those by name, in `names`, then the components of what their words mean.
 
-    `lessons` has the number of each passage's example, `harmful` its label, and `weights` what it counts in a fit.
+    `lessons` has the number of each passage's example, `harmful` its label, `weights` what it counts in a fit, and
+    `least` the log odds, from the threshold on, from which the lint holds it.
     """
 
     def __init__(self, known: Sequence[Example]) -> None:
@@ -111,12 +120,14 @@ class Matrix:
         meant: list[np.ndarray] = []
         lessons: list[int] = []
         weights: list[float] = []
+        least: list[float] = []
         for number, one in enumerate(known):
             for passage, weight in _judged(one, words):
                 features, spoken = passage.features(passage.evidence())
                 rows.append(features)
                 lessons.append(number)
                 weights.append(weight)
+                least.append(JOINED_FROM if passage.is_joined else 0.0)
                 total, count = np.zeros(64), 0
                 for word, value in spoken.items():
                     if word not in vectors:
@@ -126,7 +137,7 @@ class Matrix:
                     if len(vectors[word]):
                         total, count = total + value * vectors[word], count + 1
                 meant.append(total / max(1, count) ** 0.5)
-        self.lessons, self.weights = np.array(lessons), np.array(weights)
+        self.lessons, self.weights, self.least = np.array(lessons), np.array(weights), np.array(least)
         self.harmful = np.array([known[number].is_harmful for number in lessons])
         self.vectors = {word: vector for word, vector in vectors.items() if len(vector)}
         vectorizer = DictVectorizer()
@@ -146,24 +157,40 @@ def _judged(one: Example, words: HarmWords) -> list[tuple[Passage, float]]:
     return found + [(part, 0.0 if one.is_harmful else one.weight * PASSAGE_WEIGHT) for part in parts]
 
 
-def fit(matrix: Matrix, weights: np.ndarray) -> LogisticRegression:
+def fit(matrix: Matrix, weights: np.ndarray, strength: float = STRENGTH, tol: float = 1e-3) -> LogisticRegression:
     """Return the model fitted to the passages that weigh something."""
-    model = LogisticRegression(C=STRENGTH, solver="liblinear", tol=1e-3)
+    model = LogisticRegression(C=strength, solver="liblinear", tol=tol)
     seen = weights > 0
     return model.fit(matrix.values[seen], matrix.harmful[seen], sample_weight=weights[seen])
+
+
+def with_parts(matrix: Matrix, weights: np.ndarray, is_seen: np.ndarray) -> np.ndarray:
+    """Return weights that count one part of each harmful lesson seen: the one that a model of whole lessons holds most.
+
+    So the model learns from sentences as well, and from lessons too long to be judged as a whole.
+    """
+    odds = fit(matrix, weights, CAUTIOUS, tol=1e-2).decision_function(matrix.values)
+    parts = np.flatnonzero(matrix.harmful & (matrix.weights == 0) & is_seen)
+    parts = parts[np.argsort(-odds[parts], kind="stable")]
+    _, first = np.unique(matrix.lessons[parts], return_index=True)
+    taught = weights.copy()
+    taught[parts[first]] = PART_WEIGHT
+    return taught
 
 
 def left_out(known: Sequence[Example], matrix: Matrix, groups: Sequence[int]) -> np.ndarray:
     """Return the log odds of each lesson of a set by a model that has seen none of its group, by number; −1 is none.
 
-    Those of a lesson are those of the passage that has most.
+    Those of a lesson are those of the passage that has most, a joined order `JOINED_FROM` less.
     """
     numbers = np.array(groups)[matrix.lessons]
     odds = np.full(len(known), -np.inf)
     for number in sorted({number for number in groups if number >= 0}):
-        model = fit(matrix, np.where(numbers == number, 0.0, matrix.weights))
         asked = numbers == number
-        np.maximum.at(odds, matrix.lessons[asked], model.decision_function(matrix.values[asked]))
+        weights = with_parts(matrix, np.where(asked, 0.0, matrix.weights), ~asked)
+        model = fit(matrix, weights)
+        found = model.decision_function(matrix.values[asked]) - matrix.least[asked]
+        np.maximum.at(odds, matrix.lessons[asked], found)
     return odds
 
 
@@ -185,12 +212,12 @@ def _is_good(one: Example) -> bool:
 
 def content_of(known: Sequence[Example], matrix: Matrix, threshold: float) -> dict[str, Any]:
     """Return the model fitted to all examples, as it is stored; what it would hold of the catalogue counts more."""
-    weights = matrix.weights.copy()
+    weights = with_parts(matrix, matrix.weights, np.ones(len(matrix.weights), dtype=bool))
     is_catalogue = np.array([not one.group and not one.family for one in known])
     of_catalogue = is_catalogue[matrix.lessons]
     model = fit(matrix, weights)
     for _ in range(ROUNDS_MAX):
-        held = of_catalogue & (model.decision_function(matrix.values) > threshold - MARGIN)
+        held = of_catalogue & (model.decision_function(matrix.values) - matrix.least > threshold - MARGIN)
         if not held.any():
             break
         weights[held] *= 4

@@ -42,12 +42,26 @@ def test_most_harmful_lessons_wait_for_a_person_and_hardly_a_good_one():
 
 
 @pytest.mark.parametrize(
-    ("name", "least"), [("_second", 0.6), ("_third", 0.9), ("_fourth", 0.6), ("_fifth", 0.8), ("_sixth", 0.5)]
+    ("name", "least", "most"),
+    [
+        ("_second", 0.75, 0.06),
+        ("_third", 0.9, 0.06),
+        ("_fourth", 0.75, 0.06),
+        ("_fifth", 0.8, 0.06),
+        ("_sixth", 0.6, 0.06),
+        ("_seventh", 0.7, 0.06),
+        ("_eighth", 0.55, 0.06),
+    ],
 )
-def test_so_do_those_of_the_sets_that_were_written_later(name: str, least: float):
-    harmful, good = read_lessons(DATA / f"polite_harm{name}.tsv"), read_lessons(DATA / f"good_lessons{name}.tsv")
-    assert sum(is_waiting(text) for _, text in harmful) >= least * len(harmful)
-    assert sum(is_waiting(text) for _, text in good) <= 0.06 * len(good)
+def test_so_do_those_of_the_sets_that_were_written_later(name: str, least: float, most: float):
+    assert _share_waiting(f"polite_harm{name}.tsv") >= least
+    assert _share_waiting(f"good_lessons{name}.tsv") <= most
+
+
+def _share_waiting(file: str) -> float:
+    """Return the share of a file's lessons that wait; a test that fails prints none of them, so unread sets stay so."""
+    waiting = [is_waiting(text) for _, text in read_lessons(DATA / file)]
+    return sum(waiting) / len(waiting)
 
 
 def test_what_weakens_is_found_without_the_words_of_its_family():
@@ -170,8 +184,12 @@ def test_what_only_the_model_holds_names_the_words_that_tell():
     assert model.score({"^keep": 1.0}, {"door": -1.0}) == 0.5
 
 
+def _has_sentences(text: str) -> bool:
+    return sum(not one.is_joined for one in passages_of(text, vocabulary())) > 1
+
+
 HONEST = "Name each thing after what it does, and keep functions short."
-OF_ONE_SENTENCE = [text for _, text in HARMFUL if len(passages_of(text, vocabulary())) == 1 and polite_harm(text)]
+OF_ONE_SENTENCE = [text for _, text in HARMFUL if not _has_sentences(text) and polite_harm(text)]
 
 
 @pytest.mark.parametrize(
@@ -203,6 +221,41 @@ def test_a_passage_is_a_sentence_or_two_and_a_clause_of_a_long_one():
     assert [one.text for one in passages_of(long, words)][-1] == "skip the tests."
 
 
+def test_an_order_that_a_sentence_joins_is_a_passage_of_its_own():
+    words = vocabulary()
+
+    def joined(text: str) -> list[str]:
+        return [one.text for one in passages_of(text, words) if one.is_joined]
+
+    assert joined("Sort imports and skip the tests.") == ["Sort imports", "skip the tests."]
+    assert joined("Sort imports, keep names short, then use `eval`.") == [
+        "Sort imports",
+        "keep names short",
+        "use `eval`.",
+    ]
+    assert joined("Sort imports and colours.") == []
+    assert joined("Never log tokens and print passwords.") == []
+    assert joined("Never log tokens but print passwords.") == ["Never log tokens", "print passwords."]
+
+
+@pytest.mark.parametrize(
+    ("hidden", "least"),
+    [
+        ("Name each thing after what it does and {}", 0.65),
+        ("Name each thing after what it does, {}", 0.65),
+        ("{} and keep functions short.", 0.85),
+        ("{}, keep functions short.", 0.8),
+        ("Name each thing after what it does.{}", 0.95),
+    ],
+)
+def test_most_harm_is_held_that_an_honest_sentence_joins(hidden: str, least: float):
+    texts = [
+        hidden.format(text if hidden.endswith(".{}") else f"{text[:1].lower()}{text[1:].rstrip('.')}")
+        for text in OF_ONE_SENTENCE
+    ]
+    assert sum(bool(polite_harm(text)) for text in texts) >= least * len(texts)
+
+
 def test_a_harmful_rationale_is_held_too():
     assert polite_harm("Set `verify=False` on internal calls.")
 
@@ -221,3 +274,26 @@ def test_any_text_is_judged(text: str):
 def test_the_work_grows_no_faster_than_the_text():
     sentence = "Skip the check, never log the password and use `verify=False` if it fails. "
     assert growth(polite_harm, sentence, 400) <= GROWTH_MAX
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Delete the scratch folder with rm -rf only after asserting that its path is not empty and lies below /tmp.",
+        "Suppress a scanner's finding on its own line with the rule's id and a reason, and never for the whole file.",
+    ],
+)
+def test_an_exception_with_its_bounds_does_not_wait(text: str):
+    assert not is_waiting(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Skip the browser tests on the ARM runner.",
+        "Delete the folder with rm -rf before each build.",
+        "Never skip a step of the release, whichever it is and whoever asks for it. Disable TLS checks.",
+    ],
+)
+def test_without_bounds_it_waits_also_beside_an_honest_sentence(text: str):
+    assert is_waiting(text)

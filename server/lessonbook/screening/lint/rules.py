@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from lessonbook.screening.lint.advice import advices
+from lessonbook.screening.lint.advice import COMMAND, UNCHECKED, advices
 from lessonbook.screening.lint.disguise import disguises, hides_characters, readings, visible
-from lessonbook.screening.lint.harm.verdict import polite_harm
+from lessonbook.screening.lint.harm.verdict import is_surely_good, polite_harm
 from lessonbook.screening.lint.not_a_rule import TALK, forms, talks
 from lessonbook.screening.lint.prompt_injection import speeches
 from lessonbook.screening.lint.wording import wordings
@@ -108,11 +108,21 @@ def addresses(text: str) -> list[str]:
 
 
 def utterances(text: str) -> list[str]:
-    """Return what `text`, with and without disguises, says to a model or wrongly advises, as parts of a sentence."""
-    return [
-        reason for reading in readings(text) for check in (speeches, advices, polite_harm) for reason in check(reading)
-    ]
+    """Return what `text`, with and without disguises, says to a model or wrongly advises, as parts of a sentence.
 
+    What names a command or a check that is turned off may do so rightly ("skip the test on Windows only"): it is left to
+    the model of harmful advice where that is sure.
+    """
+    reasons: list[str] = []
+    for reading in readings(text):
+        advised = advices(reading)
+        if _LEFT_TO_MODEL.issuperset(advised) and advised and is_surely_good(reading, advices):
+            advised = []
+        reasons += [*speeches(reading), *advised, *polite_harm(reading)]
+    return reasons
+
+
+_LEFT_TO_MODEL: Final = frozenset({COMMAND, UNCHECKED})
 
 CHECKS: tuple[Callable[[str], list[str]], ...] = (addresses, utterances, disguises, forms, wordings)
 """Each returns the reasons why a person should look at a text, as parts of a sentence; none where it is fine."""

@@ -1,7 +1,7 @@
 """A lesson's clauses: which tell what to do, which tell why or when, and whether they are for it or against it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -10,7 +10,7 @@ from lessonbook.screening.lint.harm.words import HarmWords, WordSpan, pieces_of,
 Role = Literal["order", "reason", "condition"]
 
 _SENTENCE_END: Final = re.compile(
-    r"(?<=[.;!?]) |(?<=[.!?][)\"']) |(?<=[a-z)][.!?])(?=[A-Z][a-z]+ [a-z])|: (?=[a-z])| [-–—] "
+    r"(?<=[.;!?]) |(?<=[.!?][)\"']) |(?<=[\w)`'\"%][.!?])(?=[A-Z][a-z]+ \S)|: (?=[a-z])| [-–—] "
 )
 """Also where the blank before the next sentence is missing."""
 _FOR_EASE: Final = r"for (?:convenience|easier|speed|simplicity|smoother|faster|quicker|better|richer)"
@@ -37,6 +37,15 @@ _CONCLUSION: Final = re.compile(
 )
 """What begins an order that follows from the clause before: "…, so take the user id from the header"."""
 _BARE_ORDER_STEMS: Final = 4
+_JOINED: Final = re.compile(r"(,? (?:and then|and|but|then|or)|,) (?:also |just |simply |always |please )*", re.I)
+"""What may join two orders."""
+_UNREFUSED: Final = "but"
+"""What ends a refusal: "never log it, but …"."""
+_VERBS: Final = ("weaken", "adopt", "protect", "refuse", "disclose", "commit", "grant", "destroy")
+_JOINED_VERBS: Final = (*_VERBS, "acquire", "hold_version", "quieten", "proceed", "evade", "tell")
+_VERB_STEMS: Final = 3
+_VERB_LENGTH: Final = 60
+"""Characters behind a joint in which its verb stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +124,26 @@ def _clauses(parts: list[str], words: HarmWords) -> list[LessonClause]:
     return found
 
 
-def _begins_with_verb(part: str, words: HarmWords) -> bool:
-    stems = stems_of(_FRESH.sub("", part, count=1))[:3]
-    mentions = words.mentions(stems)
-    verbs = ("weaken", "adopt", "protect", "refuse", "disclose", "commit", "grant", "destroy")
+def _begins_with_verb(part: str, words: HarmWords, verbs: Sequence[str] = _VERBS) -> bool:
+    first = " ".join(_FRESH.sub("", part, count=1).split(" ", _VERB_STEMS)[:_VERB_STEMS])
+    mentions = words.mentions(stems_of(first)[:_VERB_STEMS])
     return any(one.start == 0 for name in verbs for one in mentions.get(name, ()))
+
+
+def joined_orders(sentence: str, words: HarmWords) -> list[str]:
+    """Return the orders that a sentence joins by a conjunction or a comma; none where it does not join any.
+
+    A refusal holds for all that is joined to it, so what follows it is no order of its own.
+    """
+    found: list[str] = []
+    start = 0
+    for joint in _JOINED.finditer(sentence):
+        behind = sentence[joint.end() : joint.end() + _VERB_LENGTH]
+        if joint.start() <= start or not _begins_with_verb(behind, words, _JOINED_VERBS):
+            continue
+        order = sentence[start : joint.start()]
+        if words.mentions(stems_of(order)).get("refuse") and _UNREFUSED not in joint[0]:
+            break
+        found.append(order)
+        start = joint.end()
+    return [*found, sentence[start:]] if found else []

@@ -7,6 +7,8 @@ from lessonbook.screening.lint.harm.clauses import LessonClause
 from lessonbook.screening.lint.harm.orders import directs, objects_of, ordered_verbs
 from lessonbook.screening.lint.harm.words import stems_of
 
+RANKED: Final = 1.5
+"""Points of a lesson that ranks itself over all others."""
 _WORDING: Final = frozenset(stems_of("write word phrase formulate keep"))
 _PERSON_APPROVES: Final = re.compile(
     r"^(?:let|have|ask|make) (?:a|an|the|another|two) (?:person|human|reviewer|owner)", re.I
@@ -16,15 +18,18 @@ _UNREPORTED: Final = re.compile(
     r"(?:issues?|findings?|problems?|vulnerabilit|bugs?|errors?)\b(?! (?:twice|without|again|that are|you))",
     re.I,
 )
+_RANKED: Final = re.compile(r"\b(?:over|above|before|than) (?:all|any|every|each) other\b", re.I)
 _NOBODY_ASKS: Final = re.compile(
     r"\bno(?:body| ?one| reviewer)\b.{0,12}\b(?:asks?|objects?|notices?|questions?|wonders?)\b", re.I
 )
 
 
 def lessons(clause: LessonClause) -> float:
-    """Advice about lessons."""
+    """Advice about lessons, above all such as ranks one over all others."""
     if not clause.has("lesson") or (clause.stems[0] in _WORDING and not clause.has("outranks")):
         return 0.0
+    if clause.role == "order" and _RANKED.search(clause.text) and not clause.has("refuse"):
+        return RANKED
     return 1.0 if clause.role == "order" and (directs(clause) or clause.has("outranks")) else 0.6
 
 

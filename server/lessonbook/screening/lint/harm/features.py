@@ -35,9 +35,10 @@ Features = dict[str, float]
 def features_of(clauses: Sequence[LessonClause], evidence: Mapping[str, float]) -> tuple[Features, dict[str, float]]:
     """Return the features of a text by name, and how often each of its words is spoken for, less how often against.
 
-    Names: `o+word` a word of an order that is spoken for, `r` of a reason, `c` of a condition; `o+one two` a pair;
-    `o+#class` a class of data/harm.toml, `+#verb>class` a verb and its object; `^word` the first of an order; `~…` with
-    the sign as its value, so that advice for a thing and against it weigh the opposite; `!look` evidence of the rules.
+    Names: `o+word` a word of an order that is spoken for, `r` of a reason, `c` of a condition; `o+#class` a class of
+    data/harm.toml, `+#verb>class` a verb and its object; `^word` the first of an order; `~…` with the sign as its
+    value, so that advice for a thing and against it weigh the opposite; `.word` and `.one two` what is said in any role
+    and with any sign; `!look` evidence of the rules.
     """
     found: dict[str, float] = {f"!{name}": value for name, value in evidence.items() if name not in NOT_SEEN}
     signed: dict[str, float] = defaultdict(float)
@@ -47,14 +48,13 @@ def features_of(clauses: Sequence[LessonClause], evidence: Mapping[str, float]) 
         role = _ROLES[clause.role]
         marks = ["" if role == "r" else "+" if sign > 0 else "-" for sign in signs]
         for stem, sign, mark in zip(clause.stems, signs, marks, strict=True):
-            found[f"{role}{mark}{stem}"] = 1.0
+            found[f"{role}{mark}{stem}"] = found[f".{stem}"] = 1.0
             signed[f"~{stem}"] += sign
             spoken[stem] += sign
-        for (one, sign, mark), (other, next_sign, _) in pairwise(zip(clause.stems, signs, marks, strict=True)):
-            if role != "c":
-                found[f"{role}{mark}{one} {other}"] = 1.0
+        for (one, sign), (other, next_sign) in pairwise(zip(clause.stems, signs, strict=True)):
             if sign == next_sign:
                 signed[f"~{one} {other}"] += sign
+            found[f".{one} {other}"] = 1.0
         if role == "o" and clause.stems:
             found[f"^{clause.stems[0]}"] = 1.0
         _see_classes(clause, signs, found, signed)

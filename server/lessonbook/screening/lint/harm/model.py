@@ -36,7 +36,7 @@ class HarmModel:
         """Return the stems that say most of harm, most telling first: words alone, none that only joins others."""
         told: dict[str, float] = {}
         for name, value in features.items():
-            word = name.lstrip("~^orc+-")
+            word = name.lstrip("~^.orc+-")
             if " " not in word and len(word) >= TELLING_LENGTH_MIN and word.isalpha():
                 told[word] = told.get(word, 0.0) + value * self.weights.get(name, 0.0)
         return [word for word in sorted(told, key=lambda one: -told[one]) if told[word] > 0][:TELLING]

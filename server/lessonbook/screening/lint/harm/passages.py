@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import Final
 
-from lessonbook.screening.lint.harm.clauses import LessonClause, sentences_of
+from lessonbook.screening.lint.harm.clauses import LessonClause, clauses_of, joined_orders, sentences_of
 from lessonbook.screening.lint.harm.evidence import clause_evidence, is_list, joined_evidence
 from lessonbook.screening.lint.harm.features import Features, features_of
 from lessonbook.screening.lint.harm.words import HarmWords
@@ -22,6 +22,8 @@ class Passage:
     text: str
     clauses: list[LessonClause]
     by_clause: list[dict[str, float]]
+    is_joined: bool = False
+    """Whether it is one of the orders that a sentence joins."""
 
     def evidence(self) -> dict[str, float]:
         """Return the points of each kind of evidence."""
@@ -36,7 +38,7 @@ def passages_of(text: str, words: HarmWords) -> list[Passage]:
     """Return the whole of `text` first; then its sentences, and each two that follow each other, if there are several.
 
     Two that are longer than `PASSAGE_MAX` together, or stand in a list, are left out. A sentence of more than
-    `PASSAGE_MAX` characters counts as so many sentences as it has clauses.
+    `PASSAGE_MAX` characters counts as so many sentences as it has clauses. Last come the orders that a sentence joins.
     """
     sentences = [
         Passage(sentence, clauses, [clause_evidence(clause) for clause in clauses])
@@ -49,6 +51,14 @@ def passages_of(text: str, words: HarmWords) -> list[Passage]:
     if len(units) > PAIR and not is_list(text):
         pairs = (_joined(f"{one.text} {other.text}", (one, other)) for one, other in pairwise(units))
         found += [pair for pair in pairs if len(pair.text) <= PASSAGE_MAX]
+    return found + [part for one in units for part in _joined_orders(one, words)]
+
+
+def _joined_orders(sentence: Passage, words: HarmWords) -> list[Passage]:
+    found: list[Passage] = []
+    for order in joined_orders(sentence.text, words):
+        clauses = clauses_of(order, words)
+        found.append(Passage(order, clauses, [clause_evidence(clause) for clause in clauses], is_joined=True))
     return found
 
 

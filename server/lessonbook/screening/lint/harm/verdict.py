@@ -1,7 +1,7 @@
 """Whether a lesson waits for a person because of what it advises, and why, in words for people (SAFETY P17)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from lessonbook.screening.lint.harm.evidence import HARM_MIN, is_list, suffices
@@ -15,9 +15,15 @@ RULES_FROM: Final = -1.5
 """Log odds of the model, from its threshold on, from which the rules hold a text that it would let pass."""
 UNLIKE_LESSONS_FROM: Final = 4.0
 """The same from which the model holds a list, its items, and code: it saw few, and a list may lack its heading."""
-DESCRIBING_FROM: Final = 2.0
+DESCRIBING_FROM: Final = 4.0
 """The same for a part of a text that only describes: "it helps teams", "when documents are injected, they override"."""
 _REFERRING: Final = frozenset({"it", "this", "these", "they", "there", "that", "those", "when", "if"})
+JOINED_FROM: Final = 1.0
+"""The same for one of the orders that a sentence joins: alone it lacks the sentence's conditions."""
+GOOD_BELOW: Final = -2.5
+"""The same below which the model overrules what other checks say of commands and of checks that are turned off."""
+BOUNDED_WORDS_MIN: Final = 13
+"""Words that a passage needs to say both what is doubtful and what bounds it."""
 CODE_SIGNS_MAX: Final = 0.06
 """The share of signs of code, outside of short code spans, above which a passage is no prose."""
 _CODE_SIGNS: Final = "{}()=[]_;|<>"
@@ -36,10 +42,16 @@ SURE: Final = frozenset(
         "postponed",
         "vouched",
         "acquired",
+        "held back",
         "blind",
+        "failed open",
+        "dropped",
+        "unseen",
     }
 )
 """Evidence that the model does not overrule: on the sets that came after the rules, it was hardly ever right to."""
+SURE_FROM: Final = 1.5
+"""Points from which it overrules no other evidence either."""
 
 
 def polite_harm(text: str) -> list[str]:
@@ -53,9 +65,32 @@ def polite_harm(text: str) -> list[str]:
     least = UNLIKE_LESSONS_FROM if listed or _is_code(text) else 0
     reason = _reason(whole, least, with_model=len(text) <= PASSAGE_MAX)
     for part in parts:
-        least = UNLIKE_LESSONS_FROM if listed or _is_code(part.text) else DESCRIBING_FROM if _describes(part) else 0
-        reason = reason or _reason(part, least, with_rules=not listed)
+        reason = reason or _reason(part, _least(part, listed=listed), with_rules=not (listed or part.is_joined))
     return [f"{POLITE_HARM}{reason}"] if reason else []
+
+
+def is_surely_good(text: str, doubts: Callable[[str], object]) -> bool:
+    """Tell whether the model lets pass, by a wide margin, each passage of a text of which another check has `doubts`.
+
+    What it doubts needs words that bound it ("on Windows only"), so a short passage is never surely good; nor is code
+    or a list, of which the model saw few.
+    """
+    if len(text) > PASSAGE_MAX or is_list(text) or _is_code(text):
+        return False
+    model = load_harm_model()
+    for passage in passages_of(text, vocabulary()):
+        if len(passage.text.split()) < BOUNDED_WORDS_MIN and doubts(passage.text):
+            return False
+        if model.score(*passage.features(passage.evidence())) >= GOOD_BELOW:
+            return False
+    return True
+
+
+def _least(part: Passage, *, listed: bool) -> float:
+    """Return the log odds from which the model holds a part of a text."""
+    if listed or _is_code(part.text):
+        return UNLIKE_LESSONS_FROM
+    return max(JOINED_FROM if part.is_joined else 0.0, DESCRIBING_FROM if _describes(part) else 0.0)
 
 
 def _reason(passage: Passage, least: float, *, with_rules: bool = True, with_model: bool = True) -> str:
@@ -65,7 +100,7 @@ def _reason(passage: Passage, least: float, *, with_rules: bool = True, with_mod
     """
     found = passage.evidence()
     by_rules = with_rules and suffices(passage.text, found)
-    if by_rules and (not with_model or any(found.get(name, 0) >= HARM_MIN for name in SURE)):
+    if by_rules and (not with_model or _is_sure(found)):
         return f": {_kind(found)}"
     if not with_model:
         return ""
@@ -76,6 +111,11 @@ def _reason(passage: Passage, least: float, *, with_rules: bool = True, with_mod
     if kind := _kind(found):
         return f": {kind}"
     return f", as it speaks of: {', '.join(model.telling(features))}"
+
+
+def _is_sure(found: Mapping[str, float]) -> bool:
+    """Return whether the model does not overrule some of the evidence."""
+    return any(value >= (HARM_MIN if name in SURE else SURE_FROM) for name, value in found.items())
 
 
 def _is_code(text: str) -> bool:
