@@ -7,8 +7,8 @@ from typing import Final
 from unittest.mock import patch
 
 from bench.evaluation import Evaluation, Goal, Row, macro_f1, read_rows
-from lessonbook.classify import roster as roster_module
-from lessonbook.classify.roster import load_roster
+from lessonbook.classify import agent_roster as roster_module
+from lessonbook.classify.agent_roster import load_roster
 from lessonbook.classify.text_model import TextModel
 
 _FILES_OF_A_COMMIT: Final = 3

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from lessonbook.classify.agent_roster import load_roster
 from lessonbook.classify.catalogue import CatalogueRule, canonical_key, load_catalogue
-from lessonbook.classify.roster import load_roster
 from lessonbook.classify.rule_keys import tool_of
 from lessonbook.domain.vocabulary import CATEGORIES, SEVERITIES
 from lessonbook.screening.lint.rules import screen, screen_why

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lessonbook.classify.agent_roster import load_roster
 from lessonbook.classify.hints import Hints, Places
-from lessonbook.classify.roster import load_roster
 
 GLOBS = sorted({glob for agent in load_roster().agents for glob in (*agent.files, *agent.shared_files)})
 PART = st.text("ab.*?", min_size=1, max_size=4).filter(lambda part: "**" not in part)

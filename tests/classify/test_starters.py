@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lessonbook.classify.agent_roster import load_roster
 from lessonbook.classify.catalogue import Catalogue, CatalogueRule, load_catalogue
-from lessonbook.classify.roster import load_roster
 from lessonbook.classify.stacks import load_technologies
 from lessonbook.classify.starters import starter_rules
 from lessonbook.domain.errors import InvalidInput

@@ -14,7 +14,7 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from lessonbook.app import gateway_for
-from lessonbook.classify.roster import load_roster
+from lessonbook.classify.agent_roster import load_roster
 from lessonbook.config.settings import Settings
 from lessonbook.domain.errors import ConfigError
 from lessonbook.edges.access.gateway import Gateway

@@ -23,8 +23,8 @@ from typing import Any
 from pydantic import BaseModel
 
 import lessonbook
+from lessonbook.classify.agent_roster import load_roster
 from lessonbook.classify.catalogue import load_catalogue
-from lessonbook.classify.roster import load_roster
 from lessonbook.classify.task_rules import hazards_of
 from lessonbook.machine.patterns import LazyPattern
 from tests import bounds, statements

@@ -5,8 +5,8 @@ What is counted is lines of Python (`tests/growth.py`).
 
 import pytest
 
+from lessonbook.classify.agent_roster import Roster, load_roster
 from lessonbook.classify.catalogue import load_catalogue
-from lessonbook.classify.roster import Roster, load_roster
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import Finding
 from lessonbook.search.subjects import subjects_of

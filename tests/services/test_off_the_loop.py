@@ -8,7 +8,7 @@ from types import FrameType
 
 import pytest
 
-from lessonbook.classify.roster import Roster
+from lessonbook.classify.agent_roster import Roster
 from lessonbook.domain.lesson import Caller
 from lessonbook.search.subjects import subjects_of
 from lessonbook.services.report.preparation import prepare

@@ -152,7 +152,7 @@ def _known_agent(name: str, settings: Settings) -> str:
         InvalidInput: no agent of the project has the name; the message names the nearest.
     """
     from lessonbook import services
-    from lessonbook.classify.roster import folded, load_roster
+    from lessonbook.classify.agent_roster import folded, load_roster
 
     roster = load_roster(settings.data.roster)
     if roster.known(name):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from lessonbook.classify.roster import Roster, folded
+from lessonbook.classify.agent_roster import Roster, folded
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.vocabulary import SHARED_AGENT
 from lessonbook.services.workspace import Workspace

@@ -7,8 +7,8 @@ from functools import partial
 
 from sqlalchemy import Connection, select
 
+from lessonbook.classify.agent_roster import load_roster
 from lessonbook.classify.catalogue import load_catalogue
-from lessonbook.classify.roster import load_roster
 from lessonbook.config.settings import Settings
 from lessonbook.domain.errors import LessonbookError
 from lessonbook.domain.lesson import Lesson

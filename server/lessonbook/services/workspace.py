@@ -11,8 +11,8 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
+from lessonbook.classify.agent_roster import Roster
 from lessonbook.classify.catalogue import Catalogue, load_catalogue
-from lessonbook.classify.roster import Roster
 from lessonbook.config.settings import Settings
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.vocabulary import ReviewMode

@@ -20,8 +20,8 @@ from lessonbook.services.writing.checked_runs import ROUTINE_CHECKS
 from lessonbook.services.writing.scoring import counted
 from lessonbook.store import (
     audit,
-    doctor,
     installation,
+    integrity_checks,
     partitions,
     run_checks,
     tokens,
@@ -49,15 +49,15 @@ async def diagnose(work: Workspace, caller: Caller | None = None) -> Diagnosis:
     of_services = [await work.semantic.checked(), *await work.store.warnings()]
 
     def read(connection: Connection) -> Diagnosis:
-        faults = doctor.database_faults(connection)
-        for project in doctor.projects(connection):
-            found = doctor.miscounted(connection, project) + _misjudged(connection, project)
+        faults = integrity_checks.database_faults(connection)
+        for project in integrity_checks.projects(connection):
+            found = integrity_checks.miscounted(connection, project) + _misjudged(connection, project)
             found += audit.verify(connection, project)
             faults += [f"project {project}: {line}" for line in found]
         warnings = [*installation.warnings(connection), partitions.warning(connection), *of_services]
         valid = [token for token in tokens.every(connection) if _is_valid(token, work.now())]
         warnings += of_settings(work.settings, valid)
-        for project in doctor.projects(connection):
+        for project in integrity_checks.projects(connection):
             warnings += _made_for_labels(work, connection, project)
             warnings += _unmeasured(connection, project, work.now())
             warnings += [f"project {project}: {line}" for line in unusual(connection, project, work.now())]
@@ -90,7 +90,7 @@ def _unmeasured(connection: Connection, project: str, now: datetime) -> list[str
             )
         elif now - last > SILENT_AFTER:
             warnings.append(f"project {project}: {name} has checked no run since {last.date().isoformat()}")
-    if moved := doctor.moved_unchecked(connection, project):
+    if moved := integrity_checks.moved_unchecked(connection, project):
         named = ", ".join(f"{lesson_id} ({action})" for lesson_id, action in moved[:MOVED_MAX])
         more = f" and {len(moved) - MOVED_MAX} more" if len(moved) > MOVED_MAX else ""
         warnings.append(

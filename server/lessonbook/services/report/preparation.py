@@ -10,10 +10,10 @@ from typing import Final, NamedTuple
 from cachetools import LRUCache, cached
 
 from lessonbook.classify import dependencies
-from lessonbook.classify.attribution import attribute, broad_weakness
 from lessonbook.classify.catalogue import Catalogue, CatalogueRule, canonical_key
 from lessonbook.classify.catalogue_offer import offer_of_rule, rule_worded
 from lessonbook.classify.rule_keys import tool_of
+from lessonbook.classify.rule_of_finding import attribute, broad_weakness
 from lessonbook.classify.severity import category_of, severity_of
 from lessonbook.classify.tools import load_tools
 from lessonbook.dedup.likeness import sketch

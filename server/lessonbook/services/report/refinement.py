@@ -16,9 +16,9 @@ from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import Finding
 from lessonbook.domain.lesson import Caller, not_independent
 from lessonbook.domain.vocabulary import SEVERITY_RANK, Source
+from lessonbook.services.report.agent_routing import agents_of, suggested_agents
 from lessonbook.services.report.decisions import Decided, Decisions
 from lessonbook.services.report.preparation import Prepared, prepare
-from lessonbook.services.report.routing import agents_of, suggested_agents
 from lessonbook.services.report.run_events import RunEvents, is_verified
 from lessonbook.services.workspace import Workspace, hash_of, once
 from lessonbook.services.writing.checked_runs import Check, LookedCheck, look

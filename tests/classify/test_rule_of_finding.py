@@ -2,8 +2,8 @@
 
 import pytest
 
-from lessonbook.classify.attribution import attribute, broad_weakness
 from lessonbook.classify.catalogue import load_catalogue
+from lessonbook.classify.rule_of_finding import attribute, broad_weakness
 from lessonbook.domain.findings import Finding
 
 CATALOGUE = load_catalogue()

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection
 
-from lessonbook.classify.roster import Roster
+from lessonbook.classify.agent_roster import Roster
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.lesson_names import group_name, names_rule
 from lessonbook.domain.vocabulary import SHARED_AGENT

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lessonbook.classify.roster import AREAS, ROUTE_CONFIDENCE_MIN, Roster, RosterAgent, load_roster
+from lessonbook.classify.agent_roster import AREAS, ROUTE_CONFIDENCE_MIN, Roster, RosterAgent, load_roster
 from lessonbook.domain.errors import ConfigError
 from tests.growth import lines_run
 
