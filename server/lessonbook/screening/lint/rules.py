@@ -110,19 +110,20 @@ def addresses(text: str) -> list[str]:
 def utterances(text: str) -> list[str]:
     """Return what `text`, with and without disguises, says to a model or wrongly advises, as parts of a sentence.
 
-    What names a command or a check that is turned off may do so rightly ("skip the test on Windows only"): it is left to
-    the model of harmful advice where that is sure.
+    What names a command or a check that is turned off may do so rightly ("rm -rf only after asserting that its path lies
+    below /tmp"): it passes where the model of harmful advice is sure of that.
     """
     reasons: list[str] = []
     for reading in readings(text):
         advised = advices(reading)
-        if _LEFT_TO_MODEL.issuperset(advised) and advised and is_surely_good(reading, advices):
+        if advised and _LEFT_TO_MODEL.issuperset(advised) and is_surely_good(reading, advices):
             advised = []
         reasons += [*speeches(reading), *advised, *polite_harm(reading)]
     return reasons
 
 
 _LEFT_TO_MODEL: Final = frozenset({COMMAND, UNCHECKED})
+"""What `advices` finds that the model may overrule."""
 
 CHECKS: tuple[Callable[[str], list[str]], ...] = (addresses, utterances, disguises, forms, wordings)
 """Each returns the reasons why a person should look at a text, as parts of a sentence; none where it is fine."""
