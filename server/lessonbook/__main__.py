@@ -1,8 +1,12 @@
 """The command `lessonbook`, and `python -m lessonbook`."""
 
+import gc
 import os
 import site
 import sys
+
+_OBJECTS_BETWEEN_COLLECTIONS = 100_000
+"""How many more objects than before are left until unreachable cycles are looked for; by default 700."""
 
 
 def _leave_working_folder() -> None:
@@ -19,6 +23,7 @@ def _leave_working_folder() -> None:
 
 
 _leave_working_folder()
+gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
 
 
 def main() -> None:
