@@ -69,18 +69,18 @@ _LEARNING: Final = "lessonbook.experiment"
 INGREDIENTS: Final[Mapping[str, Without]] = {
     WHOLE: Without(),
     "how many events there were": Without(
-        places={f"{_LEARNING}.policy.seen_in": _no_counts_seen, f"{_LEARNING}.population.rate_logs": _no_counts}
+        places={f"{_LEARNING}.serving_policy.seen_in": _no_counts_seen, f"{_LEARNING}.population.rate_logs": _no_counts}
     ),
     "who applied the lesson": Without(
         places={f"{_LEARNING}.{module}.application_logs": _no_applications for module in ("likelihood", "population")}
     ),
-    "the population": Without(places={f"{_LEARNING}.policy.fit_both": _no_population}),
+    "the population": Without(places={f"{_LEARNING}.serving_policy.fit_both": _no_population}),
     "effects that change": Without(PolicySettings(hazard=0.0)),
     "changed lessons expected at no effect": Without(
         places={f"{_LEARNING}.likelihood.CHANGED": DEFAULT_PRIOR.rho_weights}
     ),
-    "the outlook": Without(places={f"{_LEARNING}.policy.optimism_of": _always_optimistic}),
-    "caution by gain and loss": Without(places={f"{_LEARNING}.policy.show_probability": _no_caution}),
+    "the outlook": Without(places={f"{_LEARNING}.serving_policy.optimism_of": _always_optimistic}),
+    "caution by gain and loss": Without(places={f"{_LEARNING}.serving_policy.show_probability": _no_caution}),
     "flags": Without(PolicySettings(flag_cost=0.0)),
     "a floor of 0.2 % (1 % instead)": Without(PolicySettings(p_min=0.01)),
     "sharpness (1 instead of 3)": Without(PolicySettings(sharpness=1.0)),
