@@ -26,6 +26,7 @@ from lessonbook.domain.vocabulary import SEVERITIES
 from lessonbook.store import dialect, rollups
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.tables import (
+    activity_days,
     applications,
     deliveries,
     delivery_days,
@@ -145,6 +146,19 @@ def activity(
     wanted |= {"agent": agent_name, "since": since, "since_day": since.date().isoformat()}
     rows = connection.execute(rollups.activity(dialect.name_of(connection), of_agent=bool(agent_name)), wanted)
     return [rollups.ActivityDay(day, *map(int, counts)) for day, *counts in rows]
+
+
+def checked_runs(connection: Connection, project: str, agent_name: str, since: datetime) -> int:
+    """Return how many runs of an agent were checked, from `since` (a midnight) on; they are counted as checks come."""
+    of_days = (
+        *in_project(activity_days, project, agent_name=agent_name),
+        activity_days.c.day >= since.date().isoformat(),
+    )
+    return int(
+        connection.execute(
+            select(func.coalesce(func.sum(activity_days.c.checked_runs), 0)).where(*of_days)
+        ).scalar_one()
+    )
 
 
 def applied_since(connection: Connection, project: str, lesson_id: str, since: datetime) -> rollups.AppliedCounts:

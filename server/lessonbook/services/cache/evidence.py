@@ -104,9 +104,8 @@ def counted_since(now: datetime) -> datetime:
 def readiness(connection: Connection, project: str, agent_name: str, mode: Mode, now: datetime) -> Readiness:
     """Return an agent's readiness to be measured."""
     since = counted_since(now)
-    days = figures.activity(connection, project, agent_name, since)
     events = evidence_rows.count_events(connection, project, agent_name, since, EVENTS_MIN)
-    return Readiness(mode, sum(row.checked_runs for row in days), events)
+    return Readiness(mode, figures.checked_runs(connection, project, agent_name, since), events)
 
 
 def evidence_of(lesson: Lesson, exposures: Mapping[int, figures.Exposure] | None = None) -> Evidence:
