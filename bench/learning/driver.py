@@ -140,7 +140,7 @@ class Lessonbook:
             self.arms[held_out] = _counted(self.arms[held_out], min(len(found) + check.trouble, RUN_ISSUES_MAX))
         for lesson, is_found in check.rows:
             assigned = self.assigned.pop((change, lesson), None)
-            if assigned is None or not 0 < assigned[1] < 1:
+            if assigned is None:
                 continue
             shown, p_show = assigned
             evidence = self.evidence[lesson]
@@ -151,6 +151,9 @@ class Lessonbook:
                 evidence = evidence.add_application(period=week)
             if is_found:
                 evidence = evidence.add_event(shown=shown, share=share, reporter=REPORTER, applied=applied, period=week)
+            if p_show >= 1:
+                self.evidence[lesson] = evidence
+                continue
             wrong = check.trouble > 0 or bool(found - {lesson})
             self.evidence[lesson] = evidence.add_side(shown=shown, p_show=p_show, wrong=wrong)
             self.changed.add(lesson)

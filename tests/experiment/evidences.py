@@ -50,6 +50,16 @@ def with_row(evidence: Evidence, row: Row) -> Evidence:
     return more.add_side(shown=row.shown, p_show=row.p_show, wrong=row.wrong)
 
 
+def with_certain(evidence: Evidence, number: int, counts: tuple[int, int]) -> Evidence:
+    """Return the evidence with rows of one period in which no coin was tossed, and so many events at most."""
+    rows, events = counts
+    for row in range(rows):
+        evidence = evidence.add_row(shown=True, p_show=1.0, period=number)
+        if row < events:
+            evidence = evidence.add_event(shown=True, share=1.0, reporter="ci", period=number)
+    return evidence
+
+
 def with_rows(rows: Iterable[Row]) -> Evidence:
     """Return the evidence of rows that came one after the other."""
     evidence = Evidence()
@@ -78,4 +88,6 @@ def _part(count: int, number: int, parts: int) -> int:
     return count // parts + (number < count % parts)
 
 
-EVIDENCE = ROWS.map(with_rows)
+EVIDENCE = st.builds(
+    with_certain, ROWS.map(with_rows), st.integers(0, 5), st.tuples(st.integers(0, 4), st.integers(0, 4))
+)

@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lessonbook.experiment.effect import effect_of
 from lessonbook.experiment.evidence import SHARE_PERIODS, SHARE_ROWS, Evidence, Period, SideCounts
-from tests.experiment.evidences import EVIDENCE, P_SHOWN, ROWS, Row, with_row, with_rows
+from lessonbook.experiment.lift import lift_of
+from lessonbook.experiment.retirement import e_value
+from tests.experiment.evidences import EVIDENCE, P_SHOWN, ROWS, Row, with_certain, with_row, with_rows
 
 
 @given(EVIDENCE, st.integers(0, 3), st.integers(0, 3))
@@ -47,10 +50,32 @@ def test_every_count_is_the_number_of_its_rows(rows: list[Row]) -> None:
     )
 
 
-@given(EVIDENCE, st.sampled_from([0.0, 1.0]), st.booleans())
-def test_a_delivery_without_a_coin_is_no_row(evidence: Evidence, certain: float, shown: bool) -> None:
-    assert evidence.add_row(shown=shown, p_show=certain) == evidence
-    assert evidence.add_side(shown=shown, p_show=certain, wrong=True) == evidence
+@given(EVIDENCE, st.booleans())
+def test_what_could_not_be_shown_is_no_row(evidence: Evidence, shown: bool) -> None:
+    assert evidence.add_row(shown=shown, p_show=0.0) == evidence
+    assert evidence.add_side(shown=shown, p_show=0.0, wrong=True) == evidence
+
+
+@given(EVIDENCE, st.integers(0, 5), st.integers(1, 9), st.integers(0, 9))
+def test_rows_without_a_coin_tell_how_often_the_issue_comes_up_and_nothing_of_the_effect(
+    evidence: Evidence, period: int, rows: int, events: int
+) -> None:
+    more = with_certain(evidence, period, (rows, events))
+    before, after = evidence.total(), more.total()
+    assert (after.certain, after.certain_events) == (before.certain + rows, before.certain_events + min(rows, events))
+    assert more.share(1.0, period) == 1.0
+    assert more.add_side(shown=True, p_show=1.0, wrong=True) == more
+    assert (more.rows, more.events, more.verified, more.coins) == (
+        evidence.rows,
+        evidence.events,
+        evidence.verified,
+        evidence.coins,
+    )
+    assert (effect_of(more), e_value(more), lift_of(more)) == (
+        effect_of(evidence),
+        e_value(evidence),
+        lift_of(evidence),
+    )
 
 
 @given(EVIDENCE, P_SHOWN, st.booleans(), st.integers(0, 9), st.sampled_from(["ci", "new"]))

@@ -11,7 +11,7 @@ from lessonbook.experiment.evidence import Evidence, Period
 from lessonbook.experiment.likelihood import Belief, believed, rate_logs, seen_in, tally_of
 from lessonbook.experiment.prior import DEFAULT_PRIOR
 from lessonbook.experiment.rho_grid import GRID_POINTS, RHO, normalised, split_logs
-from tests.experiment.evidences import EVIDENCE
+from tests.experiment.evidences import EVIDENCE, with_certain
 
 FOREVER = 1e12
 
@@ -22,6 +22,10 @@ def period(shown: int, withheld: int, *, p_show: float = 0.5, of_shown: int = 30
 
 def mean_rho(belief: Belief) -> float:
     return sum(weight * rho for weight, rho in zip(belief.weights, RHO, strict=True))
+
+
+def mean_base(belief: Belief) -> float:
+    return sum(weight * base for weight, base in zip(belief.weights, belief.bases, strict=True))
 
 
 def nearly_always_shown(*events: int) -> Evidence:
@@ -73,6 +77,18 @@ def test_a_lesson_nearly_always_shown_is_found_out_when_its_issue_comes_more_oft
     worse = believed(nearly_always_shown(*before, 16, 16), DEFAULT_PRIOR, 7, 0.04, 20.0)
     assert mean_rho(steady) < 1 < mean_rho(worse)
     assert mean_rho(worse) > 1.2 * mean_rho(steady)
+
+
+def test_rows_without_a_coin_tell_how_often_the_issue_comes_up() -> None:
+    unknown, never, often = (
+        mean_base(believed(evidence, DEFAULT_PRIOR, 0, 0.04, 20.0))
+        for evidence in (
+            Evidence(),
+            with_certain(Evidence(), 0, (80, 0)),
+            with_certain(Evidence(), 0, (80, 30)),
+        )
+    )
+    assert 2 * never < unknown < often / 2
 
 
 def test_what_is_known_fades_with_time() -> None:

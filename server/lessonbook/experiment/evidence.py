@@ -33,17 +33,21 @@ class SideCounts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """Checked rows whose coin was tossed (0 < p < 1), and their events, within one period of time.
+    """Checked rows and their events within one period of time.
 
-    `coins` counts rows by the propensity p that was logged, `splits` events by the share π that was expected (see
-    `Evidence.share`); both take few values. `applied` counts the shown rows in which the agent reported that it applied
-    the lesson, `applied_events` their events.
+    Of rows whose coin was tossed (0 < p < 1), `coins` counts rows by the propensity p that was logged, `splits` events
+    by the share π that was expected (see `Evidence.share`); both take few values. `certain` counts the rows in which
+    the lesson was shown without a coin (p = 1), `certain_events` their events: they tell how often its issue comes up,
+    and nothing about the effect. `applied` counts the shown rows in which the agent reported that it applied the
+    lesson, `applied_events` their events.
     """
 
     coins: Mapping[float, Split] = field(default_factory=dict[float, Split])
     splits: Mapping[float, Split] = field(default_factory=dict[float, Split])
     applied: int = 0
     applied_events: int = 0
+    certain: int = 0
+    certain_events: int = 0
 
     def __add__(self, other: Self) -> Self:
         """Return the sum of two periods."""
@@ -53,21 +57,23 @@ class Period:
             splits=_added(self.splits, other.splits),
             applied=self.applied + other.applied,
             applied_events=self.applied_events + other.applied_events,
+            certain=self.certain + other.certain,
+            certain_events=self.certain_events + other.certain_events,
         )
 
     @property
     def shown(self) -> int:
-        """The number of rows in which the lesson was shown."""
+        """The number of rows in which the coin showed the lesson."""
         return sum(shown for shown, _ in self.coins.values())
 
     @property
     def withheld(self) -> int:
-        """The number of rows in which the lesson was withheld."""
+        """The number of rows in which the coin withheld the lesson."""
         return sum(withheld for _, withheld in self.coins.values())
 
     @property
     def events(self) -> int:
-        """The number of events."""
+        """The number of events of rows whose coin was tossed."""
         return sum(map(sum, self.splits.values()))
 
 
@@ -77,8 +83,9 @@ class Evidence:
 
     `periods` has rows and events by number of the period (the caller's unit, such as weeks), so that old evidence can
     be weighed less. `reporters` counts the events by who reported them, and by π. `side` counts other trouble by p.
-    `certain` counts deliveries without a coin (p = 0 or 1), which do not bear on the effect, and `shown` all deliveries
-    that were shown. `verdicts` are those of others, (prevented, not prevented). `flags` counts the flags on the lesson.
+    `certain` counts deliveries without a coin (p = 0 or 1), checked or not, which do not bear on the effect; `shown`
+    counts all deliveries that were shown. `verdicts` are those of others, (prevented, not prevented). `flags` counts
+    the flags on the lesson.
     `before` is what was counted before there were checks, or in an earlier experiment: it counts for nothing.
     `alarm` is the day since when the arms are unlike (see `health`), as an ISO date; empty where they are alike.
     """
@@ -97,8 +104,10 @@ class Evidence:
         """Return π: the share shown among the lesson's earlier rows of this propensity, shrunk towards it.
 
         Where the arms are checked unequally often, π moves with it, and a difference that depends on the arm alone
-        cancels from the effect and from retirement.
+        cancels from the effect and from retirement. Without a coin (p = 1) it is 1.
         """
+        if p_show >= 1:
+            return 1.0
         recent = (
             self.periods[number].coins.get(round(p_show, PLACES), (0, 0))
             for number in range(period - SHARE_PERIODS + 1, period + 1)
@@ -112,37 +121,36 @@ class Evidence:
         return round(1 / (1 + exp(-odds)), 6)
 
     def add_row(self, *, shown: bool, p_show: float, period: int = 0) -> Self:
-        """Return the evidence with a row that was checked for the first time; nothing, where no coin was tossed."""
-        if not 0.0 < p_show < 1.0:
+        """Return the evidence with a row that was checked for the first time; nothing, where it could not be shown."""
+        if p_show <= 0:
             return self
-        periods = dict(self.periods)
-        known = periods.get(period, _NO_PERIOD)
-        coins = _one_more(known.coins, round(p_show, PLACES), shown=shown)
-        periods[period] = Period(coins, known.splits, known.applied, known.applied_events)
-        return replace(self, periods=periods)
+        known = self.periods.get(period, _NO_PERIOD)
+        if p_show >= 1:
+            return self._with(period, replace(known, certain=known.certain + shown))
+        return self._with(period, replace(known, coins=_one_more(known.coins, round(p_show, PLACES), shown=shown)))
 
     def add_event(self, *, shown: bool, share: float, reporter: str, applied: bool = False, period: int = 0) -> Self:
         """Return the evidence with the event of a row, in the row's period.
 
         `share` is the row's π. The caller counts one event a row. `applied`: the agent has reported that it applied the
-        lesson.
+        lesson. The event of a row without a coin is nobody's: it bears on no effect.
         """
-        periods = dict(self.periods)
-        known = periods.get(period, _NO_PERIOD)
-        splits = _one_more(known.splits, share, shown=shown)
-        periods[period] = Period(known.coins, splits, known.applied, known.applied_events + (shown and applied))
+        known = self.periods.get(period, _NO_PERIOD)
+        known = replace(known, applied_events=known.applied_events + (shown and applied))
+        if share >= 1:
+            return self._with(period, replace(known, certain_events=known.certain_events + 1))
         reported = _one_more(self.reporters.get(reporter, {}), share, shown=shown)
-        return replace(self, periods=periods, reporters={**self.reporters, reporter: reported})
+        found = self._with(period, replace(known, splits=_one_more(known.splits, share, shown=shown)))
+        return replace(found, reporters={**self.reporters, reporter: reported})
 
     def add_application(self, *, period: int = 0, event: bool = False) -> Self:
         """Return the evidence with an agent's report that it applied the lesson, once a row.
 
         `event`: the row's event was counted before.
         """
-        periods = dict(self.periods)
-        known = periods.get(period, _NO_PERIOD)
-        periods[period] = Period(known.coins, known.splits, known.applied + 1, known.applied_events + event)
-        return replace(self, periods=periods)
+        known = self.periods.get(period, _NO_PERIOD)
+        more = replace(known, applied=known.applied + 1, applied_events=known.applied_events + event)
+        return self._with(period, more)
 
     def add_side(self, *, shown: bool, p_show: float, wrong: bool, rows: int = 1) -> Self:
         """Return the evidence with a row's second outcome: whether something else went wrong in its change.
@@ -153,6 +161,9 @@ class Evidence:
             return self
         more = SideCounts(rows, int(wrong), 0, 0) if shown else SideCounts(0, 0, rows, int(wrong))
         return replace(self, side=_sides_added(self.side, {round(p_show, PLACES): more}))
+
+    def _with(self, number: int, period: Period) -> Self:
+        return replace(self, periods={**self.periods, number: period})
 
     def without_claims(self) -> Self:
         """Return the evidence without the agents' own statements: applications and flags."""
@@ -224,6 +235,13 @@ class Evidence:
                 str(number): [_listed(period.coins), _listed(period.splits), period.applied, period.applied_events]
                 for number, period in sorted(self.periods.items())
             }
+        certain = {
+            str(number): [period.certain, period.certain_events]
+            for number, period in sorted(self.periods.items())
+            if period.certain
+        }
+        if certain:
+            document["certain_rows"] = certain
         if self.reporters:
             document["reporters"] = {name: _listed(splits) for name, splits in sorted(self.reporters.items())}
         if self.side:
@@ -241,8 +259,11 @@ class Evidence:
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
         """Return the evidence that `to_document` wrote."""
+        certain = document.get("certain_rows", {})
         periods = {
-            int(number): Period(dict(_splits(coins)), dict(_splits(splits)), applied, applied_events)
+            int(number): Period(
+                dict(_splits(coins)), dict(_splits(splits)), applied, applied_events, *certain.get(number, (0, 0))
+            )
             for number, (coins, splits, applied, applied_events) in document.get("periods", {}).items()
         }
         prevented, not_prevented = document.get("verdicts", (0, 0))

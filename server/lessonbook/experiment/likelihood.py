@@ -19,40 +19,46 @@ Splits: TypeAlias = Mapping[float, tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Checked rows and events of one lesson, weighed by their age. `splits` are events by π: see `evidence.Period`."""
+    """Checked rows and events of one lesson, weighed by their age. `splits` are events by π: see `evidence.Period`.
+
+    `shown` counts rows without a coin as well, whose events are `certain_events`.
+    """
 
     shown: float
     withheld: float
     applied: float
     applied_events: float
+    certain_events: float
     splits: Splits
 
     @property
     def events(self) -> float:
         """The weighed number of events."""
-        return fsum(shown + withheld for shown, withheld in self.splits.values())
+        return fsum(shown + withheld for shown, withheld in self.splits.values()) + self.certain_events
 
     @property
     def shown_events(self) -> float:
         """The weighed number of events while the lesson was shown."""
-        return fsum(shown for shown, _ in self.splits.values())
+        return fsum(shown for shown, _ in self.splits.values()) + self.certain_events
 
 
 def tally_of(evidence: Evidence, now: int, half_life: float) -> Tally:
     """Return the evidence with each period weighed by 2^(−age ÷ half-life), both in periods."""
-    shown = withheld = applied = applied_events = 0.0
+    shown = withheld = applied = applied_events = certain_events = 0.0
     splits: dict[float, tuple[float, float]] = {}
     for number, period in evidence.periods.items():
         weight = 0.5 ** (max(now - number, 0) / half_life)
         for one, other in period.coins.values():
             shown += weight * one
             withheld += weight * other
+        shown += weight * period.certain
+        certain_events += weight * period.certain_events
         applied += weight * period.applied
         applied_events += weight * period.applied_events
         for share, split in period.splits.items():
             known = splits.get(share, (0.0, 0.0))
             splits[share] = (known[0] + weight * split[0], known[1] + weight * split[1])
-    return Tally(shown, withheld, applied, applied_events, splits)
+    return Tally(shown, withheld, applied, applied_events, certain_events, splits)
 
 
 def rate_logs(tally: Tally, prior: Prior) -> list[float]:
@@ -97,9 +103,9 @@ class Belief:
 class Seen(NamedTuple):
     """What one period of evidence says at every grid point, before any prior.
 
-    `logs` are log likelihoods by the case split. `worths` are exposures, each weighed by its relative rate, N₀ + ρN₁,
-    and `worth_logs` their logarithms; both are empty without exposures. `applied` and `ignored` are the events of shown
-    rows that applied the lesson, and that did not.
+    `logs` are log likelihoods by the case split. `events` are all, those without a coin too. `worths` are exposures,
+    each weighed by its relative rate, N₀ + ρN₁, and `worth_logs` their logarithms; both are empty without exposures.
+    `applied` and `ignored` are the events of shown rows that applied the lesson, and that did not.
     """
 
     number: int
@@ -115,14 +121,14 @@ def seen_in(evidence: Evidence) -> list[Seen]:
     """Return what each period says, the oldest first."""
     seen: list[Seen] = []
     for number, period in sorted(evidence.periods.items()):
-        shown, withheld = period.shown, period.withheld
+        shown, withheld = period.shown + period.certain, period.withheld
         worths = [withheld + rho * shown for rho in RHO] if shown or withheld else []
-        shown_events = sum(one for one, _ in period.splits.values())
+        shown_events = sum(one for one, _ in period.splits.values()) + period.certain_events
         seen.append(
             Seen(
                 number=number,
                 logs=split_logs(period.splits),
-                events=period.events,
+                events=period.events + period.certain_events,
                 worths=worths,
                 worth_logs=list(map(log, worths)),
                 applied=period.applied_events,

@@ -33,13 +33,14 @@ def next_status(
 ) -> Move | None:
     """Return the change of status that the evidence asks for; None if there is none.
 
-    Only servable lessons that are not pinned move, by verified events alone. All but retirement is reversible.
+    Only servable lessons that are not pinned move, by verified events alone, and only where a coin has been tossed. All
+    but retirement is reversible.
     `named` are the reporters whose evidence alone may promote or retire, because an administrator named them as the
     project's CI.
     """
-    if status not in SERVABLE or pinned:
-        return None
     evidence = appraisal.evidence
+    if status not in SERVABLE or pinned or not (evidence.rows or evidence.events):
+        return None
     for action, reason in _verdicts(appraisal):
         if action == "demote" or stands_without_any_one(evidence, action, named):
             found = targets(action, status)

@@ -48,9 +48,10 @@ class RunCheck(NamedTuple):
 class CheckedLesson(NamedTuple):
     """A row of the experiment: one lesson in one change, at its first routine check.
 
-    `share` is π (`Evidence.share`), `until` the last moment at which a finding counts, `event_by` who reported its
-    event, and `wrong` whether something else went wrong in the change. It is `left_out` where runs of the change
-    disagree (a crossover), or where another change that met it in one check has the row.
+    `p_show` and `share` are 1 where no coin was tossed. `share` is π (`Evidence.share`), `until` the last moment at
+    which a finding counts, `event_by` who reported its event, and `wrong` whether something else went wrong in the
+    change. It is `left_out` where runs of the change disagree (a crossover), or where another change that met it in one
+    check has the row.
     """
 
     project: str
@@ -73,7 +74,7 @@ class CheckedLesson(NamedTuple):
 
 
 class Assignment(NamedTuple):
-    """What the coin of one run decided on a lesson."""
+    """What one run decided on a lesson: by a coin, or without one that it is shown (p = 1)."""
 
     run_id: str
     change: str
@@ -166,12 +167,11 @@ def told_of_by(connection: Connection, project: str, lesson_ids: Collection[str]
 
 
 def assignments(connection: Connection, project: str, run_ids: Collection[str]) -> list[Assignment]:
-    """Return what coins decided in these runs, the earliest first; deliveries without a coin are left out."""
+    """Return what was decided in these runs, the earliest first; what no coin could have shown is left out."""
     query = (
         select(*(deliveries.c[name] for name in _ASSIGNED), runs.c.change)
         .join(runs, joined(deliveries, runs, "run_id"))
-        .where(*in_project(deliveries, project), deliveries.c.run_id.in_(run_ids), ~deliveries.c.exempt)
-        .where(deliveries.c.p_show > 0, deliveries.c.p_show < 1)
+        .where(*in_project(deliveries, project), deliveries.c.run_id.in_(run_ids), deliveries.c.p_show > 0)
         .order_by(deliveries.c.delivered_at, deliveries.c.run_id, deliveries.c.lesson_id)
     )
     rows: Sequence[Any] = connection.execute(query).all()

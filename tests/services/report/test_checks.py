@@ -282,6 +282,27 @@ async def test_nothing_is_measured_where_nobody_independent_reports(loop, agent:
     assert "nobody independent reports" in told.reason
 
 
+@pytest.mark.parametrize("mode", ["auto"])
+async def test_before_a_coin_is_tossed_checked_runs_tell_how_often_the_issue_comes_up_and_move_nothing(
+    loop, agent: Caller, qa: Caller, lesson_id
+) -> None:
+    for name in ("one", "other"):
+        assert (await loop.get(agent, run_id=name)).lessons
+    await loop.record(agent, "one", lesson_id)
+    await loop.check(qa, "one")
+    await loop.report(qa, {**ISSUE, "file": "b.py"}, run_id="other", source="ci")
+    await loop.record(agent, "other", lesson_id)
+    assert await rows_of(loop) == [("one", True, False, None), ("other", True, False, qa.principal)]
+    kept = await loop.lesson(lesson_id)
+    evidence = Evidence.from_document(kept.evidence)
+    (period,) = evidence.periods.values()
+    assert period == Period(certain=2, certain_events=1, applied=2, applied_events=1)
+    assert (kept.events, kept.status, evidence.rows, evidence.side) == (0, "probation", 0, {})
+    told = await loop.stats(agent, lesson_id=lesson_id)
+    assert (told.effect, told.state.state, told.state.events) == ("not enough data", "not_measured", 0)
+    await loop.assert_healthy()
+
+
 async def test_what_evidence_moved_before_there_were_checks_is_listed_until_a_person_changes_it(
     loop, agent: Caller, person: Caller
 ) -> None:

@@ -111,7 +111,7 @@ def _record(
     said = old._asdict() if old else {}
     before, after = _Statements.of(said), _Statements.of({**said, **values})
     known = Evidence.from_document(lesson.evidence)
-    if old is None and by_coin and row is not None and _tells_of(row, lesson):
+    if old is None and row is not None and _tells_of(row, lesson):
         known = known.add_application(period=row.week, event=row.event_by is not None)
         run_checks.change_row(ledger.connection, row, {"applied": True})
     counters = _counters(lesson, known, before, after, is_new=old is None)

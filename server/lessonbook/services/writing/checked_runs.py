@@ -45,7 +45,7 @@ class LookedCheck:
     """What is known of a check before any agent is held: `agents` are those whose lessons it may write.
 
     `is_told_off`: the reporter said that it reports every run, and has had none without findings for long. `assigned`
-    is what the coins of its runs decided.
+    is what was decided in its runs.
     """
 
     check: Check
@@ -187,7 +187,7 @@ class Scores:
                         epoch,
                         week,
                         left_out=agreed is None or not is_first,
-                        applied=is_first and any(row.by_coin for row in applied.values()),
+                        applied=is_first and any(row.by_coin or p_show >= 1 for row in applied.values()),
                         wrong=is_first and any(other != lesson_id for other in earlier),
                         event_by=None,
                         until=first.delivered_at + COUNTED_FOR,
