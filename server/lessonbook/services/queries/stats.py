@@ -1,6 +1,6 @@
 """Figures of projects, agents and lessons. A ratio always has its interval, and is left out below ten events."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Final
 
@@ -44,6 +44,7 @@ from lessonbook.store import rollups
 from lessonbook.store import stats as figures
 from lessonbook.store.evidence import AgentSums
 from lessonbook.store.rollups import ActivityDay
+from lessonbook.store.stats import Exposure
 
 RECURRING_MAX: Final = 5
 TREND_WEEKS: Final = 12
@@ -226,7 +227,11 @@ def _of_lesson(
     lesson = lesson_rows.find(connection, caller.project, [lesson_id]).get(lesson_id)
     if lesson is None:
         raise NotFound.lesson(lesson_id, caller.project)
-    delivered = figures.deliveries_of_lesson(connection, caller.project, lesson_id, since or rollups.NEVER)
+    exposures = figures.exposures_of(connection, caller.project, lesson_id)
+    if since is None:
+        delivered = Exposure(*map(sum, zip(*exposures.values(), strict=True)))
+    else:
+        delivered = figures.deliveries_of_lesson(connection, caller.project, lesson_id, since)
     counted = {
         "issues": lesson.issue_count,
         "applications": lesson.times_applied,
@@ -260,16 +265,16 @@ def _of_lesson(
             evidence, effect_of(evidence), status=lesson.status, obstacle=exempt or ready.obstacle(), alarm=alarm
         ),
         side_effect=_side_effect(evidence, alarm, work.shelves.priors_of(caller.project, lesson.agent_name).side),
-        lift=_lesson_lift(connection, caller, lesson),
+        lift=_lesson_lift(lesson, exposures),
         top_recurring=[_recurring(lesson)] if is_shown else [],
         withheld_by_reason={"coin": by_coin, "holdout": delivered.deliveries - delivered.shown - by_coin},
         prevention_rate=_rate(counted["prevented"], counted["verified"]),
     )
 
 
-def _lesson_lift(connection: Connection, caller: Caller, lesson: Lesson) -> LessonLift:
+def _lesson_lift(lesson: Lesson, exposures: Mapping[int, Exposure]) -> LessonLift:
     """Return issues prevented per 100 runs in which the coin decided on the lesson, shown against withheld."""
-    evidence = evidence_of(lesson, figures.exposures_of(connection, caller.project, lesson.id))
+    evidence = evidence_of(lesson, exposures)
     seen = evidence.total()
     enough = evidence.events >= EVENTS_MIN and seen.withheld > 0
     return LessonLift(
