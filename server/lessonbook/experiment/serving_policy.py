@@ -71,7 +71,7 @@ class PolicySettings:
     sharpness: float = 3.0
     optimism: float = 1.0
     pessimism: float = -1.0
-    outlook_even: float = 0.2
+    outlook_even: float = 0.3
     outlook_slope: float = 8.0
     p_min: float = 0.002
     p_max: float = 0.98
