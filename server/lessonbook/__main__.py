@@ -5,8 +5,11 @@ import os
 import site
 import sys
 
-_OBJECTS_BETWEEN_COLLECTIONS = 100_000
-"""How many more objects than before are left until unreachable cycles are looked for; by default 700."""
+_OBJECTS_BETWEEN_COLLECTIONS = 1_000_000
+"""How many more objects than before are left until unreachable cycles are looked for; by default 700.
+
+A command makes fewer and is over. `lessonbook.cli.serve` sets a lower number, as a server stays.
+"""
 
 
 def _leave_working_folder() -> None:
