@@ -281,13 +281,14 @@ def refine_command(
 def clients_command(
     names: Annotated[list[str] | None, typer.Argument(help="clients; by default all that npm has")] = None,
     npm: Annotated[Path | None, typer.Option(help="folder into which npm installed them already")] = None,
+    over_http: Annotated[bool, typer.Option("--http", help="a server over HTTP that asks for tokens")] = False,
     json_file: JsonFile = None,
 ) -> None:
     """Let real clients connect to what `install` writes, and show what their model reads of an answer."""
     console = Console(stderr=True)
     try:
         with console.status("starting") as status:
-            shown = clients.measure(names or [], npm, status.update)
+            shown = clients.measure(names or [], npm, status.update, over_http=over_http)
     except BenchError as error:
         console.print(str(error), style="red", highlight=False, markup=False)
         raise typer.Exit(1) from None
