@@ -38,7 +38,10 @@ def main() -> None:
             run_hook(options)
     from lessonbook import cli  # noqa: PLC0415  # the same
 
-    cli.main()
+    try:
+        cli.main()
+    finally:
+        gc.freeze()  # as the process ends, Python would look for cycles among all that was imported
 
 
 if __name__ == "__main__":

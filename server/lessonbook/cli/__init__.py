@@ -1,6 +1,5 @@
 """The command line. Each module holds the commands of one subject and imports what it needs when it runs."""
 
-import gc
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -79,9 +78,7 @@ def _app_of(*modules: str) -> typer.Typer:
 
 def main() -> None:
     """Run the command line; every foreseeable failure is one sentence, and bad input exits with 2."""
-    code = run_command_line(app_for(sys.argv[1:]))
-    gc.freeze()  # as the process ends, Python would look for cycles among all that was imported
-    sys.exit(code)
+    sys.exit(run_command_line(app_for(sys.argv[1:])))
 
 
 __all__ = ["app_for", "main"]
