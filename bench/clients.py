@@ -190,11 +190,11 @@ def _tried(name: str, trial: Trial, folder: Path, programs: Path, *, over_http: 
     run("git", "remote", "add", "origin", "https://git.example/acme/shop.git")
     run(str(program), "lessons", "add", _LESSON, "--agent", "BackendDevelopmentAgent", "--category", "security")
     with ExitStack() as ends:
-        place: tuple[str, ...] = ()
+        named: tuple[str, ...] = ()
         if over_http:
-            place = "--server", ends.enter_context(_serving(program, project, environment))
+            named = "--server", ends.enter_context(_serving(program, project, environment))
             environment["LESSONBOOK_TOKEN"] = json.loads(run(str(program), "token", "create", name, "--json"))["token"]
-        run(str(program), "install", name, "--yes", *place)
+        run(str(program), "install", name, "--yes", *named)
         _use_shim(home, str(program), str(shim))
         trial.prepare(home, project)
         shown.version = _version(run(trial.program, "--version"))
