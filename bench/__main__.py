@@ -34,6 +34,7 @@ from bench import (
     severity,
     soak,
     speed,
+    start,
     tasks,
 )
 from bench.evaluation import Evaluation
@@ -93,6 +94,15 @@ def growth_command(
     """Time get_lessons as the agent's lessons and all others grow: 1,000, 10,000, 100,000, 1,000,000."""
     plan = growth.Plan(databases=database.members(), calls=calls, most=most)
     _show(_finished(growth.measured, plan), json_file)
+
+
+@app.command(name="start")
+def start_command(
+    rounds: Annotated[int, typer.Option(min=3, help="times each command is run")] = 20,
+    json_file: JsonFile = None,
+) -> None:
+    """Time commands as whole processes, beside the import of the libraries that they need."""
+    _show(start.measure(rounds), json_file)
 
 
 @app.command(name="hooks")
