@@ -34,6 +34,7 @@ from bench import (
     severity,
     soak,
     speed,
+    start,
     tasks,
 )
 from bench.evaluation import Evaluation
@@ -93,6 +94,15 @@ def growth_command(
     """Time get_lessons as the agent's lessons and all others grow: 1,000, 10,000, 100,000, 1,000,000."""
     plan = growth.Plan(databases=database.members(), calls=calls, most=most)
     _show(_finished(growth.measured, plan), json_file)
+
+
+@app.command(name="start")
+def start_command(
+    rounds: Annotated[int, typer.Option(min=3, help="times each command is run")] = 20,
+    json_file: JsonFile = None,
+) -> None:
+    """Time commands as whole processes, beside the import of the libraries that they need."""
+    _show(start.measure(rounds), json_file)
 
 
 @app.command(name="hooks")
@@ -281,13 +291,14 @@ def refine_command(
 def clients_command(
     names: Annotated[list[str] | None, typer.Argument(help="clients; by default all that npm has")] = None,
     npm: Annotated[Path | None, typer.Option(help="folder into which npm installed them already")] = None,
+    over_http: Annotated[bool, typer.Option("--http", help="a server over HTTP that asks for tokens")] = False,
     json_file: JsonFile = None,
 ) -> None:
     """Let real clients connect to what `install` writes, and show what their model reads of an answer."""
     console = Console(stderr=True)
     try:
         with console.status("starting") as status:
-            shown = clients.measure(names or [], npm, status.update)
+            shown = clients.measure(names or [], npm, status.update, over_http=over_http)
     except BenchError as error:
         console.print(str(error), style="red", highlight=False, markup=False)
         raise typer.Exit(1) from None

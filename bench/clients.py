@@ -4,10 +4,13 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +19,7 @@ from rich.table import Table
 
 from bench.faults import BenchError
 from bench.scripted_model import TASK, ScriptedModel
+from bench.servers import HOST, free_port
 
 PACKAGES: Final = {
     "claude-code": "@anthropic-ai/claude-code",
@@ -25,6 +29,7 @@ PACKAGES: Final = {
     "copilot-cli": "@github/copilot",
 }
 TIMEOUT_S: Final = 180
+_POLL_S: Final = 0.1
 PROMPT: Final = f"{TASK}. Call get_lessons first."
 _LESSON: Final = "Bind values as parameters of the SQL statement; never build it from strings."
 
@@ -130,8 +135,10 @@ def _opencode_provider(url: str) -> dict[str, Any]:
     return {"provider": {"scripted": provider}}
 
 
-def measure(names: list[str], npm: Path | None, tell: Callable[[str], None]) -> list[Shown]:
+def measure(names: list[str], npm: Path | None, tell: Callable[[str], None], *, over_http: bool = False) -> list[Shown]:
     """Return what each client did with the entry that `lessonbook install` wrote for it, each in an empty home.
+
+    Where `over_http`, the entry names a server that asks for tokens, and the client has one in its environment.
 
     Raises:
         BenchError: npm is not there or fails, or a name is not a client's.
@@ -147,7 +154,8 @@ def measure(names: list[str], npm: Path | None, tell: Callable[[str], None]) -> 
         shown: list[Shown] = []
         for name in chosen:
             tell(name)
-            shown.append(_tried(name, TRIALS[name], Path(folder) / name, place / "node_modules" / ".bin"))
+            programs = place / "node_modules" / ".bin"
+            shown.append(_tried(name, TRIALS[name], Path(folder) / name, programs, over_http=over_http))
         return shown
 
 
@@ -162,7 +170,7 @@ def _install(place: Path, names: list[str]) -> None:
         raise BenchError(f"npm failed: {done.stderr.strip()[-400:]}")
 
 
-def _tried(name: str, trial: Trial, folder: Path, programs: Path) -> Shown:
+def _tried(name: str, trial: Trial, folder: Path, programs: Path, *, over_http: bool) -> Shown:
     home, project, shims = folder / "home", folder / "project", folder / "bin"
     for place in (home, project, shims):
         place.mkdir(parents=True)
@@ -180,18 +188,52 @@ def _tried(name: str, trial: Trial, folder: Path, programs: Path) -> Shown:
 
     run("git", "init", "-q")
     run("git", "remote", "add", "origin", "https://git.example/acme/shop.git")
-    run(str(program), "install", name, "--yes")
     run(str(program), "lessons", "add", _LESSON, "--agent", "BackendDevelopmentAgent", "--category", "security")
-    _use_shim(home, str(program), str(shim))
-    trial.prepare(home, project)
-    shown.version = _version(run(trial.program, "--version"))
-    shown.printed = run(trial.program, *trial.listed)
-    with ScriptedModel() as model:
+    with ExitStack() as ends:
+        named: tuple[str, ...] = ()
+        if over_http:
+            named = "--server", ends.enter_context(_serving(program, project, environment))
+            environment["LESSONBOOK_TOKEN"] = json.loads(run(str(program), "token", "create", name, "--json"))["token"]
+        run(str(program), "install", name, "--yes", *named)
+        _use_shim(home, str(program), str(shim))
+        trial.prepare(home, project)
+        shown.version = _version(run(trial.program, "--version"))
+        shown.printed = run(trial.program, *trial.listed)
+        model = ends.enter_context(ScriptedModel())
         answer = run(trial.program, *trial.asked(model.url), **trial.variables(model.url))
     shown.offered, shown.read = model.offered, _text(model.read)
     shown.sent = _methods(sent)
     shown.note = "" if model.read else f"its model was not asked through: {answer[-600:]}"
     return shown
+
+
+@contextmanager
+def _serving(program: Path, project: Path, environment: Mapping[str, str]) -> Generator[str]:
+    """Give the address of a server over HTTP that asks for tokens, in the project's folder.
+
+    Raises:
+        BenchError: it does not start within `TIMEOUT_S`.
+    """
+    port = free_port()
+    command = (str(program), "serve", "--http", "--port", str(port), "--auth", "tokens")
+    with subprocess.Popen(command, cwd=project, env=dict(environment), stderr=subprocess.DEVNULL) as server:
+        try:
+            until = time.monotonic() + TIMEOUT_S
+            while not _answers(port):
+                if server.poll() is not None or time.monotonic() > until:
+                    raise BenchError("the server over HTTP does not start")
+                time.sleep(_POLL_S)
+            yield f"http://{HOST}:{port}"
+        finally:
+            server.terminate()
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port), _POLL_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def _use_shim(home: Path, program: str, shim: str) -> None:

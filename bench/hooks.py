@@ -40,14 +40,15 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class _Place:
+class Place:
     """A home and a project of the benchmark's own."""
 
     home: Path
     environment: dict[str, str]
 
     @classmethod
-    def at(cls, home: Path) -> "_Place":
+    def at(cls, home: Path) -> "Place":
+        """Return a place in an empty folder, without the settings of whoever runs the benchmark."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("LESSONBOOK_", "XDG_"))}
         kept.pop("DATABASE_URL", None)
         return cls(home, {**kept, "HOME": str(home), "PYTHONPATH": str(CHECKOUT / "server")})
@@ -68,13 +69,13 @@ def measure(plan: Plan) -> Report:
     """Return the figures of hooks on SQLite."""
     report = Report("hooks", "Hooks, whole processes", {"calls": plan.calls, "lessons": plan.lessons})
     with tempfile.TemporaryDirectory() as folder:
-        place = _Place.at(Path(folder))
+        place = Place.at(Path(folder))
         starter = ["lessons", "starter", "BackendDevelopmentAgent", "--stack", "python", "--stack", "postgresql"]
         place.run(place.command(*starter, "--json"))
         bare = [place.run([sys.executable, "-c", "pass"])[:2] for _ in range(plan.calls // 4)]
-        report.add("bare Python", _figures(bare, goal_ms=None))
+        report.add("bare Python", figures_of(bare, goal_ms=None))
         cold = [place.run(place.command("hook"), _prompt(number, 0)) for number in range(plan.cold)]
-        report.add("prompt without a server", [*_figures([one[:2] for one in cold], goal_ms=None), _answered(cold)])
+        report.add("prompt without a server", [*figures_of([one[:2] for one in cold], goal_ms=None), _answered(cold)])
         server = subprocess.Popen(
             place.command("serve"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder, env=place.environment
         )
@@ -84,12 +85,12 @@ def measure(plan: Plan) -> Report:
             edits = [place.run(place.command("hook"), _edit(1_000 + n)) for n in range(plan.calls)]
         finally:
             server.communicate()
-        report.add("prompt with a server", [*_figures([one[:2] for one in warm], GOAL_MS), _answered(warm)])
-        report.add("edit with a server", _figures([one[:2] for one in edits], GOAL_MS))
+        report.add("prompt with a server", [*figures_of([one[:2] for one in warm], GOAL_MS), _answered(warm)])
+        report.add("edit with a server", figures_of([one[:2] for one in edits], GOAL_MS))
     return report
 
 
-def _wait_until_warm(server: "subprocess.Popen[bytes]", place: _Place) -> None:
+def _wait_until_warm(server: "subprocess.Popen[bytes]", place: Place) -> None:
     assert server.stdin is not None
     assert server.stdout is not None
     server.stdin.write(json.dumps(INITIALIZE).encode() + b"\n")
@@ -102,7 +103,8 @@ def _wait_until_warm(server: "subprocess.Popen[bytes]", place: _Place) -> None:
         number += 1
 
 
-def _figures(samples: list[tuple[float, float]], goal_ms: float | None) -> list[Figure]:
+def figures_of(samples: list[tuple[float, float]], goal_ms: float | None) -> list[Figure]:
+    """Return the percentiles of what processes took, in milliseconds and in those of the processor."""
     took, used = [one[0] for one in samples], [one[1] for one in samples]
     return [
         Figure("p50", percentile(took, 50), "ms"),

@@ -99,7 +99,7 @@ async def _over_stdio(program: Program, workdir: Path, log: TextIO) -> AsyncGene
 
 @asynccontextmanager
 async def _over_http(program: Program, workdir: Path, log: TextIO) -> AsyncGenerator[Served]:
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, *(part.format(port=port) for part in program.http)]
     process = await anyio.open_process(
         command, stdin=None, stdout=log, stderr=log, cwd=workdir, env=environment_of(program, workdir)
@@ -144,7 +144,8 @@ def _not_started(program: Program, log: TextIO) -> BenchError:
     return BenchError("\n".join([f"{program.name} did not start. The end of its log:", *tail]))
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of this machine that nothing listens on."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return probe.getsockname()[1]

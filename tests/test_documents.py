@@ -51,6 +51,16 @@ def test_every_command_of_the_readme_exists_with_its_options(run: Run, words: li
         assert option in shown.out
 
 
+def test_an_agent_reads_what_the_readme_shows(run: Run) -> None:  # noqa: F811
+    section = README[README.index("lessonbook lessons starter") :]
+    starter, get = (shlex.split(line)[1:] for line in section[: section.index("```")].splitlines())
+    assert run(*starter).code == 0
+    shown = re.search(r"```text\n(.*?)```", section, re.DOTALL)
+    assert shown
+    drawn = re.compile(r"\b(?:L[a-z2-7]{10}|[0-9a-f]{12}|[a-z2-7]{26})\b")
+    assert drawn.sub("*", run(*get).out) == drawn.sub("*", shown[1])
+
+
 def test_the_readme_names_every_tool_once() -> None:
     table = README[README.index("| tool | for |") : README.index("Agents see the first five")]
     assert sorted(re.findall(r"`(\w+)`", table.replace("`lessonbook", ""))) == sorted(op.name for op in OPERATIONS)

@@ -198,3 +198,10 @@ class TestCounting:
             match.span() for start in range(len(subject)) if (match := pattern.match(subject, start))
         }
         assert bool(ours) == (pattern.search(subject) is not None)
+
+
+def test_patterns_of_the_lint_are_compiled_when_it_is_asked() -> None:
+    folder = str(ROOT / "screening" / "lint")
+    for found in pkgutil.walk_packages([folder], "lessonbook.screening.lint."):
+        values = vars(importlib.import_module(found.name)).items()
+        assert [name for name, value in values if isinstance(value, re.Pattern)] == [], found.name

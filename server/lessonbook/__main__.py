@@ -5,8 +5,11 @@ import os
 import site
 import sys
 
-_OBJECTS_BETWEEN_COLLECTIONS = 100_000
-"""How many more objects than before are left until unreachable cycles are looked for; by default 700."""
+_OBJECTS_BETWEEN_COLLECTIONS = 1_000_000
+"""How many more objects than before are left until unreachable cycles are looked for; by default 700.
+
+A command makes fewer and is over. `lessonbook.cli.serve` sets a lower number, as a server stays.
+"""
 
 
 def _leave_working_folder() -> None:
@@ -35,7 +38,10 @@ def main() -> None:
             run_hook(options)
     from lessonbook import cli  # noqa: PLC0415  # the same
 
-    cli.main()
+    try:
+        cli.main()
+    finally:
+        gc.freeze()  # as the process ends, Python would look for cycles among all that was imported
 
 
 if __name__ == "__main__":

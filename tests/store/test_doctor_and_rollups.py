@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
+from lessonbook.domain.agent_figures import AgentFigures
 from lessonbook.domain.agent_tools import Flag, LessonQuery, StatsQuery
 from lessonbook.domain.lesson import Caller
-from lessonbook.domain.lesson_reviews import AgentFigures, LessonReview
+from lessonbook.domain.lesson_reviews import LessonReview
 from lessonbook.domain.pending_issues import AuthoredLesson, Authoring
 from lessonbook.services.background import doctor_checks, maintenance
 from lessonbook.services.background.doctor_checks import diagnose

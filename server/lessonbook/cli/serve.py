@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from lessonbook.cli.console import INTERRUPTED, command, load, options, wants_json
 from lessonbook.domain.errors import InvalidInput
+
+_OBJECTS_BETWEEN_COLLECTIONS: Final = 100_000
+"""How many more objects than before a server leaves until it looks for unreachable cycles."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -49,6 +53,7 @@ def serve(
         server={key: value for key, value in server.items() if value is not None},
         auth={"accept": accept} if accept else {},
     )
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     if http:
         stopped_by = anyio.run(serve_on_http, settings)
     else:

@@ -25,8 +25,8 @@ from lessonbook.domain.counts import count_of
 from lessonbook.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from lessonbook.domain.agent_figures import AgentFigures
     from lessonbook.domain.agent_tools import Stats
-    from lessonbook.domain.lesson_reviews import AgentFigures
     from lessonbook.domain.takeback import CleanedUp
     from lessonbook.edges.access.gateway import Gateway
 

@@ -44,7 +44,7 @@ _SECRET: Final = lazy_pattern(r"key|token|secret|password|base_url", re.I)
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)  # `Settings` checks its sections itself
 
 
 class _ModelServer(_Section):
@@ -281,15 +281,15 @@ class Settings(_Section):
     agent: str = Field(default="", max_length=100)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
     log_format: Literal["text", "json"] = "text"
-    database: DatabaseSettings = DatabaseSettings()
-    server: ServerSettings = ServerSettings()
-    auth: AuthSettings = AuthSettings()
-    learning: LearningSettings = LearningSettings()
-    trust: TrustSettings = TrustSettings()
-    limits: LimitsSettings = LimitsSettings()
-    refiner: RefinerSettings = RefinerSettings()
-    semantic: SemanticSettings = SemanticSettings()
-    data: DataSettings = DataSettings()
+    database: DatabaseSettings = DatabaseSettings.model_construct()
+    server: ServerSettings = ServerSettings.model_construct()
+    auth: AuthSettings = AuthSettings.model_construct()
+    learning: LearningSettings = LearningSettings.model_construct()
+    trust: TrustSettings = TrustSettings.model_construct()
+    limits: LimitsSettings = LimitsSettings.model_construct()
+    refiner: RefinerSettings = RefinerSettings.model_construct()
+    semantic: SemanticSettings = SemanticSettings.model_construct()
+    data: DataSettings = DataSettings.model_construct()
 
     @property
     def database_url(self) -> str:

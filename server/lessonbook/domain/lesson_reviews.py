@@ -265,27 +265,3 @@ class AgentChoice(Request):
     """A name for an agent."""
 
     agent_name: Annotated[AgentName, Field(min_length=1)]
-
-
-class AgentFigures(Result):
-    """One agent's row of the statistics view; `effectiveness` is the mean over its active lessons."""
-
-    project: str
-    agent_name: str
-    total_lessons: int
-    active_lessons: int
-    critical_lessons: int
-    high_lessons: int
-    medium_lessons: int
-    low_lessons: int
-    issues: int
-    pending_issues: int
-    runs: int
-    deliveries: int
-    applications: int
-    verified: int
-    prevented: int
-    effectiveness: float | None
-    effectiveness_low: float | None
-    effectiveness_high: float | None
-    last_activity_at: str | None

@@ -15,10 +15,11 @@ from starlette.exceptions import HTTPException
 from lessonbook import services
 from lessonbook.about import VERSION
 from lessonbook.domain import agent_tools
+from lessonbook.domain.agent_figures import AgentFigures
 from lessonbook.domain.errors import Forbidden, LessonbookError, MissingScope, TooMany
 from lessonbook.domain.file_results import FileReport
 from lessonbook.domain.findings import Finding, ReportKind
-from lessonbook.domain.lesson_reviews import AgentFigures, LessonListing, LessonPage, ListedLesson
+from lessonbook.domain.lesson_reviews import LessonListing, LessonPage, ListedLesson
 from lessonbook.domain.lesson_status import LISTED, SERVABLE, Status
 from lessonbook.domain.takeback import CleanedUp, Cleanup
 from lessonbook.domain.validation import parse, sentences_of

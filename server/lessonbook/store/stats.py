@@ -19,8 +19,8 @@ from sqlalchemy import (
     select,
 )
 
+from lessonbook.domain.agent_figures import AgentFigures
 from lessonbook.domain.lesson import Lesson
-from lessonbook.domain.lesson_reviews import AgentFigures
 from lessonbook.domain.lesson_status import TOMBSTONES
 from lessonbook.domain.vocabulary import SEVERITIES
 from lessonbook.store import dialect, rollups

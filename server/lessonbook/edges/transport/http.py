@@ -14,6 +14,7 @@ import anyio
 import anyio.to_thread
 import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -37,6 +38,11 @@ IDLE_S: Final = 15
 """Seconds that a connection may be idle between two requests."""
 LEAVE_S: Final = 3
 """Seconds for them to end once they have been refused."""
+_NO_STREAM: Final = Response(status_code=405, headers={"Allow": "POST"})
+"""The answer to a client that would listen on a stream of its session: no session is kept, so nothing would ever come.
+
+Older clients open one after they have connected, and it would count as a connection for as long as they run.
+"""
 
 
 def _announce(url: str) -> None:
@@ -163,9 +169,12 @@ class Site:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request to its application."""
-        # The lifespan is the MCP application's: it starts and ends the session manager.
-        is_mcp = scope["type"] != "http" or scope["path"].rstrip("/") == "/mcp"
-        app = self._mcp_app if is_mcp else await self._rest()
+        if scope["type"] != "http":
+            app = self._mcp_app  # the lifespan is that application's: it starts and ends the session manager
+        elif scope["path"].rstrip("/") != "/mcp":
+            app = await self._rest()
+        else:
+            app = _NO_STREAM if scope["method"] == "GET" else self._mcp_app
         await app(scope, receive, send)
 
     async def _rest(self) -> ASGIApp:

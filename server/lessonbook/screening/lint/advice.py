@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.lint.polarity import is_advised, sign
 
 _BEFORE_COMMAND: Final = r"(?:^|[\s`;|&(\"'$])"
@@ -145,7 +146,7 @@ _ADVICE: Final = (
         r"(?:\s+\w+)?\s+to\s+\W?(?:0|false|off|no|none|never|disabled?)\b",
     ),
 )
-_NO_CHECK: Final = re.compile(
+_NO_CHECK: Final = lazy_pattern(
     r"(?:\b(?:never|do not|no need to|no point in|need not|stop|unnecessary to|pointless to|quit|not necessary to"
     r"|waste of time to|don't bother(?: to| with)?|not bother(?: to| with)?|no reason to)|n't)\s+"
     r"(?:verify|validat|check|authenticat|authoriz|sanitiz|sanitis|escap|encrypt|review|scan|sign)\w*\s+"
@@ -158,7 +159,7 @@ _NO_CHECK: Final = re.compile(
 """Advice against a check itself: "never verify certificates", but not "never check passwords with `==`"."""
 
 
-_MENTIONED: Final = re.compile(
+_MENTIONED: Final = lazy_pattern(
     r"(?:^|(?<=[.!?] ))`[^`]{1,80}`(?= (?:(?:without|with) [\w ]{1,40} )?"
     r"(?:hides|deletes|removes|runs|starts|ignores|disables|skips|breaks|loses|leaves"
     r"|makes|lets|is|has|accepts|trusts|writes|does)\b)|(?<=[Qq]uote variables in )`[^`]{1,80}`"
@@ -166,7 +167,7 @@ _MENTIONED: Final = re.compile(
 )
 """A command that is spoken about, not to be run: "`curl -k` hides expired certificates"."""
 
-_FINE: Final = re.compile(
+_FINE: Final = lazy_pattern(
     r"\b(?:disable|turn off|switch off|skip|bypass|suppress|ignore|silence|relax|drop|omit|delete|remove)"
     r" (?:the |all |a |an )?(?:known |shared )?(?:cache|order|animations?|whitespace|duplicate|deprecat\w{0,8}"
     r"|foreign keys?|spinner"

@@ -6,7 +6,9 @@ import re
 import unicodedata
 from typing import Final
 
-_HIDDEN: Final = re.compile(
+from lessonbook.machine.patterns import lazy_pattern
+
+_HIDDEN: Final = lazy_pattern(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
     "\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e01ef]|[\ufe00-\ufe0f]{2,}"
 )
@@ -18,24 +20,26 @@ _LOOKALIKES: Final[dict[int, str]] = {
         strict=True,
     )
 }
-_STRANGE: Final = re.compile("[\u0370-\u03ff\u0400-\u052f\u0250-\u02af\u1d00-\u1d2b\ua730\ua731]")
+_STRANGE: Final = lazy_pattern("[\u0370-\u03ff\u0400-\u052f\u0250-\u02af\u1d00-\u1d2b\ua730\ua731]")
 _LEET: Final = str.maketrans("0134578@$!", "oieastbasi")
-_SPELT: Final = re.compile(r"[0134578@$!][^\W\d_]|[^\W\d_][134578@$](?!\w)")
+_SPELT: Final = lazy_pattern(r"[0134578@$!][^\W\d_]|[^\W\d_][134578@$](?!\w)")
 """A digit or symbol among letters, as in `1gn0re` and `p@ssword`; also in `base64url`, where it does no harm."""
 
-_WORD: Final = re.compile(r"[^\W_]+")
-_SPACED: Final = re.compile(r"(?<![^\W_])(?:[^\W\d_][ ._*|\-]{1,2}){5,}[^\W\d_](?![^\W_])")
-_BASE64: Final = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/_\-]{16,}={0,2}")
-_HEX: Final = re.compile(r"(?<![0-9a-f])(?:(?:0x)?[0-9a-f]{2}[ ,:]?){10,}", re.I)
-_BYTES: Final = re.compile(
+_WORD: Final = lazy_pattern(r"[^\W_]+")
+_SPACED: Final = lazy_pattern(r"(?<![^\W_])(?:[^\W\d_][ ._*|\-]{1,2}){5,}[^\W\d_](?![^\W_])")
+_BASE64: Final = lazy_pattern(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/_\-]{16,}={0,2}")
+_HEX: Final = lazy_pattern(r"(?<![0-9a-f])(?:(?:0x)?[0-9a-f]{2}[ ,:]?){10,}", re.I)
+_BYTES: Final = lazy_pattern(
     r"[A-Za-z0-9+/]{48}|(?:\\x[0-9a-fA-F]{2}){4}|(?:%[0-9a-fA-F]{2}){6}|(?:\\u[0-9a-fA-F]{4}){4}"
     r"|(?:&#x?[0-9a-fA-F]{2,6};){4}|(?<![01])(?:[01]{8} ?){4}(?![01])|(?<!\d)(?:\d{2,3}[ ,]{1,2}){8}"
     r"|(?<![^\s`\"'])(?:[.\-]{1,5}[ /]{1,3}){6}"
 )
 """Base64 and other codes, long enough to say something; each alternative begins with another character."""
 
-_ROTATED: Final = re.compile(r"\b(?:naq|gur|gung|guvf|jvgu|lbh|lbhe|sebz|abg|nyy|cyrnfr|vafgehpgvbaf?|cebzcg)\b", re.I)
-_TURNED: Final = re.compile(r"\b(?:eht|dna|uoy|ruoy|siht|taht|htiw|morf|lla|snoitcurtsni|tpmorp|erongi)\b", re.I)
+_ROTATED: Final = lazy_pattern(
+    r"\b(?:naq|gur|gung|guvf|jvgu|lbh|lbhe|sebz|abg|nyy|cyrnfr|vafgehpgvbaf?|cebzcg)\b", re.I
+)
+_TURNED: Final = lazy_pattern(r"\b(?:eht|dna|uoy|ruoy|siht|taht|htiw|morf|lla|snoitcurtsni|tpmorp|erongi)\b", re.I)
 
 LOOKALIKE_LETTERS_MIN: Final = 3
 TELLING_WORDS_MIN: Final = 2

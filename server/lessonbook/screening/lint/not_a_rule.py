@@ -3,10 +3,12 @@
 import re
 from typing import Final
 
-_SPAN: Final = re.compile(r"`[^`]*`")
-_QUOTED: Final = re.compile(r"\"[^\"]{1,200}\"|“[^”]{1,200}”|«[^»]{1,200}»")
-_LETTERS: Final = re.compile(r"[^\W\d_]")
-_FOREIGN: Final = re.compile(
+from lessonbook.machine.patterns import lazy_pattern
+
+_SPAN: Final = lazy_pattern(r"`[^`]*`")
+_QUOTED: Final = lazy_pattern(r"\"[^\"]{1,200}\"|“[^”]{1,200}”|«[^»]{1,200}»")
+_LETTERS: Final = lazy_pattern(r"[^\W\d_]")
+_FOREIGN: Final = lazy_pattern(
     r"\b(?:der|das|und|nicht|ist|wird|werden|sie|eine[mnr]?|für|mit|auf|oder|wenn|vor|nach|alle|jede[rs]?|nur|auch|bei|zum"
     r"|zur|vom|bitte|keine?|sind|wie|les|une|pas|est|dans|pour|avec|vous|votre|sur|qui|que|ne|aux?|sont|être|avant|après"
     r"|toutes|tous|il|elle|el|los|las|una|para|con|por|como|sus?|todos|todas|más|cuando|lo|dell[ae]|degli|gli|che|sono"
@@ -15,38 +17,41 @@ _FOREIGN: Final = re.compile(
 )
 """The commonest words of other languages in Latin letters, except those that are English or name things in code."""
 
-_ENGLISH: Final = re.compile(
+_ENGLISH: Final = lazy_pattern(
     r"\b(?:the|and|of|to|in|is|are|be|for|with|not|on|that|this|it|as|by|or|from|when|use|never|always|do|an|at|before"
     r"|after|each|every|all|no|without|instead|into|than|only|if|must|should|so|its|their|which|can|has|have|one)\b"
 )
 TALK: Final = "it is somebody talking, not a rule"
 _FORMS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
-    ("it asks instead of telling", re.compile(r"[\w)'’…]\s?[?？؟](?=\s|$|[)\"'”])")),
+    ("it asks instead of telling", lazy_pattern(r"[\w)'’…]\s?[?？؟](?=\s|$|[)\"'”])")),
     (
         TALK,
-        re.compile(
+        lazy_pattern(
             r"\b(?:I|I['’](?:m|ll|ve|d))(?=\s+[a-z']|[,.]?$)|\b(?:I['’](?:m|ll|ve|d))\b|(?<![\w-])(?:[Mm]e|[Mm]y|mine"
             r"|myself|MY|ME)(?=[\s.,;!:]|$)(?!\s+[A-Z]{2})|(?:^|[.!]\s+)(?:Hello|Hi|Hey|Dear|Thanks|Thank you|Greetings"
             r"|Sorry|Sincerely|Regards)\b|\b(?i:let['’]s|let us)\b|(?:^|[.!]\s+)Please\b",
         ),
     ),
-    ("it is a note of work to do, not a rule", re.compile(r"(?:^|[.!]\s+)(?:TODO|FIXME|REMINDER|TASK)\s?[:(–-]", re.I)),
+    (
+        "it is a note of work to do, not a rule",
+        lazy_pattern(r"(?:^|[.!]\s+)(?:TODO|FIXME|REMINDER|TASK)\s?[:(–-]", re.I),
+    ),
     (
         "it tells the reader to put given code in",
-        re.compile(
+        lazy_pattern(
             r"\b(?:following|below|subsequent|next|given|provided) (?:\w+ ){0,2}(?:code|snippet|script|block|lines?"
             r"|function|excerpt|fragment|payload)s?\b(?=.{0,80}:)|\b(?:code|snippet|script) (?:block )?below\b",
             re.I,
         ),
     ),
-    ("it names somebody's bank account", re.compile(r"\b[A-Z]{2}\d{12,30}\b|\b(?:bank|my|his|her) account\b")),
+    ("it names somebody's bank account", lazy_pattern(r"\b[A-Z]{2}\d{12,30}\b|\b(?:bank|my|his|her) account\b")),
 )
 
-_CODE: Final = re.compile(
+_CODE: Final = lazy_pattern(
     r"```|~~~|(?:^|[\s;])(?:import \w|from [\w.]+ import|const \w+ ?=|let \w+ ?=|var \w+ ?=|def \w+\("
     r"|function\b.{0,30}\(|require\()|\w = [\w.]{1,60}\(|;\s\w[\w.]*\("
 )
-_ACTING_CODE: Final = re.compile(
+_ACTING_CODE: Final = lazy_pattern(
     r"\b(?:socket\.|smtplib|urlopen|urlretrieve|requests\.(?:get|post|put)\(|http\.client|httpx\.\w+\(|axios|fetch\("
     r"|XMLHttpRequest|subprocess\.|os\.(?:system|popen|exec\w*|environ\b.{0,40}\b(?:post|send))|child_process|exec\("
     r"|eval\(|Runtime\.getRuntime|pynput|keyboard\.|pyperclip|psutil|ctypes|getpass|paramiko|ftplib|telnetlib|pyautogui"

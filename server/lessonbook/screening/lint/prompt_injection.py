@@ -4,6 +4,7 @@ import re
 from functools import partial
 from typing import Final
 
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.lint.polarity import is_advised, sign
 
 SPEECH: Final = "it speaks to the model instead of about code"
@@ -149,14 +150,14 @@ _HOW_IT_IS_MARKED: Final = (
 )
 _SIGNS: Final = (*_WHAT_WAS_SAID, *_WHO_IT_SHALL_BE, *_WHAT_IT_SHALL_SAY, *_HOW_IT_IS_MARKED)
 
-_ASKED: Final = re.compile(
+_ASKED: Final = lazy_pattern(
     rf"\b{_SHOW}\b.{{0,45}}?\b(?:system (?:prompt|message|instructions?|config\w*)"
     r"|(?:initial|original|hidden|secret|your|previous|first) (?:\w+ )?(?:prompts?|instructions?|guidelines|rules"
     r"|directives?)|initiali[sz]ation string|instructions (?:given|in|above|you)|(?:secret|hidden) (?:word|key))\b",
     re.I,
 )
-_MODEL: Final = re.compile(r"\b(?:chat-?gpt|gpt-?\d\w*|openai|claude|gemini|bard|llama|copilot|dan)\b", re.I)
-_YOU: Final = re.compile(r"\b(?:you|your)\b", re.I)
+_MODEL: Final = lazy_pattern(r"\b(?:chat-?gpt|gpt-?\d\w*|openai|claude|gemini|bard|llama|copilot|dan)\b", re.I)
+_YOU: Final = lazy_pattern(r"\b(?:you|your)\b", re.I)
 
 
 def speeches(text: str) -> list[str]:

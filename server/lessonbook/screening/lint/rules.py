@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.lint.advice import COMMAND, UNCHECKED, advices
 from lessonbook.screening.lint.disguise import disguises, hides_characters, readings, visible
 from lessonbook.screening.lint.harm.verdict import is_surely_good, polite_harm
@@ -39,13 +40,13 @@ class Screened:
     reasons: tuple[str, ...]
 
 
-_WEB: Final = re.compile(r"\b(?:https?|ftp|file|data|javascript)://?[\w\[]|\bdata:\w+/\w|\bwww\.\w", re.I)
-_MAIL: Final = re.compile(r"[\w.+-]{1,64}@[\w-]{1,64}\.[a-z]{2,}", re.I)
-_WORD: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2}|[^\W\d_]{2,}")
+_WEB: Final = lazy_pattern(r"\b(?:https?|ftp|file|data|javascript)://?[\w\[]|\bdata:\w+/\w|\bwww\.\w", re.I)
+_MAIL: Final = lazy_pattern(r"[\w.+-]{1,64}@[\w-]{1,64}\.[a-z]{2,}", re.I)
+_WORD: Final = lazy_pattern(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2}|[^\W\d_]{2,}")
 """A word; where words are not spaced (Chinese, Japanese, Korean), two characters count as one."""
 
 
-_UNSPACED: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2}")
+_UNSPACED: Final = lazy_pattern(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2}")
 
 
 def one_line(text: str) -> str:

@@ -4,21 +4,23 @@ import re
 from collections import Counter
 from typing import Final
 
-_SPAN: Final = re.compile(r"`[^`]*`|\"[^\"]{1,200}\"|“[^”]{1,200}”")
-_MARKUP: Final = re.compile(
+from lessonbook.machine.patterns import lazy_pattern
+
+_SPAN: Final = lazy_pattern(r"`[^`]*`|\"[^\"]{1,200}\"|“[^”]{1,200}”")
+_MARKUP: Final = lazy_pattern(
     r"</[a-z][a-z0-9]{0,9}\s*>|<(?:br|hr|p|b|i|em|strong|ul|ol|li|h[1-6]|span|div|font|table|tr|td)\b[^<>]{0,100}>"
     r"|<(?:a|img)\s+(?:href|src)\b",
     re.I,
 )
-_OPEN_END: Final = re.compile(r"(?:[(\[{,;&/\\|]|(?<![=!<>:+-])=|(?<!<)<|\s[+-]|\.\.\.|…)\s*\Z")
-_OPEN_WORD: Final = re.compile(
+_OPEN_END: Final = lazy_pattern(r"(?:[(\[{,;&/\\|]|(?<![=!<>:+-])=|(?<!<)<|\s[+-]|\.\.\.|…)\s*\Z")
+_OPEN_WORD: Final = lazy_pattern(
     r"\b(?:the|a|an|and|or|of|than|because|if|whose|your|their|its|every|each|between|into)\s*\Z", re.I
 )
-_WORD: Final = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
-_STATING: Final = re.compile(
+_WORD: Final = lazy_pattern(r"[^\W_]+(?:['’-][^\W_]+)*")
+_STATING: Final = lazy_pattern(
     r"\W{0,20}(?:the|a|an|this|that|these|those|it|there|here|we|they|he|she|no|some|most|many|what|which)\b", re.I
 )
-_OBLIGING: Final = re.compile(
+_OBLIGING: Final = lazy_pattern(
     r"\b(?:must|should|shall|never|always|need(?:s|ed)? to|ha(?:s|ve) to|may not|cannot|can['’]t|do not|don['’]t"
     r"|is to be|are to be|ought|avoid|only|instead|use|prefer|ensure|make sure|require[sd]?|belongs?)\b",
     re.I,

@@ -6,6 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from lessonbook.domain.agent_figures import AgentFigures
 from lessonbook.domain.agent_tools import (
     Effect,
     EffectStanding,
@@ -23,7 +24,6 @@ from lessonbook.domain.agent_tools import (
 )
 from lessonbook.domain.errors import NotFound
 from lessonbook.domain.lesson import Caller, Lesson
-from lessonbook.domain.lesson_reviews import AgentFigures
 from lessonbook.domain.lesson_status import SERVABLE, TOMBSTONES, Status
 from lessonbook.experiment.effect import EVENTS_MIN, EffectEstimate, effect_of
 from lessonbook.experiment.evidence import Evidence

@@ -5,39 +5,40 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.lint.harm.words import HarmWords, WordSpan, pieces_of, stem_of, stems_of
 
 Role = Literal["order", "reason", "condition"]
 
-_SENTENCE_END: Final = re.compile(
+_SENTENCE_END: Final = lazy_pattern(
     r"(?<=[.;!?]) |(?<=[.!?][)\"']) |(?<=[\w)`'\"%][.!?])(?=[A-Z][a-z]+ \S)|: (?=[a-z])| [-–—] "
 )
 """Also where the blank before the next sentence is missing."""
 _FOR_EASE: Final = r"for (?:convenience|easier|speed|simplicity|smoother|faster|quicker|better|richer)"
 _TO_EASE: Final = r"to (?:avoid|keep|save|make|help|speed|spare|gain|support|simplify|reduce|prevent|allow|ease)"
-_PAUSE: Final = re.compile(
+_PAUSE: Final = lazy_pattern(
     rf", | (?=(?:{_FOR_EASE}|{_TO_EASE}|because|since|so that|so as to|in order to|which|while|when|whenever|if|where"
     r"|until|unless|once|rather than|instead of|but|as (?:it|they|our|its|their|users?|only|we|most|all|those|these"
     r"|older|newer|no|his|every|engineers|encryption|services|nobody))\b)",
     re.I,
 )
-_REASON: Final = re.compile(
+_REASON: Final = lazy_pattern(
     rf"(?:because|since|so that|so as to|in order to|so|as(?! (?:soon|well|long|a|an|they are|it is)\b)|for the sake"
     rf"|which|{_TO_EASE}|{_FOR_EASE})\b",
     re.I,
 )
-_CONDITION: Final = re.compile(
+_CONDITION: Final = lazy_pattern(
     r"(?:while|when|whenever|if|where|until|unless|once|in case|on|after|before|for|in)\b", re.I
 )
-_ALTERNATIVE: Final = re.compile(r"(?:rather than|instead of)\b", re.I)
-_SPAN: Final = re.compile(r"`[^`]*`")
-_FRESH: Final = re.compile(r"(?:but|then|and then|and) ", re.I)
-_CONCLUSION: Final = re.compile(
+_ALTERNATIVE: Final = lazy_pattern(r"(?:rather than|instead of)\b", re.I)
+_SPAN: Final = lazy_pattern(r"`[^`]*`")
+_FRESH: Final = lazy_pattern(r"(?:but|then|and then|and) ", re.I)
+_CONCLUSION: Final = lazy_pattern(
     r"so (?=(?:just |simply )?(?:take|skip|use|let|trust|leave|turn|accept|allow|drop|merge)\b)", re.I
 )
 """What begins an order that follows from the clause before: "…, so take the user id from the header"."""
 _BARE_ORDER_STEMS: Final = 4
-_JOINED: Final = re.compile(r"(,? (?:and then|and|but|then|or)|,) (?:also |just |simply |always |please )*", re.I)
+_JOINED: Final = lazy_pattern(r"(,? (?:and then|and|but|then|or)|,) (?:also |just |simply |always |please )*", re.I)
 """What may join two orders."""
 _UNREFUSED: Final = "but"
 """What ends a refusal: "never log it, but …"."""

@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.lint.harm.clauses import LessonClause
 from lessonbook.screening.lint.harm.orders import directs, objects_of, ordered_verbs
 from lessonbook.screening.lint.harm.words import stems_of
@@ -10,16 +11,16 @@ from lessonbook.screening.lint.harm.words import stems_of
 RANKED: Final = 1.5
 """Points of a lesson that ranks itself over all others."""
 _WORDING: Final = frozenset(stems_of("write word phrase formulate keep"))
-_PERSON_APPROVES: Final = re.compile(
+_PERSON_APPROVES: Final = lazy_pattern(
     r"^(?:let|have|ask|make) (?:a|an|the|another|two) (?:person|human|reviewer|owner)", re.I
 )
-_UNREPORTED: Final = re.compile(
+_UNREPORTED: Final = lazy_pattern(
     r"^(?:do not|don't|never|no need to|stop) (?:report|raise|file|mention)\w* (?:any )?"
     r"(?:issues?|findings?|problems?|vulnerabilit|bugs?|errors?)\b(?! (?:twice|without|again|that are|you))",
     re.I,
 )
-_RANKED: Final = re.compile(r"\b(?:over|above|before|than) (?:all|any|every|each) other\b", re.I)
-_NOBODY_ASKS: Final = re.compile(
+_RANKED: Final = lazy_pattern(r"\b(?:over|above|before|than) (?:all|any|every|each) other\b", re.I)
+_NOBODY_ASKS: Final = lazy_pattern(
     r"\bno(?:body| ?one| reviewer)\b.{0,12}\b(?:asks?|objects?|notices?|questions?|wonders?)\b", re.I
 )
 

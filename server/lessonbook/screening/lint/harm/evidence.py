@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.lint.harm.clauses import LessonClause, clauses_of
 from lessonbook.screening.lint.harm.evaded_review import lessons, overseen, quietened, unreported, unseen
 from lessonbook.screening.lint.harm.exposure import (
@@ -56,8 +57,8 @@ ORDERS_MAX: Final = 2
 _PREVENTED: Final = frozenset(stems_of("cannot"))
 """In a reason it names what the advice prevents: "so that a slow peer cannot hold a worker"."""
 _BECAUSE: Final = frozenset(stems_of("because since as so"))
-_ITEM: Final = re.compile(r"(?:^|\s)(?:[-*]|\d[.)]) [A-Z]")
-_MITIGATED: Final = re.compile(
+_ITEM: Final = lazy_pattern(r"(?:^|\s)(?:[-*]|\d[.)]) [A-Z]")
+_MITIGATED: Final = lazy_pattern(
     r"\bonly (?:inside|during|for routes? that|to read|where nobody|for cache)\b"
     r"|\bwith (?:an?|the) (?:written )?(?:reason|end time)\b|\breason beside\b"
     r"|\bonly together with\b|\bthat authenticate by\b|\bby design\b"

@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.lint.harm.clauses import LessonClause
 from lessonbook.screening.lint.harm.orders import (
     LEADING,
@@ -28,9 +29,9 @@ _TAKES_AS_TOLD: Final = frozenset(
 )
 _PLACED: Final = frozenset(stems_of("in to into with along on as at next beside near alongside"))
 _TELLING: Final = frozenset(stems_of("describe name say state title label explain claim"))
-_NOT_OURS: Final = re.compile(r"\b(?:generated|vendored|third[- ]party)\b", re.I)
+_NOT_OURS: Final = lazy_pattern(r"\b(?:generated|vendored|third[- ]party)\b", re.I)
 _MAKES: Final = frozenset(stems_of("derive generate compute make build calculate create form"))
-_MAY_NEED: Final = re.compile(
+_MAY_NEED: Final = lazy_pattern(
     r"\b(?:may|might|could) need\b|\bjust in case\b|\bone day\b|\bmight be (?:needed|useful)\b", re.I
 )
 

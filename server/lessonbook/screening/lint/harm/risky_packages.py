@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.lint.harm.clauses import LessonClause
 from lessonbook.screening.lint.harm.orders import NEAR, beside_code, directs, ordered_verbs
 from lessonbook.screening.lint.harm.words import WordSpan
@@ -13,7 +14,7 @@ _NOT_PACKAGES: Final = (
     r"|to\b|what\b|once\b|systems?\b|security\b|git\b|error|browsers?\b|drivers?\b|fonts?\b|your\b|both\b|production\b"
     r"|build\b|database)"
 )
-_INSTALLED: Final = re.compile(
+_INSTALLED: Final = lazy_pattern(
     rf"(?:please |also |just |simply )?(?:pip )?install (?!{_NOT_PACKAGES})`?[a-z][\w.@/-]{{2,40}}`?"
     r"(?= (?:for|to|from|when|and|so|which|as)\b|[.,;]|$)"
     r"|add (?!an?\b|the\b)`?[a-z][\w.@/-]{2,40}`? to (?:the |your )?(?:project|requirements|dependencies|package\.json"
@@ -21,7 +22,7 @@ _INSTALLED: Final = re.compile(
     re.I,
 )
 """A package to be installed, by its name."""
-_EXACT_VERSION: Final = re.compile(
+_EXACT_VERSION: Final = lazy_pattern(
     r"\b(?:to|at|on|version|below|before)\s`?v?\d|[\w.-]:\d|==\s?\d|@\d|\b[A-Z][\w.]{1,20} \d{1,4}(?:\.\d|\b)"
     r"|\b[a-z][\w-]{1,30} v?\d{1,3}\.\d{1,3}\.\d"
 )

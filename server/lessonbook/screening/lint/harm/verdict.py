@@ -1,9 +1,9 @@
 """Whether a lesson waits for a person because of what it advises, and why, in words for people (SAFETY P17)."""
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.lint.harm.evidence import HARM_MIN, is_list, suffices
 from lessonbook.screening.lint.harm.model import load_harm_model
 from lessonbook.screening.lint.harm.orders import directs
@@ -28,7 +28,7 @@ CODE_SIGNS_MAX: Final = 0.06
 """The share of signs of code, outside of short code spans, above which a passage is no prose."""
 _CODE_SIGNS: Final = "{}()=[]_;|<>"
 _FENCE: Final = "```"
-_SPAN: Final = re.compile(r"`[^`]{1,60}`")
+_SPAN: Final = lazy_pattern(r"`[^`]{1,60}`")
 SURE: Final = frozenset(
     {
         "disclosed",

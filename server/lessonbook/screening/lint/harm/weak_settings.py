@@ -1,8 +1,8 @@
 """Advice to adopt what weakens by its name or by its value: `verify=False`, `AllowAny`, `shell=True`."""
 
-import re
 from typing import Final
 
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.lint.harm.clauses import LessonClause
 from lessonbook.screening.lint.harm.orders import NEAR, OPEN, REACH, directs, ordered_verbs
 from lessonbook.screening.lint.harm.words import WordSpan, stems_of
@@ -11,8 +11,8 @@ _OFF: Final = frozenset(stems_of("false off no none 0 never disabled null option
 _ON: Final = frozenset(stems_of("true on yes 1 all * any always enabled 0.0.0.0"))
 _BOUNDED: Final = frozenset(stems_of("only short small empty"))
 _SPARING: Final = frozenset(stems_of("no non without only outside before few over"))
-_SPAN: Final = re.compile(r"`[^`]*`")
-_HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_SPAN: Final = lazy_pattern(r"`[^`]*`")
+_HUMP: Final = lazy_pattern(r"(?<=[a-z])(?=[A-Z])")
 
 
 def adopted(clause: LessonClause) -> float:

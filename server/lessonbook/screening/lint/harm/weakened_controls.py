@@ -4,6 +4,7 @@ import re
 from itertools import pairwise
 from typing import Final
 
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.screening.lint.harm.clauses import LessonClause
 from lessonbook.screening.lint.harm.orders import NEAR, PROTECTIVE, REACH, directs, objects_of, ordered_verbs
 from lessonbook.screening.lint.harm.words import WordSpan, stems_of
@@ -11,30 +12,30 @@ from lessonbook.screening.lint.harm.words import WordSpan, stems_of
 _THINGS: Final = frozenset(stems_of("page form file name data code user account screen log path folder level build"))
 _BOUNDLESS: Final = frozenset(stems_of("whatever unlimited infinite any never"))
 _TAKES_OUT: Final = frozenset(stems_of("leave take comment turn switch shut rule cut"))
-_BENT: Final = re.compile(
+_BENT: Final = lazy_pattern(
     r"\b(?:change|set|adjust|update|edit|rewrite|make|alter|correct)\b.{0,20}"
     r"\b(?:expected (?:value|result|output)s?|assertions?|snapshots?|expectations?|golden files?|tests?)\b.{0,12}"
     r"\b(?:to (?:what|match|agree|fit|equal)|until (?:it|they|the))\b",
     re.I,
 )
-_UNLIMITED: Final = re.compile(
+_UNLIMITED: Final = lazy_pattern(
     r"\b(?:any number of|unlimited|an? unlimited number of|as many)\b.{0,20}"
     r"\b(?:attempts?|resets?|logins?|requests?|tries|retries|codes?|guesses|uploads?)\b",
     re.I,
 )
-_TREATED_AS_BAD: Final = re.compile(
+_TREATED_AS_BAD: Final = lazy_pattern(
     r"\bas (?:an? )?(?:refused|denied|failed|invalid|error|failure|missing|absent|not granted|rejected|closed)\b"
     r"|\b[45]\d\d\b",
     re.I,
 )
-_VOUCHED: Final = re.compile(
+_VOUCHED: Final = lazy_pattern(
     r"^(?:please |simply |just )?(?:treat|regard|consider|count|take|accept) .{0,20}?\b(?:unreadable|invalid|missing"
     r"|expired|unknown|failed|failing|unsigned|red|broken|unverified|absent|lapsed|malformed|empty|unmatched)\b.{0,40}?"
     r"\bas (?:an? )?(?:valid|fine|passed|passing|successful|success|trusted|ok|okay|known|granted|genuine|safe|true"
     r"|authentic|green|approved|accepted|harmless|allowed)\b",
     re.I,
 )
-_LATER: Final = re.compile(
+_LATER: Final = lazy_pattern(
     r"\b(?:afterwards|(?<!or )later(?! than| version| release)|after the (?:fact|release)|when there is time"
     r"|next (?:sprint|quarter)|retroactively|in hindsight)\b",
     re.I,

@@ -1,6 +1,5 @@
 """The words of data/harm.toml, and where a text has them."""
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +8,10 @@ from importlib import resources
 from typing import Final
 
 from lessonbook.domain.documents import load_toml
+from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.search.tokenizer import stem
 
-_PIECE: Final = re.compile(
+_PIECE: Final = lazy_pattern(
     r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+(?:['’][a-z]+)?|[A-Z]+|\d+(?:\.\d+)*|>=|≥|\|\||[*=|@!]|:(?= ?[\w'\"\[*])"
 )
 _SIGNS: Final = {":": "=", "≥": ">="}
