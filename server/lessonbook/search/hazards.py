@@ -6,11 +6,10 @@ ordinary work that raises none; `search/hazard_model` turns the comparison into 
 """
 
 from array import array
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from heapq import nlargest
 from importlib import resources
 from itertools import chain
 from math import log, sqrt
@@ -131,7 +130,7 @@ class Hazards:
         owner, scales, self._packed, own = index or packed_index(self._hazards[:-1], ordinary)
         self._owner, self._scales = array("I", owner), array("f", scales)
         self._unpacked: dict[str, _Term] = {}
-        self._own = _OwnWords(own)
+        self._own = _OwnWords(own, len(self._hazards))
         self._of_weakness: dict[str, list[str]] = defaultdict(list)
         for hazard in self._hazards:
             for weakness in hazard.weaknesses[:WEAKNESSES_MAX]:
@@ -150,11 +149,15 @@ class Hazards:
         if not matches.length:
             return NOTHING_LIKELY
         need = model.need.probability(need_of(matches))
-        found = {name: need * model.fit.probability(fit) for name, fit in fits_of(matches).items()}
+        fits = fits_of(matches)
+        likely = model.fit.probabilities(fits.values())
+        found = {name: need * value for name, value in zip(fits, likely, strict=True)}
         for weakness, score in model.weakness.scores(set(words_of(task)), place.language).items():
-            of_weakness = need * model.of_weakness(score)
-            for name in self._of_weakness.get(weakness, ()):
-                found[name] = max(of_weakness, found.get(name, 0.0))
+            names = self._of_weakness.get(weakness, ())
+            of_weakness = need * model.of_weakness(score) if names else 0.0
+            for name in names:
+                if of_weakness > found.get(name, 0.0):
+                    found[name] = of_weakness
         least = max(THRESHOLD, SHARE * max(found.values(), default=0.0))
         return LikelyRules({name: value for name, value in found.items() if value >= least}, found, need)
 
@@ -168,22 +171,23 @@ class Hazards:
         unknown = sum([self._rarest * _share(name) for name in asked if name not in known])
         whole = unknown + sum([term.weight for term in known.values()])
         phrases = self._scores_of_phrases(task)
-        own = self._own.scores(asked)
+        own, holders = self._own.scores(asked)
         ordinary = max(phrases.pop(self._ordinary, _NO_PHRASE))
         best = {number: max(scores) for number, scores in phrases.items()}
-        chosen = nlargest(CANDIDATES, best, key=best.__getitem__)
-        chosen += [number for number in nlargest(CANDIDATES // 2, own, key=own.__getitem__) if number not in best]
-        weights = [(term.holders, term.weight) for term in known.values()]
+        chosen = _highest(best, best, CANDIDATES)
+        chosen += [number for number in _highest(holders, own, CANDIDATES // 2) if number not in best]
+        held = _weights_held(known.values(), chosen)
         found: dict[str, HazardMatch] = {}
         for number in chosen:
             hazard = self._hazards[number]
-            phrase, *others = sorted(phrases.get(number, _NO_PHRASE), reverse=True)
-            at, bit = number >> 3, 1 << (number & 7)
+            scores = phrases.get(number, _NO_PHRASE)
+            if len(scores) > 1:
+                scores = sorted(scores, reverse=True)
             found[hazard.id] = HazardMatch(
-                phrase,
-                sum(others[:2]),
-                own.get(number, 0.0),
-                sum([weight for holders, weight in weights if holders[at] & bit]) / whole,
+                scores[0],
+                sum(scores[1:3]),
+                own[number],
+                held[number] / whole,
                 place.about(hazard.languages),
                 hazard.common / COMMON_MAX,
             )
@@ -204,7 +208,7 @@ class Hazards:
         """Return what is known of a term, unpacked when first asked for: a process needs few of them."""
         term = self._unpacked.get(name)
         if term is None and (packed := self._packed.get(name)) is not None:
-            term = self._unpacked[name] = _Term(*packed, len(self._hazards) // 8 + 1)
+            term = self._unpacked[name] = _Term(*packed)
         return term
 
     def _scores_of_phrases(self, task: str) -> dict[int, list[float]]:
@@ -234,8 +238,7 @@ class Hazards:
                 for number in term.phrases:
                     sums[number] = sums.get(number, 0.0) + weight
         common = [term for term in terms if term.common is not None]
-        shared = Counter(chain.from_iterable([term.phrases for term in common]))
-        for number in [number for number, count in shared.items() if count >= COMMON_SHARED]:
+        for number in _set_bits(_shared([term.bits for term in common], COMMON_SHARED)):
             sums.setdefault(number, 0.0)
         looked_at = set(sums)
         for term in common:
@@ -271,17 +274,54 @@ def _with_ordinary(hazards: Iterable[Hazard], ordinary: Sequence[str]) -> list[H
 
 
 class _Term:
-    """What is known of a term: which phrases hold it, the rules of these as `size` bytes of bits, and its weight."""
+    """What is known of a term: which phrases hold it, the rules of these as bits of a number, and its weight."""
 
-    __slots__ = ("common", "holders", "phrases", "weight")
+    __slots__ = ("bits", "common", "holders", "phrases", "weight")
 
-    def __init__(self, phrases: bytes, holders: int, weight: float, size: int) -> None:
+    def __init__(self, phrases: bytes, holders: int, weight: float) -> None:
         self.phrases = array("H", phrases)
-        self.holders = holders.to_bytes(size, "little")
+        self.holders = holders
         self.weight = weight
         self.common: frozenset[int] | None = None
+        """The phrases of a term that many hold."""
+        self.bits = 0
+        """The same as the bits of a number."""
         if len(self.phrases) > COMMON_PHRASES:
             self.common = frozenset(self.phrases)
+            self.bits = sum([1 << number for number in self.phrases])
+
+
+def _weights_held(terms: Iterable[_Term], rules: Iterable[int]) -> dict[int, float]:
+    """Return by rule what those of the terms weigh that its phrases hold."""
+    sums = dict.fromkeys(rules, 0.0)
+    asked = sum([1 << number for number in sums])
+    for term in terms:
+        for number in _set_bits(term.holders & asked):  # takes half of asking each rule
+            sums[number] += term.weight
+    return sums
+
+
+def _set_bits(bits: int) -> Iterator[int]:
+    """Yield the places of the bits that are set in a number, lowest first."""
+    while bits:
+        lowest = bits & -bits
+        yield lowest.bit_length() - 1
+        bits ^= lowest
+
+
+def _shared(sets: Iterable[int], least: int) -> int:
+    """Return the bits that are set in at least so many of the numbers: of sets as bits, what so many of them hold."""
+    reached = [0] * least  # by how many more than one of the sets so far
+    for bits in sets:
+        for more in range(least - 1, 0, -1):
+            reached[more] |= reached[more - 1] & bits
+        reached[0] |= bits
+    return reached[-1]
+
+
+def _highest(rules: Iterable[int], scores: Mapping[int, float] | Sequence[float], most: int) -> list[int]:
+    """Return the rules with the `most` highest scores, of equal ones the first; faster than `nlargest` for so few."""
+    return sorted(rules, key=scores.__getitem__, reverse=True)[:most]
 
 
 _NO_PHRASE: Final = (0.0,)
@@ -339,17 +379,20 @@ def _packed_words(texts: Sequence[str]) -> dict[str, tuple[bytes, bytes]]:
 class _OwnWords:
     """BM25 over the rules' own words."""
 
-    def __init__(self, packed: Mapping[str, tuple[bytes, bytes]]) -> None:
+    def __init__(self, packed: Mapping[str, tuple[bytes, bytes]], size: int) -> None:
+        """Take what `_packed_words` made of `size` texts."""
         self._packed = packed
+        self._size = size
 
-    def scores(self, terms: Iterable[str]) -> dict[int, float]:
-        """Return the score of each text that holds any of the terms, by number."""
-        sums: dict[int, float] = {}
-        for term in terms:
-            if (found := self._packed.get(term)) is not None:
-                for number, gain in zip(array("I", found[0]), array("f", found[1]), strict=True):
-                    sums[number] = sums.get(number, 0.0) + gain
-        return sums
+    def scores(self, terms: Iterable[str]) -> tuple[list[float], list[int]]:
+        """Return the score of each text, by number, and the numbers of those that hold any of the terms."""
+        known = [found for term in terms if (found := self._packed.get(term)) is not None]
+        holders = [array("I", numbers) for numbers, _ in known]
+        sums = [0.0] * self._size  # adding to a list takes half of adding to a dictionary
+        for numbers, (_, gains) in zip(holders, known, strict=True):
+            for number, gain in zip(numbers, array("f", gains), strict=True):
+                sums[number] += gain
+        return sums, [*dict.fromkeys(chain.from_iterable(holders))]
 
 
 def _terms(words: Iterable[str]) -> list[str]:

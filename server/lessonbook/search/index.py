@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from heapq import nlargest
-from itertools import islice, pairwise
+from itertools import compress, islice, pairwise
 from math import log, sqrt
+from operator import itemgetter
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from lessonbook.machine.patterns import lazy_pattern
@@ -188,11 +189,10 @@ class RelevanceIndex(Generic[Key]):
         `collection` tells how frequent words are where the index holds only some of many documents, `similar` what an
         embedding model says, `subjects` what the query speaks of.
         """
-        fit = self._fit
         compared = self.compared(query, collection, similar=similar, subjects=subjects, most=most, apart=apart)
-        found = [(fit.probability(one), key) for key, one in compared]
-        found.sort(key=lambda pair: -pair[0])
-        return {key: probability for probability, key in found}
+        found = list(zip(self._fit.probabilities([one for _, one in compared]), compared, strict=True))
+        found.sort(key=itemgetter(0), reverse=True)
+        return {key: probability for probability, (key, _) in found}
 
     def holding(self, query: str) -> set[Key]:
         """Return the documents that hold a word of the query which names a subject, or kin of it.
@@ -229,29 +229,30 @@ class RelevanceIndex(Generic[Key]):
         unit = _TEN * (1 + KIN_WEIGHT) * _idf(1, size)  # what ten words of the rarest are worth
         whole = sum(weights.values()) * (1 + KIN_WEIGHT) / unit
         unit *= sqrt(whole)
-        leading = [word for word in asked.words if self._leads[word]]
+        leading = {word for word in asked.words if self._leads[word]}
+        has = similar or {}
         found: list[tuple[Key, Compared]] = []
         for number in best:
             key, document = self._keys[number], self._documents[number]
             if key is None or document is None:
                 continue
             lead = document.lead if document.lead_as_of == self._changes else self._weigh_lead(document)
-            compared = Compared(
-                words=sums[number] / unit,
-                pairs=pairs.get(number, 0.0) / unit,
-                meaning=cosine(meaning, document.vector or self._vector(document)),
-                subjects=about.get(number, 0.0),
-                lead=sum([lead[word] for word in leading if word in lead]),
-                issues=document.issues,
-                whole=whole,
-                similar=similar.get(key, 0.0) if similar else 0.0,
+            compared = Compared(  # in the order of its fields: names take as long as what they name
+                sums[number] / unit,  # words
+                pairs.get(number, 0.0) / unit,  # pairs
+                cosine(meaning, document.vector or self._vector(document)),  # meaning
+                about.get(number, 0.0),  # subjects
+                0.0 if leading.isdisjoint(lead) else sum([lead[word] for word in leading & lead.keys()]),  # lead
+                document.issues,  # issues
+                whole,  # whole
+                has.get(key, 0.0),  # similar
             )
             found.append((key, compared))
         return found
 
     def _highest(self, sums: list[float], most: int, apart: Collection[Key]) -> list[int]:
         """Return the numbers of the `most` documents with the highest sums; beside as many others, those `apart`."""
-        order = sorted([at for at, value in enumerate(sums) if value], key=sums.__getitem__, reverse=True)
+        order = sorted(compress(range(len(sums)), sums), key=sums.__getitem__, reverse=True)
         if not apart:
             return order[:most]
         keys = self._keys

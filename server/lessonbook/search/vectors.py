@@ -60,7 +60,8 @@ class Meanings:
         middle = _ZERO * len(known)
         values = [lane - middle for lane in summed]
         length = sqrt(sum(map(mul, values, values)))
-        return array("f", [value / length for value in values]) if length else ()
+        # A tuple, though an array takes a tenth of the memory: comparing two tuples takes a quarter of the time.
+        return tuple(array("f", [value / length for value in values])) if length else ()
 
     def _sum(self, packed: Sequence[int]) -> Sequence[int]:
         return array("H", sum(packed).to_bytes(_LANE * self._dimensions, "little"))
