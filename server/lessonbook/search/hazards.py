@@ -7,11 +7,11 @@ ordinary work that raises none; `search/hazard_model` turns the comparison into 
 
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from itertools import chain
+from itertools import accumulate, chain
 from math import log, sqrt
 from typing import Final, NamedTuple
 
@@ -42,9 +42,11 @@ ORDINARY: Final = ""
 """The id under which the phrases of ordinary work stand."""
 
 
-PackedIndex = tuple[bytes, bytes, Mapping[str, tuple[bytes, int, float]], Mapping[str, tuple[bytes, bytes]]]
-"""The rule of each phrase and the scale of its score; by term the phrases, the rules of these as bits and the weight;
-by term of the rules' own words the rules and the scores."""
+PackedTerms = tuple[str, bytes, bytes, bytes]
+"""Terms between blanks; where the numbers of each begin, and where all end; the numbers; weights."""
+PackedIndex = tuple[bytes, bytes, PackedTerms, PackedTerms]
+"""The rule of each phrase and the scale of its score; the phrases of each term, and a weight for each term; the rules
+whose own words hold a term, and a score for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +129,9 @@ class Hazards:
         self._hazards = _with_ordinary(hazards, ordinary)
         self._ordinary = len(self._hazards) - 1
         self._rarest = log(1 + len(self._hazards))
-        owner, scales, self._packed, own = index or packed_index(self._hazards[:-1], ordinary)
+        owner, scales, terms, own = index or packed_index(self._hazards[:-1], ordinary)
         self._owner, self._scales = array("I", owner), array("f", scales)
+        self._terms = _Terms(terms, "d")
         self._unpacked: dict[str, _Term] = {}
         self._own = _OwnWords(own, len(self._hazards))
         self._of_weakness: dict[str, list[str]] = defaultdict(list)
@@ -199,7 +202,8 @@ class Hazards:
         phrases = next((hazard.phrases for hazard in self._hazards if hazard.id == rule_id), ())
 
         def common(phrase: str) -> float:
-            return sum([self._packed[name][2] for name in asked.intersection(_terms(words_of(phrase)))])
+            shared = map(self._term, asked.intersection(_terms(words_of(phrase))))
+            return sum([term.weight for term in shared if term is not None])
 
         best = max(phrases, key=common, default="")
         return best if best and common(best) else ""
@@ -207,8 +211,10 @@ class Hazards:
     def _term(self, name: str) -> "_Term | None":
         """Return what is known of a term, unpacked when first asked for: a process needs few of them."""
         term = self._unpacked.get(name)
-        if term is None and (packed := self._packed.get(name)) is not None:
-            term = self._unpacked[name] = _Term(*packed)
+        if term is None and (place := self._terms.place(name)) is not None:
+            phrases, owner = self._terms.numbers(place), self._owner
+            rules = {owner[phrase] for phrase in phrases}
+            term = self._unpacked[name] = _Term(phrases, rules, self._terms.weights[place])
         return term
 
     def _scores_of_phrases(self, task: str) -> dict[int, list[float]]:
@@ -251,22 +257,31 @@ def packed_index(hazards: Iterable[Hazard], ordinary: Sequence[str] = ()) -> Pac
     """Return the index over phrases and words that `Hazards` searches. It takes a quarter of a second."""
     every = _with_ordinary(hazards, ordinary)
     owner = array("I")
-    phrases_with: dict[str, array[int]] = {}
-    holders: dict[str, int] = {}
+    phrases_with: dict[str, list[int]] = {}
     phrases = [(number, phrase) for number, hazard in enumerate(every) for phrase in hazard.phrases]
     terms_of_phrases = [dict.fromkeys(_terms(words_of(phrase))) for _, phrase in phrases]
     for at, ((number, _), terms) in enumerate(zip(phrases, terms_of_phrases, strict=True)):
         owner.append(number)
         for name in terms:
-            phrases_with.setdefault(name, array("H")).append(at)
-            holders[name] = holders.get(name, 0) | 1 << number
+            phrases_with.setdefault(name, []).append(at)
     size = len(every)
-    weight_of = {name: log(1 + size / holding.bit_count()) * _share(name) for name, holding in holders.items()}
+    rules_with = {name: len({owner[at] for at in numbers}) for name, numbers in phrases_with.items()}
+    weight_of = {name: log(1 + size / count) * _share(name) for name, count in rules_with.items()}
     weights = [sum([weight_of[name] for name in terms]) or 1.0 for terms in terms_of_phrases]
     scale = sqrt(10 * log(1 + size))
     scales = array("f", [1 / (sqrt(weight) * scale) for weight in weights])
-    packed = {name: (numbers.tobytes(), holders[name], weight_of[name]) for name, numbers in phrases_with.items()}
+    packed = _packed_terms({name: (numbers, [weight_of[name]]) for name, numbers in phrases_with.items()}, "d")
     return owner.tobytes(), scales.tobytes(), packed, _packed_words([hazard.words for hazard in every])
+
+
+def _packed_terms(rows: Mapping[str, tuple[Collection[int], Sequence[float]]], kind: str) -> PackedTerms:
+    """Return terms with the numbers and the weights of each, these as an array of the `kind`."""
+    starts = array("I", accumulate((len(numbers) for numbers, _ in rows.values()), initial=0))
+    numbers, weights = array("H"), array(kind)
+    for places, values in rows.values():
+        numbers.extend(places)
+        weights.extend(values)
+    return " ".join(rows), starts.tobytes(), numbers.tobytes(), weights.tobytes()
 
 
 def _with_ordinary(hazards: Iterable[Hazard], ordinary: Sequence[str]) -> list[Hazard]:
@@ -274,21 +289,46 @@ def _with_ordinary(hazards: Iterable[Hazard], ordinary: Sequence[str]) -> list[H
 
 
 class _Term:
-    """What is known of a term: which phrases hold it, the rules of these as bits of a number, and its weight."""
+    """What is known of a term: the phrases that hold it, the rules of these as bits of a number, and its weight."""
 
     __slots__ = ("bits", "common", "holders", "phrases", "weight")
 
-    def __init__(self, phrases: bytes, holders: int, weight: float) -> None:
-        self.phrases = array("H", phrases)
-        self.holders = holders
+    def __init__(self, phrases: "array[int]", rules: Iterable[int], weight: float) -> None:
+        self.phrases = phrases
+        self.holders = sum([1 << number for number in rules])
         self.weight = weight
         self.common: frozenset[int] | None = None
         """The phrases of a term that many hold."""
         self.bits = 0
         """The same as the bits of a number."""
-        if len(self.phrases) > COMMON_PHRASES:
-            self.common = frozenset(self.phrases)
-            self.bits = sum([1 << number for number in self.phrases])
+        if len(phrases) > COMMON_PHRASES:
+            self.common = frozenset(phrases)
+            self.bits = sum([1 << number for number in phrases])
+
+
+class _Terms:
+    """Rows of numbers by term, all in one array: a fifth of the memory of an object for each."""
+
+    __slots__ = ("_numbers", "_places", "_starts", "weights")
+
+    def __init__(self, packed: PackedTerms, kind: str) -> None:
+        """Take what `_packed_terms` made."""
+        names, starts, numbers, weights = packed
+        self._places = {name: place for place, name in enumerate(names.split())}
+        self._starts, self._numbers = array("I", starts), array("H", numbers)
+        self.weights = array(kind, weights)
+
+    def place(self, name: str) -> int | None:
+        """Return the number of a term."""
+        return self._places.get(name)
+
+    def span(self, place: int) -> tuple[int, int]:
+        """Return where the numbers of a term begin and end."""
+        return self._starts[place], self._starts[place + 1]
+
+    def numbers(self, place: int) -> "array[int]":
+        """Return the numbers of a term."""
+        return self._numbers[self._starts[place] : self._starts[place + 1]]
 
 
 def _weights_held(terms: Iterable[_Term], rules: Iterable[int]) -> dict[int, float]:
@@ -353,8 +393,8 @@ def ordinary_tasks() -> tuple[str, ...]:
     return tuple(text.splitlines())
 
 
-def _packed_words(texts: Sequence[str]) -> dict[str, tuple[bytes, bytes]]:
-    """Return for each term the numbers of the texts that hold it, and what it adds to their scores."""
+def _packed_words(texts: Sequence[str]) -> PackedTerms:
+    """Return for each term the numbers of the texts that hold it, and what it adds to the score of each."""
     counts: dict[str, dict[int, int]] = defaultdict(dict)
     lengths: list[int] = []
     for number, text in enumerate(texts):
@@ -365,32 +405,34 @@ def _packed_words(texts: Sequence[str]) -> dict[str, tuple[bytes, bytes]]:
     mean = sum(lengths) / max(1, len(lengths)) or 1.0
     size = len(texts)
     scale = 10 * log(1 + size)
-    packed: dict[str, tuple[bytes, bytes]] = {}
+    rows: dict[str, tuple[Collection[int], Sequence[float]]] = {}
     for term, holders in counts.items():
         idf = log(1 + size / len(holders)) * _share(term)
         gains = [
             idf * (K1 + 1) * count / (count + K1 * (1 - B + B * lengths[number] / mean)) / scale
             for number, count in holders.items()
         ]
-        packed[term] = array("I", holders).tobytes(), array("f", gains).tobytes()
-    return packed
+        rows[term] = holders, gains
+    return _packed_terms(rows, "f")
 
 
 class _OwnWords:
     """BM25 over the rules' own words."""
 
-    def __init__(self, packed: Mapping[str, tuple[bytes, bytes]], size: int) -> None:
+    def __init__(self, packed: PackedTerms, size: int) -> None:
         """Take what `_packed_words` made of `size` texts."""
-        self._packed = packed
+        self._terms = _Terms(packed, "f")
         self._size = size
 
-    def scores(self, terms: Iterable[str]) -> tuple[list[float], list[int]]:
+    def scores(self, names: Iterable[str]) -> tuple[list[float], list[int]]:
         """Return the score of each text, by number, and the numbers of those that hold any of the terms."""
-        known = [found for term in terms if (found := self._packed.get(term)) is not None]
-        holders = [array("I", numbers) for numbers, _ in known]
+        terms = self._terms
+        places = [place for name in names if (place := terms.place(name)) is not None]
+        holders = [terms.numbers(place) for place in places]
         sums = [0.0] * self._size  # adding to a list takes half of adding to a dictionary
-        for numbers, (_, gains) in zip(holders, known, strict=True):
-            for number, gain in zip(numbers, array("f", gains), strict=True):
+        for numbers, place in zip(holders, places, strict=True):
+            start, end = terms.span(place)
+            for number, gain in zip(numbers, terms.weights[start:end], strict=True):
                 sums[number] += gain
         return sums, [*dict.fromkeys(chain.from_iterable(holders))]
 

@@ -113,6 +113,13 @@ def cosine(one: Vector, other: Vector) -> float:
     return 1 - dist(one, other) ** 2 / 2 if one and other else 0.0
 
 
+def cosines(one: Vector, others: Sequence[Vector]) -> list[float]:
+    """Return the `cosine` of one vector with each of others."""
+    if not (one and all(others)):
+        return [cosine(one, other) for other in others]
+    return [1 - dist(one, other) ** 2 / 2 for other in others]
+
+
 @cache
 def load_meanings() -> Meanings:
     """Return the packaged vectors, `data/models/meanings.json`, written by `bench/train_retrieval.py`."""
