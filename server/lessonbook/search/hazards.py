@@ -244,7 +244,7 @@ class Hazards:
                 for number in term.phrases:
                     sums[number] = sums.get(number, 0.0) + weight
         common = [term for term in terms if term.common is not None]
-        for number in _set_bits(_shared([term.bits for term in common], COMMON_SHARED)):
+        for number in set_bits(shared_bits([term.bits for term in common], COMMON_SHARED)):
             sums.setdefault(number, 0.0)
         looked_at = set(sums)
         for term in common:
@@ -336,12 +336,12 @@ def _weights_held(terms: Iterable[_Term], rules: Iterable[int]) -> dict[int, flo
     sums = dict.fromkeys(rules, 0.0)
     asked = sum([1 << number for number in sums])
     for term in terms:
-        for number in _set_bits(term.holders & asked):  # takes half of asking each rule
+        for number in set_bits(term.holders & asked):  # takes half of asking each rule
             sums[number] += term.weight
     return sums
 
 
-def _set_bits(bits: int) -> Iterator[int]:
+def set_bits(bits: int) -> Iterator[int]:
     """Yield the places of the bits that are set in a number, lowest first."""
     while bits:
         lowest = bits & -bits
@@ -349,7 +349,7 @@ def _set_bits(bits: int) -> Iterator[int]:
         bits ^= lowest
 
 
-def _shared(sets: Iterable[int], least: int) -> int:
+def shared_bits(sets: Iterable[int], least: int) -> int:
     """Return the bits that are set in at least so many of the numbers: of sets as bits, what so many of them hold."""
     reached = [0] * least  # by how many more than one of the sets so far
     for bits in sets:
