@@ -121,7 +121,10 @@ def settle(gateway: Gateway) -> None:
         young, *older = gc.get_threshold()
         gc.set_threshold(min(young, OBJECTS_BETWEEN_LOOKS), *older)
 
-    gateway.when_open(lambda: asyncio.get_running_loop().call_later(SETTLED_AFTER_S, look_more_often))
+    def later() -> None:
+        asyncio.get_running_loop().call_later(SETTLED_AFTER_S, look_more_often)
+
+    gateway.when_open(later)
 
 
 async def serve_on_stdio(settings: Settings, options: Mapping[str, str] | None = None, run_id: str = "") -> int | None:

@@ -66,7 +66,7 @@ def ask(folder: Path, *arguments: str, timeout_s: float = 5.0) -> subprocess.Com
 def top_of(folder: Path) -> Path | None:
     """Return the top folder of the checkout that `folder` is in, or None where it is in none."""
     try:
-        place = os.path.realpath(folder)
+        place = os.path.realpath(folder) if folder.parts else os.getcwd()  # noqa: PTH109  # a string
     except FileNotFoundError:  # the working folder was removed
         return None
     # Every call of `get_lessons` asks, and texts take a tenth of the time of paths.

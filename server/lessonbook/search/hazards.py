@@ -13,7 +13,7 @@ from functools import cache
 from importlib import resources
 from itertools import accumulate, chain
 from math import log, sqrt
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.search.context import Place
@@ -47,6 +47,10 @@ PackedTerms = tuple[str, bytes, bytes, bytes]
 PackedIndex = tuple[bytes, bytes, PackedTerms, PackedTerms]
 """The rule of each phrase and the scale of its score; the phrases of each term, and a weight for each term; the rules
 whose own words hold a term, and a score for each."""
+
+
+_Kind = Literal["d", "f"]
+"""The kind of an array of numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,10 +278,11 @@ def packed_index(hazards: Iterable[Hazard], ordinary: Sequence[str] = ()) -> Pac
     return owner.tobytes(), scales.tobytes(), packed, _packed_words([hazard.words for hazard in every])
 
 
-def _packed_terms(rows: Mapping[str, tuple[Collection[int], Sequence[float]]], kind: str) -> PackedTerms:
+def _packed_terms(rows: Mapping[str, tuple[Collection[int], Sequence[float]]], kind: _Kind) -> PackedTerms:
     """Return terms with the numbers and the weights of each, these as an array of the `kind`."""
     starts = array("I", accumulate((len(numbers) for numbers, _ in rows.values()), initial=0))
-    numbers, weights = array("H"), array(kind)
+    numbers = array("H")
+    weights: array[float] = array(kind)
     for places, values in rows.values():
         numbers.extend(places)
         weights.extend(values)
@@ -311,7 +316,7 @@ class _Terms:
 
     __slots__ = ("_numbers", "_places", "_starts", "weights")
 
-    def __init__(self, packed: PackedTerms, kind: str) -> None:
+    def __init__(self, packed: PackedTerms, kind: _Kind) -> None:
         """Take what `_packed_terms` made."""
         names, starts, numbers, weights = packed
         self._places = {name: place for place, name in enumerate(names.split())}
