@@ -135,7 +135,7 @@ class Hazards:
         self._rarest = log(1 + len(self._hazards))
         owner, scales, terms, own = index or packed_index(self._hazards[:-1], ordinary)
         self._owner, self._scales = array("I", owner), array("f", scales)
-        self._terms = _Terms(terms, "d")
+        self._terms = _TermRows(terms, "d")
         self._unpacked: dict[str, _Term] = {}
         self._own = _OwnWords(own, len(self._hazards))
         self._of_weakness: dict[str, list[str]] = defaultdict(list)
@@ -311,7 +311,7 @@ class _Term:
             self.bits = sum([1 << number for number in phrases])
 
 
-class _Terms:
+class _TermRows:
     """Rows of numbers by term, all in one array: a fifth of the memory of an object for each."""
 
     __slots__ = ("_numbers", "_places", "_starts", "weights")
@@ -426,7 +426,7 @@ class _OwnWords:
 
     def __init__(self, packed: PackedTerms, size: int) -> None:
         """Take what `_packed_words` made of `size` texts."""
-        self._terms = _Terms(packed, "f")
+        self._terms = _TermRows(packed, "f")
         self._size = size
 
     def scores(self, names: Iterable[str]) -> tuple[list[float], list[int]]:
