@@ -204,10 +204,9 @@ class TestSignal:
         assert order(1_000.0) == ["short", "long"]
 
     def test_every_signal_is_filled_by_the_index_and_has_a_packaged_weight(self) -> None:
-        filled = (
-            (PACKAGE / "search" / "index.py").read_text().partition("Compared(\n")[2].partition("\n            )")[0]
-        )
-        assert re.findall(r"^ +(\w+)=", filled, re.MULTILINE) == list(Compared._fields)
+        code = (PACKAGE / "search" / "index.py").read_text()
+        filled = code.partition("        told: dict")[2].partition("\n        }")[0]
+        assert re.findall(r'^ +"(\w+)": ', filled, re.MULTILINE) == list(Compared._fields)
         fit = load_relevance_model()
         assert fit.embedded is not None
         assert len(fit.weights) == len(fit.embedded[0]) == len(Compared._fields)

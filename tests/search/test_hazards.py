@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from lessonbook.classify.catalogue import load_catalogue
 from lessonbook.classify.task_rules import hazards_of
 from lessonbook.search.context import Place
-from lessonbook.search.hazard_model import THRESHOLD
-from lessonbook.search.hazards import Hazard, Hazards
+from lessonbook.search.hazard_model import THRESHOLD, Line
+from lessonbook.search.hazards import Hazard, Hazards, packed_index, set_bits, shared_bits
 from lessonbook.search.task import read_task
 
 HAZARDS = hazards_of(load_catalogue())
@@ -91,3 +91,34 @@ def test_every_rule_names_tasks_of_its_own() -> None:
     phrases = [phrase for rule in load_catalogue().rules for phrase in rule.tasks]
     assert len(phrases) == len(set(phrases))
     assert all(len(rule.tasks) >= 3 for rule in load_catalogue().rules if rule.common or rule.tasks)
+
+
+@given(st.lists(st.sets(st.integers(0, 70)), max_size=9), st.integers(1, 5))
+def test_what_several_sets_hold_is_counted_as_bits(sets: list[set[int]], least: int) -> None:
+    found = shared_bits([sum(1 << number for number in one) for one in sets], least)
+    held = {number for number in set[int]().union(*sets) if sum(number in one for one in sets) >= least}
+    assert list(set_bits(found)) == sorted(held)
+
+
+@given(st.lists(st.tuples(*[st.floats(-10, 10)] * 3), max_size=5))
+def test_a_line_says_the_same_of_many_as_of_each(features: list[tuple[float, float, float]]) -> None:
+    line = Line([1.5, -2.0, 0.25], -0.5)
+    assert line.probabilities(features) == pytest.approx([line.probability(one) for one in features])
+
+
+def test_an_index_that_was_kept_finds_what_a_fresh_one_finds() -> None:
+    hazards = [Hazard("search", ["add a search box", "filter a list"], "bind values"), Hazard("upload", [], "a file")]
+    ordinary = ["rename a file"]
+    kept = Hazards(hazards, ordinary, index=packed_index(hazards, ordinary))
+    for task in ("add a search box over files", "rename the search file", "nothing known"):
+        assert kept.matches(task) == Hazards(hazards, ordinary).matches(task)
+        assert kept.nearest_phrase("search", "a box to search") == "add a search box"
+
+
+def test_a_task_is_compared_with_each_phrase_as_if_there_were_no_index() -> None:
+    """A rule's `covered` is what the task's terms that its phrases hold weigh, of all of them."""
+    for task in ("add a search box over the products", "let users upload a list of orders"):
+        matches = SMALL.matches(task)
+        for name, match in matches.rules.items():
+            assert 0.0 <= match.covered <= 1.0, name
+    assert SMALL.matches("add a search box over the products table").rules["search"].covered == pytest.approx(1.0)

@@ -20,9 +20,9 @@ from lessonbook.search.index import (
     RelevanceIndex,
     parts_of,
 )
-from lessonbook.search.relevance import Compared, RelevanceModel
+from lessonbook.search.relevance import Compared, RelevanceModel, load_relevance_model
 from lessonbook.search.tokenizer import words_of
-from lessonbook.search.vectors import Meanings
+from lessonbook.search.vectors import Meanings, cosine, cosines
 
 WORDS = ["timeout", "request", "file", "query", "index", "cache", "parseXml", "retry", "upload", "worker", "uploader"]
 TEXTS = st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join)
@@ -172,6 +172,18 @@ def test_what_means_the_same_goes_before_what_shares_as_many_words() -> None:
     index.put(2, "file to decode")
     index.put(3, "another")
     assert list(index.scores("parse file")) == [2, 1]
+
+
+@given(st.lists(st.builds(Compared, *[st.floats(0, 1)] * 7, similar=st.sampled_from([0.0, 0.5])), max_size=5))
+def test_a_model_says_the_same_of_many_as_of_each(compared: list[Compared]) -> None:
+    fit = load_relevance_model()
+    assert fit.probabilities(compared) == pytest.approx([fit.probability(one) for one in compared])
+
+
+@given(st.lists(st.one_of(st.just(()), st.just((0.6, 0.8)), st.just((1.0, 0.0))), max_size=4))
+def test_cosines_are_those_of_each_pair(others: list[tuple[float, ...]]) -> None:
+    for one in ((), (0.0, 1.0)):
+        assert cosines(one, others) == [cosine(one, other) for other in others]
 
 
 def test_a_document_about_the_same_subject_is_found_though_it_shares_no_word() -> None:

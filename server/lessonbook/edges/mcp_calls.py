@@ -57,14 +57,17 @@ class OperationTool(Tool):
         gateway: Gateway = self.gateway
         try:
             with gateway.watched(operation):
-                gateway.check(operation)
+                caller = gateway.caller()
+                gateway.check(operation, caller)
                 request = parse(operation.request, arguments)
                 confirmed: bool | InputRequiredResult = False
                 if self.resolved_params:
                     confirmed = await answer(lambda: self._ask(request, context), timeout_s=None)
                 if isinstance(confirmed, InputRequiredResult):
                     return confirmed
-                result = await gateway.call_for(gateway.caller(person=confirmed), TOOL_TIMEOUT_S, operation, request)
+                if confirmed:
+                    caller = gateway.caller(person=True)
+                result = await gateway.call_for(caller, TOOL_TIMEOUT_S, operation, request)
         except LessonbookError as error:
             return CallToolResult(content=[TextContent(type="text", text=str(error))], is_error=True)
         return CallToolResult(

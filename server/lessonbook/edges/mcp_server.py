@@ -52,13 +52,16 @@ class _LessonServer(MCPServer[Any]):
 
     def __init__(self, gateway: Gateway, **about: Any) -> None:
         self._gateway = gateway
+        self._known: list[str] = []
+        """The names of the tools, as far as one was asked for."""
         super().__init__("lessonbook", **about)
 
     async def call_tool(self, name: str, arguments: dict[str, Any], *others: Any, **more: Any) -> Any:
         """Call a tool; the error of an unknown one names the nearest, as the SDK's does not."""
-        known = [tool.name for tool in await self.list_tools()]
-        if name not in known:
-            text = TextContent(type="text", text=unknown("tool", name, known))
+        if name not in self._known:
+            self._known = [tool.name for tool in await self.list_tools()]
+        if name not in self._known:
+            text = TextContent(type="text", text=unknown("tool", name, self._known))
             return CallToolResult(content=[text], is_error=True)
         return await super().call_tool(name, arguments, *others, **more)
 

@@ -66,10 +66,15 @@ def ask(folder: Path, *arguments: str, timeout_s: float = 5.0) -> subprocess.Com
 def top_of(folder: Path) -> Path | None:
     """Return the top folder of the checkout that `folder` is in, or None where it is in none."""
     try:
-        here = Path(os.path.realpath(folder))
+        place = os.path.realpath(folder) if folder.parts else os.getcwd()  # noqa: PTH109  # a string
     except FileNotFoundError:  # the working folder was removed
         return None
-    return next((place for place in (here, *here.parents) if os.path.exists(place / ".git")), None)  # noqa: PTH110  # see below
+    # Every call of `get_lessons` asks, and texts take a tenth of the time of paths.
+    while not os.path.exists(os.path.join(place, ".git")):  # noqa: PTH110, PTH118  # see above
+        place, below = os.path.dirname(place), place  # noqa: PTH120
+        if place == below:
+            return None
+    return Path(place)
 
 
 def branch_of(folder: Path) -> str:

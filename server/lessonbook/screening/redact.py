@@ -1,6 +1,7 @@
 """Redaction, before anything is stored: each secret is replaced by a mark that names its kind."""
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Final
 
 from lessonbook.domain.errors import InvalidInput
@@ -69,6 +70,7 @@ def secret_in_id(name: str) -> str:
     return min(spans)[2] if spans else ""
 
 
+@lru_cache(maxsize=256)  # agents are named again and again; a name that is refused is not kept
 def refuse_secret(name: str, field: str) -> None:
     """Check an id that is stored as it is, since ids cannot be redacted; `field` names it in the error.
 

@@ -6,15 +6,14 @@ ordinary work that raises none; `search/hazard_model` turns the comparison into 
 """
 
 from array import array
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from heapq import nlargest
 from importlib import resources
-from itertools import chain
+from itertools import accumulate, chain
 from math import log, sqrt
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.search.context import Place
@@ -43,9 +42,15 @@ ORDINARY: Final = ""
 """The id under which the phrases of ordinary work stand."""
 
 
-PackedIndex = tuple[bytes, bytes, Mapping[str, tuple[bytes, int, float]], Mapping[str, tuple[bytes, bytes]]]
-"""The rule of each phrase and the scale of its score; by term the phrases, the rules of these as bits and the weight;
-by term of the rules' own words the rules and the scores."""
+PackedTerms = tuple[str, bytes, bytes, bytes]
+"""Terms between blanks; where the numbers of each begin, and where all end; the numbers; weights."""
+PackedIndex = tuple[bytes, bytes, PackedTerms, PackedTerms]
+"""The rule of each phrase and the scale of its score; the phrases of each term, and a weight for each term; the rules
+whose own words hold a term, and a score for each."""
+
+
+_Kind = Literal["d", "f"]
+"""The kind of an array of numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +133,11 @@ class Hazards:
         self._hazards = _with_ordinary(hazards, ordinary)
         self._ordinary = len(self._hazards) - 1
         self._rarest = log(1 + len(self._hazards))
-        owner, scales, self._packed, own = index or packed_index(self._hazards[:-1], ordinary)
+        owner, scales, terms, own = index or packed_index(self._hazards[:-1], ordinary)
         self._owner, self._scales = array("I", owner), array("f", scales)
+        self._terms = _TermRows(terms, "d")
         self._unpacked: dict[str, _Term] = {}
-        self._own = _OwnWords(own)
+        self._own = _OwnWords(own, len(self._hazards))
         self._of_weakness: dict[str, list[str]] = defaultdict(list)
         for hazard in self._hazards:
             for weakness in hazard.weaknesses[:WEAKNESSES_MAX]:
@@ -150,11 +156,15 @@ class Hazards:
         if not matches.length:
             return NOTHING_LIKELY
         need = model.need.probability(need_of(matches))
-        found = {name: need * model.fit.probability(fit) for name, fit in fits_of(matches).items()}
+        fits = fits_of(matches)
+        likely = model.fit.probabilities(fits.values())
+        found = {name: need * value for name, value in zip(fits, likely, strict=True)}
         for weakness, score in model.weakness.scores(set(words_of(task)), place.language).items():
-            of_weakness = need * model.of_weakness(score)
-            for name in self._of_weakness.get(weakness, ()):
-                found[name] = max(of_weakness, found.get(name, 0.0))
+            names = self._of_weakness.get(weakness, ())
+            of_weakness = need * model.of_weakness(score) if names else 0.0
+            for name in names:
+                if of_weakness > found.get(name, 0.0):
+                    found[name] = of_weakness
         least = max(THRESHOLD, SHARE * max(found.values(), default=0.0))
         return LikelyRules({name: value for name, value in found.items() if value >= least}, found, need)
 
@@ -168,22 +178,23 @@ class Hazards:
         unknown = sum([self._rarest * _share(name) for name in asked if name not in known])
         whole = unknown + sum([term.weight for term in known.values()])
         phrases = self._scores_of_phrases(task)
-        own = self._own.scores(asked)
+        own, holders = self._own.scores(asked)
         ordinary = max(phrases.pop(self._ordinary, _NO_PHRASE))
         best = {number: max(scores) for number, scores in phrases.items()}
-        chosen = nlargest(CANDIDATES, best, key=best.__getitem__)
-        chosen += [number for number in nlargest(CANDIDATES // 2, own, key=own.__getitem__) if number not in best]
-        weights = [(term.holders, term.weight) for term in known.values()]
+        chosen = _highest(best, best, CANDIDATES)
+        chosen += [number for number in _highest(holders, own, CANDIDATES // 2) if number not in best]
+        held = _weights_held(known.values(), chosen)
         found: dict[str, HazardMatch] = {}
         for number in chosen:
             hazard = self._hazards[number]
-            phrase, *others = sorted(phrases.get(number, _NO_PHRASE), reverse=True)
-            at, bit = number >> 3, 1 << (number & 7)
+            scores = phrases.get(number, _NO_PHRASE)
+            if len(scores) > 1:
+                scores = sorted(scores, reverse=True)
             found[hazard.id] = HazardMatch(
-                phrase,
-                sum(others[:2]),
-                own.get(number, 0.0),
-                sum([weight for holders, weight in weights if holders[at] & bit]) / whole,
+                scores[0],
+                sum(scores[1:3]),
+                own[number],
+                held[number] / whole,
                 place.about(hazard.languages),
                 hazard.common / COMMON_MAX,
             )
@@ -195,7 +206,8 @@ class Hazards:
         phrases = next((hazard.phrases for hazard in self._hazards if hazard.id == rule_id), ())
 
         def common(phrase: str) -> float:
-            return sum([self._packed[name][2] for name in asked.intersection(_terms(words_of(phrase)))])
+            shared = map(self._term, asked.intersection(_terms(words_of(phrase))))
+            return sum([term.weight for term in shared if term is not None])
 
         best = max(phrases, key=common, default="")
         return best if best and common(best) else ""
@@ -203,8 +215,10 @@ class Hazards:
     def _term(self, name: str) -> "_Term | None":
         """Return what is known of a term, unpacked when first asked for: a process needs few of them."""
         term = self._unpacked.get(name)
-        if term is None and (packed := self._packed.get(name)) is not None:
-            term = self._unpacked[name] = _Term(*packed, len(self._hazards) // 8 + 1)
+        if term is None and (place := self._terms.place(name)) is not None:
+            phrases, owner = self._terms.numbers(place), self._owner
+            rules = {owner[phrase] for phrase in phrases}
+            term = self._unpacked[name] = _Term(phrases, rules, self._terms.weights[place])
         return term
 
     def _scores_of_phrases(self, task: str) -> dict[int, list[float]]:
@@ -234,8 +248,7 @@ class Hazards:
                 for number in term.phrases:
                     sums[number] = sums.get(number, 0.0) + weight
         common = [term for term in terms if term.common is not None]
-        shared = Counter(chain.from_iterable([term.phrases for term in common]))
-        for number in [number for number, count in shared.items() if count >= COMMON_SHARED]:
+        for number in set_bits(shared_bits([term.bits for term in common], COMMON_SHARED)):
             sums.setdefault(number, 0.0)
         looked_at = set(sums)
         for term in common:
@@ -248,22 +261,32 @@ def packed_index(hazards: Iterable[Hazard], ordinary: Sequence[str] = ()) -> Pac
     """Return the index over phrases and words that `Hazards` searches. It takes a quarter of a second."""
     every = _with_ordinary(hazards, ordinary)
     owner = array("I")
-    phrases_with: dict[str, array[int]] = {}
-    holders: dict[str, int] = {}
+    phrases_with: dict[str, list[int]] = {}
     phrases = [(number, phrase) for number, hazard in enumerate(every) for phrase in hazard.phrases]
     terms_of_phrases = [dict.fromkeys(_terms(words_of(phrase))) for _, phrase in phrases]
     for at, ((number, _), terms) in enumerate(zip(phrases, terms_of_phrases, strict=True)):
         owner.append(number)
         for name in terms:
-            phrases_with.setdefault(name, array("H")).append(at)
-            holders[name] = holders.get(name, 0) | 1 << number
+            phrases_with.setdefault(name, []).append(at)
     size = len(every)
-    weight_of = {name: log(1 + size / holding.bit_count()) * _share(name) for name, holding in holders.items()}
+    rules_with = {name: len({owner[at] for at in numbers}) for name, numbers in phrases_with.items()}
+    weight_of = {name: log(1 + size / count) * _share(name) for name, count in rules_with.items()}
     weights = [sum([weight_of[name] for name in terms]) or 1.0 for terms in terms_of_phrases]
     scale = sqrt(10 * log(1 + size))
     scales = array("f", [1 / (sqrt(weight) * scale) for weight in weights])
-    packed = {name: (numbers.tobytes(), holders[name], weight_of[name]) for name, numbers in phrases_with.items()}
+    packed = _packed_terms({name: (numbers, [weight_of[name]]) for name, numbers in phrases_with.items()}, "d")
     return owner.tobytes(), scales.tobytes(), packed, _packed_words([hazard.words for hazard in every])
+
+
+def _packed_terms(rows: Mapping[str, tuple[Collection[int], Sequence[float]]], kind: _Kind) -> PackedTerms:
+    """Return terms with the numbers and the weights of each, these as an array of the `kind`."""
+    starts = array("I", accumulate((len(numbers) for numbers, _ in rows.values()), initial=0))
+    numbers = array("H")
+    weights: array[float] = array(kind)
+    for places, values in rows.values():
+        numbers.extend(places)
+        weights.extend(values)
+    return " ".join(rows), starts.tobytes(), numbers.tobytes(), weights.tobytes()
 
 
 def _with_ordinary(hazards: Iterable[Hazard], ordinary: Sequence[str]) -> list[Hazard]:
@@ -271,17 +294,79 @@ def _with_ordinary(hazards: Iterable[Hazard], ordinary: Sequence[str]) -> list[H
 
 
 class _Term:
-    """What is known of a term: which phrases hold it, the rules of these as `size` bytes of bits, and its weight."""
+    """What is known of a term: the phrases that hold it, the rules of these as bits of a number, and its weight."""
 
-    __slots__ = ("common", "holders", "phrases", "weight")
+    __slots__ = ("bits", "common", "holders", "phrases", "weight")
 
-    def __init__(self, phrases: bytes, holders: int, weight: float, size: int) -> None:
-        self.phrases = array("H", phrases)
-        self.holders = holders.to_bytes(size, "little")
+    def __init__(self, phrases: "array[int]", rules: Iterable[int], weight: float) -> None:
+        self.phrases = phrases
+        self.holders = sum([1 << number for number in rules])
         self.weight = weight
         self.common: frozenset[int] | None = None
-        if len(self.phrases) > COMMON_PHRASES:
-            self.common = frozenset(self.phrases)
+        """The phrases of a term that many hold."""
+        self.bits = 0
+        """The same as the bits of a number."""
+        if len(phrases) > COMMON_PHRASES:
+            self.common = frozenset(phrases)
+            self.bits = sum([1 << number for number in phrases])
+
+
+class _TermRows:
+    """Rows of numbers by term, all in one array: a fifth of the memory of an object for each."""
+
+    __slots__ = ("_numbers", "_places", "_starts", "weights")
+
+    def __init__(self, packed: PackedTerms, kind: _Kind) -> None:
+        """Take what `_packed_terms` made."""
+        names, starts, numbers, weights = packed
+        self._places = {name: place for place, name in enumerate(names.split())}
+        self._starts, self._numbers = array("I", starts), array("H", numbers)
+        self.weights = array(kind, weights)
+
+    def place(self, name: str) -> int | None:
+        """Return the number of a term."""
+        return self._places.get(name)
+
+    def span(self, place: int) -> tuple[int, int]:
+        """Return where the numbers of a term begin and end."""
+        return self._starts[place], self._starts[place + 1]
+
+    def numbers(self, place: int) -> "array[int]":
+        """Return the numbers of a term."""
+        return self._numbers[self._starts[place] : self._starts[place + 1]]
+
+
+def _weights_held(terms: Iterable[_Term], rules: Iterable[int]) -> dict[int, float]:
+    """Return by rule what those of the terms weigh that its phrases hold."""
+    sums = dict.fromkeys(rules, 0.0)
+    asked = sum([1 << number for number in sums])
+    for term in terms:
+        for number in set_bits(term.holders & asked):  # takes half of asking each rule
+            sums[number] += term.weight
+    return sums
+
+
+def set_bits(bits: int) -> Iterator[int]:
+    """Yield the places of the bits that are set in a number, lowest first."""
+    while bits:
+        lowest = bits & -bits
+        yield lowest.bit_length() - 1
+        bits ^= lowest
+
+
+def shared_bits(sets: Iterable[int], least: int) -> int:
+    """Return the bits that are set in at least so many of the numbers: of sets as bits, what so many of them hold."""
+    reached = [0] * least  # by how many more than one of the sets so far
+    for bits in sets:
+        for more in range(least - 1, 0, -1):
+            reached[more] |= reached[more - 1] & bits
+        reached[0] |= bits
+    return reached[-1]
+
+
+def _highest(rules: Iterable[int], scores: Mapping[int, float] | Sequence[float], most: int) -> list[int]:
+    """Return the rules with the `most` highest scores, of equal ones the first; faster than `nlargest` for so few."""
+    return sorted(rules, key=scores.__getitem__, reverse=True)[:most]
 
 
 _NO_PHRASE: Final = (0.0,)
@@ -313,8 +398,8 @@ def ordinary_tasks() -> tuple[str, ...]:
     return tuple(text.splitlines())
 
 
-def _packed_words(texts: Sequence[str]) -> dict[str, tuple[bytes, bytes]]:
-    """Return for each term the numbers of the texts that hold it, and what it adds to their scores."""
+def _packed_words(texts: Sequence[str]) -> PackedTerms:
+    """Return for each term the numbers of the texts that hold it, and what it adds to the score of each."""
     counts: dict[str, dict[int, int]] = defaultdict(dict)
     lengths: list[int] = []
     for number, text in enumerate(texts):
@@ -325,31 +410,36 @@ def _packed_words(texts: Sequence[str]) -> dict[str, tuple[bytes, bytes]]:
     mean = sum(lengths) / max(1, len(lengths)) or 1.0
     size = len(texts)
     scale = 10 * log(1 + size)
-    packed: dict[str, tuple[bytes, bytes]] = {}
+    rows: dict[str, tuple[Collection[int], Sequence[float]]] = {}
     for term, holders in counts.items():
         idf = log(1 + size / len(holders)) * _share(term)
         gains = [
             idf * (K1 + 1) * count / (count + K1 * (1 - B + B * lengths[number] / mean)) / scale
             for number, count in holders.items()
         ]
-        packed[term] = array("I", holders).tobytes(), array("f", gains).tobytes()
-    return packed
+        rows[term] = holders, gains
+    return _packed_terms(rows, "f")
 
 
 class _OwnWords:
     """BM25 over the rules' own words."""
 
-    def __init__(self, packed: Mapping[str, tuple[bytes, bytes]]) -> None:
-        self._packed = packed
+    def __init__(self, packed: PackedTerms, size: int) -> None:
+        """Take what `_packed_words` made of `size` texts."""
+        self._terms = _TermRows(packed, "f")
+        self._size = size
 
-    def scores(self, terms: Iterable[str]) -> dict[int, float]:
-        """Return the score of each text that holds any of the terms, by number."""
-        sums: dict[int, float] = {}
-        for term in terms:
-            if (found := self._packed.get(term)) is not None:
-                for number, gain in zip(array("I", found[0]), array("f", found[1]), strict=True):
-                    sums[number] = sums.get(number, 0.0) + gain
-        return sums
+    def scores(self, names: Iterable[str]) -> tuple[list[float], list[int]]:
+        """Return the score of each text, by number, and the numbers of those that hold any of the terms."""
+        terms = self._terms
+        places = [place for name in names if (place := terms.place(name)) is not None]
+        holders = [terms.numbers(place) for place in places]
+        sums = [0.0] * self._size  # adding to a list takes half of adding to a dictionary
+        for numbers, place in zip(holders, places, strict=True):
+            start, end = terms.span(place)
+            for number, gain in zip(numbers, terms.weights[start:end], strict=True):
+                sums[number] += gain
+        return sums, [*dict.fromkeys(chain.from_iterable(holders))]
 
 
 def _terms(words: Iterable[str]) -> list[str]:

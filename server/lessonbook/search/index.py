@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from heapq import nlargest
-from itertools import islice, pairwise
+from itertools import compress, islice, pairwise, repeat
 from math import log, sqrt
+from operator import itemgetter
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from lessonbook.machine.patterns import lazy_pattern
@@ -13,7 +14,7 @@ from lessonbook.search.document import Fields, Subjects, fields_of
 from lessonbook.search.postings import Posting, Postings
 from lessonbook.search.relevance import Compared, RelevanceModel, load_relevance_model
 from lessonbook.search.tokenizer import READ_MAX, words_of
-from lessonbook.search.vectors import Meanings, Vector, cosine, load_meanings
+from lessonbook.search.vectors import Meanings, Vector, cosines, load_meanings
 
 K1: Final = 3.0
 B: Final = 0.6
@@ -188,11 +189,10 @@ class RelevanceIndex(Generic[Key]):
         `collection` tells how frequent words are where the index holds only some of many documents, `similar` what an
         embedding model says, `subjects` what the query speaks of.
         """
-        fit = self._fit
         compared = self.compared(query, collection, similar=similar, subjects=subjects, most=most, apart=apart)
-        found = [(fit.probability(one), key) for key, one in compared]
-        found.sort(key=lambda pair: -pair[0])
-        return {key: probability for probability, key in found}
+        found = list(zip(self._fit.probabilities([one for _, one in compared]), compared, strict=True))
+        found.sort(key=itemgetter(0), reverse=True)
+        return {key: probability for probability, (key, _) in found}
 
     def holding(self, query: str) -> set[Key]:
         """Return the documents that hold a word of the query which names a subject, or kin of it.
@@ -229,29 +229,26 @@ class RelevanceIndex(Generic[Key]):
         unit = _TEN * (1 + KIN_WEIGHT) * _idf(1, size)  # what ten words of the rarest are worth
         whole = sum(weights.values()) * (1 + KIN_WEIGHT) / unit
         unit *= sqrt(whole)
-        leading = [word for word in asked.words if self._leads[word]]
-        found: list[tuple[Key, Compared]] = []
-        for number in best:
-            key, document = self._keys[number], self._documents[number]
-            if key is None or document is None:
-                continue
-            lead = document.lead if document.lead_as_of == self._changes else self._weigh_lead(document)
-            compared = Compared(
-                words=sums[number] / unit,
-                pairs=pairs.get(number, 0.0) / unit,
-                meaning=cosine(meaning, document.vector or self._vector(document)),
-                subjects=about.get(number, 0.0),
-                lead=sum([lead[word] for word in leading if word in lead]),
-                issues=document.issues,
-                whole=whole,
-                similar=similar.get(key, 0.0) if similar else 0.0,
-            )
-            found.append((key, compared))
-        return found
+        leading = {word for word in asked.words if self._leads[word]}
+        found = [(n, key, doc) for n in best if (key := self._keys[n]) is not None and (doc := self._documents[n])]
+        numbers, keys, documents = zip(*found, strict=True) if found else ((), (), ())
+        leads = [doc.lead if doc.lead_as_of == self._changes else self._weigh_lead(doc) for doc in documents]
+        told: dict[str, Iterable[float]] = {  # by field, each for all documents: one by one takes twice as long
+            "words": [sums[number] / unit for number in numbers],
+            "pairs": [pairs.get(number, 0.0) / unit for number in numbers] if pairs else repeat(0.0),
+            "meaning": cosines(meaning, [doc.vector or self._vector(doc) for doc in documents]),
+            "subjects": [about.get(number, 0.0) for number in numbers] if about else repeat(0.0),
+            "lead": [sum([lead[word] for word in leading & lead.keys()]) for lead in leads],
+            "issues": [doc.issues for doc in documents],
+            "whole": repeat(whole),
+            "similar": [similar.get(key, 0.0) for key in keys] if similar else repeat(0.0),
+        }
+        rows = zip(*(told[name] for name in Compared._fields), strict=False)  # some never end
+        return [*zip(keys, map(Compared._make, rows), strict=True)]
 
     def _highest(self, sums: list[float], most: int, apart: Collection[Key]) -> list[int]:
         """Return the numbers of the `most` documents with the highest sums; beside as many others, those `apart`."""
-        order = sorted([at for at, value in enumerate(sums) if value], key=sums.__getitem__, reverse=True)
+        order = sorted(compress(range(len(sums)), sums), key=sums.__getitem__, reverse=True)
         if not apart:
             return order[:most]
         keys = self._keys

@@ -6,6 +6,7 @@ Many clients show their model only one of the forms, so each has everything once
 
 import hmac
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from lessonbook.domain.agent_tools import Effect, Lessons, ServedLesson
@@ -90,6 +91,7 @@ def cost_of(lesson: Lesson) -> int:
     return _longer(line_of(shown), f"{as_json},")
 
 
+@lru_cache(maxsize=64)  # a call asks twice
 def overhead(run_id: str, agent_name: str, note: str = "") -> int:
     """Return the tokens of the longer form without lessons."""
     empty = _empty(run_id, agent_name, note)
@@ -98,8 +100,14 @@ def overhead(run_id: str, agent_name: str, note: str = "") -> int:
 
 def answer_with(lessons: Sequence[Lesson], run_id: str, agent_name: str, note: str, more: int, mark: str) -> Lessons:
     """Return the answer with these lessons, in both forms and with the tokens of the longer one."""
-    bare = _empty(run_id, agent_name, note).model_copy(
-        update={"lessons": [served(lesson) for lesson in lessons], "more_available": more}
+    bare = Lessons(
+        run_id=run_id,
+        agent_name=agent_name,
+        guidance=guidance(run_id),
+        lessons=[served(lesson) for lesson in lessons],
+        tokens=_LONGEST_TOKENS,
+        more_available=more,
+        note=note,
     )
     text = section(bare, mark)
     return bare.model_copy(update={"tokens": _longer(text, structured_form(bare)), "prompt_section": text})

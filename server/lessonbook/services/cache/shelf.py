@@ -269,17 +269,21 @@ class Shelf:
             *(lesson_id for rule in likely.possible for lesson_id in self._of_rule.get(rule, ())),
         }
         found: dict[str, RankedLesson] = {}
+        lessons, rules, unreviewed = self.lessons, self._rules, self._unreviewed
         for lesson_id in candidates:
-            if lesson_id in self._unreviewed and not self.lessons[lesson_id].is_visible_to(principal):
+            lesson, relevance = lessons[lesson_id], relevances.get(lesson_id, 0.0)
+            if lesson_id in unreviewed and not lesson.is_visible_to(principal):
                 continue
-            lesson, relevance = self.lessons[lesson_id], relevances.get(lesson_id, 0.0)
-            rule, owner = self._rules.get(lesson_id, ""), self.owner_of(lesson)
-            count = counts[owner].get(lesson_id, 0.0) if owner in counts else 0.0
+            rule, owner, count = rules.get(lesson_id, ""), "", 0.0
+            if counts and (owner := self.owner_of(lesson)) in counts:
+                count = counts[owner].get(lesson_id, 0.0)
             value, by = _NOTHING
             if rule:
-                value, by = likely.rules.get(rule, 0.0), "task"
-                if lesson.issue_count:
-                    value = recurring(likely.considered.get(rule, 0.0), lesson.issue_count)
+                by, issue_count = "task", lesson.issue_count
+                if issue_count:
+                    value = recurring(likely.considered.get(rule, 0.0), issue_count)
+                else:
+                    value = likely.rules.get(rule, 0.0)
                 if owner in totals:
                     value *= unseen(totals[owner] - count)
             if not rule or (not value and (relevance >= SURE or lesson.issue_count)):
