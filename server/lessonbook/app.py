@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import os
 import time
 from collections.abc import Mapping
@@ -25,10 +23,6 @@ if TYPE_CHECKING:
 
 _SHARED_BRANCHES: Final = frozenset({"main", "master", "trunk", "develop", "dev"})
 _TWO_WEEKS_S: Final = 14 * 24 * 3_600
-SETTLED_AFTER_S: Final = 20.0
-"""Seconds after which a server that has opened its database has loaded what calls need."""
-OBJECTS_BETWEEN_LOOKS: Final = 10_000
-"""How many more objects than before a server that has settled leaves until unreachable cycles are looked for."""
 
 
 def project_name(settings: Settings, folder: Path | None = None) -> str:
@@ -110,23 +104,6 @@ def names_for_hooks(settings: Settings, options: Mapping[str, str]) -> list[str]
     return names
 
 
-def settle(gateway: Gateway) -> None:
-    """Let unreachable cycles be looked for more often once a server has loaded what its calls need.
-
-    The command lets 100,000 objects come between two looks, as what it loads has no such cycles. A call leaves twenty
-    objects in cycles of the SDK's, and 4 kB: 20 MB by the next look.
-    """
-
-    def look_more_often() -> None:
-        young, *older = gc.get_threshold()
-        gc.set_threshold(min(young, OBJECTS_BETWEEN_LOOKS), *older)
-
-    def later() -> None:
-        asyncio.get_running_loop().call_later(SETTLED_AFTER_S, look_more_often)
-
-    gateway.when_open(later)
-
-
 async def serve_on_stdio(settings: Settings, options: Mapping[str, str] | None = None, run_id: str = "") -> int | None:
     """Serve MCP on stdin and stdout until stdin ends, or SIGINT or SIGTERM arrives; return the signal.
 
@@ -143,7 +120,6 @@ async def serve_on_stdio(settings: Settings, options: Mapping[str, str] | None =
     gateway = gateway_for(settings, LOCAL, run_id=run_id, in_folder=True)
     server = build_server(gateway, settings.server.toolsets or ["agent", "operator"], stays_connected=True)
     set_up(settings.log_level, settings.log_format)  # after the SDK's own set-up
-    settle(gateway)
     try:
         with traced():
             async with answer_hooks(gateway, names_for_hooks(settings, options or {}), expected=bool(run_id)):
@@ -162,7 +138,6 @@ async def serve_on_http(settings: Settings) -> int | None:
     from lessonbook.edges.transport.http import serve_http  # noqa: PLC0415  # only what this transport needs
 
     gateway = gateway_for(settings, LOCAL, is_guarded=bool(settings.auth.accept))
-    settle(gateway)
     try:
         with traced():
             return await serve_http(gateway, settings)

@@ -1,7 +1,6 @@
 """How a server starts: at once, without what it does not need yet, and without a database if it must."""
 
 import asyncio
-import gc
 import json
 import shutil
 import subprocess
@@ -14,7 +13,6 @@ import anyio
 import pytest
 from mcp.client import Client
 
-from lessonbook import app
 from lessonbook.app import gateway_for
 from lessonbook.config.settings import Settings
 from lessonbook.domain.errors import Unavailable
@@ -38,7 +36,6 @@ LOADED = """
 import json, sys
 import anyio
 from mcp.client import Client
-from lessonbook import app
 from lessonbook.app import gateway_for
 from lessonbook.config.settings import load_settings
 from lessonbook.edges.mcp_server import build_server
@@ -152,20 +149,3 @@ async def test_what_nobody_foresaw_is_a_code_that_the_log_explains(caplog):
 async def test_what_takes_too_long_is_given_up():
     with pytest.raises(Unavailable, match="too long"):
         await answer(asyncio.Event().wait, timeout_s=0.01)
-
-
-async def test_a_server_that_has_settled_looks_for_cycles_more_often(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(app, "SETTLED_AFTER_S", 0.0)
-    before, gateway = gc.get_threshold(), gateway_for(settings, "local")
-    try:
-        for given, then in ((100_000, app.OBJECTS_BETWEEN_LOOKS), (700, 700), (0, 0)):
-            gc.set_threshold(given)
-            app.settle(gateway)
-            await gateway.workspace()
-            await anyio.wait_all_tasks_blocked()
-            assert gc.get_threshold()[0] == then
-    finally:
-        gc.set_threshold(*before)
-        await gateway.close()
