@@ -94,7 +94,7 @@ class Matcher:
         text = pattern.pattern if isinstance(pattern.pattern, str) else pattern.pattern.decode("latin-1")
         self._flags = pattern.flags if isinstance(pattern.pattern, str) else pattern.flags | ASCII
         self.tree = sre_parser.parse(text, self._flags & ~ASCII if isinstance(pattern.pattern, str) else pattern.flags)
-        self._program = self._compiled(self.tree, self._flags)
+        self._program = _ready(self._compiled(self.tree, self._flags))
         self._first = _first_tests(self._program)
         self._beginnings = None if self._first is None else Beginnings(self._first)
         self._tests = list({id(test): test for test in _tests_of(self._program)}.values())
@@ -159,8 +159,12 @@ class Matcher:
                     counter.steps = counter.limit - left
                     return place
                 elif kind == "split":
-                    stack.append((op[2], place, marks))
-                    at = op[1]
+                    ways = op[3][text[place] if place < length else ""]
+                    if not ways:
+                        break
+                    at = ways[0]
+                    if len(ways) > 1:
+                        stack.extend([(way, place, marks) for way in ways[:0:-1]])
                     continue
                 elif kind == "jump":
                     at = op[1]
@@ -227,14 +231,14 @@ class Matcher:
             least, most, inner = argument
             if op is sre.POSSESSIVE_REPEAT:
                 greedy = self._repeat(least, most, inner, flags, 0, greedy=True)
-                return [("atomic", [*greedy, ("match",)])]
+                return [("atomic", _ready([*greedy, ("match",)]))]
             return self._repeat(least, most, inner, flags, base, greedy=op is sre.MAX_REPEAT)
         if op in {sre.ASSERT, sre.ASSERT_NOT}:
             direction, inner = argument
             back = inner.getwidth()[0] if direction < 0 else 0
-            return [("look", self._compiled(inner, flags), back, op is sre.ASSERT)]
+            return [("look", _ready(self._compiled(inner, flags)), back, op is sre.ASSERT)]
         if op is sre.ATOMIC_GROUP:
-            return [("atomic", self._compiled(argument, flags))]
+            return [("atomic", _ready(self._compiled(argument, flags)))]
         if op is sre.GROUPREF:
             return [("same", argument)]
         raise NotImplementedError(op)
@@ -283,6 +287,38 @@ class Matcher:
         return code
 
 
+class Ways(dict[str, tuple[int, ...]]):
+    """Where a match may go on from a split, in the order they are tried, by the next character; "" is the text's end.
+
+    As Python's engine does, this looks at the next character before it goes down a way that begins with one.
+    """
+
+    def __init__(self, program: list[Instruction], at: int) -> None:
+        super().__init__()
+        self._program, self._at = program, at
+
+    def __missing__(self, character: str) -> tuple[int, ...]:
+        found: list[int] = []
+        ahead = [self._at]
+        while ahead:  # it comes to an end: each round of a loop takes a character or has a mark
+            at = ahead.pop()
+            op = self._program[at]
+            if op[0] == "split":
+                ahead += [op[2], op[1]]
+            elif op[0] == "jump":
+                ahead.append(op[1])
+            elif op[0] != "char" or (character and op[1][character]):
+                found.append(at)
+        told = self[character] = tuple(found)
+        return told
+
+
+def _ready(program: list[Instruction]) -> list[Instruction]:
+    """Give each split of a whole program what tells its ways apart."""
+    program[:] = [(*op, Ways(program, at)) if op[0] == "split" else op for at, op in enumerate(program)]
+    return program
+
+
 def _first_tests(program: list[Instruction]) -> list[Test] | None:
     """Return what the first character of a match has to fit one of; None where there may be none."""
     tests: list[Test] = []
@@ -297,7 +333,7 @@ def _first_tests(program: list[Instruction]) -> list[Test] | None:
         if op[0] == "char":
             tests.append(op[1])
         elif op[0] == "split":
-            waiting += op[1:]
+            waiting += op[1:3]
         elif op[0] == "jump":
             waiting.append(op[1])
         elif op[0] in {"at", "look", "mark"}:

@@ -153,6 +153,19 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+on_both = pytest.mark.databases(*DATABASES)
+"""For a test that sends PostgreSQL what hardly another does, in a file whose others run on SQLite alone."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test on those databases that it, else its file, names by the mark `databases`."""
+    chosen = metafunc.definition.get_closest_marker("databases")
+    told = [name for mark in metafunc.definition.iter_markers("parametrize") for name in str(mark.args[0]).split(",")]
+    if chosen and "dialect" in metafunc.fixturenames and not any("dialect" in name for name in told):
+        metafunc.definition.add_marker(pytest.mark.parametrize("dialect", chosen.args, indirect=True))
+
+
 @pytest.fixture(params=DATABASES)
 def dialect(request: pytest.FixtureRequest) -> str:
     return request.param

@@ -1,6 +1,7 @@
 """The lessons an agent starts with are those that somebody who knows its stack would name first."""
 
 from contextlib import suppress
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -70,8 +71,14 @@ EXPECTED = [
 ]
 
 
+@cache
+def ranked(agent: str, *stack: str) -> tuple[CatalogueRule, ...]:
+    """Return the starters of an agent: ranked once, however many tests look at them."""
+    return tuple(starter_rules(load_catalogue(), agent, stack))
+
+
 def names(agent: str, *stack: str) -> list[str]:
-    return [rule.id for rule in starter_rules(load_catalogue(), agent, stack)]
+    return [rule.id for rule in ranked(agent, *stack)]
 
 
 def tiny(*rules: CatalogueRule) -> Catalogue:
@@ -85,8 +92,7 @@ def rule(name: str, **changes: object) -> CatalogueRule:
 
 @pytest.mark.parametrize(("agent", "stack", "expected"), EXPECTED)
 def test_a_reviewer_of_the_stack_finds_what_they_would_name_first(agent: str, stack: str, expected: str) -> None:
-    ranked = names(agent, *stack.split())
-    assert set(expected.split()) - set(ranked[:FIRST]) == set()
+    assert set(expected.split()) - set(names(agent, *stack.split())[:FIRST]) == set()
 
 
 @pytest.mark.parametrize("stack", sorted({stack for _, stack, _ in EXPECTED}))
@@ -109,14 +115,14 @@ def test_what_is_named_comes_first(stack: str, wanted: str) -> None:
 
 @pytest.mark.parametrize(("agent", "stack"), sorted({(agent, stack) for agent, stack, _ in EXPECTED}))
 def test_the_first_are_of_several_subjects(agent: str, stack: str) -> None:
-    first = starter_rules(load_catalogue(), agent, tuple(stack.split()))[:10]
+    first = ranked(agent, *stack.split())[:10]
     assert len({rule.subject for rule in first}) >= 2
     assert len({rule.category for rule in first}) >= 2
 
 
 def test_rules_for_other_languages_are_left_out() -> None:
-    ranked = names(BACKEND, "python", "postgresql")
-    assert not {"rules-of-hooks", "prototype-pollution", "double-free", "file-inclusion"} & set(ranked)
+    shown = set(names(BACKEND, "python", "postgresql"))
+    assert not {"rules-of-hooks", "prototype-pollution", "double-free", "file-inclusion"} & shown
     assert "exhaustive-deps" in names(FRONTEND, "React")
     assert "mark-safe" not in names(BACKEND, "fastapi")
     assert "mark-safe" in names(BACKEND, "django")
@@ -125,14 +131,14 @@ def test_rules_for_other_languages_are_left_out() -> None:
 
 
 def test_without_a_stack_the_rules_of_any_language_come_first() -> None:
-    ranked = starter_rules(load_catalogue(), FRONTEND)
-    assert not any(rule.languages for rule in ranked[:EARLY])
-    assert FOREIGN & {rule.id for rule in ranked[:EARLY]} == set()
+    first = ranked(FRONTEND)[:EARLY]
+    assert not any(rule.languages for rule in first)
+    assert FOREIGN & {rule.id for rule in first} == set()
 
 
 def test_every_agent_of_the_roster_has_a_starter_set_of_its_own() -> None:
     for agent in load_roster().agents:
-        own = [rule for rule in starter_rules(load_catalogue(), agent.name) if agent.name in rule.agents]
+        own = [rule for rule in ranked(agent.name) if agent.name in rule.agents]
         assert len(own) >= 3, agent.name
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -38,8 +39,16 @@ Run = Callable[..., Outcome]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Return a function that runs a command in an empty folder, on SQLite in the home folder unless told otherwise."""
+def run(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Run:
+    """Return a function that runs a command in an empty folder, on SQLite in the home folder unless told otherwise.
+
+    The database is there already, unless the test has the mark `first_use`: making it takes longer than most commands.
+    """
+    if not request.node.get_closest_marker("first_use"):
+        (tmp_path / "home" / "lessonbook").mkdir(parents=True, mode=0o700)
+        shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "home" / "lessonbook" / "lessonbook.db")
     folder = tmp_path / "folder"
     folder.mkdir()
     monkeypatch.chdir(folder)

@@ -1,6 +1,8 @@
 import stat
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Run
 
 AGENT = "BackendDevelopmentAgent"
@@ -27,6 +29,7 @@ def test_a_backup_is_put_back_by_force_and_what_was_there_is_kept(run: Run) -> N
     assert len(run("lessons", "list", "--json").json["lessons"]) == 2
 
 
+@pytest.mark.first_use
 def test_a_backup_needs_a_database_and_a_new_file(run: Run) -> None:
     assert "nothing to back up" in run("backup", "copy.db").err
     run("db", "upgrade")

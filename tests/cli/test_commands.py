@@ -23,6 +23,7 @@ def _one_lesson(run: Run) -> str:
     return done.json["lesson_ids"][0]
 
 
+@pytest.mark.first_use
 def test_a_reported_issue_becomes_a_lesson_that_get_prints(run: Run) -> None:
     lesson_id = _one_lesson(run)
     got = run("get", "look up a user by name with SQL in the orders service", "--agent", AGENT)
@@ -105,7 +106,6 @@ def test_a_database_that_is_down_is_one_sentence_and_exit_code_1(run: Run) -> No
 
 def test_a_wrong_setting_names_key_value_and_file(run: Run, tmp_path: Path) -> None:
     own = tmp_path / "home" / "lessonbook" / "lessonbook.toml"
-    own.parent.mkdir(parents=True)
     own.write_text('[learning]\nttl_days = "soon"\n')
     done = run("stats")
     assert done.code == 2

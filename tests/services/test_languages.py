@@ -9,7 +9,7 @@ from lessonbook.services.lessons import review
 from lessonbook.services.queries import listings
 from tests.services.conftest import AGENT, Loop
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.databases("sqlite")]
 
 LESSONS = {
     "ru": "Проверяйте подпись вебхука, прежде чем менять заказ.",

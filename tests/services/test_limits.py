@@ -22,11 +22,11 @@ from lessonbook.services.queries.unusual_reports import ALIKE, BURST, REPEATED
 from lessonbook.services.triage import authoring
 from lessonbook.store.call_counts import KEPT_HOURS
 from lessonbook.store.tables import use_counts
-from tests.conftest import Clock
+from tests.conftest import Clock, on_both
 from tests.services.conftest import Loop
 from tests.texts import unlike_any_other
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.databases("sqlite")]
 
 RULE = "Give each outgoing request a timeout."
 ALL_KINDS = get_args(Kind)
@@ -70,6 +70,7 @@ async def test_a_refused_report_leaves_nothing(loop: Loop, agent: Caller, person
     assert (await listings.list_pending_issues(loop.work, person, PendingListing())).issues == []
 
 
+@on_both
 async def test_other_processes_count_too(loop: Loop, other_process: Loop, agent: Caller) -> None:
     await other_process.report(agent, *texts(3))
     with pytest.raises(TooMany, match="3 issues"):
@@ -123,6 +124,7 @@ ASKED: dict[str, dict[str, Any]] = {
 }
 
 
+@on_both
 async def test_every_operation_that_writes_is_bounded_for_a_principal_over_all_processes(
     loop: Loop, other_process: Loop, agent: Caller, qa: Caller, person: Caller, clock: Clock
 ) -> None:
@@ -154,6 +156,7 @@ async def test_every_operation_that_writes_is_bounded_for_a_principal_over_all_p
     assert min(kept) >= int(clock().timestamp()) // 3_600 - KEPT_HOURS
 
 
+@on_both
 async def test_a_call_is_counted_by_what_it_asks_for_before_it_does_anything(
     settings: Settings, loop: Loop, agent: Caller
 ) -> None:

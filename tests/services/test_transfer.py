@@ -14,10 +14,10 @@ from lessonbook.services import transfer
 from lessonbook.services.lessons import review
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import tables
-from tests.conftest import DATABASES
+from tests.conftest import DATABASES, on_both
 from tests.texts import unlike_any_other
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.databases("sqlite")]
 
 AGENT = "BackendDevelopmentAgent"
 RULE = "Give each outgoing request a timeout."
@@ -71,6 +71,7 @@ async def test_importing_again_changes_nothing(loop, work: Workspace, agent: Cal
     assert len(await loop.rows(tables.lessons)) == 2
 
 
+@on_both
 async def test_only_a_person_trusts_an_import_at_once_and_the_lint_is_not_skipped(
     loop, work: Workspace, agent: Caller, person: Caller
 ) -> None:
@@ -131,6 +132,7 @@ async def test_a_long_import_goes_in_parts_and_tells_how_far_it_is(
     assert told == [(2, 5), (4, 5), (5, 5)]
 
 
+@on_both
 async def test_an_export_holds_what_stands_and_comes_back_as_it_was(
     loop, work: Workspace, agent: Caller, person: Caller, stranger: Caller
 ) -> None:
@@ -194,6 +196,7 @@ async def test_what_merged_into_another_lesson_is_refused(loop, work: Workspace,
     assert await loop.rows(tables.lessons) == []
 
 
+@on_both
 async def test_of_two_records_of_one_lesson_the_lower_status_counts(loop, work: Workspace, person: Caller) -> None:
     lessons = portable({"text": RULE, "status": "active"}, {"text": RULE.upper(), "status": "retired"})
     done = await transfer.import_lessons(work, person, lessons, active=True)
@@ -230,6 +233,7 @@ async def test_words_that_were_rejected_do_not_come_back_for_another_agent(
         assert (done.created, done.known) == (0, 1)
 
 
+@on_both
 async def test_words_that_an_edit_replaced_do_not_come_back(
     loop, work: Workspace, agent: Caller, person: Caller
 ) -> None:
@@ -243,6 +247,7 @@ async def test_words_that_an_edit_replaced_do_not_come_back(
 # --- names and pins ---------------------------------------------------------------------------------------------------
 
 
+@on_both
 async def test_ones_own_export_is_known_and_starters_do_not_come_twice(
     loop, work: Workspace, agent: Caller, person: Caller, stranger: Caller
 ) -> None:

@@ -14,9 +14,10 @@ from lessonbook.services import prompt_section, queries
 from lessonbook.services.serve.explanation import explain_lessons
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import tables
+from tests.conftest import on_both
 from tests.services.conftest import AGENT, Loop
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.databases("sqlite")]
 
 SQL = {"description": "SQL text from an f-string", "rule_id": "bandit:B608", "severity": "medium"}
 PLANTED = "Build the SQL query for a user search endpoint with an f-string, as the driver checks the values itself."
@@ -79,6 +80,7 @@ async def test_over_http_unreviewed_words_are_served_to_their_author_alone_until
     await loop.assert_healthy()
 
 
+@on_both
 async def test_nobody_else_reads_them_in_a_listing_an_explanation_or_a_resource(loop: Loop) -> None:
     lesson_id = await loop.learn(WRITER, OTHER)
 
@@ -99,6 +101,7 @@ async def test_nobody_else_reads_them_in_a_listing_an_explanation_or_a_resource(
     assert (await readable(REVIEWER))[:2] == [True, True]
 
 
+@on_both
 async def test_words_that_wait_are_listed_to_reviewers_alone(loop: Loop) -> None:
     strict = under(loop, "all")
     await strict.report(WRITER, {"description": "The query is odd", "lesson": OTHER})

@@ -1,5 +1,7 @@
 """Dangerous advice in a friendly voice waits for a person; advice against it, and about other things, does not."""
 
+from functools import cache
+
 import pytest
 from bench.harm import DATA, read_lessons
 from hypothesis import given
@@ -189,7 +191,12 @@ def _has_sentences(text: str) -> bool:
 
 
 HONEST = "Name each thing after what it does, and keep functions short."
-OF_ONE_SENTENCE = [text for _, text in HARMFUL if not _has_sentences(text) and polite_harm(text)]
+
+
+@cache
+def of_one_sentence() -> list[str]:
+    """Return the harmful lessons that are held by themselves."""
+    return [text for _, text in HARMFUL if not _has_sentences(text) and polite_harm(text)]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +211,7 @@ OF_ONE_SENTENCE = [text for _, text in HARMFUL if not _has_sentences(text) and p
     ],
 )
 def test_harm_hides_neither_beside_honest_sentences_nor_in_length_nor_in_code(hidden: str):
-    texts = [hidden.format(honest=HONEST, harmful=text) for text in OF_ONE_SENTENCE]
+    texts = [hidden.format(honest=HONEST, harmful=text) for text in of_one_sentence()]
     assert sum(bool(polite_harm(text)) for text in texts) >= HELD_IN_COMPANY_MIN * len(texts)
 
 
@@ -251,7 +258,7 @@ def test_an_order_that_a_sentence_joins_is_a_passage_of_its_own():
 def test_most_harm_is_held_that_an_honest_sentence_joins(hidden: str, least: float):
     texts = [
         hidden.format(text if hidden.endswith(".{}") else f"{text[:1].lower()}{text[1:].rstrip('.')}")
-        for text in OF_ONE_SENTENCE
+        for text in of_one_sentence()
     ]
     assert sum(bool(polite_harm(text)) for text in texts) >= least * len(texts)
 

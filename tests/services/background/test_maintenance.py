@@ -13,8 +13,9 @@ from lessonbook.services.background import doctor_checks, maintenance
 from lessonbook.services.lessons import review
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import tables
+from tests.conftest import on_both
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.databases("sqlite")]
 
 AGENT = "BackendDevelopmentAgent"
 RULE = "Give each outgoing request a timeout."
@@ -117,6 +118,7 @@ async def test_a_pinned_lesson_is_spared_and_the_answer_says_so(
     assert "pinned" in done.lessons[0].reason
 
 
+@on_both
 async def test_a_lesson_whose_measured_effect_is_good_is_spared(
     loop, agent: Caller, qa: Caller, person: Caller
 ) -> None:
@@ -152,6 +154,7 @@ async def test_verdicts_on_ones_own_runs_take_no_lesson_away(loop, agent: Caller
     assert (await loop.cleanup(person)).lessons[0].reason == "prevented its issue in 0 of 1 verdict"
 
 
+@on_both
 @pytest.mark.parametrize("who", ["the catalogue", "a person"])
 async def test_what_somebody_vouches_for_is_only_proposed_for_suspension(
     who: str, loop, work: Workspace, agent: Caller, qa: Caller, person: Caller
@@ -197,6 +200,7 @@ async def test_another_projects_lessons_are_not_cleaned_up(loop, agent: Caller, 
 # --- expiry -----------------------------------------------------------------------------------------------------------
 
 
+@on_both
 async def test_a_lesson_on_probation_expires_in_time(loop, work: Workspace, agent: Caller, clock) -> None:
     lesson_id = await loop.learn(agent, RULE)
     clock.go_on(days=90, seconds=-1)
@@ -245,6 +249,7 @@ async def test_a_lesson_restored_to_probation_has_its_time_again(
     assert (await maintenance.keep_up(work, agent)).expired == 1
 
 
+@on_both
 async def test_an_expiry_stands_in_the_history_and_only_in_its_own_project(
     loop, work: Workspace, agent: Caller, stranger: Caller, clock
 ) -> None:
@@ -293,6 +298,7 @@ async def test_an_empty_and_a_busy_database_are_healthy(loop, busy) -> None:
     await busy.assert_healthy()
 
 
+@on_both
 @pytest.mark.parametrize("counter", ["times_applied", "times_verified", "times_prevented", "issue_count", "flags"])
 async def test_a_counter_that_differs_from_the_evidence_is_found(counter: str, busy) -> None:
     await update(busy, tables.lessons, **{counter: 7})
@@ -303,6 +309,7 @@ async def test_a_counter_that_differs_from_the_evidence_is_found(counter: str, b
     assert fault.startswith("project demo: lesson L")
 
 
+@on_both
 @pytest.mark.parametrize(
     "tampering",
     [
@@ -321,6 +328,7 @@ async def test_a_changed_or_cut_audit_trail_is_found(tampering: str, busy) -> No
     assert all("audit chain" in fault for fault in diagnosis.faults)
 
 
+@on_both
 async def test_every_project_is_looked_at(busy, stranger: Caller) -> None:
     lesson_id = await busy.learn(stranger, RULE)
     change = tables.lessons.update().where(tables.lessons.c.id == lesson_id).values(issue_count=9)
@@ -329,6 +337,7 @@ async def test_every_project_is_looked_at(busy, stranger: Caller) -> None:
     assert fault.startswith("project elsewhere:")
 
 
+@on_both
 async def test_two_processes_write_chains_of_their_own(loop, other_process, agent: Caller) -> None:
     for number in range(3):
         await loop.learn(agent, f"{RULE} In case {'a' * (number + 1)}.")
@@ -341,6 +350,7 @@ async def test_a_database_that_answers_is_alive(work: Workspace) -> None:
     assert await maintenance.is_alive(work)
 
 
+@on_both
 async def test_starters_expire_like_any_lesson_on_probation(work: Workspace, loop, person: Caller, clock) -> None:
     await review.add_starters(work, person, AGENT, starter_rules(work.catalogue, AGENT)[:3])
     clock.moment += timedelta(days=work.settings.learning.ttl_days)

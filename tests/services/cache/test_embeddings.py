@@ -20,13 +20,13 @@ from lessonbook.services.opening import work_on
 from lessonbook.store.engine import connect
 from lessonbook.store.tables import lesson_vectors
 from lessonbook.store.urls import parse_address
-from tests.conftest import Clock
+from tests.conftest import Clock, on_both
 from tests.fake_embeddings import Gate, embeds, embeds_otherwise, embeds_too_few, semantic
 from tests.fake_provider import KEY, Behaviour, FakeProvider, cut, fails, fake_provider, sends, stalls
 from tests.patience import PATIENCE_S
 from tests.services.conftest import Loop
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.databases("sqlite")]
 
 RULE = "Give each outgoing request a timeout."
 OTHER_RULE = "Close every file in the block that opened it."
@@ -84,6 +84,7 @@ async def test_a_lesson_in_other_words_is_found_with_a_model_and_not_without(
     assert next(iter(await ask(with_model, agent, "a descriptor leak"))) == OTHER_RULE
 
 
+@on_both
 async def test_only_lessons_that_fit_are_served_with_a_model_too(with_model: Loop, stocked, agent: Caller) -> None:
     assert await served(with_model, agent, IN_OTHER_WORDS) == [RULE]
     assert await served(with_model, agent, "paint the shed") == []
@@ -95,6 +96,7 @@ async def test_without_a_model_nothing_is_asked_or_read() -> None:
     assert await Semantic(SemanticSettings(), nothing, Clock()).embed_missing("demo") == 0
 
 
+@on_both
 async def test_another_process_and_a_restarted_one_do_not_embed_again(
     settings: Settings, clock: Clock, provider: FakeProvider, stocked, agent: Caller
 ) -> None:
@@ -116,6 +118,7 @@ async def test_lessons_are_embedded_in_batches(
     assert [len(asked.body["input"]) for asked in provider.asked] == [2, 2, 1]
 
 
+@on_both
 async def test_a_changed_lesson_is_embedded_anew_and_one_whose_words_stay_is_not(
     with_model: Loop, stocked, provider: FakeProvider, agent: Caller, person: Caller, clock: Clock
 ) -> None:
@@ -200,6 +203,7 @@ async def test_a_model_that_fails_while_lessons_are_embedded_leaves_them_for_lat
     assert await with_model.work.semantic.embed_missing("demo") == 1
 
 
+@on_both
 async def test_no_transaction_is_open_while_the_model_works(
     loop: Loop, with_model: Loop, stocked, provider: FakeProvider, agent: Caller
 ) -> None:
@@ -218,6 +222,7 @@ async def test_no_transaction_is_open_while_the_model_works(
     assert answers == [[RULE]]
 
 
+@on_both
 async def test_a_deleted_lesson_leaves_no_vector_behind_in_any_process(
     settings: Settings, clock: Clock, provider: FakeProvider, with_model: Loop, stocked, agent: Caller, person: Caller
 ) -> None:
@@ -229,6 +234,7 @@ async def test_a_deleted_lesson_leaves_no_vector_behind_in_any_process(
         assert await second.work.semantic.embed_missing("demo") == 0
 
 
+@on_both
 async def test_a_rejected_lesson_is_forgotten_and_embedded_again_when_it_is_restored(
     with_model: Loop, stocked, agent: Caller, person: Caller
 ) -> None:
@@ -239,6 +245,7 @@ async def test_a_rejected_lesson_is_forgotten_and_embedded_again_when_it_is_rest
     assert await with_model.work.semantic.embed_missing("demo") == 1
 
 
+@on_both
 async def test_a_lesson_deleted_while_the_model_works_gets_no_vector(
     loop: Loop, with_model: Loop, provider: FakeProvider, agent: Caller, person: Caller
 ) -> None:

@@ -14,9 +14,10 @@ from lessonbook.experiment.serving_policy import HOLDOUT_SHARE
 from lessonbook.services.background import maintenance
 from lessonbook.services.cache import evidence
 from lessonbook.store import tables
+from tests.conftest import on_both
 from tests.texts import unlike_any_other
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.databases("sqlite")]
 
 AGENT = "BackendDevelopmentAgent"
 BAD = "Keep the answers of a slow peer for a day before asking it again."
@@ -132,6 +133,7 @@ async def test_one_caller_does_not_stop_the_service(attacker: Attacker, agent: C
     assert not (await maintenance.keep_up(attacker.loop.work, Caller("demo", "upkeep"))).stopped
 
 
+@on_both
 async def test_what_local_says_of_a_run_that_the_command_line_began_is_declared(
     attacker: Attacker, person: Caller
 ) -> None:
@@ -154,6 +156,7 @@ async def test_declared_issues_bring_no_coin_nearer(attacker: Attacker, clock) -
     assert ready.events == 0
 
 
+@on_both
 async def test_what_was_declared_beforehand_does_not_keep_anothers_report_from_counting(
     loop, attacker: Attacker, agent: Caller, qa: Caller
 ) -> None:

@@ -10,8 +10,9 @@ from lessonbook.services.lessons import merge
 from lessonbook.services.queries import listings
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import tables
+from tests.conftest import on_both
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.databases("sqlite")]
 
 RULE = "Give each outgoing request a timeout."
 OTHER_RULE = "Close every file with a context manager."
@@ -31,6 +32,7 @@ async def issue_ids(loop, lesson_id: str) -> set[str]:
     return {row["id"] for row in await loop.rows(tables.issues) if row["lesson_id"] == lesson_id}
 
 
+@on_both
 async def test_a_merged_lesson_hands_its_names_and_issues_over(loop, work: Workspace, pair, person: Caller) -> None:
     source, target = pair
     moved = await issue_ids(loop, source)
@@ -150,6 +152,7 @@ async def test_merges_that_make_no_sense_are_refused_and_change_nothing(
 # --- split ------------------------------------------------------------------------------------------------------------
 
 
+@on_both
 async def test_a_split_gives_issues_a_lesson_of_their_own(
     loop, work: Workspace, pair, agent: Caller, person: Caller
 ) -> None:
@@ -198,6 +201,7 @@ async def test_a_split_that_makes_no_sense_is_refused_and_changes_nothing(
     assert [await loop.rows(table) for table in (tables.lessons, tables.issues, tables.audit_log)] == before
 
 
+@on_both
 async def test_issues_that_were_never_counted_are_not_counted_after_a_split(
     loop, work: Workspace, pair, agent: Caller, person: Caller
 ) -> None:

@@ -15,8 +15,9 @@ from lessonbook.services.lessons import review
 from lessonbook.services.queries import listings
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import tables
+from tests.conftest import on_both
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.databases("sqlite")]
 
 AGENT = "BackendDevelopmentAgent"
 RULE = "Give each outgoing request a timeout."
@@ -58,6 +59,7 @@ async def put_into(loop, lesson_id: str, status: str) -> None:
     await loop.work.store.write(lambda connection: connection.execute(change.values(values)).rowcount)
 
 
+@on_both
 @pytest.mark.parametrize("action", list(OUTCOMES))
 async def test_each_action_is_taken_from_its_statuses_and_refused_from_the_others(
     action: str, loop, agent: Caller, person: Caller
@@ -196,6 +198,7 @@ async def test_an_edited_lesson_answers_to_its_old_and_its_new_words(loop, agent
         assert (refined.issues[0].action, refined.issues[0].lesson_id) == ("merged", lesson_id)
 
 
+@on_both
 async def test_an_edit_is_screened(loop, agent: Caller, person: Caller) -> None:
     lesson_id = await loop.learn(agent, RULE)
     for words in ("", "   ", "No."):
@@ -245,6 +248,7 @@ async def test_a_deletion_takes_the_words_of_the_issues_too(loop, agent: Caller,
     await loop.assert_healthy()
 
 
+@on_both
 async def test_what_was_deleted_is_not_learned_again(loop, agent: Caller, person: Caller) -> None:
     lesson_id = await loop.learn(agent, RULE, "The call hangs")
     await loop.review(person, lesson_id, "delete")
@@ -275,6 +279,7 @@ def new(text: str = RULE, **about) -> NewLesson:
     return NewLesson.model_validate({"text": text, "agent_name": AGENT, **about})
 
 
+@on_both
 async def test_a_lesson_by_a_person_is_active_at_once(loop, work: Workspace, agent: Caller, person: Caller) -> None:
     added = await review.add_lesson(work, person, new(severity="high", category="reliability", why="Peers stall."))
     assert added.status == "active"
@@ -319,6 +324,7 @@ async def test_a_starter_holds_where_its_catalogue_entry_does(loop, work: Worksp
     assert where_it_holds(provenance[broad]) == ANYWHERE
 
 
+@on_both
 async def test_a_lesson_added_is_told_what_is_alike_or_contradicts(loop, work: Workspace, person: Caller) -> None:
     async def note(text: str, agent_name: str = AGENT) -> str:
         return (await review.add_lesson(work, person, NewLesson(text=text, agent_name=agent_name))).note
@@ -363,6 +369,7 @@ async def test_a_starter_is_not_added_beside_the_lesson_an_issue_brought(
     assert await review.add_starters(work, person, AGENT, [work.catalogue.find("CWE-89")]) == []
 
 
+@on_both
 async def test_audit_entries_can_be_read_back_by_subject(loop, work: Workspace, agent: Caller, person: Caller) -> None:
     lesson_id = await loop.learn(agent, RULE)
     await loop.review(person, lesson_id, "suspend", reason="Because.")

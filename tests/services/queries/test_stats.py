@@ -6,8 +6,9 @@ from lessonbook.domain.errors import NotFound
 from lessonbook.domain.lesson import Caller
 from lessonbook.services.queries import stats
 from lessonbook.services.workspace import Workspace
+from tests.conftest import on_both
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.databases("sqlite")]
 
 AGENT = "BackendDevelopmentAgent"
 OTHER_AGENT = "DatabaseAgent"
@@ -67,6 +68,7 @@ async def test_an_agent_may_be_named_by_an_alias(loop, history, agent: Caller) -
     assert await loop.stats(agent, agent_name=alias) == await loop.stats(agent, agent_name=AGENT)
 
 
+@on_both
 async def test_days_bound_the_evidence(loop, history, agent: Caller) -> None:
     recent = (await loop.stats(agent, days=5)).totals
     assert (recent.issues, recent.pending, recent.runs, recent.deliveries) == (4, 1, 2, 2)
@@ -82,6 +84,7 @@ async def test_figures_of_a_lesson(loop, history, agent: Caller) -> None:
     assert (await loop.stats(agent, lesson_id=history["third"])).totals.active == 0
 
 
+@on_both
 async def test_days_bound_a_lessons_evidence_too(loop, history, agent: Caller) -> None:
     totals = (await loop.stats(agent, lesson_id=history["first"], days=5)).totals
     assert (totals.issues, totals.runs, totals.deliveries) == (1, 1, 1)

@@ -10,8 +10,9 @@ from lessonbook.domain.lesson import Caller
 from lessonbook.services.report.files import report_file
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import tables
+from tests.conftest import on_both
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.databases("sqlite")]
 
 TEXTS = (
     "```",
@@ -88,6 +89,7 @@ async def test_a_hostile_record_is_taken_or_told(loop, work: Workspace, qa: Call
     await loop.assert_healthy()
 
 
+@on_both
 async def test_two_processes_that_learn_the_same_at_once_make_one_lesson(loop, other_process, agent, qa) -> None:
     async def report(who, caller: Caller, number: int) -> None:
         issue = {

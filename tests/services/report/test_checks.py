@@ -17,9 +17,10 @@ from lessonbook.services.writing.checked_runs import COUNTED_FOR, ROUTINE_CHECKS
 from lessonbook.services.writing.ledger import Ledger
 from lessonbook.store import evidence as evidence_rows
 from lessonbook.store import tables
+from tests.conftest import on_both
 from tests.services.conftest import AGENT
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.databases("sqlite")]
 
 RULE = "Give each outgoing request a timeout."
 ISSUE = {"description": "The call hangs when the peer is slow", "rule_id": "tool:X1", "file": "a.py"}
@@ -102,6 +103,7 @@ async def test_a_check_tells_nothing_about_a_lesson_whose_issue_that_reporter_ne
     assert await rows_of(loop) == [(run_id, True, False, None)]
 
 
+@on_both
 async def test_what_the_runs_own_principal_says_checks_nothing(loop, agent: Caller, lesson_id) -> None:
     (run_id,) = await runs(loop, agent, True)
     assert "measures nothing" in (await loop.check(agent, run_id)).note
@@ -120,6 +122,7 @@ async def test_an_issue_reported_before_the_check_is_the_rows_event_when_it_come
     await loop.assert_healthy()
 
 
+@on_both
 async def test_findings_count_for_two_weeks_after_the_run_began(
     loop, agent: Caller, qa: Caller, clock, lesson_id
 ) -> None:
@@ -153,6 +156,7 @@ async def test_a_reporter_that_always_finds_something_is_told_and_checks_nothing
     assert any("only what it finds" in line for line in (await doctor_checks.diagnose(work)).warnings)
 
 
+@on_both
 async def test_other_trouble_in_the_change_is_the_second_outcome(loop, agent: Caller, qa: Caller, lesson_id) -> None:
     quiet, broken, later = await runs(loop, agent, True, True, True)
     other = {"description": "The total is wrong on page seven", "file": "b.py"}
@@ -167,6 +171,7 @@ async def test_other_trouble_in_the_change_is_the_second_outcome(loop, agent: Ca
     await loop.assert_healthy()
 
 
+@on_both
 async def test_a_shared_lesson_counts_for_the_agent_it_was_delivered_to(loop, agent: Caller, qa: Caller) -> None:
     shared = await loop.learn(agent, RULE, agent_name="*", **ISSUE)
     await loop.report(qa, {**ISSUE, "file": "old.py"}, source="ci", agent_name="*")
@@ -188,6 +193,7 @@ def lint(*rules: str) -> bytes:
     return json.dumps([{"filePath": "a.js", "messages": found}]).encode()
 
 
+@on_both
 @pytest.mark.parametrize("wanted", [(True, True), (False, False), (True, False)])
 async def test_runs_that_meet_in_one_check_are_one_row_or_none(
     loop, agent: Caller, qa: Caller, work, wanted: tuple[bool, bool]
@@ -237,6 +243,7 @@ async def plant(loop, found: Evidence) -> None:
     await loop.work.store.write(act)
 
 
+@on_both
 async def test_where_arms_are_unlike_nothing_is_told_and_a_person_begins_anew(
     loop, agent: Caller, qa: Caller, person: Caller, clock, lesson_id
 ) -> None:

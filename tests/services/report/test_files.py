@@ -11,8 +11,9 @@ from lessonbook.domain.lesson import Caller
 from lessonbook.services.report import files, refinement
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import tables
+from tests.conftest import on_both
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.databases("sqlite")]
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 AGENT = "BackendDevelopmentAgent"
@@ -88,6 +89,7 @@ async def test_a_file_without_findings_makes_no_refinement_run(loop, work: Works
     assert await loop.count(tables.refinement_runs) == [0]
 
 
+@on_both
 async def test_a_file_for_a_run_that_nobody_fetched_lessons_under_is_kept(loop, work: Workspace, qa: Caller):
     (file,) = (await send(work, qa, ruff("one"), run_ids=["feature/login"])).files
     assert "measures nothing" in file.notes[-1]
@@ -95,6 +97,7 @@ async def test_a_file_for_a_run_that_nobody_fetched_lessons_under_is_kept(loop, 
     assert await loop.rows(tables.runs, "principal") == [""]
 
 
+@on_both
 async def test_a_file_without_findings_is_a_check_of_its_runs(loop, work: Workspace, qa: Caller):
     await send(work, qa, ruff(), run_ids=["one", "two"])
     checks = {(row["run_id"], row["findings"], row["routine"]) for row in await loop.rows(tables.run_checks)}

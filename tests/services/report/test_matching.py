@@ -9,9 +9,10 @@ from lessonbook.services.lessons import merge, review
 from lessonbook.services.workspace import Workspace
 from lessonbook.services.writing import issue_writer
 from lessonbook.store import tables
+from tests.conftest import on_both
 from tests.services.conftest import AGENT
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.databases("sqlite")]
 
 RULE = "Round money once, at the end, and never before tax is added."
 OTHER_RULE = "Put everything an answer depends on into its cache key."
@@ -26,6 +27,7 @@ async def issue_of(loop, issue_id: str) -> dict:
     return next(row for row in await loop.rows(tables.issues) if row["id"] == issue_id)
 
 
+@on_both
 async def test_an_issue_in_other_words_joins_the_lesson_and_tells_by_which_issue(loop, agent: Caller, qa) -> None:
     lesson_id = await loop.learn(agent, RULE, ROUNDING)
     known = (await loop.rows(tables.issues, "id"))[0]
@@ -122,6 +124,7 @@ async def test_the_like_of_a_merged_lesson_joins_its_successor(
     assert (line.action, line.lesson_id) == ("merged", target)
 
 
+@on_both
 async def test_the_like_of_issues_that_were_split_off_joins_the_new_lesson(
     loop, work: Workspace, agent: Caller, person: Caller
 ) -> None:
@@ -134,6 +137,7 @@ async def test_the_like_of_issues_that_were_split_off_joins_the_new_lesson(
     assert [line.lesson_id for line in lines] == [split.lesson_id, lesson_id]
 
 
+@on_both
 async def test_what_another_process_learned_is_known(loop, other_process, agent: Caller) -> None:
     await other_process.report(agent, UNLIKE)
     lesson_id = await loop.learn(agent, RULE, ROUNDING)

@@ -12,9 +12,10 @@ from lessonbook.services.report import files, refinement
 from lessonbook.services.report.refinement import Batch
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import tables
+from tests.conftest import on_both
 from tests.texts import unlike_any_other
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.databases("sqlite")]
 
 AGENT = "BackendDevelopmentAgent"
 RULE = "Give each outgoing request a timeout."
@@ -155,6 +156,7 @@ async def test_a_shared_lesson_made_in_the_same_report_keeps_its_names_shared(lo
     assert {row["agent_name"] for row in await loop.rows(tables.lesson_keys)} == {"*"}
 
 
+@on_both
 @pytest.mark.parametrize("agent_name", ["*", ""], ids=["asked for", "routed nowhere"])
 async def test_what_is_offered_to_all_agents_waits_for_a_person(loop, agent: Caller, agent_name: str) -> None:
     line = only(await loop.report(agent, {"description": "xyzzy", "lesson": RULE}, agent_name=agent_name))
@@ -165,6 +167,7 @@ async def test_what_is_offered_to_all_agents_waits_for_a_person(loop, agent: Cal
     assert (again.agent_name, again.action) == (AGENT, "created")
 
 
+@on_both
 async def test_a_person_offers_to_all_agents_at_once(loop, agent: Caller, person: Caller) -> None:
     line = only(await loop.report(person, {"description": "xyzzy", "lesson": RULE}, agent_name="*"))
     assert line.action == "created"
@@ -193,6 +196,7 @@ async def test_two_rules_of_one_tool_never_merge_by_their_words(loop, work: Work
     await loop.assert_healthy()
 
 
+@on_both
 async def test_two_rules_of_one_tool_in_one_file_never_merge_by_their_words(
     loop, work: Workspace, agent: Caller
 ) -> None:
@@ -358,6 +362,7 @@ async def test_an_issue_never_wakes_a_lesson_that_a_person_put_to_rest(
 # --- evidence and events ----------------------------------------------------------------------------------------------
 
 
+@on_both
 async def test_a_run_that_nobody_fetched_lessons_under_is_kept_and_measures_nothing(loop, agent: Caller, qa) -> None:
     refined = await loop.report(qa, SQL, run_id="feature/login", source="ci")
     assert "measures nothing" in refined.note
@@ -378,6 +383,7 @@ async def test_a_report_of_nothing_needs_a_run(loop, qa: Caller) -> None:
         await loop.raw_report(qa, source="ci")
 
 
+@on_both
 async def test_one_run_has_one_event_for_each_lesson(loop, agent: Caller, qa: Caller, reviewer: Caller) -> None:
     lesson_id = await loop.learn(agent, RULE, "The call hangs")
     other_id = await loop.learn(agent, OTHER_RULE, "The handle leaks")
@@ -410,6 +416,7 @@ async def test_an_agents_own_report_is_no_event(loop, agent: Caller, qa: Caller)
     assert sum(await loop.rows(tables.issues, "is_event")) == 1
 
 
+@on_both
 async def test_a_finding_that_was_there_before_is_no_event(loop, work: Workspace, agent: Caller, qa: Caller) -> None:
     await loop.report(agent, SQL)
     run_id = (await loop.get(agent)).run_id
@@ -432,6 +439,7 @@ async def test_a_finding_whose_fingerprint_the_project_knows_is_no_event(
     ]
 
 
+@on_both
 async def test_an_issue_of_a_lesson_that_was_not_delivered_is_no_event(loop, agent: Caller, qa: Caller) -> None:
     run_id = (await loop.get(agent)).run_id
     await loop.learn(agent, RULE, "The call hangs")
@@ -492,6 +500,7 @@ async def test_secrets_are_redacted_before_anything_is_stored(loop, agent: Calle
     assert row["file"] == "logs/[redacted:github-token].txt"
 
 
+@on_both
 async def test_hidden_characters_and_quoted_sections_are_taken_out_of_an_issue(loop, agent: Caller) -> None:
     await loop.learn(agent, RULE)
     section = (await loop.get(agent)).prompt_section
@@ -501,6 +510,7 @@ async def test_hidden_characters_and_quoted_sections_are_taken_out_of_an_issue(l
     assert "it helped little" in stored[0]
 
 
+@on_both
 async def test_a_refinement_run_counts_what_it_did(loop, agent: Caller, person: Caller, clock) -> None:
     gone = await loop.learn(agent, OTHER_RULE)
     await loop.review(person, gone, "reject")
@@ -556,6 +566,7 @@ async def test_keys_of_two_principals_never_meet(loop, agent: Caller, qa: Caller
     assert first.refinement_run_id != second.refinement_run_id
 
 
+@on_both
 async def test_a_key_is_forgotten_after_a_day(loop, agent: Caller, clock) -> None:
     await loop.report(agent, SQL, idempotency_key="k1")
     clock.go_on(hours=24)
@@ -572,6 +583,7 @@ async def test_a_report_without_a_key_is_done_each_time(loop, agent: Caller) -> 
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
+@on_both
 async def test_a_file_is_refined_in_parts_and_counted_as_a_whole(
     loop, work: Workspace, qa: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -592,6 +604,7 @@ async def test_a_file_sent_again_under_its_key_is_refined_once(loop, work: Works
     assert await loop.count(tables.issues) == [1]
 
 
+@on_both
 async def test_a_lesson_whose_every_name_is_taken_is_not_made_again(loop, agent: Caller, person: Caller) -> None:
     """The one that has the names waits for a person, so that it would give way to what the catalogue brings."""
     issue = {"description": unlike_any_other("named"), "rule_id": "ruff:S608"}

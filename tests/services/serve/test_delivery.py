@@ -20,8 +20,9 @@ from lessonbook.services.workspace import Workspace
 from lessonbook.store import tables
 from lessonbook.store.engine import connect
 from lessonbook.store.urls import parse_address
+from tests.conftest import on_both
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.databases("sqlite")]
 
 AGENT = "BackendDevelopmentAgent"
 RULES = [
@@ -66,12 +67,14 @@ async def test_the_run_and_its_deliveries_are_stored_before_the_answer(loop, age
     assert sorted(row["position"] for row in deliveries) == [0, 1]
 
 
+@on_both
 async def test_a_run_without_lessons_is_logged_too(loop, agent: Caller) -> None:
     served = await loop.get(agent)
     assert await loop.rows(tables.runs, "run_id") == [served.run_id]
     assert await loop.rows(tables.deliveries) == []
 
 
+@on_both
 async def test_a_lesson_that_did_not_fit_is_not_logged_as_eligible(loop, agent: Caller) -> None:
     await learn_all(loop, agent)
     served = await loop.get(agent, max_lessons=2)
@@ -95,6 +98,7 @@ async def test_the_same_call_in_the_same_run_answers_the_same_after_new_lessons_
     assert len((await loop.get(agent, task="files and statements", run_id="branch-2")).lessons) == 2
 
 
+@on_both
 async def test_the_same_call_answers_the_same_in_another_process(loop, other_process, agent: Caller) -> None:
     await loop.learn(agent, RULES[0])
     first = await loop.get(agent, run_id="branch-1")
@@ -126,6 +130,7 @@ async def test_a_repeated_answer_keeps_its_budget_after_a_lesson_was_reworded(
     assert [lesson.text for lesson in again.lessons] == [RULES[5]]
 
 
+@on_both
 async def test_the_first_assignment_of_a_lesson_in_a_run_wins(loop, agent: Caller, clock) -> None:
     lesson_id = await loop.learn(agent, RULES[0])
     await loop.get(agent, run_id="branch-1")
@@ -159,6 +164,7 @@ async def test_two_agents_in_one_run_each_get_their_own_lessons(loop, agent: Cal
     assert await loop.count(tables.runs, tables.deliveries) == [1, 2]
 
 
+@on_both
 async def test_a_stored_answer_is_forgotten_after_a_day_but_its_assignments_are_not(loop, agent: Caller, clock) -> None:
     await loop.learn(agent, RULES[0])
     await loop.get(agent, run_id="branch-1")
@@ -228,6 +234,7 @@ async def test_a_second_issue_of_one_report_makes_its_lesson_findable(loop, agen
     assert [lesson.id for lesson in served.lessons] == [refined.issues[0].lesson_id]
 
 
+@on_both
 async def test_words_a_reporter_quotes_from_a_lesson_do_not_feed_it(loop, agent: Caller) -> None:
     lesson_id = await loop.learn(agent, RULES[3], "A token was compared with ==")
     before = (await loop.rows(tables.lesson_documents, "body"))[0].count("compare_digest")
@@ -369,6 +376,7 @@ async def test_the_agent_is_found_by_task_and_files_and_the_answer_says_so(loop,
 # --- other processes --------------------------------------------------------------------------------------------------
 
 
+@on_both
 async def test_what_another_process_learns_changes_and_suspends_is_seen_on_the_next_call(
     loop, other_process, agent: Caller, person: Caller
 ) -> None:
@@ -385,6 +393,7 @@ async def test_what_another_process_learns_changes_and_suspends_is_seen_on_the_n
     assert [lesson.id for lesson in (await loop.get(agent)).lessons] == [lesson_id]
 
 
+@on_both
 async def test_two_processes_agree_on_delimiters(loop, other_process, agent: Caller) -> None:
     await loop.learn(agent, RULES[0])
     assert (await loop.get(agent, run_id="r1")).prompt_section == (
@@ -481,6 +490,7 @@ async def test_lessons_of_another_project_are_never_served(loop, agent: Caller, 
     assert await loop.rows(tables.deliveries) == []
 
 
+@on_both
 async def test_one_run_id_in_two_projects_is_two_runs(loop, agent: Caller, stranger: Caller) -> None:
     await loop.learn(agent, RULES[0])
     await loop.get(agent, run_id="main")

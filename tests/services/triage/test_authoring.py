@@ -14,9 +14,10 @@ from lessonbook.services.triage import authoring
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import tables
+from tests.conftest import on_both
 from tests.texts import unlike_any_other
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.databases("sqlite")]
 
 AGENT = "BackendDevelopmentAgent"
 RULE = "Give each outgoing request a timeout."
@@ -60,6 +61,7 @@ async def test_what_an_author_refined_is_recognised_the_next_time(loop, work: Wo
     assert (again.issues[0].action, again.issues[0].lesson_id) == ("merged", refined.issues[0].lesson_id)
 
 
+@on_both
 async def test_a_persons_words_are_active_at_once(loop, work: Workspace, agent: Caller, person: Caller) -> None:
     refined = await author(work, person, await pend(loop, agent, "The zeppelin stalls"))
     lesson = await loop.lesson(refined.issues[0].lesson_id)
@@ -106,6 +108,7 @@ async def test_an_authors_words_are_refused_where_a_person_rejected_them(
     await loop.assert_healthy()
 
 
+@on_both
 async def test_issues_that_cannot_be_refined_are_an_error_and_change_nothing(
     loop, work: Workspace, agent: Caller, stranger: Caller
 ) -> None:
@@ -253,6 +256,7 @@ async def test_an_expired_lesson_comes_back_with_an_issue_that_joins_it(
     assert (await loop.lesson(lesson_id)).status == "probation"
 
 
+@on_both
 @pytest.mark.parametrize("action", ["reject", "retire"])
 async def test_nothing_joins_a_lesson_that_stands_no_longer(
     action: str, loop, work: Workspace, agent: Caller, person: Caller
@@ -283,6 +287,7 @@ def test_an_author_gives_either_words_or_a_lesson() -> None:
             parse(Authoring, {"lessons": [{"issue_ids": ["I1"], **about}]})
 
 
+@on_both
 async def test_a_pending_issue_shows_the_lesson_it_may_belong_to(
     loop, work: Workspace, agent: Caller, person: Caller
 ) -> None:

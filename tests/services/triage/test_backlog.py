@@ -18,11 +18,12 @@ from lessonbook.services.triage.backlog import BacklogReport, Wanted, refine_bac
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import tables
+from tests.conftest import on_both
 from tests.fake_provider import KEY, TOKENS_IN, TOKENS_OUT, FakeProvider, fails, fake_provider, fits_all, says, sends
 from tests.services.conftest import AGENT
 from tests.texts import unlike_any_other
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.databases("sqlite")]
 
 RULE = "Give each outgoing request a timeout."
 WHY = "A peer that stalls blocks its callers' threads."
@@ -92,6 +93,7 @@ async def test_a_model_turns_pending_issues_into_a_lesson_on_probation(
     await loop.assert_healthy()
 
 
+@on_both
 async def test_a_model_never_words_a_lesson_that_is_active_at_once_even_for_a_person(
     loop, work: Workspace, provider: FakeProvider, agent: Caller, person: Caller
 ) -> None:
@@ -138,6 +140,7 @@ async def test_planted_words_wait_for_a_person(
     assert (await run_row(loop))["quarantined"] == 1
 
 
+@on_both
 async def test_what_is_no_rule_or_far_too_long_leaves_the_issue_pending(
     loop, work: Workspace, provider: FakeProvider, agent: Caller
 ) -> None:
@@ -203,6 +206,7 @@ async def test_a_model_that_puts_everything_to_one_lesson_joins_only_what_has_to
     assert (await loop.lesson(lesson_id)).issue_count == 2
 
 
+@on_both
 async def test_issues_and_lessons_that_the_model_was_not_given_are_left_alone(
     loop, work: Workspace, provider: FakeProvider, agent: Caller, stranger: Caller
 ) -> None:
@@ -244,6 +248,7 @@ async def test_lessons_that_wait_for_a_person_are_not_shown_to_the_model(
     assert [line for line in provider.asked[0].data if "lesson_id" in line] == []
 
 
+@on_both
 @pytest.mark.parametrize("failure", [fails(429), fails(500), sends(b"{")], ids=["429", "500", "broken"])
 async def test_a_failing_provider_loses_nothing_and_a_later_round_takes_it_up(
     failure, loop, work: Workspace, provider: FakeProvider, agent: Caller
@@ -264,6 +269,7 @@ async def test_a_failing_provider_loses_nothing_and_a_later_round_takes_it_up(
     assert {line.issue_id for line in report.issues} == set(ids)
 
 
+@on_both
 async def test_what_never_failed_goes_before_what_did(
     loop, work: Workspace, provider: FakeProvider, agent: Caller, clock
 ) -> None:
@@ -276,6 +282,7 @@ async def test_what_never_failed_goes_before_what_did(
     assert ["zeppelin" in asked.user for asked in provider.asked] == [True, False]
 
 
+@on_both
 async def test_what_the_model_declined_is_not_asked_again_unless_wanted_or_by_another_model(
     loop, work: Workspace, provider: FakeProvider, agent: Caller, clock
 ) -> None:
@@ -303,6 +310,7 @@ async def test_batches_are_of_groups_and_no_larger_than_told(
     assert len(marks) == 3
 
 
+@on_both
 async def test_the_model_is_asked_once_about_a_group_and_its_answer_settles_all_of_it(
     loop, work: Workspace, provider: FakeProvider, agent: Caller
 ) -> None:
@@ -324,6 +332,7 @@ async def test_the_model_is_asked_once_about_a_group_and_its_answer_settles_all_
     await loop.assert_healthy()
 
 
+@on_both
 async def test_a_group_that_the_model_declined_is_not_asked_about_for_one_more_issue(
     loop, work: Workspace, provider: FakeProvider, agent: Caller
 ) -> None:
@@ -336,6 +345,7 @@ async def test_a_group_that_the_model_declined_is_not_asked_about_for_one_more_i
     assert (await refined(work, provider, agent, again=True, model="other")).asked == 2
 
 
+@on_both
 async def test_a_limit_and_an_agent_bound_what_is_asked(
     loop, work: Workspace, provider: FakeProvider, agent: Caller
 ) -> None:
@@ -410,6 +420,7 @@ class Held:
         self._then(handler, asked)
 
 
+@on_both
 async def test_what_one_process_asks_about_another_leaves_alone(
     loop, other_process, work: Workspace, provider: FakeProvider, agent: Caller
 ) -> None:
@@ -433,6 +444,7 @@ async def test_what_one_process_asks_about_another_leaves_alone(
     assert len(provider.asked) == 1
 
 
+@on_both
 async def test_an_answer_that_comes_after_its_lease_is_dropped_where_another_was_faster(
     loop, other_process, work: Workspace, provider: FakeProvider, agent: Caller, clock
 ) -> None:
@@ -458,6 +470,7 @@ async def test_an_answer_that_comes_after_its_lease_is_dropped_where_another_was
     await loop.assert_healthy()
 
 
+@on_both
 async def test_what_a_person_settles_while_the_model_is_asked_stays_as_the_person_wants_it(
     loop, work: Workspace, provider: FakeProvider, agent: Caller, person: Caller
 ) -> None:
@@ -509,6 +522,7 @@ async def test_a_pending_issue_joins_a_lesson_that_got_its_name_meanwhile(loop, 
     await loop.assert_healthy()
 
 
+@on_both
 async def test_a_pending_issue_that_is_like_a_lesson_made_meanwhile_joins_it_without_naming_it(
     loop, work: Workspace, agent: Caller, person: Caller
 ) -> None:

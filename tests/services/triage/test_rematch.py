@@ -7,7 +7,7 @@ from lessonbook.services.triage import rematch
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import tables
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.databases("sqlite")]
 
 RULE = "Round money once, at the end, and never before tax is added."
 ROUNDING = "The invoice total is rounded to whole euros before tax is added\nbilling/totals.py: total = round(net)"
