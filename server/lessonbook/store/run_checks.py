@@ -8,6 +8,7 @@ from sqlalchemy import Connection, case, func, select, update
 
 from lessonbook.domain.vocabulary import Source
 from lessonbook.store import dialect
+from lessonbook.store.rollups import NEVER
 from lessonbook.store.tables import (
     activity_days,
     checked_lessons,
@@ -87,21 +88,21 @@ class Assignment(NamedTuple):
 
 
 class Experiment(NamedTuple):
-    """The experiment that is on in a project."""
+    """The experiment that is on in a project, and since when; the first is on from the beginning."""
 
-    epoch: int
-    started_at: datetime
+    epoch: int = FIRST_EPOCH
+    started_at: datetime = NEVER
 
 
 _ROW: Final = [checked_lessons.c[name] for name in CheckedLesson._fields]
 _ASSIGNED: Final = ("run_id", "lesson_id", "agent_name", "shown", "p_show", "lesson_version", "delivered_at")
 
 
-def experiment(connection: Connection, project: str) -> Experiment | None:
-    """Return the experiment that a person began; None while the first is on."""
+def experiment(connection: Connection, project: str) -> Experiment:
+    """Return the experiment that is on: the first, or the last that a person began."""
     query = select(experiments.c.epoch, experiments.c.started_at).where(*in_project(experiments, project))
     row = connection.execute(query).first()
-    return Experiment(*row) if row else None
+    return Experiment(*row) if row else Experiment()
 
 
 def lessons_with_rows(connection: Connection, project: str, epoch: int) -> set[str]:
@@ -186,9 +187,9 @@ def rows_of_changes(connection: Connection, project: str, changes: Collection[st
     return [CheckedLesson(*row) for row in connection.execute(query)]
 
 
-def rows_of_run(connection: Connection, project: str, run_id: str) -> dict[str, CheckedLesson]:
-    """Return the rows that began with a run, by lesson id."""
-    query = select(*_ROW).where(*in_project(checked_lessons, project, run_id=run_id))
+def rows_of_run(connection: Connection, project: str, run_id: str, epoch: int) -> dict[str, CheckedLesson]:
+    """Return the rows of an experiment that began with a run, by lesson id."""
+    query = select(*_ROW).where(*in_project(checked_lessons, project, run_id=run_id, epoch=epoch))
     return {row.lesson_id: row for row in (CheckedLesson(*found) for found in connection.execute(query))}
 
 

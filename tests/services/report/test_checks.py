@@ -271,6 +271,17 @@ async def test_where_arms_are_unlike_nothing_is_told_and_a_person_begins_anew(
     await loop.assert_healthy()
 
 
+async def test_an_application_in_an_earlier_experiment_adds_nothing_to_the_one_that_is_on(
+    loop, agent: Caller, qa: Caller, person: Caller, lesson_id
+) -> None:
+    (run_id,) = await runs(loop, agent, True)
+    await loop.check(qa, run_id)
+    await experiment.restart_experiment(loop.work, person, "arms were unlike")
+    await loop.record(agent, run_id, lesson_id)
+    assert Evidence.from_document((await loop.lesson(lesson_id)).evidence).periods == {}
+    await loop.assert_healthy()
+
+
 async def test_states_say_in_one_word_what_is_known(loop, agent: Caller, qa: Caller, clock, lesson_id) -> None:
     assert (await loop.stats(agent, lesson_id=lesson_id)).state.state == "not_enough_data"
     (run_id,) = await runs(loop, agent, True)

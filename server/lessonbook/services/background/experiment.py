@@ -38,8 +38,7 @@ async def restart_experiment(work: Workspace, caller: Caller, reason: str) -> Re
     def transaction(connection: Connection) -> Restarted:
         project, now = caller.project, work.now()
         ledger = Ledger(work, caller, connection, now)
-        on = run_checks.experiment(connection, project)
-        epoch = on.epoch if on else run_checks.FIRST_EPOCH
+        epoch = run_checks.experiment(connection, project).epoch
         lessons = ledger.lessons(run_checks.lessons_with_rows(connection, project, epoch))
         for lesson in lessons.values():
             known = Evidence.from_document(lesson.evidence)

@@ -171,8 +171,7 @@ class Measure:
         """
         self._read_at = now
         self.stop = evidence_rows.stop_reason(connection, self.project)
-        on = run_checks.experiment(connection, self.project)
-        self.epoch = on.epoch if on else run_checks.FIRST_EPOCH
+        self.epoch = run_checks.experiment(connection, self.project).epoch
         self.readiness = Readiness(self._mode, 0, 0)
         if may_toss or self._mode != "auto":
             self.readiness = readiness(connection, self.project, self.agent_name, self._mode, now)

@@ -53,7 +53,8 @@ async def record_application(work: Workspace, caller: Caller, application: Appli
         lessons = ledger.lessons(wanted)
         recorded = runs.applications_of(connection, caller.project, application.run_id, wanted)
         delivered = runs.deliveries_of(connection, run)
-        rows = run_checks.rows_of_run(connection, caller.project, application.run_id)
+        epoch = run_checks.experiment(connection, caller.project).epoch
+        rows = run_checks.rows_of_run(connection, caller.project, application.run_id, epoch)
         evidence: EvidenceGrade = "verified" if caller.may_verify(run.principal) else "declared"
         results = [
             _record(

@@ -39,7 +39,7 @@ from lessonbook.services.queries.search import FOUND_MAX, search
 from lessonbook.services.queries.unusual_reports import unusual
 from lessonbook.services.workspace import Workspace
 from lessonbook.store import agents as agent_rows
-from lessonbook.store import audit, rollups, runs
+from lessonbook.store import audit, runs
 from lessonbook.store import issues as issue_rows
 from lessonbook.store import lessons as lesson_rows
 from lessonbook.store.issue_groups import GroupPosition
@@ -230,8 +230,7 @@ def _evidence(connection: Connection, project: str, lesson: Lesson) -> EvidenceS
 
 def _tossed(connection: Connection, project: str, lesson_id: str) -> Split:
     """Return for how many runs of the experiment that is on a lesson's coin said to show it, and to withhold it."""
-    restarted = experiment(connection, project)
-    since = restarted.started_at.replace(hour=0, minute=0, second=0, microsecond=0) if restarted else rollups.NEVER
+    since = experiment(connection, project).started_at.replace(hour=0, minute=0, second=0, microsecond=0)
     counts = deliveries_of_lesson(connection, project, lesson_id, since)
     return counts.randomised_shown, counts.randomised - counts.randomised_shown
 

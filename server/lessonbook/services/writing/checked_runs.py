@@ -127,20 +127,18 @@ class Scores:
             return
         changes = {assigned.change for assigned in looked.assigned}
         known = run_checks.rows_of_changes(connection, project, changes)
-        epoch = run_checks.experiment(connection, project)
+        on = run_checks.experiment(connection, project)
         self._lessons = ledger.lessons({one.lesson_id for one in looked.assigned})
         if any(lesson.agent_name not in looked.agents for lesson in self._lessons.values()):
             raise Retry
-        number = epoch.epoch if epoch else run_checks.FIRST_EPOCH
-        self._open = {row.lesson_id: _Open(row, is_new=False) for row in known if row.epoch == number}
+        self._open = {row.lesson_id: _Open(row, is_new=False) for row in known if row.epoch == on.epoch}
         if looked.is_routine:
-            since = epoch.started_at if epoch else None
             fresh = [
                 one
                 for one in looked.assigned
-                if now <= one.delivered_at + COUNTED_FOR and (since is None or one.delivered_at >= since)
+                if now <= one.delivered_at + COUNTED_FOR and one.delivered_at >= on.started_at
             ]
-            self._open_rows(check, fresh, {(row.change, row.lesson_id) for row in known}, number)
+            self._open_rows(check, fresh, {(row.change, row.lesson_id) for row in known}, on.epoch)
 
     def _open_rows(
         self, check: Check, assigned: Iterable[run_checks.Assignment], known: Collection[tuple[str, str]], epoch: int

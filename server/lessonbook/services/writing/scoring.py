@@ -76,8 +76,8 @@ def counted(connection: Connection, project: str, lessons: Mapping[str, Lesson])
     """Return the evidence of lessons from the rows of the experiment that is on and the verdicts, by lesson id."""
     found: dict[str, Evidence] = defaultdict(Evidence)
     only = next(iter(lessons)) if len(lessons) == 1 else ""
-    on = run_checks.experiment(connection, project)
-    for row in run_checks.rows_of_lessons(connection, project, on.epoch if on else run_checks.FIRST_EPOCH, only):
+    epoch = run_checks.experiment(connection, project).epoch
+    for row in run_checks.rows_of_lessons(connection, project, epoch, only):
         lesson = lessons.get(row.lesson_id)
         if lesson is None or row.left_out or row.lesson_version != lesson.version:
             continue
