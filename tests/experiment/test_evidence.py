@@ -62,7 +62,10 @@ def test_rows_without_a_coin_tell_how_often_the_issue_comes_up_and_nothing_of_th
 ) -> None:
     more = with_certain(evidence, period, (rows, events))
     before, after = evidence.total(), more.total()
-    assert (after.certain, after.certain_events) == (before.certain + rows, before.certain_events + min(rows, events))
+    assert (after.certain_rows, after.certain_events) == (
+        before.certain_rows + rows,
+        before.certain_events + min(rows, events),
+    )
     assert more.share(1.0, period) == 1.0
     assert more.add_side(shown=True, p_show=1.0, wrong=True) == more
     assert (more.rows, more.events, more.verified, more.coins) == (

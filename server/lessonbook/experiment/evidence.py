@@ -36,7 +36,7 @@ class Period:
     """Checked rows and their events within one period of time.
 
     Of rows whose coin was tossed (0 < p < 1), `coins` counts rows by the propensity p that was logged, `splits` events
-    by the share π that was expected (see `Evidence.share`); both take few values. `certain` counts the rows in which
+    by the share π that was expected (see `Evidence.share`); both take few values. `certain_rows` counts those in which
     the lesson was shown without a coin (p = 1), `certain_events` their events: they tell how often its issue comes up,
     and nothing about the effect. `applied` counts the shown rows in which the agent reported that it applied the
     lesson, `applied_events` their events.
@@ -46,7 +46,7 @@ class Period:
     splits: Mapping[float, Split] = field(default_factory=dict[float, Split])
     applied: int = 0
     applied_events: int = 0
-    certain: int = 0
+    certain_rows: int = 0
     certain_events: int = 0
 
     def __add__(self, other: Self) -> Self:
@@ -57,7 +57,7 @@ class Period:
             splits=_added(self.splits, other.splits),
             applied=self.applied + other.applied,
             applied_events=self.applied_events + other.applied_events,
-            certain=self.certain + other.certain,
+            certain_rows=self.certain_rows + other.certain_rows,
             certain_events=self.certain_events + other.certain_events,
         )
 
@@ -126,7 +126,7 @@ class Evidence:
             return self
         known = self.periods.get(period, _NO_PERIOD)
         if p_show >= 1:
-            return self._with(period, replace(known, certain=known.certain + shown))
+            return self._with(period, replace(known, certain_rows=known.certain_rows + shown))
         return self._with(period, replace(known, coins=_one_more(known.coins, round(p_show, PLACES), shown=shown)))
 
     def add_event(self, *, shown: bool, share: float, reporter: str, applied: bool = False, period: int = 0) -> Self:
@@ -236,9 +236,9 @@ class Evidence:
                 for number, period in sorted(self.periods.items())
             }
         certain = {
-            str(number): [period.certain, period.certain_events]
+            str(number): [period.certain_rows, period.certain_events]
             for number, period in sorted(self.periods.items())
-            if period.certain
+            if period.certain_rows
         }
         if certain:
             document["certain_rows"] = certain

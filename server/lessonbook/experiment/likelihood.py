@@ -51,7 +51,7 @@ def tally_of(evidence: Evidence, now: int, half_life: float) -> Tally:
         for one, other in period.coins.values():
             shown += weight * one
             withheld += weight * other
-        shown += weight * period.certain
+        shown += weight * period.certain_rows
         certain_events += weight * period.certain_events
         applied += weight * period.applied
         applied_events += weight * period.applied_events
@@ -121,7 +121,7 @@ def seen_in(evidence: Evidence) -> list[Seen]:
     """Return what each period says, the oldest first."""
     seen: list[Seen] = []
     for number, period in sorted(evidence.periods.items()):
-        shown, withheld = period.shown + period.certain, period.withheld
+        shown, withheld = period.shown + period.certain_rows, period.withheld
         worths = [withheld + rho * shown for rho in RHO] if shown or withheld else []
         shown_events = sum(one for one, _ in period.splits.values()) + period.certain_events
         seen.append(

@@ -314,7 +314,7 @@ async def test_before_a_coin_is_tossed_checked_runs_tell_how_often_the_issue_com
     kept = await loop.lesson(lesson_id)
     evidence = Evidence.from_document(kept.evidence)
     (period,) = evidence.periods.values()
-    assert period == Period(certain=2, certain_events=1, applied=2, applied_events=1)
+    assert period == Period(certain_rows=2, certain_events=1, applied=2, applied_events=1)
     assert (kept.events, kept.status, evidence.rows, evidence.side) == (0, "probation", 0, {})
     told = await loop.stats(agent, lesson_id=lesson_id)
     assert (told.effect, told.state.state, told.state.events) == ("not enough data", "not_measured", 0)
