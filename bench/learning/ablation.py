@@ -54,6 +54,10 @@ def _no_population(*_: object) -> tuple[Prior, Prior]:
     return DEFAULT_PRIOR, DEFAULT_PRIOR
 
 
+def _no_trouble(_evidence: Evidence, _background: object, prior: Prior) -> list[float]:
+    return [0.0] * len(prior.harms)
+
+
 def _always_optimistic(*_: object) -> float:
     return PolicySettings().optimism
 
@@ -81,7 +85,8 @@ INGREDIENTS: Final[Mapping[str, Without]] = {
     ),
     "the outlook": Without(places={f"{_LEARNING}.serving_policy.optimism_of": _always_optimistic}),
     "caution by gain and loss": Without(places={f"{_LEARNING}.serving_policy.show_probability": _no_caution}),
-    "flags": Without(PolicySettings(flag_cost=0.0)),
+    "harm elsewhere": Without(PolicySettings(harm_cost=0.0)),
+    "unexplained trouble": Without(places={f"{_LEARNING}.trouble_harm.logs_of": _no_trouble}),
     "a floor of 0.2 % (1 % instead)": Without(PolicySettings(p_min=0.01)),
     "sharpness (1 instead of 3)": Without(PolicySettings(sharpness=1.0)),
 }

@@ -12,7 +12,9 @@ Readings of the description that the table of simple rules singles out are marke
 * Side effects and flags need the lesson applied, respectively shown; claims come from runs that applied it, at once.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -89,6 +91,8 @@ class Draws:
     """Of each run, the lessons that are retrieved."""
     generic: list[float]
     """Of each run, the uniform number of its generic failure."""
+    generic_rates: list[float]
+    """Of each run, the rate of generic failures without lessons."""
     delays: list[int]
     """Runs until the reports of each run arrive."""
     coins: list[float]
@@ -105,20 +109,28 @@ def draw(world: World, seed: int, runs: int) -> Draws:
     """Return everything that chance decides in one seed of `world`."""
     dice = np.random.default_rng(seed)
     lessons = _lessons(world, dice, runs)
+    chances = _chances(world, lessons, dice, runs)
     others = np.random.default_rng([seed, 3])  # apart, so that worlds differ in nothing else
     return Draws(
         world=world,
         seed=seed,
         runs=runs,
         lessons=lessons,
-        chances=_chances(world, lessons, dice, runs),
+        chances=chances,
         generic=dice.random(runs).tolist(),
+        generic_rates=_generic_rates(world, seed, chances),
         delays=dice.geometric(1 / world.delay_runs, runs).tolist(),
         coins=dice.random(runs).tolist(),
         other_detected=(dice.random(runs) < world.detection).tolist(),
         attributed=others.random(runs).tolist(),
         lateness=others.random(runs).tolist(),
     )
+
+
+def _generic_rates(world: World, seed: int, chances: Sequence[Sequence[Chance]]) -> list[float]:
+    sd = world.trouble_sd
+    risks = np.exp(np.random.default_rng([seed, 4]).normal(-(sd**2) / 2, sd, world.lessons)).tolist()
+    return [min(GENERIC_RATE * prod(risks[chance.lesson] for chance in some), 0.5) for some in chances]
 
 
 def _lessons(world: World, dice: np.random.Generator, runs: int) -> Lessons:

@@ -151,6 +151,7 @@ class Lessonbook:
                 evidence = evidence.add_application(period=week)
             if is_found:
                 evidence = evidence.add_event(shown=shown, share=share, reporter=REPORTER, applied=applied, period=week)
+            evidence = evidence.add_unexplained(shown=shown, p_show=p_show, wrong=check.trouble > 0, period=week)
             if p_show >= 1:
                 self.evidence[lesson] = evidence
                 continue

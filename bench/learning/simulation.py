@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.learning.draws import GENERIC_RATE, Chance, Draws
+from bench.learning.draws import Chance, Draws
 from bench.learning.rules import Check, Policy
 
 SERVED_SHARE: Final = 0.2
@@ -129,8 +129,9 @@ class _Ledger:
             prevented += spared - chance.side_shown
             weighted += self.weight[chance.lesson] * spared - self.other_weight * chance.side_shown
             spent += self.tokens[chance.lesson]
-        rate = GENERIC_RATE + self.draws.world.token_tax * spent / 100
-        failed = (self.draws.generic[run] < rate) - (self.draws.generic[run] < GENERIC_RATE)
+        usual = self.draws.generic_rates[run]
+        rate = usual + self.draws.world.token_tax * spent / 100
+        failed = (self.draws.generic[run] < rate) - (self.draws.generic[run] < usual)
         self.prevented[run] = prevented - failed
         self.weighted += weighted - self.other_weight * failed
         self.spent += spent

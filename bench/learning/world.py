@@ -46,6 +46,7 @@ class World:
     tokens: Range = (40, 160)
     budget_tokens: int = 600
     token_tax: float = 0.003
+    trouble_sd: float = 0.0
     present_at_start: float = 0.5
     drift: float = 0.15
     run_risk_sd: float = 0.5

@@ -38,7 +38,7 @@ ROWS = st.lists(
 
 
 def with_row(evidence: Evidence, row: Row) -> Evidence:
-    """Return the evidence with one more row, its event, its application and its second outcome; π is p here."""
+    """Return the evidence with one more row, its event, its application and what else went wrong; π is p here."""
     applied = row.applied and row.shown
     more = evidence.add_row(shown=row.shown, p_show=row.p_show, period=row.period)
     if applied:
@@ -47,6 +47,7 @@ def with_row(evidence: Evidence, row: Row) -> Evidence:
         more = more.add_event(
             shown=row.shown, share=row.p_show, reporter=row.reporter, applied=applied, period=row.period
         )
+    more = more.add_unexplained(shown=row.shown, p_show=row.p_show, wrong=row.wrong, period=row.period)
     return more.add_side(shown=row.shown, p_show=row.p_show, wrong=row.wrong)
 
 

@@ -45,15 +45,18 @@ def test_every_count_is_the_number_of_its_rows(rows: list[Row]) -> None:
     assert evidence.events == total.events == sum(row.event for row in rows)
     assert total.applied == sum(row.applied and row.shown for row in rows)
     assert total.applied_events == sum(row.applied and row.shown and row.event for row in rows)
-    assert sum(counts.shown_wrong + counts.withheld_wrong for counts in evidence.side.values()) == sum(
-        row.wrong for row in rows
-    )
+    wrong = sum(row.wrong for row in rows)
+    assert sum(counts.shown_wrong + counts.withheld_wrong for counts in evidence.side.values()) == wrong
+    unexplained = total.unexplained
+    assert (unexplained.shown, unexplained.withheld) == (total.shown, total.withheld)
+    assert unexplained.shown_wrong + unexplained.withheld_wrong == wrong
 
 
 @given(EVIDENCE, st.booleans())
 def test_what_could_not_be_shown_is_no_row(evidence: Evidence, shown: bool) -> None:
     assert evidence.add_row(shown=shown, p_show=0.0) == evidence
     assert evidence.add_side(shown=shown, p_show=0.0, wrong=True) == evidence
+    assert evidence.add_unexplained(shown=shown, p_show=0.0, wrong=True) == evidence
 
 
 @given(EVIDENCE, st.integers(0, 5), st.integers(1, 9), st.integers(0, 9))
@@ -104,6 +107,9 @@ def test_adding_leaves_the_old_evidence_as_it_was() -> None:
 def test_trouble_that_is_found_later_adds_no_row() -> None:
     evidence = Evidence().add_side(shown=True, p_show=0.5, wrong=False)
     assert evidence.add_side(shown=True, p_show=0.5, wrong=True, rows=0).side == {0.5: SideCounts(1, 1, 0, 0)}
+    evidence = Evidence().add_unexplained(shown=False, p_show=0.5, wrong=False)
+    later = evidence.add_unexplained(shown=False, p_show=0.5, wrong=True, rows=0)
+    assert later.total().unexplained == SideCounts(0, 0, 1, 1)
 
 
 @given(EVIDENCE, st.integers(0, 5))

@@ -49,6 +49,7 @@ TABLE agent_checked_lessons -- The rows of the experiment: a lesson in a change,
     event_by text,
     until timestamp with time zone NOT NULL,
     checked_at timestamp with time zone NOT NULL,
+    unexplained boolean,
     CONSTRAINT pk_agent_checked_lessons PRIMARY KEY (project, change, lesson_id)
 );
 

@@ -113,7 +113,7 @@ CREATE TABLE agent_checked_lessons (
     wrong BOOLEAN DEFAULT 0 NOT NULL,
     event_by TEXT,
     until DATETIME NOT NULL,
-    checked_at DATETIME NOT NULL,
+    checked_at DATETIME NOT NULL, unexplained BOOLEAN,
     CONSTRAINT pk_agent_checked_lessons PRIMARY KEY (project, change, lesson_id)
 );
 

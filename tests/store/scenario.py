@@ -150,7 +150,7 @@ def _draw_row(connection: Connection, lesson_id: str) -> None:
     """Write a row of the experiment as a check does where a coin was tossed, and with it what it adds."""
     moment = datetime(2026, 3, 1, tzinfo=UTC)
     row = run_checks.CheckedLesson(
-        *(PROJECT, "run-1", lesson_id, "run-1", AGENT, True, 0.5, 0.5, 1, 1, 2_930, False, False, False, None),
+        *(PROJECT, "run-1", lesson_id, "run-1", AGENT, True, 0.5, 0.5, 1, 1, 2_930, False, False, False, False, None),
         until=moment,
         checked_at=moment,
     )

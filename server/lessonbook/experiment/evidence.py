@@ -7,6 +7,7 @@ routine reporter has checked. See docs/statistics.md for what is computed from t
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import exp, log
+from operator import add
 from typing import Any, Final, NamedTuple, Self
 
 PLACES: Final = 4
@@ -23,12 +24,15 @@ Split = tuple[int, int]
 
 
 class SideCounts(NamedTuple):
-    """Checked rows of one propensity by arm, and those in which something else went wrong."""
+    """Checked rows by arm, and those in which something else went wrong."""
 
     shown: int = 0
     shown_wrong: int = 0
     withheld: int = 0
     withheld_wrong: int = 0
+
+
+NO_ROWS: Final = SideCounts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,8 @@ class Period:
     by the share π that was expected (see `Evidence.share`); both take few values. `certain_rows` counts those in which
     the lesson was shown without a coin (p = 1), `certain_events` their events: they tell how often its issue comes up,
     and nothing about the effect. `applied` counts the shown rows in which the agent reported that it applied the
-    lesson, `applied_events` their events.
+    lesson, `applied_events` their events. `unexplained` counts rows, with a coin or without, and those in whose change
+    something went wrong that none of its lessons is about.
     """
 
     coins: Mapping[float, Split] = field(default_factory=dict[float, Split])
@@ -48,6 +53,7 @@ class Period:
     applied_events: int = 0
     certain_rows: int = 0
     certain_events: int = 0
+    unexplained: SideCounts = NO_ROWS
 
     def __add__(self, other: Self) -> Self:
         """Return the sum of two periods."""
@@ -59,6 +65,7 @@ class Period:
             applied_events=self.applied_events + other.applied_events,
             certain_rows=self.certain_rows + other.certain_rows,
             certain_events=self.certain_events + other.certain_events,
+            unexplained=_counts_added(self.unexplained, other.unexplained),
         )
 
     @property
@@ -159,8 +166,19 @@ class Evidence:
         """
         if not 0.0 < p_show < 1.0:
             return self
-        more = SideCounts(rows, int(wrong), 0, 0) if shown else SideCounts(0, 0, rows, int(wrong))
+        more = _one_side(rows, wrong=wrong, shown=shown)
         return replace(self, side=_sides_added(self.side, {round(p_show, PLACES): more}))
+
+    def add_unexplained(self, *, shown: bool, p_show: float, wrong: bool, period: int = 0, rows: int = 1) -> Self:
+        """Return the evidence with whether something went wrong in a row's change that none of its lessons is about.
+
+        With `rows = 0` a row that is counted already is found to have gone wrong later.
+        """
+        if p_show <= 0:
+            return self
+        known = self.periods.get(period, _NO_PERIOD)
+        more = _counts_added(known.unexplained, _one_side(rows, wrong=wrong, shown=shown))
+        return self._with(period, replace(known, unexplained=more))
 
     def _with(self, number: int, period: Period) -> Self:
         return replace(self, periods={**self.periods, number: period})
@@ -242,6 +260,13 @@ class Evidence:
         }
         if certain:
             document["certain_rows"] = certain
+        unexplained = {
+            str(number): list(period.unexplained)
+            for number, period in sorted(self.periods.items())
+            if any(period.unexplained)
+        }
+        if unexplained:
+            document["unexplained"] = unexplained
         if self.reporters:
             document["reporters"] = {name: _listed(splits) for name, splits in sorted(self.reporters.items())}
         if self.side:
@@ -259,10 +284,15 @@ class Evidence:
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
         """Return the evidence that `to_document` wrote."""
-        certain = document.get("certain_rows", {})
+        certain, unexplained = document.get("certain_rows", {}), document.get("unexplained", {})
         periods = {
             int(number): Period(
-                dict(_splits(coins)), dict(_splits(splits)), applied, applied_events, *certain.get(number, (0, 0))
+                dict(_splits(coins)),
+                dict(_splits(splits)),
+                applied,
+                applied_events,
+                *certain.get(number, (0, 0)),
+                unexplained=SideCounts(*unexplained.get(number, ())),
             )
             for number, (coins, splits, applied, applied_events) in document.get("periods", {}).items()
         }
@@ -301,9 +331,16 @@ def _added(one: Mapping[float, Split], other: Mapping[float, Split]) -> dict[flo
 def _sides_added(one: Mapping[float, SideCounts], other: Mapping[float, SideCounts]) -> dict[float, SideCounts]:
     total = dict(one)
     for p_show, counts in other.items():
-        known = total.get(p_show, SideCounts())
-        total[p_show] = SideCounts(*(a + b for a, b in zip(known, counts, strict=True)))
+        total[p_show] = _counts_added(total.get(p_show, SideCounts()), counts)
     return total
+
+
+def _counts_added(one: SideCounts, other: SideCounts) -> SideCounts:
+    return SideCounts(*map(add, one, other))
+
+
+def _one_side(rows: int, *, wrong: bool, shown: bool) -> SideCounts:
+    return SideCounts(rows, int(wrong), 0, 0) if shown else SideCounts(0, 0, rows, int(wrong))
 
 
 def _listed(splits: Mapping[float, Split]) -> list[list[float]]:

@@ -18,6 +18,9 @@ SUSPECT_FROM: Final = 0.012
 SUSPECT_TO: Final = 0.08
 SUSPECT_SHARE: Final = 0.1
 
+ISSUES_PER_FLAG: Final = 4.0
+"""How many average issues stand behind a flag beyond the usual ones."""
+
 _ROUNDS: Final = 3
 _TOLERANCE: Final = 1.3
 _USUAL_MAX: Final = 0.02
@@ -52,8 +55,11 @@ def fitted(population: Iterable[tuple[int, int]]) -> tuple[float, ...]:
 
 
 @lru_cache(maxsize=64)
-def excess(weights: tuple[float, ...]) -> Sequence[float]:
-    """Return how far each of `RATES` is above the usual rate: 1.3 times the population's median, at most 2.6 %."""
+def harms(weights: tuple[float, ...]) -> tuple[float, ...]:
+    """Return the harm behind each of `RATES`, in average issues per showing.
+
+    It is of flags above the usual rate: 1.3 times the population's median, at most 2.6 %.
+    """
     totals = zip(RATES, accumulate(weights), strict=True)
     median = next((rate for rate, total in totals if total >= 0.5), RATES[-1])  # noqa: PLR2004  # the median
-    return [max(rate - _TOLERANCE * min(median, _USUAL_MAX), 0.0) for rate in RATES]
+    return tuple(ISSUES_PER_FLAG * max(rate - _TOLERANCE * min(median, _USUAL_MAX), 0.0) for rate in RATES)

@@ -1,7 +1,7 @@
 """Expectation maximisation of a population's distribution on a grid."""
 
 from collections.abc import Sequence
-from math import exp
+from math import exp, log
 from typing import Final
 
 _PRIOR_LESSONS: Final = 8.0
@@ -25,3 +25,9 @@ def fit_mixture(logs: Sequence[Sequence[float]], start: Sequence[float], rounds:
         total = sum(sums)
         weights = [one / total for one in sums]
     return tuple(weights)
+
+
+def log_mean(logs: Sequence[float], weights: Sequence[float]) -> float:
+    """Return the logarithm of a mean of likelihoods, given as logarithms, over a grid whose points have `weights`."""
+    top = max(logs)
+    return top + log(sum(weight * exp(one - top) for weight, one in zip(weights, logs, strict=True)))

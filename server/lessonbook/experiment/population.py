@@ -6,10 +6,10 @@ and where issues are rare, no lesson can prevent many.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from math import exp, fsum, log
+from math import fsum, log
 from typing import Final
 
-from lessonbook.experiment import flag_harm
+from lessonbook.experiment import flag_harm, trouble_harm
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.likelihood import (
     PRIOR_SHOWINGS,
@@ -19,12 +19,14 @@ from lessonbook.experiment.likelihood import (
     rate_logs,
     tally_of,
 )
-from lessonbook.experiment.mixture import fit_mixture
+from lessonbook.experiment.mixture import fit_mixture, log_mean
 from lessonbook.experiment.prior import DEFAULT_PRIOR, Prior
 from lessonbook.experiment.rho_grid import split_logs
+from lessonbook.experiment.trouble_harm import NO_BACKGROUND, Background
 
 _PRIOR_EXPOSURES: Final = 50.0
 _ROUNDS: Final = 4
+_HARM_ROUNDS: Final = 3
 _IGNORED_RISKS: Final = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
 _IGNORED_RISK_SD: Final = 0.2
 
@@ -34,18 +36,21 @@ def fit_prior(population: Iterable[Evidence], now: int = 0, half_life: float = 1
     return fit_both(population, now, half_life)[1]
 
 
-def fit_both(population: Iterable[Evidence], now: int = 0, half_life: float = 1e9) -> tuple[Prior, Prior]:
+def fit_both(
+    population: Iterable[Evidence], now: int = 0, half_life: float = 1e9, background: Background = NO_BACKGROUND
+) -> tuple[Prior, Prior]:
     """Return the population's prior by independent evidence alone, and by the agents' statements as well.
 
     Both start from `DEFAULT_PRIOR`, which counts as a few lessons.
 
-    Base rates and shares are fitted by moments, the distribution of ρ by `fit_mixture`, and `ignored_risk` by penalised
-    maximum likelihood.
+    Base rates and shares are fitted by moments, the distributions of ρ and of harm by `fit_mixture`, and `ignored_risk`
+    by penalised maximum likelihood.
 
     Args:
         population: the evidence on each lesson.
         now: the current period; periods are numbered as in the evidence.
         half_life: the age at which evidence counts half, in periods; by default age does not matter.
+        background: unexplained trouble without harm.
     """
     known = list(population)
     tallies = [tally for one in known if (tally := tally_of(one, now, half_life)).shown + tally.withheld > 0]
@@ -58,10 +63,16 @@ def fit_both(population: Iterable[Evidence], now: int = 0, half_life: float = 1e
     ignored = 1 - (applied + PRIOR_SHOWINGS * (1 - start.ignored)) / (shown + PRIOR_SHOWINGS)
     prior = Prior(base_exposures=shape / rate)
     logs = [_added(split_logs(tally.splits), rate_logs(tally, prior)) for tally in tallies]
-    prior = replace(prior, rho_weights=fit_mixture(logs, start.rho_weights, _ROUNDS))
+    troubles = [trouble_harm.logs_of(one, background, start) for one in known]
+    prior = replace(
+        prior,
+        rho_weights=fit_mixture(logs, start.rho_weights, _ROUNDS),
+        flag_weights=fit_mixture(troubles, start.flag_weights, _HARM_ROUNDS),
+    )
     declared = prior
     if any(one.flags for one in known):
-        declared = replace(prior, flag_weights=flag_harm.fitted((one.flags, one.shown) for one in known))
+        flag_weights = flag_harm.fitted((one.flags, one.shown) for one in known)
+        declared = replace(prior, flag_weights=flag_weights, harms=flag_harm.harms(flag_weights))
     if applied:
         declared = replace(declared, ignored=ignored)
         declared = replace(declared, ignored_risk=_ignored_risk(tallies, logs, declared))
@@ -78,7 +89,7 @@ def _ignored_risk(tallies: Sequence[Tally], independent: Sequence[Sequence[float
         total = -0.5 * ((log(risk) - log(DEFAULT_PRIOR.ignored_risk)) / _IGNORED_RISK_SD) ** 2
         for applied, ignored, share, logs in rows:
             pair = zip(logs, *application_logs(share, tried), strict=True)
-            total += _log_mean([sofar + applied * one + ignored * other for sofar, one, other in pair], weights)
+            total += log_mean([sofar + applied * one + ignored * other for sofar, one, other in pair], weights)
         return total
 
     weights = prior.rho_weights
@@ -96,11 +107,6 @@ def _with_applications(logs: Sequence[float], tally: Tally, prior: Prior) -> Seq
     pair = application_logs(ignored_share(tally, prior), prior)
     applied, ignored = tally.applied_events, tally.shown_events - tally.applied_events
     return [sofar + applied * one + ignored * other for sofar, one, other in zip(logs, *pair, strict=True)]
-
-
-def _log_mean(logs: Sequence[float], weights: Sequence[float]) -> float:
-    top = max(logs)
-    return top + log(sum(weight * exp(one - top) for weight, one in zip(weights, logs, strict=True)))
 
 
 def _added(one: Sequence[float], other: Sequence[float]) -> list[float]:

@@ -5,18 +5,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
-from math import exp, fsum, inf
+from math import exp, fsum, inf, log
 from typing import Final, NamedTuple, Protocol
 
-from lessonbook.experiment import flag_harm
+from lessonbook.experiment import flag_harm, trouble_harm
 from lessonbook.experiment.effect import EffectEstimate, effect_of
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.likelihood import Belief, believed, seen_in
 from lessonbook.experiment.population import fit_both
 from lessonbook.experiment.prior import DEFAULT_PRIOR, Prior
 from lessonbook.experiment.retirement import e_value
-from lessonbook.experiment.rho_grid import RHO
+from lessonbook.experiment.rho_grid import RHO, normalised
 from lessonbook.experiment.side_effects import NO_POOL, Pool, SideEffect, of_lesson, pooled, side_effect_of
+from lessonbook.experiment.trouble_harm import NO_BACKGROUND, Background
 
 POLICY_VERSION: Final = "measured/2"
 LADDER: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98)
@@ -56,7 +57,7 @@ class PolicySettings:
     """The parameters of the policy.
 
     `mean_weight` is the severity weight of an average issue; `token_cost` is in average issues per token shown,
-    `flag_cost` in average issues per flag beyond the usual; `half_life` of base rates is in periods, `hazard` the
+    `harm_cost` that of an issue elsewhere in average issues; `half_life` of base rates is in periods, `hazard` the
     probability per period that a lesson's effect changes. The log odds of showing are `sharpness` times those of being
     worth it, plus the optimism: `outlook_slope` times the excess of a new lesson's outlook over `outlook_even`, between
     `pessimism` and `optimism`. `p_min` and `p_max` bound the propensity; `p_trusted` is that of lessons which a person
@@ -65,7 +66,7 @@ class PolicySettings:
 
     mean_weight: float = 2.6
     token_cost: float = 0.003 / 100
-    flag_cost: float = 4.0
+    harm_cost: float = 1.0
     half_life: float = 20.0
     hazard: float = 0.04
     sharpness: float = 3.0
@@ -102,7 +103,8 @@ class Appraisal:
     perfectly; `cost` is that of one showing, in tokens, flagged harm, and side effects where they are told (by the end
     of their interval nearer to zero), in the same unit. `p_show` is the propensity.
     `p_positive` is the probability that benefit exceeds the cost of tokens and told side effects, from independent
-    evidence alone. `p_show` allows for the harm that one lesson in ten does elsewhere as well. Flags of several
+    evidence alone. `p_show` allows for harm elsewhere as well, which before any evidence one lesson in
+    ten does: by unexplained trouble (see `trouble_harm`). Flags of several
     principals (the caller sees to that) lower it, and their absence does not raise it: nobody need have looked.
     Applications, which are agents' own statements, enter benefit and cost, and so the order of lessons; for the
     propensity see `DECLARED_MIN`.
@@ -160,18 +162,20 @@ class Delivery:
 class Priors:
     """The population of an agent's lessons: by independent evidence alone, and by the agents' statements as well.
 
-    `side` is what goes wrong elsewhere.
+    `side` is what goes wrong elsewhere, `background` unexplained trouble without harm.
     """
 
     independent: Prior = DEFAULT_PRIOR
     declared: Prior = DEFAULT_PRIOR
     side: Pool = NO_POOL
+    background: Background = NO_BACKGROUND
 
 
 def fit_priors(population: Iterable[Evidence], now: int = 0, half_life: float = 1e9) -> Priors:
     """Return both priors of a population, and its side effects. See `population.fit_both`."""
     known = list(population)
-    return Priors(*fit_both(known, now, half_life), pooled(evidence.side for evidence in known))
+    background = trouble_harm.fitted(known)
+    return Priors(*fit_both(known, now, half_life, background), pooled(evidence.side for evidence in known), background)
 
 
 def appraise(
@@ -261,8 +265,8 @@ def optimism_of(prior: Prior, settings: PolicySettings, tokens: float) -> float:
     """
     base = prior.base_shape / prior.base_exposures
     gain = loss = 0.0
-    for suspicion, excess in zip(prior.flag_weights, flag_harm.excess(prior.flag_weights), strict=True):
-        cost = settings.token_cost * tokens + settings.flag_cost * excess
+    for suspicion, harm in zip(prior.flag_weights, prior.harms, strict=True):
+        cost = settings.token_cost * tokens + settings.harm_cost * harm
         values = [base * (1 - rho) - cost for rho in RHO]
         gain += suspicion * sum(w * value for w, value in zip(prior.rho_weights, values, strict=True) if value > 0)
         loss -= suspicion * sum(w * value for w, value in zip(prior.rho_weights, values, strict=True) if value < 0)
@@ -300,13 +304,13 @@ def _appraised(state: LessonState, settings: PolicySettings, priors: Priors, now
     harm = side_effect.low if side_effect.harms else 0.0
     seen = seen_in(state.evidence)
     belief = believed(evidence, prior, now, settings.hazard, settings.half_life, seen=seen)
-    suspicion = list(zip(prior.flag_weights, flag_harm.excess(prior.flag_weights), strict=True))
+    suspicion = _suspicion(prior.flag_weights, evidence, priors.background, prior)
     told = _worth(state, belief, suspicion, settings, harm)
     p_show = show_probability(told.p_positive, settings, optimism, gain_odds=told.gain_odds, trusted=state.trusted)
     if state.evidence.flags:
         usual = priors.declared.flag_weights
         suspected = flag_harm.posterior(state.evidence.flags, state.evidence.shown, usual)
-        suspicion = list(zip(suspected, flag_harm.excess(usual), strict=True))
+        suspicion = _suspicion(suspected, evidence, priors.background, priors.declared)
         told = _worth(state, belief, suspicion, settings, harm)
         flagged = show_probability(told.p_positive, settings, optimism, gain_odds=told.gain_odds, trusted=state.trusted)
         p_show = min(p_show, flagged)
@@ -331,6 +335,18 @@ def _appraised(state: LessonState, settings: PolicySettings, priors: Priors, now
 _UNSUSPECTED: Final = [(1.0, 0.0)]
 
 
+def _suspicion(
+    weights: Sequence[float], evidence: Evidence, background: Background, prior: Prior
+) -> list[tuple[float, float]]:
+    """Return the probabilities of the harms of `prior`, after unexplained trouble; `weights` are those before it."""
+    logs = trouble_harm.logs_of(evidence, background, prior)
+    after = normalised([log(max(one, _TINY)) + more for one, more in zip(weights, logs, strict=True)])
+    return list(zip(after, prior.harms, strict=True))
+
+
+_TINY: Final = 1e-300
+
+
 class _Worth(NamedTuple):
     """What one showing of a lesson is believed to be worth. See `Appraisal` and `show_probability`."""
 
@@ -346,8 +362,8 @@ def _worth(
     gains = [state.severity_weight * base * (1 - rho) for base, rho in zip(belief.bases, RHO, strict=True)]
     certain_cost = settings.mean_weight * (settings.token_cost * state.tokens + harm)
     chances: dict[float, float] = {}  # by cost: most rates of flags are not above the usual, and cost the same
-    for chance, excess in suspicion:
-        cost = certain_cost + settings.mean_weight * settings.flag_cost * excess
+    for chance, elsewhere in suspicion:
+        cost = certain_cost + settings.mean_weight * settings.harm_cost * elsewhere
         chances[cost] = chances.get(cost, 0.0) + chance
     rows = sorted(zip(gains, belief.weights, strict=True))
     ordered = [gain for gain, _ in rows]

@@ -51,8 +51,9 @@ class CheckedLesson(NamedTuple):
 
     `p_show` and `share` are 1 where no coin was tossed. `share` is π (`Evidence.share`), `until` the last moment at
     which a finding counts, `event_by` who reported its event, and `wrong` whether something else went wrong in the
-    change. It is `left_out` where runs of the change disagree (a crossover), or where another change that met it in one
-    check has the row.
+    change; `unexplained`, whether something that none of the change's lessons is about, None in rows from before this
+    was counted. It is `left_out` where runs of the change disagree (a crossover), or where another change that met it
+    in one check has the row.
     """
 
     project: str
@@ -69,6 +70,7 @@ class CheckedLesson(NamedTuple):
     left_out: bool
     applied: bool
     wrong: bool
+    unexplained: bool | None
     event_by: str | None
     until: datetime
     checked_at: datetime

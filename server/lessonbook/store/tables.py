@@ -220,6 +220,7 @@ checked_lessons = Table(
     *_columns(Double, "p_show", "share"),
     *_columns(Integer, "lesson_version", "epoch", "week"),
     *_columns(Boolean, "left_out", "applied", "wrong", default=false()),
+    Column("unexplained", Boolean),
     Column("event_by", Text),
     Column("until", UtcDateTime, nullable=False),
     Column("checked_at", UtcDateTime, nullable=False),

@@ -9,7 +9,7 @@ import pytest
 from lessonbook.config.settings import LearningSettings
 from lessonbook.domain.errors import Forbidden
 from lessonbook.domain.lesson import Caller
-from lessonbook.experiment.evidence import Evidence, Period
+from lessonbook.experiment.evidence import Evidence, Period, SideCounts
 from lessonbook.services.background import doctor_checks, experiment
 from lessonbook.services.queries import listings
 from lessonbook.services.report import files
@@ -172,6 +172,29 @@ async def test_other_trouble_in_the_change_is_the_second_outcome(loop, agent: Ca
 
 
 @on_both
+async def test_trouble_is_unexplained_if_no_lesson_of_the_change_is_about_it(
+    loop, agent: Caller, qa: Caller, lesson_id
+) -> None:
+    beside = {"description": "The response leaks the stack trace", "rule_id": "tool:X2", "file": "a.py"}
+    other_id = await loop.learn(agent, "Return an error code of your own to the caller.", **beside)
+    await loop.report(qa, {**beside, "file": "old.py"}, source="ci")
+    known, unknown = await runs(loop, agent, True, True)
+    await loop.report(qa, beside, run_id=known, source="ci")
+    await loop.check(qa, unknown)
+    await loop.report(qa, {"description": "The menu is gone", "file": "menu.py"}, run_id=unknown, source="ci")
+    found = await loop.rows(tables.checked_lessons)
+    assert {(row["run_id"], row["lesson_id"], row["wrong"], row["unexplained"]) for row in found} == {
+        (known, lesson_id, True, False),
+        (known, other_id, False, False),
+        (unknown, lesson_id, True, True),
+        (unknown, other_id, True, True),
+    }
+    counts = Evidence.from_document((await loop.lesson(lesson_id)).evidence).total().unexplained
+    assert (counts.shown + counts.withheld, counts.shown_wrong + counts.withheld_wrong) == (2, 1)
+    await loop.assert_healthy()
+
+
+@on_both
 async def test_a_shared_lesson_counts_for_the_agent_it_was_delivered_to(loop, agent: Caller, qa: Caller) -> None:
     shared = await loop.learn(agent, RULE, agent_name="*", **ISSUE)
     await loop.report(qa, {**ISSUE, "file": "old.py"}, source="ci", agent_name="*")
@@ -314,7 +337,9 @@ async def test_before_a_coin_is_tossed_checked_runs_tell_how_often_the_issue_com
     kept = await loop.lesson(lesson_id)
     evidence = Evidence.from_document(kept.evidence)
     (period,) = evidence.periods.values()
-    assert period == Period(certain_rows=2, certain_events=1, applied=2, applied_events=1)
+    assert period == Period(
+        certain_rows=2, certain_events=1, applied=2, applied_events=1, unexplained=SideCounts(shown=2)
+    )
     assert (kept.events, kept.status, evidence.rows, evidence.side) == (0, "probation", 0, {})
     told = await loop.stats(agent, lesson_id=lesson_id)
     assert (told.effect, told.state.state, told.state.events) == ("not enough data", "not_measured", 0)

@@ -187,6 +187,7 @@ class Scores:
                         left_out=agreed is None or not is_first,
                         applied=is_first and any(row.by_coin or p_show >= 1 for row in applied.values()),
                         wrong=is_first and any(other != lesson_id for other in earlier),
+                        unexplained=is_first and any(other not in self._lessons for other in earlier),
                         event_by=None,
                         until=first.delivered_at + COUNTED_FOR,
                         checked_at=now,
@@ -224,22 +225,40 @@ class Scores:
         self.add_event(lesson_id, reporter)
 
     def note_issue(self, lesson_id: str | None) -> None:
-        """Note a new verified issue of the runs: for all lessons but its own, something else went wrong."""
+        """Note a new verified issue of the runs: for all lessons but its own, something else went wrong.
+
+        If none of the change's lessons is about it, it is unexplained.
+        """
         self._trouble.append(lesson_id)
 
     def finish(self) -> None:
-        """Settle the second outcome of each open row."""
+        """Settle for each open row whether something else went wrong."""
         for lesson_id, found in self._open.items():
             row = found.row
             lesson = self._lessons.get(lesson_id)
             if row.left_out or lesson is None or row.lesson_version != lesson.version:
                 continue
-            is_wrong = self._ledger.now <= row.until and any(other != lesson_id for other in self._trouble)
+            trouble = self._trouble if self._ledger.now <= row.until else []
+            is_wrong = any(other != lesson_id for other in trouble)
             if is_wrong and not row.wrong:
                 found.changed["wrong"] = True
-            if found.is_new or (is_wrong and not row.wrong):
+            rows = int(found.is_new)
+            if rows or (is_wrong and not row.wrong):
                 self._added[lesson_id] += Evidence().add_side(
-                    shown=row.shown, p_show=row.p_show, wrong=is_wrong or row.wrong, rows=int(found.is_new)
+                    shown=row.shown, p_show=row.p_show, wrong=is_wrong or row.wrong, rows=rows
+                )
+            if row.unexplained is None:
+                continue
+            is_unexplained = any(other not in self._lessons for other in trouble)
+            if is_unexplained and not row.unexplained:
+                found.changed["unexplained"] = True
+            if rows or (is_unexplained and not row.unexplained):
+                self._added[lesson_id] += Evidence().add_unexplained(
+                    shown=row.shown,
+                    p_show=row.p_show,
+                    wrong=is_unexplained or row.unexplained,
+                    period=row.week,
+                    rows=rows,
                 )
 
     def values_of(self, lesson: Lesson) -> Row:

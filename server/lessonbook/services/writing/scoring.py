@@ -88,7 +88,10 @@ def counted(connection: Connection, project: str, lessons: Mapping[str, Lesson])
             known = known.add_event(
                 shown=row.shown, share=row.share, reporter=row.event_by, applied=row.applied, period=row.week
             )
-        found[row.lesson_id] = known.add_side(shown=row.shown, p_show=row.p_show, wrong=row.wrong)
+        known = known.add_side(shown=row.shown, p_show=row.p_show, wrong=row.wrong)
+        if row.unexplained is not None:
+            known = known.add_unexplained(shown=row.shown, p_show=row.p_show, wrong=row.unexplained, period=row.week)
+        found[row.lesson_id] = known
     for lesson_id, verdicts in evidence_rows.verified_verdicts(connection, project, only).items():
         if lesson_id in lessons:
             found[lesson_id] = replace(found[lesson_id], verdicts=verdicts)
