@@ -129,7 +129,7 @@ def show(lesson_id: LessonIdArgument) -> None:
     }
     print_facts("Facts", facts.items())
     if detail.evidence.arms:
-        columns = ["arm", "runs", "checked", "events", "risk"]
+        columns = ["arm", "runs", "checked", "events", "risk", "trouble elsewhere"]
         print_table("Experiment, with risks whatever unchecked runs hold", columns, map(_arm, detail.evidence.arms))
     print_table(
         "History",
@@ -152,7 +152,8 @@ def show(lesson_id: LessonIdArgument) -> None:
 
 def _arm(arm: ArmOutcome) -> tuple[object, ...]:
     risk = f"{arm.risk_low:.0%} to {arm.risk_high:.0%}"
-    return arm.arm, arm.assigned, arm.checked, arm.events, risk
+    trouble = "" if arm.trouble is None else f"{arm.trouble:.0%}"
+    return arm.arm, arm.assigned, arm.checked, arm.events, risk, trouble
 
 
 def add(

@@ -129,7 +129,8 @@ class ArmOutcome(Result):
     """One arm of a lesson's experiment: runs for which its coin was tossed, changes that came back checked, and events.
 
     `risk_low` and `risk_high` bound the share of assigned runs with an event: no unchecked run has one, or each has.
-    They hold whatever decides which runs are checked, so they are wide where few are.
+    They hold whatever decides which runs are checked, so they are wide where few are. `trouble` is the share of checked
+    changes in which something went wrong that none of their lessons is about; None where no change was looked at so.
     """
 
     arm: Literal["shown", "withheld"]
@@ -138,6 +139,7 @@ class ArmOutcome(Result):
     events: int
     risk_low: float
     risk_high: float
+    trouble: float | None = None
 
 
 class EvidenceSummary(Result):

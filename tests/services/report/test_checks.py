@@ -173,7 +173,7 @@ async def test_other_trouble_in_the_change_is_the_second_outcome(loop, agent: Ca
 
 @on_both
 async def test_trouble_is_unexplained_if_no_lesson_of_the_change_is_about_it(
-    loop, agent: Caller, qa: Caller, lesson_id
+    loop, agent: Caller, qa: Caller, person: Caller, lesson_id
 ) -> None:
     beside = {"description": "The response leaks the stack trace", "rule_id": "tool:X2", "file": "a.py"}
     other_id = await loop.learn(agent, "Return an error code of your own to the caller.", **beside)
@@ -189,6 +189,8 @@ async def test_trouble_is_unexplained_if_no_lesson_of_the_change_is_about_it(
         (unknown, lesson_id, True, True),
         (unknown, other_id, True, True),
     }
+    arms = (await listings.get_lesson(loop.work, person, lesson_id)).evidence.arms
+    assert [arm.trouble for arm in arms] == [0.5, None]
     counts = Evidence.from_document((await loop.lesson(lesson_id)).evidence).total().unexplained
     assert (counts.shown + counts.withheld, counts.shown_wrong + counts.withheld_wrong) == (2, 1)
     await loop.assert_healthy()

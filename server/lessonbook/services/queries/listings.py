@@ -28,7 +28,7 @@ from lessonbook.domain.lesson_status import LISTED, SERVABLE
 from lessonbook.domain.pending_issues import PendingIssue, PendingListing, PendingPage
 from lessonbook.domain.vocabulary import SEVERITY_OF_RANK, SEVERITY_RANK
 from lessonbook.experiment.arm_health import assigned_risk
-from lessonbook.experiment.evidence import Evidence, Split
+from lessonbook.experiment.evidence import Evidence, Period, Split
 from lessonbook.experiment.retirement import e_value
 from lessonbook.services.cache.evidence import effect_of
 from lessonbook.services.lesson_fields import result_of
@@ -224,7 +224,7 @@ def _evidence(connection: Connection, project: str, lesson: Lesson) -> EvidenceS
         events_withheld=events[1],
         verified=sum(map(sum, found.verified.values())),
         e_value=round(e_value(found), 3),
-        arms=list(_arms(_tossed(connection, project, lesson.id), (total.shown, total.withheld), events)),
+        arms=list(_arms(_tossed(connection, project, lesson.id), total, events)),
     )
 
 
@@ -235,13 +235,23 @@ def _tossed(connection: Connection, project: str, lesson_id: str) -> Split:
     return counts.randomised_shown, counts.randomised - counts.randomised_shown
 
 
-def _arms(tossed: Split, checked: Split, events: Sequence[int]) -> Iterator[ArmOutcome]:
+def _arms(tossed: Split, total: Period, events: Sequence[int]) -> Iterator[ArmOutcome]:
     names: tuple[Literal["shown", "withheld"], ...] = ("shown", "withheld")
-    for arm, coins, rows, found in zip(names, tossed, checked, events, strict=True):
+    checked, looked = (total.shown, total.withheld), total.unexplained
+    troubles = ((looked.shown_wrong, looked.shown), (looked.withheld_wrong, looked.withheld))
+    for arm, coins, rows, found, (wrong, of) in zip(names, tossed, checked, events, troubles, strict=True):
         if any(tossed):
             assigned = max(coins, rows, 1)
             low, high = (round(risk, 3) for risk in assigned_risk(assigned, rows, found))
-            yield ArmOutcome(arm=arm, assigned=assigned, checked=rows, events=found, risk_low=low, risk_high=high)
+            yield ArmOutcome(
+                arm=arm,
+                assigned=assigned,
+                checked=rows,
+                events=found,
+                risk_low=low,
+                risk_high=high,
+                trouble=round(wrong / of, 3) if of else None,
+            )
 
 
 def _history_line(row: lesson_rows.HistoryRow) -> LessonChange:
