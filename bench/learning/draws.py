@@ -128,6 +128,7 @@ def draw(world: World, seed: int, runs: int) -> Draws:
 
 
 def _generic_rates(world: World, seed: int, chances: Sequence[Sequence[Chance]]) -> list[float]:
+    """Return the rate of generic failures of each run: the usual one, times the kinds of task that it is (reading)."""
     sd = world.trouble_sd
     risks = np.exp(np.random.default_rng([seed, 4]).normal(-(sd**2) / 2, sd, world.lessons)).tolist()
     return [min(GENERIC_RATE * prod(risks[chance.lesson] for chance in some), 0.5) for some in chances]

@@ -18,7 +18,9 @@ class World:
     """The parameters of a world; what a file leaves out has the mixed world's value.
 
     `good`, `useless`, `backfire` and `side` are shares: lessons that cut the rate of their issue, do nothing, raise it,
-    or cause other issues. Rates are per run in which the lesson's class is at stake, tokens are counts.
+    or cause other issues. Rates are per run in which the lesson's class is at stake, tokens are counts. `trouble_sd` is
+    how much the lessons' kinds of task differ in generic failures, whatever they get: the standard deviation of the
+    rate's logarithm.
 
     `attribution` is the share of changes that come back checked, where the lesson was shown and where it was withheld;
     `reporters` are "routine", which report every run, or "triggered", which report only what they find; from run

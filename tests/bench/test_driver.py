@@ -3,10 +3,11 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
+from statistics import fmean
 from typing import Any
 
 import pytest
-from bench.learning.draws import draw
+from bench.learning.draws import GENERIC_RATE, KINDS, Draws, draw
 from bench.learning.driver import Lessonbook
 from bench.learning.simulation import simulate
 from bench.learning.world import World
@@ -48,10 +49,13 @@ def stored(driver: Lessonbook, number: int) -> Lesson:
 
 def test_for_the_same_evidence_driver_and_product_give_the_same_propensity(driver: Lessonbook) -> None:
     propensities = set()
+    background = driver.priors.background
+    rates = {WEEK - driver.week + period: rate for period, rate in background.rates.items()}
+    priors = replace(driver.priors, background=background._replace(rates=rates))
     for number, evidence in enumerate(driver.evidence):
         known = stored(driver, number)
         measure = Measure("simulated", known.agent_name, "auto")
-        measure.know(known, {WEEK: Exposure(deliveries=evidence.shown, shown=evidence.shown)}, driver.priors, NOW)
+        measure.know(known, {WEEK: Exposure(deliveries=evidence.shown, shown=evidence.shown)}, priors, NOW)
         product, simulated = measure.appraised(known, exempt=False), driver.appraisal(number)
         assert product.p_show == simulated.p_show
         assert product.p_positive == pytest.approx(simulated.p_positive)
@@ -90,6 +94,34 @@ def test_the_runs_of_a_change_are_one_row() -> None:
     changes = 200 // 3 + 1
     assert all(evidence.rows <= changes for evidence in three.evidence)
     assert 0 < rows_of(three) < rows_of(alone)
+
+
+def test_lessons_that_break_something_else_are_served_less_where_no_agent_says_anything() -> None:
+    shares: dict[str, Any] = {"good": 0.0, "useless": 0.75, "backfire": 0.0, "side": 0.25}
+    world = World(lessons=12, **shares, side_rate=(0.3, 0.3), present_at_start=1.0, declared=False)
+    draws = draw(world, 1, 2_500)
+    driver = Lessonbook(draws)
+    simulate(draws, driver)
+    side = KINDS.index("side")
+    chances: list[list[float]] = [[], []]
+    for number, kind in enumerate(draws.lessons.kind.tolist()):
+        chances[kind == side].append(driver.appraisal(number).p_show)
+    harmless, harmful = chances
+    assert fmean(harmful) < fmean(harmless) / 4
+
+
+def test_kinds_of_task_that_fail_more_often_do_so_whatever_lessons_they_get() -> None:
+    draws = draw(World(lessons=8, trouble_sd=1.0), 5, 2_000)
+    plain = draw(World(lessons=8), 5, 2_000)
+    assert draws.chances == plain.chances
+    assert plain.generic_rates == [GENERIC_RATE] * 2_000
+    rates = [draws.generic_rates[_only(draws, lesson)] for lesson in range(8)]
+    assert max(rates) > 3 * min(rates)
+
+
+def _only(draws: Draws, lesson: int) -> int:
+    """Return a run for which this lesson alone was found."""
+    return next(run for run, some in enumerate(draws.chances) if [chance.lesson for chance in some] == [lesson])
 
 
 def test_agents_that_say_nothing_leave_no_statements() -> None:
