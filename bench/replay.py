@@ -139,6 +139,7 @@ class _Book:
             name, shown, p_show = delivery.lesson_id, delivery.shown, delivery.p_show
             program = cell.taught if shown else cell.plain
             evidence = self.evidence[name].add_side(shown=shown, p_show=p_show, wrong=not program.works)
+            evidence = evidence.add_unexplained(shown=shown, p_show=p_show, wrong=not program.works, period=self.week)
             if program.works:
                 share = evidence.share(p_show, self.week)
                 evidence = evidence.add_row(shown=shown, p_show=p_show, period=self.week)

@@ -88,7 +88,7 @@ INGREDIENTS: Final[Mapping[str, Without]] = {
     "harm elsewhere": Without(PolicySettings(harm_cost=0.0)),
     "unexplained trouble": Without(places={f"{_LEARNING}.trouble_harm.logs_of": _no_trouble}),
     "a floor of 0.2 % (1 % instead)": Without(PolicySettings(p_min=0.01)),
-    "sharpness (1 instead of 3)": Without(PolicySettings(sharpness=1.0)),
+    "sharpness (1 instead of 4)": Without(PolicySettings(sharpness=1.0)),
 }
 
 

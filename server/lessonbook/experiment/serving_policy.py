@@ -69,10 +69,10 @@ class PolicySettings:
     harm_cost: float = 1.0
     half_life: float = 20.0
     hazard: float = 0.04
-    sharpness: float = 3.0
+    sharpness: float = 4.0
     optimism: float = 1.0
     pessimism: float = -1.0
-    outlook_even: float = 0.3
+    outlook_even: float = 0.45
     outlook_slope: float = 8.0
     p_min: float = 0.002
     p_max: float = 0.98
