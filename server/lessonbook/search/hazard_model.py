@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from math import exp, sqrt
 from operator import mul
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from lessonbook.domain.documents import load_model_file
 
@@ -31,17 +31,20 @@ class Need(NamedTuple):
     length: float
 
 
-class Fit(NamedTuple):
-    """How a rule compares with a task that needs a lesson; see `search/hazards.HazardMatch`."""
+Values = TypeVar("Values")
 
-    phrase: float
-    more: float
-    own: float
-    covered: float
-    language: float
-    common: float
-    length: float
-    behind: float
+
+class Fit(NamedTuple, Generic[Values]):
+    """How a rule, or each of several, compares with a task that needs a lesson; see `search/hazards.HazardMatch`."""
+
+    phrase: Values
+    more: Values
+    own: Values
+    covered: Values
+    language: Values
+    common: Values
+    length: Values
+    behind: Values
     """`phrase` less that of the best rule, at most 0."""
 
 
@@ -56,14 +59,13 @@ class Line:
         """Return the probability for `features`, in the order of the weights."""
         return logistic(self.bias + sum(map(mul, self.weights, features)))
 
-    def probabilities(self, features: Iterable[Sequence[float]]) -> list[float]:
-        """Return what `probability` returns for each: feature by feature for all, in a third of the time."""
-        columns = zip(*features, strict=True)
+    def probabilities(self, columns: Iterable[Sequence[float]]) -> list[float]:
+        """Return the probability for each of many, given each feature's values of all: in a third of the time."""
         scores: list[float] = []
-        for weight, values in zip(self.weights, columns, strict=False):
-            scores = scores or [0.0] * len(values)
+        for weight, values in zip(self.weights, columns, strict=True):
+            scores = scores or [self.bias] * len(values)
             scores = [score + weight * value for score, value in zip(scores, values, strict=True)]
-        return [logistic(self.bias + score) for score in scores]
+        return [*map(logistic, scores)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,6 @@ from lessonbook.experiment.serving_policy import (
     HOLDOUT_SHARE,
     POLICY_VERSION,
     Appraisal,
-    Chance,
     Delivery,
     ServingCandidate,
     assign,
@@ -221,9 +220,13 @@ class _Serving:
         repeated = frozenset(self.earlier if self.only_new else ())
         fits = {fit.lesson.id: fit for fit in fitting if fit.lesson.id not in repeated}
         held_out = self._is_held_out() or bool(self._measure.stop)
-        chances = {name: self._chance(fit.lesson, held_out=held_out) for name, fit in fits.items()}
+        measures = {name: self._measure_of(fit.lesson) for name, fit in fits.items()}
+        chances = {
+            name: measures[name].chance(fit.lesson, exempt=shelf.is_always_shown(fit.lesson), held_out=held_out)
+            for name, fit in fits.items()
+        }
         candidates = [ServingCandidate(name, fit.relevance, shelf.cost_of(fit.lesson)) for name, fit in fits.items()]
-        if not held_out and any(self._measure_of(fit.lesson).tosses for fit in fits.values()):
+        if not held_out and any(measure.tosses for measure in {*measures.values()}):
             candidates = ranked(candidates, {name: self._appraisal(fit.lesson) for name, fit in fits.items()})
             # A stable sort: words that nobody reviewed never take a reviewed lesson's place, whatever they seem worth.
             candidates.sort(key=lambda candidate: fits[candidate.lesson_id].lesson.is_unreviewed)
@@ -269,9 +272,6 @@ class _Serving:
 
     def _p_holdout(self) -> float:
         return HOLDOUT_SHARE if self._measure.tosses and not self._measure.stop else 0.0
-
-    def _chance(self, lesson: Lesson, *, held_out: bool) -> Chance:
-        return self._measure_of(lesson).chance(lesson, exempt=self.shelf.is_always_shown(lesson), held_out=held_out)
 
     def _appraisal(self, lesson: Lesson) -> Appraisal:
         return self._measure_of(lesson).appraisal(lesson, exempt=self.shelf.is_always_shown(lesson))
