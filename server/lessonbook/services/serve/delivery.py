@@ -268,7 +268,8 @@ class _Serving:
         """Return whether the whole run gets no lessons but the exempt ones: decided by its first call."""
         if self.run is not None and self.run.principal:
             return self.run.holdout
-        return self._p_holdout() > coin.toss_run(self.work.secret, self.caller.project, self._unit, self._epoch)
+        share = self._p_holdout()
+        return share > 0 and share > coin.toss_run(self.work.secret, self.caller.project, self._unit, self._epoch)
 
     def _p_holdout(self) -> float:
         return HOLDOUT_SHARE if self._measure.tosses and not self._measure.stop else 0.0
