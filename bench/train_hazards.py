@@ -116,7 +116,7 @@ def fit_line(known: Sequence[Example]) -> dict[str, float]:
     of_source = defaultdict(int)
     for example in labelled:
         of_source[example.source] += 1
-    features: list[Fit[float]] = []
+    features: list[Fit] = []
     labels: list[bool] = []
     weights: list[float] = []
     for example in labelled:

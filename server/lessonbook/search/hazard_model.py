@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from math import exp, sqrt
 from operator import mul
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 from lessonbook.domain.documents import load_model_file
 
@@ -31,20 +31,17 @@ class Need(NamedTuple):
     length: float
 
 
-Values = TypeVar("Values")
+class Fit(NamedTuple):
+    """How a rule compares with a task that needs a lesson; see `search/hazards.HazardMatch`."""
 
-
-class Fit(NamedTuple, Generic[Values]):
-    """How a rule, or each of several, compares with a task that needs a lesson; see `search/hazards.HazardMatch`."""
-
-    phrase: Values
-    more: Values
-    own: Values
-    covered: Values
-    language: Values
-    common: Values
-    length: Values
-    behind: Values
+    phrase: float
+    more: float
+    own: float
+    covered: float
+    language: float
+    common: float
+    length: float
+    behind: float
     """`phrase` less that of the best rule, at most 0."""
 
 

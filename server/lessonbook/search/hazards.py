@@ -17,7 +17,7 @@ from typing import Final, Literal, NamedTuple
 
 from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.search.context import Place
-from lessonbook.search.hazard_model import SHARE, THRESHOLD, Fit, HazardModel, Need, load_hazard_model
+from lessonbook.search.hazard_model import SHARE, THRESHOLD, HazardModel, Need, load_hazard_model
 from lessonbook.search.tokenizer import words_of
 
 STEM_LETTERS: Final = 5
@@ -410,11 +410,11 @@ def need_of(matches: TaskMatches) -> Need:
     return Need(phrase, more, own, covered, matches.ordinary, matches.length)
 
 
-def fits_of(matches: TaskMatches) -> Fit[Sequence[float]]:
-    """Return what tells which rules a task needs, for all rules at once."""
+def fits_of(matches: TaskMatches) -> Sequence[Sequence[float]]:
+    """Return what tells which rules a task needs: for each field of `Fit` its values of all rules."""
     phrases = matches.columns[0]
     best = max(phrases, default=0.0)
-    return Fit(*matches.columns, [matches.length] * len(phrases), [phrase - best for phrase in phrases])
+    return *matches.columns, [matches.length] * len(phrases), [phrase - best for phrase in phrases]
 
 
 @cache

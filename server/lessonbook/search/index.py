@@ -2,7 +2,7 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from heapq import nlargest
 from itertools import compress, islice, pairwise
@@ -384,9 +384,7 @@ class RelevanceIndex(Generic[Key]):
         postings = ((word, family(word).get(word)) for word in words)
         return {word: among.intersection(posting.documents) for word, posting in postings if posting is not None}
 
-    def _pairs(
-        self, asked: _Asked, weights: Mapping[str, float], holders: Mapping[str, Collection[int]]
-    ) -> dict[int, float]:
+    def _pairs(self, asked: _Asked, weights: Mapping[str, float], holders: Mapping[str, Set[int]]) -> dict[int, float]:
         """Return what the query's pairs of words that stand in each of some documents are worth, by number."""
         gains: dict[int, float] = {}
         for (one, other), weight in asked.pairs.items():

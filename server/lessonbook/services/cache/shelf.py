@@ -20,6 +20,7 @@ from cachetools import LRUCache
 from sqlalchemy import Connection
 
 from lessonbook.config.settings import LearningSettings
+from lessonbook.domain.agent_tools import ServedLesson
 from lessonbook.domain.lesson import Lesson
 from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.vocabulary import SHARED_AGENT, Category
@@ -105,6 +106,8 @@ class Shelf:
         self._places: dict[str, _Place] = {}
         self._order: list[_Place] = []
         self._costs: dict[str, int] = {}
+        self._served: dict[str, tuple[Lesson, ServedLesson]] = {}
+        """Lessons that were shown, as agents get them."""
         self._always: set[str] = set()
         """Lessons without a coin: they come first where they fit. Those of them that are pinned are shown anyway."""
         self._unreviewed: set[str] = set()
@@ -366,6 +369,13 @@ class Shelf:
             cost = self._costs[lesson.id] = prompt_section.cost_of(lesson)
         return cost
 
+    def as_served(self, lesson: Lesson) -> ServedLesson:
+        """Return one of the lessons as agents get it, made once for each that is shown."""
+        known = self._served.get(lesson.id)
+        if known is None or known[0] is not lesson:
+            known = self._served[lesson.id] = lesson, prompt_section.served(lesson)
+        return known[1]
+
     def is_always_shown(self, lesson: Lesson) -> bool:
         """Tell whether a person wants the lesson shown wherever it fits."""
         return lesson.is_exempt(self._always_show)
@@ -374,6 +384,7 @@ class Shelf:
         if (place := self._places.pop(lesson.id, None)) is not None:
             del self._order[bisect_left(self._order, place)]
         self._costs.pop(lesson.id, None)
+        self._served.pop(lesson.id, None)
         self._wordings.pop(lesson.id, None)
         self._holds.pop(lesson.id, None)
         if rule := self._rules.pop(lesson.id, ""):

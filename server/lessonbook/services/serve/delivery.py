@@ -357,4 +357,5 @@ def _answer(
     if not lessons:
         note = f"{note} {_NO_ROOM if pick.no_room else _NOTHING}".strip()
     mark = prompt_section.delimiter(work.secret, caller.project, run_id)
-    return prompt_section.answer_with(lessons, run_id, place.agent_name, note, pick.more_available, mark)
+    shown = [*map(shelf.as_served, lessons)]
+    return prompt_section.answer_with(shown, run_id, place.agent_name, note, pick.more_available, mark)
