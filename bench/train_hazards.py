@@ -121,7 +121,8 @@ def fit_line(known: Sequence[Example]) -> dict[str, float]:
     weights: list[float] = []
     for example in labelled:
         row = example.row
-        for name, fit in fits_of(example.matches).items():
+        fits = map(Fit._make, zip(*fits_of(example.matches), strict=True))
+        for name, fit in zip(example.matches.names, fits, strict=True):
             features.append(fit)
             labels.append(name in row["good"])
             weight = BAD if name in row["bad"] else BEST if name in row["best"] else 1.0
@@ -191,7 +192,7 @@ def content_of(known: Sequence[Example], weakness: Mapping[str, Any] | None = No
 
 def served(example: Example, model: HazardModel, hazards: Hazards, most: int = 5) -> list[str]:
     """Return the rules that a model serves for a task."""
-    likely = hazards.judged(example.matches, example.row["task"], example.place, model).rules
+    likely = hazards.judged(example.matches, example.place, model).rules
     return sorted(likely, key=lambda name: -likely[name])[:most]
 
 

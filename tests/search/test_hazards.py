@@ -103,7 +103,8 @@ def test_what_several_sets_hold_is_counted_as_bits(sets: list[set[int]], least: 
 @given(st.lists(st.tuples(*[st.floats(-10, 10)] * 3), max_size=5))
 def test_a_line_says_the_same_of_many_as_of_each(features: list[tuple[float, float, float]]) -> None:
     line = Line([1.5, -2.0, 0.25], -0.5)
-    assert line.probabilities(features) == pytest.approx([line.probability(one) for one in features])
+    columns = [[one[place] for one in features] for place in range(3)]
+    assert line.probabilities(columns) == pytest.approx([line.probability(one) for one in features])
 
 
 def test_an_index_that_was_kept_finds_what_a_fresh_one_finds() -> None:

@@ -20,7 +20,7 @@ from lessonbook.search.index import (
     RelevanceIndex,
     parts_of,
 )
-from lessonbook.search.relevance import Compared, RelevanceModel, load_relevance_model
+from lessonbook.search.relevance import Compared, RelevanceModel, likely_by_words, load_relevance_model, relevance_for
 from lessonbook.search.tokenizer import words_of
 from lessonbook.search.vectors import Meanings, cosine, cosines
 
@@ -165,6 +165,32 @@ def test_an_issue_behind_a_lesson_finds_it() -> None:
     assert list(index.scores("orders.py")) == ["a"]
 
 
+def test_what_was_found_out_about_a_word_is_found_out_again_when_a_document_changes() -> None:
+    texts = {1: "upload retry of the worker", 2: "uploading a picture", 3: "cache the worker", 4: "retries"}
+    index = index_of(texts)
+    for key, text in ((2, "download a picture"), (5, "upload"), (1, ""), (3, "cache the uploads, retry")):
+        assert index.scores("upload retry") == pytest.approx(index_of(texts).scores("upload retry"))
+        texts[key] = text
+        index.put(key, text)
+    index.discard(5)
+    del texts[5]
+    assert index.scores("upload retry") == pytest.approx(index_of(texts).scores("upload retry"))
+
+
+def test_little_is_kept_of_the_words_that_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = index_of({number: f"upload retry cache{number}" for number in range(9)})
+    monkeypatch.setattr("lessonbook.search.index.GAINS_MAX", 20)
+    for number in range(9):
+        assert index.scores(f"upload retry cache{number}")
+        assert 0 < index.kept_gains <= 20
+
+
+@given(st.floats(0.001, 0.999))
+def test_the_relevance_for_a_probability_by_words_gives_that_probability(probability: float) -> None:
+    assert likely_by_words(relevance_for(probability)) == pytest.approx(probability, abs=1e-6)
+    assert likely_by_words(relevance_for(probability)) <= probability
+
+
 def test_what_means_the_same_goes_before_what_shares_as_many_words() -> None:
     vectors = {"pars": bytes([100, 0]), "decod": bytes([100, 10]), "lunch": bytes([0, 100]), "fil": bytes([0, 0])}
     index: RelevanceIndex[int] = RelevanceIndex(Meanings(vectors, 2), RelevanceModel(Compared(1, 1, 1), 0, 0.5))
@@ -177,7 +203,8 @@ def test_what_means_the_same_goes_before_what_shares_as_many_words() -> None:
 @given(st.lists(st.builds(Compared, *[st.floats(0, 1)] * 7, similar=st.sampled_from([0.0, 0.5])), max_size=5))
 def test_a_model_says_the_same_of_many_as_of_each(compared: list[Compared]) -> None:
     fit = load_relevance_model()
-    assert fit.probabilities(compared) == pytest.approx([fit.probability(one) for one in compared])
+    columns = [[one[place] for one in compared] for place in range(len(Compared._fields))]
+    assert fit.probabilities(columns) == pytest.approx([fit.probability(one) for one in compared])
 
 
 @given(st.lists(st.one_of(st.just(()), st.just((0.6, 0.8)), st.just((1.0, 0.0))), max_size=4))

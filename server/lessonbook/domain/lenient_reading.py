@@ -36,6 +36,7 @@ class _FieldType(NamedTuple):
     item: Any = None
     is_nullable: bool = False
     has_no_comma: bool = False
+    is_required: bool = False
 
 
 def read_fields(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,18 +50,24 @@ def read_fields(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, 
 
 def _read_fields(model: type[BaseModel], values: Mapping[str, Any], place: str) -> dict[str, Any]:
     given: dict[str, Any] = {}
+    types_of_fields = _types_in(model)
     for key, value in values.items():
-        field = model.model_fields.get(key)
         if value is None:
             continue
-        if field is None:
+        if (wanted := types_of_fields.get(key)) is None:
             given[key] = _without_nulls(value, place=f"{place}{key}")
-            continue
-        wanted = _type_of(field.annotation, tuple(field.metadata))
-        if not field.is_required() and _is_unsaid(value, wanted):
-            continue
-        given[key] = _read(value, wanted, f"{place}{key}")
+        elif wanted.is_required or not _is_unsaid(value, wanted):
+            given[key] = _read(value, wanted, f"{place}{key}")
     return given
+
+
+@cache
+def _types_in(model: type[BaseModel]) -> dict[str, _FieldType]:
+    """Return what each field of a model wants."""
+    return {
+        name: _type_of(field.annotation, tuple(field.metadata))._replace(is_required=field.is_required())
+        for name, field in model.model_fields.items()
+    }
 
 
 def _is_unsaid(value: Any, wanted: _FieldType) -> bool:
@@ -158,7 +165,6 @@ def _without_nulls(value: Any, depth: int = 0, *, place: str) -> Any:
     return value
 
 
-@cache
 def _type_of(annotation: Any, metadata: tuple[Any, ...] = ()) -> _FieldType:
     """Return what a field of this type wants."""
     origin, parts = get_origin(annotation), get_args(annotation)

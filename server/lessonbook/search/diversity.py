@@ -35,7 +35,7 @@ def first_of_alike(wordings: Iterable[Wording]) -> list[int]:
     kept: list[int] = []
     said: dict[str, list[frozenset[str]]] = {}
     for position, (words, telling) in enumerate(wordings):
-        near = {others for word in telling for others in said.get(word, ())}
+        near = () if said.keys().isdisjoint(telling) else {one for word in telling for one in said.get(word, ())}
         if not any(len(words & others) >= ALIKE * max(len(words), len(others)) for others in near):
             kept.append(position)
             for word in telling:

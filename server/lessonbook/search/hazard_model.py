@@ -56,14 +56,13 @@ class Line:
         """Return the probability for `features`, in the order of the weights."""
         return logistic(self.bias + sum(map(mul, self.weights, features)))
 
-    def probabilities(self, features: Iterable[Sequence[float]]) -> list[float]:
-        """Return what `probability` returns for each: feature by feature for all, in a third of the time."""
-        columns = zip(*features, strict=True)
+    def probabilities(self, columns: Iterable[Sequence[float]]) -> list[float]:
+        """Return the probability for each of many, given each feature's values of all: in a third of the time."""
         scores: list[float] = []
-        for weight, values in zip(self.weights, columns, strict=False):
-            scores = scores or [0.0] * len(values)
+        for weight, values in zip(self.weights, columns, strict=True):
+            scores = scores or [self.bias] * len(values)
             scores = [score + weight * value for score, value in zip(scores, values, strict=True)]
-        return [logistic(self.bias + score) for score in scores]
+        return [*map(logistic, scores)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from itertools import accumulate, chain
+from itertools import accumulate, chain, compress
 from math import log, sqrt
 from typing import Final, Literal, NamedTuple
 
 from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.search.context import Place
-from lessonbook.search.hazard_model import SHARE, THRESHOLD, Fit, HazardModel, Need, load_hazard_model
+from lessonbook.search.hazard_model import SHARE, THRESHOLD, HazardModel, Need, load_hazard_model
 from lessonbook.search.tokenizer import words_of
 
 STEM_LETTERS: Final = 5
@@ -87,13 +87,24 @@ class HazardMatch(NamedTuple):
 
 
 class TaskMatches(NamedTuple):
-    """A task compared with all rules that share words with it, and what is so of the task itself."""
+    """A task compared with the rules that share most with it, and what is so of the task itself."""
 
-    rules: Mapping[str, HazardMatch]
-    ordinary: float
+    names: Sequence[str]
+    """The ids of the rules that are compared."""
+    columns: Sequence[Sequence[float]]
+    """For each field of `HazardMatch` its values of all these rules: one by one takes three times as long."""
+    words: Sequence[str] = ()
+    """The task's words."""
+    ordinary: float = 0.0
     """`phrase` of the best phrase of ordinary work."""
-    length: float
+    length: float = 0.0
     """The logarithm of 1 + the number of the task's words."""
+
+    @property
+    def rules(self) -> dict[str, HazardMatch]:
+        """How the task compares with each rule."""
+        rows = map(HazardMatch._make, zip(*self.columns, strict=True))
+        return dict(zip(self.names, rows, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +149,8 @@ class Hazards:
         self._terms = _TermRows(terms, "d")
         self._unpacked: dict[str, _Term] = {}
         self._own = _OwnWords(own, len(self._hazards))
+        self._languages = [frozenset(hazard.languages) for hazard in self._hazards]
+        self._common = [hazard.common / COMMON_MAX for hazard in self._hazards]
         self._of_weakness: dict[str, list[str]] = defaultdict(list)
         for hazard in self._hazards:
             for weakness in hazard.weaknesses[:WEAKNESSES_MAX]:
@@ -149,17 +162,16 @@ class Hazards:
         Probabilities are calibrated on tasks of which at least four in five need no lesson or few; those below
         `THRESHOLD` are left out.
         """
-        return self.judged(self.matches(task, place), task, place, self._model or load_hazard_model())
+        return self.judged(self.matches(task, place), place, self._model or load_hazard_model())
 
-    def judged(self, matches: TaskMatches, task: str, place: Place, model: HazardModel) -> LikelyRules:
+    def judged(self, matches: TaskMatches, place: Place, model: HazardModel) -> LikelyRules:
         """Return what `model` makes of how a task compares with the rules."""
         if not matches.length:
             return NOTHING_LIKELY
         need = model.need.probability(need_of(matches))
-        fits = fits_of(matches)
-        likely = model.fit.probabilities(fits.values())
-        found = {name: need * value for name, value in zip(fits, likely, strict=True)}
-        for weakness, score in model.weakness.scores(set(words_of(task)), place.language).items():
+        likely = model.fit.probabilities(fits_of(matches))
+        found = {name: need * value for name, value in zip(matches.names, likely, strict=True)}
+        for weakness, score in model.weakness.scores(matches.words, place.language).items():
             names = self._of_weakness.get(weakness, ())
             of_weakness = need * model.of_weakness(score) if names else 0.0
             for name in names:
@@ -172,33 +184,30 @@ class Hazards:
         """Return how a task compares with the rules that share words with it."""
         words = words_of(task)
         asked = dict.fromkeys(_terms(words))
-        known = {name: term for name in asked if (term := self._term(name)) is not None}
+        known = self._known(asked)
         if not known:
-            return TaskMatches({}, 0.0, 0.0)
-        unknown = sum([self._rarest * _share(name) for name in asked if name not in known])
-        whole = unknown + sum([term.weight for term in known.values()])
-        phrases = self._scores_of_phrases(task)
+            return TaskMatches((), ((),) * len(HazardMatch._fields))
+        unknown = [self._rarest * _share(name) for name in asked if name not in known]
+        whole = sum(unknown) + sum([term.weight for term in known.values()])
+        phrases = self._scores_of_phrases(task, words, known)
         own, holders = self._own.scores(asked)
         ordinary = max(phrases.pop(self._ordinary, _NO_PHRASE))
         best = {number: max(scores) for number, scores in phrases.items()}
         chosen = _highest(best, best, CANDIDATES)
         chosen += [number for number in _highest(holders, own, CANDIDATES // 2) if number not in best]
         held = _weights_held(known.values(), chosen)
-        found: dict[str, HazardMatch] = {}
-        for number in chosen:
-            hazard = self._hazards[number]
-            scores = phrases.get(number, _NO_PHRASE)
-            if len(scores) > 1:
-                scores = sorted(scores, reverse=True)
-            found[hazard.id] = HazardMatch(
-                scores[0],
-                sum(scores[1:3]),
-                own[number],
-                held[number] / whole,
-                place.about(hazard.languages),
-                hazard.common / COMMON_MAX,
-            )
-        return TaskMatches(found, ordinary, log(1 + len(words)))
+        about, languages, common, hazards = place.about, self._languages, self._common, self._hazards
+        scores = [phrases.get(number, _NO_PHRASE) for number in chosen]
+        columns = (
+            [best.get(number, 0.0) for number in chosen],
+            [sum(sorted(one, reverse=True)[1:3]) if len(one) > 1 else 0.0 for one in scores],
+            [own[number] for number in chosen],
+            [held[number] / whole for number in chosen],
+            [about(languages[number]) for number in chosen] if place.languages else [0.0] * len(chosen),
+            [common[number] for number in chosen],
+        )
+        names = [hazards[number].id for number in chosen]
+        return TaskMatches(names, columns, words, ordinary, log(1 + len(words)))
 
     def nearest_phrase(self, rule_id: str, task: str) -> str:
         """Return the phrase of a rule that shares most with a task, for explanations; empty where none does."""
@@ -216,16 +225,28 @@ class Hazards:
         """Return what is known of a term, unpacked when first asked for: a process needs few of them."""
         term = self._unpacked.get(name)
         if term is None and (place := self._terms.place(name)) is not None:
-            phrases, owner = self._terms.numbers(place), self._owner
-            rules = {owner[phrase] for phrase in phrases}
-            term = self._unpacked[name] = _Term(phrases, rules, self._terms.weights[place])
+            term = self._unpacked[name] = _Term(
+                self._terms.numbers(place), self._owner, len(self._hazards), self._terms.weights[place]
+            )
         return term
 
-    def _scores_of_phrases(self, task: str) -> dict[int, list[float]]:
-        """Return by rule the scores of its phrases, each the best over the sentences of a task."""
+    def _known(self, names: Iterable[str]) -> dict[str, "_Term"]:
+        """Return those of the terms that a phrase holds."""
+        return {name: term for name in names if (term := self._term(name)) is not None}
+
+    def _scores_of_phrases(
+        self, task: str, words: Sequence[str], known: Mapping[str, "_Term"]
+    ) -> dict[int, list[float]]:
+        """Return by rule the scores of its phrases, each the best over the sentences of a task, given what it says."""
         of_phrase: dict[int, float] = {}
         for unit in _units(task):
-            for number, value in self._sums(unit).items():
+            said = words_of(unit)
+            terms = known if said == words else self._known(dict.fromkeys(_terms(said)))
+            sums = self._sums(terms.values())
+            if not of_phrase:
+                of_phrase = sums
+                continue
+            for number, value in sums.items():
                 if value > of_phrase.get(number, 0.0):
                     of_phrase[number] = value
         owner, scales = self._owner, self._scales
@@ -234,13 +255,11 @@ class Hazards:
             by_rule.setdefault(owner[number], []).append(value * scales[number])
         return by_rule
 
-    def _sums(self, unit: str) -> dict[int, float]:
-        """Return what each phrase has in common with a sentence.
+    def _sums(self, terms: Collection["_Term"]) -> dict[int, float]:
+        """Return what each phrase has in common with a sentence of these terms.
 
         A phrase that shares only common terms with it is looked at if it shares several.
         """
-        names = dict.fromkeys(_terms(words_of(unit)))
-        terms = [term for name in names if (term := self._term(name)) is not None]
         sums: dict[int, float] = {}
         for term in terms:
             if term.common is None:
@@ -294,21 +313,28 @@ def _with_ordinary(hazards: Iterable[Hazard], ordinary: Sequence[str]) -> list[H
 
 
 class _Term:
-    """What is known of a term: the phrases that hold it, the rules of these as bits of a number, and its weight."""
+    """What is known of a term: the phrases that hold it, the rules of these, and its weight."""
 
-    __slots__ = ("bits", "common", "holders", "phrases", "weight")
+    __slots__ = ("bits", "common", "mask", "phrases", "rules", "weight")
 
-    def __init__(self, phrases: "array[int]", rules: Iterable[int], weight: float) -> None:
+    def __init__(self, phrases: "array[int]", owner: "array[int]", size: int, weight: float) -> None:
+        """Take the phrases that hold a term, and which of `size` rules each phrase is of."""
         self.phrases = phrases
-        self.holders = sum([1 << number for number in rules])
+        self.rules = array("H", dict.fromkeys(map(owner.__getitem__, phrases)))
         self.weight = weight
         self.common: frozenset[int] | None = None
         """The phrases of a term that many hold."""
         self.bits = 0
         """The same as the bits of a number."""
+        self.mask = b""
+        """A byte for each rule: 1 for those that hold it."""
         if len(phrases) > COMMON_PHRASES:
             self.common = frozenset(phrases)
             self.bits = sum([1 << number for number in phrases])
+            mask = bytearray(size)
+            for number in self.rules:
+                mask[number] = 1
+            self.mask = bytes(mask)
 
 
 class _TermRows:
@@ -336,22 +362,28 @@ class _TermRows:
         return self._numbers[self._starts[place] : self._starts[place + 1]]
 
 
-def _weights_held(terms: Iterable[_Term], rules: Iterable[int]) -> dict[int, float]:
+def _weights_held(terms: Iterable[_Term], rules: Collection[int]) -> dict[int, float]:
     """Return by rule what those of the terms weigh that its phrases hold."""
     sums = dict.fromkeys(rules, 0.0)
-    asked = sum([1 << number for number in sums])
     for term in terms:
-        for number in set_bits(term.holders & asked):  # takes half of asking each rule
-            sums[number] += term.weight
+        weight, mask = term.weight, term.mask
+        if mask:
+            for number in compress(rules, map(mask.__getitem__, rules)):
+                sums[number] += weight
+        else:
+            for number in term.rules:
+                if number in sums:
+                    sums[number] += weight
     return sums
 
 
 def set_bits(bits: int) -> Iterator[int]:
     """Yield the places of the bits that are set in a number, lowest first."""
-    while bits:
-        lowest = bits & -bits
-        yield lowest.bit_length() - 1
-        bits ^= lowest
+    digits = f"{bits:b}"[::-1]
+    place = digits.find("1")
+    while place >= 0:
+        yield place
+        place = digits.find("1", place + 1)
 
 
 def shared_bits(sets: Iterable[int], least: int) -> int:
@@ -374,21 +406,15 @@ _NO_PHRASE: Final = (0.0,)
 
 def need_of(matches: TaskMatches) -> Need:
     """Return what tells whether a task needs any lesson."""
-    rules = matches.rules.values()
-    return Need(
-        phrase=max([match.phrase for match in rules], default=0.0),
-        more=max([match.more for match in rules], default=0.0),
-        own=max([match.own for match in rules], default=0.0),
-        covered=max([match.covered for match in rules], default=0.0),
-        ordinary=matches.ordinary,
-        length=matches.length,
-    )
+    phrase, more, own, covered, *_ = [max(values, default=0.0) for values in matches.columns]
+    return Need(phrase, more, own, covered, matches.ordinary, matches.length)
 
 
-def fits_of(matches: TaskMatches) -> dict[str, Fit]:
-    """Return what tells which rules a task needs, by rule."""
-    best = max([match.phrase for match in matches.rules.values()], default=0.0)
-    return {name: Fit(*match, matches.length, match.phrase - best) for name, match in matches.rules.items()}
+def fits_of(matches: TaskMatches) -> Sequence[Sequence[float]]:
+    """Return what tells which rules a task needs: for each field of `Fit` its values of all rules."""
+    phrases = matches.columns[0]
+    best = max(phrases, default=0.0)
+    return *matches.columns, [matches.length] * len(phrases), [phrase - best for phrase in phrases]
 
 
 @cache

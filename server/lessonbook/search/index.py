@@ -1,12 +1,13 @@
 """How well lessons fit a task: an index over lessons and the issues behind them, held in memory."""
 
+from array import array
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from heapq import nlargest
-from itertools import compress, islice, pairwise, repeat
+from itertools import compress, islice, pairwise
 from math import log, sqrt
-from operator import itemgetter
+from operator import add, itemgetter
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from lessonbook.machine.patterns import lazy_pattern
@@ -38,6 +39,8 @@ SIMILAR: Final = 20
 """Documents that are compared because an embedding model finds them most similar."""
 KINDRED: Final = 10
 """Documents that are compared because they are most about the subjects that a query speaks of."""
+GAINS_MAX: Final = 100_000
+"""So many gains of documents by words are kept, each in 12 bytes."""
 _TEN: Final = 10
 _OF_WORK: Final = frozenset(
     words_of(
@@ -117,6 +120,10 @@ class RelevanceIndex(Generic[Key]):
         self._leads: Counter[str] = Counter()
         self._changes = 0
         self._postings = Postings(only)
+        self._gains: dict[str, tuple[int, array[int], array[float]]] = {}
+        """What `_gains_by` returned, and after which of the changes."""
+        self.kept_gains = 0
+        """Of how many documents gains are kept, by any word."""
         self._total_length = 0.0
 
     def __len__(self) -> int:
@@ -141,7 +148,7 @@ class RelevanceIndex(Generic[Key]):
         self._leads.update(set(fields.lead))
         for subject, weight in document.subjects.items():
             self._about.setdefault(subject, {})[number] = weight
-        self._changes += 1
+        self._changed()
 
     def _numbered(self, key: Key) -> int:
         """Return a number for a new document, one given up before if there is one."""
@@ -170,7 +177,11 @@ class RelevanceIndex(Generic[Key]):
         self._total_length = self._total_length - self._lengths[number] if self._numbers else 0.0
         self._keys[number] = self._documents[number] = None
         self._free.append(number)
+        self._changed()
+
+    def _changed(self) -> None:
         self._changes += 1
+        self._forget_gains()
 
     def scores(
         self,
@@ -189,10 +200,10 @@ class RelevanceIndex(Generic[Key]):
         `collection` tells how frequent words are where the index holds only some of many documents, `similar` what an
         embedding model says, `subjects` what the query speaks of.
         """
-        compared = self.compared(query, collection, similar=similar, subjects=subjects, most=most, apart=apart)
-        found = list(zip(self._fit.probabilities([one for _, one in compared]), compared, strict=True))
+        keys, columns = self._columns(query, collection, similar, subjects, most, apart)
+        found = list(zip(self._fit.probabilities(columns), keys, strict=True))
         found.sort(key=itemgetter(0), reverse=True)
-        return {key: probability for probability, (key, _) in found}
+        return {key: probability for probability, key in found}
 
     def holding(self, query: str) -> set[Key]:
         """Return the documents that hold a word of the query which names a subject, or kin of it.
@@ -216,35 +227,49 @@ class RelevanceIndex(Generic[Key]):
         apart: Collection[Key] = (),
     ) -> list[tuple[Key, Compared]]:
         """Return the candidates for a query, as `scores` chooses them, and how each compares."""
+        keys, columns = self._columns(query, collection, similar, subjects, most, apart)
+        return [*zip(keys, map(Compared._make, zip(*columns, strict=True)), strict=True)]
+
+    def _columns(
+        self,
+        query: str,
+        collection: DocumentFrequencies | None,
+        similar: Mapping[Key, float] | None,
+        subjects: Subjects | None,
+        most: int,
+        apart: Collection[Key],
+    ) -> tuple[Sequence[Key], Sequence[Sequence[float]]]:
+        """Return the candidates, and for each field of `Compared` its values of all: one by one takes twice as long."""
         asked = _asked(query)
         size = collection.size if collection else len(self._numbers)
         if not asked.words or not self._numbers:
-            return []
+            return (), ((),) * len(Compared._fields)
         weights = self._weighed(asked.words, size, collection)
         sums = self._sums(weights, size, collection)
         about = self._sharing(subjects) if subjects else {}
         best = self._candidates(self._highest(sums, most, apart), about, similar)
-        pairs = self._pairs(asked, weights, best)
+        found = [(n, key, doc) for n in best if (key := self._keys[n]) is not None and (doc := self._documents[n])]
+        numbers, keys, documents = zip(*found, strict=True) if found else ((), (), ())
+        leading = [word for word in asked.words if self._leads.get(word)]
+        holders = self._holders({*weights, *leading}, numbers)
+        pairs = self._pairs(asked, weights, holders)
+        leads = self._led(dict(zip(numbers, documents, strict=True)), leading, holders)
         meaning = tuple(self._meanings.vector(asked.words))
         unit = _TEN * (1 + KIN_WEIGHT) * _idf(1, size)  # what ten words of the rarest are worth
         whole = sum(weights.values()) * (1 + KIN_WEIGHT) / unit
         unit *= sqrt(whole)
-        leading = {word for word in asked.words if self._leads[word]}
-        found = [(n, key, doc) for n in best if (key := self._keys[n]) is not None and (doc := self._documents[n])]
-        numbers, keys, documents = zip(*found, strict=True) if found else ((), (), ())
-        leads = [doc.lead if doc.lead_as_of == self._changes else self._weigh_lead(doc) for doc in documents]
-        told: dict[str, Iterable[float]] = {  # by field, each for all documents: one by one takes twice as long
+        nothing = [0.0] * len(numbers)
+        told: dict[str, Sequence[float]] = {
             "words": [sums[number] / unit for number in numbers],
-            "pairs": [pairs.get(number, 0.0) / unit for number in numbers] if pairs else repeat(0.0),
+            "pairs": [pairs.get(number, 0.0) / unit for number in numbers] if pairs else nothing,
             "meaning": cosines(meaning, [doc.vector or self._vector(doc) for doc in documents]),
-            "subjects": [about.get(number, 0.0) for number in numbers] if about else repeat(0.0),
-            "lead": [sum([lead[word] for word in leading & lead.keys()]) for lead in leads],
+            "subjects": [about.get(number, 0.0) for number in numbers] if about else nothing,
+            "lead": [leads[number] for number in numbers],
             "issues": [doc.issues for doc in documents],
-            "whole": repeat(whole),
-            "similar": [similar.get(key, 0.0) for key in keys] if similar else repeat(0.0),
+            "whole": [whole] * len(numbers),
+            "similar": [similar.get(key, 0.0) for key in keys] if similar else nothing,
         }
-        rows = zip(*(told[name] for name in Compared._fields), strict=False)  # some never end
-        return [*zip(keys, map(Compared._make, rows), strict=True)]
+        return keys, [told[name] for name in Compared._fields]
 
     def _highest(self, sums: list[float], most: int, apart: Collection[Key]) -> list[int]:
         """Return the numbers of the `most` documents with the highest sums; beside as many others, those `apart`."""
@@ -305,42 +330,87 @@ class RelevanceIndex(Generic[Key]):
         """Return each document's BM25F over the query's words and their kin, by number."""
         sums = [0.0] * len(self._keys)
         for word, weight in weights.items():
-            family = self._postings.family(word)
-            posting = family.get(word)
-            if posting is not None and len(family) == 1:
-                self._add(sums, posting, weight * (1 + KIN_WEIGHT))
-            elif family:
-                if posting is not None:
-                    self._add(sums, posting, weight)
-                kin = self._postings.kin(word)
-                rare = weight
-                if collection is None and posting is not None:
-                    rare *= _idf(len(kin), size) / (_idf(len(posting), size) or 1.0)
-                self._add(sums, kin, rare * KIN_WEIGHT)
+            documents, gains = self._gains_by(word, size, collection)
+            for number, gain in zip(documents, gains, strict=True):
+                sums[number] += weight * gain
         return sums
 
-    def _add(self, sums: list[float], posting: Posting, gain: float) -> None:
-        """Add what holding one word is worth to each document's sum."""
+    def _gains_by(
+        self, word: str, size: int, collection: DocumentFrequencies | None
+    ) -> tuple[Sequence[int], Sequence[float]]:
+        """Return the documents that hold a word or kin of it, and what each gains by a query's word of weight 1.
+
+        It is kept until a document changes, unless a collection has a say in it.
+        """
+        changes = self._changes
+        known = self._gains.get(word) if collection is None else None
+        if known is not None and known[0] == changes:
+            return known[1:]
+        family = self._postings.family(word)
+        if not family:
+            return (), ()
+        posting = family.get(word)
+        if posting is not None and len(family) == 1:
+            documents, gains = posting.documents, self._gains_of(posting, 1 + KIN_WEIGHT)
+        else:
+            kin, rare = self._postings.kin(word), KIN_WEIGHT
+            if collection is None and posting is not None:
+                rare *= _idf(len(kin), size) / (_idf(len(posting), size) or 1.0)
+            documents, gains = kin.documents, self._gains_of(kin, rare)
+            if posting is not None:
+                own = dict(zip(posting.documents, self._gains_of(posting, 1.0), strict=True))
+                gains = array("d", map(add, gains, (own.get(number, 0.0) for number in documents)))
+        if collection is None:
+            if self.kept_gains + len(gains) > GAINS_MAX:
+                self._forget_gains()
+            self.kept_gains += len(gains)
+            self._gains[word] = changes, documents, gains
+        return documents, gains
+
+    def _gains_of(self, posting: Posting, weight: float) -> "array[float]":
+        """Return what holding one word of a weight is worth to each document of a posting."""
         lengths = self._lengths
         mean = self._total_length / len(self._numbers) or 1.0
-        base, slope, gain = K1 * (1 - B), K1 * B / mean, gain * (K1 + 1)
-        for number, count in posting:
-            sums[number] += gain * count / (count + base + slope * lengths[number])
+        base, slope, gain = K1 * (1 - B), K1 * B / mean, weight * (K1 + 1)
+        return array("d", [gain * count / (count + base + slope * lengths[number]) for number, count in posting])
 
-    def _pairs(self, asked: _Asked, weights: Mapping[str, float], numbers: Collection[int]) -> dict[int, float]:
+    def _forget_gains(self) -> None:
+        self._gains.clear()
+        self.kept_gains = 0
+
+    def _holders(self, words: Iterable[str], numbers: Iterable[int]) -> dict[str, set[int]]:
+        """Return for each word that any document holds those of `numbers` that do."""
+        among, family = set(numbers), self._postings.family
+        postings = ((word, family(word).get(word)) for word in words)
+        return {word: among.intersection(posting.documents) for word, posting in postings if posting is not None}
+
+    def _pairs(self, asked: _Asked, weights: Mapping[str, float], holders: Mapping[str, Set[int]]) -> dict[int, float]:
         """Return what the query's pairs of words that stand in each of some documents are worth, by number."""
-        among, holders = set(numbers), dict[str, set[int]]()
-        for word in weights:
-            if (posting := self._postings.family(word).get(word)) is not None:
-                holders[word] = among.intersection(posting.documents)
         gains: dict[int, float] = {}
         for (one, other), weight in asked.pairs.items():
-            if one in holders and other in holders:
+            if one in weights and other in weights and one in holders and other in holders:
+                both = holders[one] & holders[other]  # searching the lines of all would take ten times as long
                 pair, gain = f" {one} {other} ", weight * (weights[one] + weights[other])
-                for number in holders[one] & holders[other]:  # searching the lines of all would take ten times as long
+                for number in both:
                     if (document := self._documents[number]) is not None and pair in document.line:
                         gains[number] = gains.get(number, 0.0) + gain
         return gains
+
+    def _led(
+        self, documents: Mapping[int, _IndexedDocument], words: Iterable[str], holders: Mapping[str, Iterable[int]]
+    ) -> dict[int, float]:
+        """Return the share of each document's first words that some words are, given which documents hold these."""
+        changes = self._changes
+        leads = {
+            number: doc.lead if doc.lead_as_of == changes else self._weigh_lead(doc)
+            for number, doc in documents.items()
+        }
+        shares = dict.fromkeys(leads, 0.0)
+        for word in words:
+            for number in holders[word]:
+                if word in leads[number]:
+                    shares[number] += leads[number][word]
+        return shares
 
     def _vector(self, document: _IndexedDocument) -> Vector:
         document.vector = vector = self._meanings.vector(_words_in(document.line))

@@ -39,9 +39,6 @@ class Postings:
     def __init__(self, only: Iterable[str] | None = None) -> None:
         """Keep all words, or `only` these and their kin."""
         self._families: dict[str, dict[str, Posting]] = {}
-        self._changes = 0
-        self._kin: dict[str, tuple[int, Posting]] = {}
-        """What `kin` returned, and after which of the changes."""
         self._only = None if only is None else {word[:STEM_LETTERS] for word in only}
 
     def add(self, document: int, counts: Mapping[str, float]) -> None:
@@ -59,7 +56,6 @@ class Postings:
                 posting = family[word] = Posting()
             posting.documents.append(document)
             posting.counts.append(count)
-        self._changes += 1
 
     def remove(self, document: int, words: set[str]) -> None:
         """Forget a document, given its words."""
@@ -74,7 +70,6 @@ class Postings:
                 del family[word]
             if not family:
                 del self._families[stem]
-        self._changes += 1
 
     def family(self, word: str) -> Mapping[str, Posting]:
         """Return the postings of `word` and its kin, by word."""
@@ -82,15 +77,11 @@ class Postings:
 
     def kin(self, word: str) -> Posting:
         """Return the documents that hold `word` or kin of it, and how often all of these together."""
-        stem, changes = word[:STEM_LETTERS], self._changes
-        known = self._kin.get(stem)
-        if known is None or known[0] != changes:
-            counts: dict[int, float] = {}
-            for posting in self.family(word).values():
-                for document, count in posting:
-                    counts[document] = counts.get(document, 0.0) + count
-            known = self._kin[stem] = changes, Posting(counts)
-        return known[1]
+        counts: dict[int, float] = {}
+        for posting in self.family(word).values():
+            for document, count in posting:
+                counts[document] = counts.get(document, 0.0) + count
+        return Posting(counts)
 
 
 _NONE: Final[Mapping[str, Posting]] = {}

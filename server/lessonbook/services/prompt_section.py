@@ -98,13 +98,15 @@ def overhead(run_id: str, agent_name: str, note: str = "") -> int:
     return _longer(section(empty, "x" * DELIMITER_CHARACTERS), structured_form(empty))
 
 
-def answer_with(lessons: Sequence[Lesson], run_id: str, agent_name: str, note: str, more: int, mark: str) -> Lessons:
+def answer_with(
+    lessons: Sequence[ServedLesson], run_id: str, agent_name: str, note: str, more: int, mark: str
+) -> Lessons:
     """Return the answer with these lessons, in both forms and with the tokens of the longer one."""
     bare = Lessons(
         run_id=run_id,
         agent_name=agent_name,
         guidance=guidance(run_id),
-        lessons=[served(lesson) for lesson in lessons],
+        lessons=list(lessons),
         tokens=_LONGEST_TOKENS,
         more_available=more,
         note=note,

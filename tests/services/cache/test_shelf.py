@@ -195,3 +195,15 @@ def test_a_lesson_for_one_of_several_things_in_a_task_fits() -> None:
         shelf._put(lesson(number, 2, 0.1, 0, "data", "active"), f"Mind the {subject} in everything that you make.")
     task = "Download the archive and check its digest, then give every request a timeout, and log what was done to whom"
     assert {fit.lesson.id for fit in offered(shelf, task)} == {"L0", "L1"}
+
+
+def test_a_lesson_is_put_into_the_form_of_answers_once_and_again_when_it_changes() -> None:
+    shelf = Shelf("p", "A", LearningSettings())
+    first = lesson(1, 2, 0.5, 0, "security", "active")
+    shelf._put(first, first.lesson_text)
+    assert shelf.as_served(first) is shelf.as_served(first)
+    reworded = replace(first, lesson_text="Mind the door.", revision=2)
+    shelf._put(reworded, reworded.lesson_text)
+    assert shelf.as_served(reworded).text == "Mind the door."
+    assert shelf.as_served(first).text == first.lesson_text
+    assert shelf.as_served(reworded).text == "Mind the door."

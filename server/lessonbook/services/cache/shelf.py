@@ -9,18 +9,18 @@ sum.
 
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from datetime import datetime
 from heapq import nsmallest
 from threading import Lock
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 from weakref import WeakValueDictionary
 
 from cachetools import LRUCache
 from sqlalchemy import Connection
 
 from lessonbook.config.settings import LearningSettings
+from lessonbook.domain.agent_tools import ServedLesson
 from lessonbook.domain.lesson import Lesson
 from lessonbook.domain.lesson_status import SERVABLE
 from lessonbook.domain.vocabulary import SHARED_AGENT, Category
@@ -32,7 +32,7 @@ from lessonbook.search.diversity import Wording, first_of_alike, wording_of
 from lessonbook.search.hazard_model import THRESHOLD
 from lessonbook.search.hazards import NOTHING_LIKELY
 from lessonbook.search.index import RelevanceIndex, asked_words, parts_of
-from lessonbook.search.relevance import likely_by_words
+from lessonbook.search.relevance import likely_by_words, relevance_for
 from lessonbook.search.task import TaskReading
 from lessonbook.services import prompt_section
 from lessonbook.services.cache.evidence import Measure, Mode, counted_since
@@ -68,8 +68,7 @@ _Place = tuple[float, int, str]
 """The sort key of a lesson: its static score and issue count, both negated so that the best come first, and its id."""
 
 
-@dataclass(frozen=True, slots=True)
-class RankedLesson:
+class RankedLesson(NamedTuple):
     """A lesson, the probability that the task raises its issue, and what that probability comes from."""
 
     lesson: Lesson
@@ -107,6 +106,8 @@ class Shelf:
         self._places: dict[str, _Place] = {}
         self._order: list[_Place] = []
         self._costs: dict[str, int] = {}
+        self._served: dict[str, tuple[Lesson, ServedLesson]] = {}
+        """Lessons that were shown, as agents get them."""
         self._always: set[str] = set()
         """Lessons without a coin: they come first where they fit. Those of them that are pinned are shown anyway."""
         self._unreviewed: set[str] = set()
@@ -235,7 +236,7 @@ class Shelf:
             doubt = lesson.id not in always, lesson.id in self._unreviewed
             return *doubt, -fit.relevance, lesson.agent_name not in mine, self._places[lesson.id]
 
-        best = nsmallest(OFFERED_MAX, (fit for fit in fits if _is_of(fit.lesson, categories)), key=worth)
+        best = nsmallest(OFFERED_MAX, [fit for fit in fits if _is_of(fit.lesson, categories)], key=worth)
         return self._with_few_of_others(self._diverse(self._distinct(best, mine)), principal)
 
     def _with_few_of_others(self, fits: list[RankedLesson], principal: str) -> list[RankedLesson]:
@@ -259,12 +260,14 @@ class Shelf:
         came in this project in code of the task's languages, that counts if it makes the lesson likelier.
         """
         relevances = self._relevances(reading, similar)
-        named = self._named(reading, relevances) if not similar else ()
+        named = self._named(reading, relevances) if not similar else set[str]()
         counts = {agent_name: known.here(reading.place) for agent_name, known in self._issues.items()}
         totals = {agent_name: sum(here.values()) for agent_name, here in counts.items()}
         likely = reading.likely if self.needs_rules else NOTHING_LIKELY
+        enough = relevance_for(least)
         candidates = {
-            *relevances,
+            *(lesson_id for lesson_id, relevance in relevances.items() if relevance >= enough),
+            *relevances.keys() & named,
             *(lesson_id for here in counts.values() for lesson_id in here if lesson_id in self.lessons),
             *(lesson_id for rule in likely.possible for lesson_id in self._of_rule.get(rule, ())),
         }
@@ -310,7 +313,7 @@ class Shelf:
             is_no_worse = fit.lesson.id not in self._unreviewed or known.lesson.id in self._unreviewed
             is_nearer = fit.lesson.agent_name in mine and known.lesson.agent_name not in mine
             if is_nearer and is_no_worse:
-                kept[fit.lesson.lesson_text] = replace(known, lesson=fit.lesson)
+                kept[fit.lesson.lesson_text] = known._replace(lesson=fit.lesson)
         return list(kept.values())
 
     def _diverse(self, fits: Iterable[RankedLesson]) -> list[RankedLesson]:
@@ -328,11 +331,11 @@ class Shelf:
         exempt = (self.lessons[lesson_id] for lesson_id in self._always)
         return [lesson.id for lesson in exempt if lesson.pinned and lesson.agent_name in agents]
 
-    def _named(self, reading: TaskReading, relevances: Mapping[str, float]) -> Collection[str]:
+    def _named(self, reading: TaskReading, relevances: Mapping[str, float]) -> Set[str]:
         """Return the lessons that hold what a short task names, though few words say little; for paths alone, all."""
         if not reading.task:
             return relevances.keys()
-        return self._index.holding(reading.task) if len(asked_words(reading.task)) <= NAMED_MAX else ()
+        return self._index.holding(reading.task) if len(asked_words(reading.task)) <= NAMED_MAX else set()
 
     def _relevances(self, reading: TaskReading, similar: Mapping[str, float] | None) -> dict[str, float]:
         """Return how probably each lesson's words are about the task as a whole, or about a part of it if that is more.
@@ -366,6 +369,13 @@ class Shelf:
             cost = self._costs[lesson.id] = prompt_section.cost_of(lesson)
         return cost
 
+    def as_served(self, lesson: Lesson) -> ServedLesson:
+        """Return one of the lessons as agents get it, made once for each that is shown."""
+        known = self._served.get(lesson.id)
+        if known is None or known[0] is not lesson:
+            known = self._served[lesson.id] = lesson, prompt_section.served(lesson)
+        return known[1]
+
     def is_always_shown(self, lesson: Lesson) -> bool:
         """Tell whether a person wants the lesson shown wherever it fits."""
         return lesson.is_exempt(self._always_show)
@@ -374,6 +384,7 @@ class Shelf:
         if (place := self._places.pop(lesson.id, None)) is not None:
             del self._order[bisect_left(self._order, place)]
         self._costs.pop(lesson.id, None)
+        self._served.pop(lesson.id, None)
         self._wordings.pop(lesson.id, None)
         self._holds.pop(lesson.id, None)
         if rule := self._rules.pop(lesson.id, ""):

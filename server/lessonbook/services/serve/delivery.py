@@ -22,7 +22,6 @@ from lessonbook.experiment.serving_policy import (
     HOLDOUT_SHARE,
     POLICY_VERSION,
     Appraisal,
-    Chance,
     Delivery,
     ServingCandidate,
     assign,
@@ -221,9 +220,13 @@ class _Serving:
         repeated = frozenset(self.earlier if self.only_new else ())
         fits = {fit.lesson.id: fit for fit in fitting if fit.lesson.id not in repeated}
         held_out = self._is_held_out() or bool(self._measure.stop)
-        chances = {name: self._chance(fit.lesson, held_out=held_out) for name, fit in fits.items()}
+        measures = {name: self._measure_of(fit.lesson) for name, fit in fits.items()}
+        chances = {
+            name: measures[name].chance(fit.lesson, exempt=shelf.is_always_shown(fit.lesson), held_out=held_out)
+            for name, fit in fits.items()
+        }
         candidates = [ServingCandidate(name, fit.relevance, shelf.cost_of(fit.lesson)) for name, fit in fits.items()]
-        if not held_out and any(self._measure_of(fit.lesson).tosses for fit in fits.values()):
+        if not held_out and any(measure.tosses for measure in {*measures.values()}):
             candidates = ranked(candidates, {name: self._appraisal(fit.lesson) for name, fit in fits.items()})
             # A stable sort: words that nobody reviewed never take a reviewed lesson's place, whatever they seem worth.
             candidates.sort(key=lambda candidate: fits[candidate.lesson_id].lesson.is_unreviewed)
@@ -265,13 +268,11 @@ class _Serving:
         """Return whether the whole run gets no lessons but the exempt ones: decided by its first call."""
         if self.run is not None and self.run.principal:
             return self.run.holdout
-        return self._p_holdout() > coin.toss_run(self.work.secret, self.caller.project, self._unit, self._epoch)
+        share = self._p_holdout()
+        return share > 0 and share > coin.toss_run(self.work.secret, self.caller.project, self._unit, self._epoch)
 
     def _p_holdout(self) -> float:
         return HOLDOUT_SHARE if self._measure.tosses and not self._measure.stop else 0.0
-
-    def _chance(self, lesson: Lesson, *, held_out: bool) -> Chance:
-        return self._measure_of(lesson).chance(lesson, exempt=self.shelf.is_always_shown(lesson), held_out=held_out)
 
     def _appraisal(self, lesson: Lesson) -> Appraisal:
         return self._measure_of(lesson).appraisal(lesson, exempt=self.shelf.is_always_shown(lesson))
@@ -356,4 +357,5 @@ def _answer(
     if not lessons:
         note = f"{note} {_NO_ROOM if pick.no_room else _NOTHING}".strip()
     mark = prompt_section.delimiter(work.secret, caller.project, run_id)
-    return prompt_section.answer_with(lessons, run_id, place.agent_name, note, pick.more_available, mark)
+    shown = [*map(shelf.as_served, lessons)]
+    return prompt_section.answer_with(shown, run_id, place.agent_name, note, pick.more_available, mark)
