@@ -30,17 +30,27 @@ class Unreadable(Exception):
     """One record of a file cannot be read; its words give a person the reason."""
 
 
+def read_data(file: Traversable) -> bytes:
+    """Return the content of a data file.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{file.name}: cannot be read: {error.strerror}", place=str(file)) from error
+
+
 def load_toml(file: Traversable, form: type[_Form]) -> _Form:
     """Return what a TOML file holds as a `form`, a dataclass whose fields pydantic checks.
 
     Raises:
         ConfigError: the file cannot be read, or is not of that form; names the file, the entry and the key.
     """
+    content = read_data(file)
     try:
-        content = file.read_bytes()
         document = prepared(file.name, [content], lambda: tomllib.loads(content.decode("utf-8")))
-    except OSError as error:
-        raise ConfigError(f"{file.name}: cannot be read: {error.strerror}", place=str(file)) from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{file.name}: cannot be read as TOML: {error}") from error
     try:
