@@ -264,7 +264,8 @@ def _grams(text: str) -> tuple[dict[str, float], float]:
     """Return the character n-grams of `text`, each weighted 1 + ln(count), and the length of that vector."""
     padded = f" {' '.join(text.lower().split())} "
     counts = Counter(padded[at : at + size] for size in _GRAM_SIZES for at in range(len(padded) - size + 1))
-    grams = {gram: 1.0 + log(count) for gram, count in counts.items()}
+    weights = {count: 1.0 + log(count) for count in set(counts.values())}  # few, so that most n-grams share theirs
+    grams = {gram: weights[count] for gram, count in counts.items()}
     return grams, sqrt(sum(value * value for value in grams.values())) or 1.0
 
 
