@@ -199,8 +199,8 @@ def pack_phrases(phrases: Sequence[Sequence[Element]]) -> PackedPhrases:
         for key in elements[anchor].keys:
             (longer if len(elements) > 1 else alone)[key].append(number)
     sizes = bytes(map(len, phrases))
-    rows = ({key: numbers.tobytes() for key, numbers in index.items()} for index in (alone, longer))
-    return pack_texts(texts), sizes, exact, prefixes, *rows
+    of_one, of_more = ({key: numbers.tobytes() for key, numbers in index.items()} for index in (alone, longer))
+    return pack_texts(texts), sizes, exact, prefixes, of_one, of_more
 
 
 def _text_of(elements: Sequence[Element], anchor: int, weights: Mapping[frozenset[str], int]) -> str:
