@@ -14,7 +14,7 @@ from bench.measure import Figure, Report
 from lessonbook.classify.catalogue import load_catalogue
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import Finding
-from lessonbook.intake import open_report
+from lessonbook.intake.readers import open_report
 from lessonbook.intake.report_file import ReportFile
 from lessonbook.services.report.preparation import prepare
 

@@ -1,8 +1,8 @@
 """Reports that are in memory, read to their end."""
 
 from lessonbook.domain.findings import Intake, ReportKind, collect
-from lessonbook.intake import open_report
 from lessonbook.intake.junit import open_junit
+from lessonbook.intake.readers import open_report
 from lessonbook.intake.report_file import ReportFile
 from lessonbook.intake.sarif import open_sarif
 

@@ -19,10 +19,11 @@ from lessonbook.edges.access.gateway import Gateway
 from lessonbook.edges.mcp_server import build_server
 from lessonbook.edges.tool_table import OPERATIONS, Operation
 from lessonbook.edges.transport.http import build_app
-from lessonbook.intake import MEMBERS, READERS, formats
+from lessonbook.intake import formats
 from lessonbook.intake.formats.json_format import JsonFormat, Records, open_format
 from lessonbook.intake.formats.record_fields import issue
 from lessonbook.intake.json_records import Layout, open_records
+from lessonbook.intake.readers import MEMBERS, READERS
 from lessonbook.intake.report_file import ReportFile
 from lessonbook.screening.lint import rules as lint
 from lessonbook.search.index import RelevanceIndex

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import FileKind, Intake, ReportKind, collect
-from lessonbook.intake import open_report
+from lessonbook.intake.readers import open_report
 from lessonbook.intake.report_file import ReportFile
 from tests.reading import read_junit, read_report, read_sarif
 

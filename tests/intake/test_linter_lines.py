@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import Finding
-from lessonbook.intake import open_report
+from lessonbook.intake.readers import open_report
 from lessonbook.intake.report_file import ReportFile
 from tests.memory import needs_less, peak_memory
 from tests.reading import count_outcomes, read_report

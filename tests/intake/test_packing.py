@@ -10,8 +10,9 @@ import pytest
 
 from lessonbook.domain.errors import InvalidInput
 from lessonbook.domain.findings import collect
-from lessonbook.intake import open_report, packing
+from lessonbook.intake import packing
 from lessonbook.intake.packing import is_archive, members_of
+from lessonbook.intake.readers import open_report
 from lessonbook.intake.report_file import ReportFile
 from tests.reading import read_report
 

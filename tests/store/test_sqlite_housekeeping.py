@@ -83,7 +83,9 @@ async def test_a_database_on_a_network_file_system_is_refused_and_not_made(
     await store.close()
 
 
-@pytest.mark.parametrize("pragma", ["journal_mode wal", "synchronous 1", "foreign_keys 1", "wal_autocheckpoint 0"])
+@pytest.mark.parametrize(
+    "pragma", ["journal_mode wal", "synchronous 1", "foreign_keys 1", "wal_autocheckpoint 0", "cache_size -1000"]
+)
 async def test_every_connection_is_set_up_alike(work: Workspace, pragma: str) -> None:
     name, value = pragma.split()
 

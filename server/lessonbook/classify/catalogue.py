@@ -8,6 +8,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from itertools import chain, starmap
 from pathlib import Path
+from sys import intern
 from typing import Final, cast, get_args
 
 from lessonbook.classify import rule_keys
@@ -201,16 +202,16 @@ def _rule(entry: object, file: str, number: int) -> CatalogueRule:
     rule = CatalogueRule(
         id=_string(table, "id", where),
         keys=texts_in(table, "keys", where),
-        severity=cast("Severity", _one_of(table, "severity", _SEVERITIES, where)),
-        category=cast("Category", _one_of(table, "category", _CATEGORIES, where)),
+        severity=cast("Severity", intern(_one_of(table, "severity", _SEVERITIES, where))),
+        category=cast("Category", intern(_one_of(table, "category", _CATEGORIES, where))),
         text=_string(table, "text", where, _MAX_TEXT_CHARACTERS),
         why=_string(table, "why", where, _MAX_WHY_CHARACTERS),
-        languages=texts_in(table, "languages", where),
-        agents=texts_in(table, "agents", where),
-        words=texts_in(table, "words", where),
+        languages=tuple(map(intern, texts_in(table, "languages", where))),
+        agents=tuple(map(intern, texts_in(table, "agents", where))),
+        words=tuple(map(intern, texts_in(table, "words", where))),
         common=_grade(table, "common", where),
         tasks=texts_in(table, "tasks", where),
-        subject=file.removesuffix(".toml"),
+        subject=intern(file.removesuffix(".toml")),
     )
     if not _ID.match(rule.id):
         raise ConfigError(f"{where}: 'id' has to be kebab-case")

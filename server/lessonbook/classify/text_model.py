@@ -1,15 +1,20 @@
 """Small linear text models whose weights ship as data: a label and its probability from words alone."""
 
+from array import array
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from math import exp, log, sqrt
 from typing import Any
 
-from lessonbook.domain.documents import load_model_file
+from lessonbook.domain.documents import prepared_model
+from lessonbook.machine.packed_words import NumbersByWord, PackedNumbers, PackedWords, WordTable, pack_numbers
 from lessonbook.search.tokenizer import MODEL_READ_MAX, words_of
+
+_PackedModel = tuple[Sequence[str], Sequence[float], PackedNumbers, bytes]
+"""Labels, the bias of each, the scale of each term, and the weights of all terms in order, one for each label."""
 
 
 def terms_of(text: str) -> list[str]:
@@ -32,8 +37,8 @@ class TextModel:
 
     labels: tuple[str, ...]
     bias: tuple[float, ...]
-    scale: dict[str, float]
-    weights: dict[str, tuple[float, ...]]
+    scale: Mapping[str, float]
+    weights: Mapping[str, Sequence[float]]
 
     def probabilities(self, features: Mapping[str, float]) -> dict[str, float]:
         """Return the probability of each label, given `features_of` a text; they add up to 1."""
@@ -59,22 +64,52 @@ def softmax(scores: Mapping[str, float]) -> dict[str, float]:
 @cache
 def load_model(name: str) -> TextModel:
     """Return the packaged model `data/models/{name}.json`, written by `bench/train_{name}.py`."""
-    return text_model_of(load_model_file(name))
+    return _unpacked(prepared_model(name, _packed, __file__))
 
 
 def text_model_of(content: Mapping[str, Any]) -> TextModel:
     """Return the model that a file of weights holds, read as JSON."""
+    return _unpacked(_packed(content))
+
+
+def _packed(content: Mapping[str, Any]) -> _PackedModel:
     terms: dict[str, list[float]] = content["terms"]
+    weights = array("d", [weight for term in sorted(terms) for weight in terms[term][1:]])
+    scale = pack_numbers({term: values[0] for term, values in terms.items()}, "d")
+    return content["labels"], content["bias"], scale, weights.tobytes()
+
+
+def _unpacked(packed: _PackedModel) -> TextModel:
+    labels, bias, scale, weights = packed
     return TextModel(
-        labels=tuple(content["labels"]),
-        bias=tuple(content["bias"]),
-        scale={term: values[0] for term, values in terms.items()},
-        weights={term: tuple(values[1:]) for term, values in terms.items()},
+        tuple(labels), tuple(bias), NumbersByWord(scale, "d"), _WeightsByTerm(scale[0], weights, len(labels))
     )
+
+
+class _WeightsByTerm(Mapping[str, Sequence[float]]):
+    """The weights of each term, in one array."""
+
+    def __init__(self, terms: PackedWords, weights: bytes, size: int) -> None:
+        """Take the terms, and their weights in the same order, `size` for each."""
+        self._table = WordTable(terms)
+        self._weights = array("d", weights)
+        self._size = size
+
+    def __getitem__(self, term: str) -> Sequence[float]:
+        place = self._table.place(term)
+        if place is None:
+            raise KeyError(term)
+        return self._weights[place * self._size : (place + 1) * self._size]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table)
+
+    def __len__(self) -> int:
+        return len(self._weights) // self._size
 
 
 def _unit(features: Mapping[str, float], scale: Mapping[str, float]) -> list[tuple[str, float]]:
     """Return the features that `scale` knows, as a vector of length 1."""
-    known = [(term, value * scale[term]) for term, value in features.items() if term in scale]
+    known = [(term, value * idf) for term, value in features.items() if (idf := scale.get(term)) is not None]
     length = sqrt(sum(value * value for _, value in known)) or 1.0
     return [(term, value / length) for term, value in known]

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from lessonbook.domain.errors import InvalidInput
-from lessonbook.intake import open_report
 from lessonbook.intake.packing import is_archive, members_of
+from lessonbook.intake.readers import open_report
 from lessonbook.intake.report_file import NoReport, ReportFile
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ import typer
 
 from lessonbook.cli.console import INTERRUPTED, command, load, options, wants_json
 from lessonbook.domain.errors import InvalidInput
+from lessonbook.machine.allocator import share_one_arena
 
 _OBJECTS_BETWEEN_COLLECTIONS: Final = 20_000
 """How many more objects than before a server leaves until it looks for unreachable cycles; a call makes twenty such."""
@@ -54,6 +55,7 @@ def serve(
         auth={"accept": accept} if accept else {},
     )
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
+    share_one_arena()
     if http:
         stopped_by = anyio.run(serve_on_http, settings)
     else:

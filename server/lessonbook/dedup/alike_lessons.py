@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from sys import intern
 from typing import Final
 
 from lessonbook.machine.patterns import lazy_pattern
@@ -143,4 +144,4 @@ def _read_clause(tokens: list[str], signs: dict[str, bool]) -> None:
         elif token in _PURPOSE:
             replaced = False
         elif token not in _EMPTY and token[0].isalnum():
-            signs.setdefault(stem(token), asks != replaced)
+            signs.setdefault(intern(stem(token)), asks != replaced)  # lessons share most of their words

@@ -14,6 +14,8 @@ from typing import Final
 from lessonbook.classify.catalogue import Catalogue
 from lessonbook.dedup import likeness
 from lessonbook.dedup.likeness import FEATURES, Corpus, Likeness, Sketch, load_likeness, sketch, terms_of
+from lessonbook.machine import packed_words
+from lessonbook.machine.packed_words import NumbersByWord, pack_numbers
 from lessonbook.machine.prepared import prepared
 from lessonbook.search import tokenizer, writing_systems
 
@@ -212,10 +214,12 @@ def words_of_catalogue(catalogue: Catalogue) -> Corpus:
     texts = [rule.text for rule in catalogue.rules]
     code = (
         Path(module).read_bytes()
-        for module in (__file__, likeness.__file__, tokenizer.__file__, writing_systems.__file__)
+        for module in (__file__, likeness.__file__, tokenizer.__file__, writing_systems.__file__, packed_words.__file__)
     )
-    counts = prepared("catalogue_words", chain(code, map(str.encode, texts)), lambda: _counts_of(texts))
-    return Corpus.of_counts(counts, len(texts))
+    counts = prepared(
+        "catalogue_words", chain(code, map(str.encode, texts)), lambda: pack_numbers(_counts_of(texts), "H")
+    )
+    return Corpus.of_counts(NumbersByWord(counts, "H"), len(texts))
 
 
 def _counts_of(texts: Iterable[str]) -> dict[str, int]:

@@ -123,6 +123,8 @@ class Corpus:
 
     def __init__(self, background: "Corpus | None" = None) -> None:
         self._counts: Counter[str] = Counter()
+        self._before: Mapping[str, float] = {}
+        """Counts to which `_counts` are added."""
         self._background = background
         self.size = 0 if background is None else background.size
         self._idfs: dict[str, float] = {}
@@ -130,11 +132,11 @@ class Corpus:
         self._fresh_until = self.size
 
     @classmethod
-    def of_counts(cls, counts: Mapping[str, int], size: int) -> Self:
+    def of_counts(cls, counts: Mapping[str, float], size: int) -> Self:
         """Return the corpus of `size` texts, of which `counts` says in how many a word or word pair stands."""
         corpus = cls()
         corpus.size = corpus._fresh_until = size  # its own
-        corpus._counts.update({intern(term): count for term, count in counts.items()})
+        corpus._before = counts
         return corpus
 
     def add(self, terms: Iterable[str], times: int = 1) -> None:
@@ -155,9 +157,9 @@ class Corpus:
             self._idfs[term] = known
         return known
 
-    def _count(self, term: str) -> int:
+    def _count(self, term: str) -> float:
         before = 0 if self._background is None else self._background._count(term)  # noqa: SLF001  # its own kind
-        return before + self._counts[term]
+        return before + self._before.get(term, 0) + self._counts[term]
 
     def length(self, sketch: Sketch) -> float:
         """Return the length of a text's word vector."""
@@ -262,7 +264,8 @@ def _grams(text: str) -> tuple[dict[str, float], float]:
     """Return the character n-grams of `text`, each weighted 1 + ln(count), and the length of that vector."""
     padded = f" {' '.join(text.lower().split())} "
     counts = Counter(padded[at : at + size] for size in _GRAM_SIZES for at in range(len(padded) - size + 1))
-    grams = {gram: 1.0 + log(count) for gram, count in counts.items()}
+    weights = {count: 1.0 + log(count) for count in set(counts.values())}  # few, so that most n-grams share theirs
+    grams = {gram: weights[count] for gram, count in counts.items()}
     return grams, sqrt(sum(value * value for value in grams.values())) or 1.0
 
 

@@ -2,10 +2,10 @@
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Annotated, Any, Final, TypeGuard, TypeVar
 
 from pydantic import StringConstraints, TypeAdapter, ValidationError
@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from lessonbook.domain.corrections import correction_of
 from lessonbook.domain.errors import ConfigError, InvalidInput
 from lessonbook.domain.vocabulary import storable
+from lessonbook.machine import packed_words
 from lessonbook.machine.prepared import prepared
 
 Phrase = Annotated[str, StringConstraints(pattern=r"\S")]
@@ -30,17 +31,27 @@ class Unreadable(Exception):
     """One record of a file cannot be read; its words give a person the reason."""
 
 
+def read_data(file: Traversable) -> bytes:
+    """Return the content of a data file.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{file.name}: cannot be read: {error.strerror}", place=str(file)) from error
+
+
 def load_toml(file: Traversable, form: type[_Form]) -> _Form:
     """Return what a TOML file holds as a `form`, a dataclass whose fields pydantic checks.
 
     Raises:
         ConfigError: the file cannot be read, or is not of that form; names the file, the entry and the key.
     """
+    content = read_data(file)
     try:
-        content = file.read_bytes()
         document = prepared(file.name, [content], lambda: tomllib.loads(content.decode("utf-8")))
-    except OSError as error:
-        raise ConfigError(f"{file.name}: cannot be read: {error.strerror}", place=str(file)) from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{file.name}: cannot be read as TOML: {error}") from error
     try:
@@ -51,12 +62,26 @@ def load_toml(file: Traversable, form: type[_Form]) -> _Form:
 
 
 def load_model_file(name: str) -> dict[str, Any]:
-    """Return the content of the packaged model `data/models/{name}.json`, which a script of `bench/` writes.
+    """Return the content of the packaged model `data/models/{name}.json`, which a script of `bench/` writes."""
+    return _model_in(_model_file(name).read_bytes(), name)
 
-    Weights are rounded, so that most occur often: each is one object, which takes 3 MB less for all models.
+
+def prepared_model(name: str, pack: Callable[[dict[str, Any]], _Form], code: str) -> _Form:
+    """Return what `pack` makes of the content of a packaged model, kept between processes; see `machine/prepared`.
+
+    `code` is the file of the code that packs it.
     """
-    text = (resources.files("lessonbook") / "data" / "models" / f"{name}.json").read_text(encoding="utf-8")
-    content: dict[str, Any] = json.loads(text, parse_float=cache(float))
+    text = _model_file(name).read_bytes()
+    sources = [text, *(Path(place).read_bytes() for place in (code, packed_words.__file__))]
+    return prepared(f"{name}.model", sources, lambda: pack(_model_in(text, name)))
+
+
+def _model_file(name: str) -> Traversable:
+    return resources.files("lessonbook") / "data" / "models" / f"{name}.json"
+
+
+def _model_in(text: bytes, name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(text)
     if content.get("version") != _MODEL_VERSION:
         raise ValueError(f"model {name}: version has to be {_MODEL_VERSION}")
     return content

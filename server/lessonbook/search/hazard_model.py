@@ -4,14 +4,22 @@ Three logistic regressions, trained by `bench/train_hazards.py` and shipped as d
 which rule it needs if so, and which weaknesses code for such a task is known to show.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import exp, sqrt
 from operator import mul
 from typing import Any, Final, NamedTuple
 
-from lessonbook.domain.documents import load_model_file
+from lessonbook.domain.documents import prepared_model
+from lessonbook.machine.packed_words import (
+    NumbersByWord,
+    PackedNumbers,
+    PackedRows,
+    RowsByWord,
+    pack_numbers,
+    pack_rows,
+)
 
 _FAR: Final = 30.0
 THRESHOLD: Final = 0.15
@@ -75,7 +83,8 @@ class WeaknessModel:
     names: Sequence[str]
     biases: Sequence[float]
     idf: Mapping[str, float]
-    weights: Mapping[str, Sequence[tuple[int, float]]]
+    weights: Callable[[str], Iterable[tuple[int, float]]]
+    """The numbers of the weaknesses that a word speaks of, each with its weight."""
 
     def scores(self, words: Iterable[str], language: str) -> dict[str, float]:
         """Return the log odds of each weakness, by CWE name; empty for a task none of whose words is known."""
@@ -88,7 +97,7 @@ class WeaknessModel:
         scores = list(self.biases)
         for term in terms:
             value = self.idf[term] / length
-            for number, weight in self.weights.get(term, ()):
+            for number, weight in self.weights(term):
                 scores[number] += value * weight
         return dict(zip(self.names, scores, strict=True))
 
@@ -116,6 +125,22 @@ def logistic(score: float) -> float:
 
 def model_from(content: Mapping[str, Any]) -> HazardModel:
     """Return the model that `bench/train_hazards.py` wrote."""
+    return _unpacked(_packed(content))
+
+
+def _packed(content: Mapping[str, Any]) -> tuple[Mapping[str, Any], PackedNumbers, PackedRows]:
+    """Return a model without the words of its weaknesses, and these packed."""
+    weakness = content["weakness"]
+    rows = {
+        term: ([int(number) for number, _ in pairs], [weight for _, weight in pairs])
+        for term, pairs in weakness["weights"].items()
+    }
+    rest = {**content, "weakness": {"names": weakness["names"], "biases": weakness["biases"]}}
+    return rest, pack_numbers(weakness["idf"], "d"), pack_rows(rows, "d")
+
+
+def _unpacked(packed: tuple[Mapping[str, Any], PackedNumbers, PackedRows]) -> HazardModel:
+    content, idf, weights = packed
     weakness = content["weakness"]
     return HazardModel(
         need=_line(content["need"], Need._fields),
@@ -123,10 +148,8 @@ def model_from(content: Mapping[str, Any]) -> HazardModel:
         weakness=WeaknessModel(
             names=weakness["names"],
             biases=weakness["biases"],
-            idf=weakness["idf"],
-            weights={
-                term: [(int(number), weight) for number, weight in pairs] for term, pairs in weakness["weights"].items()
-            },
+            idf=NumbersByWord(idf, "d"),
+            weights=RowsByWord(weights, "d").pairs,
         ),
         weakness_shift=content["weakness_shift"],
     )
@@ -139,4 +162,4 @@ def _line(content: Mapping[str, float], names: Sequence[str]) -> Line:
 @cache
 def load_hazard_model() -> HazardModel:
     """Return the packaged weights, `data/models/hazards.json`."""
-    return model_from(load_model_file("hazards"))
+    return _unpacked(prepared_model("hazards", _packed, __file__))

@@ -8,13 +8,14 @@ ordinary work that raises none; `search/hazard_model` turns the comparison into 
 from array import array
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
-from itertools import accumulate, chain, compress
+from itertools import chain, compress
 from math import log, sqrt
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
+from lessonbook.machine.packed_words import PackedRows, RowsByWord, pack_rows
 from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.search.context import Place
 from lessonbook.search.hazard_model import SHARE, THRESHOLD, HazardModel, Need, load_hazard_model
@@ -42,15 +43,9 @@ ORDINARY: Final = ""
 """The id under which the phrases of ordinary work stand."""
 
 
-PackedTerms = tuple[str, bytes, bytes, bytes]
-"""Terms between blanks; where the numbers of each begin, and where all end; the numbers; weights."""
-PackedIndex = tuple[bytes, bytes, PackedTerms, PackedTerms]
+PackedIndex = tuple[bytes, bytes, PackedRows, PackedRows]
 """The rule of each phrase and the scale of its score; the phrases of each term, and a weight for each term; the rules
 whose own words hold a term, and a score for each."""
-
-
-_Kind = Literal["d", "f"]
-"""The kind of an array of numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +140,9 @@ class Hazards:
         self._ordinary = len(self._hazards) - 1
         self._rarest = log(1 + len(self._hazards))
         owner, scales, terms, own = index or packed_index(self._hazards[:-1], ordinary)
+        self._hazards = [replace(hazard, words="") for hazard in self._hazards]  # a megabyte, which is in the index now
         self._owner, self._scales = array("I", owner), array("f", scales)
-        self._terms = _TermRows(terms, "d")
+        self._terms = RowsByWord(terms, "d")
         self._unpacked: dict[str, _Term] = {}
         self._own = _OwnWords(own, len(self._hazards))
         self._languages = [frozenset(hazard.languages) for hazard in self._hazards]
@@ -226,7 +222,7 @@ class Hazards:
         term = self._unpacked.get(name)
         if term is None and (place := self._terms.place(name)) is not None:
             term = self._unpacked[name] = _Term(
-                self._terms.numbers(place), self._owner, len(self._hazards), self._terms.weights[place]
+                self._terms.numbers(place), self._owner, len(self._hazards), self._terms.values[place]
             )
         return term
 
@@ -293,19 +289,8 @@ def packed_index(hazards: Iterable[Hazard], ordinary: Sequence[str] = ()) -> Pac
     weights = [sum([weight_of[name] for name in terms]) or 1.0 for terms in terms_of_phrases]
     scale = sqrt(10 * log(1 + size))
     scales = array("f", [1 / (sqrt(weight) * scale) for weight in weights])
-    packed = _packed_terms({name: (numbers, [weight_of[name]]) for name, numbers in phrases_with.items()}, "d")
+    packed = pack_rows({name: (numbers, [weight_of[name]]) for name, numbers in phrases_with.items()}, "d")
     return owner.tobytes(), scales.tobytes(), packed, _packed_words([hazard.words for hazard in every])
-
-
-def _packed_terms(rows: Mapping[str, tuple[Collection[int], Sequence[float]]], kind: _Kind) -> PackedTerms:
-    """Return terms with the numbers and the weights of each, these as an array of the `kind`."""
-    starts = array("I", accumulate((len(numbers) for numbers, _ in rows.values()), initial=0))
-    numbers = array("H")
-    weights: array[float] = array(kind)
-    for places, values in rows.values():
-        numbers.extend(places)
-        weights.extend(values)
-    return " ".join(rows), starts.tobytes(), numbers.tobytes(), weights.tobytes()
 
 
 def _with_ordinary(hazards: Iterable[Hazard], ordinary: Sequence[str]) -> list[Hazard]:
@@ -335,31 +320,6 @@ class _Term:
             for number in self.rules:
                 mask[number] = 1
             self.mask = bytes(mask)
-
-
-class _TermRows:
-    """Rows of numbers by term, all in one array: a fifth of the memory of an object for each."""
-
-    __slots__ = ("_numbers", "_places", "_starts", "weights")
-
-    def __init__(self, packed: PackedTerms, kind: _Kind) -> None:
-        """Take what `_packed_terms` made."""
-        names, starts, numbers, weights = packed
-        self._places = {name: place for place, name in enumerate(names.split())}
-        self._starts, self._numbers = array("I", starts), array("H", numbers)
-        self.weights = array(kind, weights)
-
-    def place(self, name: str) -> int | None:
-        """Return the number of a term."""
-        return self._places.get(name)
-
-    def span(self, place: int) -> tuple[int, int]:
-        """Return where the numbers of a term begin and end."""
-        return self._starts[place], self._starts[place + 1]
-
-    def numbers(self, place: int) -> "array[int]":
-        """Return the numbers of a term."""
-        return self._numbers[self._starts[place] : self._starts[place + 1]]
 
 
 def _weights_held(terms: Iterable[_Term], rules: Collection[int]) -> dict[int, float]:
@@ -424,7 +384,7 @@ def ordinary_tasks() -> tuple[str, ...]:
     return tuple(text.splitlines())
 
 
-def _packed_words(texts: Sequence[str]) -> PackedTerms:
+def _packed_words(texts: Sequence[str]) -> PackedRows:
     """Return for each term the numbers of the texts that hold it, and what it adds to the score of each."""
     counts: dict[str, dict[int, int]] = defaultdict(dict)
     lengths: list[int] = []
@@ -444,15 +404,15 @@ def _packed_words(texts: Sequence[str]) -> PackedTerms:
             for number, count in holders.items()
         ]
         rows[term] = holders, gains
-    return _packed_terms(rows, "f")
+    return pack_rows(rows, "f")
 
 
 class _OwnWords:
     """BM25 over the rules' own words."""
 
-    def __init__(self, packed: PackedTerms, size: int) -> None:
+    def __init__(self, packed: PackedRows, size: int) -> None:
         """Take what `_packed_words` made of `size` texts."""
-        self._terms = _TermRows(packed, "f")
+        self._terms = RowsByWord(packed, "f")
         self._size = size
 
     def scores(self, names: Iterable[str]) -> tuple[list[float], list[int]]:
@@ -463,7 +423,7 @@ class _OwnWords:
         sums = [0.0] * self._size  # adding to a list takes half of adding to a dictionary
         for numbers, place in zip(holders, places, strict=True):
             start, end = terms.span(place)
-            for number, gain in zip(numbers, terms.weights[start:end], strict=True):
+            for number, gain in zip(numbers, terms.values[start:end], strict=True):
                 sums[number] += gain
         return sums, [*dict.fromkeys(chain.from_iterable(holders))]
 

@@ -8,6 +8,7 @@ from heapq import nlargest
 from itertools import compress, islice, pairwise
 from math import log, sqrt
 from operator import add, itemgetter
+from sys import intern
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from lessonbook.machine.patterns import lazy_pattern
@@ -478,7 +479,7 @@ _NOWHERE: Final[Mapping[int, float]] = {}
 
 
 def _lead_of(document: _IndexedDocument) -> set[str]:
-    return set(document.line.split(None, document.lead_words)[: document.lead_words])
+    return set(map(intern, document.line.split(None, document.lead_words)[: document.lead_words]))
 
 
 def _words_in(line: str) -> set[str]:

@@ -1,6 +1,7 @@
 """Index terms of developer text: identifiers split, English endings removed, other scripts as they are written."""
 
 from functools import lru_cache
+from sys import intern
 from typing import Final
 
 from lessonbook.machine.patterns import lazy_pattern
@@ -154,7 +155,7 @@ def _terms_of(identifier: str) -> tuple[str, ...]:
     humps = _HUMP.findall(identifier)
     whole = (identifier.replace("_", "").lower()[:_WORD_MAX],) if len(humps) > 1 else ()
     words = [hump.lower() for hump in humps]
-    return whole + tuple(stem(word[:_WORD_MAX]) for word in words if len(word) > 1 and word not in _STOP)
+    return whole + tuple(intern(stem(word[:_WORD_MAX])) for word in words if len(word) > 1 and word not in _STOP)
 
 
 _known_terms_of: Final = lru_cache(maxsize=20_000)(_terms_of)

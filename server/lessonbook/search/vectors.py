@@ -1,20 +1,19 @@
 """What words mean, as vectors that ship with the package: texts are near that speak of one thing in other words."""
 
-import json
 from array import array
 from base64 import b64decode
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from importlib import resources
 from math import dist, sqrt
 from operator import add, mul
-from typing import Final, cast
+from typing import Any, Final
+
+from lessonbook.domain.documents import prepared_model
+from lessonbook.machine.packed_words import PackedWords, WordTable, pack_words
 
 Vector = Sequence[float]
 """Of length 1, or empty where nothing is known."""
 
-_VERSION: Final = 1
 _LANE: Final = 2
 """Bytes of a component in a packed vector."""
 _SUMMED_MAX: Final = 256
@@ -75,34 +74,25 @@ class Meanings:
 
 
 class _Rows(Mapping[str, bytes]):
-    """Rows of bytes by word, in a fifth of a dictionary's memory: words in one string in order, rows behind it."""
+    """Rows of bytes by word, in a fifth of a dictionary's memory."""
 
-    def __init__(self, words: Sequence[str], data: bytes, size: int) -> None:
-        """Take the words, all different, and their rows of `size` bytes in the same order."""
-        order = sorted(range(len(words)), key=words.__getitem__)
-        self._words = "".join([words[at] for at in order])
-        self._starts = array("I", [0])
-        for at in order:
-            self._starts.append(self._starts[-1] + len(words[at]))
-        self._order = array("I", order)
+    def __init__(self, words: PackedWords, data: bytes, size: int) -> None:
+        """Take the words, and their rows of `size` bytes in the same order."""
+        self._table = WordTable(words)
         self._data = data
         self._size = size
 
     def __getitem__(self, word: str) -> bytes:
-        place = bisect_left(range(len(self)), word, key=self._word)
-        if place == len(self) or self._word(place) != word:
+        place = self._table.place(word)
+        if place is None:
             raise KeyError(word)
-        start = self._order[place] * self._size
-        return self._data[start : start + self._size]
+        return self._data[place * self._size : (place + 1) * self._size]
 
     def __iter__(self) -> Iterator[str]:
-        return map(self._word, range(len(self)))
+        return iter(self._table)
 
     def __len__(self) -> int:
-        return len(self._order)
-
-    def _word(self, place: int) -> str:
-        return self._words[self._starts[place] : self._starts[place + 1]]
+        return len(self._data) // self._size
 
 
 def cosine(one: Vector, other: Vector) -> float:
@@ -123,12 +113,14 @@ def cosines(one: Vector, others: Sequence[Vector]) -> list[float]:
 @cache
 def load_meanings() -> Meanings:
     """Return the packaged vectors, `data/models/meanings.json`, written by `bench/train_retrieval.py`."""
-    file = resources.files("lessonbook") / "data" / "models" / "meanings.json"
-    content = cast("dict[str, object]", json.loads(file.read_bytes()))
-    if content.get("version") != _VERSION:
-        raise ValueError(f"model meanings: version has to be {_VERSION}")
-    size = cast("int", content["dimensions"])
-    data = b64decode(cast("str", content.pop("vectors")))
-    words = cast("str", content["words"]).split()
-    usual = cast("float", content["usual_length"])
+    words, data, size, usual = prepared_model("meanings", _packed, __file__)
     return Meanings(_Rows(words, data, size), size, usual)
+
+
+def _packed(content: Mapping[str, Any]) -> tuple[PackedWords, bytes, int, float]:
+    """Return the words of a model in order, their rows, how long a row is, and how long vectors of rare words are."""
+    size: int = content["dimensions"]
+    data, words = b64decode(content["vectors"]), content["words"].split()
+    rows = {word: data[at * size : (at + 1) * size] for at, word in enumerate(words)}
+    ordered = sorted(rows)
+    return pack_words(ordered), b"".join(map(rows.__getitem__, ordered)), size, content["usual_length"]

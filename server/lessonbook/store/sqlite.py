@@ -419,11 +419,14 @@ NOW: Final = -math.inf
 """A moment that has passed: for whoever does not wait."""
 READING: Final = "BEGIN"
 """How a transaction begins that only reads."""
+_PAGES_KB: Final = 1_000
+"""Most that a connection keeps of the file, half of SQLite's own: there are five, and the system keeps it as well."""
 _PRAGMAS: Final = (
     "journal_mode = WAL",
     "synchronous = NORMAL",
     "foreign_keys = ON",
     "secure_delete = ON",
+    f"cache_size = {-_PAGES_KB}",
     "wal_autocheckpoint = 0",
     f"journal_size_limit = {WAL_BYTES_MAX}",
 )

@@ -3,7 +3,7 @@
 import pytest
 
 from lessonbook.domain.errors import ConfigError
-from lessonbook.search.lexicon.phrases import Index, Phrasebook, PhrasedText
+from lessonbook.search.lexicon.phrases import Index, Phrasebook, PhrasedText, pack_phrases
 from lessonbook.search.lexicon.spelling import Spelling
 
 FRUIT = {"fruit": ["apple", "pear", "@berry"], "berry": ["cherry"]}
@@ -13,7 +13,7 @@ def read(text: str, *phrases: str) -> PhrasedText:
     book = Phrasebook(Spelling([("pine", "apple")], {"pear": ["quince"]}), FRUIT)
     for phrase in phrases:
         book.add(phrase, "here")
-    return Index(book.spelling, book.phrases).read(text)
+    return Index(book.spelling, pack_phrases(book.phrases)).read(text)
 
 
 def found(text: str, *phrases: str) -> dict[int, list[tuple[int, int]]]:
@@ -81,3 +81,14 @@ def test_a_phrase_repeated_endlessly_is_kept_a_few_times() -> None:
 def test_what_can_match_nothing_is_refused(phrase: str) -> None:
     with pytest.raises(ConfigError, match=r"here has "):
         read("red", phrase)
+
+
+def test_only_phrases_whose_words_a_text_has_are_unpacked() -> None:
+    book = Phrasebook(Spelling([], {}), {})
+    for phrase in ("red apple", "green pear ~ pie?", "blue plum"):
+        book.add(phrase, "here")
+    index = Index(book.spelling, pack_phrases(book.phrases))
+
+    assert index._phrase.cache_info().currsize == 0
+    assert index.read("A green pear").spans == {1: [(0, 2)]}
+    assert index._phrase.cache_info().currsize == 1

@@ -3,6 +3,7 @@
 A lesson is recognised by the controls it asks for, too.
 """
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,9 @@ LEXICON = load_lexicon()
 WORDS = sorted(LEXICON.terms.index._exact | {prefix[:-1] for prefix in LEXICON.terms.index._prefixes})
 
 
+@cache
 def cwes(terms: Terms) -> set[str]:
-    return {rule.cwe for rules in terms._rules.values() for rule in rules}
+    return {rule.cwe for number in range(len(terms._texts)) for rule in terms._rules_of(number)}
 
 
 def top(text: str) -> str | None:

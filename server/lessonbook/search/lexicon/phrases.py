@@ -5,15 +5,18 @@ begins so, `@group` any word of the group, `~` up to 4 and `~~` up to 10 words b
 dropped; a phrase does not leave its sentence.
 """
 
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 from itertools import accumulate, islice, product
+from sys import intern
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from lessonbook.domain.errors import ConfigError
+from lessonbook.machine.packed_texts import PackedTexts, TextRows, pack_texts
 from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.search.lexicon.spelling import SENTENCE_END, Spelling, is_word, root
 
@@ -28,6 +31,11 @@ _MAX_SPANS: Final = 24
 _BRACKETS: Final = lazy_pattern(r"\(([^()]*)\)")
 _LIGHT: Final = frozenset({"of", "in", "on", "to", "for", "by", "with", "from", "at", "is", "are", "be", "its", "and"})
 """Words that do not count when they stand between those of a phrase."""
+_UNPACKED_MAX: Final = 1 << 10
+"""Phrases, and words with the phrases that they are the rarest word of, that stay unpacked."""
+_NUMBERS: Final = "H"
+"""The kind of an array of numbers of phrases."""
+_OPTIONAL: Final = "?"
 _NO_JOINS: Final[Mapping[str, str]] = MappingProxyType({})
 _Keys = Sequence[frozenset[str]]
 """The keys of each word of a text, by which phrases name it; `SENTENCE_END` itself where a sentence ends."""
@@ -64,7 +72,7 @@ class PhrasedText:
     words: Sequence[str]
     spans: Mapping[int, Sequence[Span]]
     _keys: _Keys
-    _phrases: Sequence[Sequence[Element]]
+    _sizes: Sequence[int]
 
     @cached_property
     def sentences(self) -> Sequence[int]:
@@ -77,11 +85,11 @@ class PhrasedText:
 
     def words_between(self, number: int, span: Span) -> int:
         """Return how many words that count stand at `span` beside those of phrase `number`."""
-        return max(0, self._weights[span[1]] - self._weights[span[0]] - len(self._phrases[number]))
+        return max(0, self._weights[span[1]] - self._weights[span[0]] - self._sizes[number])
 
 
 class Phrasebook:
-    """Phrases by number; collected here, then looked for by an `Index`."""
+    """Phrases by number; collected here, then packed for an `Index`, which looks for them."""
 
     def __init__(self, spelling: Spelling, groups: Mapping[str, Iterable[str]]) -> None:
         """Start without phrases; `groups` are the words that `@name` stands for."""
@@ -165,32 +173,73 @@ def _ways(phrase: str) -> Iterator[list[str]]:
             yield [part]
 
 
+PackedPhrases = tuple[PackedTexts, bytes, Sequence[str], Sequence[str], Mapping[str, bytes], Mapping[str, bytes]]
+"""Phrases as texts; how many elements each has; the keys that are whole words and those that are prefixes; and by the
+key of their rarest word the numbers of phrases of one word and of longer ones."""
+
+
+def pack_phrases(phrases: Sequence[Sequence[Element]]) -> PackedPhrases:
+    """Return the phrases of a `Phrasebook` as an `Index` takes them, which `marshal` knows."""
+    spread: dict[str, int] = defaultdict(int)
+    uses = Counter(element.keys for elements in phrases for element in elements)
+    for keys, times in uses.items():
+        for key in keys:
+            spread[key] += times
+    prefixes = [key for key in spread if key[-1] == "*"]
+    exact = [key for key in spread if key[-1] != "*"]
+    for key in spread.keys() & _LIGHT:
+        spread[key] += len(phrases)
+    weights = {keys: sum(map(spread.__getitem__, keys)) for keys in uses}
+    alone: dict[str, array[int]] = defaultdict(lambda: array(_NUMBERS))
+    longer: dict[str, array[int]] = defaultdict(lambda: array(_NUMBERS))
+    texts: list[str] = []
+    for number, elements in enumerate(phrases):
+        anchor = _anchor(elements, weights)
+        texts.append(_text_of(elements, anchor, weights))
+        for key in elements[anchor].keys:
+            (longer if len(elements) > 1 else alone)[key].append(number)
+    sizes = bytes(map(len, phrases))
+    of_one, of_more = ({key: numbers.tobytes() for key, numbers in index.items()} for index in (alone, longer))
+    return pack_texts(texts), sizes, exact, prefixes, of_one, of_more
+
+
+def _text_of(elements: Sequence[Element], anchor: int, weights: Mapping[frozenset[str], int]) -> str:
+    """Return a phrase as a text: the places of its anchor and of the others it needs, rarest first; its elements."""
+    required = [at for at, element in enumerate(elements) if at != anchor and not element.optional]
+    required.sort(key=lambda at: weights[elements[at].keys])
+    places = ",".join(map(str, (anchor, *required)))
+    written = (f"{gap}{_OPTIONAL * optional}:{','.join(sorted(keys))}" for keys, gap, optional in elements)
+    return " ".join((places, *written))
+
+
+def _element_of(text: str) -> Element:
+    head, _, keys = text.partition(":")
+    gap = head.removesuffix(_OPTIONAL)
+    return Element(frozenset(map(intern, keys.split(","))), int(gap), gap != head)
+
+
+def _phrase_of(text: str) -> _Phrase:
+    """Return the phrase of what `_text_of` wrote."""
+    places, *written = text.split(" ")
+    anchor, *required = map(int, places.split(","))
+    elements = [*map(_element_of, written)]
+    before = range(anchor - 1, -1, -1)
+    backward = tuple([Element(elements[at].keys, elements[at + 1].gap, elements[at].optional) for at in before])
+    return _Phrase(tuple([elements[at].keys for at in required]), tuple(elements[anchor + 1 :]), backward)
+
+
 class Index:
     """Finds phrases in texts."""
 
-    def __init__(self, spelling: Spelling, phrases: Sequence[Sequence[Element]]) -> None:
-        """Index the phrases of a `Phrasebook`, which are in this `spelling`."""
+    def __init__(self, spelling: Spelling, packed: PackedPhrases) -> None:
+        """Take what `pack_phrases` made of phrases in this `spelling`. A phrase is unpacked when its words are met."""
         self._spelling = spelling
-        spread: dict[str, int] = defaultdict(int)
-        uses = Counter(element.keys for elements in phrases for element in elements)
-        for keys, times in uses.items():
-            for key in keys:
-                spread[key] += times
-        self._exact = frozenset(key for key in spread if key[-1] != "*")
-        self._prefixes = frozenset(spread) - self._exact
-        for key in spread.keys() & _LIGHT:
-            spread[key] += len(phrases)
-        self._weights = {keys: sum(map(spread.__getitem__, keys)) for keys in uses}
-        self._elements = phrases
-        self._anchors = [_anchor(elements, self._weights) for elements in phrases]
-        self._alone: dict[str, list[int]] = defaultdict(list)
-        self._longer: dict[str, list[int]] = defaultdict(list)
-        for number, (elements, anchor) in enumerate(zip(phrases, self._anchors, strict=True)):
-            for key in elements[anchor].keys:
-                (self._longer if len(elements) > 1 else self._alone)[key].append(number)
-        self._phrase = cache(self._anchored)
-        self._partners = cache(self._list_partners)
+        texts, self._sizes, exact, prefixes, self._alone, self._longer = packed
+        self._texts = TextRows(texts)
+        self._exact, self._prefixes = frozenset(exact), frozenset(prefixes)
         self._heads = frozenset(self._longer)
+        self._phrase = lru_cache(maxsize=_UNPACKED_MAX)(self._unpacked)
+        self._partners = lru_cache(maxsize=_UNPACKED_MAX)(self._list_partners)
         self._keys_of = lru_cache(maxsize=1 << 14)(self._look_up)
         self._alone_of = lru_cache(maxsize=1 << 14)(self._look_up_alone)
 
@@ -198,21 +247,15 @@ class Index:
         return self._spelling.keys_of(word, self._prefixes, self._exact)
 
     def _look_up_alone(self, word: str) -> tuple[int, ...]:
-        return tuple({number for key in self._keys_of(word) for number in self._alone.get(key, ())})
+        return tuple({number for key in self._keys_of(word) for number in array(_NUMBERS, self._alone.get(key, b""))})
 
-    def _anchored(self, number: int) -> _Phrase:
-        elements, anchor = self._elements[number], self._anchors[number]
-        required = [element for at, element in enumerate(elements) if at != anchor and not element.optional]
-        required.sort(key=lambda element: self._weights[element.keys])
-        before = range(anchor - 1, -1, -1)
-        backward = tuple(Element(elements[at].keys, elements[at + 1].gap, elements[at].optional) for at in before)
-        others = tuple(element.keys for element in required)
-        return _Phrase(others, tuple(elements[anchor + 1 :]), backward)
+    def _unpacked(self, number: int) -> _Phrase:
+        return _phrase_of(self._texts[number])
 
     def _list_partners(self, key: str) -> tuple[frozenset[str], dict[str, list[int]]]:
         """Return the phrases whose rarest word is `key`, by another word that the sentence has to have."""
         partners: dict[str, list[int]] = defaultdict(list)
-        for number in self._longer[key]:
+        for number in array(_NUMBERS, self._longer[key]):
             for second in next(iter(self._phrase(number).others), frozenset({key})):
                 partners[second].append(number)
         return frozenset(partners), partners
@@ -234,7 +277,7 @@ class Index:
                 spans[number] += places[: _MAX_SPANS - len(spans[number])]
         for start, end in _stretches(keys):
             self._collect(keys, start, end, spans)
-        return PhrasedText(words, spans, keys, self._elements)
+        return PhrasedText(words, spans, keys, self._sizes)
 
     def _collect(self, keys: _Keys, start: int, end: int, spans: dict[int, list[Span]]) -> None:
         """Add to `spans` where each phrase of several words stands in one sentence."""

@@ -6,24 +6,35 @@
 import re
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from importlib import resources
 from importlib.resources.abc import Traversable
-from itertools import chain, product, starmap
+from itertools import chain, product
 from pathlib import Path
+from sys import intern
 from types import MappingProxyType
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import BeforeValidator, StringConstraints, with_config
 
-from lessonbook.domain.documents import Phrase, Phrases, load_toml
+from lessonbook.domain.documents import Phrase, Phrases, load_toml, read_data
+from lessonbook.machine import packed_texts
+from lessonbook.machine.packed_texts import PackedTexts, TextRows, pack_texts
 from lessonbook.machine.patterns import lazy_pattern
 from lessonbook.machine.prepared import prepared
 from lessonbook.search import tokenizer
 from lessonbook.search.lexicon import phrases, spelling
-from lessonbook.search.lexicon.phrases import GAPS, Element, Index, Phrasebook, PhrasedText, Span
+from lessonbook.search.lexicon.phrases import (
+    GAPS,
+    Index,
+    PackedPhrases,
+    Phrasebook,
+    PhrasedText,
+    Span,
+    pack_phrases,
+)
 from lessonbook.search.lexicon.spelling import Spelling
 
 _STRENGTHS: Final = MappingProxyType({"sure": 0.95, "likely": 0.75, "hint": 0.45})
@@ -45,6 +56,8 @@ _QUOTE = lazy_pattern(r"(?<!\w)['\u2018\u2019](?=\w)")
 _CITED = lazy_pattern(r"(?<![a-z0-9])cwe[-_]?([1-9][0-9]{0,3})(?![a-z0-9])", re.IGNORECASE)
 
 _SEPARATOR: Final = ";"
+_UNPACKED_MAX: Final = 1 << 10
+"""Phrases whose rules stay unpacked."""
 
 
 def _split(value: object) -> object:
@@ -152,37 +165,36 @@ def read_lexicon(file: Traversable) -> "Lexicon":
     Raises:
         ConfigError: the file is not a lexicon, or a phrase in it is malformed; names entry and key.
     """
-    code = [Path(place).read_bytes() for place in (__file__, phrases.__file__, spelling.__file__, tokenizer.__file__)]
-    return Lexicon(load_toml(file, LexiconFile), file.name, [file.read_bytes(), *code])
+    return Lexicon(file)
 
 
 class Lexicon:
     """Phrases of the field and the weaknesses they name; never changed once it is made."""
 
-    def __init__(self, content: LexiconFile, name: str, sources: Iterable[bytes]) -> None:
-        """Compile the phrases of `content`, except those of controls.
+    def __init__(self, file: Traversable) -> None:
+        """Compile the phrases of a TOML file, except those of controls.
 
-        `name` is the file's, for errors. `sources` are all that the compiled phrases depend on: they are kept between
-        processes, since compiling takes longer than all else that serving reads.
+        What is compiled is kept between processes, since compiling takes longer than all else that serving reads. It
+        is packed, and what is written in the file is not kept: a process needs few of the phrases.
 
         Raises:
-            ConfigError: a phrase is malformed.
+            ConfigError: the file is not a lexicon, or a phrase is malformed.
         """
-        self._content, self._name, self._sources = content, name, sources
-        joined = (pair.split() for pair in content.joined)
-        self._spelling = Spelling([(first, second) for first, second in joined], content.synonyms)
+        self._file = file
+        joined, synonyms, within, self._chains, terms = self._prepared("terms", self._make)
+        self._spelling = Spelling(joined, synonyms)
         self.broader: dict[str, list[str]] = defaultdict(list)
         """The broader weaknesses of each."""
-        for broad, cwes in content.within.items():
+        for broad, cwes in within:
             for cwe in cwes:
                 self.broader[cwe].append(broad)
-        self.terms, self._chains = self._compiled("terms", _STRENGTHS, _CHAINS)
+        self.terms = Terms(self._spelling, terms)
         """The terms that name weaknesses."""
 
     @property
     def entries(self) -> Sequence[Weakness]:
-        """The weaknesses as they are written."""
-        return self._content.weakness
+        """The weaknesses as they are written; read again each time."""
+        return load_toml(self._file, LexiconFile).weakness
 
     @cached_property
     def controls(self) -> "Terms":
@@ -191,29 +203,37 @@ class Lexicon:
         Raises:
             ConfigError: a phrase is malformed.
         """
-        return self._compiled("controls", _CONTROLS)[0]
+        return Terms(self._spelling, self._prepared("controls", self._make_controls))
 
-    def _compiled(
-        self, part: str, strengths: Mapping[str, float], chains: Iterable[str] = ()
-    ) -> "tuple[Terms, dict[str, list[int]]]":
-        """Return the terms under the keys of `strengths`, and the numbers of the phrases of `chains`."""
+    def _prepared(self, part: str, make: Callable[[], Any]) -> Any:
+        code = (phrases.__file__, spelling.__file__, tokenizer.__file__, packed_texts.__file__, __file__)
+        sources = chain([read_data(self._file)], (Path(place).read_bytes() for place in code))
+        return prepared(f"{self._file.name}.{part}", sources, make)
 
-        def make() -> tuple[Sequence[Sequence[tuple[object, ...]]], Sequence[tuple[object, ...]], dict[str, list[int]]]:
-            book, content = Phrasebook(self._spelling, self._content.groups), self._content
-            rules = [tuple(rule) for entry in content.weakness for rule in _rules(entry, book, self._name, strengths)]
-            linking = {
-                kind: [
-                    n
-                    for phrase in content.chains.get(kind, ())
-                    for n in book.add(phrase, f"{self._name}: chains.{kind}")
-                ]
-                for kind in chains
-            }
-            return [[*map(tuple, elements)] for elements in book.phrases], rules, linking
+    def _make(self) -> tuple[object, ...]:
+        content = load_toml(self._file, LexiconFile)
+        joined = [(first, second) for first, second in map(str.split, content.joined)]
+        synonyms = {word: list(variants) for word, variants in content.synonyms.items()}
+        book = Phrasebook(Spelling(joined, synonyms), content.groups)
+        rules = self._rules(content, book, _STRENGTHS)
+        linking = {
+            kind: [
+                n
+                for phrase in content.chains.get(kind, ())
+                for n in book.add(phrase, f"{self._file.name}: chains.{kind}")
+            ]
+            for kind in _CHAINS
+        }
+        within = [(broad, list(cwes)) for broad, cwes in content.within.items()]
+        return joined, synonyms, within, linking, _pack_terms(book, rules)
 
-        written, rules, linking = prepared(f"{self._name}.{part}", self._sources, make)
-        index = Index(self._spelling, [tuple(starmap(Element, elements)) for elements in written])
-        return Terms(index, starmap(_WeaknessRule, rules)), linking
+    def _make_controls(self) -> "PackedTerms":
+        content = load_toml(self._file, LexiconFile)
+        book = Phrasebook(self._spelling, content.groups)
+        return _pack_terms(book, self._rules(content, book, _CONTROLS))
+
+    def _rules(self, content: LexiconFile, book: Phrasebook, strengths: Mapping[str, float]) -> list[_WeaknessRule]:
+        return [rule for entry in content.weakness for rule in _rules(entry, book, self._file.name, strengths)]
 
     def described(self, text: str) -> tuple[Mention, ...]:
         """Return the weaknesses that `text` describes, strongest first."""
@@ -246,21 +266,43 @@ class Lexicon:
         return [match for match in matches if match.cwe not in broad or match.cwe in kept]
 
 
+PackedTerms = tuple[PackedPhrases, PackedTexts]
+"""Phrases, and the weaknesses that each of them is the first to name, as texts."""
+
+
+def _pack_terms(book: Phrasebook, rules: Iterable[_WeaknessRule]) -> PackedTerms:
+    of_phrase: dict[int, list[str]] = defaultdict(list)
+    for rule in rules:
+        numbers = (",".join(map(str, numbers)) for numbers in (rule.needed, rule.barred))
+        of_phrase[rule.needed[0]].append(" ".join((rule.cwe, repr(rule.strength), *numbers)))
+    texts = [_SEPARATOR.join(of_phrase[number]) for number in range(len(book.phrases))]
+    return pack_phrases(book.phrases), pack_texts(texts)
+
+
+def _rule_of(text: str) -> _WeaknessRule:
+    cwe, strength, *numbers = text.split(" ")
+    needed, barred = (tuple(map(int, filter(None, part.split(",")))) for part in numbers)
+    return _WeaknessRule(intern(cwe), float(strength), needed, barred)
+
+
 class Terms:
     """Phrases, and the weaknesses that they name."""
 
-    def __init__(self, index: Index, rules: Iterable[_WeaknessRule]) -> None:
-        """Take `rules`, whose phrases are in `index`."""
-        self.index = index
-        self._rules: dict[int, list[_WeaknessRule]] = defaultdict(list)
-        for rule in rules:
-            self._rules[rule.needed[0]].append(rule)
+    def __init__(self, spelling: Spelling, packed: PackedTerms) -> None:
+        """Take what `_pack_terms` made of phrases in this `spelling`."""
+        written, rules = packed
+        self.index = Index(spelling, written)
+        self._texts = TextRows(rules)
+        self._rules_of = lru_cache(maxsize=_UNPACKED_MAX)(self._unpacked)
+
+    def _unpacked(self, number: int) -> list[_WeaknessRule]:
+        return [_rule_of(text) for text in self._texts[number].split(_SEPARATOR) if text]
 
     def matches(self, reading: PhrasedText) -> Iterator[_RuleMatch]:
         """Yield the weaknesses that the phrases found name, and where."""
         spans = reading.spans
         for number, places in spans.items():
-            for rule in self._rules.get(number, ()):
+            for rule in self._rules_of(number):
                 if all(map(spans.__contains__, rule.needed)) and not any(map(spans.__contains__, rule.barred)):
                     others = [spans[other] for other in rule.needed[1:]]
                     for place in places:

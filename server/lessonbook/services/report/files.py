@@ -12,10 +12,9 @@ import anyio.to_thread
 
 from lessonbook.domain.agent_tools import RefinedIssue, Refinement
 from lessonbook.domain.file_results import FileReport, RefusedRecord, ReportedFile
-from lessonbook.domain.findings import FileKind, Finding, Outcome, Refused, ReportKind, note_refused
+from lessonbook.domain.findings import FileKind, Finding, Outcome, Reading, Refused, ReportKind, note_refused
 from lessonbook.domain.lesson import Caller
 from lessonbook.domain.vocabulary import Source
-from lessonbook.intake import open_report
 from lessonbook.intake.report_file import ReportFile
 from lessonbook.screening.redact import redact
 from lessonbook.services.report.refinement import CHECKED, Batch, refine
@@ -67,7 +66,7 @@ async def report_file(
         Conflict: the idempotency key was used with another file, or with other arguments.
     """
     file = data if isinstance(data, ReportFile) else ReportFile(data, place)
-    reading = await anyio.to_thread.run_sync(open_report, file, kind)  # a large file must not hold up other callers
+    reading = await anyio.to_thread.run_sync(_opened, file, kind)  # a large file must not hold up other callers
     digest = await anyio.to_thread.run_sync(file.digest) if idempotency_key else ""
     request = hash_of({"file": digest, "kind": reading.kind, "part": CHUNK})
     whole = Batch(
@@ -115,6 +114,12 @@ def summary(refinement: Refinement) -> FileReport:
     tally = _ReportTally()
     tally.add(refinement)
     return tally.report().model_copy(update={"note": refinement.note})
+
+
+def _opened(file: ReportFile, kind: ReportKind) -> Reading:
+    from lessonbook.intake.readers import open_report  # noqa: PLC0415  # 45 modules, which reporting words does without
+
+    return open_report(file, kind)
 
 
 def _take(outcomes: Iterator[Outcome]) -> list[Outcome]:

@@ -6,7 +6,8 @@ from functools import cache
 from math import sqrt
 from typing import Any, Final
 
-from lessonbook.domain.documents import load_model_file
+from lessonbook.domain.documents import prepared_model
+from lessonbook.machine.packed_words import NumbersByWord, PackedNumbers, pack_numbers
 
 TELLING: Final = 3
 """Words that are named as a reason."""
@@ -27,9 +28,11 @@ class HarmModel:
 
     def score(self, features: Mapping[str, float], spoken: Mapping[str, float]) -> float:
         """Return the log odds of harm, from the threshold on."""
-        weights, valence = self.weights, self.valence
-        total = self.bias + sum(value * weights[name] for name, value in features.items() if name in weights)
-        known = [value * valence[word] for word, value in spoken.items() if word in valence]
+        weight_of, valence_of = self.weights.get, self.valence.get
+        total = self.bias + sum(
+            [value * weight for name, value in features.items() if (weight := weight_of(name)) is not None]
+        )
+        known = [value * weight for word, value in spoken.items() if (weight := valence_of(word)) is not None]
         return total + sum(known) / sqrt(len(known) or 1)
 
     def telling(self, features: Mapping[str, float]) -> list[str]:
@@ -45,9 +48,9 @@ class HarmModel:
 @cache
 def load_harm_model() -> HarmModel:
     """Return the packaged model, `data/models/harm.json`."""
-    return harm_model_of(load_model_file("harm"))
+    bias, weights, valence = prepared_model("harm", _packed, __file__)
+    return HarmModel(bias, NumbersByWord(weights, "d"), NumbersByWord(valence, "d"))
 
 
-def harm_model_of(content: Mapping[str, Any]) -> HarmModel:
-    """Return the model that a file of weights holds, read as JSON."""
-    return HarmModel(content["bias"], content["weights"], content["valence"])
+def _packed(content: Mapping[str, Any]) -> tuple[float, PackedNumbers, PackedNumbers]:
+    return content["bias"], pack_numbers(content["weights"], "d"), pack_numbers(content["valence"], "d")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from sys import intern
 from typing import Final
 
 from lessonbook.domain.documents import load_toml
@@ -81,10 +82,12 @@ def vocabulary_of(terms: Sequence[TermClass]) -> HarmWords:
     classes: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for one in terms:
         for word in one.words:
-            classes[tuple(stems_of(word))].add(one.name)
+            classes[tuple(map(intern, stems_of(word)))].add(one.name)
+    same: dict[frozenset[str], frozenset[str]] = {}  # most words are of a class or two, of which there are few
     by_first: dict[str, list[tuple[tuple[str, ...], frozenset[str]]]] = defaultdict(list)
     for phrase, names in classes.items():
-        by_first[phrase[0]].append((phrase, frozenset(names)))
+        held = frozenset(names)
+        by_first[phrase[0]].append((phrase, same.setdefault(held, held)))
     return HarmWords({first: tuple(phrases) for first, phrases in by_first.items()})
 
 
