@@ -377,7 +377,7 @@ def _worth(
         lost += chance * (cost * below[at] - worth_below[at])
     return _Worth(
         p_positive=min(p_positive, 1.0),
-        gain_odds=gained / lost if lost > 0 else inf,
+        gain_odds=max(gained, 0.0) / lost if lost > 0 else inf,  # differences of sums may miss zero
         benefit=worth_below[-1],
         cost=fsum(chance * cost for cost, chance in chances.items()),
     )
