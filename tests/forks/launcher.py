@@ -20,7 +20,8 @@ def main() -> None:
     told = json.dumps(job).encode() + b"\n"
     streams = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", STREAMS))]
     sent = server.sendmsg([told], streams)
-    server.sendall(told[sent:])
+    if rest := told[sent:]:  # nothing, to a server that has ended the command already, is a broken pipe
+        server.sendall(rest)
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in STREAMS:  # whoever reads them waits for the command alone
         os.dup2(nothing, stream)
