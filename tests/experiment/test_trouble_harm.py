@@ -1,6 +1,6 @@
 """Harm elsewhere, by trouble that no lesson of a change is about."""
 
-from math import exp, log
+from math import exp
 from random import Random
 
 import pytest
@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lessonbook.experiment.evidence import Evidence, Period, SideCounts
+from lessonbook.experiment.mixture import posterior
 from lessonbook.experiment.prior import DEFAULT_PRIOR
-from lessonbook.experiment.rho_grid import normalised
 from lessonbook.experiment.serving_policy import LessonState, Priors, appraise, fit_priors
 from lessonbook.experiment.trouble_harm import NO_BACKGROUND, SPREADS, Background, fitted, logs_of
 
@@ -32,8 +32,7 @@ def drawn(dice: Random, *, harm: float = 0.0, kind: float = 1.0, p: float = 0.95
 
 def harm_of(evidence: Evidence, background: Background) -> float:
     """Return the harm that is expected of a lesson, in issues per showing."""
-    logs = logs_of(evidence, background, DEFAULT_PRIOR)
-    weights = normalised([log(one) + more for one, more in zip(DEFAULT_PRIOR.flag_weights, logs, strict=True)])
+    weights = posterior(DEFAULT_PRIOR.flag_weights, logs_of(evidence, background, DEFAULT_PRIOR))
     return sum(weight * harm for weight, harm in zip(weights, DEFAULT_PRIOR.harms, strict=True))
 
 

@@ -33,6 +33,7 @@ class SideCounts(NamedTuple):
 
 
 NO_ROWS: Final = SideCounts()
+"""Nothing was counted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from math import fsum, log
 from typing import Final, NamedTuple, TypeAlias
 
 from lessonbook.experiment.evidence import Evidence
+from lessonbook.experiment.mixture import posterior
 from lessonbook.experiment.prior import Prior
 from lessonbook.experiment.rho_grid import GRID_POINTS, RHO, normal_logs, normalised, split_logs
 
@@ -169,7 +170,7 @@ def believed(
             columns = zip(logs, period.worth_logs, worths, more, strict=True)
             logs = [one + shape * log(m) + events * log_x - after * log(both) for one, log_x, m, both in columns]
             shape, worths = after, more
-        weights = normalised([log(max(one, _TINY)) + more for one, more in zip(weights, logs, strict=True)])
+        weights = posterior(weights, logs)
     if before is not None and now > before:
         weights, shape, worths = _later(weights, shape, worths, prior, now - before, hazard, half_life)
     return Belief(weights, [shape / worth for worth in worths])
@@ -201,7 +202,6 @@ def _later(
 
 CHANGED: Final = tuple(normalised(normal_logs(0.0, 0.5)))
 """Probabilities of the grid's rate ratios for a lesson whose effect has changed."""
-_TINY: Final = 1e-300
 
 
 def _changed(weights: Sequence[float], rates: Sequence[float], stays: float) -> tuple[list[float], list[float]]:

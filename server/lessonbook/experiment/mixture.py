@@ -1,11 +1,14 @@
-"""Expectation maximisation of a population's distribution on a grid."""
+"""Distributions on a grid: their update by likelihoods, and a population's by expectation maximisation."""
 
 from collections.abc import Sequence
 from math import exp, log
 from typing import Final
 
+from lessonbook.experiment.rho_grid import normalised
+
 _PRIOR_LESSONS: Final = 8.0
 """The weight, in lessons, of the starting distribution beside the population."""
+_TINY: Final = 1e-300
 
 
 def fit_mixture(logs: Sequence[Sequence[float]], start: Sequence[float], rounds: int) -> tuple[float, ...]:
@@ -31,3 +34,8 @@ def log_mean(logs: Sequence[float], weights: Sequence[float]) -> float:
     """Return the logarithm of a mean of likelihoods, given as logarithms, over a grid whose points have `weights`."""
     top = max(logs)
     return top + log(sum(weight * exp(one - top) for weight, one in zip(weights, logs, strict=True)))
+
+
+def posterior(weights: Sequence[float], logs: Sequence[float]) -> list[float]:
+    """Return the probabilities of the grid's points after evidence with these log likelihoods; before it, `weights`."""
+    return normalised([log(max(weight, _TINY)) + one for weight, one in zip(weights, logs, strict=True)])

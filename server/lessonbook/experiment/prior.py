@@ -19,8 +19,9 @@ class Prior:
     `rho_weights` are probabilities of the rate ratios `grid.RHO`. The base rate, in events per exposure while withheld,
     is Gamma(`base_shape`, `base_exposures`). `ignored` is the share of showings in which lessons are not applied.
     `ignored_risk` is the ratio of the base rate in those runs to that in all: agents that apply lessons differ from
-    those that do not. `flag_weights` are probabilities of `flag_harm.RATES`, `harms` what each of these rates means:
-    the harm that a lesson does elsewhere, in average issues per showing.
+    those that do not. `flag_weights` are probabilities of `flag_harm.RATES`, by flags or, where those do not
+    count, by unexplained trouble; `harms` is what each of these rates means: the harm that a lesson does elsewhere, in
+    average issues per showing.
     """
 
     rho_weights: tuple[float, ...] = tuple(normalised(normal_logs(PRIOR_MEAN, PRIOR_SD)))

@@ -5,21 +5,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
-from math import exp, fsum, inf, log
+from math import exp, fsum, inf
 from typing import Final, NamedTuple, Protocol
 
 from lessonbook.experiment import flag_harm, trouble_harm
 from lessonbook.experiment.effect import EffectEstimate, effect_of
 from lessonbook.experiment.evidence import Evidence
 from lessonbook.experiment.likelihood import Belief, believed, seen_in
+from lessonbook.experiment.mixture import posterior
 from lessonbook.experiment.population import fit_both
 from lessonbook.experiment.prior import DEFAULT_PRIOR, Prior
 from lessonbook.experiment.retirement import e_value
-from lessonbook.experiment.rho_grid import RHO, normalised
+from lessonbook.experiment.rho_grid import RHO
 from lessonbook.experiment.side_effects import NO_POOL, Pool, SideEffect, of_lesson, pooled, side_effect_of
 from lessonbook.experiment.trouble_harm import NO_BACKGROUND, Background
 
-POLICY_VERSION: Final = "measured/2"
+POLICY_VERSION: Final = "measured/3"
 LADDER: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98)
 """The propensities in use: few, so that evidence stays small."""
 DECLARED_MIN: Final = 0.8
@@ -103,9 +104,9 @@ class Appraisal:
     perfectly; `cost` is that of one showing, in tokens, flagged harm, and side effects where they are told (by the end
     of their interval nearer to zero), in the same unit. `p_show` is the propensity.
     `p_positive` is the probability that benefit exceeds the cost of tokens and told side effects, from independent
-    evidence alone. `p_show` allows for harm elsewhere as well, which before any evidence one lesson in
-    ten does: by unexplained trouble (see `trouble_harm`). Flags of several
-    principals (the caller sees to that) lower it, and their absence does not raise it: nobody need have looked.
+    evidence alone. `p_show` allows for harm elsewhere as well, by unexplained trouble (see `trouble_harm`); before any
+    evidence one lesson in ten does some. Flags of several principals (the caller sees to that) lower it, and their
+    absence does not raise it: nobody need have looked.
     Applications, which are agents' own statements, enter benefit and cost, and so the order of lessons; for the
     propensity see `DECLARED_MIN`.
     """
@@ -339,12 +340,8 @@ def _suspicion(
     weights: Sequence[float], evidence: Evidence, background: Background, prior: Prior
 ) -> list[tuple[float, float]]:
     """Return the probabilities of the harms of `prior`, after unexplained trouble; `weights` are those before it."""
-    logs = trouble_harm.logs_of(evidence, background, prior)
-    after = normalised([log(max(one, _TINY)) + more for one, more in zip(weights, logs, strict=True)])
+    after = posterior(weights, trouble_harm.logs_of(evidence, background, prior))
     return list(zip(after, prior.harms, strict=True))
-
-
-_TINY: Final = 1e-300
 
 
 class _Worth(NamedTuple):

@@ -13,7 +13,7 @@ from math import ceil, exp, fsum, log
 from typing import Final, NamedTuple
 
 from lessonbook.experiment.evidence import Evidence
-from lessonbook.experiment.mixture import log_mean
+from lessonbook.experiment.mixture import log_mean, posterior
 from lessonbook.experiment.prior import DEFAULT_PRIOR, Prior
 from lessonbook.experiment.rho_grid import normalised
 
@@ -126,6 +126,5 @@ def _rates(rows: Mapping[int, float], wrong: Mapping[int, float]) -> dict[int, f
 
 
 def _expected_harm(logs: Sequence[float]) -> float:
-    prior = DEFAULT_PRIOR
-    weights = normalised([log(weight) + more for weight, more in zip(prior.flag_weights, logs, strict=True)])
-    return fsum(weight * harm for weight, harm in zip(weights, prior.harms, strict=True))
+    weights = posterior(DEFAULT_PRIOR.flag_weights, logs)
+    return fsum(weight * harm for weight, harm in zip(weights, DEFAULT_PRIOR.harms, strict=True))
